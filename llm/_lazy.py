@@ -1,0 +1,38 @@
+"""Names that a module serves on first use, so that importing it costs nothing (PEP 562)."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Mapping
+
+
+def attach(
+    module: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """The `__getattr__` and `__dir__` that make `module` serve names kept elsewhere.
+
+    Args:
+        module: `__name__` of the serving module.
+        homes: For each name the module it lives in, or `module:attribute` where the two differ.
+    """
+
+    def __getattr__(name: str) -> object:
+        home = homes.get(name)
+        if home is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        path, _, attribute = home.partition(":")
+        value: object = getattr(importlib.import_module(path), attribute or name)
+        # Keep it as a plain attribute: faster next time, and replaceable by plugins.
+        setattr(sys.modules[module], name, value)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*vars(sys.modules[module]), *homes})
+
+    return __getattr__, __dir__
+
+
+def homes_of(names_by_module: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """A table name -> module for `attach`, written the short way round."""
+    return {name: module for module, names in names_by_module.items() for name in names}

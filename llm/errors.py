@@ -1,0 +1,174 @@
+"""Every exception of `llm`, with the exit code the command gives for it.
+
+::
+
+    LLMError                          1   base of everything that is raised on purpose
+    ├── ModelError                    1   a model reports a failure that the user should read
+    │   ├── NeedsKeyException         1   no key was found for the model
+    │   ├── RateLimited               1   the provider asks to slow down
+    │   ├── Overloaded                1   the provider cannot serve the request at the moment
+    │   ├── AuthError                 1   the provider refuses the key
+    │   ├── ContextTooLong            1   the prompt does not fit the model's context
+    │   └── ConnectionLost            1   the connection failed or broke off
+    ├── UnknownModelError             1   also a KeyError
+    ├── ConversationNotSupported      1   also a ValueError
+    ├── ConfigError                   1   a file of the user directory cannot be read
+    ├── LogError                      1   the log database cannot be used
+    ├── NotFound                      1   something that was named does not exist
+    │   └── FragmentNotFound          1
+    ├── AttachmentError               1   an attachment cannot be read or is not accepted
+    ├── LoadTemplateError             1   also a ValueError
+    └── InvalidInput                  2   also a ValueError: a value given by the user is malformed
+    CancelToolCall                        raised by a `before_call` hook to refuse one tool call
+    PauseChain                            raised by a tool to stop the chain until it is resumed
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .tools.calling import ToolCall, ToolResult
+
+__all__ = [
+    "AttachmentError",
+    "AuthError",
+    "CancelToolCall",
+    "ConfigError",
+    "ConnectionLost",
+    "ContextTooLong",
+    "ConversationNotSupported",
+    "FragmentNotFound",
+    "InvalidInput",
+    "LLMError",
+    "LoadTemplateError",
+    "LogError",
+    "ModelError",
+    "NeedsKeyException",
+    "NotFound",
+    "Overloaded",
+    "PauseChain",
+    "RateLimited",
+    "UnknownModelError",
+]
+
+
+class LLMError(Exception):
+    """Base of the errors that `llm` raises on purpose; `exit_code` is what the command ends with."""
+
+    exit_code = 1
+
+
+class ModelError(LLMError):
+    """A model reports a failure that the user should read."""
+
+
+class NeedsKeyException(ModelError):
+    """No key was found for a model that needs one."""
+
+
+class RateLimited(ModelError):
+    """The provider asks to slow down (HTTP 429)."""
+
+
+class Overloaded(ModelError):
+    """The provider cannot serve the request at the moment (HTTP 5xx)."""
+
+
+class AuthError(ModelError):
+    """The provider refuses the key (HTTP 401 or 403)."""
+
+
+class ContextTooLong(ModelError):
+    """The prompt does not fit into the model's context.
+
+    Args:
+        message: The text for the user.
+        limit: The model's context size in tokens, where the reply tells it.
+    """
+
+    def __init__(self, message: str, limit: int | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class ConnectionLost(ModelError):
+    """The connection could not be made, timed out, or broke off before the answer was complete."""
+
+
+class UnknownModelError(LLMError, KeyError):
+    """No model has the given name."""
+
+    # KeyError shows the repr of its argument, which would put the message in quotes.
+    __str__ = Exception.__str__
+
+
+class ConversationNotSupported(LLMError, ValueError):
+    """A history was given to a model that cannot take one."""
+
+
+class ConfigError(LLMError):
+    """A file of the user directory cannot be used.
+
+    Args:
+        path: The file.
+        problem: What is wrong with it, in one clause.
+        remedy: What the user can do about it, in one sentence.
+        line: The line of the problem, counted from 1, where it is known.
+    """
+
+    def __init__(
+        self, path: Path | str, problem: str, remedy: str = "", line: int | None = None
+    ) -> None:
+        where = f"{path}, line {line}" if line is not None else str(path)
+        super().__init__(f"{where}: {problem}" + (f". {remedy}" if remedy else ""))
+        self.path = path
+        self.problem = problem
+        self.remedy = remedy
+        self.line = line
+
+
+class LogError(LLMError):
+    """The log database cannot be opened, read or written."""
+
+
+class NotFound(LLMError):
+    """Something that was named does not exist."""
+
+
+class FragmentNotFound(NotFound):
+    """A fragment that was named does not exist."""
+
+
+class AttachmentError(LLMError):
+    """An attachment cannot be read, has no known type, or is not accepted by the model."""
+
+
+class LoadTemplateError(LLMError, ValueError):
+    """A template cannot be loaded."""
+
+
+class InvalidInput(LLMError, ValueError):
+    """A value given by the user is malformed."""
+
+    exit_code = 2
+
+
+class CancelToolCall(Exception):
+    """Raised in `before_call` to refuse one tool call; the model is told the text."""
+
+
+class PauseChain(Exception):
+    """Raised in a tool to stop the chain; it can be resumed from its messages.
+
+    Attributes:
+        tool_call: The call whose tool paused, set by the engine.
+        tool_results: Results of the sibling calls that had finished, in call order.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.tool_call: ToolCall | None = None
+        self.tool_results: list[ToolResult] = []
