@@ -1,0 +1,156 @@
+"""Content that goes into a prompt beside the typed text: attachments and fragments."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .serialization import AttachmentDict
+
+__all__ = ["Attachment", "Fragment"]
+
+
+@dataclass
+class Attachment:
+    """A file or media item for a model: bytes, a path or a URL, with its MIME type if known.
+
+    Args:
+        type: MIME type, e.g. `image/png`; found by `resolve_type()` where it is missing.
+        path: A file on this machine.
+        url: A web address; fetched only when the bytes are asked for.
+        content: The bytes themselves.
+    """
+
+    type: str | None = None
+    path: str | None = None
+    url: str | None = None
+    content: bytes | None = None
+    _id: str | None = None
+
+    def id(self) -> str:
+        """The SHA-256 hex digest of the bytes, or of `{"url": ...}` for a URL; kept once made.
+
+        Raises:
+            OSError: The file at `path` cannot be read.
+        """
+        if self._id is None:
+            self._id = hashlib.sha256(self._identity()).hexdigest()
+        return self._id
+
+    def _identity(self) -> bytes:
+        if self.content:
+            return self.content
+        if self.path:
+            return Path(self.path).read_bytes()
+        return json.dumps({"url": self.url}).encode("utf-8")
+
+    def resolve_type(self) -> str | None:
+        """The MIME type: as given, else by the magic number of the bytes, else from the server.
+
+        Returns:
+            The type, or `None` where the bytes have no magic number (plain text, for one).
+            Only a URL without a type touches the network.
+
+        Raises:
+            ValueError: There is neither a type nor anything to derive it from.
+        """
+        if self.type:
+            return self.type
+        from .media import type_of_bytes, type_of_path
+
+        if self.path:
+            return type_of_path(self.path)
+        if self.url:
+            from .http import head_content_type
+
+            return head_content_type(self.url)
+        if self.content:
+            return type_of_bytes(self.content)
+        raise ValueError("Attachment has no type and no content to derive it from")
+
+    def content_bytes(self) -> bytes | None:
+        """The bytes: as given, else read from `path`, else fetched from `url`."""
+        if self.content is None:
+            if self.path:
+                return Path(self.path).read_bytes()
+            if self.url:
+                from .http import fetch
+
+                return fetch(self.url)
+        return self.content
+
+    def base64_content(self) -> str:
+        """The bytes as base64 text."""
+        return base64.b64encode(self.content_bytes() or b"").decode("ascii")
+
+    def to_dict(self) -> AttachmentDict:
+        """Those of `type`, `url`, `path` and `content` (base64) that are set, in this order."""
+        shape: AttachmentDict = {}
+        if self.type:
+            shape["type"] = self.type
+        if self.url:
+            shape["url"] = self.url
+        if self.path:
+            shape["path"] = self.path
+        if self.content:
+            shape["content"] = base64.b64encode(self.content).decode("ascii")
+        return shape
+
+    @classmethod
+    def from_dict(cls, shape: AttachmentDict) -> Attachment:
+        """The attachment that `to_dict()` described."""
+        content = shape.get("content")
+        return cls(
+            type=shape.get("type"),
+            path=shape.get("path"),
+            url=shape.get("url"),
+            content=base64.b64decode(content) if content is not None else None,
+        )
+
+    @classmethod
+    def from_row(cls, row: Any) -> Attachment:
+        """The attachment of a row of the `attachments` table (a mapping of its columns)."""
+        return cls(
+            _id=row["id"],
+            type=row["type"],
+            path=row["path"],
+            url=row["url"],
+            content=row["content"],
+        )
+
+    def __repr__(self) -> str:
+        try:
+            name = self.id()
+        except OSError:
+            name = "unreadable"
+        info = [f"<Attachment: {name}"]
+        info += [f'{k}="{v}"' for k in ("type", "path", "url") if (v := getattr(self, k))]
+        if self.content:
+            info.append(f"content={len(self.content)} bytes")
+        return " ".join(info) + ">"
+
+
+class Fragment(str):
+    """A piece of text that is stored once and may go into many prompts.
+
+    Args:
+        content: The text; the fragment *is* this string.
+        source: Where it came from: a path, a URL, a loader's reference.
+    """
+
+    source: str
+
+    def __new__(cls, content: str, source: str = "") -> Fragment:
+        """The fragment as a string that remembers its source."""
+        fragment = super().__new__(cls, content)
+        fragment.source = source
+        return fragment
+
+    def id(self) -> str:
+        """The SHA-256 hex digest of the UTF-8 text."""
+        return hashlib.sha256(self.encode("utf-8", "replace")).hexdigest()

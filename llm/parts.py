@@ -1,0 +1,269 @@
+"""Messages, the parts they are made of, and the events that a model streams.
+
+A `Message` has a role and a list of parts. A part is text, reasoning, a tool call, a tool result
+or an attachment. All are plain values: equal when their fields are, and the same after a round
+trip through `to_dict()` and `from_dict()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from .content import Attachment
+
+if TYPE_CHECKING:
+    from .serialization import MessageDict, PartDict
+
+__all__ = [
+    "AttachmentPart",
+    "Message",
+    "Part",
+    "ReasoningPart",
+    "StreamEvent",
+    "TextPart",
+    "ToolCallPart",
+    "ToolResultPart",
+    "assistant",
+    "normalize_parts",
+    "system",
+    "tool_message",
+    "user",
+]
+
+Metadata = dict[str, Any]
+
+
+class Part:
+    """Base of everything that a message can contain."""
+
+    type: ClassVar[str]
+    provider_metadata: Metadata | None
+
+    def _fields(self) -> dict[str, Any]:
+        raise TypeError(f"{type(self).__name__} has no dictionary form")
+
+    def to_dict(self) -> PartDict:
+        """The part as plain JSON values; optional keys only where they are set."""
+        shape = {"type": self.type, **self._fields()}
+        if self.provider_metadata:
+            shape["provider_metadata"] = self.provider_metadata
+        return cast("PartDict", shape)
+
+    @classmethod
+    def from_dict(cls, shape: PartDict) -> Part:
+        """The part that `to_dict()` described.
+
+        Raises:
+            ValueError: `type` is none of the five known ones.
+        """
+        values: dict[str, Any] = dict(shape)
+        kind = values.pop("type", None)
+        part_class = _PART_CLASSES.get(kind)
+        if part_class is None:
+            raise ValueError(f"Unknown part type: {kind!r}")
+        if values.get("attachment") is not None:
+            values["attachment"] = Attachment.from_dict(values["attachment"])
+        if "attachments" in values:
+            values["attachments"] = [Attachment.from_dict(a) for a in values["attachments"]]
+        known = part_class.__dataclass_fields__  # type: ignore[attr-defined]
+        return part_class(**{name: value for name, value in values.items() if name in known})
+
+
+@dataclass
+class TextPart(Part):
+    """Text that was said."""
+
+    type: ClassVar[str] = "text"
+    text: str = ""
+    provider_metadata: Metadata | None = None
+
+    def _fields(self) -> dict[str, Any]:
+        return {"text": self.text}
+
+
+@dataclass
+class ReasoningPart(Part):
+    """Reasoning of a model; `redacted` where it happened but is not shown."""
+
+    type: ClassVar[str] = "reasoning"
+    text: str = ""
+    redacted: bool = False
+    provider_metadata: Metadata | None = None
+
+    def _fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {"text": self.text}
+        if self.redacted:
+            fields["redacted"] = True
+        return fields
+
+
+@dataclass
+class ToolCallPart(Part):
+    """A request to call a tool; `server_executed` where the provider runs it itself."""
+
+    type: ClassVar[str] = "tool_call"
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    tool_call_id: str | None = None
+    server_executed: bool = False
+    provider_metadata: Metadata | None = None
+
+    def _fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {"name": self.name, "arguments": self.arguments}
+        if self.tool_call_id is not None:
+            fields["tool_call_id"] = self.tool_call_id
+        if self.server_executed:
+            fields["server_executed"] = True
+        return fields
+
+
+@dataclass
+class ToolResultPart(Part):
+    """What a tool gave back; `exception` is `ClassName: message` where it failed."""
+
+    type: ClassVar[str] = "tool_result"
+    name: str
+    output: str
+    tool_call_id: str | None = None
+    server_executed: bool = False
+    attachments: list[Attachment] = field(default_factory=list)
+    exception: str | None = None
+    provider_metadata: Metadata | None = None
+
+    def _fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {"name": self.name, "output": self.output}
+        if self.tool_call_id is not None:
+            fields["tool_call_id"] = self.tool_call_id
+        if self.server_executed:
+            fields["server_executed"] = True
+        if self.exception is not None:
+            fields["exception"] = self.exception
+        if self.attachments:
+            fields["attachments"] = [attachment.to_dict() for attachment in self.attachments]
+        return fields
+
+
+@dataclass
+class AttachmentPart(Part):
+    """A file or media item."""
+
+    type: ClassVar[str] = "attachment"
+    attachment: Attachment | None = None
+    provider_metadata: Metadata | None = None
+
+    def _fields(self) -> dict[str, Any]:
+        return {"attachment": self.attachment.to_dict()} if self.attachment else {}
+
+
+_PART_CLASSES: dict[str | None, type[Part]] = {
+    part_class.type: part_class
+    for part_class in (TextPart, ReasoningPart, ToolCallPart, ToolResultPart, AttachmentPart)
+}
+
+
+@dataclass
+class Message:
+    """One message of a conversation.
+
+    Args:
+        role: `system`, `user`, `assistant` or `tool`.
+        parts: What it contains, in order.
+        provider_metadata: Opaque values that a provider wants back, by provider name.
+    """
+
+    role: str
+    parts: list[Part] = field(default_factory=list)
+    provider_metadata: Metadata | None = None
+
+    def to_dict(self) -> MessageDict:
+        """The message as plain JSON values."""
+        shape: dict[str, Any] = {
+            "role": self.role,
+            "parts": [part.to_dict() for part in self.parts],
+        }
+        if self.provider_metadata:
+            shape["provider_metadata"] = self.provider_metadata
+        return cast("MessageDict", shape)
+
+    @classmethod
+    def from_dict(cls, shape: MessageDict) -> Message:
+        """The message that `to_dict()` described."""
+        return cls(
+            role=shape["role"],
+            parts=[Part.from_dict(part) for part in shape["parts"]],
+            provider_metadata=shape.get("provider_metadata"),
+        )
+
+    def text(self) -> str:
+        """The text parts joined."""
+        return "".join([part.text for part in self.parts if isinstance(part, TextPart)])
+
+
+def normalize_parts(items: Iterable[object]) -> list[Part]:
+    """Parts from what people pass: text, attachments, parts, and lists or tuples of these.
+
+    Raises:
+        TypeError: An item is none of these.
+    """
+    parts: list[Part] = []
+    for item in items:
+        if isinstance(item, str):
+            parts.append(TextPart(text=item))
+        elif isinstance(item, Attachment):
+            parts.append(AttachmentPart(attachment=item))
+        elif isinstance(item, Part):
+            parts.append(item)
+        elif isinstance(item, (list, tuple)):
+            parts.extend(normalize_parts(item))
+        else:
+            raise TypeError(f"Cannot convert {item!r} to an llm Part")
+    return parts
+
+
+def system(*items: object, provider_metadata: Metadata | None = None) -> Message:
+    """A system message of the given texts and parts."""
+    return Message("system", normalize_parts(items), provider_metadata)
+
+
+def user(*items: object, provider_metadata: Metadata | None = None) -> Message:
+    """A user message of the given texts, attachments and parts."""
+    return Message("user", normalize_parts(items), provider_metadata)
+
+
+def assistant(*items: object, provider_metadata: Metadata | None = None) -> Message:
+    """An assistant message of the given texts and parts."""
+    return Message("assistant", normalize_parts(items), provider_metadata)
+
+
+def tool_message(*items: object, provider_metadata: Metadata | None = None) -> Message:
+    """A tool message of the given result parts."""
+    return Message("tool", normalize_parts(items), provider_metadata)
+
+
+@dataclass
+class StreamEvent:
+    """One piece of an answer as it arrives.
+
+    Args:
+        type: `text`, `reasoning`, `tool_call_name`, `tool_call_args` or `tool_result`.
+        chunk: The text of this piece.
+        part_index: Which part of the answer it belongs to; found by the assembly where `None`.
+        tool_call_id: The call it belongs to.
+        server_executed: The provider runs, or has run, the tool.
+        tool_name: The tool's name, on a `tool_result`.
+        redacted: There was reasoning that is not shown.
+        provider_metadata: Opaque values to keep with the part, by provider name.
+        message_index: Which message of the answer it belongs to, where there are several.
+    """
+
+    type: str
+    chunk: str
+    part_index: int | None = None
+    tool_call_id: str | None = None
+    server_executed: bool = False
+    tool_name: str | None = None
+    redacted: bool = False
+    provider_metadata: Metadata | None = None
+    message_index: int = 0
