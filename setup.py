@@ -8,10 +8,49 @@ HERE = Path(__file__).parent
 VERSION: dict[str, str] = {}
 exec((HERE / "llm" / "_version.py").read_text(encoding="utf-8"), VERSION)
 
+TEST = [
+    "coverage>=7.4",
+    "hypothesis>=6.90",
+    "pytest>=8",
+    "pytest-asyncio>=0.24",
+    "pytest-cov>=5",
+    "pytest-xdist>=3.5",
+]
+LINT = ["mypy>=1.11", "ruff>=0.6", "types-PyYAML>=6"]
+DOCS = ["furo>=2024.8", "myst-parser>=3", "sphinx>=7.4"]
+EMBEDDINGS = ["numpy>=1.26"]
+
 setup(
     name="llm",
     version=VERSION["VERSION"],
     description="One command, and one Python library, for every language model",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The llm contributors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["llm", "language model", "command line", "openai", "llama.cpp", "plugins"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: End Users/Desktop",
+        "Intended Audience :: Science/Research",
+        "Operating System :: MacOS",
+        "Operating System :: Microsoft :: Windows",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Text Processing",
+        "Topic :: Utilities",
+        "Typing :: Typed",
+    ],
     packages=find_packages(include=["llm", "llm.*"]),
     package_data={"llm": ["py.typed"]},
     python_requires=">=3.10",
@@ -37,4 +76,11 @@ setup(
         "sqlite-utils>=4,<5",
         "typing-extensions>=4.6",
     ],
+    extras_require={
+        "docs": DOCS,
+        "embeddings": EMBEDDINGS,
+        "lint": LINT,
+        "test": TEST,
+        "dev": [*DOCS, *LINT, *TEST, "build>=1.2"],
+    },
 )
