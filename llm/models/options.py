@@ -1,0 +1,113 @@
+"""Model options: the pydantic base class, made only when somebody needs it.
+
+Importing pydantic costs more than starting the command, and most prompts are sent without an
+option. So `llm.Options` exists from its first use on, a model class can declare its options by a
+function that builds the class (`LazyOptions`), and `option_values` reads a prompt's options
+without building anything where none was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
+
+    from .base import _BaseModel
+    from .prompt import Prompt
+
+    Options = BaseModel
+
+
+class LazyOptions:
+    """A class attribute `Options` whose value is built on first access.
+
+    Args:
+        build: Makes the class, a subclass of `llm.Options`. Every field must default to `None`:
+            that is what allows a prompt without options to be sent without building it.
+    """
+
+    def __init__(self, build: Callable[[], type[Options]]) -> None:
+        self._build = build
+        self._built: type[Options] | None = None
+
+    def __get__(self, instance: object, owner: type | None = None) -> type[Options]:
+        if self._built is None:
+            self._built = self._build()
+        return self._built
+
+
+def _base_options() -> type[Options]:
+    return Options
+
+
+NO_OPTIONS = LazyOptions(_base_options)
+
+
+def is_lazy(model: _BaseModel) -> bool:
+    """Whether the options of `model` are known to default to `None` without building them."""
+    if "Options" in getattr(model, "__dict__", ()):
+        return False
+    for owner in type(model).__mro__:
+        if "Options" in owner.__dict__:
+            return isinstance(owner.__dict__["Options"], LazyOptions)
+    return False
+
+
+def option_values(prompt: Prompt) -> dict[str, Any]:
+    """The options of `prompt` that are not `None`, in the order of their declaration."""
+    if prompt._options is None and is_lazy(prompt.model):
+        return {}
+    return {name: value for name, value in dict(prompt.options).items() if value is not None}
+
+
+def build_options(
+    model: _BaseModel, options: Mapping[str, Any] | None, keywords: Mapping[str, Any]
+) -> Options | None:
+    """The validated options of one prompt, or `None` where none were given.
+
+    Raises:
+        TypeError: An option is given in both ways.
+        pydantic.ValidationError: An option is unknown or its value is not allowed.
+    """
+    if options is None:
+        if not keywords:
+            return None
+        return model.Options(**keywords)
+    given = dict(options)
+    both = [name for name in given if name in keywords]
+    if both:
+        raise TypeError(
+            f"Got values for these options both in options= and as keyword arguments: {both}"
+        )
+    if not given and not keywords:
+        return None
+    return model.Options(**given, **keywords)
+
+
+def _make_options_class() -> type[Options]:
+    from pydantic import BaseModel, ConfigDict
+
+    class Options(BaseModel):
+        """Options of a model; subclasses declare fields. An unknown option is refused.
+
+        Iterating gives pairs of name and value.
+        """
+
+        model_config = ConfigDict(extra="forbid")
+
+    Options.__module__ = "llm.models"
+    Options.__qualname__ = "Options"
+    return Options
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name != "Options":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()["Options"] = _make_options_class()
+        return globals()["Options"]

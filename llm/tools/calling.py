@@ -1,0 +1,54 @@
+"""What a tool call is and what it gives back, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..content import Attachment
+    from .toolbox import Toolbox
+
+
+@dataclass
+class ToolCall:
+    """A request of a model to run a tool.
+
+    Args:
+        name: The tool's name.
+        arguments: Its arguments by name.
+        tool_call_id: The provider's id of this call, echoed with the result.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    tool_call_id: str | None = None
+
+
+@dataclass
+class ToolResult:
+    """What one tool call gave.
+
+    Args:
+        name: The tool's name.
+        output: The text that the model is told.
+        attachments: Files that go with it.
+        tool_call_id: The id of the call.
+        instance: The toolbox whose method ran.
+        exception: What the tool raised, if it did.
+    """
+
+    name: str
+    output: str
+    attachments: list[Attachment] = field(default_factory=list)
+    tool_call_id: str | None = None
+    instance: Toolbox | None = None
+    exception: Exception | None = None
+
+
+@dataclass
+class ToolOutput:
+    """What a tool may return instead of a plain value: an output with attachments."""
+
+    output: Any = None
+    attachments: list[Attachment] = field(default_factory=list)
