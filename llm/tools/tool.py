@@ -1,0 +1,211 @@
+"""Tools as a model sees them: a name, a description, a JSON schema of the arguments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import inspect
+
+    from ..models.base import _BaseModel
+
+# Given by the engine to a tool that declares it, never by the model.
+INJECTED_PARAMETER = "llm_tool_call"
+
+
+@dataclass
+class Tool:
+    """A function that a model may ask to have called.
+
+    Args:
+        name: What the model calls it by.
+        description: What the model is told about it.
+        input_schema: JSON schema of the arguments, or a pydantic class, which is converted.
+        implementation: The function; it gets the arguments by name.
+        plugin: Name of the plugin that registered it.
+    """
+
+    name: str
+    description: str | None = None
+    input_schema: dict[str, Any] = field(default_factory=dict)
+    implementation: Callable[..., Any] | None = None
+    plugin: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.input_schema, dict):
+            self.input_schema = _without_titles(self.input_schema.model_json_schema())
+
+    def hash(self) -> str:
+        """SHA-256 hex digest of what the model is told, and of the plugin's name if there is one."""
+        shape: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "input_schema": self.input_schema,
+        }
+        if self.plugin is not None:
+            shape["plugin"] = self.plugin
+        return _digest(shape)
+
+    @classmethod
+    def function(
+        cls,
+        function: Callable[..., Any],
+        name: str | None = None,
+        description: str | None = None,
+    ) -> Tool:
+        """The tool that a Python function makes.
+
+        Args:
+            function: Its signature becomes the schema: annotations are types (`str` where there
+                is none), defaults make an argument optional. `self`, `llm_tool_call`, `*args` and
+                `**kwargs` are left out.
+            name: The tool's name; a lambda needs one, others have their own.
+            description: What the model is told; the docstring where it is missing.
+
+        Raises:
+            ValueError: A lambda came without a name.
+        """
+        name = name or getattr(function, "__name__", None) or type(function).__name__
+        if name == "<lambda>":
+            raise ValueError("Cannot create a Tool from a lambda function without providing name=")
+        return cls(
+            name=name,
+            description=description or getattr(function, "__doc__", None) or None,
+            input_schema=_schema_of(function, name),
+            implementation=function,
+        )
+
+
+def _digest(shape: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(shape).encode("utf-8")).hexdigest()
+
+
+def _without_titles(value: Any) -> Any:
+    """The schema without the `title`s that pydantic adds and no model needs."""
+    if isinstance(value, dict):
+        return {
+            key: _without_titles(item)
+            for key, item in value.items()
+            if not (key == "title" and isinstance(item, str))
+        }
+    if isinstance(value, list):
+        return [_without_titles(item) for item in value]
+    return value
+
+
+def _schema_of(function: Callable[..., Any], name: str) -> dict[str, Any]:
+    import inspect
+
+    from pydantic import create_model
+
+    hints = _type_hints(function)
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if not _is_argument(parameter):
+            continue
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints.get(parameter.name, str), default)
+    schema: dict[str, Any] = _without_titles(create_model(name, **fields).model_json_schema())
+    return schema
+
+
+def _is_argument(parameter: inspect.Parameter) -> bool:
+    if parameter.name in ("self", INJECTED_PARAMETER):
+        return False
+    return parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+
+
+def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    import typing
+
+    target = function
+    if not hasattr(function, "__annotations__") and callable(function):
+        # An object with `__call__`, or a functools.partial.
+        target = getattr(function, "func", None) or type(function).__call__
+    try:
+        return typing.get_type_hints(target, include_extras=True)
+    except (NameError, TypeError):
+        # An annotation names something that cannot be looked up, or there are none at all.
+        return {}
+
+
+class ServerSideTool:
+    """A tool that the provider runs itself; this side only asks for it.
+
+    Subclasses describe one such tool: they set `name`, have a docstring, and override
+    `tool_spec`. The class itself passes a raw specification on.
+
+    Args:
+        spec: The provider's own specification, sent as it is.
+    """
+
+    name: ClassVar[str] = "server_side_tool"
+    plugin: ClassVar[str | None] = None
+    implementation: ClassVar[None] = None
+    input_schema: ClassVar[dict[str, Any]] = {}
+    _config: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> ServerSideTool:
+        """The tool, with its constructor arguments kept for the log."""
+        tool = super().__new__(cls)
+        tool._config = captured_arguments(cls.__init__, tool, args, kwargs)
+        return tool
+
+    def __init__(self, spec: dict[str, Any] | None = None) -> None:
+        self.spec = spec
+
+    @property
+    def description(self) -> str:
+        """What the tool is for: the class's docstring, cleaned of its indentation."""
+        import inspect
+
+        return inspect.cleandoc(type(self).__doc__ or "")
+
+    def tool_spec(self, model: _BaseModel) -> dict[str, Any]:
+        """What is put into the request for this tool.
+
+        Raises:
+            TypeError: There is no specification, and the class does not make one.
+        """
+        if self.spec is None:
+            raise TypeError(f"{type(self).__name__} does not define a raw provider tool spec")
+        return self.spec
+
+    def prepare_request(self, model: _BaseModel, kwargs: dict[str, Any]) -> None:
+        """Add to the request what the tool needs beside its specification; here nothing."""
+
+    def hash(self) -> str:
+        """SHA-256 hex digest of what identifies the tool."""
+        shape: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "input_schema": self.input_schema,
+            "server_side": True,
+        }
+        if self.plugin is not None:
+            shape["plugin"] = self.plugin
+        return _digest(shape)
+
+
+def captured_arguments(
+    constructor: Callable[..., Any], instance: object, args: Any, kwargs: Any
+) -> dict[str, Any]:
+    """Constructor arguments by name with defaults filled in, `*args` and `**kwargs` left out.
+
+    Returns:
+        `{}` where they do not fit the signature: the constructor itself will say so.
+    """
+    import inspect
+
+    signature = inspect.signature(constructor)
+    try:
+        bound = signature.bind(instance, *args, **kwargs)
+    except TypeError:
+        return {}
+    bound.apply_defaults()
+    named = list(signature.parameters.values())[1:]
+    return {p.name: bound.arguments[p.name] for p in named if _is_argument(p)}

@@ -1,0 +1,106 @@
+"""Toolboxes: objects whose public methods are tools, with state between calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from .tool import Tool, captured_arguments
+
+_OWN_METHODS = frozenset({"tools", "add_tool", "is_dynamic", "method_tools", "prepare", "prepare_async"})
+
+
+class Toolbox:
+    """Base of classes whose public methods are offered to a model as tools.
+
+    A tool is named `ClassName_method`. The constructor's arguments are kept, so that a
+    conversation that goes on later can build the same toolbox again.
+    """
+
+    name: str | None = None
+    plugin: str | None = None
+    instance_id: int | None = None
+    _config: dict[str, Any]
+    _extra_tools: list[Tool]
+    _prepared: bool = False
+    _async_prepared: bool = False
+    _blocked: ClassVar[frozenset[str]] = _OWN_METHODS
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Toolbox:
+        """The toolbox, with its arguments kept and its own list of added tools.
+
+        This happens here because subclasses rarely call `super().__init__()`.
+        """
+        toolbox = super().__new__(cls)
+        toolbox._extra_tools = []
+        toolbox._config = (
+            {}
+            if cls.__init__ is object.__init__
+            else captured_arguments(cls.__init__, toolbox, args, kwargs)
+        )
+        return toolbox
+
+    @classmethod
+    def _method_names(cls) -> list[str]:
+        """Names of the public methods, sorted; only what a class defines, never what an instance
+        happens to hold."""
+        return [
+            name
+            for name in dir(cls)
+            if not name.startswith("_")
+            and name not in cls._blocked
+            and callable(method := getattr(cls, name))
+            and not isinstance(method, type)
+        ]
+
+    @classmethod
+    def method_tools(cls) -> list[Tool]:
+        """The tools that the methods make, bound to no instance: good for listing them."""
+        return [
+            Tool.function(getattr(cls, name), name=f"{cls.__name__}_{name}")
+            for name in cls._method_names()
+        ]
+
+    def tools(self) -> Iterator[Tool]:
+        """The tools of this instance: its methods, then what was added."""
+        for name in self._method_names():
+            tool = Tool.function(getattr(self, name), name=f"{type(self).__name__}_{name}")
+            tool.plugin = self.plugin
+            yield tool
+        yield from self._extra_tools
+
+    def add_tool(
+        self, tool_or_function: Tool | Callable[..., Any], pass_self: bool = False
+    ) -> None:
+        """Add a tool to this instance.
+
+        Args:
+            tool_or_function: A `Tool`, or a function that becomes one.
+            pass_self: Give the function this toolbox as its first argument.
+
+        Raises:
+            TypeError: It is neither.
+        """
+        if isinstance(tool_or_function, Tool):
+            self._extra_tools.append(tool_or_function)
+        elif callable(tool_or_function):
+            function = tool_or_function
+            if pass_self:
+                from types import MethodType
+
+                function = MethodType(function, self)
+            self._extra_tools.append(Tool.function(function))
+        else:
+            raise TypeError("Tool must be an instance of Tool or a callable function")
+
+    def prepare(self) -> None:
+        """Called once before the first tool call of a synchronous prompt; does nothing here."""
+
+    async def prepare_async(self) -> None:
+        """Called once before the first tool call of an asynchronous prompt; does nothing here."""
+
+    @classmethod
+    def is_dynamic(cls) -> bool:
+        """Whether which tools there are is known only from an instance."""
+        overridden = ("tools", "prepare", "prepare_async")
+        return any(getattr(cls, name) is not getattr(Toolbox, name) for name in overridden)
