@@ -1,0 +1,19 @@
+"""The log database: threads of messages, the turns that made them, and older generations of both.
+
+This package alone knows the tables of `logs.db`.
+"""
+
+from .._lazy import attach
+
+__all__ = ["HASH_PREFIX", "LogStore", "canonical_json", "content_hash", "message_hash"]
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "HASH_PREFIX": "llm.logs.hashing",
+        "LogStore": "llm.logs.store",
+        "canonical_json": "llm.logs.hashing",
+        "content_hash": "llm.logs.hashing",
+        "message_hash": "llm.logs.hashing",
+    },
+)

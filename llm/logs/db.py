@@ -1,0 +1,227 @@
+"""Opening, copying and measuring a log database file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ..errors import LogError
+from .migrations import migrate, needs_migration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlite_utils import Database
+
+BUSY_TIMEOUT_SECONDS = 5.0
+
+__all__ = [
+    "LogStatus",
+    "backup",
+    "log_errors",
+    "needs_migration",
+    "open_log",
+    "open_memory",
+    "open_readonly",
+    "status",
+]
+
+
+@dataclass(frozen=True)
+class LogStatus:
+    """What `llm logs status` tells about a file: its size in bytes and what it holds."""
+
+    size_bytes: int
+    threads: int
+    turns: int
+    legacy_conversations: int
+    legacy_responses: int
+
+
+@contextmanager
+def log_errors(path: str | Path, doing: str) -> Iterator[None]:
+    """Turn an error of SQLite or of the file system into a `LogError` that says what to do.
+
+    Args:
+        path: The file, for the message.
+        doing: What was attempted, e.g. `open`.
+    """
+    try:
+        yield
+    except (sqlite3.DatabaseError, OSError) as error:
+        text = f"Cannot {doing} the log database {path}: {error}. {_remedy(error)}"
+        raise LogError(text) from error
+
+
+def _remedy(error: Exception) -> str:
+    text = str(error)
+    if "locked" in text:
+        return "Another program is writing to it: close that program, or try again"
+    if "not a database" in text or "malformed" in text:
+        return "Move the file away, or name another one with --database"
+    if "full" in text:
+        return "Free some space on the disk"
+    return "Check that the file and its directory exist and can be written by you"
+
+
+def open_log(path: str | Path, *, create: bool = True) -> Database:
+    """The log database at `path`, migrated, in WAL mode, ready to be written.
+
+    A new file is readable by its owner only. Creating, switching to WAL and migrating happen
+    under a lock on `PATH.lock`, so that any number of processes may start at once.
+
+    Args:
+        path: The file.
+        create: Make the file and its directory where they are missing.
+
+    Raises:
+        LogError: The file is missing and may not be created, is no database, or cannot be written.
+    """
+    from sqlite_utils import Database
+
+    with log_errors(path, "open"):
+        if not os.path.exists(path):
+            if not create:
+                raise FileNotFoundError(2, "no such file", str(path))
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        conn = _connect_prepared(path)
+        return Database(conn)
+
+
+def _connect_prepared(path: str | Path) -> sqlite3.Connection:
+    if os.path.exists(path):
+        conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS)
+        try:
+            if _is_wal(conn) and not needs_migration(conn):
+                return conn
+        except sqlite3.DatabaseError:
+            conn.close()
+            raise
+        conn.close()
+    return _connect_and_prepare(path)
+
+
+def _connect_and_prepare(path: str | Path) -> sqlite3.Connection:
+    from filelock import FileLock
+
+    with FileLock(f"{path}.lock"):
+        # SQLite itself would give a new file, and its -wal, the mode of the umask.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS)
+        try:
+            _switch_to_wal(conn)
+            migrate(conn)
+        except BaseException:
+            conn.close()
+            raise
+    return conn
+
+
+def _is_wal(conn: sqlite3.Connection) -> bool:
+    return bool(conn.execute("pragma journal_mode").fetchone()[0] == "wal")
+
+
+def _switch_to_wal(conn: sqlite3.Connection) -> None:
+    try:
+        conn.execute("pragma journal_mode=wal").fetchone()
+    except sqlite3.OperationalError as error:
+        # A program that knows nothing of the lock file is using it: next time, then.
+        if "locked" not in str(error):
+            raise
+
+
+def open_memory() -> Database:
+    """An empty log database that lives in memory."""
+    from sqlite_utils import Database
+
+    db = Database(memory=True)
+    migrate(db)
+    return db
+
+
+def open_readonly(path: str | Path) -> sqlite3.Connection:
+    """A connection that reads the log database at `path` and cannot change it.
+
+    It imports nothing but the standard library. A file of an older release is opened as it is:
+    ask `needs_migration` and go through `open_log` where the current tables are needed. Where
+    nothing can be written beside the file, it is read as it lies on the disk.
+
+    Raises:
+        LogError: The file is missing or is no database.
+    """
+    with log_errors(path, "read"):
+        if not os.path.exists(path):
+            raise FileNotFoundError(2, "no such file", str(path))
+        directory = os.path.dirname(os.path.abspath(path))
+        if os.access(path, os.W_OK) and os.access(directory, os.W_OK):
+            # A read-only connection would leave the -wal and -shm files behind.
+            conn = _connect_uri(path, "mode=rw")
+            conn.execute("pragma query_only=on")
+            return conn
+        try:
+            return _connect_uri(path, "mode=ro")
+        except sqlite3.OperationalError:
+            return _connect_uri(path, "mode=ro&immutable=1")
+
+
+def _connect_uri(path: str | Path, parameters: str) -> sqlite3.Connection:
+    uri = f"file:{quote(os.path.abspath(path))}?{parameters}"
+    conn = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS)
+    try:
+        # The first access to the file: this is where opening fails.
+        conn.execute("select 1 from sqlite_master limit 1").fetchone()
+    except sqlite3.DatabaseError:
+        conn.close()
+        raise
+    return conn
+
+
+def backup(source: str | Path, destination: str | Path) -> int:
+    """Write a compact copy of the log database and return its size in bytes.
+
+    Raises:
+        LogError: `destination` exists, or either file cannot be used.
+    """
+    with log_errors(destination, "write a copy of"):
+        if os.path.exists(destination):
+            raise FileExistsError(17, "the file exists already", str(destination))
+    conn = open_readonly(source)
+    try:
+        with log_errors(destination, "write a copy of"):
+            conn.execute("pragma query_only=off")
+            conn.execute("vacuum into ?", [str(destination)])
+            return os.path.getsize(destination)
+    finally:
+        conn.close()
+
+
+def status(path: str | Path) -> LogStatus | None:
+    """Size and row counts of the log database at `path`, or `None` where there is no file.
+
+    Raises:
+        LogError: The file cannot be read.
+    """
+    if not os.path.exists(path):
+        return None
+    conn = open_readonly(path)
+    try:
+        with log_errors(path, "read"):
+            tables = {name for (name,) in conn.execute("select name from sqlite_master")}
+            counts = [
+                conn.execute(f"select count(*) from {table}").fetchone()[0]
+                if table in tables
+                else 0
+                for table in ("threads", "turns", "conversations", "responses")
+            ]
+            # Not the size of the file: what was written last may still be in its -wal.
+            size = conn.execute(
+                "select page_count * page_size from pragma_page_count(), pragma_page_size()"
+            )
+            return LogStatus(size.fetchone()[0], *counts)
+    finally:
+        conn.close()

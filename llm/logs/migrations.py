@@ -1,0 +1,293 @@
+"""Bringing a log database of any release to the current form.
+
+The names are shared with other releases of `llm`: a file records which of them were applied in
+`_llm_migrations`, and each program applies those that are missing. The list is append-only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from . import schema
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from sqlite_utils import Database
+
+Step = Callable[["sqlite3.Connection"], None]
+
+
+def migrate(db: Database | sqlite3.Connection) -> None:
+    """Apply every migration that `db` lacks, all in one transaction; safe to repeat.
+
+    Args:
+        db: An open log database, or an empty one, which gets its tables.
+
+    Raises:
+        sqlite3.OperationalError: The database is locked for longer than its busy timeout, or
+            cannot be written.
+    """
+    conn: sqlite3.Connection = getattr(db, "conn", db)
+    if not needs_migration(conn):
+        return
+    with immediate(conn):
+        # Another process may have migrated while this one waited for the lock.
+        _apply_missing(conn)
+
+
+def needs_migration(conn: sqlite3.Connection) -> bool:
+    """Whether a migration is missing from the database; one query, nothing is written."""
+    return not applied_names(conn).issuperset(NAMES)
+
+
+def applied_names(conn: sqlite3.Connection) -> set[str]:
+    """The names of the migrations that were applied to the database."""
+    if not _exists(conn, "_llm_migrations"):
+        return set()
+    return {name for (name,) in conn.execute("select name from _llm_migrations")}
+
+
+@contextmanager
+def immediate(conn: sqlite3.Connection) -> Iterator[None]:
+    """A write transaction that is either committed whole or undone.
+
+    It takes the write lock at once: a transaction that begins with a read and is then overtaken
+    by another writer fails without waiting. Within a transaction of the caller it is a savepoint,
+    and committing is left to the caller.
+    """
+    nested = conn.in_transaction
+    conn.execute("savepoint llm_turn" if nested else "begin immediate")
+    try:
+        yield
+        conn.execute("release llm_turn" if nested else "commit")
+    except BaseException:
+        # Some errors (a full disk, for one) have ended the transaction already.
+        if conn.in_transaction:
+            conn.execute("rollback to llm_turn" if nested else "rollback")
+            if nested:
+                conn.execute("release llm_turn")
+        raise
+
+
+def _apply_missing(conn: sqlite3.Connection) -> None:
+    conn.execute(
+        "create table if not exists _llm_migrations (name text primary key, applied_at text)"
+    )
+    applied = applied_names(conn)
+    if not applied and not _exists(conn, "log"):
+        _run(conn, schema.whole_schema())
+        _record(conn, NAMES)
+        return
+    for name, step in STEPS:
+        if name not in applied:
+            if step is not None:
+                step(conn)
+            _record(conn, [name])
+
+
+def _record(conn: sqlite3.Connection, names: Iterable[str]) -> None:
+    from datetime import datetime, timezone
+
+    now = str(datetime.now(timezone.utc))
+    conn.executemany(
+        "insert or ignore into _llm_migrations (name, applied_at) values (?, ?)",
+        [(name, now) for name in names],
+    )
+
+
+def _run(conn: sqlite3.Connection, statements: Iterable[str]) -> None:
+    for statement in statements:
+        conn.execute(statement)
+
+
+def _exists(conn: sqlite3.Connection, name: str) -> bool:
+    found = conn.execute("select 1 from sqlite_master where name = ?", [name])
+    return found.fetchone() is not None
+
+
+def _columns(conn: sqlite3.Connection, table: str) -> list[str]:
+    return [row[0] for row in conn.execute("select name from pragma_table_info(?)", [table])]
+
+
+def _primary_key(conn: sqlite3.Connection, table: str) -> list[str]:
+    sql = "select name from pragma_table_info(?) where pk > 0 order by pk"
+    return [row[0] for row in conn.execute(sql, [table])]
+
+
+def _creating(*statements: str) -> Step:
+    def step(conn: sqlite3.Connection) -> None:
+        _run(conn, statements)
+
+    return step
+
+
+def _adding(table: str, **definitions: str) -> Step:
+    def step(conn: sqlite3.Connection) -> None:
+        present = _columns(conn, table)
+        for column, definition in definitions.items():
+            if column not in present:
+                conn.execute(f'alter table "{table}" add column {column} {definition}')
+
+    return step
+
+
+def _rebuild(
+    conn: sqlite3.Connection, table: str, columns: str, values: dict[str, str], source: str
+) -> None:
+    """Replace `source` by `table` with `columns`, filled from the SQL expressions in `values`."""
+    conn.execute(f"create table _llm_rebuilt ({columns})")
+    names = ", ".join(f'"{name}"' for name in values)
+    expressions = ", ".join(values.values())
+    conn.execute(f'insert into _llm_rebuilt ({names}) select {expressions} from "{source}"')
+    conn.execute(f'drop table "{source}"')
+    conn.execute(f'alter table _llm_rebuilt rename to "{table}"')
+
+
+_OLD_LOGS_NAMES = {
+    "id": ("id", "rowid"),
+    "model": ("model",),
+    "prompt": ("prompt",),
+    "system": ("system",),
+    "prompt_json": ("prompt_json",),
+    "options_json": ("options_json",),
+    "response": ("response",),
+    "response_json": ("response_json",),
+    "reply_to_id": ("reply_to_id",),
+    "chat_id": ("chat_id",),
+    "duration_ms": ("duration_ms",),
+    "datetime_utc": ("datetime_utc", "timestamp_utc", "timestamp"),
+}
+
+
+def _finish_old_logs(conn: sqlite3.Connection) -> None:
+    """Give the table of 2023, in whatever form it is, its last form and name."""
+    source = next((name for name in ("log", "logs") if _exists(conn, name)), None)
+    if source is None:
+        return
+    present = {*_columns(conn, source), "rowid"}
+    values = {
+        column: next((f'"{name}"' for name in names if name in present), "null")
+        for column, names in _OLD_LOGS_NAMES.items()
+    }
+    _rebuild(conn, "logs", schema.OLD_LOGS_COLUMNS, values, source)
+
+
+def _drop_old_logs_if_empty(conn: sqlite3.Connection) -> None:
+    if _exists(conn, "logs") and not conn.execute("select 1 from logs limit 1").fetchone():
+        conn.execute("drop table logs")
+
+
+def _index_responses(conn: sqlite3.Connection) -> None:
+    _run(conn, schema.full_text_index("responses"))
+    conn.execute("insert into responses_fts (responses_fts) values ('rebuild')")
+
+
+def _add_schemas(conn: sqlite3.Connection) -> None:
+    conn.execute(schema.SCHEMAS)
+    _adding("responses", schema_id="text references schemas(id)")(conn)
+    _index_responses(conn)
+
+
+def _widen_fragment_keys(conn: sqlite3.Connection) -> None:
+    """Let a response use one fragment twice: the position belongs to the primary key."""
+    for table in ("prompt_fragments", "system_fragments"):
+        columns = schema.RESPONSE_FRAGMENTS_COLUMNS
+        if not _exists(conn, table):
+            conn.execute(f"create table {table} ({columns})")
+        elif _primary_key(conn, table) != ["response_id", "fragment_id", "order"]:
+            same = {name: f'"{name}"' for name in ("response_id", "fragment_id", "order")}
+            _rebuild(conn, table, columns, same, table)
+
+
+def _add_tool_instances(conn: sqlite3.Connection) -> None:
+    conn.execute(schema.TOOL_INSTANCES)
+    _adding("tool_results", instance_id="integer references tool_instances(id)")(conn)
+
+
+def _refer_to_instances(conn: sqlite3.Connection) -> None:
+    """Let `tool_instantiations` point to shared rows instead of spelling each instance out."""
+    _adding("turn_tools", instance_id="integer references tool_instances(id)")(conn)
+    if "instance_id" in _columns(conn, "tool_instantiations"):
+        return
+    conn.execute(
+        "insert into tool_instances (name, plugin, arguments)"
+        " select distinct name, plugin, arguments from tool_instantiations as old"
+        " where not exists (select 1 from tool_instances as known where known.name is old.name"
+        " and known.plugin is old.plugin and known.arguments is old.arguments)"
+    )
+    instance = (
+        "(select min(known.id) from tool_instances as known"
+        " where known.name is tool_instantiations.name"
+        " and known.plugin is tool_instantiations.plugin"
+        " and known.arguments is tool_instantiations.arguments)"
+    )
+    values = {"turn_id": "turn_id", "tool_call_id": "tool_call_id", "instance_id": instance}
+    columns = schema.TOOL_INSTANTIATIONS_COLUMNS
+    _rebuild(conn, "tool_instantiations", columns, values, "tool_instantiations")
+
+
+def _fill_turn_tool_instances(conn: sqlite3.Connection) -> None:
+    """Find the instance behind a tool among those that ran in the same thread, by its prefix."""
+    conn.execute(
+        """
+        update turn_tools set instance_id = (
+            select tool_instances.id
+            from turns as own
+            join turns as sibling on sibling.thread_id = own.thread_id
+            join tool_instantiations on tool_instantiations.turn_id = sibling.id
+            join tool_instances on tool_instances.id = tool_instantiations.instance_id
+            join tools on tools.id = turn_tools.tool_id
+            where own.id = turn_tools.turn_id
+                and substr(tools.name, 1, length(tool_instances.name) + 1)
+                    = tool_instances.name || '_'
+            order by tool_instances.id limit 1
+        )
+        where instance_id is null
+        """
+    )
+
+
+# None: an intermediate form of the first table, which m007_finish_logs_table rebuilds in one go.
+STEPS: tuple[tuple[str, Step | None], ...] = (
+    ("m001_initial", None),
+    ("m002_id_primary_key", None),
+    ("m003_chat_id_foreign_key", None),
+    ("m004_column_order", None),
+    ("m004_drop_provider", None),
+    ("m005_debug", None),
+    ("m006_new_logs_table", None),
+    ("m007_finish_logs_table", _finish_old_logs),
+    ("m008_reply_to_id_foreign_key", None),
+    ("m008_fix_column_order_in_logs", _finish_old_logs),
+    ("m009_delete_logs_table_if_empty", _drop_old_logs_if_empty),
+    ("m010_create_new_log_tables", _creating(schema.CONVERSATIONS, schema.RESPONSES)),
+    ("m011_fts_for_responses", _index_responses),
+    ("m012_attachments_tables", _creating(*schema.ATTACHMENTS)),
+    (
+        "m013_usage",
+        _adding("responses", input_tokens="integer", output_tokens="integer", token_details="text"),
+    ),
+    ("m014_schemas", _add_schemas),
+    ("m015_fragments_tables", _creating(*schema.FRAGMENTS)),
+    ("m016_fragments_table_pks", _widen_fragment_keys),
+    ("m017_tools_tables", _creating(*schema.TOOLS)),
+    ("m017_tools_plugin", _adding("tools", plugin="text")),
+    ("m018_tool_instances", _add_tool_instances),
+    ("m019_resolved_model", _adding("responses", resolved_model="text")),
+    ("m020_tool_results_attachments", _creating(schema.TOOL_RESULTS_ATTACHMENTS)),
+    ("m021_tool_results_exception", _adding("tool_results", exception="text")),
+    ("m022_response_reasoning", _adding("responses", reasoning="text")),
+    (
+        "m023_message_store",
+        _creating(*schema.MESSAGE_STORE, *schema.full_text_index("turn_search")),
+    ),
+    ("m024_tool_instance_references", _refer_to_instances),
+    ("m025_turn_tools_instance_backfill", _fill_turn_tool_instances),
+    ("m026_message_tree_view", _creating(schema.MESSAGE_TREE)),
+    ("m027_turns_response_json", _adding("turns", response_json="text")),
+)
+
+NAMES = tuple(name for name, _ in STEPS)
