@@ -1,0 +1,135 @@
+"""A server with OpenAI's chat protocol on the loopback interface, in a process of its own.
+
+The name of the model says what it streams: `chunks-N` N pieces of text as fast as they are taken,
+`paced-N` N pieces, each the time in nanoseconds at which it is sent, one every two milliseconds.
+`GET /watch?pid=P` names the client; when its request has arrived completely, its processor time
+is read, and `GET /seen` tells it in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+PACE_S = 0.002
+CPU_CLOCK_OF_PROCESS = 2
+
+
+def process_cpu(pid: int) -> float:
+    """Return the processor time of another process so far, in seconds (Linux)."""
+    return time.clock_gettime((~pid << 3) | CPU_CLOCK_OF_PROCESS)
+
+
+def event(content: str | None, finish_reason: str | None = None) -> bytes:
+    """Return one chunk of a chat completion as a server-sent event."""
+    delta = {} if content is None else {"content": content}
+    chunk = {
+        "id": "chatcmpl-bench",
+        "object": "chat.completion.chunk",
+        "created": 1700000000,
+        "model": "bench",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}],
+    }
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+def framed(data: bytes) -> bytes:
+    """Return the data as one chunk of the chunked transfer coding."""
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers the chat endpoint and the two of the benchmark."""
+
+    protocol_version = "HTTP/1.1"
+    watched = 0
+    seen = 0.0
+
+    def setup(self) -> None:
+        """Send every piece at once."""
+        self.disable_nagle_algorithm = True
+        super().setup()
+
+    def do_GET(self) -> None:
+        """Take the number of the client, or tell what its processor time was."""
+        if self.path.startswith("/watch?pid="):
+            Handler.watched = int(self.path.partition("=")[2])
+        body = repr(Handler.seen).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        """Answer a chat request with a stream."""
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if Handler.watched:
+            Handler.seen = process_cpu(Handler.watched)
+        kind, _, count = request["model"].partition("-")
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self._stream(int(count), paced=kind == "paced")
+
+    def _stream(self, count: int, *, paced: bool) -> None:
+        piece = framed(event("word "))
+        for _ in range(count):
+            if paced:
+                time.sleep(PACE_S)
+                piece = framed(event(f"{time.monotonic_ns()} "))
+            self.wfile.write(piece)
+        self.wfile.write(framed(event(None, "stop")) + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+class Remote:
+    """The server, seen from the benchmark."""
+
+    def __init__(self, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+
+    def watch(self, pid: int) -> None:
+        """Name the process whose processor time is taken at its request."""
+        urllib.request.urlopen(f"{self.address}/watch?pid={pid}", timeout=10).read()
+
+    def seen(self) -> float:
+        """Return the processor time of the watched process when its request had arrived."""
+        return float(urllib.request.urlopen(f"{self.address}/seen", timeout=10).read())
+
+    def register(self, user_path: Path, **models: str) -> None:
+        """Write models (id = name on the server) into the user directory of an environment."""
+        lines = [
+            f"- model_id: {model_id}\n  model_name: {name}\n  api_base: {self.address}/v1\n"
+            for model_id, name in models.items()
+        ]
+        (user_path / "extra-openai-models.yaml").write_text("".join(lines))
+
+
+@contextmanager
+def server() -> Iterator[Remote]:
+    """Run the server while the block runs."""
+    process = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield Remote(int(process.stdout.readline()))
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+if __name__ == "__main__":
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    listening.daemon_threads = True
+    print(listening.server_address[1], flush=True)
+    listening.serve_forever()

@@ -1,0 +1,112 @@
+"""The two environments that every benchmark compares: `llm` 0.36 and this checkout.
+
+`python3 bench/_setup.py` makes them where they are missing and renews ours after a change of
+the code; `--fresh` makes both anew. The benchmark scripts call `environments()` and so need no preparation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent
+CHECKOUT = BENCH.parent
+REFERENCE = "llm==0.36"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment with one of the two programs."""
+
+    name: str
+    folder: Path
+
+    @property
+    def scripts(self) -> Path:
+        """The folder of the commands."""
+        return self.folder / ("Scripts" if os.name == "nt" else "bin")
+
+    @property
+    def python(self) -> str:
+        """The interpreter of the environment."""
+        return str(self.scripts / "python")
+
+    @property
+    def llm(self) -> str:
+        """The command `llm` of the environment."""
+        return str(self.scripts / "llm")
+
+
+THEIRS = Environment("0.36", BENCH / ".venv-036")
+OURS = Environment("ours", BENCH / ".venv-ours")
+
+
+def _source_stamp() -> str:
+    digest = hashlib.sha256()
+    sources = [CHECKOUT / "setup.py", *sorted((CHECKOUT / "llm").rglob("*.py"))]
+    for path in sources:
+        digest.update(str(path.relative_to(CHECKOUT)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _pip(environment: Environment, *arguments: str) -> None:
+    if not environment.folder.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(environment.folder)], check=True)
+    subprocess.run(
+        [environment.python, "-m", "pip", "install", "-q", *arguments], check=True, timeout=900
+    )
+
+
+def _copy_of_sources() -> Path:
+    """Copy what is installed into a folder of its own, so that the checkout gets no build files."""
+    target = BENCH / ".work" / "source"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, target / name)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CHECKOUT / "llm", target / "llm", ignore=ignored)
+    return target
+
+
+def _install_ours() -> None:
+    stamp = OURS.folder / "source.sha256"
+    wanted = _source_stamp()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    first = not OURS.folder.exists()
+    source = str(_copy_of_sources())
+    _pip(OURS, source)
+    if not first:
+        _pip(OURS, "--no-deps", "--force-reinstall", source)
+    stamp.write_text(wanted)
+
+
+def environments(*, fresh: bool = False) -> tuple[Environment, Environment]:
+    """Return the environment of 0.36 and ours, made or renewed where needed.
+
+    The first call installs packages and takes a minute; later ones only compare a hash of
+    the sources.
+    """
+    if fresh:
+        shutil.rmtree(THEIRS.folder, ignore_errors=True)
+        shutil.rmtree(OURS.folder, ignore_errors=True)
+    if not (THEIRS.folder / "installed").exists():
+        _pip(THEIRS, REFERENCE)
+        (THEIRS.folder / "installed").write_text(REFERENCE)
+    _install_ours()
+    return THEIRS, OURS
+
+
+if __name__ == "__main__":
+    for made in environments(fresh="--fresh" in sys.argv[1:]):
+        version = subprocess.run(
+            [made.llm, "--version"], capture_output=True, text=True, check=True
+        )
+        print(f"{made.name}: {version.stdout.strip()} in {made.folder}")

@@ -1,0 +1,131 @@
+"""Runs inside one of the two environments and prints what it measured as JSON.
+
+`unlogged N`: seconds of processor time of a prompt; `logged N FILE`: of a prompt stored in FILE;
+`bare N FILE`: of a transaction with the rows of one such prompt, by sqlite3 alone;
+`turns N FILE`: of each of N logged turns of one conversation.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import llm
+
+
+class Nothing(llm.Model):
+    """Answers at once with a constant."""
+
+    model_id = "nothing"
+
+    def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any) -> Iterator[str]:
+        yield "ok"
+
+
+def open_database(path: str) -> Any:
+    """Open a database in WAL mode the way a plugin does."""
+    import sqlite_utils
+
+    database = sqlite_utils.Database(path)
+    database.enable_wal()
+    return database
+
+
+def unlogged(count: int) -> float:
+    """Return the processor time of a prompt that is not stored."""
+    model = Nothing()
+    model.prompt("warm").text()
+    began = time.process_time()
+    for number in range(count):
+        model.prompt(f"prompt {number}").text()
+    return (time.process_time() - began) / count
+
+
+def logged(count: int, path: str) -> float:
+    """Return the processor time of a prompt that is stored."""
+    model, database = Nothing(), open_database(path)
+    for number in range(5):
+        _stored(model.prompt(f"warm {number}"), database)
+    began = time.process_time()
+    for number in range(count):
+        _stored(model.prompt(f"prompt {number}"), database)
+    return (time.process_time() - began) / count
+
+
+def _stored(response: Any, database: Any) -> None:
+    response.text()
+    response.log_to_db(database)
+
+
+def turns(count: int, path: str) -> list[float]:
+    """Return the processor time of each turn of a stored conversation."""
+    conversation, database = Nothing().conversation(), open_database(path)
+    times = []
+    for number in range(count):
+        began = time.process_time()
+        _stored(conversation.prompt(f"turn {number}"), database)
+        times.append(time.process_time() - began)
+    return times
+
+
+def _counts(connection: sqlite3.Connection) -> dict[str, int]:
+    tables = connection.execute(
+        "select name from sqlite_master where type = 'table' and sql not like '%virtual%'"
+        " and name not like '%_fts%' and name not like 'sqlite_%'"
+    ).fetchall()
+    return {
+        name: connection.execute(f"select coalesce(max(rowid), 0) from [{name}]").fetchone()[0]
+        for (name,) in tables
+    }
+
+
+def _rows_of_one_prompt(path: str) -> list[tuple[str, list[int], tuple[Any, ...]]]:
+    """Store one more prompt; return the rows it added: table, positions of text keys, values."""
+    database = open_database(path)
+    with closing(sqlite3.connect(path)) as connection:
+        before = _counts(connection)
+        _stored(Nothing().prompt("what is stored"), database)
+        rows = []
+        for table in before:
+            columns = connection.execute(f"pragma table_info([{table}])").fetchall()
+            keys = [column[0] for column in columns if column[5] or column[1] in ("id", "hash")]
+            added = connection.execute(
+                f"select * from [{table}] where rowid > ?", [before[table]]
+            ).fetchall()
+            rows += [(table, keys, row) for row in added]
+    database.close()
+    return rows
+
+
+def bare(count: int, path: str) -> float:
+    """Return the processor time of a transaction with the rows of a prompt, by sqlite3 alone."""
+    rows = _rows_of_one_prompt(path)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("pragma synchronous = normal")
+    began = time.process_time()
+    for number in range(count):
+        connection.execute("begin immediate")
+        for table, keys, row in rows:
+            values = [
+                (f"{value}-{number}" if isinstance(value, str) else None)
+                if place in keys
+                else value
+                for place, value in enumerate(row)
+            ]
+            marks = ", ".join("?" * len(values))
+            connection.execute(f"insert or ignore into [{table}] values ({marks})", values)
+        connection.execute("commit")
+    spent = time.process_time() - began
+    connection.close()
+    return spent / count
+
+
+if __name__ == "__main__":
+    task, number, *path = sys.argv[1:]
+    tasks: dict[str, Any] = {"unlogged": unlogged, "logged": logged, "bare": bare, "turns": turns}
+    print(json.dumps(tasks[task](int(number), *path)))
