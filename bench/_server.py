@@ -72,6 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if Handler.watched:
             Handler.seen = process_cpu(Handler.watched)
+            Handler.watched = 0
         kind, _, count = request["model"].partition("-")
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")

@@ -1,7 +1,8 @@
 """The two environments that every benchmark compares: `llm` 0.36 and this checkout.
 
 `python3 bench/_setup.py` makes them where they are missing and renews ours after a change of
-the code; `--fresh` makes both anew. The benchmark scripts call `environments()` and so need no preparation.
+the code; `--fresh` makes both anew. The benchmark scripts call `environments()` and so
+need no preparation.
 """
 
 from __future__ import annotations
@@ -58,9 +59,10 @@ def _source_stamp() -> str:
 def _pip(environment: Environment, *arguments: str) -> None:
     if not environment.folder.exists():
         subprocess.run([sys.executable, "-m", "venv", str(environment.folder)], check=True)
-    subprocess.run(
-        [environment.python, "-m", "pip", "install", "-q", *arguments], check=True, timeout=900
-    )
+    command = [environment.python, "-m", "pip", "install", "-q", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
 
 
 def _copy_of_sources() -> Path:
