@@ -52,7 +52,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["llm", "llm.*"]),
-    package_data={"llm": ["py.typed"]},
+    package_data={"llm": ["py.typed", "*.pyi", "*/*.pyi"]},
     python_requires=">=3.10",
     entry_points={"console_scripts": ["llm = llm.cli:cli"]},
     install_requires=[

@@ -31,7 +31,8 @@ def request(method: str, url: str) -> httpx2.Response:
             timeout=TIMEOUT_SECONDS,
             headers={"user-agent": USER_AGENT},
         ) as client:
-            return client.request(method, url).raise_for_status()
+            reply: httpx2.Response = client.request(method, url).raise_for_status()
+            return reply
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise ConnectionLost(f"Could not fetch {url}: {error}") from error
 
@@ -45,3 +46,12 @@ def head_content_type(url: str) -> str | None:
 def fetch(url: str) -> bytes:
     """The bytes at `url`."""
     return request("GET", url).content
+
+
+def logging_client() -> httpx2.Client:
+    """A client that writes every request and reply to standard error, keys left out."""
+    import httpx2
+
+    from .http_log import LoggingTransport
+
+    return httpx2.Client(transport=LoggingTransport())

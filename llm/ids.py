@@ -8,6 +8,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ulid import ULID
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 # Pairs of digits: encoding ten bits at a time halves the work of making an id.
@@ -38,3 +42,10 @@ def encode_ulid(value: int) -> str:
 def new_ulid() -> str:
     """A new identifier: 26 lower-case characters, sorting after every earlier one."""
     return encode_ulid(new_ulid_int())
+
+
+def monotonic_ulid() -> ULID:
+    """A new identifier as an object of the `ulid` package, which plugins expect."""
+    from ulid import ULID
+
+    return ULID(new_ulid_int().to_bytes(16, "big"))

@@ -1,0 +1,53 @@
+"""What a model, a prompt and a reply are: no files, no terminal, no database."""
+
+from .._lazy import attach, homes_of
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        **homes_of(
+            {
+                "llm.content": ("Attachment", "Fragment"),
+                "llm.errors": ("CancelToolCall", "PauseChain"),
+                "llm.models.base": (
+                    "AsyncKeyModel",
+                    "AsyncModel",
+                    "KeyModel",
+                    "Model",
+                    "_AsyncModel",
+                    "_BaseModel",
+                    "_Model",
+                    "_get_key_mixin",
+                    "_partition_tools",
+                ),
+                "llm.models.options": ("LazyOptions", "Options"),
+                "llm.models.prompt": ("Prompt", "ToolDef"),
+                "llm.models.response": ("Response", "_BaseResponse"),
+                "llm.models.async_response": ("AsyncResponse",),
+                "llm.models.conversation": (
+                    "AsyncConversation",
+                    "Conversation",
+                    "_BaseConversation",
+                ),
+                "llm.models.chain": (
+                    "AfterCallAsync",
+                    "AfterCallSync",
+                    "AsyncChainResponse",
+                    "BeforeCallAsync",
+                    "BeforeCallSync",
+                    "ChainResponse",
+                    "_BaseChainResponse",
+                ),
+                "llm.models.usage": ("Usage",),
+                "llm.models.embedding": ("EmbeddingModel",),
+                "llm.text": ("CONVERSATION_NAME_LENGTH",),
+                "llm.tools.tool": ("ServerSideTool", "Tool"),
+                "llm.tools.toolbox": ("Toolbox",),
+                "llm.tools.calling": ("ToolCall", "ToolOutput", "ToolResult"),
+                "llm.registry": ("EmbeddingModelWithAliases", "ModelWithAliases"),
+            }
+        ),
+        "_Options": "llm.models.options:Options",
+        "_conversation_name": "llm.text:conversation_name",
+    },
+)

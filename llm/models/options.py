@@ -73,11 +73,7 @@ def build_options(
         TypeError: An option is given in both ways.
         pydantic.ValidationError: An option is unknown or its value is not allowed.
     """
-    if options is None:
-        if not keywords:
-            return None
-        return model.Options(**keywords)
-    given = dict(options)
+    given = dict(options) if options else {}
     both = [name for name in given if name in keywords]
     if both:
         raise TypeError(
@@ -85,7 +81,8 @@ def build_options(
         )
     if not given and not keywords:
         return None
-    return model.Options(**given, **keywords)
+    built: Options = model.Options(**given, **keywords)
+    return built
 
 
 def _make_options_class() -> type[Options]:

@@ -40,7 +40,7 @@ class Tool:
             self.input_schema = _without_titles(self.input_schema.model_json_schema())
 
     def hash(self) -> str:
-        """SHA-256 hex digest of what the model is told, and of the plugin's name if there is one."""
+        """SHA-256 hex digest of what the model is told and of the plugin's name, if any."""
         shape: dict[str, Any] = {
             "name": self.name,
             "description": self.description,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar
 
 from .tool import Tool, captured_arguments
 
-_OWN_METHODS = frozenset({"tools", "add_tool", "is_dynamic", "method_tools", "prepare", "prepare_async"})
+_OWN_METHODS = frozenset(
+    {"add_tool", "is_dynamic", "method_tools", "prepare", "prepare_async", "tools"}
+)
 
 
 class Toolbox:
@@ -104,3 +108,71 @@ class Toolbox:
         """Whether which tools there are is known only from an instance."""
         overridden = ("tools", "prepare", "prepare_async")
         return any(getattr(cls, name) is not getattr(Toolbox, name) for name in overridden)
+
+
+T = TypeVar("T")
+_SPEC = re.compile(r"^(\w+)(?:\((.*)\))?$", re.DOTALL)
+
+
+def instantiate_from_spec(class_map: Mapping[str, type[T]], spec: str) -> T:
+    """The object that a text such as `Name`, `Name("x")` or `Name(key=[1, 2])` describes.
+
+    Args:
+        class_map: Classes by name.
+        spec: `Name`, `Name()`, `Name({json object})` for keyword arguments, `Name(json value)`
+            for one positional argument, or `Name(key=json, other=json)`.
+
+    Raises:
+        ValueError: The text has another form, names no known class, or holds a value that is
+            not JSON.
+        TypeError: The class does not take these arguments.
+    """
+    match = _SPEC.match(spec.strip())
+    if match is None:
+        raise ValueError(f"Invalid spec string: {spec!r}")
+    name, body = match[1], (match[2] or "").strip()
+    if name not in class_map:
+        raise ValueError(f"Unknown class {name!r}")
+    args, kwargs = _spec_arguments(body)
+    return class_map[name](*args, **kwargs)
+
+
+def _spec_arguments(body: str) -> tuple[list[Any], dict[str, Any]]:
+    if not body:
+        return [], {}
+    if re.match(r"^\w+\s*=(?!=)", body):
+        return [], dict(_keyword(segment) for segment in _split_at_commas(body))
+    try:
+        value = json.loads(body)
+    except ValueError:
+        raise ValueError(f"Positional argument must be valid JSON: {body}") from None
+    return ([], value) if isinstance(value, dict) else ([value], {})
+
+
+def _keyword(segment: str) -> tuple[str, Any]:
+    name, equals, text = segment.partition("=")
+    if not equals or not name.strip().isidentifier():
+        raise ValueError(f"Invalid keyword spec segment: {segment.strip()!r}")
+    try:
+        return name.strip(), json.loads(text)
+    except ValueError:
+        raise ValueError(f"Value for {name.strip()!r} is not valid JSON: {text.strip()}") from None
+
+
+def _split_at_commas(text: str) -> list[str]:
+    """Segments between the commas that stand outside of brackets and strings."""
+    segments, start, depth, quoted, escaped = [], 0, 0, False, False
+    for index, character in enumerate(text):
+        if quoted:
+            quoted = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            quoted = True
+        elif character in "[{(":
+            depth += 1
+        elif character in "]})":
+            depth -= 1
+        elif character == "," and depth == 0:
+            segments.append(text[start:index])
+            start = index + 1
+    return [*segments, text[start:]]

@@ -1,0 +1,253 @@
+"""The asynchronous twin of `Response`: the same core, driven with `await`."""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from typing import TYPE_CHECKING, Any, cast
+
+from ..parts import Message, StreamEvent, TextPart
+from .prompt import Prompt
+from .response import Response, _BaseResponse, finished_copy
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from ..content import Attachment
+    from ..serialization import ResponseDict
+    from ..tools.calling import ToolCall, ToolResult
+    from .base import _AsyncModel
+    from .conversation import AsyncConversation
+    from .prompt import ToolDef
+    from .usage import Usage
+
+
+class AsyncResponse(_BaseResponse):
+    """What an asynchronous model answers: await it, or iterate over it with `async for`."""
+
+    model: _AsyncModel
+    conversation: AsyncConversation | None
+    _unfinished = "... not yet awaited ..."
+
+    @classmethod
+    def fake(
+        cls,
+        model: _AsyncModel,
+        prompt: str,
+        *attachments: Attachment,
+        system: str | None = None,
+        response: str,
+    ) -> AsyncResponse:
+        """A finished response with the given text, for tests of code that takes responses."""
+        request = Prompt(prompt, model, attachments=attachments, system=system)
+        return cls._restored(request, model, messages=[Message("assistant", [TextPart(response)])])
+
+    @classmethod
+    def from_dict(cls, shape: ResponseDict, *, model: _AsyncModel | None = None) -> AsyncResponse:
+        """The finished response that `to_dict()` described; see `Response.from_dict`."""
+        import llm
+
+        return cls._from_dict(shape, model or llm.get_async_model(shape["model"]))
+
+    @classmethod
+    def from_row(cls, db: Database, row: Mapping[str, Any]) -> AsyncResponse:
+        """The response of a row of the `responses` table, which releases before 0.32 wrote."""
+        from ..logs.rehydrate import response_from_row
+
+        return cast(AsyncResponse, response_from_row(db, row, async_=True))
+
+    async def _advance(self) -> bool:
+        """Take one more piece from the model; `False` when the answer is complete."""
+        if self._done:
+            return False
+        if self._source is None:
+            self._source = self._begin().__aiter__()
+        try:
+            chunk = await self._source.__anext__()
+        except StopAsyncIteration:
+            self._finish()
+            for callback in self.done_callbacks:
+                await _called(callback, self)
+            return False
+        except BaseException:
+            # The generator is gone; whoever asks again starts the model anew.
+            self._source = None
+            raise
+        self._record(chunk)
+        return True
+
+    async def _force(self) -> None:
+        while await self._advance():
+            pass
+
+    def __await__(self) -> Generator[Any, None, AsyncResponse]:
+        """The response itself, complete."""
+        yield from self._force().__await__()
+        return self
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """Pieces of text as they come; from the start each time, without asking the model twice."""
+        index = 0
+        while True:
+            while index < len(self._chunks):
+                yield self._chunks[index]
+                index += 1
+            if not await self._advance():
+                return
+
+    async def astream_events(self) -> AsyncGenerator[StreamEvent, None]:
+        """Everything that the model says as it comes: text, reasoning, tool calls, tool results.
+
+        Leaving the loop early closes the model's generator.
+        """
+        index = 0
+        try:
+            while True:
+                while index < len(self._stream_events):
+                    yield self._stream_events[index]
+                    index += 1
+                if not await self._advance():
+                    return
+        except GeneratorExit:
+            await self._abandon()
+            raise
+
+    async def _abandon(self) -> None:
+        source, self._source = self._source, None
+        if hasattr(source, "aclose"):
+            await source.aclose()
+
+    async def text(self) -> str:
+        """The whole text."""
+        await self._force()
+        return "".join(self._chunks)
+
+    def _require_done(self) -> None:
+        if not self._done:
+            raise ValueError("Response not yet awaited")
+
+    def text_or_raise(self) -> str:
+        """The whole text of a response that was awaited.
+
+        Raises:
+            ValueError: It was not.
+        """
+        self._require_done()
+        return "".join(self._chunks)
+
+    async def json(self) -> dict[str, Any] | None:
+        """The provider's own form of the answer, where the model keeps it."""
+        await self._force()
+        return self.response_json
+
+    async def messages(self) -> list[Message]:
+        """The answer as messages: usually one; none where nothing but empty text came."""
+        await self._force()
+        return list(self._output_messages())
+
+    async def tool_calls(self) -> list[ToolCall]:
+        """The tool calls that the model asks for, in order."""
+        await self._force()
+        return self._tool_calls
+
+    def tool_calls_or_raise(self) -> list[ToolCall]:
+        """The tool calls of a response that was awaited.
+
+        Raises:
+            ValueError: It was not.
+        """
+        self._require_done()
+        return self._tool_calls
+
+    async def usage(self) -> Usage:
+        """The tokens that the answer cost."""
+        await self._force()
+        return self._usage()
+
+    async def duration_ms(self) -> int:
+        """Milliseconds from the first request for a piece to the last piece."""
+        await self._force()
+        return self._duration_ms()
+
+    async def datetime_utc(self) -> str:
+        """When it started, in ISO 8601 with `+00:00`; empty where that is not known."""
+        await self._force()
+        return self._datetime_utc()
+
+    async def on_done(self, callback: Callable[[AsyncResponse], Any]) -> None:
+        """Call or await `callback` with this response once it is complete, or at once if it is."""
+        if self._done:
+            await _called(callback, self)
+        else:
+            self.done_callbacks.append(callback)
+
+    def _require_awaited(self, method: str) -> None:
+        if not self._done:
+            raise ValueError(
+                f"Response not yet awaited \N{EM DASH} call `await response` before {method}()"
+            )
+
+    def reply(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Message] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        tools: Iterable[ToolDef] | None = None,
+        options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> AsyncResponse:
+        """The response to a next prompt, sent with everything so far; see `Response.reply`.
+
+        Raises:
+            ValueError: This response was not awaited.
+        """
+        self._require_awaited("reply")
+        stream = kwargs.get("stream", self.stream)
+        request, key = self._next_prompt(prompt, messages, tool_results, tools, options, kwargs)
+        return AsyncResponse(request, self.model, stream, conversation=self.conversation, key=key)
+
+    def to_dict(self) -> ResponseDict:
+        """The response as plain JSON values, complete.
+
+        Raises:
+            ValueError: It was not awaited.
+        """
+        self._require_awaited("to_dict")
+        return self._to_dict()
+
+    async def to_sync_response(self) -> Response:
+        """A synchronous response with the same id and everything that came."""
+        await self._force()
+        return self._finished_twin()
+
+    def _finished_twin(self) -> Response:
+        conversation = self.conversation
+        return finished_copy(
+            self, Response, conversation.to_sync_conversation() if conversation else None
+        )
+
+    def log_to_db(self, db: Database) -> None:
+        """Record the response in a log database, and its conversation where that is new.
+
+        Raises:
+            ValueError: It was not awaited.
+        """
+        self._require_awaited("log_to_db")
+        twin = self._finished_twin()
+        twin.log_to_db(db)
+        self._stored_tip = twin._stored_tip
+
+
+async def _called(callback: Callable[[Any], Any], response: AsyncResponse) -> None:
+    result = callback(response)
+    # A coroutine function was given only if asyncio-style awaitables come back.
+    if hasattr(result, "__await__"):
+        await result

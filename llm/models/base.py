@@ -1,0 +1,363 @@
+"""The model classes that providers and plugins subclass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..errors import ConversationNotSupported, NeedsKeyException
+from ..parts import Message, StreamEvent
+from ..tools.tool import ServerSideTool, Tool
+from .options import NO_OPTIONS, build_options
+from .prompt import Prompt
+
+if TYPE_CHECKING:
+    from ..content import Attachment
+    from ..tools.calling import ToolResult
+    from .async_response import AsyncResponse
+    from .conversation import AsyncConversation, Conversation, _BaseConversation
+    from .prompt import AnyTool, ToolDef
+    from .response import Response
+
+
+class _get_key_mixin:
+    """Finds the key of a model that needs one."""
+
+    needs_key: str | None = None
+    key: str | None = None
+    key_env_var: str | None = None
+
+    def get_key(self, explicit_key: str | None = None) -> str | None:
+        """The key to use: the model's own, else the given one, else a stored or environment one.
+
+        Args:
+            explicit_key: A key, or the name of a stored one.
+
+        Returns:
+            The key, or `None` for a model that needs none.
+
+        Raises:
+            NeedsKeyException: A key is needed and none is found.
+        """
+        if self.needs_key is None:
+            return None
+        if self.key is not None:
+            return self.key
+        import llm
+
+        key = llm.get_key(explicit_key, self.needs_key, self.key_env_var)
+        if key:
+            return key
+        message = f"No key found - add one using 'llm keys set {self.needs_key}'"
+        if self.key_env_var:
+            message += f" or set the {self.key_env_var} environment variable"
+        raise NeedsKeyException(message)
+
+
+class _BaseModel(ABC, _get_key_mixin):
+    """What every chat model has. Each attribute has a default here, as most plugins never call
+    `super().__init__()`."""
+
+    model_id: str
+    can_stream: bool = False
+    attachment_types: Iterable[str] = frozenset()
+    supports_schema: bool = False
+    supports_tools: bool = False
+    supports_conversation: bool = True
+    #: The history is put in front of the prompt as text: for models that complete text.
+    continues_as_text: bool = False
+    #: The model can stand in where no model is chosen and no key is found.
+    answers_without_key: bool = False
+    Options: ClassVar[Any] = NO_OPTIONS
+    _takes_key: ClassVar[bool] = False
+
+    @property
+    def supported_server_side_tools(self) -> tuple[type[ServerSideTool], ...]:
+        """Classes of the tools that the provider runs itself; none here."""
+        return ()
+
+    def _prompt(
+        self,
+        prompt: str | None,
+        *,
+        options: Mapping[str, Any] | None,
+        keywords: Mapping[str, Any],
+        **values: Any,
+    ) -> Prompt:
+        return Prompt(prompt, self, options=build_options(self, options, keywords), **values)
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}: {self.model_id}"
+
+    def __repr__(self) -> str:
+        return f"<{self!s}>"
+
+
+class _Model(_BaseModel):
+    """What the synchronous model classes share."""
+
+    def conversation(
+        self,
+        tools: Iterable[ToolDef] | None = None,
+        before_call: Callable[..., Any] | None = None,
+        after_call: Callable[..., Any] | None = None,
+        chain_limit: int | None = None,
+    ) -> Conversation:
+        """A new conversation with this model.
+
+        Args:
+            tools: Tools that every prompt of it offers.
+            before_call: Called before each tool call.
+            after_call: Called after each tool call.
+            chain_limit: The most responses that one chain may take; no limit for 0.
+        """
+        from .conversation import Conversation
+
+        return Conversation(
+            model=self,
+            tools=list(tools) if tools is not None else None,
+            before_call=before_call,
+            after_call=after_call,
+            chain_limit=chain_limit,
+        )
+
+    def prompt(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: Any = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        options: Mapping[str, Any] | None = None,
+        hide_reasoning: bool = False,
+        **kwargs: Any,
+    ) -> Response:
+        """The response to a prompt; nothing is sent before somebody reads from it.
+
+        Args:
+            prompt: The text; see `llm.Prompt` for what the other arguments of that name mean.
+            stream: Ask the provider for the answer piece by piece.
+            options: Model options by name.
+            kwargs: `key` (a key, or the name of a stored one); everything else is a model option.
+
+        Raises:
+            TypeError: An option is given twice.
+            pydantic.ValidationError: An option is unknown or its value is not allowed.
+            ValueError: The model does not support what was asked for.
+        """
+        from .response import Response
+
+        key = kwargs.pop("key", None)
+        request = self._prompt(
+            prompt,
+            fragments=fragments,
+            attachments=attachments,
+            system=system,
+            system_fragments=system_fragments,
+            messages=messages,
+            schema=schema,
+            tools=tools,
+            tool_results=tool_results,
+            options=options,
+            hide_reasoning=hide_reasoning,
+            keywords=kwargs,
+        )
+        return Response(request, self, stream, key=key)
+
+
+class Model(_Model):
+    """A model that answers synchronously and needs no key, or finds its key itself."""
+
+    @abstractmethod
+    def execute(
+        self,
+        prompt: Prompt,
+        stream: bool,
+        response: Response,
+        conversation: Conversation | None,
+    ) -> Iterator[str | StreamEvent]:
+        """Answer `prompt`: yield text or `StreamEvent`s as they come."""
+
+
+class KeyModel(_Model):
+    """A model that answers synchronously and is given its key."""
+
+    _takes_key = True
+
+    @abstractmethod
+    def execute(
+        self,
+        prompt: Prompt,
+        stream: bool,
+        response: Response,
+        conversation: Conversation | None,
+        key: str | None,
+    ) -> Iterator[str | StreamEvent]:
+        """Answer `prompt` with `key`: yield text or `StreamEvent`s as they come."""
+
+
+class _AsyncModel(_BaseModel):
+    """What the asynchronous model classes share."""
+
+    def conversation(
+        self,
+        tools: Iterable[ToolDef] | None = None,
+        before_call: Callable[..., Any] | None = None,
+        after_call: Callable[..., Any] | None = None,
+        chain_limit: int | None = None,
+    ) -> AsyncConversation:
+        """A new conversation with this model; the arguments are those of `Model.conversation`."""
+        from .conversation import AsyncConversation
+
+        return AsyncConversation(
+            model=self,
+            tools=list(tools) if tools is not None else None,
+            before_call=before_call,
+            after_call=after_call,
+            chain_limit=chain_limit,
+        )
+
+    def prompt(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: Any = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        options: Mapping[str, Any] | None = None,
+        hide_reasoning: bool = False,
+        **kwargs: Any,
+    ) -> AsyncResponse:
+        """The response to a prompt, to be awaited; the arguments are those of `Model.prompt`."""
+        from .async_response import AsyncResponse
+
+        key = kwargs.pop("key", None)
+        request = self._prompt(
+            prompt,
+            fragments=fragments,
+            attachments=attachments,
+            system=system,
+            system_fragments=system_fragments,
+            messages=messages,
+            schema=schema,
+            tools=tools,
+            tool_results=tool_results,
+            options=options,
+            hide_reasoning=hide_reasoning,
+            keywords=kwargs,
+        )
+        return AsyncResponse(request, self, stream, key=key)
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} (async): {self.model_id}"
+
+
+class AsyncModel(_AsyncModel):
+    """A model that answers asynchronously and needs no key, or finds its key itself."""
+
+    @abstractmethod
+    def execute(
+        self,
+        prompt: Prompt,
+        stream: bool,
+        response: AsyncResponse,
+        conversation: AsyncConversation | None,
+    ) -> AsyncGenerator[str | StreamEvent, None]:
+        """Answer `prompt`: an async generator of text or `StreamEvent`s."""
+
+
+class AsyncKeyModel(_AsyncModel):
+    """A model that answers asynchronously and is given its key."""
+
+    _takes_key = True
+
+    @abstractmethod
+    def execute(
+        self,
+        prompt: Prompt,
+        stream: bool,
+        response: AsyncResponse,
+        conversation: AsyncConversation | None,
+        key: str | None,
+    ) -> AsyncGenerator[str | StreamEvent, None]:
+        """Answer `prompt` with `key`: an async generator of text or `StreamEvent`s."""
+
+
+def check_prompt(
+    prompt: Prompt, model: _BaseModel, conversation: _BaseConversation[Any] | None
+) -> None:
+    """Refuse what the model cannot do, before anything is sent.
+
+    Raises:
+        ConversationNotSupported: There is a history and the model cannot take one.
+        ValueError: Attachments, a schema or tools are given that the model does not support.
+    """
+    if prompt.attachments:
+        _check_attachments(prompt, model)
+    if prompt.schema and not model.supports_schema:
+        raise ValueError(f"{model} does not support schemas")
+    if prompt.tools:
+        _check_tools(prompt.tools, model)
+    if not model.supports_conversation and any(
+        message.role in ("assistant", "tool") for message in prompt._messages
+    ):
+        raise ConversationNotSupported(f"{model} does not support conversations")
+
+
+def _check_attachments(prompt: Prompt, model: _BaseModel) -> None:
+    accepted = set(model.attachment_types)
+    if not accepted:
+        raise ValueError("This model does not support attachments")
+    for attachment in prompt.attachments:
+        found = attachment.resolve_type()
+        if found not in accepted:
+            raise ValueError(
+                f"This model does not support attachments of type '{found}', "
+                f"only {', '.join(sorted(accepted))}"
+            )
+
+
+def _check_tools(tools: Sequence[AnyTool], model: _BaseModel) -> None:
+    functions, _ = _partition_tools(model, tools)
+    if functions and not model.supports_tools:
+        raise ValueError(f"{model} does not support tools")
+
+
+def _partition_tools(
+    model: _BaseModel, tools: Sequence[AnyTool]
+) -> tuple[list[Tool], list[ServerSideTool]]:
+    """The tools that run here and those that the provider runs.
+
+    Raises:
+        ValueError: The model does not claim a server-side tool.
+    """
+    functions = [tool for tool in tools if not isinstance(tool, ServerSideTool)]
+    server_side = [tool for tool in tools if isinstance(tool, ServerSideTool)]
+    for tool in server_side:
+        if not _claims(model, tool):
+            raise ValueError(
+                f"Model '{model.model_id}' does not support server-side tool '{tool.name}'. "
+                f"Run: llm tools -m {model.model_id}"
+            )
+    return functions, server_side
+
+
+def _claims(model: _BaseModel, tool: ServerSideTool) -> bool:
+    """A class covers its subclasses; the base class covers only itself."""
+    return any(
+        type(tool) is ServerSideTool if claimed is ServerSideTool else isinstance(tool, claimed)
+        for claimed in model.supported_server_side_tools
+    )

@@ -1,0 +1,243 @@
+"""Conversations: responses in order, and what the next prompt has to carry of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..ids import new_ulid
+from ..parts import Message
+from .async_response import AsyncResponse
+from .prompt import Prompt
+from .response import Response, _BaseResponse
+
+if TYPE_CHECKING:
+    from ..content import Attachment
+    from ..tools.calling import ToolResult
+    from .base import _AsyncModel, _BaseModel, _Model
+    from .prompt import ToolDef
+
+R = TypeVar("R", bound=_BaseResponse)
+
+
+class _BaseConversation(Generic[R]):
+    """What both kinds of conversation share.
+
+    Args:
+        model: The model that answers.
+        id: A lower-case ULID; the id of the thread in the log.
+        name: The title in the log.
+        responses: Earlier responses, oldest first.
+        tools: Tools that every prompt offers.
+        chain_limit: The most responses that one chain may take; no limit for 0.
+        loaded_messages: History that was read from the log, complete.
+        loaded_tools: Specifications of the tools that the first turn in the log had.
+        before_call: Called before each tool call.
+        after_call: Called after each tool call.
+    """
+
+    # Where loaded_messages end in the log: (which database, hash of the last message).
+    _loaded_tip: tuple[object, str] | None = None
+    _responses_read: bool = False
+
+    def __init__(
+        self,
+        model: _BaseModel,
+        id: str | None = None,
+        name: str | None = None,
+        responses: Iterable[R] | None = None,
+        tools: list[ToolDef] | None = None,
+        chain_limit: int | None = None,
+        loaded_messages: list[Message] | None = None,
+        loaded_tools: list[str] | None = None,
+        before_call: Callable[..., Any] | None = None,
+        after_call: Callable[..., Any] | None = None,
+    ) -> None:
+        self.model: Any = model
+        self.id = id or new_ulid()
+        self.name = name
+        self._responses: list[R] = list(responses) if responses is not None else []
+        self._load_history: Callable[[], list[R]] | None = None
+        self.tools = tools
+        self.chain_limit = chain_limit
+        self.loaded_messages = loaded_messages
+        self.loaded_tools = loaded_tools
+        self.before_call = before_call
+        self.after_call = after_call
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> _BaseConversation[R]:
+        """The conversation of a row with `model`, `id` and `name`; the model must be installed."""
+        import llm
+
+        look_up = llm.get_async_model if cls._is_async() else llm.get_model
+        return cls(model=look_up(row["model"]), id=row["id"], name=row["name"])
+
+    @staticmethod
+    def _is_async() -> bool:
+        return False
+
+    @property
+    def responses(self) -> list[R]:
+        """The responses so far, oldest first; those of the log are read when first asked for."""
+        self._responses_read = True
+        return self._all_responses()
+
+    @responses.setter
+    def responses(self, responses: list[R]) -> None:
+        self._load_history = None
+        self._responses = responses
+
+    def _all_responses(self) -> list[R]:
+        if self._load_history is not None:
+            load, self._load_history = self._load_history, None
+            self._responses[:0] = load()
+        return self._responses
+
+    def _set_history(self, load: Callable[[], list[R]]) -> None:
+        """Let `load` give the earlier responses when somebody looks at `responses`."""
+        self._load_history = load
+
+    def _add(self, response: R) -> None:
+        """Take up a finished response: from here on it carries the history."""
+        self._responses.append(response)
+        self.loaded_messages = None
+
+    def _prepare(
+        self,
+        prompt: str | None,
+        *,
+        tools: Iterable[ToolDef] | None,
+        messages: Sequence[Message] | None,
+        **values: Any,
+    ) -> Prompt:
+        """The prompt of the next turn, with the history in front."""
+        request: Prompt = self.model._prompt(
+            prompt, tools=tools or self.tools, messages=messages, **values
+        )
+        if messages is None:
+            self._put_history(request)
+        return request
+
+    def _put_history(self, request: Prompt) -> None:
+        if self.loaded_messages:
+            request._continue_from(self.loaded_messages)
+            request._loaded_count = len(self.loaded_messages)
+            return
+        last = self._last_response()
+        if last is None:
+            return
+        history = last.prompt._messages + last._output_messages()
+        request._continue_from(history)
+        request._continues, request._continues_count = last, len(history)
+
+    def _last_response(self) -> R | None:
+        if not self._responses:
+            self._all_responses()
+        return self._responses[-1] if self._responses else None
+
+    def __repr__(self) -> str:
+        count = len(self._all_responses())
+        plural = "" if count == 1 else "s"
+        return f"<{type(self).__name__}: {self.id} - {count} response{plural}>"
+
+
+class Conversation(_BaseConversation[Response]):
+    """A conversation with a synchronous model."""
+
+    model: _Model
+
+    def prompt(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: Any = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        options: Mapping[str, Any] | None = None,
+        hide_reasoning: bool = False,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> Response:
+        """The response to the next prompt of the conversation; see `Model.prompt`.
+
+        Args:
+            messages: Replaces the history of the conversation.
+            tools: Replaces the tools of the conversation.
+        """
+        request = self._prepare(
+            prompt,
+            fragments=fragments,
+            attachments=attachments,
+            system=system,
+            system_fragments=system_fragments,
+            messages=messages,
+            schema=schema,
+            tools=tools,
+            tool_results=tool_results,
+            options=options,
+            hide_reasoning=hide_reasoning,
+            keywords=kwargs,
+        )
+        return Response(request, self.model, stream, conversation=self, key=key)
+
+
+class AsyncConversation(_BaseConversation[AsyncResponse]):
+    """A conversation with an asynchronous model."""
+
+    model: _AsyncModel
+
+    @staticmethod
+    def _is_async() -> bool:
+        return True
+
+    def prompt(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: Any = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        options: Mapping[str, Any] | None = None,
+        hide_reasoning: bool = False,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> AsyncResponse:
+        """The response to the next prompt of the conversation; see `Conversation.prompt`."""
+        request = self._prepare(
+            prompt,
+            fragments=fragments,
+            attachments=attachments,
+            system=system,
+            system_fragments=system_fragments,
+            messages=messages,
+            schema=schema,
+            tools=tools,
+            tool_results=tool_results,
+            options=options,
+            hide_reasoning=hide_reasoning,
+            keywords=kwargs,
+        )
+        return AsyncResponse(request, self.model, stream, conversation=self, key=key)
+
+    def to_sync_conversation(self) -> Conversation:
+        """A synchronous conversation of the same id, name, model and tools, without responses."""
+        return Conversation(
+            model=self.model,
+            id=self.id,
+            name=self.name,
+            tools=self.tools,
+            chain_limit=self.chain_limit,
+        )

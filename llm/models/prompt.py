@@ -1,0 +1,208 @@
+"""What goes to a model: text, system prompt, attachments, options, tools, and the history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Union
+
+from ..parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
+from ..tools.calling import ToolResult
+from ..tools.tool import ServerSideTool, Tool
+from ..tools.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from ..content import Attachment
+    from .base import _BaseModel
+    from .options import Options
+    from .response import _BaseResponse
+
+#: What may be passed as a tool.
+ToolDef = Union[Tool, Toolbox, ServerSideTool, Callable[..., Any]]
+AnyTool = Union[Tool, ServerSideTool]
+
+
+class Prompt:
+    """One request to a model, complete: `messages` is exactly what is sent, history included.
+
+    Args:
+        prompt: The text that was typed.
+        model: The model that it is for.
+        fragments: Longer texts that go before it.
+        attachments: Files and media.
+        system: The system prompt.
+        system_fragments: Longer texts that go before the system prompt.
+        prompt_json: The provider's own form of the request, where somebody kept it.
+        options: Validated model options; the model's defaults where missing.
+        schema: JSON schema that the answer has to fit, or a pydantic class.
+        tools: What the model may call: functions, `Tool`s, toolboxes, server-side tools.
+        tool_results: Results of the tool calls of the response before.
+        messages: The complete history; the new input is appended to it.
+        hide_reasoning: Do not ask the provider for visible reasoning.
+    """
+
+    _history_read: bool = False
+    _has_history: bool = False
+    _continues: _BaseResponse | None = None
+    _continues_count: int = 0
+    _loaded_count: int = 0
+
+    def __init__(
+        self,
+        prompt: str | None,
+        model: _BaseModel,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        prompt_json: str | None = None,
+        options: Options | None = None,
+        schema: Any = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        messages: Sequence[Message] | None = None,
+        hide_reasoning: bool = False,
+    ) -> None:
+        self._prompt = prompt
+        self.model = model
+        self.fragments = list(fragments) if fragments else []
+        self.attachments = list(attachments) if attachments else []
+        self._system = system
+        self.system_fragments = list(system_fragments) if system_fragments else []
+        self.prompt_json = prompt_json
+        self.schema: dict[str, Any] | None = (
+            schema if schema is None or isinstance(schema, dict) else schema.model_json_schema()
+        )
+        self.tools: list[AnyTool] = wrap_tools(tools) if tools else []
+        self.tool_results = list(tool_results) if tool_results else []
+        self._options = options
+        self.hide_reasoning = hide_reasoning
+        self._explicit = messages
+        self._chain: list[Message] | None = None
+
+    @property
+    def prompt(self) -> str | None:
+        """Fragments and typed text, joined by newlines."""
+        if not self.fragments:
+            return self._prompt
+        return "\n".join([*self.fragments, self._prompt] if self._prompt else self.fragments)
+
+    @prompt.setter
+    def prompt(self, text: str | None) -> None:
+        self._prompt = text
+        self.fragments = []
+
+    @property
+    def system(self) -> str:
+        """System fragments and system prompt, each stripped, joined by blank lines."""
+        if not self.system_fragments:
+            return self._system.strip() if self._system else ""
+        bits = [*self.system_fragments, self._system or ""]
+        return "\n\n".join([stripped for bit in bits if (stripped := bit.strip())])
+
+    @property
+    def options(self) -> Options:
+        """The validated options; the model's defaults where none were given."""
+        if self._options is None:
+            return self._default_options()
+        return self._options
+
+    @options.setter
+    def options(self, options: Options) -> None:
+        self._options = options
+
+    def _default_options(self) -> Options:
+        defaults = self.__dict__.get("_defaults")
+        if defaults is None:
+            defaults = self.__dict__["_defaults"] = self.model.Options()
+        options: Options = defaults
+        return options
+
+    @property
+    def messages(self) -> list[Message]:
+        """Everything that is sent: the history, then this turn's input. A list of your own."""
+        self._history_read = True
+        return list(self._messages)
+
+    @property
+    def _messages(self) -> list[Message]:
+        """The chain itself, for code of this package: not a sign that the model looked at it."""
+        if self._chain is None:
+            self._chain = self._build_chain()
+        return self._chain
+
+    def _build_chain(self) -> list[Message]:
+        if self._explicit is None:
+            return self._lead_in([]) + self._new_input()
+        history = list(self._explicit)
+        if not any(message.role == "system" for message in history):
+            history = self._lead_in(history) + history
+        return history + self._new_input()
+
+    def _continue_from(self, history: list[Message]) -> None:
+        """Make the chain: `history`, a system message where it says something new, new input."""
+        self._chain = history + self._lead_in(history) + self._new_input()
+        self._has_history = any(message.role != "system" for message in history)
+
+    def _lead_in(self, history: Sequence[Message]) -> list[Message]:
+        """The system message that has to go before the new input."""
+        text = self.system
+        if not text or text == _last_system_text(history):
+            return []
+        return [Message("system", [TextPart(text)])]
+
+    def _new_input(self) -> list[Message]:
+        """This turn's input: results of tools, then text and attachments of the user."""
+        messages: list[Message] = []
+        if self.tool_results:
+            messages.append(Message("tool", [result_part(r) for r in self.tool_results]))
+        parts: list[Part] = []
+        text = self.prompt
+        if text:
+            parts.append(TextPart(text))
+        if self.attachments:
+            parts += [AttachmentPart(attachment) for attachment in self.attachments]
+        if parts:
+            messages.append(Message("user", parts))
+        return messages
+
+    def __repr__(self) -> str:
+        return f"Prompt(prompt={self.prompt!r}, model={self.model!r}, system={self.system!r})"
+
+
+def _last_system_text(history: Sequence[Message]) -> str | None:
+    for message in reversed(history):
+        if message.role == "system":
+            return message.text()
+    return None
+
+
+def result_part(result: ToolResult) -> ToolResultPart:
+    """The message part that tells a model the result of a tool call."""
+    error = result.exception
+    return ToolResultPart(
+        name=result.name,
+        output=result.output,
+        tool_call_id=result.tool_call_id,
+        attachments=list(result.attachments),
+        exception=f"{type(error).__name__}: {error}" if error is not None else None,
+    )
+
+
+def wrap_tools(tools: Iterable[ToolDef]) -> list[AnyTool]:
+    """Tools from what people pass; a toolbox gives all of its own.
+
+    Raises:
+        TypeError: Something is neither a tool nor callable.
+    """
+    wrapped: list[AnyTool] = []
+    for tool in tools:
+        if isinstance(tool, (Tool, ServerSideTool)):
+            wrapped.append(tool)
+        elif isinstance(tool, Toolbox):
+            wrapped.extend(tool.tools())
+        elif callable(tool):
+            wrapped.append(Tool.function(tool))
+        else:
+            raise TypeError(f"Invalid tool: {tool}")
+    return wrapped

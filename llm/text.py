@@ -1,0 +1,181 @@
+"""Text for people: shortening, tables, code blocks, names, token counts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+CONVERSATION_NAME_LENGTH = 32
+
+_FENCED_BLOCK = re.compile(
+    r"^(?P<fence>`{3,})(?P<language>\w+)?[ \t]*\n(?P<code>.*?)^(?P=fence)[ ]*$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def conversation_name(text: str) -> str:
+    """The title of a conversation from its first prompt: one line of at most 32 characters."""
+    collapsed = re.sub(r"\s+", " ", text)
+    if len(collapsed) <= CONVERSATION_NAME_LENGTH:
+        return collapsed
+    return collapsed[: CONVERSATION_NAME_LENGTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def truncate_string(
+    text: str, max_length: int = 100, normalize_whitespace: bool = False, keep_end: bool = False
+) -> str:
+    """The text cut to `max_length` characters, with `...` where something is missing.
+
+    Args:
+        normalize_whitespace: Make each run of white space one space first.
+        keep_end: Leave out the middle instead of the end.
+    """
+    if normalize_whitespace:
+        text = re.sub(r"\s+", " ", text)
+    if len(text) <= max_length:
+        return text
+    if keep_end and max_length >= 9:
+        half = (max_length - 5) // 2
+        return f"{text[:half]}... {text[-half:]}"
+    return text[: max_length - 3] + "..."
+
+
+def extract_fenced_code_block(text: str, last: bool = False) -> str | None:
+    """The code of the first (or last) fenced block, with its final newline; `None` without one."""
+    blocks = list(_FENCED_BLOCK.finditer(text))
+    if not blocks:
+        return None
+    return blocks[-1 if last else 0]["code"]
+
+
+def maybe_fenced_code(content: str) -> str:
+    """The text, inside a code fence if it looks like markup or program code."""
+    lines = content.split("\n")
+    short = sum(len(line) < 120 for line in lines)
+    if content.count("<") > 10 or (len(lines) > 3 and short > 0.9 * len(lines)):
+        fence = "`" * max(3, longest_backtick_run(content) + 1)
+        return f"\n{fence}\n{content}\n{fence}"
+    return content
+
+
+def longest_backtick_run(text: str) -> int:
+    """How many backticks stand together at most."""
+    return max((len(run) for run in re.findall(r"`+", text)), default=0)
+
+
+def token_usage_string(
+    input_tokens: int | None, output_tokens: int | None, token_details: Mapping[str, Any] | None
+) -> str:
+    """Token counts as a person reads them: `1,234 input, 56 output, {"cached": 7}`."""
+    bits = []
+    if input_tokens is not None:
+        bits.append(f"{input_tokens:,} input")
+    if output_tokens is not None:
+        bits.append(f"{output_tokens:,} output")
+    if token_details:
+        bits.append(json.dumps(token_details))
+    return ", ".join(bits)
+
+
+def dicts_to_table_string(headings: Sequence[str], dicts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Lines of a table, headings first; columns are padded and stand four spaces apart."""
+    rows = [list(headings), *([str(d.get(h, "")) for h in headings] for d in dicts)]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "    ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+
+
+def output_rows_as_json(
+    rows: Iterable[Mapping[str, Any]],
+    nl: bool = False,
+    compact: bool = False,
+    json_cols: Sequence[str] = (),
+) -> Iterator[str]:
+    """Lines of JSON for rows, made as the rows come.
+
+    Args:
+        nl: One object a line, no array around them.
+        compact: An array with one object a line.
+        json_cols: Columns that hold JSON text, to be decoded.
+    """
+    indent = None if nl or compact else 2
+    first = True
+    pending: str | None = None
+    for row in rows:
+        values = dict(row)
+        for column in json_cols:
+            if values.get(column) is not None:
+                values[column] = json.loads(values[column])
+        text = json.dumps(values, default=repr, indent=indent)
+        if nl:
+            yield text
+            continue
+        if pending is not None:
+            yield pending + ","
+        if indent:
+            text = "\n".join("  " + line for line in text.splitlines())
+            pending = ("[\n" if first else "") + text
+        else:
+            pending = ("[" if first else " ") + text
+        first = False
+    if nl:
+        return
+    if pending is None:
+        yield "[]"
+    else:
+        yield pending + ("\n]" if indent else "]")
+
+
+def simplify_usage_dict(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The dictionary without zeros and without whatever is empty then, at every level."""
+    simple: dict[str, Any] = {}
+    for key, value in usage.items():
+        kept = simplify_usage_dict(value) if isinstance(value, dict) else value
+        if kept is None or kept in (0, {}):
+            continue
+        simple[key] = kept
+    return simple
+
+
+def remove_dict_none_values(value: Any) -> Any:
+    """The dictionary without `None` values, at every level of dictionaries and lists."""
+    if isinstance(value, dict):
+        return {k: remove_dict_none_values(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [remove_dict_none_values(item) for item in value]
+    return value
+
+
+def find_unused_key(item: Mapping[str, Any], key: str) -> str:
+    """`key`, with as many underscores at its end as it takes to be new in `item`."""
+    while key in item:
+        key += "_"
+    return key
+
+
+def has_plugin_prefix(value: str) -> bool:
+    """Whether the text starts with a loader's prefix, as in `gh:owner/repository`."""
+    return re.match(r"^[a-zA-Z0-9_-]+:", value) is not None
+
+
+# Control characters other than newline and tab (C0, DEL, C1) and those that turn the direction of
+# writing round: on a terminal they would move the cursor, set titles, or hide what is said.
+_UNSEEN = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if code not in (0x09, 0x0A)},
+    0x7F: "\N{SYMBOL FOR DELETE}",
+    **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
+    **{code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))},
+}
+
+
+def visible(text: str) -> str:
+    """The text for a terminal: control sequences are seen there, never executed.
+
+    Newlines and tabs stay, a carriage return before a newline goes. Each character is judged by
+    itself, so a text may be shown in pieces that are cut anywhere.
+    """
+    return text.replace("\r\n", "\n").translate(_UNSEEN)

@@ -1,0 +1,39 @@
+"""Names that plugins import from here; each lives in the module of its subject."""
+
+from ._lazy import attach, homes_of
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        **homes_of(
+            {
+                "llm.content": ("Fragment",),
+                "llm.http": ("logging_client",),
+                "llm.logs.store": ("ensure_fragment", "ensure_tool", "ensure_tool_instance"),
+                "llm.schemas": (
+                    "make_schema_id",
+                    "multi_schema",
+                    "resolve_schema_input",
+                    "schema_dsl",
+                    "schema_summary",
+                ),
+                "llm.text": (
+                    "dicts_to_table_string",
+                    "extract_fenced_code_block",
+                    "find_unused_key",
+                    "has_plugin_prefix",
+                    "maybe_fenced_code",
+                    "output_rows_as_json",
+                    "remove_dict_none_values",
+                    "simplify_usage_dict",
+                    "token_usage_string",
+                    "truncate_string",
+                ),
+                "llm.tools.toolbox": ("instantiate_from_spec",),
+            }
+        ),
+        "mimetype_from_path": "llm.media:type_of_path",
+        "mimetype_from_string": "llm.media:type_of_bytes",
+        "monotonic_ulid": "llm.ids:monotonic_ulid",
+    },
+)

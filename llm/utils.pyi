@@ -1,0 +1,26 @@
+"""Types of `llm/utils.py`, whose names are served lazily."""
+
+from llm.content import Fragment as Fragment
+from llm.http import logging_client as logging_client
+from llm.ids import monotonic_ulid as monotonic_ulid
+from llm.logs.store import ensure_fragment as ensure_fragment
+from llm.logs.store import ensure_tool as ensure_tool
+from llm.logs.store import ensure_tool_instance as ensure_tool_instance
+from llm.media import type_of_bytes as mimetype_from_string
+from llm.media import type_of_path as mimetype_from_path
+from llm.schemas import make_schema_id as make_schema_id
+from llm.schemas import multi_schema as multi_schema
+from llm.schemas import resolve_schema_input as resolve_schema_input
+from llm.schemas import schema_dsl as schema_dsl
+from llm.schemas import schema_summary as schema_summary
+from llm.text import dicts_to_table_string as dicts_to_table_string
+from llm.text import extract_fenced_code_block as extract_fenced_code_block
+from llm.text import find_unused_key as find_unused_key
+from llm.text import has_plugin_prefix as has_plugin_prefix
+from llm.text import maybe_fenced_code as maybe_fenced_code
+from llm.text import output_rows_as_json as output_rows_as_json
+from llm.text import remove_dict_none_values as remove_dict_none_values
+from llm.text import simplify_usage_dict as simplify_usage_dict
+from llm.text import token_usage_string as token_usage_string
+from llm.text import truncate_string as truncate_string
+from llm.tools.toolbox import instantiate_from_spec as instantiate_from_spec
