@@ -1,0 +1,132 @@
+"""The commands `llm local ...`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from .store import InstalledModel
+
+SMALL_MODEL_NOTE = (
+    "It has 135 million parameters: enough to try things out, too few for answers to rely on. "
+    "Add a larger one with: llm local add NAME FILE.gguf|URL"
+)
+
+
+@click.group(name="local")
+def local() -> None:
+    """Run models on this computer, without a key or a server"""
+
+
+@local.command(name="install")
+def install_command() -> None:
+    """Install the engine and the small default model
+
+    Afterwards `llm "prompt"` is answered on this computer wherever no other model is chosen and
+    no OpenAI key is found. What is there already is kept.
+    """
+    from . import install
+    from .engine import PACKAGE
+    from .store import DEFAULT_NAME
+
+    if install.engine_version() is None:
+        click.echo(f"Installing the engine {install.ENGINE_REQUIREMENT} ...", err=True)
+        install.install_engine()
+    click.echo(f"Engine: {PACKAGE} {install.engine_version()}")
+    if not install.has_default_model():
+        size = install.megabytes(install.MODEL_SIZE_BYTES)
+        click.echo(f"Fetching the model {DEFAULT_NAME} ({size}) ...", err=True)
+    model = install.install_default_model()
+    click.echo(f"Model: {model.model_id} in {model.path}")
+    click.echo(SMALL_MODEL_NOTE, err=True)
+
+
+@local.command(name="add")
+@click.argument("name")
+@click.argument("source", metavar="FILE.gguf|URL")
+@click.option("--sha256", help="Refuse the file if this is not its hash")
+@click.option("--copy", is_flag=True, help="Copy FILE into the user directory")
+def add_command(name: str, source: str, sha256: str | None, copy: bool) -> None:
+    """Add a model: a GGUF file on this computer, or one to download
+
+    NAME makes the model local/NAME. A FILE stays where it is, unless it is copied. A download that
+    breaks off goes on where it stopped when the same command is run again.
+
+    \b
+    Example usage:
+        llm local add qwen ~/models/Qwen3-0.6B-Q8_0.gguf
+        llm -m local/qwen 'Say hi'
+    """
+    from pathlib import Path
+
+    from . import add
+    from .download import is_url
+
+    if is_url(source):
+        model = add.add_url(name, source, sha256)
+    else:
+        model = add.add_file(name, Path(source).expanduser(), sha256, copy)
+    click.echo(f"Added {model.model_id}: {model.path}")
+
+
+@local.command(name="list")
+@click.option("json_output", "--json", is_flag=True, help="Output as JSON")
+def list_command(json_output: bool) -> None:
+    """List the local models, the default one first"""
+    from . import store
+
+    models = store.installed_models()
+    if json_output:
+        click.echo(json.dumps([_as_json(model) for model in models], indent=2))
+        return
+    if not models:
+        click.echo("No local model is installed. Run: llm local install", err=True)
+    for model in models:
+        click.echo(_as_line(model))
+
+
+@local.command(name="remove")
+@click.argument("name")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask")
+def remove_command(name: str, yes: bool) -> None:
+    """Remove a model, and its file if that lies in the user directory"""
+    from . import add, store
+
+    model = store.find_model(name)
+    if not yes:
+        what = f"Delete {model.path}" if model.is_owned else f"Forget {model.path} (the file stays)"
+        click.confirm(f"Remove {model.model_id}? {what}", abort=True, err=True)
+    add.remove(model)
+    click.echo(f"Removed {model.model_id}")
+
+
+@local.command(name="path")
+def path_command() -> None:
+    """Output the folder of the local models"""
+    from . import store
+
+    click.echo(store.local_dir())
+
+
+def _as_line(model: InstalledModel) -> str:
+    from .install import megabytes
+
+    aliases = f" (aliases: {', '.join(model.aliases)})" if model.aliases else ""
+    size = megabytes(model.size_bytes) if model.path.is_file() else "file is missing"
+    return f"{model.model_id}{aliases}: {size}, {model.path}"
+
+
+def _as_json(model: InstalledModel) -> dict[str, Any]:
+    return {
+        "model_id": model.model_id,
+        "aliases": list(model.aliases),
+        "path": str(model.path),
+        "size_bytes": model.size_bytes,
+        "sha256": model.sha256,
+        "source": model.source,
+        "is_owned": model.is_owned,
+        "exists": model.path.is_file(),
+    }

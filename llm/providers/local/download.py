@@ -1,0 +1,191 @@
+"""Downloads that can be broken off and taken up again.
+
+What has arrived lies in `NAME.gguf.part`; `NAME.gguf.part.json` remembers from where, and which
+version of it. The next attempt asks for the rest, and begins anew where the file has changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm.errors import ConnectionLost, InvalidInput, LLMError
+
+from .install import check_space, megabytes
+
+if TYPE_CHECKING:
+    import httpx2
+
+TIMEOUT_SECONDS = 60.0
+BLOCK_BYTES = 1 << 16
+HTTP_PARTIAL, HTTP_UNSATISFIABLE = 206, 416
+
+Progress = Callable[[int, "int | None"], None]
+
+
+def is_url(source: str) -> bool:
+    """Whether `source` is a web address rather than a file."""
+    return source.startswith(("http://", "https://"))
+
+
+def download(url: str, part: Path, progress: Progress) -> None:
+    """Complete `part` with what `url` has; ends when all of it is there.
+
+    Args:
+        url: An http or https address; redirects are followed.
+        part: The file to fill; it and its notes are left behind when the download breaks off.
+        progress: Called with the bytes that are there and the total, None where not known.
+
+    Raises:
+        ConnectionLost: The server cannot be reached, refuses, or the connection breaks off.
+        LLMError: There is no space, or another download of the same file is running.
+    """
+    import filelock
+    import httpx2
+
+    part.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(f"{part}.lock", timeout=0)
+    try:
+        with lock, httpx2.Client(follow_redirects=True, timeout=TIMEOUT_SECONDS) as client:
+            while not _attempt(client, url, part, progress):
+                forget(part)
+    except filelock.Timeout as error:
+        raise LLMError(f"Another download of {part.name} is running") from error
+    except httpx2.InvalidURL as error:
+        raise InvalidInput(f"{url} is not a web address that can be used: {error}") from error
+    except httpx2.HTTPStatusError as error:
+        status = error.response.status_code
+        raise ConnectionLost(
+            f"{url} cannot be downloaded: the server answers {status} "
+            f"{error.response.reason_phrase}"
+        ) from error
+    except httpx2.HTTPError as error:
+        arrived = megabytes(part.stat().st_size) if part.exists() else "nothing"
+        raise ConnectionLost(
+            f"The download of {url} broke off ({error or type(error).__name__}); {arrived} have "
+            "arrived. Run the same command again to go on from there"
+        ) from error
+    except OSError as error:
+        raise LLMError(f"Cannot write {part}: {error.strerror or error}") from error
+
+
+def forget(part: Path) -> None:
+    """Remove an unfinished download."""
+    for path in (part, _notes_path(part)):
+        path.unlink(missing_ok=True)
+
+
+def finish(part: Path, target: Path) -> None:
+    """Make a complete download the file that was wanted."""
+    os.replace(part, target)
+    for path in (_notes_path(part), Path(f"{part}.lock")):
+        path.unlink(missing_ok=True)
+
+
+def _attempt(client: httpx2.Client, url: str, part: Path, progress: Progress) -> bool:
+    """Whether the file is complete; False means that the beginning is of no use."""
+    arrived, headers = _resume_headers(url, part)
+    with client.stream("GET", url, headers=headers) as reply:
+        if reply.status_code == HTTP_UNSATISFIABLE and arrived:
+            return _total_of_range(reply) == arrived
+        reply.raise_for_status()
+        if reply.status_code != HTTP_PARTIAL:
+            arrived = 0
+        elif _start_of_range(reply) != arrived:
+            return False
+        length = reply.headers.get("content-length")
+        total = arrived + int(length) if length else None
+        if total is not None:
+            check_space(part.parent, total - arrived)
+        _write_notes(url, part, reply)
+        _receive(reply, part, arrived, total, progress)
+    return True
+
+
+def _receive(
+    reply: httpx2.Response, part: Path, arrived: int, total: int | None, progress: Progress
+) -> None:
+    with part.open("ab" if arrived else "wb") as file:
+        progress(arrived, total)
+        for block in reply.iter_raw(BLOCK_BYTES):
+            file.write(block)
+            arrived += len(block)
+            progress(arrived, total)
+
+
+def _resume_headers(url: str, part: Path) -> tuple[int, dict[str, str]]:
+    """How many bytes are there already, and the headers that ask for the others."""
+    # Offsets count the bytes of the file itself, so nothing may be compressed on the way.
+    headers = {"accept-encoding": "identity"}
+    notes = _read_notes(part)
+    if notes.get("url") != url or not notes.get("version") or not part.exists():
+        return 0, headers
+    arrived = part.stat().st_size
+    if arrived:
+        headers["range"] = f"bytes={arrived}-"
+        headers["if-range"] = notes["version"]
+    return arrived, headers
+
+
+def _notes_path(part: Path) -> Path:
+    return Path(f"{part}.json")
+
+
+def _read_notes(part: Path) -> dict[str, Any]:
+    try:
+        notes = json.loads(_notes_path(part).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def _write_notes(url: str, part: Path, reply: httpx2.Response) -> None:
+    etag = reply.headers.get("etag", "")
+    # A weak tag says that two versions mean the same, not that their bytes are equal.
+    version = reply.headers.get("last-modified") if etag.startswith("W/") else etag
+    notes = {"url": url, "version": version or reply.headers.get("last-modified")}
+    _notes_path(part).write_text(json.dumps(notes), encoding="utf-8")
+
+
+def _start_of_range(reply: httpx2.Response) -> int | None:
+    span = reply.headers.get("content-range", "").removeprefix("bytes ")
+    start = span.partition("-")[0]
+    return int(start) if start.isdigit() else None
+
+
+def _total_of_range(reply: httpx2.Response) -> int | None:
+    total = reply.headers.get("content-range", "").rpartition("/")[2]
+    return int(total) if total.isdigit() else None
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Progress]:
+    """A bar on stderr where that is a terminal, silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda arrived, total: None
+        return
+    from rich import progress as rich_progress
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda arrived, total: bar.update(task, completed=arrived, total=total)

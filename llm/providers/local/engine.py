@@ -1,0 +1,250 @@
+"""The engine: llama.cpp in this process. The only module that imports `xllamacpp`.
+
+The engine answers through a callback, and calls it on the thread that asked. So every answer is
+made on a thread of its own, which hands the chunks over to whoever iterates; closing the iterator
+makes the callback say "stop".
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import AsyncGenerator, Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm.errors import ModelError
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from .wire import Chunk
+
+    class Server(Protocol):
+        """What we use of the engine's `Server`."""
+
+        def handle_chat_completions(
+            self, request: dict[str, Any], callback: Callable[[Chunk], bool]
+        ) -> object: ...
+
+
+PACKAGE = "xllamacpp"
+DEBUG_VARIABLE = "LLM_LOCAL_DEBUG"
+QUIET, INFORMATIVE = -1, 3
+# A prompt is read in batches, and only between two of them can it be stopped. 128 tokens are as
+# fast as 512 on a processor; smaller batches are slower.
+BATCH_TOKENS = 128
+# Loaded models that a process keeps. Each has its memory; two allow for going back and forth.
+MAX_LOADED = 2
+# On Windows a wait without end cannot be interrupted with Ctrl-C.
+WAIT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What a model is loaded with; another value of any of these means loading it again.
+
+    Attributes:
+        path: The GGUF file.
+        context: Tokens that prompt and answer may have together.
+        threads: Processor threads.
+    """
+
+    path: str
+    context: int
+    threads: int
+
+
+class _End:
+    """The last thing that an answer's thread hands over, with the error if there was one."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise ModelError(f"The local engine refused the request: {self.error}") from self.error
+
+
+class _Answer:
+    """One answer being made on its own thread."""
+
+    def __init__(
+        self, server: Server, request: dict[str, Any], deliver: Callable[[Chunk | _End], None]
+    ) -> None:
+        self._server = server
+        self._request = request
+        self._deliver = deliver
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="llm-local", daemon=True)
+        _running.add(self)
+        self._thread.start()
+
+    def _run(self) -> None:
+        error: Exception | None = None
+        try:
+            self._server.handle_chat_completions(self._request, self._take)
+        except Exception as caught:  # xllamacpp passes on whatever C++ throws
+            error = caught
+        finally:
+            _running.discard(self)
+        if not self._stopped:
+            # An event loop that was closed meanwhile takes nothing any more.
+            with contextlib.suppress(RuntimeError):
+                self._deliver(_End(error))
+
+    def _take(self, chunk: Chunk) -> bool:
+        if not self._stopped:
+            self._deliver(chunk)
+        return self._stopped
+
+    def stop(self) -> None:
+        """Let the engine end at the next token, or the next batch of the prompt."""
+        self._stopped = True
+
+    def join(self) -> None:
+        """Wait until the thread has ended, whatever the user presses meanwhile."""
+        while self._thread.is_alive():
+            try:
+                self._thread.join(WAIT_SECONDS)
+            except KeyboardInterrupt:
+                continue
+
+
+_running: set[_Answer] = set()
+
+
+@atexit.register
+def _stop_running() -> None:
+    # A thread that comes back from C++ while the interpreter goes down aborts the process.
+    for answer in list(_running):
+        answer.stop()
+        answer.join()
+
+
+class Engine:
+    """A loaded model. Several answers may be asked for at once; they are made one by one."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def stream(self, request: dict[str, Any]) -> Generator[Chunk, None, None]:
+        """The chunks of one answer; close the iterator to stop it.
+
+        Raises:
+            ModelError: The engine refuses the request.
+        """
+        items: queue.SimpleQueue[Chunk | _End] = queue.SimpleQueue()
+        answer = _Answer(self._server, request, items.put)
+        try:
+            while True:
+                try:
+                    item = items.get(timeout=WAIT_SECONDS)
+                except queue.Empty:
+                    continue
+                if isinstance(item, _End):
+                    item.check()
+                    return
+                yield item
+        finally:
+            answer.stop()
+
+    async def astream(self, request: dict[str, Any]) -> AsyncGenerator[Chunk, None]:
+        """The chunks of one answer, for an event loop; close the iterator to stop it.
+
+        Raises:
+            ModelError: The engine refuses the request.
+        """
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        items: asyncio.Queue[Chunk | _End] = asyncio.Queue()
+
+        def deliver(item: Chunk | _End) -> None:
+            loop.call_soon_threadsafe(items.put_nowait, item)
+
+        answer = _Answer(self._server, request, deliver)
+        try:
+            while True:
+                item = await items.get()
+                if isinstance(item, _End):
+                    item.check()
+                    return
+                yield item
+        finally:
+            answer.stop()
+
+
+_loaded: dict[EngineSettings, Engine] = {}
+_loading = threading.Lock()
+
+
+def open_engine(settings: EngineSettings) -> Engine:
+    """The engine with the model of `settings`, loaded at the first call and then kept.
+
+    Raises:
+        ModelError: The engine is not installed, or cannot use the file.
+    """
+    with _loading:
+        engine = _loaded.pop(settings, None)
+        if engine is None:
+            engine = Engine(_load(settings))
+            while len(_loaded) >= MAX_LOADED:
+                del _loaded[next(iter(_loaded))]
+        # The end of the dict is the one used last.
+        _loaded[settings] = engine
+        return engine
+
+
+def _load(settings: EngineSettings) -> Server:
+    package = _import_package()
+    parameters = _parameters(package, settings)
+    try:
+        server: Server = package.Server(parameters)
+    except Exception as error:  # xllamacpp passes on whatever C++ throws
+        raise ModelError(
+            f"The local engine cannot load {settings.path}: either the file is damaged or of a "
+            "kind this version does not know, or there is not enough memory. "
+            f"{DEBUG_VARIABLE}=1 shows what the engine says"
+        ) from error
+    return server
+
+
+def _import_package() -> Any:
+    try:
+        import xllamacpp
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            "The engine of local models is not installed in this environment. "
+            "Run: llm local install"
+        ) from error
+    except (ImportError, OSError) as error:
+        raise ModelError(f"The engine of local models cannot be loaded: {error}") from error
+    return xllamacpp
+
+
+def _parameters(package: Any, settings: EngineSettings) -> Any:
+    import secrets
+
+    parameters = package.CommonParams()
+    parameters.verbosity = INFORMATIVE if os.environ.get(DEBUG_VARIABLE) else QUIET
+    parameters.model.path = settings.path
+    parameters.n_ctx = settings.context
+    parameters.n_batch = BATCH_TOKENS
+    parameters.n_parallel = 1
+    parameters.cpuparams.n_threads = settings.threads
+    parameters.cpuparams_batch.n_threads = settings.threads
+    # Warming up costs more than it saves when one prompt is all that comes.
+    parameters.warmup = False
+    # By default up to 8 GB would hold prompts of conversations that were left.
+    parameters.cache_ram_mib = 0
+    # The engine always opens a port. We do not use it, and nobody else can.
+    parameters.hostnames = ["127.0.0.1"]
+    parameters.port = 0
+    parameters.api_keys = [secrets.token_urlsafe(32)]
+    parameters.ui = False
+    parameters.endpoint_slots = False
+    return parameters

@@ -1,0 +1,206 @@
+"""Which local models are installed: the folder `local` of the user directory.
+
+`local/models.json` lists them; the files that belong to us lie beside it, the others stay where
+their owner keeps them. Reading the list is all that start-up pays, and only where it exists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llm.config import read_json_object, update_json, user_dir
+from llm.errors import ConfigError, InvalidInput, ModelError, NotFound
+
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class Entry(TypedDict, total=False):
+        """One model in `models.json`; `file` is relative to the folder when it is ours."""
+
+        file: str
+        size_bytes: int
+        sha256: str
+        source: str
+        aliases: list[str]
+        options: dict[str, Any]
+
+
+DEFAULT_NAME = "smollm2-135m"
+ID_PREFIX = "local/"
+GGUF_MAGIC = b"GGUF"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class InstalledModel:
+    """A model that is registered in `models.json`.
+
+    Attributes:
+        name: The part of the model id after `local/`.
+        path: The GGUF file.
+        is_owned: Whether the file lies in our folder and goes away with the model.
+        size_bytes: Size of the file when it was added.
+        sha256: Its hash, where it was checked.
+        source: Where it came from: a URL, a package or a path.
+        aliases: Further names of the model.
+        options: Values sent for the options that a prompt leaves open.
+    """
+
+    name: str
+    path: Path
+    is_owned: bool
+    size_bytes: int
+    sha256: str | None = None
+    source: str | None = None
+    aliases: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def model_id(self) -> str:
+        """The id under which the model is prompted."""
+        return ID_PREFIX + self.name
+
+    def to_entry(self) -> Entry:
+        """The model as it stands in `models.json`."""
+        entry: Entry = {
+            "file": self.path.name if self.is_owned else str(self.path),
+            "size_bytes": self.size_bytes,
+        }
+        if self.sha256:
+            entry["sha256"] = self.sha256
+        if self.source:
+            entry["source"] = self.source
+        if self.aliases:
+            entry["aliases"] = list(self.aliases)
+        if self.options:
+            entry["options"] = self.options
+        return entry
+
+
+def local_dir() -> Path:
+    """The folder of the local models; it exists once something has been added."""
+    return user_dir() / "local"
+
+
+def list_path() -> Path:
+    """The file that lists the local models."""
+    return local_dir() / "models.json"
+
+
+def installed_models() -> list[InstalledModel]:
+    """The installed models, the default one first, then in the order of their addition.
+
+    Raises:
+        ConfigError: `models.json` cannot be used.
+    """
+    path = list_path()
+    if not path.exists():
+        return []
+    document: Any = read_json_object(path)
+    entries = document.get("models", {})
+    if not isinstance(entries, dict):
+        raise ConfigError(path, "'models' is not a JSON object", "Repair the file or delete it")
+    models = [_from_entry(path, name, entry) for name, entry in entries.items()]
+    return sorted(models, key=lambda model: model.name != DEFAULT_NAME)
+
+
+def _from_entry(list_file: Path, name: str, entry: Entry) -> InstalledModel:
+    if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
+        raise ConfigError(
+            list_file, f"the model {name!r} has no file", f"Run: llm local remove {name}"
+        )
+    file = Path(entry["file"])
+    return InstalledModel(
+        name=name,
+        path=list_file.parent / file,
+        is_owned=not file.is_absolute(),
+        size_bytes=entry.get("size_bytes", 0),
+        sha256=entry.get("sha256"),
+        source=entry.get("source"),
+        aliases=tuple(entry.get("aliases", ())),
+        options=entry.get("options", {}),
+    )
+
+
+def find_model(name: str) -> InstalledModel:
+    """The installed model called `name`, with or without the prefix `local/`.
+
+    Raises:
+        NotFound: There is none; the message lists those that exist.
+    """
+    wanted = name.removeprefix(ID_PREFIX)
+    models = installed_models()
+    for model in models:
+        if model.name == wanted or wanted in model.aliases:
+            return model
+    names = ", ".join(model.name for model in models) or "none"
+    raise NotFound(f"No local model is called {wanted!r}. Installed: {names}")
+
+
+def check_new_name(name: str) -> None:
+    """Refuse a name that cannot be a file name, or is taken.
+
+    Raises:
+        InvalidInput: Characters that are not allowed, or a model of that name exists.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r} cannot be the name of a model: use letters, digits, '.', '_' and '-', "
+            "beginning with a letter or a digit"
+        )
+    # Without regard to case: the file systems of macOS and Windows cannot tell the files apart.
+    if any(model.name.casefold() == name.casefold() for model in installed_models()):
+        raise InvalidInput(
+            f"A local model called {name!r} exists already. To replace it: llm local remove {name}"
+        )
+
+
+def owned_path(name: str) -> Path:
+    """Where the file of a model lies that belongs to us."""
+    return local_dir() / f"{name}.gguf"
+
+
+def check_gguf(path: Path) -> int:
+    """The size in bytes of a file that begins as a GGUF model does.
+
+    Raises:
+        ModelError: The file cannot be read or is something else.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(GGUF_MAGIC))
+        size = path.stat().st_size
+    except OSError as error:
+        raise ModelError(f"Cannot read {path}: {error.strerror or error}") from error
+    if magic != GGUF_MAGIC:
+        raise ModelError(f"{path} is not a GGUF model file: it does not begin with 'GGUF'")
+    return size
+
+
+def register(model: InstalledModel) -> None:
+    """Write `model` to the list, replacing an entry of the same name."""
+    entry = model.to_entry()
+
+    def change(document: dict[str, Any]) -> None:
+        document.setdefault("models", {})[model.name] = entry
+
+    _update(change)
+
+
+def unregister(name: str) -> None:
+    """Take the model called `name` off the list; its file stays."""
+
+    def change(document: dict[str, Any]) -> None:
+        document.get("models", {}).pop(name, None)
+
+    _update(change)
+
+
+def _update(change: Callable[[dict[str, Any]], None]) -> None:
+    path = list_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    update_json(path, change, indent=2, newline=True)
