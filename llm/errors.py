@@ -15,6 +15,7 @@
     ├── ConfigError                   1   a file of the user directory cannot be read
     ├── LogError                      1   the log database cannot be used
     ├── NotFound                      1   something that was named does not exist
+    │   ├── AliasNotFound             1   also a KeyError
     │   └── FragmentNotFound          1
     ├── AttachmentError               1   an attachment cannot be read or is not accepted
     ├── LoadTemplateError             1   also a ValueError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .tools.calling import ToolCall, ToolResult
 
 __all__ = [
+    "AliasNotFound",
     "AttachmentError",
     "AuthError",
     "CancelToolCall",
@@ -56,7 +58,7 @@ __all__ = [
 
 
 class LLMError(Exception):
-    """Base of the errors that `llm` raises on purpose; `exit_code` is what the command ends with."""
+    """Base of what `llm` raises on purpose; `exit_code` is what the command ends with."""
 
     exit_code = 1
 
@@ -136,6 +138,12 @@ class LogError(LLMError):
 
 class NotFound(LLMError):
     """Something that was named does not exist."""
+
+
+class AliasNotFound(NotFound, KeyError):
+    """There is no such alias of a model."""
+
+    __str__ = Exception.__str__
 
 
 class FragmentNotFound(NotFound):
