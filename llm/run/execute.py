@@ -1,0 +1,207 @@
+"""Running one turn: send it, show the answer, keep it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LLMError
+from . import inputs
+from .output import Display, NoDisplay, StreamDisplay, WholeDisplay, show_note
+from .request import PromptRequest, Session, open_session
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import sqlite_utils
+
+    from .request import AnyResponse
+
+# How often the preloader looks whether the main thread has come to wait for the network, and
+# below which share of that time on the processor it counts as waiting.
+IDLE_CHECK_SECONDS = 0.004
+IDLE_SHARE = 0.25
+
+
+def run_prompt(request: PromptRequest) -> None:
+    """Answer one prompt: on stdout the answer, in the log database the turn.
+
+    Raises:
+        LLMError: The request cannot be met.
+        Exception: Whatever the model raised.
+    """
+    session = open_session(request)
+    has_input = request.prompt is not None or bool(request.attachments)
+    text = inputs.prompt_text(request.prompt, may_wait=not has_input)
+    with Recorder(request) as recorder:
+        response = session.respond(text, system=request.system, attachments=request.attachments)
+        run_turn(session, response, recorder)
+        if request.json_output:
+            print(json.dumps(recorder.rows(), indent=2), flush=True)
+
+
+def run_turn(session: Session, response: AnyResponse, recorder: Recorder) -> None:
+    """Run one response to its end, showing it as it comes; whatever was shown is kept.
+
+    Raises:
+        Exception: Whatever the model raised, after the part of its answer was kept.
+    """
+    display = make_display(session)
+    recorder.begin(response)
+    try:
+        _drive(response, display)
+        display.finish(response.text_or_raise())
+    except BaseException:
+        with suppress(OSError):
+            display.break_off()
+        _keep_partial(response, recorder)
+        raise
+    if session.request.usage:
+        show_note(f"Token usage: {response.token_usage()}")
+    recorder.end(response)
+
+
+def _keep_partial(response: AnyResponse, recorder: Recorder) -> None:
+    """Close an answer that broke off and keep it, if any of it could have been shown."""
+    if not response._done:
+        if not any(event.chunk for event in response._stream_events):
+            return
+        _close(response._source)
+        response._finish()
+    try:
+        recorder.end(response)
+    except LLMError as error:
+        # The reason why the answer broke off is still to be told; this one comes beside it.
+        show_note(str(error))
+
+
+def _close(source: Any) -> None:
+    """Let a model's generator let go of its connection; what it raises on that way is moot."""
+    if hasattr(source, "close"):
+        with suppress(Exception):
+            source.close()
+
+
+def make_display(session: Session) -> Display:
+    """The display that a request asks for."""
+    request = session.request
+    if request.json_output:
+        return NoDisplay()
+    if session.stream:
+        return StreamDisplay(show_reasoning=not request.hide_reasoning)
+    return WholeDisplay(extract=request.extract, extract_last=request.extract_last)
+
+
+def _drive(response: AnyResponse, display: Display) -> None:
+    if hasattr(response, "astream_events"):
+        import asyncio
+
+        asyncio.run(_drive_async(response, display))
+    else:
+        show = display.event
+        for event in response.stream_events():
+            show(event)
+
+
+async def _drive_async(response: Any, display: Display) -> None:
+    async for event in response.astream_events():
+        display.event(event)
+
+
+class Recorder:
+    """Keeps the responses of one command: in the log database, in memory for `--json`, or not.
+
+    Every response passes `begin` before it is sent and `end` once when it is over.
+    """
+
+    def __init__(self, request: PromptRequest) -> None:
+        self._path = request.database_path if request.is_logged else None
+        self._is_wanted = request.is_logged or request.json_output
+        self._database: sqlite_utils.Database | None = None
+        self._preloader: _Preloader | None = None
+        self._turn_ids: list[str] = []
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def begin(self, response: AnyResponse) -> None:
+        """Get ready to keep `response`, which is about to be sent."""
+        if self._is_wanted and self._preloader is None:
+            self._preloader = _Preloader()
+
+    def end(self, response: AnyResponse) -> None:
+        """Keep `response`, which is complete.
+
+        Raises:
+            LogError: The log database cannot be written.
+        """
+        if self._is_wanted:
+            response.log_to_db(self._open())
+            self._turn_ids.append(response.id)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The log records of the responses kept, oldest first, as `llm logs --json` has them."""
+        from ..logs.query import rows_for_turn_ids
+
+        return rows_for_turn_ids(self._open().conn, self._turn_ids)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._preloader is not None:
+            self._preloader.finish()
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _open(self) -> sqlite_utils.Database:
+        if self._database is None:
+            if self._preloader is not None:
+                self._preloader.finish()
+            from ..logs.db import open_log, open_memory
+
+            self._database = open_log(self._path) if self._path else open_memory()
+        return self._database
+
+
+class _Preloader:
+    """Imports what logging needs while the calling thread waits for the network.
+
+    It holds back as long as that thread is busy getting the request out, because on one
+    interpreter lock it could only delay it.
+    """
+
+    def __init__(self) -> None:
+        self._hurry = threading.Event()
+        clock_of = getattr(time, "pthread_getcpuclockid", None)
+        clock = clock_of(threading.get_ident()) if clock_of is not None else None
+        self._thread = threading.Thread(target=self._run, args=(clock,), daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Stop holding back, and return when everything is imported or left to the caller."""
+        self._hurry.set()
+        self._thread.join()
+
+    def _run(self, clock: int | None) -> None:
+        if clock is None or self._waits(clock):
+            from ..logs import store  # noqa: F401
+
+    def _waits(self, clock: int) -> bool:
+        """Wait for the main thread to become idle; whether it did before it needs the imports."""
+        used = time.clock_gettime(clock)
+        while not self._hurry.wait(IDLE_CHECK_SECONDS):
+            before, used = used, time.clock_gettime(clock)
+            if used - before < IDLE_CHECK_SECONDS * IDLE_SHARE:
+                return True
+        return False

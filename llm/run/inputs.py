@@ -1,0 +1,126 @@
+"""What goes into a prompt: the typed text, standard input, and attachments."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ..content import Attachment
+from ..errors import AttachmentError, LLMError
+
+STDIN = "-"
+
+
+def stdin_is_terminal() -> bool:
+    """Whether a person sits at standard input; a closed standard input counts as an empty pipe."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def read_stdin_bytes() -> bytes:
+    """The bytes of standard input up to its end; none if it is closed or was read before."""
+    if sys.stdin is None:
+        return b""
+    buffer = getattr(sys.stdin, "buffer", None)
+    return buffer.read() if buffer is not None else sys.stdin.read().encode("utf-8", "replace")
+
+
+def read_stdin_text() -> str:
+    """Standard input as text, with line ends as `\\n`."""
+    return decode_text(read_stdin_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_stdin_line() -> str:
+    """The next line of standard input with its line end; empty at the end of the input."""
+    if sys.stdin is None:
+        return ""
+    buffer = getattr(sys.stdin, "buffer", None)
+    return decode_text(buffer.readline()) if buffer is not None else sys.stdin.readline()
+
+
+def decode_text(raw: bytes) -> str:
+    """Text from bytes of unknown encoding: UTF-8, else the locale's, else what can be saved.
+
+    UTF-8 comes first even where the locale says otherwise (`LC_ALL=C` in a container): other
+    encodings practically never pass as UTF-8 by accident.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        try:
+            return raw.decode(getattr(sys.stdin, "encoding", None) or "utf-8")
+        except (UnicodeDecodeError, LookupError):
+            return raw.decode("utf-8", "replace")
+
+
+def clean_argument(text: str) -> str:
+    """A command line argument without the lone surrogates that stand for undecodable bytes."""
+    if text.isascii():
+        return text
+    try:
+        return decode_text(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def prompt_text(typed: str | None, *, may_wait: bool) -> str:
+    """The text of the prompt: standard input, a space, and what was typed.
+
+    Args:
+        typed: The argument of the command.
+        may_wait: Whether to wait for standard input when it is a terminal.
+    """
+    piped = ""
+    if may_wait or not stdin_is_terminal():
+        piped = read_stdin_text()
+    given = [clean_argument(typed)] if typed is not None else []
+    return " ".join(([piped] if piped else []) + given)
+
+
+def attachment_from(value: str) -> Attachment:
+    """The attachment that `-a VALUE` names: a path, a URL, or `-` for standard input.
+
+    Its type comes from the content, or for a URL from the server's answer to a HEAD request.
+
+    Raises:
+        AttachmentError: It cannot be read, or its type cannot be found out.
+    """
+    name = "stdin" if value == STDIN else value
+    attachment = _attachment(value)
+    try:
+        attachment.type = attachment.resolve_type()
+    except (OSError, ValueError, LLMError) as error:
+        if value == STDIN:
+            raise AttachmentError("Nothing to attach: stdin is empty") from error
+        raise AttachmentError(f"Could not read {name}: {error}") from error
+    if not attachment.type:
+        raise AttachmentError(
+            f"Could not determine mimetype of {name}. Give it with --at {value} MIMETYPE"
+        )
+    return attachment
+
+
+def typed_attachment(value: str, mime_type: str) -> Attachment:
+    """The attachment that `--at VALUE MIMETYPE` names; nothing is guessed and nothing fetched.
+
+    Raises:
+        AttachmentError: The file does not exist.
+    """
+    attachment = _attachment(value)
+    attachment.type = mime_type
+    return attachment
+
+
+def _attachment(value: str) -> Attachment:
+    if value == STDIN:
+        return Attachment(content=read_stdin_bytes())
+    if "://" in value:
+        return Attachment(url=value)
+    path = Path(value)
+    if not path.exists():
+        raise AttachmentError(f"File {value} does not exist")
+    if path.is_dir():
+        raise AttachmentError(f"{value} is a directory, not a file")
+    if not os.access(path, os.R_OK):
+        raise AttachmentError(f"File {value} cannot be read: permission denied")
+    return Attachment(path=str(path.resolve()))

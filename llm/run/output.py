@@ -1,0 +1,138 @@
+"""What a prompt shows: the answer on stdout; reasoning, usage and notes on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from ..text import extract_fenced_code_block, visible
+
+if TYPE_CHECKING:
+    from ..parts import StreamEvent
+
+DIM = "\x1b[2m"
+YELLOW = "\x1b[33m"
+RESET = "\x1b[0m"
+
+
+class Display(Protocol):
+    """Where the events of a response go while it runs, and its text when it has ended."""
+
+    def event(self, event: StreamEvent) -> None:
+        """Take one event as it arrives."""
+
+    def finish(self, text: str) -> None:
+        """Take the whole text, once the response is complete."""
+
+    def break_off(self) -> None:
+        """Leave the output tidy after a response that ended early."""
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether `stream` is a terminal (a closed stream is none)."""
+    return stream is not None and stream.isatty()
+
+
+def tolerate_unencodable(stream: TextIO | None) -> None:
+    """Let `stream` replace what its encoding cannot express, instead of failing.
+
+    A model may answer with characters the terminal's encoding lacks, or with half a surrogate
+    pair.
+    """
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+
+
+class StreamDisplay:
+    """Shows text on stdout as it comes, piece by piece, and reasoning dimmed on stderr."""
+
+    def __init__(self, *, show_reasoning: bool) -> None:
+        tolerate_unencodable(sys.stdout)
+        self._out = sys.stdout
+        self._err = sys.stderr
+        self._show_reasoning = show_reasoning
+        self._out_is_terminal = is_terminal(sys.stdout)
+        self._err_is_terminal = is_terminal(sys.stderr)
+        self._in_reasoning = False
+        self._started = False
+
+    def event(self, event: StreamEvent) -> None:
+        """Write one piece of text or reasoning and flush it; other events show nothing."""
+        chunk = event.chunk
+        if not chunk:
+            return
+        if event.type == "text":
+            if self._in_reasoning:
+                self._end_reasoning()
+            self._started = True
+            self._out.write(visible(chunk) if self._out_is_terminal else chunk)
+            self._out.flush()
+        elif event.type == "reasoning" and self._show_reasoning:
+            self._in_reasoning = True
+            self._err.write(f"{DIM}{visible(chunk)}{RESET}" if self._err_is_terminal else chunk)
+            self._err.flush()
+
+    def finish(self, text: str) -> None:
+        """End the answer with one newline."""
+        self._end_reasoning()
+        self._out.write("\n")
+        self._out.flush()
+
+    def break_off(self) -> None:
+        """End the line on a terminal, so that what follows has its own; a pipe stays as it is."""
+        self._end_reasoning()
+        if self._started and self._out_is_terminal:
+            self._out.write("\n")
+            self._out.flush()
+
+    def _end_reasoning(self) -> None:
+        if self._in_reasoning:
+            self._in_reasoning = False
+            self._err.write("\n")
+            self._err.flush()
+
+
+class WholeDisplay:
+    """Shows the text when it is complete: all of it, or one fenced code block of it.
+
+    Args:
+        extract: Show only the first fenced block, if there is one.
+        extract_last: Show only the last fenced block, if there is one.
+    """
+
+    def __init__(self, *, extract: bool = False, extract_last: bool = False) -> None:
+        self._extract = extract or extract_last
+        self._last = extract_last
+
+    def event(self, event: StreamEvent) -> None:
+        """Show nothing yet."""
+
+    def finish(self, text: str) -> None:
+        """Print the text, or the block that was asked for."""
+        block = extract_fenced_code_block(text, last=self._last) if self._extract else None
+        tolerate_unencodable(sys.stdout)
+        shown = text if block is None else block
+        print(visible(shown) if is_terminal(sys.stdout) else shown, flush=True)
+
+    def break_off(self) -> None:
+        """Show nothing: no part of the answer was shown before."""
+
+
+class NoDisplay:
+    """Shows nothing of the answer; `--json` prints its record instead."""
+
+    def event(self, event: StreamEvent) -> None:
+        """Show nothing."""
+
+    def finish(self, text: str) -> None:
+        """Show nothing."""
+
+    def break_off(self) -> None:
+        """Show nothing."""
+
+
+def show_note(text: str) -> None:
+    """Write one line for the user to stderr, yellow on a terminal."""
+    colour, reset = (YELLOW, RESET) if is_terminal(sys.stderr) else ("", "")
+    print(f"{colour}{text}{reset}", file=sys.stderr, flush=True)

@@ -1,0 +1,244 @@
+"""The loop of `llm chat`: lines in, turns out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ..errors import ConversationNotSupported
+from . import inputs
+from .execute import Recorder, run_turn
+from .request import PromptRequest, Session, open_session
+
+if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+PROMPT = "> "
+START_LINES = (
+    "Type 'exit' or 'quit' to exit",
+    "Type '!multi' to enter multiple lines, then '!end' to finish",
+    "Type '!edit' to open your default editor and modify the prompt",
+)
+
+
+@dataclass(frozen=True)
+class Say:
+    """A prompt to send."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Edit:
+    """The prompt is to be written in an editor."""
+
+
+@dataclass(frozen=True)
+class Leave:
+    """The chat is over."""
+
+
+Action = Say | Edit | Leave
+
+
+class LineParser:
+    """Turns the lines of a chat into actions; knows whether a `!multi` block is open."""
+
+    def __init__(self) -> None:
+        self._end_line: str | None = None
+        self._lines: list[str] = []
+
+    @property
+    def in_block(self) -> bool:
+        """Whether the next line belongs to a `!multi` block."""
+        return self._end_line is not None
+
+    def feed(self, line: str) -> Action | None:
+        """The action that `line` completes, or `None` where it is empty or more are needed."""
+        if self.in_block:
+            return self._feed_block(line)
+        word, _, rest = line.strip().partition(" ")
+        if not word:
+            return None
+        if word == "!multi":
+            self._end_line = f"!end {rest.strip()}".strip()
+            return None
+        if rest:
+            return Say(line)
+        if word in ("exit", "quit"):
+            return Leave()
+        return Edit() if word == "!edit" else Say(line)
+
+    def end(self) -> Action:
+        """The action at the end of input: what an open block holds is sent."""
+        return self._close_block() or Leave()
+
+    def reset(self) -> None:
+        """Forget an open block."""
+        self._end_line = None
+        self._lines = []
+
+    def _feed_block(self, line: str) -> Action | None:
+        if line.strip() == self._end_line:
+            return self._close_block()
+        self._lines.append(line)
+        return None
+
+    def _close_block(self) -> Action | None:
+        text = "\n".join(self._lines)
+        self.reset()
+        return Say(text) if text.strip() else None
+
+
+class LineReader(Protocol):
+    """Where the lines of a chat come from."""
+
+    def __call__(self, prompt: str) -> str:
+        """The next line, without its end.
+
+        Raises:
+            EOFError: There is none.
+            KeyboardInterrupt: The user wants to leave.
+        """
+
+
+@dataclass(frozen=True)
+class Console:
+    """What the chat needs of the terminal that only the command knows how to do.
+
+    Args:
+        read_line: Gives the next line.
+        edit: Opens an editor and gives what was written there, `None` if nothing was saved.
+        report: Shows an error; the chat goes on.
+    """
+
+    read_line: LineReader
+    edit: Callable[[], str | None]
+    report: Callable[[Exception], None]
+
+
+def run_chat(request: PromptRequest, console: Console) -> None:
+    """Hold a chat: read a prompt, answer it, keep the turn, until the user leaves.
+
+    Raises:
+        LLMError: The request cannot be met, or the model takes no conversation.
+    """
+    session = open_session(request)
+    if not session.model.supports_conversation:
+        raise ConversationNotSupported(f"{session.model} does not support conversations")
+    print(f"Chatting with {session.model.model_id}", *START_LINES, sep="\n", flush=True)
+    with Recorder(request) as recorder:
+        chat = _Chat(session, recorder, console)
+        for text in read_prompts(console.read_line, console.edit):
+            chat.turn(text)
+
+
+class _Chat:
+    """A chat under way: what has to be said once is said once."""
+
+    def __init__(self, session: Session, recorder: Recorder, console: Console) -> None:
+        self._session = session
+        self._recorder = recorder
+        self._console = console
+        self._system = session.request.system
+
+    def turn(self, text: str) -> None:
+        """Answer one prompt. An error is shown, Ctrl-C ends the answer; the chat goes on."""
+        try:
+            self._answer(text)
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # whatever a model plugin raises
+            self._console.report(error)
+
+    def _answer(self, text: str) -> None:
+        response = self._session.respond(text, system=self._system)
+        try:
+            run_turn(self._session, response, self._recorder)
+        finally:
+            if response._done:
+                self._system = None
+            if response.history_ignored and not self._told_ignored:
+                self._told_ignored = True
+
+
+def read_plain_line(prompt: str) -> str:
+    """The next line of standard input, after writing `prompt` to stdout."""
+    sys.stdout.write(prompt)
+    sys.stdout.flush()
+    line = inputs.read_stdin_line()
+    if not line:
+        raise EOFError
+    return line.rstrip("\r\n")
+
+
+def make_reader() -> LineReader:
+    """A line editor with history (in memory) on a terminal, plain lines otherwise."""
+    if not inputs.stdin_is_terminal():
+        return read_plain_line
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import InMemoryHistory
+
+    session: PromptSession[str] = PromptSession(
+        history=InMemoryHistory(), key_bindings=_key_bindings()
+    )
+    return session.prompt
+
+
+def _key_bindings() -> KeyBindings:
+    """Ctrl-C empties the line; on an empty line it leaves."""
+    from prompt_toolkit.key_binding import KeyBindings
+
+    bindings = KeyBindings()
+
+    @bindings.add("c-c")
+    def _(event: KeyPressEvent) -> None:
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
+
+    return bindings
+
+
+def read_prompts(read_line: LineReader, edit: Callable[[], str | None]) -> Iterator[str]:
+    """The prompts that a user enters, until they leave.
+
+    Args:
+        read_line: Gives the next line.
+        edit: Opens an editor and gives the text written there, `None` if there is none.
+    """
+    parser = LineParser()
+    while True:
+        action = _next_action(parser, read_line)
+        if isinstance(action, Leave):
+            return
+        text = edit() if isinstance(action, Edit) else action.text
+        if text:
+            yield text
+
+
+def _next_action(parser: LineParser, read_line: LineReader) -> Action:
+    action: Action | None = None
+    while action is None:
+        try:
+            action = parser.feed(read_line("" if parser.in_block else PROMPT))
+        except (EOFError, KeyboardInterrupt) as stop:
+            action = _stopped(parser, stop)
+    return action
+
+
+def _stopped(parser: LineParser, stop: BaseException) -> Action | None:
+    """What to do at the end of input or after Ctrl-C, which takes back an open block."""
+    print()
+    if isinstance(stop, EOFError):
+        return parser.end()
+    if parser.in_block:
+        parser.reset()
+        return None
+    return Leave()

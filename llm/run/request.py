@@ -1,0 +1,267 @@
+"""What was asked for, and who is to answer it: the request of a prompt or chat, made ready.
+
+Order matters: everything that can be refused is refused before standard input is read and long
+before anything is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import config
+from ..errors import LLMError, NotFound, UnknownModelError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from ..content import Attachment
+    from ..models import (
+        AsyncConversation,
+        AsyncModel,
+        AsyncResponse,
+        Conversation,
+        Model,
+        Response,
+    )
+
+    AnyModel = Model | AsyncModel
+    AnyConversation = Conversation | AsyncConversation
+    AnyResponse = Response | AsyncResponse
+
+
+@dataclass(frozen=True)
+class PromptRequest:
+    """What one `llm prompt` or `llm chat` was asked for, as given on its command line.
+
+    Args:
+        prompt: The typed prompt.
+        system: The system prompt.
+        attachments: Attachments in the order they are sent.
+        options: Model options as pairs of name and text; the last value of a name wins.
+        model_id: A model's id or alias.
+        queries: Words that choose a model where `model_id` is not given.
+        continue_latest: Go on with the conversation used last.
+        conversation_id: Go on with this conversation.
+        is_async: Run the asynchronous twin of the model.
+        key: A key, or the name of a stored key.
+        no_stream: Ask the model for its whole answer at once.
+        hide_reasoning: Do not show reasoning, and tell the model so.
+        database: The log database, where it is not the one of the user directory.
+        log: Log even where logging is switched off.
+        no_log: Leave no trace on disk.
+        extract: Print only the first fenced code block.
+        extract_last: Print only the last fenced code block.
+        usage: Print the number of tokens.
+        json_output: Print log records instead of the answer.
+    """
+
+    prompt: str | None = None
+    system: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    model_id: str | None = None
+    queries: tuple[str, ...] = ()
+    continue_latest: bool = False
+    conversation_id: str | None = None
+    is_async: bool = False
+    key: str | None = None
+    no_stream: bool = False
+    hide_reasoning: bool = False
+    database: str | None = None
+    log: bool = False
+    no_log: bool = False
+    extract: bool = False
+    extract_last: bool = False
+    usage: bool = False
+    json_output: bool = False
+
+    @property
+    def continues(self) -> bool:
+        """Whether an earlier conversation is to go on."""
+        return self.continue_latest or bool(self.conversation_id)
+
+    @property
+    def database_path(self) -> Path:
+        """The database that history is read from and turns are logged to."""
+        return Path(self.database) if self.database else config.logs_db_path()
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether the turn will be written to the log database."""
+        return not self.no_log and (self.log or config.logs_on())
+
+    @property
+    def shows_whole(self) -> bool:
+        """Whether the answer is shown, if at all, only when it is complete."""
+        return self.no_stream or self.extract or self.extract_last or self.json_output
+
+
+@dataclass(frozen=True)
+class Session:
+    """A conversation that is ready to be prompted: the request with all its names resolved.
+
+    Args:
+        request: What was asked for.
+        conversation: A new conversation, or the continued one with its history.
+        options: The validated options that are not `None`.
+    """
+
+    request: PromptRequest
+    conversation: AnyConversation
+    options: dict[str, Any]
+
+    @property
+    def model(self) -> AnyModel:
+        """The model that answers."""
+        return self.conversation.model
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is asked for, and shown, piece by piece."""
+        return bool(self.model.can_stream) and not self.request.shows_whole
+
+    def respond(
+        self, text: str, *, system: str | None = None, attachments: tuple[Attachment, ...] = ()
+    ) -> AnyResponse:
+        """The response to one turn; nothing has been sent yet.
+
+        Raises:
+            ValueError: The model does not take what it is given, e.g. attachments.
+        """
+        keywords: dict[str, Any] = {"key": self.request.key} if self.request.key else {}
+        return self.conversation.prompt(
+            text,
+            attachments=list(attachments),
+            system=system,
+            stream=self.stream,
+            options=self.options or None,
+            hide_reasoning=self.request.hide_reasoning,
+            **keywords,
+        )
+
+
+def open_session(request: PromptRequest) -> Session:
+    """The session for a request: its model, conversation and options.
+
+    Raises:
+        LLMError: Options of the command contradict each other, or the model, the conversation or
+            a model option is unknown or not allowed.
+    """
+    conversation = resolve_conversation(request)
+    return Session(request, conversation, resolve_options(conversation.model, request.options))
+
+
+def resolve_conversation(request: PromptRequest) -> AnyConversation:
+    """The conversation to go on with, under the model to use; a new one if there is none.
+
+    Raises:
+        LLMError: The model or the named conversation is unknown.
+    """
+    if request.log and request.no_log:
+        raise LLMError("--log and --no-log are mutually exclusive")
+    model = _requested_model(request)
+    if request.continues:
+        conversation = _load_conversation(request, model)
+        if conversation is not None:
+            return conversation
+    return (model or _default_model(request)).conversation()
+
+
+def model_from_queries(queries: tuple[str, ...]) -> str:
+    """The shortest id among the models that match all queries, the first of them on a tie.
+
+    Raises:
+        NotFound: No model matches.
+    """
+    import llm
+
+    found = [
+        entry.model.model_id
+        for entry in llm.get_models_with_aliases()
+        if all(entry.matches(query) for query in queries)
+    ]
+    if not found:
+        raise NotFound(
+            f"No model found matching queries {', '.join(queries)}. "
+            "'llm models' lists the models there are"
+        )
+    return min(found, key=len)
+
+
+def _requested_model(request: PromptRequest) -> AnyModel | None:
+    """The model named on the command line, if one is."""
+    model_id = request.model_id
+    if model_id is None and request.queries:
+        model_id = model_from_queries(request.queries)
+    return None if model_id is None else _get_model(model_id, request.is_async)
+
+
+def _default_model(request: PromptRequest) -> AnyModel:
+    from ..registry import resolve_default_model
+
+    return _get_model(resolve_default_model(), request.is_async)
+
+
+def _get_model(model_id: str, is_async: bool) -> AnyModel:
+    import llm
+
+    return llm.get_async_model(model_id) if is_async else llm.get_model(model_id)
+
+
+def _load_conversation(request: PromptRequest, model: AnyModel | None) -> AnyConversation | None:
+    """The stored conversation, or `None` where the latest is wanted and there is none."""
+    from ..logs.rehydrate import load_conversation
+
+    wanted = request.conversation_id or None
+    path = request.database_path
+    found = None
+    if path.exists():
+        try:
+            found = load_conversation(path, wanted, async_=request.is_async, model=model)
+        except UnknownModelError as error:
+            raise UnknownModelError(
+                f"{error}. Go on with another model by adding -m MODEL"
+            ) from error
+    if found is None and wanted:
+        raise NotFound(f"No conversation found with id={wanted}")
+    return found
+
+
+def resolve_options(model: AnyModel, given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """The options for a model: those given, then its stored defaults, validated and converted.
+
+    Returns:
+        The values that are not `None`, by name; empty where no option is given or stored.
+
+    Raises:
+        LLMError: An option is unknown to the model or its value is not allowed.
+    """
+    values: dict[str, Any] = {**config.get_model_options(model.model_id), **dict(given)}
+    if not values:
+        return {}
+    from pydantic import ValidationError
+
+    try:
+        options = model.Options(**values)
+    except ValidationError as error:
+        raise LLMError(_describe_invalid(error, model, dict(given))) from error
+    return {name: value for name, value in options if value is not None}
+
+
+def _describe_invalid(error: ValidationError, model: AnyModel, given: dict[str, str]) -> str:
+    """Two lines for each option that was refused: its name, and why."""
+    from ..registry import nearest_names
+
+    lines = []
+    for problem in error.errors():
+        location = [str(step) for step in problem["loc"]]
+        reason = problem["msg"]
+        if problem["type"] == "extra_forbidden":
+            near = nearest_names(location[0], list(model.Options.model_fields))
+            reason += f" - did you mean {' or '.join(near)}?" if near else ""
+        if location and location[0] not in given:
+            reason += f" (a stored default: see 'llm models options show {model.model_id}')"
+        lines.append(f"{'.'.join(location)}\n  {reason}")
+    return "\n".join(lines)

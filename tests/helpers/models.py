@@ -1,0 +1,255 @@
+"""Models that answer on the spot, registered like those of a plugin.
+
+`with registered():` does it in this process; `python tests/helpers/run_llm.py ARGS` is the command
+with these models installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import AsyncGenerator, Iterator
+
+import llm
+from llm.models import Options
+from llm.parts import StreamEvent
+
+FENCED = "One:\n```python\nfirst()\n```\nTwo:\n```\nsecond()\n```\nEnd."
+
+
+def transcript(prompt: llm.Prompt) -> str:
+    """The roles and texts of everything that is sent, one line."""
+    return " | ".join(f"{message.role}: {message.text()}" for message in prompt.messages)
+
+
+class EchoOptions(Options):
+    """Options of the echo model."""
+
+    shout: bool | None = None
+    times: int | None = None
+
+
+class Echo(llm.Model):
+    """Answers with the messages it was sent, in pieces."""
+
+    model_id = "echo"
+    can_stream = True
+    attachment_types = {"image/png", "text/plain"}
+    Options = EchoOptions
+
+    def execute(self, prompt, stream, response, conversation):
+        text = transcript(prompt)
+        for part in prompt.attachments:
+            text += f" + {part.type} {len(part.content_bytes() or b'')} bytes"
+        if prompt.options.shout:
+            text = text.upper()
+        text = text * (prompt.options.times or 1)
+        if not stream:
+            text = "whole " + text
+        yield from re.findall(r"\s*\S+\s*", text)
+        response.set_usage(input=1234, output=5, details={"cached": 1})
+
+
+class AsyncEcho(llm.AsyncModel):
+    """The asynchronous twin of the echo model."""
+
+    model_id = "echo"
+    can_stream = True
+    Options = EchoOptions
+
+    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[str, None]:
+        yield "async "
+        yield transcript(prompt)
+        response.set_usage(input=1, output=2)
+
+
+class Forgetful(llm.Model):
+    """Answers the new prompt and looks at nothing else."""
+
+    model_id = "forgetful"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        yield f"Only {prompt.prompt}"
+
+
+class Reasoner(llm.Model):
+    """Thinks aloud, before and between."""
+
+    model_id = "reasoner"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        yield StreamEvent("reasoning", "Let me ")
+        yield StreamEvent("reasoning", "think")
+        yield StreamEvent("text", "")
+        yield "A"
+        yield StreamEvent("reasoning", "Hm")
+        yield "B"
+        yield StreamEvent("reasoning", "Done")
+        if prompt.hide_reasoning:
+            yield " hidden"
+
+
+class Fenced(llm.Model):
+    """Answers with two fenced blocks."""
+
+    model_id = "fenced"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        yield FENCED
+
+
+class Plain(llm.Model):
+    """Cannot stream."""
+
+    model_id = "plain"
+
+    def execute(self, prompt, stream, response, conversation):
+        yield StreamEvent("reasoning", "secret")
+        yield f"stream={stream}"
+
+
+class Fails(llm.Model):
+    """Breaks off in the middle of its answer."""
+
+    model_id = "fails"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        if "now" not in (prompt.prompt or ""):
+            yield "partial "
+            yield "answer"
+        if "silently" in (prompt.prompt or ""):
+            raise KeyError
+        raise ValueError("boom")
+
+
+class AsyncFails(llm.AsyncModel):
+    """The asynchronous twin of the failing model."""
+
+    model_id = "fails"
+    can_stream = True
+
+    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[str, None]:
+        yield "partial"
+        raise ValueError("async boom")
+
+
+class Slow(llm.Model):
+    """Says where it is and then waits for ever; on `quick` it answers."""
+
+    model_id = "slow"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        if prompt.prompt == "quick":
+            yield transcript(prompt)
+            return
+        yield "started"
+        threading.Event().wait()
+
+
+class AsyncSlow(llm.AsyncModel):
+    """The asynchronous twin of the slow model."""
+
+    model_id = "slow"
+    can_stream = True
+
+    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[str, None]:
+        import asyncio
+
+        yield "started"
+        await asyncio.Event().wait()
+
+
+class Keyed(llm.KeyModel):
+    """Tells its key."""
+
+    model_id = "keyed"
+    needs_key = "vault"
+    key_env_var = "VAULT_KEY"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation, key):
+        yield f"key={key}"
+
+
+class Single(llm.Model):
+    """Takes no conversation."""
+
+    model_id = "single"
+    can_stream = True
+    supports_conversation = False
+
+    def execute(self, prompt, stream, response, conversation):
+        yield "once"
+
+
+class Endless(llm.Model):
+    """Never stops talking."""
+
+    model_id = "endless"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        while True:
+            yield "line after line\n"
+
+
+class Odd(llm.Model):
+    """Answers with characters that few encodings have, and a lone surrogate."""
+
+    model_id = "odd"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        yield "snow \u2603 half \ud83d end"
+
+
+class Rude(llm.Model):
+    """Answers with control sequences for the terminal."""
+
+    model_id = "rude"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        yield "a\x1b]0;title\x07b\r\nc\td"
+
+
+class FakeModels:
+    """The plugin that registers all of them."""
+
+    @llm.hookimpl
+    def register_models(self, register):
+        register(Echo(), AsyncEcho(), aliases=["e"])
+        register(Fails(), AsyncFails())
+        register(Slow(), AsyncSlow())
+        for model in (
+            Forgetful,
+            Reasoner,
+            Fenced,
+            Plain,
+            Keyed,
+            Single,
+            Endless,
+            Odd,
+            Rude,
+        ):
+            register(model())
+
+
+@contextlib.contextmanager
+def registered() -> Iterator[None]:
+    """The models are there while the block runs."""
+    from llm.plugins import load_plugins, pm
+
+    load_plugins()
+    plugin = FakeModels()
+    pm.register(plugin, "fake-models")
+    try:
+        yield
+    finally:
+        pm.unregister(plugin)
