@@ -1,0 +1,147 @@
+"""The root of the command line: `llm.cli:cli`, and the names that plugins import from here.
+
+Each command is in a module of its own below `llm.commands`, imported when it is used. Plugins are
+loaded when a command needs them, and before anybody gets to see `cli.commands`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._lazy import attach, homes_of
+from ._version import VERSION
+from .commands._errors import reported
+from .commands._group import Lazy, LazyGroup
+
+if TYPE_CHECKING:
+    import os
+
+    from .models.conversation import AsyncConversation, Conversation
+
+_COMMANDS = {
+    "aliases": Lazy("llm.commands.aliases:aliases", "Manage aliases of models."),
+    "chat": Lazy("llm.commands.chat:chat", "Hold an ongoing chat with a model."),
+    "install": Lazy("llm.commands.install:install", "Install packages beside llm."),
+    "keys": Lazy("llm.commands.keys:keys", "Manage stored API keys."),
+    "local": Lazy("llm.providers.local.commands:local", "Models that run on this computer."),
+    "logs": Lazy("llm.commands.logs:logs", "Explore logged prompts and responses."),
+    "models": Lazy("llm.commands.models:models", "Manage available models."),
+    "openai": Lazy("llm.providers.openai.commands:openai", "Work with OpenAI-compatible APIs."),
+    "plugins": Lazy("llm.commands.plugins:plugins", "List installed plugins."),
+    "prompt": Lazy("llm.commands.prompt:prompt", "Execute a prompt."),
+    "uninstall": Lazy("llm.commands.install:uninstall", "Uninstall packages installed beside llm."),
+}
+
+# No plugin can have a say in these; they have to answer at once.
+_WITHOUT_PLUGINS = frozenset({("aliases", "path"), ("keys", "path"), ("logs", "path")})
+_QUICK = f"{__name__}.quick"
+
+
+class _Root(LazyGroup):
+    """The root group: plugins are loaded before anything else is looked up."""
+
+    # Default plugins whose commands stand in the table above already.
+    provides = frozenset({"llm.default_plugins.local", "llm.default_plugins.openai_models"})
+    _plugins_called = False
+
+    def _complete(self) -> None:
+        from .plugins import call_each, guests_possible
+
+        if not self._plugins_called and guests_possible():
+            # Set first: a hook may read `cli.commands`.
+            self._plugins_called = True
+            call_each("register_commands", cli=self)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the root options; anything that is no command is a prompt."""
+        ctx.meta[_QUICK] = tuple(args[:2]) in _WITHOUT_PLUGINS or args[:1] == ["--version"]
+        return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command with that name, which may be a plugin's."""
+        if not ctx.meta.get(_QUICK):
+            self._complete()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, those of plugins included."""
+        if not ctx.meta.get(_QUICK):
+            self._complete()
+        return super().list_commands(ctx)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; whatever it raises becomes a message and an exit code."""
+        with reported:
+            return super().invoke(ctx)
+
+
+@click.group(
+    cls=_Root,
+    lazy=_COMMANDS,
+    default="prompt",
+    default_takes_words=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(VERSION, prog_name="llm")
+def cli() -> None:
+    """Use large language models from the command line.
+
+    Anything that is not a command is a prompt:
+
+        llm 'Five outrageous names for a pet pelican'
+
+    For the models of OpenAI, store your key first:
+
+        llm keys set openai
+
+    For a model that runs on this computer and needs no key:
+
+        llm local install
+
+    Plugins add more models; 'llm prompt --help' shows what a prompt can do.
+    """
+
+
+def load_conversation(
+    conversation_id: str | None,
+    async_: bool = False,
+    database: str | os.PathLike[str] | None = None,
+) -> Conversation | AsyncConversation | None:
+    """A logged conversation, ready to go on, or None where there is none.
+
+    Args:
+        conversation_id: Its id; None stands for the latest one.
+        async_: Whether to return an AsyncConversation.
+        database: The log database; without it that of the user directory.
+
+    Raises:
+        NotFound: There is no conversation with that id.
+    """
+    from .config import logs_db_path
+    from .logs import rehydrate
+
+    path = logs_db_path() if database is None else database
+    return rehydrate.load_conversation(path, conversation_id, async_=async_)
+
+
+__getattr__, __dir__ = attach(
+    __name__,
+    {name: entry.target for name, entry in _COMMANDS.items()}
+    | {"logs_list": "llm.commands.logs_list:logs_list"}
+    | homes_of(
+        {
+            "llm.config": (
+                "get_default_model",
+                "get_key",
+                "logs_db_path",
+                "logs_on",
+                "set_default_model",
+                "user_dir",
+            ),
+            "llm.errors": ("AttachmentError", "FragmentNotFound", "LoadTemplateError"),
+            "llm.migrations": ("migrate",),
+        }
+    ),
+)

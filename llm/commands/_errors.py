@@ -1,0 +1,115 @@
+"""Where exceptions become a line on stderr and an exit code; nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from types import TracebackType
+
+import click
+
+from ..errors import LLMError, ModelError, NeedsKeyException
+
+_LOCAL_HINT = (
+    ", or run 'llm local install' to get a model that works on this computer and needs no key"
+)
+
+
+class _Reported(contextlib.ContextDecorator):
+    """Turns the exceptions of its body into those of click, which end the command.
+
+    An `LLMError` gives its message and its exit code (2 with the usage line), any other exception
+    its message and exit code 1. What click knows itself passes, as do interruptions. Under
+    `LLM_RAISE_ERRORS` and in plugins' tests the failures of models and everything unexpected pass
+    too, so that their traceback is seen.
+    """
+
+    def __enter__(self) -> _Reported:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, Exception) or _is_for_click(error):
+            return
+        if _wants_exceptions() and (
+            isinstance(error, ModelError) or not isinstance(error, LLMError)
+        ):
+            return
+        raise _as_click(error) from error
+
+
+reported = _Reported()
+
+
+def _is_for_click(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.EPIPE
+    return isinstance(error, (click.ClickException, click.exceptions.Exit, click.Abort, EOFError))
+
+
+def _wants_exceptions() -> bool:
+    return bool(os.environ.get("LLM_RAISE_ERRORS")) or hasattr(sys, "_called_from_test")
+
+
+def _as_click(error: Exception) -> click.ClickException:
+    text = error_text(error)
+    code = error.exit_code if isinstance(error, LLMError) else 1
+    if code == click.UsageError.exit_code:
+        return click.UsageError(text, click.get_current_context(silent=True))
+    failure = click.ClickException(text)
+    failure.exit_code = code
+    return failure
+
+
+def error_text(error: Exception) -> str:
+    """What the user reads about an exception; on a terminal without control sequences."""
+    text = _plain_text(error)
+    if sys.stderr is not None and sys.stderr.isatty():
+        from ..text import visible
+
+        return visible(text)
+    return text
+
+
+def _plain_text(error: Exception) -> str:
+    if isinstance(error, NeedsKeyException):
+        return f"{error}{_LOCAL_HINT}" if _local_would_help() else str(error)
+    if type(error).__module__.partition(".")[0].startswith("pydantic"):
+        details = validation_text(error)
+        if details:
+            return details
+    if isinstance(error, KeyError) and not isinstance(error, LLMError):
+        return f"{type(error).__name__}: {error}"
+    return str(error) or type(error).__name__
+
+
+def validation_text(error: Exception) -> str:
+    """Field and message of each problem that a pydantic ValidationError reports, else nothing."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return ""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return "\n".join(
+        f"{'.'.join(str(step) for step in problem['loc'])}\n  {problem['msg']}"
+        for problem in problems
+    )
+
+
+def _local_would_help() -> bool:
+    """Whether the user chose no model, and none that is there can answer without a key."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.params.get("model_id"):
+        return False
+    from ..registry import nothing_can_answer
+
+    try:
+        return nothing_can_answer()
+    except LLMError:
+        return False

@@ -1,0 +1,157 @@
+"""Groups that import a command when it is used, and that have a default command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping
+from importlib import import_module
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+
+class Lazy(NamedTuple):
+    """A command that is not imported yet.
+
+    Attributes:
+        target: `module:attribute`.
+        help: Its one line in the help of the group.
+    """
+
+    target: str
+    help: str
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported one by one, and with a command for "none named".
+
+    Args:
+        lazy: The commands that are imported on first use, by name.
+        default: The command that runs where no command is named.
+        default_takes_words: Whether a first word that is no command always goes to the default
+            command. Otherwise one that looks like a command is an error that names the command,
+            and the default command gets the others only if it has arguments.
+        args: As for `click.Group`.
+        attributes: As for `click.Group`.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        lazy: Mapping[str, Lazy] | None = None,
+        default: str | None = None,
+        default_takes_words: bool = False,
+        **attributes: Any,
+    ) -> None:
+        self._lazy = dict(lazy or {})
+        self._ready: MutableMapping[str, click.Command] = {}
+        self.default = default
+        self.default_takes_words = default_takes_words
+        super().__init__(*args, **attributes)
+
+    # `commands` is a real dict for those who read or change it: everything is in it by then, and
+    # nothing that they take out comes back.
+    @property
+    def commands(self) -> MutableMapping[str, click.Command]:
+        """All commands by name, imported; the dict may be changed."""
+        self._complete()
+        for name in list(self._lazy):
+            self._import(name)
+        return self._ready
+
+    @commands.setter
+    def commands(self, commands: MutableMapping[str, click.Command]) -> None:
+        self._ready = commands
+
+    def _complete(self) -> None:
+        """Called before all commands have to be known."""
+
+    def _import(self, name: str) -> None:
+        entry = self._lazy.pop(name, None)
+        if entry is not None:
+            module, _, attribute = entry.target.partition(":")
+            self._ready[name] = getattr(import_module(module), attribute)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, in place of one that has the same name.
+
+        Raises:
+            TypeError: No name is given and the command has none.
+        """
+        name = name or cmd.name
+        if name is None:
+            raise TypeError("Command has no name.")
+        self._lazy.pop(name, None)
+        self._ready[name] = cmd
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command with that name, imported now if need be, or None."""
+        self._import(cmd_name)
+        return self._ready.get(cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands: the default one, then the others sorted."""
+        return sorted({*self._ready, *self._lazy}, key=lambda name: (name != self.default, name))
+
+    # Help
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any; `*` marks the default one."""
+        names = [name for name in self.list_commands(ctx) if not self._is_hidden(name)]
+        if not names:
+            return
+        limit = formatter.width - 7 - max(map(len, names))
+        rows = [
+            (f"{name}*" if name == self.default else name, self._short_help(name, limit))
+            for name in names
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _is_hidden(self, name: str) -> bool:
+        return name in self._ready and self._ready[name].hidden
+
+    def _short_help(self, name: str, limit: int) -> str:
+        if name in self._lazy:
+            return self._lazy[name].help
+        return self._ready[name].get_short_help_str(limit)
+
+    # Choosing the command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the group's own options; a command line that names no command gets the default.
+
+        Raises:
+            click.UsageError: The first word is no command, and the default one cannot take it.
+        """
+        if self.default is not None and self._wants_default(ctx, args):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def _wants_default(self, ctx: click.Context, args: list[str]) -> bool:
+        if not args:
+            return not ctx.resilient_parsing
+        first = args[0]
+        if first in self._own_options(ctx) or first in self.list_commands(ctx):
+            return False
+        if first.startswith("-") or self.default_takes_words:
+            return True
+        from ..registry import nearest_names
+
+        near = nearest_names(first, self.list_commands(ctx))
+        if near or not self._default_has_arguments(ctx):
+            self._refuse(ctx, first, near)
+        return True
+
+    def _own_options(self, ctx: click.Context) -> Iterable[str]:
+        return [name for param in self.get_params(ctx) for name in param.opts]
+
+    def _default_has_arguments(self, ctx: click.Context) -> bool:
+        command = self.get_command(ctx, self.default or "")
+        params = command.params if command else []
+        return any(isinstance(param, click.Argument) for param in params)
+
+    def _refuse(self, ctx: click.Context, word: str, near: list[str]) -> NoReturn:
+        if near:
+            quoted = " or ".join(repr(name) for name in near)
+            ctx.fail(f"No such command '{word}' - did you mean {quoted}?")
+        ctx.fail(f"No such command '{word}'. Commands: {', '.join(self.list_commands(ctx))}")

@@ -1,0 +1,1 @@
+"""The plugins that come with `llm`; they use only what any other plugin may use."""

@@ -1,0 +1,335 @@
+"""Plugins: finding them, loading them, calling their hooks, and surviving their faults.
+
+A plugin that fails costs one line on stderr; everything else goes on. `LLM_RAISE_ERRORS` lets the
+exception through instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import plugin_index
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
+
+    from pluggy import HookImpl, PluginManager
+
+    pm: PluginManager
+
+_GROUP = "llm"
+_DEFAULTS_PREFIX = "llm.default_plugins."
+
+# The default plugins and the hooks that each implements: their modules are imported when a hook of
+# theirs is called. Later ones are called earlier.
+DEFAULT_PLUGINS = {
+    "llm.default_plugins.local": ("register_commands", "register_models"),
+    "llm.default_plugins.openai_models": (
+        "register_commands",
+        "register_embedding_models",
+        "register_models",
+    ),
+    "llm.default_plugins.default_tools": ("register_tools",),
+}
+
+
+class Fault(NamedTuple):
+    """What is wrong with a plugin.
+
+    Attributes:
+        plugin: The name it is registered under.
+        name: The name to show: that of its distribution where it has one.
+        version: The version of the distribution, or None.
+        problem: Class and text of the first exception, on one line.
+    """
+
+    plugin: str
+    name: str
+    version: str | None
+    problem: str
+
+
+class _Origin(NamedTuple):
+    name: str
+    version: str
+
+
+_loaded = False
+_lock = threading.RLock()
+_manager: PluginManager | None = None
+_origins: dict[str, _Origin] = {}
+_faults: dict[str, Fault] = {}
+_running = threading.local()
+
+
+def __getattr__(name: str) -> object:
+    if name == "pm":
+        return manager()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def manager() -> PluginManager:
+    """The plugin manager, the same object as `llm.pm`; made on first use, without any plugin."""
+    global _manager
+    with _lock:
+        if _manager is None:
+            _manager = _new_manager()
+        return _manager
+
+
+def load_plugins() -> None:
+    """Load all installed plugins and the default ones, once per process.
+
+    `LLM_LOAD_PLUGINS` restricts the installed ones to the distributions it names.
+    """
+    global _loaded
+    with _lock:
+        if _loaded:
+            return
+        # Set first: a plugin that looks up models while it is imported must not start over.
+        _loaded = True
+        if _entry_points_possible():
+            for entry_point, distribution in _find_entry_points():
+                _load_entry_point(entry_point, distribution)
+        for name, hooks in DEFAULT_PLUGINS.items():
+            if not manager().has_plugin(name) and not manager().is_blocked(name):
+                manager().register(_stand_in(name, hooks), name=name)
+
+
+def call_each(hook_name: str, **arguments: object) -> None:
+    """Call a hook of every plugin, the plugin registered last first.
+
+    Args:
+        hook_name: One of the hooks of `llm.hookspecs`.
+        arguments: All parameters of that hook.
+    """
+    load_plugins()
+    getattr(manager().hook, hook_name)(**arguments)
+
+
+def guests_possible() -> bool:
+    """False where it is certain that no plugin takes part but the default ones.
+
+    Loads nothing.
+    """
+    if _manager is not None and any(
+        plugin is not None and not name.startswith(_DEFAULTS_PREFIX)
+        for name, plugin in _manager.list_name_plugin()
+    ):
+        return True
+    return not _loaded and _entry_points_possible()
+
+
+def running_plugin() -> str | None:
+    """The name of the plugin whose hook this thread is in, or None outside a hook."""
+    names: list[str] = getattr(_running, "names", [])
+    return names[-1] if names else None
+
+
+def faults() -> list[Fault]:
+    """The plugins that have failed in this process, in the order of their first failure."""
+    return list(_faults.values())
+
+
+def get_plugins(all: bool = False) -> list[dict[str, object]]:
+    """The loaded plugins in the order of registration, then those that could not be loaded.
+
+    Args:
+        all: Include the default plugins.
+
+    Returns:
+        A dict for each with `name` (of the distribution where it has one), `hooks` (sorted names),
+        `version` where it is known, and `fault` (a text) where it has failed.
+    """
+    load_plugins()
+    registered = {name: plugin for name, plugin in manager().list_name_plugin() if plugin}
+    rows = [_describe(name, plugin) for name, plugin in registered.items()]
+    rows += [_describe(name, None) for name in _faults if name not in registered]
+    return [row for row in rows if all or not str(row["name"]).startswith(_DEFAULTS_PREFIX)]
+
+
+def _describe(plugin_name: str, plugin: object | None) -> dict[str, object]:
+    origin = _origins.get(plugin_name)
+    callers = (manager().get_hookcallers(plugin) or []) if plugin else []
+    name = origin.name if origin else getattr(plugin, "__name__", plugin_name)
+    row: dict[str, object] = {"name": name, "hooks": sorted(caller.name for caller in callers)}
+    if origin:
+        row["version"] = origin.version
+    if plugin_name in _faults:
+        row["fault"] = _faults[plugin_name].problem
+    return row
+
+
+# Loading
+
+
+def _entry_points_possible() -> bool:
+    chosen = os.environ.get("LLM_LOAD_PLUGINS")
+    if chosen is not None:
+        return any(name.strip() for name in chosen.split(","))
+    if hasattr(sys, "_called_from_test"):
+        return False
+    return plugin_index.any_plugin_installed()
+
+
+def _find_entry_points() -> Iterator[tuple[EntryPoint, Distribution]]:
+    """The entry points in a stable order: as LLM_LOAD_PLUGINS names them, else by distribution."""
+    from importlib import metadata
+
+    chosen = os.environ.get("LLM_LOAD_PLUGINS")
+    if chosen is not None:
+        distributions = list(_named_distributions(chosen))
+    else:
+        distributions = [found for found in metadata.distributions() if _entry_points_of(found)]
+        distributions.sort(key=lambda found: found.name.lower())
+    for distribution in distributions:
+        for entry_point in _entry_points_of(distribution):
+            yield entry_point, distribution
+
+
+def _named_distributions(names: str) -> Iterator[Distribution]:
+    from importlib import metadata
+
+    for name in filter(None, map(str.strip, names.split(","))):
+        try:
+            yield metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            print(f"Plugin {name} could not be found", file=sys.stderr)
+
+
+def _entry_points_of(distribution: Distribution) -> list[EntryPoint]:
+    return [found for found in distribution.entry_points if found.group == _GROUP]
+
+
+def _load_entry_point(entry_point: EntryPoint, distribution: Distribution) -> None:
+    name = entry_point.name
+    if manager().has_plugin(name) or manager().is_blocked(name):
+        return
+    _origins[name] = _Origin(distribution.name, distribution.version)
+    try:
+        # What a plugin prints while it is imported must not get into the output of the command.
+        with contextlib.redirect_stdout(sys.stderr):
+            plugin = entry_point.load()
+        manager().register(plugin, name=name)
+    except (Exception, SystemExit) as ex:
+        if manager().has_plugin(name):
+            manager().unregister(name=name)
+        _report(name, ex)
+
+
+def _stand_in(name: str, hooks: tuple[str, ...]) -> ModuleType:
+    """A module that imports the default plugin `name` when one of its hooks is called."""
+    from importlib import import_module
+
+    from .hookspecs import hookimpl
+
+    def with_register(hook: str) -> Callable[[object], object]:
+        return lambda register: getattr(import_module(name), hook)(register)
+
+    def with_cli(hook: str) -> Callable[[object], object]:
+        def call(cli: object) -> None:
+            # The root group has a table of what the default plugins add to it.
+            if name not in getattr(cli, "provides", ()):
+                getattr(import_module(name), hook)(cli)
+
+        return call
+
+    module = ModuleType(name, f"Stands in for {name} until one of its hooks is called.")
+    for hook in hooks:
+        make = with_cli if hook == "register_commands" else with_register
+        setattr(module, hook, hookimpl(make(hook)))
+    return module
+
+
+# Isolation
+
+
+def _new_manager() -> PluginManager:
+    from pluggy import PluginManager
+
+    from . import hookspecs
+
+    class GuardedManager(PluginManager):
+        """A plugin manager whose hook calls survive the exceptions of plugins."""
+
+        def register(self, plugin: object, name: str | None = None) -> str | None:
+            registered = super().register(plugin, name)
+            for caller in self.get_hookcallers(plugin) or []:
+                for implementation in caller.get_hookimpls():
+                    if implementation.plugin is plugin:
+                        _guard(implementation)
+            return registered
+
+    made = GuardedManager(_GROUP)
+    made.add_hookspecs(hookspecs)
+    return made
+
+
+def _guard(implementation: HookImpl) -> None:
+    is_wrapper = implementation.wrapper or implementation.hookwrapper
+    guarded = (_guarded_wrapper if is_wrapper else _guarded)(
+        implementation.plugin_name, implementation.function
+    )
+    # Declared final, though nothing but the function differs: arguments and order stay.
+    object.__setattr__(implementation, "function", guarded)
+
+
+def _guarded(plugin: str, function: Callable[..., object]) -> Callable[..., object]:
+    def call(*args: object, **kwargs: object) -> object:
+        with _isolated(plugin):
+            return function(*args, **kwargs)
+        return None
+
+    return call
+
+
+def _guarded_wrapper(
+    plugin: str, function: Callable[..., object]
+) -> Callable[..., Generator[None, object, object]]:
+    def call(*args: object, **kwargs: object) -> Generator[None, object, object]:
+        wrapper: Generator[None, object, object] | None = None
+        with _isolated(plugin):
+            wrapper = function(*args, **kwargs)  # type: ignore[assignment]  # pluggy checked it
+            next(wrapper)  # type: ignore[arg-type]  # a generator, see above
+        outcome = yield
+        with _isolated(plugin):
+            try:
+                if wrapper is not None:
+                    wrapper.send(outcome)
+            except StopIteration as end:
+                outcome = end.value
+        return outcome
+
+    return call
+
+
+@contextlib.contextmanager
+def _isolated(plugin: str) -> Iterator[None]:
+    names: list[str] = _running.__dict__.setdefault("names", [])
+    names.append(plugin)
+    try:
+        yield
+    except (Exception, SystemExit) as ex:
+        _report(plugin, ex)
+    finally:
+        names.pop()
+
+
+def _report(plugin: str, ex: BaseException) -> None:
+    """Say once for each plugin what is wrong; with LLM_RAISE_ERRORS raise it instead."""
+    if os.environ.get("LLM_RAISE_ERRORS"):
+        raise ex
+    origin = _origins.get(plugin)
+    name, version = origin or (plugin, None)
+    problem = " ".join(f"{type(ex).__name__}: {ex}".split()).removesuffix(":")
+    with _lock:
+        if plugin in _faults:
+            return
+        _faults[plugin] = Fault(plugin, name, version, problem)
+    print(f"Plugin {name} failed to load: {problem}", file=sys.stderr)
