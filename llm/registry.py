@@ -200,7 +200,7 @@ def get_model(name: str | None = None) -> SyncModel:
     import llm
 
     entries = llm.get_models_with_aliases()
-    wanted = name or _default_among(entries)
+    wanted = name or resolve_default_model(entries)
     for entry in _bearing(wanted, entries):
         if entry.model:
             return entry.model
@@ -221,7 +221,7 @@ def get_async_model(name: str | None = None) -> AnyAsyncModel:
     import llm
 
     entries = llm.get_models_with_aliases()
-    wanted = name or _default_among(entries)
+    wanted = name or resolve_default_model(entries)
     for entry in _bearing(wanted, entries):
         if entry.async_model:
             return entry.async_model
@@ -230,16 +230,25 @@ def get_async_model(name: str | None = None) -> AnyAsyncModel:
     raise _unknown_model(wanted, entries)
 
 
-def resolve_default_model() -> str:
+def resolve_default_model(entries: Sequence[ModelWithAliases] | None = None) -> str:
     """The id of the model that answers where none is named.
 
     The one the user has set; else the built-in default, unless it needs a key that cannot be found
     and a registered model has a true attribute `answers_without_key`: then that model.
+
+    Args:
+        entries: The registered models, where the caller has them already.
     """
     import llm
 
-    chosen = llm.get_default_model(default=None)
-    return chosen or _default_among(llm.get_models_with_aliases())
+    chosen: str | None = llm.get_default_model(default=None)
+    if chosen:
+        return chosen
+    known = llm.get_models_with_aliases() if entries is None else entries
+    keyless = _keyless(known)
+    if keyless is not None and _lacks_key(known):
+        return keyless.model_id
+    return llm.get_default_model()
 
 
 def nothing_can_answer() -> bool:
@@ -250,18 +259,6 @@ def nothing_can_answer() -> bool:
         return False
     entries = llm.get_models_with_aliases()
     return _lacks_key(entries) and _keyless(entries) is None
-
-
-def _default_among(entries: Sequence[ModelWithAliases]) -> str:
-    import llm
-
-    chosen = llm.get_default_model(default=None)
-    if chosen:
-        return chosen
-    keyless = _keyless(entries)
-    if keyless is not None and _lacks_key(entries):
-        return keyless.model_id
-    return llm.get_default_model()
 
 
 def _keyless(entries: Iterable[ModelWithAliases]) -> ModelWithAliases | None:

@@ -17,6 +17,12 @@ _LOCAL_HINT = (
 )
 
 
+class _Failure(click.ClickException):
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
+
+
 class _Reported(contextlib.ContextDecorator):
     """Turns the exceptions of its body into those of click, which end the command.
 
@@ -62,9 +68,7 @@ def _as_click(error: Exception) -> click.ClickException:
     code = error.exit_code if isinstance(error, LLMError) else 1
     if code == click.UsageError.exit_code:
         return click.UsageError(text, click.get_current_context(silent=True))
-    failure = click.ClickException(text)
-    failure.exit_code = code
-    return failure
+    return _Failure(text, code)
 
 
 def error_text(error: Exception) -> str:

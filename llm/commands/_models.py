@@ -1,0 +1,139 @@
+"""How models and their options are shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..models.base import _BaseModel
+    from ..registry import ModelWithAliases
+
+_WIDTH = 70
+_TYPE_NAMES = {"number": "float", "integer": "int", "string": "str", "object": "dict"}
+
+
+def as_json(entries: Iterable[ModelWithAliases], *, options: bool) -> str:
+    """A JSON array with one object for each model.
+
+    Args:
+        entries: The models.
+        options: Add the JSON schema of each option.
+    """
+    return json.dumps([_row(entry, options) for entry in entries], indent=2)
+
+
+def _row(entry: ModelWithAliases, options: bool) -> dict[str, object]:
+    model = entry.shown
+    row: dict[str, object] = {
+        "model_id": model.model_id,
+        "aliases": entry.aliases,
+        "can_stream": model.can_stream,
+        "supports_schema": model.supports_schema,
+        "supports_tools": model.supports_tools,
+        "supports_conversation": model.supports_conversation,
+        "supports_async": entry.async_model is not None,
+        "attachment_types": sorted(model.attachment_types),
+        "server_side_tools": [
+            {"name": tool.name, "plugin": tool.plugin} for tool in model.supported_server_side_tools
+        ],
+    }
+    if options:
+        row["options"] = _option_schemas(model)
+    return row
+
+
+def as_text(
+    entries: Iterable[ModelWithAliases], *, options: bool, async_: bool = False
+) -> Iterator[str]:
+    """The lines that show the models.
+
+    Args:
+        entries: The models.
+        options: Add the options and features of each. Descriptions of options stand only with
+            the first model of a class.
+        async_: Show the asynchronous form of each model.
+    """
+    described: set[type] = set()
+    for entry in entries:
+        model = entry.async_model if async_ and entry.async_model else entry.shown
+        aliases = f" (aliases: {', '.join(entry.aliases)})" if entry.aliases else ""
+        yield f"{model}{aliases}"
+        if options:
+            yield from _option_lines(model, describe=type(model) not in described)
+            yield from _feature_lines(model, entry)
+            described.add(type(model))
+
+
+def _option_lines(model: _BaseModel, *, describe: bool) -> Iterator[str]:
+    schemas = _option_schemas(model)
+    if schemas:
+        yield "  Options:"
+    for name, schema in schemas.items():
+        yield f"    {name}: {', '.join(_type_names(schema))}"
+        if describe and schema.get("description"):
+            yield from _wrapped(schema["description"], indent=6)
+
+
+def _feature_lines(model: _BaseModel, entry: ModelWithAliases) -> Iterator[str]:
+    if model.attachment_types:
+        yield "  Attachment types:"
+        yield from _wrapped(", ".join(sorted(model.attachment_types)), indent=4)
+    features = {
+        "streaming": model.can_stream,
+        "schemas": model.supports_schema,
+        "tools": model.supports_tools,
+        "async": entry.async_model is not None,
+    }
+    if any(features.values()):
+        yield "  Features:"
+        yield from (f"  - {name}" for name, has_it in features.items() if has_it)
+    if model.needs_key:
+        yield "  Keys:"
+        yield f"    key: {model.needs_key}"
+        if model.key_env_var:
+            yield f"    env_var: {model.key_env_var}"
+
+
+def _wrapped(text: str, *, indent: int) -> Iterator[str]:
+    import textwrap
+
+    for line in textwrap.wrap(text, _WIDTH):
+        yield " " * indent + line
+
+
+def _option_schemas(model: _BaseModel) -> dict[str, Any]:
+    properties: dict[str, Any] = model.Options.model_json_schema().get("properties", {})
+    return properties
+
+
+def _type_names(schema: Mapping[str, Any]) -> list[str]:
+    """The types of an option in Python's words, without null; what has no type is a str."""
+    choices = schema.get("anyOf", [schema])
+    kinds = (choice.get("type", "string") for choice in choices)
+    return [_TYPE_NAMES.get(kind, kind) for kind in kinds if kind != "null"]
+
+
+def check_option(model_id: str, key: str, value: str) -> None:
+    """Check a default option against the model's options; a model nobody knows takes any.
+
+    Raises:
+        pydantic.ValidationError: There is no such option, or it does not take the value.
+    """
+    import llm
+
+    from ..errors import UnknownModelError
+
+    try:
+        model = llm.get_model(model_id)
+    except UnknownModelError:
+        return
+    from pydantic import ValidationError
+
+    try:
+        model.Options(**{key: value})
+    except ValidationError as error:
+        # Required options that are not set here are the affair of the prompt.
+        if any(problem["loc"][:1] in ((key,), ()) for problem in error.errors()):
+            raise

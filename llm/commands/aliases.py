@@ -1,0 +1,92 @@
+"""`llm aliases`: names of the user's own for models."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from ._errors import reported
+from ._group import LazyGroup
+
+
+@click.group(cls=LazyGroup, default="list")
+def aliases() -> None:
+    """Manage aliases of models."""
+
+
+@aliases.command(name="list")
+@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@reported
+def aliases_list(json_: bool) -> None:
+    """List all aliases, those of plugins included, with the id of their model."""
+    import llm
+
+    rows = [
+        (alias, entry.model_id, "")
+        for entry in llm.get_models_with_aliases()
+        for alias in entry.aliases
+    ]
+    rows += [
+        (alias, entry.model_id, " (embedding)")
+        for entry in llm.get_embedding_models_with_aliases()
+        for alias in entry.aliases
+    ]
+    if json_:
+        click.echo(json.dumps({alias: model_id for alias, model_id, _ in rows}, indent=4))
+        return
+    width = max((len(alias) for alias, _, _ in rows), default=0)
+    for alias, model_id, kind in rows:
+        click.echo(f"{alias:<{width}} : {model_id}{kind}")
+
+
+@aliases.command(name="set")
+@click.argument("alias")
+@click.argument("model_id", required=False)
+@click.option(
+    "-q", "--query", multiple=True, help="Take the first model that matches; all -q must match."
+)
+@reported
+def aliases_set(alias: str, model_id: str | None, query: tuple[str, ...]) -> None:
+    """Set an alias for a model.
+
+    \b
+        llm aliases set luna gpt-5.6-luna
+
+    In place of the model id, one or more -q choose the first model that matches them all:
+
+    \b
+        llm aliases set luna -q gpt -q luna
+    """
+    import llm
+
+    if model_id:
+        llm.set_alias(alias, model_id)
+        return
+    if not query:
+        raise click.ClickException("You must provide a model_id or at least one -q option")
+    for entry in llm.get_models_with_aliases():
+        if all(entry.matches(text) for text in query):
+            llm.set_alias(alias, entry.model_id)
+            click.echo(f"Alias '{alias}' set to model '{entry.model_id}'", err=True)
+            return
+    raise click.ClickException(f"No model found matching query: {', '.join(query)}")
+
+
+@aliases.command(name="remove")
+@click.argument("alias")
+@reported
+def aliases_remove(alias: str) -> None:
+    """Remove an alias that was set with 'llm aliases set'."""
+    import llm
+
+    llm.remove_alias(alias)
+
+
+@aliases.command(name="path")
+@reported
+def aliases_path_command() -> None:
+    """Show the path of the file that holds the aliases."""
+    from ..config import aliases_path
+
+    click.echo(aliases_path())

@@ -1,0 +1,91 @@
+"""`llm keys`: the stored API keys."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from ._errors import reported
+from ._group import LazyGroup
+
+_NOTE = "// Note"
+
+
+@click.group(cls=LazyGroup, default="list")
+def keys() -> None:
+    """Manage stored API keys."""
+
+
+@keys.command(name="list")
+@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@reported
+def keys_list(json_: bool) -> None:
+    """List the names of the stored keys."""
+    from ..config import keys_path, load_keys
+
+    names = sorted(name for name in load_keys() if name != _NOTE)
+    if json_:
+        click.echo(json.dumps(names, indent=2))
+    elif not names and not keys_path().exists():
+        click.echo("No keys found")
+    else:
+        for name in names:
+            click.echo(name)
+
+
+@keys.command(name="path")
+@reported
+def keys_path_command() -> None:
+    """Show the path of the file that holds the keys."""
+    from ..config import keys_path
+
+    click.echo(keys_path())
+
+
+@keys.command(name="get")
+@click.argument("name")
+@reported
+def keys_get(name: str) -> None:
+    """Print a stored key.
+
+    \b
+        export OPENAI_API_KEY="$(llm keys get openai)"
+    """
+    from ..config import load_keys
+    from ..errors import NotFound
+
+    stored = load_keys()
+    if name not in stored:
+        from ..registry import nearest_names
+
+        near = nearest_names(name, (known for known in stored if known != _NOTE))
+        hint = f" - did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise NotFound(f"No key found with name '{name}'{hint}")
+    click.echo(stored[name])
+
+
+@keys.command(name="set")
+@click.argument("name")
+@click.option("--value", help="The key. Without it you are asked, or standard input is read.")
+@reported
+def keys_set(name: str, value: str | None) -> None:
+    """Store a key under a name.
+
+    \b
+        llm keys set openai
+        Enter key: ...
+    """
+    from ..config import set_key
+
+    set_key(name, _ask() if value is None else value)
+
+
+def _ask() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("Enter key", hide_input=True))
+    value = sys.stdin.readline().strip()
+    if not value:
+        raise click.ClickException("No key given: standard input is empty")
+    return value

@@ -1,0 +1,173 @@
+"""`llm models`: which models there are, which one is the default, and their default options."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from ._errors import reported
+from ._group import LazyGroup
+
+if TYPE_CHECKING:
+    from ..registry import ModelWithAliases
+
+
+@click.group(cls=LazyGroup, default="list")
+def models() -> None:
+    """Manage available models."""
+
+
+@models.command(name="list")
+@click.option("--options", is_flag=True, help="Show the options of each model.")
+@click.option("--async", "async_", is_flag=True, help="Only models with an asynchronous form.")
+@click.option("--schemas", is_flag=True, help="Only models that support schemas.")
+@click.option("--tools", is_flag=True, help="Only models that support tools.")
+@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@click.option("-q", "--query", multiple=True, help="Only models that match; all -q must match.")
+@click.option(
+    "model_ids", "-m", "--model", multiple=True, help="Only the model with this id or alias."
+)
+@reported
+def models_list(
+    options: bool,
+    async_: bool,
+    schemas: bool,
+    tools: bool,
+    json_: bool,
+    query: tuple[str, ...],
+    model_ids: tuple[str, ...],
+) -> None:
+    """List the available models."""
+    import llm
+
+    from ..registry import resolve_default_model
+    from ._models import as_json, as_text
+
+    entries = llm.get_models_with_aliases()
+    chosen = [
+        entry
+        for entry in entries
+        if _is_wanted(entry, query, model_ids)
+        and (entry.async_model or not async_)
+        and (entry.shown.supports_schema or not schemas)
+        and (entry.shown.supports_tools or not tools)
+    ]
+    if json_:
+        click.echo(as_json(chosen, options=options))
+        return
+    for line in as_text(chosen, options=options, async_=async_):
+        click.echo(line)
+    if not (query or options or schemas or model_ids):
+        click.echo(f"Default: {resolve_default_model(entries)}")
+
+
+def _is_wanted(
+    entry: ModelWithAliases, queries: tuple[str, ...], model_ids: tuple[str, ...]
+) -> bool:
+    names = {entry.model_id, *entry.aliases}
+    return all(entry.matches(query) for query in queries) and (
+        not model_ids or not names.isdisjoint(model_ids)
+    )
+
+
+@models.command(name="default")
+@click.argument("model", required=False)
+@reported
+def models_default(model: str | None) -> None:
+    """Show the default model, or set it to the one named."""
+    import llm
+
+    if model:
+        llm.set_default_model(llm.get_model(model).model_id)
+    else:
+        click.echo(llm.get_default_model())
+
+
+@models.group(name="options", cls=LazyGroup, default="list")
+def models_options() -> None:
+    """Manage the options that a model gets where a prompt gives none."""
+
+
+@models_options.command(name="list")
+@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@reported
+def models_options_list(json_: bool) -> None:
+    """List the default options of all models."""
+    from ..config import load_model_options
+
+    stored = load_model_options()
+    if json_:
+        click.echo(json.dumps(stored, indent=2))
+    elif not stored:
+        click.echo("No default options set for any models.", err=True)
+    else:
+        for model_id, options in stored.items():
+            click.echo(f"{model_id}:")
+            for key, value in options.items():
+                click.echo(f"  {key}: {value}")
+
+
+@models_options.command(name="show")
+@click.argument("model")
+@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@reported
+def models_options_show(model: str, json_: bool) -> None:
+    """List the default options of one model."""
+    from ..config import get_model_options
+    from ..registry import resolve_model_id
+
+    model_id = resolve_model_id(model)
+    options = get_model_options(model_id)
+    if json_:
+        click.echo(json.dumps(options, indent=2))
+    elif not options:
+        click.echo(f"No default options set for model '{model_id}'.", err=True)
+    else:
+        for key, value in options.items():
+            click.echo(f"{key}: {value}")
+
+
+@models_options.command(name="set")
+@click.argument("model")
+@click.argument("key")
+@click.argument("value")
+@reported
+def models_options_set(model: str, key: str, value: str) -> None:
+    """Set a default option of a model.
+
+    \b
+        llm models options set gpt-4.1 temperature 0.5
+    """
+    from ..config import set_model_option
+    from ..registry import resolve_model_id
+    from ._models import check_option
+
+    model_id = resolve_model_id(model)
+    check_option(model_id, key, value)
+    set_model_option(model_id, key, value)
+    click.echo(f"Set default option {key}={value} for model {model_id}", err=True)
+
+
+@models_options.command(name="clear")
+@click.argument("model")
+@click.argument("key", required=False)
+@reported
+def models_options_clear(model: str, key: str | None) -> None:
+    """Clear one default option of a model, or all of them.
+
+    \b
+        llm models options clear gpt-4.1
+        llm models options clear gpt-4.1 temperature
+    """
+    from ..config import clear_model_option, get_model_options
+    from ..registry import resolve_model_id
+
+    model_id = resolve_model_id(model)
+    cleared = [key] if key else list(get_model_options(model_id))
+    clear_model_option(model_id, key)
+    if len(cleared) == 1:
+        click.echo(f"Cleared option '{cleared[0]}' for model {model_id}")
+    elif cleared:
+        click.echo(f"Cleared {', '.join(cleared)} options for model {model_id}")

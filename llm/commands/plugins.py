@@ -1,0 +1,54 @@
+"""`llm plugins`: what is installed, and what is wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import click
+
+from ._errors import reported
+
+
+@click.command(name="plugins")
+@click.option("--all", is_flag=True, help="Include the plugins that come with llm.")
+@click.option(
+    "hooks", "--hook", multiple=True, metavar="HOOK", help="Only plugins that implement this hook."
+)
+@click.option("json_", "--json", is_flag=True, help="Output as JSON, which it always is.")
+@reported
+def plugins(all: bool, hooks: tuple[str, ...], json_: bool) -> None:
+    """List the installed plugins, with the hooks that each implements.
+
+    A plugin that fails has the reason as its "fault".
+    """
+    from ..plugins import get_plugins
+
+    if get_plugins():
+        _call_hooks()
+    rows = get_plugins(all=all)
+    if hooks:
+        rows = [row for row in rows if _implemented(row) & set(hooks)]
+    click.echo(json.dumps(rows, indent=2))
+
+
+def _implemented(row: dict[str, object]) -> set[str]:
+    found = row["hooks"]
+    return set(found) if isinstance(found, list) else set()
+
+
+def _call_hooks() -> None:
+    """Let each plugin register what it has: only that shows most faults."""
+    import llm
+
+    from ..errors import ConfigError
+
+    for look_up in (
+        llm.get_models_with_aliases,
+        llm.get_embedding_models_with_aliases,
+        llm.get_tools,
+        llm.get_template_loaders,
+        llm.get_fragment_loaders,
+    ):
+        with contextlib.suppress(ConfigError):
+            look_up()
