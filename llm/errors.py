@@ -11,6 +11,7 @@
     │   ├── ContextTooLong            1   the prompt does not fit the model's context
     │   └── ConnectionLost            1   the connection failed or broke off
     ├── UnknownModelError             1   also a KeyError
+    ├── ChainLimitExceeded            1   also a ValueError
     ├── ConversationNotSupported      1   also a ValueError
     ├── ConfigError                   1   a file of the user directory cannot be read
     ├── LogError                      1   the log database cannot be used
@@ -38,6 +39,7 @@ __all__ = [
     "AttachmentError",
     "AuthError",
     "CancelToolCall",
+    "ChainLimitExceeded",
     "ConfigError",
     "ConnectionLost",
     "ContextTooLong",
@@ -109,6 +111,10 @@ class UnknownModelError(LLMError, KeyError):
 
 class ConversationNotSupported(LLMError, ValueError):
     """A history was given to a model that cannot take one."""
+
+
+class ChainLimitExceeded(LLMError, ValueError):
+    """A chain would need more responses than it may take."""
 
 
 class ConfigError(LLMError):

@@ -36,6 +36,7 @@ __getattr__, __dir__ = attach(
                     "BeforeCallAsync",
                     "BeforeCallSync",
                     "ChainResponse",
+                    "NextPrompt",
                     "_BaseChainResponse",
                 ),
                 "llm.models.usage": ("Usage",),

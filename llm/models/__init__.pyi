@@ -20,6 +20,7 @@ from llm.models.chain import AsyncChainResponse as AsyncChainResponse
 from llm.models.chain import BeforeCallAsync as BeforeCallAsync
 from llm.models.chain import BeforeCallSync as BeforeCallSync
 from llm.models.chain import ChainResponse as ChainResponse
+from llm.models.chain import NextPrompt as NextPrompt
 from llm.models.chain import _BaseChainResponse as _BaseChainResponse
 from llm.models.conversation import AsyncConversation as AsyncConversation
 from llm.models.conversation import Conversation as Conversation

@@ -14,6 +14,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, cast
 
 from ..parts import Message, StreamEvent, TextPart
+from ..tools.running import by_name, prepare_async, run_calls_async, toolboxes_of
 from .prompt import Prompt
 from .response import Response, _BaseResponse, finished_copy
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ..serialization import ResponseDict
     from ..tools.calling import ToolCall, ToolResult
     from .base import _AsyncModel
+    from .chain import AfterCallAsync, BeforeCallAsync
     from .conversation import AsyncConversation
     from .prompt import ToolDef
     from .usage import Usage
@@ -68,6 +70,10 @@ class AsyncResponse(_BaseResponse):
         if self._done:
             return False
         if self._source is None:
+            boxes = self._toolboxes()
+            if any(not box._async_prepared for box in boxes):
+                await prepare_async(boxes)
+                self._see_prepared_tools()
             self._source = self._begin().__aiter__()
         try:
             chunk = await self._source.__anext__()
@@ -194,7 +200,34 @@ class AsyncResponse(_BaseResponse):
                 f"Response not yet awaited \N{EM DASH} call `await response` before {method}()"
             )
 
-    def reply(
+    async def execute_tool_calls(
+        self,
+        *,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
+        tool_calls_list: list[ToolCall] | None = None,
+        tools: Iterable[ToolDef] | None = None,
+    ) -> list[ToolResult]:
+        """Run the tool calls that the model asks for; see `Response.execute_tool_calls`.
+
+        Asynchronous tools run at the same time; hooks may be asynchronous.
+        """
+        calls = await self.tool_calls() if tool_calls_list is None else tool_calls_list
+        usable = self._tools_to_run(tools)
+        await prepare_async(toolboxes_of(usable))
+        return await run_calls_async(calls, by_name(usable), *self._hooks(before_call, after_call))
+
+    async def execute_tool_call(self, tool_call: ToolCall) -> ToolResult:
+        """Run one tool call, for models that run their tool loop themselves."""
+        self._name_call(tool_call)
+        usable = self.prompt.tools
+        await prepare_async(toolboxes_of(usable))
+        results = await run_calls_async(
+            [tool_call], by_name(usable), self.before_call, self.after_call
+        )
+        return results[0]
+
+    async def reply(
         self,
         prompt: str | None = None,
         *,
@@ -210,6 +243,8 @@ class AsyncResponse(_BaseResponse):
             ValueError: This response was not awaited.
         """
         self._require_awaited("reply")
+        if tool_results is None and self._tool_calls:
+            tool_results = await self.execute_tool_calls()
         stream = kwargs.get("stream", self.stream)
         request, key = self._next_prompt(prompt, messages, tool_results, tools, options, kwargs)
         return AsyncResponse(request, self.model, stream, conversation=self.conversation, key=key)

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ConversationNotSupported, NeedsKeyException
@@ -16,6 +24,15 @@ if TYPE_CHECKING:
     from ..content import Attachment
     from ..tools.calling import ToolResult
     from .async_response import AsyncResponse
+    from .chain import (
+        AfterCallAsync,
+        AfterCallSync,
+        AsyncChainResponse,
+        BeforeCallAsync,
+        BeforeCallSync,
+        ChainResponse,
+        NextPrompt,
+    )
     from .conversation import AsyncConversation, Conversation, _BaseConversation
     from .prompt import AnyTool, ToolDef
     from .response import Response
@@ -171,6 +188,60 @@ class _Model(_BaseModel):
         )
         return Response(request, self, stream, key=key)
 
+    def chain(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: Any = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        chain_limit: int | None = None,
+        before_call: BeforeCallSync | None = None,
+        after_call: AfterCallSync | None = None,
+        key: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        hide_reasoning: bool = False,
+        next: NextPrompt | None = None,
+        once: bool = False,
+        repeat: int | None = None,
+    ) -> ChainResponse:
+        """The chain of a prompt, in a conversation of its own; see `Conversation.chain`."""
+        return self.conversation().chain(
+            prompt,
+            fragments=fragments,
+            attachments=attachments,
+            system=system,
+            system_fragments=system_fragments,
+            messages=messages,
+            stream=stream,
+            schema=schema,
+            tools=tools,
+            tool_results=tool_results,
+            chain_limit=chain_limit,
+            before_call=before_call,
+            after_call=after_call,
+            key=key,
+            options=options,
+            hide_reasoning=hide_reasoning,
+            next=next,
+            once=once,
+            repeat=repeat,
+        )
+
+    def stream(self, prompt: str | None = None, **kwargs: Any) -> Iterator[str]:
+        """The text of one prompt, piece by piece; the arguments are those of `prompt`."""
+        return iter(self.prompt(prompt, **kwargs))
+
+    def chain_stream(self, prompt: str | None = None, **kwargs: Any) -> Iterator[Response]:
+        """The responses of a chain, each as soon as it can be read from; see `chain`."""
+        return self.chain(prompt, **kwargs).responses()
+
 
 class Model(_Model):
     """A model that answers synchronously and needs no key, or finds its key itself."""
@@ -261,6 +332,62 @@ class _AsyncModel(_BaseModel):
         )
         return AsyncResponse(request, self, stream, key=key)
 
+    def chain(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: Any = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        chain_limit: int | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
+        key: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        hide_reasoning: bool = False,
+        next: NextPrompt | None = None,
+        once: bool = False,
+        repeat: int | None = None,
+    ) -> AsyncChainResponse:
+        """The chain of a prompt, in a conversation of its own; see `AsyncConversation.chain`."""
+        return self.conversation().chain(
+            prompt,
+            fragments=fragments,
+            attachments=attachments,
+            system=system,
+            system_fragments=system_fragments,
+            messages=messages,
+            stream=stream,
+            schema=schema,
+            tools=tools,
+            tool_results=tool_results,
+            chain_limit=chain_limit,
+            before_call=before_call,
+            after_call=after_call,
+            key=key,
+            options=options,
+            hide_reasoning=hide_reasoning,
+            next=next,
+            once=once,
+            repeat=repeat,
+        )
+
+    def stream(self, prompt: str | None = None, **kwargs: Any) -> AsyncIterator[str]:
+        """The text of one prompt, piece by piece; the arguments are those of `prompt`."""
+        return self.prompt(prompt, **kwargs).__aiter__()
+
+    def chain_stream(
+        self, prompt: str | None = None, **kwargs: Any
+    ) -> AsyncIterator[AsyncResponse]:
+        """The responses of a chain, each as soon as it can be read from; see `chain`."""
+        return self.chain(prompt, **kwargs).responses()
+
     def __str__(self) -> str:
         return f"{type(self).__name__} (async): {self.model_id}"
 
@@ -309,8 +436,8 @@ def check_prompt(
         _check_attachments(prompt, model)
     if prompt.schema and not model.supports_schema:
         raise ValueError(f"{model} does not support schemas")
-    if prompt.tools:
-        _check_tools(prompt.tools, model)
+    if prompt._tool_sources:
+        _check_tools(prompt, model)
     if not model.supports_conversation and any(
         message.role in ("assistant", "tool") for message in prompt._messages
     ):
@@ -330,10 +457,12 @@ def _check_attachments(prompt: Prompt, model: _BaseModel) -> None:
             )
 
 
-def _check_tools(tools: Sequence[AnyTool], model: _BaseModel) -> None:
-    functions, _ = _partition_tools(model, tools)
-    if functions and not model.supports_tools:
+def _check_tools(prompt: Prompt, model: _BaseModel) -> None:
+    # A toolbox counts although it may have no tools before it is prepared.
+    local = any(not isinstance(tool, ServerSideTool) for tool in prompt._tool_sources)
+    if local and not model.supports_tools:
         raise ValueError(f"{model} does not support tools")
+    _partition_tools(model, prompt.tools)
 
 
 def _partition_tools(

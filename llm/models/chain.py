@@ -1,17 +1,35 @@
-"""Chains: a prompt, and the further prompts that its tool calls lead to."""
+"""Chains: a prompt, and the further prompts that its answer leads to.
+
+A model may ask for tools to be called, and the caller may have a function that makes the next
+prompt of an answer. `chain_plan` holds the rules: a generator without I/O that yields what has to
+be done next and is sent what came of it. `ChainResponse` and `AsyncChainResponse` do it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union
 
+from ..errors import ChainLimitExceeded
+from ..parts import Message, StreamEvent, ToolCallPart, ToolResultPart
 from ..tools.calling import ToolCall, ToolResult
+from ..tools.running import (
+    by_name,
+    prepare,
+    prepare_async,
+    run_calls,
+    run_calls_async,
+    toolboxes_of,
+)
 from ..tools.tool import Tool
 from .async_response import AsyncResponse
 from .prompt import Prompt
 from .response import Response, _BaseResponse
 
 if TYPE_CHECKING:
+    from sqlite_utils import Database
+
     from .base import _BaseModel
     from .conversation import _BaseConversation
 
@@ -20,11 +38,148 @@ AfterCallSync = Callable[[Tool, ToolCall, ToolResult], None]
 BeforeCallAsync = Callable[[Optional[Tool], ToolCall], Union[None, Awaitable[None]]]
 AfterCallAsync = Callable[[Tool, ToolCall, ToolResult], Union[None, Awaitable[None]]]
 
+#: Makes the next prompt: text in which `$input` stands for the last answer, a prompt, or nothing.
+NextPrompt = Callable[..., Any]
+
 R = TypeVar("R", bound=_BaseResponse)
 
 
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """Send the prompt; wanted back: the finished response."""
+
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class CallTools:
+    """Run the calls with the tools of the prompt; wanted back: the results in order."""
+
+    prompt: Prompt
+    calls: list[ToolCall]
+
+
+@dataclass(frozen=True, slots=True)
+class AskNext:
+    """Ask the caller's function for the next prompt; wanted back: what it returns."""
+
+    response: _BaseResponse
+    prompt: Prompt
+
+
+Action = Union[Respond, CallTools, AskNext]
+Plan = Generator[Action, Any, None]
+
+
+def chain_plan(
+    prompt: Prompt,
+    follow: Callable[..., Prompt],
+    limit: int | None = None,
+    next_limit: int | None = 0,
+) -> Plan:
+    """The course of a chain.
+
+    Args:
+        prompt: The first prompt. Where its history ends in tool calls without results, these are
+            run first.
+        follow: Makes a prompt of the same kind that goes on after what has been said: of tool
+            results (`tool_results=`), or of what the caller's function returned (`given=`).
+        limit: The most responses; `None` and 0 mean no limit.
+        next_limit: How often the caller's function is asked; `None` means always, 0 never.
+
+    Raises:
+        ChainLimitExceeded: One more response would be needed.
+    """
+    pending = pending_tool_calls(prompt._messages) if prompt.tools else []
+    if pending:
+        results = yield CallTools(prompt, pending)
+        prompt = follow(prompt, tool_results=results)
+    count = asked = 0
+    while True:
+        response = yield Respond(prompt)
+        count += 1
+        at_limit = bool(limit) and count >= (limit or 0)
+        calls = list(response._tool_calls)
+        if calls:
+            if at_limit:
+                raise ChainLimitExceeded(f"Chain limit of {limit} exceeded.")
+            results = yield CallTools(response.prompt, calls)
+            prompt = follow(response.prompt, tool_results=results)
+            continue
+        if next_limit is not None and asked >= next_limit:
+            return
+        asked += 1
+        given = yield AskNext(response, response.prompt)
+        if given is None:
+            return
+        if at_limit:
+            raise ChainLimitExceeded(f"Chain limit of {limit} exceeded.")
+        prompt = follow(response.prompt, given=given, answer="".join(response._chunks))
+
+
+def pending_tool_calls(messages: Sequence[Message]) -> list[ToolCall]:
+    """The tool calls at the end of a history that have no results yet.
+
+    They are those of the last assistant message, if nothing but tool messages follows it. A
+    result belongs to the call of its id; one without an id to the first open call of its name.
+    """
+    results: list[ToolResultPart] = []
+    for message in reversed(messages):
+        if message.role == "tool":
+            results += [part for part in message.parts if isinstance(part, ToolResultPart)]
+        elif message.role == "assistant":
+            return _without_results(message, results)
+        else:
+            break
+    return []
+
+
+def _without_results(message: Message, results: list[ToolResultPart]) -> list[ToolCall]:
+    done = {result.tool_call_id for result in results if result.tool_call_id is not None}
+    done_by_name = [result.name for result in results if result.tool_call_id is None]
+    pending = []
+    for part in message.parts:
+        if not isinstance(part, ToolCallPart) or part.server_executed:
+            continue
+        if part.tool_call_id in done:
+            continue
+        if part.name in done_by_name:
+            done_by_name.remove(part.name)
+            continue
+        pending.append(ToolCall(part.name, part.arguments, part.tool_call_id))
+    return pending
+
+
+def next_limit_of(next: NextPrompt | None, once: bool, repeat: int | None) -> int | None:
+    """How often the caller's function may be asked."""
+    if next is None:
+        return 0
+    return 1 if once else repeat
+
+
+class _Seam:
+    """Finds where the text of two responses would run into each other."""
+
+    __slots__ = ("_at_start", "_last")
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._at_start = False
+
+    def next_response(self) -> None:
+        self._at_start = True
+
+    def needs_space(self, chunk: str) -> bool:
+        """Whether a space has to be shown before `chunk`; it is never part of the answer."""
+        if not chunk:
+            return False
+        last, self._last = self._last, chunk
+        at_seam, self._at_start = self._at_start and bool(last), False
+        return at_seam and not (last[-1].isspace() or chunk[0].isspace())
+
+
 class _BaseChainResponse(Generic[R]):
-    """What a chain is made of.
+    """What both kinds of chain share.
 
     Args:
         prompt: The first prompt.
@@ -32,9 +187,13 @@ class _BaseChainResponse(Generic[R]):
         stream: Ask the provider for the answers piece by piece.
         conversation: The conversation that takes up the responses.
         key: A key, or the name of a stored one.
-        chain_limit: The most responses that the chain may take; no limit for 0.
+        chain_limit: The most responses that the chain may take; no limit for `None` and 0.
         before_call: Called before each tool call.
         after_call: Called after each tool call.
+        next: Called with each answer that asks for no tools, and its prompt; returns `None`, a
+            text in which `$input` stands for the answer, or a `Prompt`.
+        once: Call `next` once.
+        repeat: Call `next` at most so many times.
     """
 
     def __init__(
@@ -47,21 +206,215 @@ class _BaseChainResponse(Generic[R]):
         chain_limit: int | None = 10,
         before_call: Callable[..., Any] | None = None,
         after_call: Callable[..., Any] | None = None,
+        *,
+        next: NextPrompt | None = None,
+        once: bool = False,
+        repeat: int | None = None,
     ) -> None:
         self.prompt = prompt
-        self.model = model
+        self.model: Any = model
         self.stream = stream
-        self.conversation = conversation
+        self.conversation: Any = conversation
         self._key = key
         self.chain_limit = chain_limit
         self.before_call = before_call
         self.after_call = after_call
+        self._next = next
         self._responses: list[R] = []
+        self._ended = False
+        self._plan = chain_plan(
+            prompt, self._follow, chain_limit, next_limit_of(next, once, repeat)
+        )
+
+    def _follow(
+        self,
+        prompt: Prompt,
+        *,
+        tool_results: list[ToolResult] | None = None,
+        given: str | Prompt | None = None,
+        answer: str = "",
+    ) -> Prompt:
+        """The prompt after `prompt`, whose answer the conversation has taken up."""
+        if isinstance(given, Prompt):
+            following = given
+            if following._explicit is not None:
+                return following
+        else:
+            following = prompt._following(
+                (given or "").replace("$input", answer), tool_results or []
+            )
+        if self._responses:
+            self.conversation._put_history(following)
+        else:
+            following._continue_from(prompt._messages)
+        return following
+
+    def _respond(self, response_class: type[R], prompt: Prompt) -> R:
+        response = response_class(
+            prompt,
+            self.model,
+            self.stream,
+            conversation=self.conversation,
+            key=self._key,
+            before_call=self.before_call,
+            after_call=self.after_call,
+        )
+        self._responses.append(response)
+        return response
+
+    def log_to_db(self, db: Database) -> None:
+        """Record every finished response in a log database, as turns of one conversation."""
+        for response in self._responses:
+            if response._done:
+                response.log_to_db(db)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} prompt={self.prompt.prompt!r} model={self.model}>"
 
 
 class ChainResponse(_BaseChainResponse[Response]):
-    """A chain with a synchronous model."""
+    """A chain with a synchronous model. Nothing is sent before somebody reads from it."""
+
+    def _step(self) -> bool:
+        """Go on to the next response; `False` when the chain is complete."""
+        if self._ended:
+            return False
+        value: Any = None
+        if self._responses:
+            value = self._responses[-1]
+            value._force()
+        try:
+            action = self._plan.send(value)
+            while not isinstance(action, Respond):
+                action = self._plan.send(self._perform(action))
+            self._respond(Response, action.prompt)
+        except StopIteration:
+            self._ended = True
+        except BaseException:
+            self._ended = True
+            raise
+        return not self._ended
+
+    def _perform(self, action: CallTools | AskNext) -> Any:
+        if isinstance(action, AskNext):
+            return _ask(self._next, action)
+        prepare(toolboxes_of(action.prompt.tools))
+        return run_calls(
+            action.calls, by_name(action.prompt.tools), self.before_call, self.after_call
+        )
+
+    def responses(self) -> Iterator[Response]:
+        """The responses, each as soon as it can be read from; from the first one each time."""
+        index = 0
+        while True:
+            while index < len(self._responses):
+                yield self._responses[index]
+                index += 1
+            if not self._step():
+                return
+
+    def __iter__(self) -> Iterator[str]:
+        """Pieces of text of all responses, a space between two of them where there is none."""
+        seam = _Seam()
+        for response in self.responses():
+            seam.next_response()
+            for chunk in response:
+                if seam.needs_space(chunk):
+                    yield " "
+                yield chunk
+
+    def stream_events(self) -> Iterator[StreamEvent]:
+        """Everything that the model says in all responses, with the spaces between them."""
+        seam = _Seam()
+        for response in self.responses():
+            seam.next_response()
+            for event in response.stream_events():
+                if event.type == "text" and seam.needs_space(event.chunk):
+                    yield StreamEvent("text", " ")
+                yield event
+
+    def text(self) -> str:
+        """The whole text of all responses."""
+        return "".join(self)
 
 
 class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
-    """A chain with an asynchronous model."""
+    """A chain with an asynchronous model. Nothing is sent before somebody reads from it."""
+
+    async def _step(self) -> bool:
+        """Go on to the next response; `False` when the chain is complete."""
+        if self._ended:
+            return False
+        value: Any = None
+        if self._responses:
+            value = self._responses[-1]
+            await value._force()
+        try:
+            action = self._plan.send(value)
+            while not isinstance(action, Respond):
+                action = self._plan.send(await self._perform(action))
+            self._respond(AsyncResponse, action.prompt)
+        except StopIteration:
+            self._ended = True
+        except BaseException:
+            self._ended = True
+            raise
+        return not self._ended
+
+    async def _perform(self, action: CallTools | AskNext) -> Any:
+        if isinstance(action, AskNext):
+            given = _ask(self._next, action)
+            return await given if hasattr(given, "__await__") else given
+        await prepare_async(toolboxes_of(action.prompt.tools))
+        return await run_calls_async(
+            action.calls, by_name(action.prompt.tools), self.before_call, self.after_call
+        )
+
+    async def responses(self) -> AsyncIterator[AsyncResponse]:
+        """The responses, each as soon as it can be read from; from the first one each time."""
+        index = 0
+        while True:
+            while index < len(self._responses):
+                yield self._responses[index]
+                index += 1
+            if not await self._step():
+                return
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """Pieces of text of all responses, a space between two of them where there is none."""
+        seam = _Seam()
+        async for response in self.responses():
+            seam.next_response()
+            async for chunk in response:
+                if seam.needs_space(chunk):
+                    yield " "
+                yield chunk
+
+    async def astream_events(self) -> AsyncIterator[StreamEvent]:
+        """Everything that the model says in all responses, with the spaces between them."""
+        seam = _Seam()
+        async for response in self.responses():
+            seam.next_response()
+            async for event in response.astream_events():
+                if event.type == "text" and seam.needs_space(event.chunk):
+                    yield StreamEvent("text", " ")
+                yield event
+
+    async def text(self) -> str:
+        """The whole text of all responses."""
+        return "".join([chunk async for chunk in self])
+
+
+def _ask(next: NextPrompt | None, action: AskNext) -> Any:
+    assert next is not None
+    if _takes_prompt(next):
+        return next(action.response, action.prompt)
+    return next(action.response)
+
+
+def _takes_prompt(function: Callable[..., Any]) -> bool:
+    import inspect
+
+    parameters = inspect.signature(function).parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from ..content import Attachment
     from ..tools.calling import ToolResult
     from .base import _AsyncModel, _BaseModel, _Model
+    from .chain import (
+        AfterCallAsync,
+        AfterCallSync,
+        AsyncChainResponse,
+        BeforeCallAsync,
+        BeforeCallSync,
+        ChainResponse,
+        NextPrompt,
+    )
     from .prompt import ToolDef
 
 R = TypeVar("R", bound=_BaseResponse)
@@ -128,7 +137,7 @@ class _BaseConversation(Generic[R]):
         if last is None:
             return
         history = last.prompt._messages + last._output_messages()
-        request._continue_from(history)
+        request._continue_from(history, last.prompt)
         request._continues, request._continues_count = last, len(history)
 
     def _last_response(self) -> R | None:
@@ -185,7 +194,74 @@ class Conversation(_BaseConversation[Response]):
             hide_reasoning=hide_reasoning,
             keywords=kwargs,
         )
-        return Response(request, self.model, stream, conversation=self, key=key)
+        return Response(request, self.model, stream, self, key, self.before_call, self.after_call)
+
+    def chain(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: Any = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        chain_limit: int | None = None,
+        before_call: BeforeCallSync | None = None,
+        after_call: AfterCallSync | None = None,
+        key: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        hide_reasoning: bool = False,
+        next: NextPrompt | None = None,
+        once: bool = False,
+        repeat: int | None = None,
+    ) -> ChainResponse:
+        """The chain of a prompt: tool calls are run and their results sent until none is asked for.
+
+        Args:
+            chain_limit: The most responses; the conversation's where missing, no limit for 0.
+            before_call: Called before each tool call; may raise `CancelToolCall`.
+            after_call: Called after each tool call.
+            next: Called with each answer that asks for no tools (and its prompt, if it takes
+                two arguments); returns `None` to end the chain, a text in which `$input` stands
+                for the answer, or a `Prompt`.
+            once: Call `next` once.
+            repeat: Call `next` at most so many times.
+
+        The other arguments are those of `Model.prompt`.
+        """
+        from .chain import ChainResponse
+
+        request = self._prepare(
+            prompt,
+            fragments=fragments,
+            attachments=attachments,
+            system=system,
+            system_fragments=system_fragments,
+            messages=messages,
+            schema=schema,
+            tools=tools,
+            tool_results=tool_results,
+            options=options,
+            hide_reasoning=hide_reasoning,
+            keywords={},
+        )
+        return ChainResponse(
+            request,
+            self.model,
+            stream,
+            self,
+            key=key,
+            chain_limit=self.chain_limit if chain_limit is None else chain_limit,
+            before_call=before_call or self.before_call,
+            after_call=after_call or self.after_call,
+            next=next,
+            once=once,
+            repeat=repeat,
+        )
 
 
 class AsyncConversation(_BaseConversation[AsyncResponse]):
@@ -230,7 +306,66 @@ class AsyncConversation(_BaseConversation[AsyncResponse]):
             hide_reasoning=hide_reasoning,
             keywords=kwargs,
         )
-        return AsyncResponse(request, self.model, stream, conversation=self, key=key)
+        return AsyncResponse(
+            request, self.model, stream, self, key, self.before_call, self.after_call
+        )
+
+    def chain(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: Any = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        chain_limit: int | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
+        key: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        hide_reasoning: bool = False,
+        next: NextPrompt | None = None,
+        once: bool = False,
+        repeat: int | None = None,
+    ) -> AsyncChainResponse:
+        """The chain of a prompt; see `Conversation.chain`.
+
+        Hooks, tools and `next` may be asynchronous.
+        """
+        from .chain import AsyncChainResponse
+
+        request = self._prepare(
+            prompt,
+            fragments=fragments,
+            attachments=attachments,
+            system=system,
+            system_fragments=system_fragments,
+            messages=messages,
+            schema=schema,
+            tools=tools,
+            tool_results=tool_results,
+            options=options,
+            hide_reasoning=hide_reasoning,
+            keywords={},
+        )
+        return AsyncChainResponse(
+            request,
+            self.model,
+            stream,
+            self,
+            key=key,
+            chain_limit=self.chain_limit if chain_limit is None else chain_limit,
+            before_call=before_call or self.before_call,
+            after_call=after_call or self.after_call,
+            next=next,
+            once=once,
+            repeat=repeat,
+        )
 
     def to_sync_conversation(self) -> Conversation:
         """A synchronous conversation of the same id, name, model and tools, without responses."""

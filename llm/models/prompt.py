@@ -45,6 +45,7 @@ class Prompt:
     _continues: _BaseResponse | None = None
     _continues_count: int = 0
     _loaded_count: int = 0
+    _chain_system: str | None = None
 
     def __init__(
         self,
@@ -73,12 +74,36 @@ class Prompt:
         self.schema: dict[str, Any] | None = (
             schema if schema is None or isinstance(schema, dict) else schema.model_json_schema()
         )
-        self.tools: list[AnyTool] = wrap_tools(tools) if tools else []
+        self._tool_sources: list[ToolDef] = list(tools) if tools else []
+        self.tools: list[AnyTool] = wrap_tools(self._tool_sources)
         self.tool_results = list(tool_results) if tool_results else []
         self._options = options
         self.hide_reasoning = hide_reasoning
         self._explicit = messages
         self._chain: list[Message] | None = None
+
+    @classmethod
+    def from_history(
+        cls,
+        messages: Sequence[Message],
+        prompt: str | None = None,
+        system: str | None = None,
+        *,
+        model: _BaseModel | None = None,
+    ) -> Prompt:
+        """A prompt that sends the given history, and after it the new text.
+
+        Args:
+            messages: The complete history.
+            prompt: The text to add; nothing is added where missing.
+            system: Goes first where the history has no system message.
+            model: The model it is for; the default model where missing.
+        """
+        if model is None:
+            import llm
+
+            model = llm.get_model()
+        return cls(prompt, model, system=system, messages=messages)
 
     @property
     def prompt(self) -> str | None:
@@ -139,15 +164,57 @@ class Prompt:
             history = self._lead_in(history) + history
         return history + self._new_input()
 
-    def _continue_from(self, history: list[Message]) -> None:
-        """Make the chain: `history`, a system message where it says something new, new input."""
-        self._chain = history + self._lead_in(history) + self._new_input()
+    def _continue_from(self, history: list[Message], last: Prompt | None = None) -> None:
+        """Make the chain: `history`, a system message where it says something new, new input.
+
+        Args:
+            history: Everything so far.
+            last: The prompt whose chain `history` extends; saves looking for its system message.
+        """
+        before = last._system_in_chain() if last is not None else _last_system_text(history)
+        self._chain = history + self._lead_in_after(before) + self._new_input()
+        self._chain_system = self.system or before
         self._has_history = any(message.role != "system" for message in history)
+
+    def _following(self, text: str, tool_results: list[ToolResult]) -> Prompt:
+        """A prompt with the same tools, options, schema and system prompt, and other input.
+
+        Files that tools returned go along as attachments where the model accepts their type.
+        """
+        following = Prompt(
+            text,
+            self.model,
+            system=self._system,
+            system_fragments=self.system_fragments,
+            options=self._options,
+            schema=self.schema,
+            tools=self.tools,
+            tool_results=tool_results,
+            hide_reasoning=self.hide_reasoning,
+        )
+        following._attach_results(tool_results)
+        return following
+
+    def _attach_results(self, tool_results: Iterable[ToolResult]) -> None:
+        """Send the files that tools returned, where the model accepts their type."""
+        files = [file for result in tool_results for file in result.attachments]
+        if files:
+            accepted = set(self.model.attachment_types)
+            self.attachments += [file for file in files if file.resolve_type() in accepted]
+
+    def _system_in_chain(self) -> str | None:
+        """The text of the last system message of the chain."""
+        if self._chain_system is None:
+            self._chain_system = _last_system_text(self._messages)
+        return self._chain_system
 
     def _lead_in(self, history: Sequence[Message]) -> list[Message]:
         """The system message that has to go before the new input."""
+        return self._lead_in_after(_last_system_text(history))
+
+    def _lead_in_after(self, before: str | None) -> list[Message]:
         text = self.system
-        if not text or text == _last_system_text(history):
+        if not text or text == before:
             return []
         return [Message("system", [TextPart(text)])]
 
@@ -170,11 +237,11 @@ class Prompt:
         return f"Prompt(prompt={self.prompt!r}, model={self.model!r}, system={self.system!r})"
 
 
-def _last_system_text(history: Sequence[Message]) -> str | None:
+def _last_system_text(history: Sequence[Message]) -> str:
     for message in reversed(history):
         if message.role == "system":
             return message.text()
-    return None
+    return ""
 
 
 def result_part(result: ToolResult) -> ToolResultPart:

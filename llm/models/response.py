@@ -17,10 +17,12 @@ from ..ids import encode_ulid, new_ulid, new_ulid_int
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
 from ..text import token_usage_string
 from ..tools.calling import ToolCall
+from ..tools.running import by_name, prepare, run_calls, toolboxes_of
+from ..tools.toolbox import Toolbox
 from .assembly import PartIndexer, assemble
 from .base import check_prompt
 from .options import option_values
-from .prompt import Prompt
+from .prompt import Prompt, wrap_tools
 from .usage import Usage
 
 if TYPE_CHECKING:
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
     from ..serialization import PromptDict, ResponseDict
     from ..tools.calling import ToolResult
     from .base import _BaseModel, _Model
+    from .chain import AfterCallSync, BeforeCallSync
     from .conversation import Conversation
-    from .prompt import ToolDef
+    from .prompt import AnyTool, ToolDef
 
 
 class _BaseResponse:
@@ -148,13 +151,32 @@ class _BaseResponse:
     def _thread_id(self) -> str | None:
         return self.conversation.id if self.conversation is not None else None
 
+    def _toolboxes(self) -> list[Toolbox]:
+        """The toolboxes that the prompt was given; empty for almost every prompt."""
+        sources = self.prompt._tool_sources
+        return [tool for tool in sources if isinstance(tool, Toolbox)] if sources else []
+
+    def _see_prepared_tools(self) -> None:
+        """Take up the tools that toolboxes added while they got ready."""
+        self.prompt.tools = wrap_tools(self.prompt._tool_sources)
+
+    def _hooks(self, before_call: Any, after_call: Any) -> tuple[Any, Any]:
+        return before_call or self.before_call, after_call or self.after_call
+
+    def _tools_to_run(self, tools: Iterable[ToolDef] | None) -> list[AnyTool]:
+        return self.prompt.tools if tools is None else wrap_tools(tools)
+
     # What a model says while it answers.
 
     def add_tool_call(self, tool_call: ToolCall) -> None:
         """Register a tool call that the model asks for; it gets an id if it has none."""
+        self._name_call(tool_call)
+        self._tool_calls.append(tool_call)
+
+    @staticmethod
+    def _name_call(tool_call: ToolCall) -> None:
         if tool_call.tool_call_id is None:
             tool_call.tool_call_id = f"tc_{new_ulid()}"
-        self._tool_calls.append(tool_call)
 
     def set_usage(
         self,
@@ -341,8 +363,9 @@ class _BaseResponse:
             keywords=values,
             **named,
         )
+        request._attach_results(request.tool_results)
         history = self.prompt._messages + self._output_messages()
-        request._continue_from(history)
+        request._continue_from(history, self.prompt)
         if messages:
             cast("list[Message]", request._chain).extend(messages)
         request._continues, request._continues_count = self, len(history)
@@ -400,6 +423,10 @@ class Response(_BaseResponse):
         if self._done:
             return False
         if self._source is None:
+            boxes = self._toolboxes()
+            if any(not box._prepared for box in boxes):
+                prepare(boxes)
+                self._see_prepared_tools()
             self._source = iter(self._begin())
         try:
             chunk = next(self._source)
@@ -479,6 +506,45 @@ class Response(_BaseResponse):
         self._force()
         return self._datetime_utc()
 
+    def execute_tool_calls(
+        self,
+        *,
+        before_call: BeforeCallSync | None = None,
+        after_call: AfterCallSync | None = None,
+        tool_calls_list: list[ToolCall] | None = None,
+        tools: Iterable[ToolDef] | None = None,
+    ) -> list[ToolResult]:
+        """Run the tool calls that the model asks for, one after the other.
+
+        Args:
+            before_call: Called with the tool (or `None`) and the call; may raise
+                `CancelToolCall`.
+            after_call: Called with the tool, the call and the result.
+            tool_calls_list: Run these calls instead.
+            tools: Use these tools instead of those of the prompt.
+
+        Returns:
+            A result a call, in order; what a tool raised is told in its result.
+
+        Raises:
+            PauseChain: A tool wants the chain to stop; it carries the results so far.
+        """
+        calls = self.tool_calls() if tool_calls_list is None else tool_calls_list
+        usable = self._tools_to_run(tools)
+        prepare(toolboxes_of(usable))
+        return run_calls(calls, by_name(usable), *self._hooks(before_call, after_call))
+
+    def execute_tool_call(self, tool_call: ToolCall) -> ToolResult:
+        """Run one tool call, for models that run their tool loop themselves.
+
+        Args:
+            tool_call: The call; it gets an id if it has none.
+        """
+        self._name_call(tool_call)
+        usable = self.prompt.tools
+        prepare(toolboxes_of(usable))
+        return run_calls([tool_call], by_name(usable), self.before_call, self.after_call)[0]
+
     def on_done(self, callback: Callable[[Response], Any]) -> None:
         """Call `callback` with this response once it is complete, or at once if it is."""
         if self._done:
@@ -501,11 +567,14 @@ class Response(_BaseResponse):
         Args:
             prompt: The text of the next prompt.
             messages: Further messages, after everything else.
-            tool_results: Results of the tool calls of this response.
+            tool_results: Results of the tool calls of this response; the calls are run where
+                they are missing.
             tools: Replaces the tools of this response's prompt.
             kwargs: Further arguments of `Model.prompt`.
         """
         self._force()
+        if tool_results is None and self._tool_calls:
+            tool_results = self.execute_tool_calls()
         stream = kwargs.get("stream", self.stream)
         request, key = self._next_prompt(prompt, messages, tool_results, tools, options, kwargs)
         return Response(request, self.model, stream, conversation=self.conversation, key=key)

@@ -1,0 +1,294 @@
+"""Running tool calls: what happens to one call, said once for sync and async.
+
+`call_steps` is a generator without I/O. It yields what has to be called next, is sent the value
+(or thrown the exception), and ends with the `ToolResult`. The two drivers below call, or await.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CancelToolCall, PauseChain
+from .calling import ToolCall, ToolOutput, ToolResult
+from .tool import INJECTED_PARAMETER, ServerSideTool, Tool
+from .toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+Hook = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to be called: a hook, or the tool itself."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] | None = None
+    #: Name of the hook; `None` for the tool.
+    hook: str | None = None
+
+
+Steps = Generator[Step, Any, ToolResult]
+
+
+def by_name(tools: Iterable[Tool | ServerSideTool]) -> dict[str, Tool]:
+    """The tools that run here, by name; of two with the same name the later one."""
+    return {tool.name: tool for tool in tools if isinstance(tool, Tool)}
+
+
+def toolboxes_of(tools: Iterable[object]) -> list[Toolbox]:
+    """The toolboxes among and behind the given tools, each once."""
+    found: dict[int, Toolbox] = {}
+    for tool in tools:
+        box = tool if isinstance(tool, Toolbox) else box_behind(tool)
+        if box is not None:
+            found[id(box)] = box
+    return list(found.values())
+
+
+def box_behind(tool: object) -> Toolbox | None:
+    """The toolbox whose method the tool is."""
+    owner = getattr(getattr(tool, "implementation", None), "__self__", None)
+    return owner if isinstance(owner, Toolbox) else None
+
+
+def prepare(boxes: Iterable[Toolbox]) -> None:
+    """Give each toolbox its one chance to get ready."""
+    for box in boxes:
+        if not box._prepared:
+            box.prepare()
+            box._prepared = True
+
+
+async def prepare_async(boxes: Iterable[Toolbox]) -> None:
+    """Give each toolbox its one chance to get ready, asynchronously."""
+    for box in boxes:
+        if not box._async_prepared:
+            await box.prepare_async()
+            box._async_prepared = True
+
+
+def call_steps(
+    call: ToolCall, tool: Tool | None, before_call: Hook | None, after_call: Hook | None
+) -> Steps:
+    """What happens to one tool call: the hooks, the tool, and the result that the model is told."""
+    if before_call is not None:
+        try:
+            yield Step(before_call, (tool, call), hook="before_call")
+        except CancelToolCall as refusal:
+            return _failed(call, f"Cancelled: {refusal}", refusal)
+    if tool is None:
+        unknown = KeyError(f'tool "{call.name}" does not exist')
+        return _failed(call, f"Error: {unknown.args[0]}", unknown)
+    result = yield from _tool_steps(call, tool)
+    if after_call is not None:
+        yield Step(after_call, (tool, call, result), hook="after_call")
+    return result
+
+
+def _tool_steps(call: ToolCall, tool: Tool) -> Steps:
+    if tool.implementation is None:
+        missing = NotImplementedError(f'tool "{tool.name}" has no implementation')
+        return _failed(call, f"Error: {missing}", missing)
+    arguments = dict(call.arguments)
+    if _wants_call(tool.implementation):
+        arguments[INJECTED_PARAMETER] = call
+    try:
+        value = yield Step(tool.implementation, kwargs=arguments)
+    except PauseChain as pause:
+        pause.tool_call = call
+        raise
+    except Exception as error:  # whatever a tool raises, the model is told
+        return _failed(call, f"Error: {error}", error, instance=box_behind(tool))
+    return _succeeded(call, value, box_behind(tool))
+
+
+def _wants_call(function: Callable[..., Any]) -> bool:
+    code = getattr(function, "__code__", None) or getattr(
+        getattr(function, "__func__", None), "__code__", None
+    )
+    if code is not None:
+        count = code.co_argcount + code.co_kwonlyargcount
+        return INJECTED_PARAMETER in code.co_varnames[:count]
+    import inspect
+
+    try:
+        return INJECTED_PARAMETER in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _failed(
+    call: ToolCall, output: str, error: Exception, instance: Toolbox | None = None
+) -> ToolResult:
+    return ToolResult(
+        call.name, output, tool_call_id=call.tool_call_id, instance=instance, exception=error
+    )
+
+
+def _succeeded(call: ToolCall, value: Any, instance: Toolbox | None) -> ToolResult:
+    attachments = []
+    if isinstance(value, ToolOutput):
+        attachments = list(value.attachments)
+        value = value.output
+    output = value if isinstance(value, str) else json.dumps(value, default=repr)
+    return ToolResult(
+        call.name, output, attachments, tool_call_id=call.tool_call_id, instance=instance
+    )
+
+
+# The synchronous driver.
+
+
+def run_calls(
+    calls: Sequence[ToolCall],
+    tools: dict[str, Tool],
+    before_call: Hook | None = None,
+    after_call: Hook | None = None,
+) -> list[ToolResult]:
+    """The results of the calls, in order, one after the other.
+
+    Raises:
+        PauseChain: A tool wants the chain to stop. It carries the call and the results so far;
+            later calls were not started.
+        TypeError: A hook gave something to be awaited.
+    """
+    results: list[ToolResult] = []
+    for call in calls:
+        steps = call_steps(call, tools.get(call.name), before_call, after_call)
+        try:
+            results.append(_drive(steps))
+        except PauseChain as pause:
+            pause.tool_results = results
+            raise
+    return results
+
+
+def _drive(steps: Steps) -> ToolResult:
+    try:
+        step = next(steps)
+        while True:
+            try:
+                value = _perform(step)
+            except Exception as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(value)
+    except StopIteration as end:
+        result: ToolResult = end.value
+        return result
+
+
+def _perform(step: Step) -> Any:
+    value = step.function(*step.args, **(step.kwargs or {}))
+    if not hasattr(value, "__await__"):
+        return value
+    if step.hook is None:
+        return _run_coroutine(value)
+    if hasattr(value, "close"):
+        value.close()
+    raise TypeError(f"{step.hook} must not be asynchronous in a synchronous chain")
+
+
+def _run_coroutine(awaitable: Awaitable[Any]) -> Any:
+    """The value of an asynchronous tool, in a loop of its own."""
+    import asyncio
+
+    async def value() -> Any:
+        return await awaitable
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(value())
+    # Called from a program that runs a loop itself (a notebook): that one cannot be entered.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, value()).result()
+
+
+# The asynchronous driver.
+
+
+async def run_calls_async(
+    calls: Sequence[ToolCall],
+    tools: dict[str, Tool],
+    before_call: Hook | None = None,
+    after_call: Hook | None = None,
+) -> list[ToolResult]:
+    """The results of the calls, in order; asynchronous tools run at the same time.
+
+    Raises:
+        PauseChain: A tool wants the chain to stop. It carries the call, and the results of all
+            calls that finished. Before this, or any other exception, leaves, every call that was
+            started has come to its end.
+    """
+    import asyncio
+
+    outcomes: list[Task[ToolResult] | ToolResult | Exception] = []
+    for call in calls:
+        tool = tools.get(call.name)
+        steps = call_steps(call, tool, before_call, after_call)
+        if _is_async(tool):
+            outcomes.append(asyncio.create_task(_drive_async(steps)))
+            continue
+        try:
+            outcomes.append(await _drive_async(steps))
+        except Exception as error:
+            outcomes.append(error)
+            break
+    tasks = [outcome for outcome in outcomes if isinstance(outcome, asyncio.Task)]
+    try:
+        await asyncio.gather(*tasks, return_exceptions=True)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        raise
+    return _settle([_outcome(o) if isinstance(o, asyncio.Task) else o for o in outcomes])
+
+
+def _is_async(tool: Tool | None) -> bool:
+    import inspect
+
+    return tool is not None and inspect.iscoroutinefunction(tool.implementation)
+
+
+def _outcome(task: Task[ToolResult]) -> ToolResult | BaseException:
+    return task.exception() or task.result()
+
+
+def _settle(outcomes: Sequence[ToolResult | BaseException]) -> list[ToolResult]:
+    """All results; or the first failure by the order of the calls, a pause only after failures."""
+    results = [outcome for outcome in outcomes if isinstance(outcome, ToolResult)]
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    for error in errors:
+        if not isinstance(error, PauseChain):
+            raise error
+    for error in errors:
+        if isinstance(error, PauseChain):
+            error.tool_results = results
+            raise error
+    return results
+
+
+async def _drive_async(steps: Steps) -> ToolResult:
+    try:
+        step = next(steps)
+        while True:
+            try:
+                value = step.function(*step.args, **(step.kwargs or {}))
+                if hasattr(value, "__await__"):
+                    value = await value
+            except Exception as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(value)
+    except StopIteration as end:
+        result: ToolResult = end.value
+        return result
