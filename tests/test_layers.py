@@ -20,7 +20,10 @@ LAYERS = (
         *("parts", "content", "serialization", "schemas", "text", "media", "ids", "http"),
         *("plugins", "plugin_index", "http_log"),
     ),
-    ("tools.tool", "tools.toolbox", "tools.calling", "tools.builtin", "models.*"),
+    (
+        *("tools.tool", "tools.toolbox", "tools.calling", "tools.running", "tools.builtin"),
+        "models.*",
+    ),
     ("registry",),
     ("templates", "fragments", "tools.gather", "logs.*", "embeddings.*"),
     ("run.*",),
@@ -56,7 +59,7 @@ HEAVY = {
     *("pydantic", "rich", "sqlite_utils", "ulid", "urllib.request", "xllamacpp", "yaml"),
 }
 # Modules that are themselves loaded only by the function that needs the package.
-LOADED_LAZILY = {"http_log": {"httpx2"}}
+LOADED_LAZILY = {"http_log": {"httpx2"}, "templates": {"pydantic"}}
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ def test_layers_hold_for_imports_at_the_top() -> None:
 
 
 def test_layers_compatibility_modules_define_nothing() -> None:
-    """The modules kept for their import paths hold hooks, and no functions or classes of their own."""
+    """The modules kept for their import paths define nothing, except the hooks of a plugin."""
     defined = [
         f"llm.{name}: {node.name}"
         for name in COMPATIBILITY
@@ -246,10 +249,17 @@ def test_layers_heavy_packages_are_imported_in_functions() -> None:
     assert wrong == []
 
 
+def own_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the lines of a function's body, without the classes that it makes."""
+    classes = [child for child in node.body if isinstance(child, ast.ClassDef)]
+    lines = (node.end_lineno or 0) - node.body[0].lineno + 1
+    return lines - sum((child.end_lineno or 0) - child.lineno + 1 for child in classes)
+
+
 def test_layers_modules_and_functions_stay_small() -> None:
     """No function body has more than sixty lines, and half of them have ten or fewer."""
     lengths = {
-        f"llm.{name}:{node.name}": (node.end_lineno or 0) - node.body[0].lineno + 1
+        f"llm.{name}:{node.name}": own_lines(node)
         for name, path in MODULES.items()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
