@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 from ..parts import Message, StreamEvent, TextPart
 from ..tools.running import by_name, prepare_async, run_calls_async, toolboxes_of
 from .prompt import Prompt
-from .response import Response, _BaseResponse, finished_copy
+from .response import Response, finished_copy
+from .response_base import _BaseResponse
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

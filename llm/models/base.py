@@ -14,9 +14,9 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import ConversationNotSupported, NeedsKeyException
+from ..errors import NeedsKeyException
 from ..parts import Message, StreamEvent
-from ..tools.tool import ServerSideTool, Tool
+from ..tools.tool import ServerSideTool
 from .options import NO_OPTIONS, build_options
 from .prompt import Prompt
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
         ChainResponse,
         NextPrompt,
     )
-    from .conversation import AsyncConversation, Conversation, _BaseConversation
-    from .prompt import AnyTool, ToolDef
+    from .conversation import AsyncConversation, Conversation
+    from .prompt import ToolDef
     from .response import Response
 
 
@@ -421,72 +421,3 @@ class AsyncKeyModel(_AsyncModel):
         key: str | None,
     ) -> AsyncGenerator[str | StreamEvent, None]:
         """Answer `prompt` with `key`: an async generator of text or `StreamEvent`s."""
-
-
-def check_prompt(
-    prompt: Prompt, model: _BaseModel, conversation: _BaseConversation[Any] | None
-) -> None:
-    """Refuse what the model cannot do, before anything is sent.
-
-    Raises:
-        ConversationNotSupported: There is a history and the model cannot take one.
-        ValueError: Attachments, a schema or tools are given that the model does not support.
-    """
-    if prompt.attachments:
-        _check_attachments(prompt, model)
-    if prompt.schema and not model.supports_schema:
-        raise ValueError(f"{model} does not support schemas")
-    if prompt._tool_sources:
-        _check_tools(prompt, model)
-    if not model.supports_conversation and any(
-        message.role in ("assistant", "tool") for message in prompt._messages
-    ):
-        raise ConversationNotSupported(f"{model} does not support conversations")
-
-
-def _check_attachments(prompt: Prompt, model: _BaseModel) -> None:
-    accepted = set(model.attachment_types)
-    if not accepted:
-        raise ValueError("This model does not support attachments")
-    for attachment in prompt.attachments:
-        found = attachment.resolve_type()
-        if found not in accepted:
-            raise ValueError(
-                f"This model does not support attachments of type '{found}', "
-                f"only {', '.join(sorted(accepted))}"
-            )
-
-
-def _check_tools(prompt: Prompt, model: _BaseModel) -> None:
-    # A toolbox counts although it may have no tools before it is prepared.
-    local = any(not isinstance(tool, ServerSideTool) for tool in prompt._tool_sources)
-    if local and not model.supports_tools:
-        raise ValueError(f"{model} does not support tools")
-    _partition_tools(model, prompt.tools)
-
-
-def _partition_tools(
-    model: _BaseModel, tools: Sequence[AnyTool]
-) -> tuple[list[Tool], list[ServerSideTool]]:
-    """The tools that run here and those that the provider runs.
-
-    Raises:
-        ValueError: The model does not claim a server-side tool.
-    """
-    functions = [tool for tool in tools if not isinstance(tool, ServerSideTool)]
-    server_side = [tool for tool in tools if isinstance(tool, ServerSideTool)]
-    for tool in server_side:
-        if not _claims(model, tool):
-            raise ValueError(
-                f"Model '{model.model_id}' does not support server-side tool '{tool.name}'. "
-                f"Run: llm tools -m {model.model_id}"
-            )
-    return functions, server_side
-
-
-def _claims(model: _BaseModel, tool: ServerSideTool) -> bool:
-    """A class covers its subclasses; the base class covers only itself."""
-    return any(
-        type(tool) is ServerSideTool if claimed is ServerSideTool else isinstance(tool, claimed)
-        for claimed in model.supported_server_side_tools
-    )

@@ -25,7 +25,8 @@ from ..tools.running import (
 from ..tools.tool import Tool
 from .async_response import AsyncResponse
 from .prompt import Prompt
-from .response import Response, _BaseResponse
+from .response import Response
+from .response_base import _BaseResponse
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

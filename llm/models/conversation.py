@@ -9,7 +9,8 @@ from ..ids import new_ulid
 from ..parts import Message
 from .async_response import AsyncResponse
 from .prompt import Prompt
-from .response import Response, _BaseResponse
+from .response import Response
+from .response_base import _BaseResponse
 
 if TYPE_CHECKING:
     from ..content import Attachment

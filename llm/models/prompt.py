@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..content import Attachment
     from .base import _BaseModel
     from .options import Options
-    from .response import _BaseResponse
+    from .response_base import _BaseResponse
 
 #: What may be passed as a tool.
 ToolDef = Union[Tool, Toolbox, ServerSideTool, Callable[..., Any]]

@@ -1,0 +1,373 @@
+"""The core that both kinds of response share: state and rules, no driving.
+
+Everything that is decided about an answer happens here, without asking the model for anything.
+`Response` drives it with `next`, `AsyncResponse` with `await anext`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, cast
+
+from ..ids import encode_ulid, new_ulid, new_ulid_int
+from ..parts import Message, StreamEvent, TextPart, ToolCallPart
+from ..text import token_usage_string
+from ..tools.calling import ToolCall
+from ..tools.toolbox import Toolbox
+from .assembly import PartIndexer, assemble
+from .checks import check_prompt
+from .options import option_values
+from .prompt import Prompt, wrap_tools
+from .usage import Usage
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ..content import Attachment
+    from ..serialization import PromptDict, ResponseDict
+    from ..tools.calling import ToolResult
+    from .base import _BaseModel
+    from .prompt import AnyTool, ToolDef
+
+
+class _BaseResponse:
+    """State and rules of one response, whoever drives it.
+
+    Args:
+        prompt: What was asked.
+        model: Who answers.
+        stream: Ask the provider for the answer piece by piece.
+        conversation: The conversation that it belongs to.
+        key: A key, or the name of a stored one.
+        before_call: Called before each tool call.
+        after_call: Called after each tool call.
+
+    Raises:
+        ValueError: The model does not support what the prompt asks for.
+    """
+
+    response_json: dict[str, Any] | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    token_details: dict[str, Any] | None = None
+    resolved_model: str | None = None
+    #: There was a history and the model looked at none of it.
+    history_ignored: bool = False
+    _prompt_json: Any = None
+    _done: bool = False
+    _start: float | None = None
+    _end: float | None = None
+    _start_utcnow: datetime | None = None
+    _id: str | None = None
+    _indexer: PartIndexer | None = None
+    _output: list[Message] | None = None
+    # Where this response ends in the log: (which database, hash of its last message).
+    _stored_tip: tuple[object, str] | None = None
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        model: _BaseModel,
+        stream: bool,
+        conversation: Any = None,
+        key: str | None = None,
+        before_call: Callable[..., Any] | None = None,
+        after_call: Callable[..., Any] | None = None,
+    ) -> None:
+        self._set_up(prompt, model, stream, conversation)
+        self._key = key
+        self.before_call = before_call
+        self.after_call = after_call
+        check_prompt(prompt, model, conversation)
+
+    def _set_up(self, prompt: Prompt, model: Any, stream: bool, conversation: Any) -> None:
+        self._id_number = new_ulid_int()
+        self.prompt = prompt
+        self.model = model
+        self.stream = stream
+        self.conversation = conversation
+        self.attachments: list[Attachment] = []
+        self.done_callbacks: list[Callable[[Any], Any]] = []
+        self._source: Any = None
+        self._chunks: list[str] = []
+        self._stream_events: list[StreamEvent] = []
+        self._tool_calls: list[ToolCall] = []
+
+    @classmethod
+    def _restored(
+        cls,
+        prompt: Prompt,
+        model: _BaseModel,
+        *,
+        id: str | None = None,
+        conversation: Any = None,
+        messages: Sequence[Message] = (),
+        started: datetime | None = None,
+        duration_ms: int = 0,
+    ) -> Self:
+        """A finished response put together from what was stored; nothing is checked or run.
+
+        Args:
+            messages: The output, as the model gave it.
+            started: When it began, in UTC.
+        """
+        response = cls.__new__(cls)
+        response._set_up(prompt, model, False, conversation)
+        response._key = response.before_call = response.after_call = None
+        if id is not None:
+            response.id = id
+        response._output = list(messages)
+        response._chunks = [text for message in messages if (text := message.text())]
+        response._tool_calls = [
+            ToolCall(part.name, part.arguments, part.tool_call_id)
+            for message in messages
+            for part in message.parts
+            if isinstance(part, ToolCallPart) and not part.server_executed
+        ]
+        response._start_utcnow = started
+        response._start, response._end = 0.0, duration_ms / 1000
+        response._done = True
+        return response
+
+    @property
+    def id(self) -> str:
+        """A lower-case ULID that sorts by the time of construction; the id of the turn logged."""
+        if self._id is None:
+            self._id = encode_ulid(self._id_number)
+        return self._id
+
+    @id.setter
+    def id(self, id: str) -> None:
+        self._id = id
+
+    def _thread_id(self) -> str | None:
+        return self.conversation.id if self.conversation is not None else None
+
+    def _toolboxes(self) -> list[Toolbox]:
+        """The toolboxes that the prompt was given; empty for almost every prompt."""
+        sources = self.prompt._tool_sources
+        return [tool for tool in sources if isinstance(tool, Toolbox)] if sources else []
+
+    def _see_prepared_tools(self) -> None:
+        """Take up the tools that toolboxes added while they got ready."""
+        self.prompt.tools = wrap_tools(self.prompt._tool_sources)
+
+    def _hooks(self, before_call: Any, after_call: Any) -> tuple[Any, Any]:
+        return before_call or self.before_call, after_call or self.after_call
+
+    def _tools_to_run(self, tools: Iterable[ToolDef] | None) -> list[AnyTool]:
+        return self.prompt.tools if tools is None else wrap_tools(tools)
+
+    # What a model says while it answers.
+
+    def add_tool_call(self, tool_call: ToolCall) -> None:
+        """Register a tool call that the model asks for; it gets an id if it has none."""
+        self._name_call(tool_call)
+        self._tool_calls.append(tool_call)
+
+    @staticmethod
+    def _name_call(tool_call: ToolCall) -> None:
+        if tool_call.tool_call_id is None:
+            tool_call.tool_call_id = f"tc_{new_ulid()}"
+
+    def set_usage(
+        self,
+        *,
+        input: int | None = None,
+        output: int | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        """Register the tokens that the answer cost."""
+        self.input_tokens = input
+        self.output_tokens = output
+        self.token_details = details
+
+    def set_resolved_model(self, model_id: str) -> None:
+        """Register the exact model that the provider says answered."""
+        self.resolved_model = model_id
+
+    # The course of an answer: begin, record each piece, finish or fail.
+
+    def _begin(self) -> Any:
+        """What `execute` gives, after clearing whatever an earlier, failed attempt left."""
+        self._chunks.clear()
+        self._stream_events.clear()
+        self._tool_calls.clear()
+        self._indexer = PartIndexer()
+        self._output = None
+        self._start = time.monotonic()
+        self._start_utcnow = datetime.now(timezone.utc)
+        model: Any = self.model
+        request = self._as_text() if model.continues_as_text else self.prompt
+        self.prompt._history_read = False
+        if self.conversation is not None:
+            self.conversation._responses_read = False
+        if model._takes_key:
+            return model.execute(
+                request,
+                stream=self.stream,
+                response=self,
+                conversation=self.conversation,
+                key=model.get_key(self._key),
+            )
+        return model.execute(
+            request, stream=self.stream, response=self, conversation=self.conversation
+        )
+
+    def _as_text(self) -> Prompt:
+        """The prompt with the history in front of it as text; the prompt of the log stays as is."""
+        request = copy(self.prompt)
+        said = [
+            text
+            for message in self.prompt._messages
+            if message.role in ("user", "assistant") and (text := message.text())
+        ]
+        request.prompt = "\n".join(said)
+        return request
+
+    def _record(self, chunk: str | StreamEvent) -> None:
+        if isinstance(chunk, str):
+            event = StreamEvent("text", chunk)
+        else:
+            assert chunk is not None, f"{self.model} yielded None"
+            event = chunk
+        if self._indexer is not None:
+            self._indexer.place(event)
+        self._stream_events.append(event)
+        if event.type == "text":
+            self._chunks.append(event.chunk)
+
+    def _finish(self) -> None:
+        """Close a complete answer; the callbacks are the driver's to call."""
+        self._source = None
+        conversation = self.conversation
+        if self.prompt._has_history:
+            looked = self.prompt._history_read or (
+                conversation is not None and conversation._responses_read
+            )
+            self.history_ignored = not (looked or self.model.continues_as_text)
+        if conversation is not None:
+            conversation._add(self)
+        self._end = time.monotonic()
+        self._done = True
+
+    def _output_messages(self) -> list[Message]:
+        if self._output is None:
+            self._output = self._assemble()
+        return self._output
+
+    def _assemble(self) -> list[Message]:
+        if self._stream_events:
+            return assemble(self._stream_events, self._tool_calls)
+        # Filled by hand rather than streamed.
+        message = Message("assistant", [])
+        text = "".join(self._chunks)
+        if text:
+            message.parts.append(TextPart(text))
+        message.parts += [
+            ToolCallPart(call.name, call.arguments, call.tool_call_id) for call in self._tool_calls
+        ]
+        return [message] if message.parts else []
+
+    # What a finished answer can tell.
+
+    def _usage(self) -> Usage:
+        return Usage(self.input_tokens, self.output_tokens, self.token_details)
+
+    def _duration_ms(self) -> int:
+        if self._start is None or self._end is None:
+            return 0
+        return int((self._end - self._start) * 1000)
+
+    def _datetime_utc(self) -> str:
+        return self._start_utcnow.isoformat() if self._start_utcnow else ""
+
+    def token_usage(self) -> str:
+        """The tokens as a person reads them: `1,234 input, 56 output, {"details": 1}`."""
+        return token_usage_string(self.input_tokens, self.output_tokens, self.token_details)
+
+    def _to_dict(self) -> ResponseDict:
+        prompt: PromptDict = {"messages": [m.to_dict() for m in self.prompt._messages]}
+        options = option_values(self.prompt)
+        if options:
+            prompt["options"] = options
+        if self.prompt._system:
+            prompt["system"] = self.prompt._system
+        shape: ResponseDict = {
+            "model": self.model.model_id,
+            "prompt": prompt,
+            "messages": [message.to_dict() for message in self._output_messages()],
+            "id": self.id,
+        }
+        usage = {name: value for name, value in vars(self._usage()).items() if value is not None}
+        if usage:
+            shape["usage"] = cast(Any, usage)
+        if self._start_utcnow:
+            shape["datetime_utc"] = self._datetime_utc()
+        return shape
+
+    @classmethod
+    def _from_dict(cls, shape: ResponseDict, model: _BaseModel) -> Self:
+        sent = shape["prompt"]
+        options = sent.get("options")
+        prompt = Prompt(
+            None,
+            model,
+            messages=[Message.from_dict(message) for message in sent["messages"]],
+            options=model.Options(**options) if options else None,
+        )
+        prompt._chain = list(cast("list[Message]", prompt._explicit))
+        prompt._system = sent.get("system")
+        started = shape.get("datetime_utc")
+        response = cls._restored(
+            prompt,
+            model,
+            id=shape["id"],
+            messages=[Message.from_dict(message) for message in shape["messages"]],
+            started=datetime.fromisoformat(started) if started else None,
+        )
+        usage = shape.get("usage", {})
+        response.set_usage(
+            input=usage.get("input"), output=usage.get("output"), details=usage.get("details")
+        )
+        return response
+
+    def _next_prompt(
+        self,
+        prompt: str | None,
+        messages: Sequence[Message] | None,
+        tool_results: Iterable[ToolResult] | None,
+        tools: Iterable[ToolDef] | None,
+        options: Mapping[str, Any] | None,
+        values: dict[str, Any],
+    ) -> tuple[Prompt, Any]:
+        """The prompt of a reply to this response, and the conversation that it belongs to."""
+        key = values.pop("key", self._key)
+        shaping = ("fragments", "attachments", "system", "system_fragments", "schema")
+        named = {name: values.pop(name) for name in shaping if name in values}
+        named["hide_reasoning"] = values.pop("hide_reasoning", self.prompt.hide_reasoning)
+        values.pop("stream", None)
+        request: Prompt = self.model._prompt(
+            prompt,
+            tools=self.prompt.tools if tools is None else tools,
+            tool_results=tool_results,
+            options=options,
+            keywords=values,
+            **named,
+        )
+        request._attach_results(request.tool_results)
+        history = self.prompt._messages + self._output_messages()
+        request._continue_from(history, self.prompt)
+        if messages:
+            cast("list[Message]", request._chain).extend(messages)
+        request._continues, request._continues_count = self, len(history)
+        return request, key
+
+    def __repr__(self) -> str:
+        text = "".join(self._chunks) if self._done else self._unfinished
+        return f"<{type(self).__name__} prompt={self.prompt.prompt!r} text={text!r}>"
+
+    _unfinished = "... not yet done ..."
