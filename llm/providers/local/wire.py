@@ -13,7 +13,7 @@ from llm.errors import ContextTooLong, ModelError
 from llm.parts import AttachmentPart, StreamEvent, TextPart, ToolCallPart, ToolResultPart
 
 if TYPE_CHECKING:
-    from llm.models.response import _BaseResponse
+    from llm.models.response_base import _BaseResponse
     from llm.parts import Message, Part
 
 Chunk = dict[str, Any]
