@@ -1,6 +1,11 @@
 """Import path that plugins use for the migrations of the log database."""
 
+from typing import TYPE_CHECKING
+
 from ._lazy import attach
+
+if TYPE_CHECKING:
+    from .logs.migrations import migrate
 
 __all__ = ["migrate"]
 

@@ -3,7 +3,13 @@
 This package alone knows the tables of `logs.db`.
 """
 
+from typing import TYPE_CHECKING
+
 from .._lazy import attach
+
+if TYPE_CHECKING:
+    from .hashing import HASH_PREFIX, canonical_json, content_hash, message_hash
+    from .store import LogStore
 
 __all__ = ["HASH_PREFIX", "LogStore", "canonical_json", "content_hash", "message_hash"]
 

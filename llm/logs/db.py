@@ -44,11 +44,11 @@ class LogStatus:
 
 
 @contextmanager
-def log_errors(path: str | Path, doing: str) -> Iterator[None]:
+def log_errors(path: object, doing: str) -> Iterator[None]:
     """Turn an error of SQLite or of the file system into a `LogError` that says what to do.
 
     Args:
-        path: The file, for the message.
+        path: What names the file in the message.
         doing: What was attempted, e.g. `open`.
     """
     try:

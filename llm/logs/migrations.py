@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from . import schema
 
@@ -30,12 +30,18 @@ def migrate(db: Database | sqlite3.Connection) -> None:
         sqlite3.OperationalError: The database is locked for longer than its busy timeout, or
             cannot be written.
     """
-    conn: sqlite3.Connection = getattr(db, "conn", db)
+    conn = connection_of(db)
     if not needs_migration(conn):
         return
     with immediate(conn):
         # Another process may have migrated while this one waited for the lock.
         _apply_missing(conn)
+
+
+def connection_of(db: Database | sqlite3.Connection) -> sqlite3.Connection:
+    """The connection of `db`, which may be one itself."""
+    conn: sqlite3.Connection | None = getattr(db, "conn", None)
+    return cast("sqlite3.Connection", db) if conn is None else conn
 
 
 def needs_migration(conn: sqlite3.Connection) -> bool:

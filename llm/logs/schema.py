@@ -299,9 +299,10 @@ order by descent.path"""
 def full_text_index(table: str) -> tuple[str, ...]:
     """The SQL for a full-text index over `prompt` and `response` of `table`, kept by triggers."""
     index = f"{table}_fts"
-    add = f"insert into {index} (rowid, prompt, response) values (new.rowid, new.prompt, new.response)"
+    columns = "rowid, prompt, response"
+    add = f"insert into {index} ({columns}) values (new.rowid, new.prompt, new.response)"
     remove = (
-        f"insert into {index} ({index}, rowid, prompt, response)"
+        f"insert into {index} ({index}, {columns})"
         " values ('delete', old.rowid, old.prompt, old.response)"
     )
     on = "create trigger if not exists"

@@ -1,0 +1,127 @@
+"""Keeping a provider's raw reply without storing again what the log holds anyway.
+
+Texts, arguments, metadata, tool descriptions and schemas that a reply repeats are replaced by
+references to the stored originals, and put back when the reply is read (`condense-json`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+# Shorter texts cost less than a reference to them.
+MINIMUM_LENGTH = 64
+_MARKERS = ('"$"', '"$r"', '"$raw"')
+
+Replacements = dict[str, Any]
+
+
+def condensed_json(payload: object, replacements: Mapping[str, Any]) -> str:
+    """The JSON text to store for `payload`, with references where `replacements` has the value.
+
+    What JSON cannot express is stored as its `str()`.
+    """
+    text = json.dumps(payload, default=str)
+    if not replacements and not any(marker in text for marker in _MARKERS):
+        return text
+    from condense_json import condense_json
+
+    # From the text, so that values of other types are compared in the form they are stored in.
+    return json.dumps(condense_json(json.loads(text), replacements))
+
+
+def expanded_json(text: str, replacements: Mapping[str, Any]) -> Any:
+    """The payload that `condensed_json` stored as `text`.
+
+    Raises:
+        condense_json.UncondenseError: It refers to something that `replacements` does not have.
+    """
+    if not any(marker in text for marker in _MARKERS):
+        return json.loads(text)
+    from condense_json import uncondense_json
+
+    return uncondense_json(json.loads(text), replacements)
+
+
+def replacements_for(
+    messages: Iterable[Mapping[str, Any]],
+    tools: Iterable[tuple[str, str | None]] = (),
+    schema: Mapping[str, Any] | None = None,
+    model_replacements: Mapping[str, Any] | None = None,
+) -> Replacements:
+    """What the reply of one turn may refer to, by reference key.
+
+    Args:
+        messages: The output messages of the turn in their dictionary form.
+        tools: Name and description of each tool the turn had.
+        schema: The schema the turn asked for.
+        model_replacements: The model's own `json_replacements`.
+    """
+    found: Replacements = {}
+    for index, message in enumerate(messages):
+        for position, part in enumerate(message["parts"]):
+            found.update(_of_part(f"{index}.{position}", part))
+        found.update(_of_metadata(f"{index}.pm", message.get("provider_metadata")))
+    found.update(_of_tools(tools))
+    if schema and _is_long(schema):
+        found["schema"] = schema
+    for key, value in (model_replacements or {}).items():
+        found[f"m.{key}"] = value
+    return found
+
+
+def _of_part(prefix: str, part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key in ("text", "output"):
+        text = part.get(key)
+        if isinstance(text, str) and len(text) >= MINIMUM_LENGTH:
+            yield f"{prefix}.{key}", text
+    yield from _of_metadata(f"{prefix}.pm", part.get("provider_metadata"))
+    if part.get("arguments"):
+        yield from _of_arguments(prefix, part["arguments"])
+
+
+def _of_arguments(prefix: str, arguments: Any) -> Iterator[tuple[str, Any]]:
+    compact = _compact(arguments)
+    spaced = json.dumps(arguments, default=str)
+    if len(compact) >= MINIMUM_LENGTH:
+        yield f"{prefix}.args", compact
+    if spaced != compact and len(spaced) >= MINIMUM_LENGTH:
+        yield f"{prefix}.args2", spaced
+    if len(compact) >= MINIMUM_LENGTH:
+        yield f"{prefix}.argsv", arguments
+
+
+def _of_metadata(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The long values within a provider's metadata, each by its path, containers first."""
+    if isinstance(value, str):
+        if len(value) >= MINIMUM_LENGTH:
+            yield key, value
+        return
+    if not isinstance(value, (dict, list)) or not _is_long(value):
+        return
+    yield key, value
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for name, item in items:
+        yield from _of_metadata(f"{key}.{name}", item)
+
+
+def _of_tools(tools: Iterable[tuple[str, str | None]]) -> Iterator[tuple[str, str]]:
+    """Long descriptions by tool name; a name with two different descriptions has none."""
+    descriptions: dict[str, str | None] = {}
+    for name, description in tools:
+        if name in descriptions and descriptions[name] != description:
+            descriptions[name] = None
+        else:
+            descriptions[name] = description
+    for name, description in descriptions.items():
+        if description and len(description) >= MINIMUM_LENGTH:
+            yield f"tool.{name}.description", description
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), default=str)
+
+
+def _is_long(value: object) -> bool:
+    return len(_compact(value)) >= MINIMUM_LENGTH
