@@ -80,13 +80,11 @@ def _search_folder(folder: str, times: dict[str, int]) -> bool:
         for entry in entries:
             if entry.name.endswith(".dist-info"):
                 answer = _names_plugin(entry.path) or answer
-            elif entry.name.endswith(".egg-info"):
+            elif entry.name.endswith(".egg-info") and entry.is_dir():
                 # Unlike a .dist-info, this is rewritten in place during development.
                 listing = os.path.join(entry.path, "entry_points.txt")
                 times.update({entry.path: _time_of(entry.path), listing: _time_of(listing)})
                 answer = _names_plugin(entry.path) or answer
-            elif entry.name.endswith(".egg-link"):
-                raise _Uncertain(entry.path)
     return answer
 
 

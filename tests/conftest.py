@@ -1,0 +1,91 @@
+"""What every test gets: a user directory of its own and a clean environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+_FROM_OUTSIDE = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+
+
+@pytest.fixture(autouse=True)
+def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user directory of the test, which exists; no variable of the caller's gets through."""
+    for name in [name for name in os.environ if name.startswith("LLM_")] + list(_FROM_OUTSIDE):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "user"
+    path.mkdir()
+    monkeypatch.setenv("LLM_USER_PATH", str(path))
+    return path
+
+
+@pytest.fixture
+def plugin() -> Iterator[Callable[..., ModuleType]]:
+    """Registers functions marked as hooks as a plugin, until the test ends.
+
+    Called with the plugin's name and, by keyword, the functions by their hook.
+    """
+    from llm.plugins import manager
+
+    names = []
+
+    def register(name: str, **hooks: object) -> ModuleType:
+        module = ModuleType(name)
+        for hook, function in hooks.items():
+            setattr(module, hook, function)
+        manager().register(module, name=name)
+        names.append(name)
+        return module
+
+    yield register
+    for name in names:
+        manager().unregister(name=name)
+
+
+@pytest.fixture
+def fresh_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugin manager as at the start of a process: nothing is found or loaded yet."""
+    from llm import plugins
+
+    for name, value in {"_loaded": False, "_manager": None, "_origins": {}, "_faults": {}}.items():
+        monkeypatch.setattr(plugins, name, value)
+
+
+@pytest.fixture
+def install_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Path]]:
+    """Installs plugins, each a module and the metadata that pip would write.
+
+    Called with the distribution's name, the source of the module and by keyword `entry_points`,
+    the lines of its section `[llm]`. The folder, which is returned, is on `sys.path` and on that
+    of child processes.
+    """
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    before = set(sys.modules)
+
+    def install(name: str, source: str, *, entry_points: str = "", version: str = "1.5") -> Path:
+        module = name.replace("-", "_")
+        (folder / f"{module}.py").write_text(source, encoding="utf-8")
+        metadata = folder / f"{module}-{version}.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        listing = entry_points or f"{module.removeprefix('llm_')} = {module}"
+        (metadata / "entry_points.txt").write_text(f"[llm]\n{listing}\n")
+        return folder
+
+    yield install
+    for name in set(sys.modules) - before:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).is_relative_to(folder):
+            del sys.modules[name]
