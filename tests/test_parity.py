@@ -35,7 +35,7 @@ def neutral(text: str) -> str:
     """Return a signature without what has to differ: the names of the twins and their iterators."""
     text = re.sub(r"AsyncGenerator\[(.+), None\]", r"Iterator[\1]", text)
     text = re.sub(r"(Coroutine\[Any, Any, |Awaitable\[)(.+)\]", r"\2", text)
-    return re.sub(r"Async|Sync|\b_(?=Model\b)", "", text)
+    return re.sub(r"\b_(?=Model\b)", "", re.sub(r"Async|Sync", "", text))
 
 
 def signature(cls: type, name: str) -> str | None:
