@@ -1,0 +1,93 @@
+"""`llm logs`: where prompts and responses are kept, and how to see them."""
+
+from __future__ import annotations
+
+import click
+
+from ._errors import reported
+from ._group import Lazy, LazyGroup
+
+_TARGET = "llm.commands.logs_list:logs_list"
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={"list": Lazy(_TARGET, "Show logged prompts and their responses.")},
+    default="list",
+)
+def logs() -> None:
+    """Explore logged prompts and responses.
+
+    Without a command this is 'llm logs list': the last three prompts.
+    """
+
+
+@logs.command()
+@reported
+def path() -> None:
+    """Print the path of the log database."""
+    from ..config import logs_db_path
+
+    click.echo(logs_db_path())
+
+
+@logs.command()
+@reported
+def status() -> None:
+    """Show whether prompts are logged, and what the log holds."""
+    from ..config import logs_db_path, logs_on
+    from ..logs import db
+
+    file = logs_db_path()
+    found = db.status(file)
+    if found is None:
+        click.echo(f"No log database found at {file}")
+        return
+    click.echo("Logging is ON for all prompts" if logs_on() else "Logging is OFF")
+    click.echo(f"Found log database at {file}")
+    click.echo(f"Number of threads logged:\t{found.threads}")
+    click.echo(f"Number of turns logged:\t\t{found.turns}")
+    if found.legacy_conversations or found.legacy_responses:
+        click.echo(f"Number of legacy conversations:\t{found.legacy_conversations}")
+        click.echo(f"Number of legacy responses:\t{found.legacy_responses}")
+    click.echo(f"Database file size: \t\t{_readable_size(found.size_bytes)}")
+
+
+@logs.command()
+@reported
+def on() -> None:
+    """Log all prompts (the default)."""
+    from ..config import set_logging
+
+    set_logging(True)
+
+
+@logs.command()
+@reported
+def off() -> None:
+    """Log no prompts, except those given with --log."""
+    from ..config import set_logging
+
+    set_logging(False)
+
+
+@logs.command()
+@click.argument("path", type=click.Path(dir_okay=True, writable=True))
+@reported
+def backup(path: str) -> None:
+    """Write a compact copy of the log database to the file PATH."""
+    from ..config import logs_db_path
+    from ..logs import db
+
+    size_bytes = db.backup(logs_db_path(), path)
+    click.echo(f"Backed up {_readable_size(size_bytes)} to {path}")
+
+
+def _readable_size(size_bytes: float) -> str:
+    if not size_bytes:
+        return "0B"
+    for unit in ("B", "KB", "MB", "GB"):
+        if size_bytes < 1024:
+            return f"{size_bytes:.2f}{unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.2f}TB"

@@ -1,0 +1,247 @@
+"""`llm logs list`: logged prompts and responses as Markdown, YAML, JSON or plain text."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from ._errors import reported
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ..logs.query import LogFilters
+    from ..logs.rows import Row
+
+DEFAULT_COUNT = 3
+
+
+@click.command(name="list")
+@click.option(
+    "-n",
+    "--count",
+    type=int,
+    help="Number of entries to show, 0 for all. Default: 3, or all of one conversation.",
+)
+@click.option(
+    "-p", "--path", type=click.Path(readable=True, exists=True, dir_okay=False), hidden=True
+)
+@click.option(
+    "-d",
+    "--database",
+    type=click.Path(readable=True, exists=True, dir_okay=False),
+    help="Path to the log database.",
+)
+@click.option("-m", "--model", help="Only this model: its id, an alias, or the id it resolved to.")
+@click.option(
+    "-q", "--query", help="Search prompts and responses (SQLite FTS5 syntax), best match first."
+)
+@click.option("-l", "--latest", is_flag=True, help="With --query: the newest first.")
+@click.option(
+    "-T",
+    "--tool",
+    "tools",
+    multiple=True,
+    help="Only prompts that were given a result of this tool; several: of each.",
+)
+@click.option(
+    "--tools", "any_tools", is_flag=True, help="Only prompts that were given a result of a tool."
+)
+@click.option("--data", is_flag=True, help="Print the JSON objects of the responses, one a line.")
+@click.option(
+    "--data-array", is_flag=True, help="Print the JSON objects of the responses as a list."
+)
+@click.option(
+    "--data-key", help="Print the objects of the list that responses hold under this key."
+)
+@click.option(
+    "--data-ids", is_flag=True, help="Add the ids of response and conversation to objects."
+)
+@click.option("-t", "--truncate", is_flag=True, help="Cut prompts and responses to 100 characters.")
+@click.option("-s", "--short", is_flag=True, help="Print short YAML.")
+@click.option("-u", "--usage", is_flag=True, help="Include token usage.")
+@click.option(
+    "-r", "--response", is_flag=True, help="Print only the last response of the conversation."
+)
+@click.option("-x", "--extract", is_flag=True, help="Print the first fenced code block.")
+@click.option(
+    "--xl", "--extract-last", "extract_last", is_flag=True, help="Print the last fenced code block."
+)
+@click.option(
+    "-c", "--current", "current_conversation", is_flag=True, help="Only the conversation used last."
+)
+@click.option(
+    "--cid", "--conversation", "conversation_id", help="Only the conversation with this id."
+)
+@click.option("--id-gt", help="Only entries with an id after this one.")
+@click.option("--id-gte", help="Only this id and those after it.")
+@click.option("--json", "json_output", is_flag=True, help="Print JSON.")
+@click.option("-e", "--expand", is_flag=True, help="Show the whole content of fragments.")
+@reported
+def logs_list(
+    count: int | None,
+    path: str | None,
+    database: str | None,
+    model: str | None,
+    query: str | None,
+    latest: bool,
+    tools: tuple[str, ...],
+    any_tools: bool,
+    data: bool,
+    data_array: bool,
+    data_key: str | None,
+    data_ids: bool,
+    truncate: bool,
+    short: bool,
+    usage: bool,
+    response: bool,
+    extract: bool,
+    extract_last: bool,
+    current_conversation: bool,
+    conversation_id: str | None,
+    id_gt: str | None,
+    id_gte: str | None,
+    json_output: bool,
+    expand: bool,
+) -> None:
+    """Show logged prompts and their responses.
+
+    The newest entries, the oldest of them first. Filters combine: an entry has to pass all.
+    """
+    for option, is_given in (("--json", json_output), ("--response", response)):
+        if short and is_given:
+            raise click.ClickException(f"Cannot use --short and {option} together")
+    from ..config import logs_db_path
+    from ..logs import query as log_query
+
+    with closing(log_query.open_for_reading(path or database or logs_db_path())) as conn:
+        if current_conversation or (response and not conversation_id):
+            conversation_id = _current_conversation(conn)
+        filters = log_query.LogFilters(
+            count=_limit(count, conversation_id),
+            model=model,
+            query=query,
+            latest=latest,
+            conversation_id=conversation_id,
+            tools=tools,
+            any_tools=any_tools,
+            id_gt=id_gt,
+            id_gte=id_gte,
+        )
+        ids = _matching_ids(conn, filters)
+        view = _View(json_output, short, truncate, usage, expand, conversation_id is not None)
+        if data or data_array or data_key is not None or data_ids:
+            # A bare --data has always begun with the newest.
+            ids = ids[::-1] if data and not query else ids
+            _print(_data(conn, ids, key=data_key, with_ids=data_ids, as_array=data_array))
+        elif json_output or not (extract or extract_last or response):
+            _print(view.pieces(conn, ids))
+        elif extract or extract_last:
+            _print(_code_block(conn, ids, last=extract_last) or view.pieces(conn, ids))
+        else:
+            _print(f"{row['response']}\n" for row in view.rows(conn, ids[-1:]))
+
+
+class _View(NamedTuple):
+    """How rows are shown."""
+
+    json: bool
+    short: bool
+    truncate: bool
+    usage: bool
+    expand: bool
+    one_conversation: bool
+
+    def rows(self, conn: sqlite3.Connection, ids: Sequence[str]) -> Iterable[Row]:
+        """The rows, cut if they are to be cut."""
+        from ..logs.query import iter_rows
+        from ..logs.render import truncated_row
+
+        rows = iter_rows(conn, ids, expand=self.expand, payloads=self.json)
+        return map(truncated_row, rows) if self.truncate else rows
+
+    def pieces(self, conn: sqlite3.Connection, ids: Sequence[str]) -> Iterator[str]:
+        """The text of the listing, piece by piece."""
+        rows = self.rows(conn, ids)
+        if self.json:
+            from ..logs.render import json_array
+
+            return json_array(rows)
+        if self.short:
+            from ..logs.render_short import short_yaml
+
+            return short_yaml(rows, usage=self.usage)
+        from ..logs.render_markdown import markdown
+
+        return markdown(
+            rows, one_conversation=self.one_conversation, usage=self.usage, expand=self.expand
+        )
+
+
+def _limit(count: int | None, conversation_id: str | None) -> int | None:
+    if count is None:
+        return DEFAULT_COUNT if conversation_id is None else None
+    return count if count > 0 else None
+
+
+def _current_conversation(conn: sqlite3.Connection) -> str:
+    from ..errors import NotFound
+    from ..logs.query import current_conversation_id
+
+    conversation_id = current_conversation_id(conn)
+    if conversation_id is None:
+        raise NotFound("No conversations found: nothing has been logged yet")
+    return conversation_id
+
+
+def _matching_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
+    """The ids; where the model's name is not in the log, those of the model it is an alias of."""
+    from ..logs.query import select_ids
+
+    ids = select_ids(conn, filters)
+    if ids or filters.model is None:
+        return ids
+    from dataclasses import replace
+
+    from ..registry import resolve_model_id
+
+    model_id = resolve_model_id(filters.model)
+    return ids if model_id == filters.model else select_ids(conn, replace(filters, model=model_id))
+
+
+def _data(
+    conn: sqlite3.Connection, ids: Sequence[str], *, key: str | None, with_ids: bool, as_array: bool
+) -> Iterator[str]:
+    from ..logs.query import iter_rows
+    from ..logs.render import data_array, data_items, data_lines
+
+    items = data_items(iter_rows(conn, ids, payloads=False), key=key, ids=with_ids)
+    return data_array(items) if as_array else data_lines(items)
+
+
+def _code_block(conn: sqlite3.Connection, ids: Sequence[str], *, last: bool) -> list[str]:
+    """The code block of the first row that has one."""
+    from ..logs.query import iter_rows
+    from ..text import extract_fenced_code_block
+
+    for row in iter_rows(conn, ids, payloads=False):
+        block = extract_fenced_code_block(row["response"] or "", last=last)
+        if block is not None:
+            return [f"{block}\n"]
+    return []
+
+
+def _print(pieces: Iterable[str]) -> None:
+    """Write to stdout; what a terminal would execute is made visible there."""
+    from ..run.output import is_terminal, tolerate_unencodable
+    from ..text import visible
+
+    tolerate_unencodable(sys.stdout)
+    if is_terminal(sys.stdout):
+        pieces = map(visible, pieces)
+    for piece in pieces:
+        sys.stdout.write(piece)

@@ -1,0 +1,79 @@
+"""Small pieces that rows of both generations are made of: JSON columns, fragments, attachments."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ..text import truncate_string
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+FRAGMENT_ALIASES = """
+select fragment_id, alias from fragment_aliases
+where fragment_id in (select value from json_each(?)) order by rowid
+"""
+ATTACHMENTS = """
+select id, type, path, url, nullif(length(content), 0) from attachments
+where id in (select value from json_each(?))
+"""
+
+FragmentDict = dict[str, Any]
+AttachmentRow = tuple[str, "str | None", "str | None", "str | None", "int | None"]
+
+
+def json_list(values: Iterable[str | int]) -> str:
+    """`values` as the bound parameter of `in (select value from json_each(?))`."""
+    return json.dumps(list(values))
+
+
+def decoded(text: str | None) -> Any:
+    """The value of a JSON column: `None` for no text, the text itself where it is no JSON."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def decoded_object(text: str | None) -> dict[str, Any]:
+    """The object in a JSON column, empty where it holds anything else."""
+    value = decoded(text)
+    return value if isinstance(value, dict) else {}
+
+
+def fragments_of(
+    conn: sqlite3.Connection, sql: str, ids: str, *, expand: bool
+) -> dict[tuple[str, str], list[FragmentDict]]:
+    """Fragments in order, by id of the turn and kind (`prompt` or `system`).
+
+    Args:
+        conn: The database.
+        sql: Gives turn id, kind, fragment id, hash and content for the bound list of turn ids.
+        ids: The turn ids, from `json_list`.
+        expand: Keep the content whole.
+    """
+    rows = conn.execute(sql, [ids]).fetchall()
+    if not rows:
+        return {}
+    aliases: dict[int, list[str]] = {}
+    for fragment_id, alias in conn.execute(FRAGMENT_ALIASES, [json_list({r[2] for r in rows})]):
+        aliases.setdefault(fragment_id, []).append(alias)
+    found: dict[tuple[str, str], list[FragmentDict]] = {}
+    for turn_id, kind, fragment_id, fragment_hash, content in rows:
+        text = content if expand else truncate_string(content)
+        shown = list(aliases.get(fragment_id, ()))
+        fragment = {"hash": fragment_hash, "content": text, "aliases": shown}
+        found.setdefault((turn_id, kind), []).append(fragment)
+    return found
+
+
+def attachment_rows(conn: sqlite3.Connection, ids: Iterable[str]) -> dict[str, AttachmentRow]:
+    """What is stored of some attachments, by id; of the bytes only their number is read."""
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    return {row[0]: row for row in conn.execute(ATTACHMENTS, [json_list(wanted)])}
