@@ -210,7 +210,8 @@ class LogStore:
         with log_errors(self, "write to"), immediate(self._conn):
             turn.write(self._conn, thread_id, _thread_name(response))
         if turn.tip is not None:
-            response._stored_tip = (None, turn.tip)
+            count = len(response.prompt._messages) + len(response._output_messages())
+            response._stored_tip = (count, turn.tip)
         return response.id
 
     def turn_response_json(self, turn_id: str) -> Any:
@@ -238,12 +239,13 @@ def _known_tip(response: _BaseResponse) -> tuple[int, str] | None:
     """Number of messages, and address of the last one, of the chain that was logged before."""
     prompt = response.prompt
     earlier = prompt._continues
-    if earlier is not None and earlier._stored_tip is not None:
-        return prompt._continues_count, earlier._stored_tip[1]
-    loaded = getattr(response.conversation, "_loaded_tip", None)
-    if prompt._loaded_count and loaded is not None:
-        return prompt._loaded_count, loaded[1]
-    return None
+    tip = earlier._stored_tip if earlier is not None else None
+    count = prompt._continues_count
+    if tip is None:
+        tip = getattr(response.conversation, "_loaded_tip", None)
+        count = prompt._loaded_count
+    # Another number of messages: the history was changed since.
+    return (count, tip[1]) if tip is not None and count and tip[0] == count else None
 
 
 def _thread_name(response: _BaseResponse) -> str:

@@ -44,9 +44,10 @@ _ADD_INSTANTIATION = (
     " values (?, ?, ?)"
 )
 _USER_TEXTS = (
-    "select parts.text, parts.payload from messages"
-    " join parts on parts.message_hash = messages.hash where messages.hash = ? and messages.role = 'user'"
-    " and parts.type = 'text' order by parts.position"
+    "select parts.text, parts.payload"
+    " from messages join parts on parts.message_hash = messages.hash"
+    " where messages.hash = ? and messages.role = 'user' and parts.type = 'text'"
+    " order by parts.position"
 )
 _ADD_SEARCH = "insert into turn_search (turn_id, prompt, response) values (?, ?, ?)"
 

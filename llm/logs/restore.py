@@ -1,0 +1,331 @@
+"""Finished responses made again from what the log holds of them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..parts import AttachmentPart, Message, TextPart, ToolCallPart, ToolResultPart
+from ..tools.calling import ToolResult
+from ..tools.tool import Tool
+from .chains import load_messages
+from .legacy import remembered_exception
+from .replies import expand_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from ..models.base import _BaseModel
+    from ..models.prompt import Prompt
+    from .chains import StoredMessage
+    from .legacy import LegacyTurn
+
+
+class TurnRow(NamedTuple):
+    """One row of `turns`, with the text of its schema."""
+
+    id: str
+    parent: str | None
+    tip: str | None
+    model: str
+    resolved_model: str | None
+    options_json: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    token_details: str | None
+    duration_ms: int | None
+    datetime_utc: str | None
+    response_json: str | None
+    schema_json: str | None
+
+
+_TURNS = (
+    "select turns.id, parent_message_hash, tip_message_hash, model, resolved_model, options_json,"
+    " input_tokens, output_tokens, token_details, duration_ms, datetime_utc, response_json,"
+    " schemas.content from turns left join schemas on schemas.id = schema_id"
+    " where thread_id = ? order by turns.id"
+)
+_TOOLS = (
+    "select name, description, input_schema, plugin from turn_tools"
+    " join tools on tools.id = tool_id where turn_id = ? order by turn_tools.rowid"
+)
+
+
+def load_turn_rows(conn: sqlite3.Connection, thread_id: str) -> list[TurnRow]:
+    """The turns of a thread, oldest first."""
+    return [TurnRow(*row) for row in conn.execute(_TURNS, [thread_id])]
+
+
+def restore_turns(
+    conn: sqlite3.Connection,
+    turns: Iterable[TurnRow],
+    chain: Sequence[StoredMessage],
+    model: _BaseModel,
+    conversation: Any,
+) -> list[Any]:
+    """The responses of some turns of one thread.
+
+    Args:
+        conn: The database.
+        turns: The turns.
+        chain: The messages of the thread, in which most turns find their own.
+        model: The model of the conversation.
+        conversation: The conversation that they belong to.
+    """
+    ends = {item.hash: index + 1 for index, item in enumerate(chain)}
+    messages = [item.message for item in chain]
+    restored = []
+    for turn in turns:
+        inputs = _part_of(conn, messages, ends, None, turn.parent)
+        outputs = _part_of(conn, messages, ends, turn.parent, turn.tip)
+        restored.append(_restore_turn(conn, turn, inputs, outputs, model, conversation))
+    return restored
+
+
+def _part_of(
+    conn: sqlite3.Connection,
+    messages: list[Message],
+    ends: Mapping[str, int],
+    start: str | None,
+    end: str | None,
+) -> list[Message]:
+    """The messages behind `start` up to `end`, from the chain in memory where it has them."""
+    first = 0 if start is None else ends.get(start)
+    last = 0 if end is None else ends.get(end)
+    if first is not None and last is not None:
+        return messages[first:last]
+    return [item.message for item in load_messages(conn, end, after=start)]
+
+
+def _restore_turn(
+    conn: sqlite3.Connection,
+    turn: TurnRow,
+    inputs: list[Message],
+    outputs: list[Message],
+    model: _BaseModel,
+    conversation: Any,
+) -> Any:
+    schema = json.loads(turn.schema_json) if turn.schema_json else None
+    tools = [
+        Tool(name, description, json.loads(shape or "{}"), None, plugin)
+        for name, description, shape, plugin in conn.execute(_TOOLS, [turn.id])
+    ]
+    prompt = _prompt_of(inputs, model, turn.options_json, schema, tools)
+    response = _response(
+        conversation,
+        prompt,
+        model,
+        turn.id,
+        outputs,
+        datetime_utc=turn.datetime_utc,
+        duration_ms=turn.duration_ms,
+    )
+    _set_counts(response, turn.input_tokens, turn.output_tokens, turn.token_details)
+    response.resolved_model = turn.resolved_model
+    if turn.tip is not None:
+        response._stored_tip = (len(inputs) + len(outputs), turn.tip)
+    if turn.response_json:
+        described = [(tool.name, tool.description) for tool in tools]
+        response.response_json = _reply(turn.response_json, outputs, described, schema, turn.model)
+    return response
+
+
+def _reply(
+    text: str,
+    outputs: list[Message],
+    tools: list[tuple[str, str | None]],
+    schema: dict[str, Any] | None,
+    model_id: str,
+) -> Any:
+    try:
+        return expand_reply(text, outputs, tools, schema, model_id)
+    except ValueError:
+        # What it refers to is gone, such as a model that is not installed any more.
+        return None
+
+
+def _prompt_of(
+    inputs: list[Message],
+    model: _BaseModel,
+    options_json: str | None,
+    schema: dict[str, Any] | None,
+    tools: list[Tool],
+) -> Prompt:
+    """The prompt whose complete chain is `inputs`; its own part is the end of it."""
+    from ..models.prompt import Prompt
+
+    first = len(inputs)
+    while first and inputs[first - 1].role in ("user", "tool"):
+        first -= 1
+    own = inputs[first:]
+    said = [message for message in own if message.role == "user"]
+    systems = [message.text() for message in inputs if message.role == "system"]
+    prompt = Prompt(
+        "".join([message.text() for message in said]),
+        model,
+        attachments=[
+            part.attachment
+            for message in said
+            for part in message.parts
+            if isinstance(part, AttachmentPart) and part.attachment is not None
+        ],
+        system=systems[-1] if systems else None,
+        options=restored_options(model, options_json),
+        schema=schema,
+        tools=tools,
+        tool_results=[
+            _tool_result(part)
+            for message in own
+            for part in message.parts
+            if isinstance(part, ToolResultPart)
+        ],
+    )
+    prompt._chain = inputs
+    return prompt
+
+
+def _tool_result(part: ToolResultPart) -> ToolResult:
+    return ToolResult(
+        name=part.name,
+        output=part.output,
+        attachments=list(part.attachments),
+        tool_call_id=part.tool_call_id,
+        exception=remembered_exception(part.exception) if part.exception else None,
+    )
+
+
+def restored_options(model: _BaseModel, options_json: str | None) -> Any:
+    """The options of a stored prompt; those that the model does not take any more are left out."""
+    values = json.loads(options_json) if options_json else None
+    if not values:
+        return None
+    from pydantic import ValidationError
+
+    fields = model.Options.model_fields
+    known = {name: value for name, value in values.items() if name in fields}
+    try:
+        return model.Options(**known)
+    except ValidationError as error:
+        refused = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
+        good = {name: value for name, value in known.items() if name not in refused}
+        return model.Options(**good) if refused else None
+
+
+def restore_legacy(
+    turns: Iterable[LegacyTurn], model: _BaseModel, conversation: Any, before: list[Message]
+) -> list[Any]:
+    """The responses of legacy turns, each with the whole history before it.
+
+    Args:
+        turns: The turns, oldest first.
+        model: The model of the conversation.
+        conversation: The conversation that they belong to.
+        before: The messages before the first of them.
+    """
+    restored: list[Any] = []
+    history = before
+    for turn in turns:
+        response = _restore_legacy_turn(turn, model, conversation, history)
+        history = response.prompt._messages + response._output_messages()
+        restored.append(response)
+    return restored
+
+
+def _restore_legacy_turn(
+    turn: LegacyTurn, model: _BaseModel, conversation: Any, history: list[Message]
+) -> Any:
+    from ..models.prompt import Prompt
+
+    row = turn.row
+    prompt = Prompt(
+        row["prompt"],
+        model,
+        fragments=turn.fragments,
+        attachments=turn.attachments,
+        system=row["system"],
+        system_fragments=turn.system_fragments,
+        options=restored_options(model, row["options_json"]),
+        schema=turn.schema,
+        tools=turn.tools,
+        tool_results=turn.results,
+    )
+    prompt._continue_from(history)
+    response = _response(
+        conversation,
+        prompt,
+        model,
+        row["id"],
+        _legacy_output(turn),
+        datetime_utc=row["datetime_utc"],
+        duration_ms=row["duration_ms"],
+    )
+    details = row["token_details"]
+    _set_counts(response, row["input_tokens"], row["output_tokens"], details)
+    response.resolved_model = row["resolved_model"]
+    response.response_json = json.loads(row["response_json"] or "null")
+    response._prompt_json = json.loads(row["prompt_json"] or "null")
+    return response
+
+
+def _legacy_output(turn: LegacyTurn) -> list[Message]:
+    message = Message("assistant", [])
+    if turn.row["response"]:
+        message.parts.append(TextPart(turn.row["response"]))
+    message.parts += [
+        ToolCallPart(call.name, call.arguments, call.tool_call_id) for call in turn.calls
+    ]
+    return [message] if message.parts else []
+
+
+def _response(
+    conversation: Any,
+    prompt: Prompt,
+    model: _BaseModel,
+    response_id: str,
+    outputs: list[Message],
+    *,
+    datetime_utc: str | None,
+    duration_ms: int | None,
+) -> Any:
+    from ..models.async_response import AsyncResponse
+    from ..models.base import _AsyncModel
+    from ..models.response import Response
+
+    make: Any = AsyncResponse if isinstance(model, _AsyncModel) else Response
+    response = make._restored(
+        prompt,
+        model,
+        id=response_id,
+        conversation=conversation,
+        messages=outputs,
+        started=_moment(datetime_utc),
+        duration_ms=duration_ms or 0,
+    )
+    # Plugins of the time before messages look for earlier attachments here.
+    response.attachments = list(prompt.attachments)
+    return response
+
+
+def _moment(text: str | None) -> datetime | None:
+    from datetime import datetime, timezone
+
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _set_counts(
+    response: Any, input_tokens: int | None, output_tokens: int | None, details: str | None
+) -> None:
+    response.set_usage(
+        input=input_tokens,
+        output=output_tokens,
+        details=json.loads(details) if details else None,
+    )
