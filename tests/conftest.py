@@ -50,8 +50,11 @@ def plugin() -> Iterator[Callable[..., ModuleType]]:
 @pytest.fixture
 def fresh_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plugin manager as at the start of a process: nothing is found or loaded yet."""
+    import llm
     from llm import plugins
 
+    # The package keeps the manager it was asked for; it has to be the one that stays.
+    assert llm.pm is plugins.manager()
     for name, value in {"_loaded": False, "_manager": None, "_origins": {}, "_faults": {}}.items():
         monkeypatch.setattr(plugins, name, value)
 
