@@ -1,0 +1,39 @@
+"""The OpenAI provider under the path that plugins import from; its home is `llm.providers.openai`.
+
+The hooks are here at once, everything else on first use.
+"""
+
+from llm._lazy import attach, homes_of
+from llm.providers.openai.plugin import (
+    register_commands,
+    register_embedding_models,
+    register_models,
+)
+
+_HOME = "llm.providers.openai"
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        **homes_of(
+            {
+                f"{_HOME}.chat": ("AsyncChat", "Chat", "Completion"),
+                f"{_HOME}.shared": ("_Shared",),
+                f"{_HOME}.embedding": ("OpenAIEmbeddingModel",),
+                f"{_HOME}.options": (
+                    "ImageDetailEnum",
+                    "ImageDetailWithOriginalEnum",
+                    "ReasoningEffortEnum",
+                    "ReasoningSummaryEnum",
+                    "SharedOptions",
+                    "VerbosityEnum",
+                    "build_options_class",
+                ),
+                f"{_HOME}.fold_chat": ("combine_chunks",),
+                f"{_HOME}.wire": ("not_nulls", "redact_data"),
+            }
+        ),
+        "_attachment": f"{_HOME}.wire_chat:attachment_item",
+    },
+)
+
+__all__ = ["register_commands", "register_embedding_models", "register_models"]

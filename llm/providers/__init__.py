@@ -1,0 +1,1 @@
+"""Providers of models; each is written as a plugin from elsewhere would be."""

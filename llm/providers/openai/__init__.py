@@ -1,0 +1,1 @@
+"""The OpenAI API and everything that speaks like it: chat, responses, completions, embeddings."""

@@ -1,0 +1,192 @@
+"""The models of `extra-openai-models.yaml`: compatible servers that the user has named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from ...config import read_text, user_path
+from ...errors import ConfigError
+
+FILE_NAME = "extra-openai-models.yaml"
+
+_TEXTS = ("api_base", "api_type", "api_version", "api_engine", "api_key_name")
+_SWITCHES = (
+    *("vision", "audio", "reasoning", "service_tier", "supports_schema", "supports_tools"),
+)
+
+
+class ExtraModel(NamedTuple):
+    """An entry of the file.
+
+    Attributes:
+        kind: `chat`, `responses`, `completion` or `embedding`.
+        model_id: The id in `llm`.
+        aliases: Further names.
+        settings: Arguments for the constructor.
+        api_key_name: The name of the key that is needed, if one is.
+        needs_key: Whether a key is needed at all.
+    """
+
+    kind: str
+    model_id: str
+    aliases: tuple[str, ...]
+    settings: dict[str, Any]
+    api_key_name: str | None
+    needs_key: bool
+
+
+class ExtraModels(NamedTuple):
+    """What the file holds: the models that can be used, and what is wrong with the others."""
+
+    models: tuple[ExtraModel, ...]
+    problems: tuple[ConfigError, ...]
+
+
+_NOTHING = ExtraModels((), ())
+_read: dict[str, tuple[tuple[int, int], ExtraModels]] = {}
+
+
+def file_path() -> str:
+    """Where the file is, or would be."""
+    return os.path.join(user_path(), FILE_NAME)
+
+
+def read_extra_models() -> ExtraModels:
+    """The models of the file; what cannot be used is left out and described. Never raises.
+
+    A file that has not changed is parsed once.
+    """
+    path = file_path()
+    try:
+        found = os.stat(path)
+    except OSError:
+        return _NOTHING
+    stamp = (found.st_mtime_ns, found.st_size)
+    known = _read.get(path)
+    if known is None or known[0] != stamp:
+        known = _read[path] = (stamp, _load(path))
+    return known[1]
+
+
+def _load(path: str) -> ExtraModels:
+    try:
+        entries = list(_entries(path))
+    except ConfigError as error:
+        return ExtraModels((), (error,))
+    models: list[ExtraModel] = []
+    problems: list[ConfigError] = []
+    for entry, line_of in entries:
+        try:
+            models.append(_model(path, entry, line_of))
+        except ConfigError as error:
+            problems.append(error)
+    return ExtraModels(tuple(models), tuple(problems))
+
+
+_LineOf = Callable[[str], int]
+
+
+def _entries(path: str) -> Iterator[tuple[Any, _LineOf]]:
+    """Each entry with a function that says in which line a key of it stands."""
+    from pathlib import Path
+
+    import yaml
+
+    # The C parser where PyYAML has it.
+    loader_class = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = read_text(Path(path)) or ""
+    loader = loader_class(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return
+        if not isinstance(root, yaml.SequenceNode):
+            problem = "not a list of models: each begins with '- model_id:'"
+            raise ConfigError(path, problem, line=_line(root))
+        for node in root.value:
+            yield loader.construct_object(node, deep=True), _line_finder(node)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or str(error)
+        line = mark.line + 1 if mark is not None else None
+        raise ConfigError(path, f"not valid YAML ({problem})", line=line) from error
+    finally:
+        loader.dispose()
+
+
+def _line(node: Any) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _line_finder(node: Any) -> _LineOf:
+    def line_of(key: str) -> int:
+        pairs = node.value if isinstance(node.value, list) else ()
+        for pair in pairs:
+            if isinstance(pair, tuple) and pair[0].value == key:
+                return _line(pair[0])
+        return _line(node)
+
+    return line_of
+
+
+def _model(path: str, entry: Any, line_of: _LineOf) -> ExtraModel:
+    def wrong(key: str, problem: str) -> ConfigError:
+        return ConfigError(path, problem, "This model is left out", line_of(key))
+
+    if not isinstance(entry, Mapping):
+        raise wrong("", "an entry is not a mapping of keys to values")
+    model_id = entry.get("model_id")
+    if model_id in (None, "") or isinstance(model_id, (dict, list, bool)):
+        raise wrong("model_id", "model_id is missing or not a text")
+    for key in _TEXTS:
+        if isinstance(entry.get(key), (dict, list, bool)):
+            raise wrong(key, f"{key} of {model_id} is not a text")
+    headers = entry.get("headers")
+    if headers is not None and not isinstance(headers, Mapping):
+        raise wrong("headers", f"headers of {model_id} is not a mapping of names to values")
+    aliases = entry.get("aliases") or []
+    if isinstance(aliases, (dict, bool)):
+        raise wrong("aliases", f"aliases of {model_id} is not a list")
+    if not isinstance(entry.get("dimensions") or 0, int):
+        raise wrong("dimensions", f"dimensions of {model_id} is not a number")
+    names = aliases if isinstance(aliases, list) else [aliases]
+    return _built(entry, str(model_id), tuple(str(alias) for alias in names))
+
+
+def _built(entry: Mapping[str, Any], model_id: str, aliases: tuple[str, ...]) -> ExtraModel:
+    texts = {key: str(entry[key]) for key in _TEXTS if entry.get(key) not in (None, "")}
+    api_key_name = texts.pop("api_key_name", None)
+    settings: dict[str, Any] = dict(texts)
+    settings["model_name"] = str(entry.get("model_name") or model_id)
+    if entry.get("headers"):
+        settings["headers"] = {str(name): str(value) for name, value in entry["headers"].items()}
+    kind = _kind(entry)
+    if kind == "embedding":
+        settings = _embedding_settings(entry, settings)
+    else:
+        settings.update({key: True for key in _SWITCHES if entry.get(key) is True})
+        if entry.get("can_stream") is False:
+            settings["can_stream"] = False
+    needs_key = bool(api_key_name) or "api_base" not in texts
+    return ExtraModel(kind, model_id, aliases, settings, api_key_name, needs_key)
+
+
+def _kind(entry: Mapping[str, Any]) -> str:
+    for key in ("embedding", "completion", "responses"):
+        if entry.get(key) is True:
+            return key
+    return "chat"
+
+
+def _embedding_settings(entry: Mapping[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {
+        key: value for key, value in settings.items() if key in ("api_base", "headers")
+    }
+    kept["openai_model_id"] = settings["model_name"]
+    if entry.get("dimensions"):
+        kept["dimensions"] = int(entry["dimensions"])
+    return kept

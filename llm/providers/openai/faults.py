@@ -1,0 +1,270 @@
+"""What went wrong at the far end, as one readable error; and whether trying again makes sense."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from ...errors import AuthError, ConnectionLost, ContextTooLong, ModelError, Overloaded, RateLimited
+
+RETRIES = 2
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 8.0
+LONGEST_RETRY_AFTER_S = 120.0
+
+_RETRY_STATUSES = frozenset({408, 409, 429})
+_TEXT_LIMIT = 600
+_CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_CONTEXT_WORDS = re.compile(
+    r"maximum context length|context (?:length|size|window) (?:is |was |of )?.{0,40}exceed"
+    r"|exceeds? (?:the )?.{0,40}context|prompt is too long",
+    re.IGNORECASE,
+)
+_CONTEXT_LIMIT = re.compile(r"maximum context length (?:is|of) (\d+)", re.IGNORECASE)
+
+
+class Endpoint:
+    """Whom a request goes to, as far as an error message needs it.
+
+    Args:
+        url: The address of the request.
+        model: The model's name at the server.
+        key_name: The name of the key in keys.json, or `None` where no key is needed.
+        secrets: Texts that must never be shown.
+    """
+
+    __slots__ = ("key_name", "model", "secrets", "url")
+
+    def __init__(
+        self,
+        url: str,
+        model: str = "",
+        key_name: str | None = None,
+        secrets: Iterable[str] = (),
+    ) -> None:
+        self.url = url
+        self.model = model
+        self.key_name = key_name
+        self.secrets = tuple(secret for secret in secrets if len(secret) >= 6)
+
+    @property
+    def host(self) -> str:
+        """The host, with its port where one is given."""
+        return urlsplit(self.url).netloc.rpartition("@")[2] or self.url
+
+    def safe(self, text: str) -> str:
+        """`text` on one line, cut to a readable length, without any secret."""
+        for secret in self.secrets:
+            text = text.replace(secret, "[...]")
+        text = " ".join(text.split())
+        return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
+
+
+def refusal(
+    endpoint: Endpoint, status: int, headers: Mapping[str, str], body: bytes | Any
+) -> ModelError:
+    """The error for a reply whose status is not a success.
+
+    Args:
+        endpoint: Whom the request went to.
+        status: The HTTP status.
+        headers: The reply's headers, by lower-case name.
+        body: The reply's bytes, or its JSON value where somebody has parsed it.
+    """
+    details = _details(body)
+    told = endpoint.safe(_server_text(details, body))
+    if _is_context(status, details, told):
+        return _context_error(endpoint, told, details)
+    where = f"{endpoint.host} answered {status}"
+    message = f"{where}: {told}" if told else where
+    return _by_status(endpoint, status, headers, message)
+
+
+def _by_status(
+    endpoint: Endpoint, status: int, headers: Mapping[str, str], message: str
+) -> ModelError:
+    if status in (401, 403):
+        return AuthError(_sentences(message, _key_advice(endpoint)))
+    if status == 429:
+        pause = retry_after_s(headers)
+        return RateLimited(_sentences(message, f"Try again in {pause:.0f} s" if pause else ""))
+    if status >= 500:
+        return Overloaded(_sentences(message, "The server failed, not the request: try again"))
+    if status == 404:
+        return ModelError(
+            _sentences(message, f"Check the address {endpoint.url} and the model {endpoint.model}")
+        )
+    if 300 <= status < 400:
+        target = headers.get("location", "another address")
+        return ModelError(_sentences(message, f"It redirects to {target}: use that as api_base"))
+    return ModelError(message)
+
+
+def _sentences(message: str, advice: str) -> str:
+    return f"{message.rstrip('.')}. {advice}" if advice else message
+
+
+def _key_advice(endpoint: Endpoint) -> str:
+    if endpoint.key_name:
+        return f"Check the key: llm keys set {endpoint.key_name}"
+    return (
+        "No key was sent: name one with api_key_name in extra-openai-models.yaml"
+        " and store it with llm keys set NAME"
+    )
+
+
+def _details(body: bytes | Any) -> dict[str, Any]:
+    """The object that describes the error, whatever it is wrapped in."""
+    value = _parsed(body)
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return {}
+    inner = value.get("error")
+    if isinstance(inner, dict):
+        return inner
+    if isinstance(inner, str):
+        return {**value, "message": inner}
+    return value
+
+
+def _parsed(body: bytes | Any) -> Any:
+    if not isinstance(body, bytes):
+        return body
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _server_text(details: dict[str, Any], body: bytes | Any) -> str:
+    for name in ("message", "detail", "error_description", "code"):
+        value = details.get(name)
+        if isinstance(value, str) and value:
+            return value
+        if value and name in ("message", "detail"):
+            return json.dumps(value)
+    if isinstance(body, bytes) and not details:
+        text = body.decode("utf-8", "replace")
+        return re.sub(r"<[^>]*>", " ", text) if text.lstrip()[:1] == "<" else text
+    return ""
+
+
+def _is_context(status: int, details: dict[str, Any], told: str) -> bool:
+    if status not in (400, 413, 422, 500):
+        return False
+    codes = (details.get("code"), details.get("type"))
+    known = any(isinstance(code, str) and code in _CONTEXT_CODES for code in codes)
+    return known or bool(_CONTEXT_WORDS.search(told))
+
+
+def _context_error(endpoint: Endpoint, told: str, details: dict[str, Any]) -> ContextTooLong:
+    limit = details.get("n_ctx")
+    found = _CONTEXT_LIMIT.search(told)
+    if not isinstance(limit, int) and found:
+        limit = int(found.group(1))
+    message = _sentences(
+        f"The prompt does not fit into the context of {endpoint.model}: {told}",
+        "Shorten it, or start a new conversation",
+    )
+    return ContextTooLong(message, limit if isinstance(limit, int) else None)
+
+
+def told_in_stream(endpoint: Endpoint, value: Any) -> ModelError:
+    """The error that a server reports inside an answer that began well."""
+    details = _details(value)
+    status = details.get("status") or details.get("status_code") or details.get("code")
+    if not isinstance(status, int) or isinstance(status, bool):
+        status = {"rate_limit_exceeded": 429, "server_error": 500}.get(str(status), 400)
+    if not 400 <= status < 600:
+        status = 400
+    return refusal(endpoint, status, {}, value)
+
+
+def lost(endpoint: Endpoint, reason: str, *, begun: bool) -> ConnectionLost:
+    """The error for a connection that could not be made, or broke off once it had begun."""
+    reason = endpoint.safe(reason)
+    if begun:
+        text = f"The connection to {endpoint.host} broke off before the answer was complete"
+        return ConnectionLost(f"{text}: {reason}" if reason else text)
+    return ConnectionLost(
+        f"Cannot reach {endpoint.host} ({reason or 'no reason given'})."
+        f" Is the server running, and is {endpoint.url} its address?"
+    )
+
+
+def not_json(endpoint: Endpoint, data: bytes) -> ModelError:
+    """The error for data that should have been JSON."""
+    shown = endpoint.safe(data[:200].decode("utf-8", "replace"))
+    if shown.startswith("<"):
+        return ModelError(f"{endpoint.url} answered with a web page. Is the address right?")
+    return ModelError(f"{endpoint.host} sent what is not JSON: {shown}")
+
+
+def incomplete(endpoint: Endpoint) -> NoReturn:
+    """Report an answer that ended without saying that it was complete.
+
+    Raises:
+        ConnectionLost: Always.
+    """
+    raise lost(endpoint, "the end marker is missing", begun=True)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """The pause that the server asks for, in seconds, or `None` where it names none."""
+    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            pause = float(headers.get(name, "")) / divisor
+        except ValueError:
+            continue
+        if 0 <= pause < float("inf"):
+            return pause
+    return _until_date(headers.get("retry-after"))
+
+
+def _until_date(text: str | None) -> float | None:
+    if not text:
+        return None
+    import time
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def pause_before_retry(
+    attempt: int, status: int | None, headers: Mapping[str, str], body: bytes = b""
+) -> float | None:
+    """How long to wait before the next attempt, in seconds; `None` where there should be none.
+
+    Args:
+        attempt: How many attempts have failed so far, from 1.
+        status: The HTTP status of the last, or `None` where no connection was made.
+        headers: The last reply's headers, by lower-case name.
+        body: The last reply's bytes.
+    """
+    if attempt > RETRIES or not _is_worth_retrying(status, headers, body):
+        return None
+    asked = retry_after_s(headers)
+    if asked is not None:
+        return asked if asked <= LONGEST_RETRY_AFTER_S else None
+    import random
+
+    backoff = min(FIRST_PAUSE_S * 2.0 ** (attempt - 1), LONGEST_PAUSE_S)
+    return backoff * (1 - 0.25 * random.random())
+
+
+def _is_worth_retrying(status: int | None, headers: Mapping[str, str], body: bytes) -> bool:
+    if status is None:
+        return True
+    told = headers.get("x-should-retry")
+    if told in ("true", "false"):
+        return told == "true"
+    if status == 429 and b"insufficient_quota" in body:
+        return False
+    return status in _RETRY_STATUSES or status >= 500

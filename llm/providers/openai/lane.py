@@ -1,0 +1,369 @@
+"""The fast lane: HTTP through httpx2, answers as JSON objects as soon as they arrive.
+
+Everything that decides something (reading, retrying, naming errors) is plain code shared by the
+two drivers `exchange` and `exchange_async`, which differ in `for` and `async for` only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from . import faults, show
+from .sse import ErrorPayload, EventDecoder
+from .wire import DONE, Json
+
+if TYPE_CHECKING:
+    import httpx2
+
+TIMEOUT_S = 600.0
+CONNECT_TIMEOUT_S = 10.0
+
+
+class Call:
+    """One request: where to, with what.
+
+    Args:
+        endpoint: Address, model and key, as errors need them.
+        headers: The HTTP headers, complete.
+        body: The JSON body; for a GET request `None`.
+        timeout_s: Longest silence of the server, in seconds.
+    """
+
+    __slots__ = ("body", "endpoint", "headers", "timeout_s")
+
+    def __init__(
+        self,
+        endpoint: faults.Endpoint,
+        headers: Mapping[str, str],
+        body: Json | None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self.endpoint = endpoint
+        self.headers = headers
+        self.body = body
+        self.timeout_s = timeout_s
+
+    @property
+    def method(self) -> str:
+        """POST with a body, else GET."""
+        return "GET" if self.body is None else "POST"
+
+    @property
+    def content(self) -> bytes:
+        """The body as it goes over the wire."""
+        return b"" if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
+
+
+class Reader:
+    """Turns the pieces of a successful reply into JSON objects.
+
+    An event stream and a plain JSON body are told apart by their first byte: compatible servers
+    answer with either, and label it as they please.
+    """
+
+    def __init__(self, endpoint: faults.Endpoint) -> None:
+        self._endpoint = endpoint
+        self._decoder = EventDecoder()
+        self._whole: list[bytes] | None = None
+        self._begun = False
+        self.is_done = False
+
+    def feed(self, piece: bytes) -> list[Json]:
+        """The objects that `piece` completes; `DONE` among them where the stream says it ends."""
+        if self._whole is not None:
+            self._whole.append(piece)
+            return []
+        if not self._begun:
+            start = piece.lstrip()
+            self._begun = bool(start)
+            if start[:1] in (b"{", b"[", b"<"):
+                self._whole = [piece]
+                return []
+        return self._objects(self._decoder.feed(piece))
+
+    def finish(self) -> list[Json]:
+        """The objects left when the reply has ended."""
+        if self._whole is None:
+            return self._objects(self._decoder.finish())
+        return [self._object(b"".join(self._whole)), DONE]
+
+    def _objects(self, payloads: list[bytes]) -> list[Json]:
+        objects: list[Json] = []
+        for payload in payloads:
+            if self.is_done:
+                break
+            if payload[:6] == b"[DONE]":
+                self.is_done = True
+                objects.append(DONE)
+            elif payload:
+                objects.append(self._object(payload))
+        return objects
+
+    def _object(self, payload: bytes) -> Json:
+        try:
+            value = json.loads(payload.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            raise faults.not_json(self._endpoint, payload) from None
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if not isinstance(value, dict):
+            return {"value": value}
+        if value.get("error") or isinstance(payload, ErrorPayload):
+            raise faults.told_in_stream(self._endpoint, value)
+        return value
+
+
+class Attempts:
+    """Counts the attempts of one call and says what follows a failure."""
+
+    def __init__(self, endpoint: faults.Endpoint) -> None:
+        self._endpoint = endpoint
+        self._failed = 0
+
+    def after_status(self, status: int, headers: Mapping[str, str], body: bytes) -> float:
+        """The pause before the next attempt, in seconds.
+
+        Raises:
+            ModelError: There should be no further attempt.
+        """
+        self._failed += 1
+        pause = faults.pause_before_retry(self._failed, status, headers, body)
+        if pause is None:
+            raise faults.refusal(self._endpoint, status, headers, body)
+        return pause
+
+    def after_exception(self, error: Exception) -> float:
+        """The pause before the next attempt after the connection failed, in seconds.
+
+        Raises:
+            ConnectionLost: There should be no further attempt.
+        """
+        self._failed += 1
+        pause = faults.pause_before_retry(self._failed, None, {})
+        if pause is None or not _is_transient(error):
+            raise faults.lost(self._endpoint, reason_of(error), begun=False) from error
+        return pause
+
+
+def _is_transient(error: Exception) -> bool:
+    import httpx2
+
+    permanent = (
+        httpx2.UnsupportedProtocol,
+        httpx2.LocalProtocolError,
+        httpx2.InvalidURL,
+        UnicodeError,
+    )
+    return not isinstance(error, permanent)
+
+
+def reason_of(error: Exception) -> str:
+    """Why the connection failed, in a few words."""
+    import httpx2
+
+    if isinstance(error, httpx2.TimeoutException):
+        return "the server was silent for too long"
+    if isinstance(error, (httpx2.LocalProtocolError, UnicodeError)):
+        # Its text repeats the header, which may hold the key.
+        return "a header or the key contains characters that cannot be sent"
+    return str(error) or type(error).__name__
+
+
+def _settings(call: Call) -> dict[str, Any]:
+    import httpx2
+
+    return {
+        "verify": _needs_tls(call.endpoint.url),
+        "timeout": httpx2.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+    }
+
+
+def _needs_tls(url: str) -> bool:
+    """Whether a TLS context is needed; making one costs 20 ms that `http://` can do without."""
+    if not url.lower().startswith("http://"):
+        return True
+    proxies = (os.environ.get(name, "") for name in _PROXY_VARIABLES)
+    return any(proxy.lower().startswith("https://") for proxy in proxies)
+
+
+_PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+
+_clients: dict[bool, httpx2.Client] = {}
+
+
+def _client(call: Call) -> httpx2.Client:
+    """The client of this process: connections are kept for the next turn."""
+    import httpx2
+
+    settings = _settings(call)
+    client = _clients.get(settings["verify"])
+    if client is None or client.is_closed:
+        client = _clients[settings["verify"]] = httpx2.Client(**settings)
+    return client
+
+
+def close() -> None:
+    """Close the kept connections; the next call opens new ones."""
+    for client in _clients.values():
+        client.close()
+    _clients.clear()
+
+
+def _request(call: Call, client: httpx2.Client | httpx2.AsyncClient) -> httpx2.Request:
+    request = client.build_request(
+        call.method,
+        call.endpoint.url,
+        content=call.content,
+        headers=dict(call.headers),
+        timeout=_timeout(call),
+    )
+    if show.is_wanted():
+        show.show_request(
+            request.method,
+            str(request.url),
+            request.headers,
+            call.content,
+            call.endpoint.secrets,
+        )
+    return request
+
+
+def _timeout(call: Call) -> httpx2.Timeout:
+    import httpx2
+
+    return httpx2.Timeout(call.timeout_s, connect=min(call.timeout_s, CONNECT_TIMEOUT_S))
+
+
+def _show_head(call: Call, reply: httpx2.Response) -> None:
+    if show.is_wanted():
+        show.show_response(reply.status_code, reply.headers, call.endpoint.secrets)
+
+
+def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Iterator[Json]:
+    """The JSON objects of the answer as they arrive: events, or one whole body.
+
+    `DONE` comes where the server said that the answer was complete.
+
+    Raises:
+        ModelError: The server refused (AuthError, RateLimited, ContextTooLong, Overloaded), sent
+            what cannot be read, or the connection failed (ConnectionLost).
+    """
+    reader = Reader(call.endpoint)
+    with _opened(call, sleep) as reply:
+        is_shown = show.is_wanted()
+        with _broken_off(call):
+            for piece in reply.iter_bytes():
+                if is_shown:
+                    show.show_chunk(piece, call.endpoint.secrets)
+                yield from reader.feed(piece)
+                if reader.is_done:
+                    return
+        yield from reader.finish()
+
+
+@contextmanager
+def _opened(call: Call, sleep: Callable[[float], object]) -> Iterator[httpx2.Response]:
+    """A reply whose status is a success, after as many attempts as it takes."""
+    attempts = Attempts(call.endpoint)
+    while True:
+        with _failures() as failures:
+            reply = _send(call)
+        if failures:
+            sleep(attempts.after_exception(failures[0]))
+            continue
+        _show_head(call, reply)
+        try:
+            if reply.is_success:
+                yield reply
+                return
+            with _broken_off(call):
+                body = reply.read()
+            pause = attempts.after_status(reply.status_code, reply.headers, body)
+        finally:
+            reply.close()
+        sleep(pause)
+
+
+def _send(call: Call) -> httpx2.Response:
+    client = _client(call)
+    return client.send(_request(call, client), stream=True)
+
+
+@contextmanager
+def _failures() -> Iterator[list[Exception]]:
+    """A list that holds the failure of the connection, if there is one."""
+    import httpx2
+
+    failures: list[Exception] = []
+    try:
+        yield failures
+    except (httpx2.RequestError, httpx2.InvalidURL, UnicodeError) as error:
+        failures.append(error)
+
+
+@contextmanager
+def _broken_off(call: Call) -> Iterator[None]:
+    import httpx2
+
+    try:
+        yield
+    except (httpx2.RequestError, httpx2.StreamError) as error:
+        raise faults.lost(call.endpoint, reason_of(error), begun=True) from error
+
+
+async def _pause(seconds: float) -> None:
+    import asyncio
+
+    await asyncio.sleep(seconds)
+
+
+async def exchange_async(
+    call: Call, sleep: Callable[[float], Awaitable[object]] = _pause
+) -> AsyncIterator[Json]:
+    """As `exchange`, without blocking the event loop."""
+    reader = Reader(call.endpoint)
+    async with _opened_async(call, sleep) as reply:
+        is_shown = show.is_wanted()
+        with _broken_off(call):
+            async for piece in reply.aiter_bytes():
+                if is_shown:
+                    show.show_chunk(piece, call.endpoint.secrets)
+                for value in reader.feed(piece):
+                    yield value
+                if reader.is_done:
+                    return
+        for value in reader.finish():
+            yield value
+
+
+@asynccontextmanager
+async def _opened_async(
+    call: Call, sleep: Callable[[float], Awaitable[object]]
+) -> AsyncIterator[httpx2.Response]:
+    import httpx2
+
+    attempts = Attempts(call.endpoint)
+    # A client belongs to its event loop, so it is made for the call.
+    async with httpx2.AsyncClient(**_settings(call)) as client:
+        while True:
+            with _failures() as failures:
+                reply = await client.send(_request(call, client), stream=True)
+            if failures:
+                await sleep(attempts.after_exception(failures[0]))
+                continue
+            _show_head(call, reply)
+            try:
+                if reply.is_success:
+                    yield reply
+                    return
+                with _broken_off(call):
+                    body = await reply.aread()
+                pause = attempts.after_status(reply.status_code, reply.headers, body)
+            finally:
+                await reply.aclose()
+            await sleep(pause)

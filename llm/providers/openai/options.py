@@ -1,0 +1,270 @@
+"""Options of the OpenAI models: classes that are made on first use, as pydantic is dear."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from ...models.options import LazyOptions
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+class ReasoningEffortEnum(str, Enum):
+    """How much a reasoning model thinks before it answers."""
+
+    none = "none"
+    minimal = "minimal"
+    low = "low"
+    medium = "medium"
+    high = "high"
+    xhigh = "xhigh"
+    max = "max"
+
+
+class ReasoningSummaryEnum(str, Enum):
+    """How its reasoning is summed up."""
+
+    auto = "auto"
+    concise = "concise"
+    detailed = "detailed"
+
+
+class VerbosityEnum(str, Enum):
+    """How long the answer is."""
+
+    low = "low"
+    medium = "medium"
+    high = "high"
+
+
+class ImageDetailEnum(str, Enum):
+    """How closely images are looked at."""
+
+    low = "low"
+    high = "high"
+    auto = "auto"
+
+
+class ImageDetailWithOriginalEnum(str, Enum):
+    """How closely images are looked at, where the model takes them in full size."""
+
+    low = "low"
+    high = "high"
+    original = "original"
+    auto = "auto"
+
+
+def read_logit_bias(value: object) -> dict[int, int] | None:
+    """The bias of each token, from an object or its JSON text.
+
+    Raises:
+        ValueError: It is not an object of token numbers and values from -100 to 100.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError("Invalid JSON in logit_bias string") from None
+    if not isinstance(value, dict):
+        raise ValueError("logit_bias must be a JSON object")
+    biases: dict[int, int] = {}
+    for token, bias in value.items():
+        try:
+            number, amount = int(token), int(bias)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError("Invalid key-value pair in logit_bias dictionary") from None
+        if not -100 <= amount <= 100:
+            raise ValueError("Value must be between -100 and 100")
+        biases[number] = amount
+    return biases
+
+
+@cache
+def shared_options() -> type[BaseModel]:
+    """`SharedOptions`: the options of every OpenAI model."""
+    from pydantic import Field, field_validator
+
+    import llm
+
+    class SharedOptions(llm.Options):
+        """Options of every OpenAI model."""
+
+        temperature: Optional[float] = Field(
+            description=(
+                "Randomness of the answer, from 0 (focused) to 2 (varied). Change this or top_p,"
+                " not both."
+            ),
+            ge=0,
+            le=2,
+            default=None,
+        )
+        max_tokens: Optional[int] = Field(description="The most tokens to generate.", default=None)
+        top_p: Optional[float] = Field(
+            description=(
+                "Choose among the likeliest tokens that together have this probability: 0.1 means"
+                " the top 10%. Change this or temperature, not both."
+            ),
+            ge=0,
+            le=1,
+            default=None,
+        )
+        frequency_penalty: Optional[float] = Field(
+            description=(
+                "From -2 to 2. Above 0, a token becomes less likely the more often it has"
+                " occurred: fewer literal repetitions."
+            ),
+            ge=-2,
+            le=2,
+            default=None,
+        )
+        presence_penalty: Optional[float] = Field(
+            description=(
+                "From -2 to 2. Above 0, a token becomes less likely once it has occurred: more"
+                " new topics."
+            ),
+            ge=-2,
+            le=2,
+            default=None,
+        )
+        stop: Optional[str] = Field(
+            description="Stop generating where this text would come.", default=None
+        )
+        logit_bias: Optional[Union[dict, str]] = Field(  # type: ignore[type-arg]  # as listed
+            description=(
+                "Make tokens more or less likely: a JSON object of token numbers and values from"
+                ' -100 to 100, such as {"1712": -100}.'
+            ),
+            default=None,
+        )
+        seed: Optional[int] = Field(
+            description="Try to give the same answer to the same prompt and seed.", default=None
+        )
+
+        @field_validator("logit_bias")
+        @classmethod
+        def validate_logit_bias(cls, value: object) -> dict[int, int] | None:
+            """The value as token numbers and integers."""
+            return read_logit_bias(value)
+
+    return _placed(SharedOptions, "SharedOptions")
+
+
+def _placed(options: type[BaseModel], name: str) -> type[BaseModel]:
+    options.__module__ = "llm.default_plugins.openai_models"
+    options.__qualname__ = options.__name__ = name
+    return options
+
+
+@cache
+def build_options_class(
+    *,
+    reasoning: bool = False,
+    reasoning_summary: bool = False,
+    verbosity: bool = False,
+    image_detail_original: bool = False,
+    chat_completions: bool = False,
+    service_tier: bool = False,
+) -> type[BaseModel]:
+    """The options class of a model with the given abilities; the same class for the same ones.
+
+    Args:
+        reasoning: Add `reasoning_effort`.
+        reasoning_summary: Add `reasoning_summary`, where there is reasoning.
+        verbosity: Add `verbosity`.
+        image_detail_original: Allow `original` as `image_detail`.
+        chat_completions: Add `chat_completions`.
+        service_tier: Add `service_tier`.
+    """
+    from pydantic import create_model
+
+    fields: dict[str, Any] = {
+        "json_object": _field(bool, "Answer with a valid JSON object; the prompt must say JSON.")
+    }
+    if chat_completions:
+        fields["chat_completions"] = _field(
+            bool, "Use the older Chat Completions API in place of the Responses API."
+        )
+    details = ImageDetailWithOriginalEnum if image_detail_original else ImageDetailEnum
+    fields["image_detail"] = _choice(details, "How closely to look at images")
+    if reasoning:
+        fields["reasoning_effort"] = _choice(
+            ReasoningEffortEnum, "How much to think before answering; models know some of these"
+        )
+        if reasoning_summary:
+            fields["reasoning_summary"] = _choice(
+                ReasoningSummaryEnum, "How to sum up the reasoning"
+            )
+    if verbosity:
+        fields["verbosity"] = _choice(VerbosityEnum, "How long the answer should be")
+    if service_tier:
+        fields["service_tier"] = _field(
+            str, "Processing tier, for example fast, flex (cheaper, slower) or priority."
+        )
+    return _placed(create_model("Options", __base__=shared_options(), **fields), "Options")
+
+
+def _field(kind: type, description: str) -> Any:
+    from pydantic import Field
+
+    return (Optional[kind], Field(description=description, default=None))
+
+
+def _choice(choices: type[Enum], description: str) -> Any:
+    names = ", ".join(choice.value for choice in choices)
+    return _field(choices, f"{description}: {names}.")
+
+
+@cache
+def completion_options() -> type[BaseModel]:
+    """The options class of `Completion` models."""
+    from pydantic import Field, create_model
+
+    fields: dict[str, Any] = {
+        "logprobs": (
+            Optional[int],
+            Field(
+                description="Give the probabilities of this many likeliest tokens, up to 5.",
+                default=None,
+                le=5,
+            ),
+        )
+    }
+    return _placed(create_model("Options", __base__=shared_options(), **fields), "Options")
+
+
+class FlaggedOptions(LazyOptions):
+    """The `Options` of a class whose instances have different abilities.
+
+    On the class it is the plain set; on an instance what its `_options_flags` ask for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(build_options_class)
+
+    def __get__(self, instance: object, owner: type | None = None) -> type[BaseModel]:
+        flags = getattr(instance, "_options_flags", None) if instance is not None else None
+        return build_options_class(**flags) if flags else build_options_class()
+
+
+class CompletionOptions(FlaggedOptions):
+    """The `Options` of `Completion`: with `logprobs`, unless other abilities are asked for."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> type[BaseModel]:
+        flags = getattr(instance, "_options_flags", None) or {}
+        if any(flags.values()):
+            return super().__get__(instance, owner)
+        return completion_options()
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name == "SharedOptions":
+            return shared_options()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,347 @@
+"""What all models of the API have in common: settings, addresses, keys, the choice of the lane."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
+from urllib.parse import quote, urlencode, urlsplit
+
+from .options import FlaggedOptions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+
+    from openai import AsyncOpenAI, OpenAI
+
+    from ...models.async_response import AsyncResponse
+    from ...models.conversation import AsyncConversation, Conversation
+    from ...models.prompt import Prompt
+    from ...models.response import Response
+    from ...parts import StreamEvent
+    from ...tools.tool import Tool
+    from .faults import Endpoint
+    from .lane import Call
+    from .wire import Fold, Json
+
+DEFAULT_BASE = "https://api.openai.com/v1"
+# Sent where no key is needed: some servers insist on a header.
+DUMMY_KEY = "DUMMY_KEY"
+
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/pdf")
+AUDIO_TYPES = ("audio/wav", "audio/mpeg")
+
+# Arguments of the library's methods that are no part of the body.
+_BESIDE_BODY = ("extra_headers", "extra_query", "extra_body", "timeout")
+
+
+class _Shared:
+    """Settings of a model, and how its requests are made. Mixed into the model classes.
+
+    Args:
+        model_id: The id in `llm` and in the logs.
+        key: A key that is used in any case.
+        model_name: The model's name at the server; `model_id` where missing.
+        api_base: The base URL; that of OpenAI where missing.
+        api_type: `azure` or `azure_ad` for the classic addresses of Azure OpenAI.
+        api_version: Sent as `api-version` in the query.
+        api_engine: The deployment for Azure; else sent as `engine`.
+        headers: HTTP headers to add.
+        can_stream: The answer can be streamed.
+        vision: Images and PDFs are accepted.
+        audio: Audio is accepted.
+        reasoning: There are options for reasoning.
+        verbosity: There is an option `verbosity`.
+        image_detail_original: `image_detail` may be `original`.
+        service_tier: There is an option `service_tier`.
+        supports_schema: Answers can be made to fit a schema.
+        supports_tools: Tools can be called.
+        allows_system_prompt: A system prompt is accepted.
+    """
+
+    # Referred to by name in stored rows: entries are added, never changed.
+    json_replacements: ClassVar[dict[str, Any]] = {
+        "completion_tokens_details_0": {
+            "accepted_prediction_tokens": 0,
+            "audio_tokens": 0,
+            "reasoning_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+        "prompt_tokens_details_0": {"audio_tokens": 0, "cached_tokens": 0},
+    }
+
+    Options: ClassVar[Any] = FlaggedOptions()
+    needs_key: Optional[str]
+    key: Optional[str] = None
+    attachment_types: Iterable[str]
+    default_max_tokens: int | None = None
+
+    def __init__(
+        self,
+        model_id: str,
+        key: str | None = None,
+        model_name: str | None = None,
+        api_base: str | None = None,
+        api_type: str | None = None,
+        api_version: str | None = None,
+        api_engine: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        can_stream: bool = True,
+        vision: bool = False,
+        audio: bool = False,
+        reasoning: bool = False,
+        verbosity: bool = False,
+        image_detail_original: bool = False,
+        service_tier: bool = False,
+        supports_schema: bool = False,
+        supports_tools: bool = False,
+        allows_system_prompt: bool = True,
+    ) -> None:
+        self.model_id = model_id
+        if key is not None:
+            self.key = key
+        self.supports_schema = supports_schema
+        self.supports_tools = supports_tools
+        self.model_name = model_name
+        self.api_base = api_base
+        self.api_type = api_type
+        self.api_version = api_version
+        self.api_engine = api_engine
+        self.headers = headers
+        self.can_stream = can_stream
+        self.vision = vision
+        self.allows_system_prompt = allows_system_prompt
+        accepted = {*(IMAGE_TYPES if vision else ()), *(AUDIO_TYPES if audio else ())}
+        self.attachment_types = accepted
+        self._options_flags = self._flags(reasoning, verbosity, image_detail_original, service_tier)
+
+    def _flags(
+        self, reasoning: bool, verbosity: bool, image_detail_original: bool, service_tier: bool
+    ) -> dict[str, bool]:
+        """What `build_options_class` is asked for."""
+        return {
+            "reasoning": reasoning,
+            "verbosity": verbosity,
+            "image_detail_original": image_detail_original,
+            "service_tier": service_tier,
+        }
+
+    def __str__(self) -> str:
+        return f"OpenAI Chat: {self.model_id}"
+
+    # What subclasses override.
+
+    def build_messages(
+        self,
+        prompt: Prompt,
+        conversation: Conversation | AsyncConversation | None,
+        image_detail: str | None = None,
+    ) -> list[Json]:
+        """The `messages` of a chat request, made from the prompt's complete chain.
+
+        Raises:
+            NotImplementedError: There is a system prompt and the model takes none.
+        """
+        from .wire_chat import chat_messages
+
+        messages = prompt.messages
+        if not self.allows_system_prompt and any(m.role == "system" for m in messages):
+            raise NotImplementedError("Model does not support system prompts")
+        return chat_messages(messages, image_detail)
+
+    def build_kwargs(self, prompt: Prompt, stream: bool) -> Json:
+        """The fields of a chat request that come from options, schema and tools."""
+        from ...models.options import option_values
+        from .wire_chat import request_options
+
+        return request_options(
+            option_values(prompt),
+            schema=prompt.schema,
+            tools=_function_tools(prompt),
+            stream=stream,
+            default_max_tokens=self.default_max_tokens,
+        )
+
+    def get_client(self, key: str | None, *, async_: bool = False) -> OpenAI | AsyncOpenAI:
+        """A client of the `openai` library for this model.
+
+        A class that overrides this method has its requests sent through the client it returns.
+
+        Args:
+            key: A key, or the name of a stored one.
+            async_: Make an asynchronous client.
+        """
+        from . import client
+
+        azure = None
+        if self._is_azure():
+            azure = {"api_version": self.api_version or "2023-05-15"}
+            if self.api_engine:
+                azure["azure_deployment"] = self.api_engine
+        return client.make_client(
+            api_key=self._key_to_send(key),
+            base_url=self.api_base,
+            headers=dict(self.headers) if self.headers else None,
+            azure=azure,
+            is_async=async_,
+        )
+
+    def set_usage(self, response: Response | AsyncResponse, usage: Json) -> None:
+        """Register the tokens that the server counted.
+
+        Args:
+            response: The response that they belong to.
+            usage: The object `usage` of the server's answer.
+        """
+        from .wire_chat import usage_parts
+
+        read, written, details = usage_parts(usage)
+        response.set_usage(input=read, output=written, details=details)
+
+    # Requests.
+
+    def _key_to_send(self, key: str | None) -> str:
+        found: str | None = None
+        if self.needs_key:
+            found = self.get_key(key)  # type: ignore[attr-defined]  # of the model class
+        return (found or DUMMY_KEY).strip()
+
+    def _is_azure(self) -> bool:
+        return (self.api_type or "").lower() in ("azure", "azure_ad", "azuread")
+
+    def _url(self, path: str) -> str:
+        base = (self.api_base or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE).rstrip("/")
+        if self._is_azure():
+            deployment = quote(self.api_engine or self._name(), safe="")
+            base = f"{base}/openai/deployments/{deployment}"
+        return f"{base}/{path}"
+
+    def _name(self) -> str:
+        return self.model_name or self.model_id
+
+    def _endpoint(self, path: str, key: str) -> Endpoint:
+        from .faults import Endpoint
+
+        secrets = [] if key == DUMMY_KEY else [key]
+        secrets += [str(value) for value in (self.headers or {}).values()]
+        return Endpoint(self._url(path), self._name(), self.needs_key, secrets)
+
+    def _call(self, path: str, request: Json, key: str | None) -> Call:
+        """The request as the fast lane sends it; `request` is as for the `openai` library."""
+        from .lane import TIMEOUT_S, Call
+
+        sent_key = self._key_to_send(key)
+        endpoint = self._endpoint(path, sent_key)
+        body = {name: value for name, value in request.items() if name not in _BESIDE_BODY}
+        body.update(request.get("extra_body") or {})
+        if self.api_engine and not self._is_azure():
+            body["engine"] = self.api_engine
+        endpoint.url += self._query(request.get("extra_query") or {}, endpoint.url)
+        headers = self._headers(sent_key, request)
+        asked = request.get("timeout")
+        timeout_s = float(asked) if isinstance(asked, (int, float)) else TIMEOUT_S
+        return Call(endpoint, headers, body, timeout_s)
+
+    def _query(self, extra: Mapping[str, str], url: str) -> str:
+        query = dict(extra)
+        if self.api_version:
+            query.setdefault("api-version", self.api_version)
+        if not query:
+            return ""
+        return ("&" if urlsplit(url).query else "?") + urlencode(query)
+
+    def _headers(self, key: str, request: Json) -> dict[str, str]:
+        from ..._version import VERSION
+
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream" if request.get("stream") else "application/json",
+            # Compressed events would wait in the compressor's buffer.
+            "accept-encoding": "identity",
+            "user-agent": f"llm/{VERSION}",
+        }
+        if (self.api_type or "").lower() == "azure":
+            headers["api-key"] = key
+        else:
+            headers["authorization"] = f"Bearer {key}"
+        if self.api_base is None:
+            headers.update(_account_headers())
+        for added in (self.headers or {}, request.get("extra_headers") or {}):
+            headers.update({name.lower(): str(value) for name, value in added.items()})
+        return headers
+
+    def _uses_own_client(self) -> bool:
+        """Whether somebody has overridden `get_client`."""
+        return type(self).get_client is not _Shared.get_client or "get_client" in vars(self)
+
+    def _answers(self, path: str, request: Json, key: str | None) -> Iterator[Json]:
+        """The JSON objects of the answer, through the lane that this model takes."""
+        if not self._uses_own_client():
+            from .lane import exchange
+
+            return exchange(self._call(path, request, key))
+        from . import client
+
+        own = self.get_client(key)
+        return client.exchange(own, path.replace("/", "."), request, self._own_endpoint(own, path))
+
+    def _answers_async(self, path: str, request: Json, key: str | None) -> AsyncIterator[Json]:
+        """As `_answers`, without blocking the event loop."""
+        if not self._uses_own_client():
+            from .lane import exchange_async
+
+            return exchange_async(self._call(path, request, key))
+        from . import client
+
+        own = self.get_client(key, async_=True)
+        return client.exchange_async(
+            own, path.replace("/", "."), request, self._own_endpoint(own, path)
+        )
+
+    def _own_endpoint(self, own: object, path: str) -> Endpoint:
+        """What errors say about the server of a client that a subclass made."""
+        endpoint = self._endpoint(path, str(getattr(own, "api_key", "") or ""))
+        base = getattr(own, "base_url", None)
+        if base:
+            endpoint.url = f"{str(base).rstrip('/')}/{path}"
+        return endpoint
+
+    def _settle(
+        self, fold: Fold, response: Response | AsyncResponse, endpoint_path: str
+    ) -> Iterable[str | StreamEvent]:
+        """Register what the answer amounts to; returns what is left of it to say.
+
+        Raises:
+            ConnectionLost: The answer is not complete.
+        """
+        import llm
+
+        from .faults import Endpoint, incomplete
+        from .notices import tell
+
+        rest = list(fold.finish())
+        if fold.resolved_model:
+            response.set_resolved_model(fold.resolved_model)
+        if fold.usage:
+            self.set_usage(response, fold.usage)
+        response.response_json = fold.response_json()
+        if not fold.is_complete:
+            incomplete(Endpoint(self._url(endpoint_path)))
+        for name, arguments, call_id in fold.calls():
+            response.add_tool_call(llm.ToolCall(name, arguments, call_id))
+        tell(fold.notices())
+        return rest
+
+
+def _function_tools(prompt: Prompt) -> list[Tool]:
+    from ...tools.tool import Tool
+
+    return [tool for tool in prompt.tools if isinstance(tool, Tool)]
+
+
+def _account_headers() -> dict[str, str]:
+    """Organisation and project, which the environment names for OpenAI itself."""
+    named = {
+        "openai-organization": os.environ.get("OPENAI_ORG_ID"),
+        "openai-project": os.environ.get("OPENAI_PROJECT_ID"),
+    }
+    return {name: value for name, value in named.items() if value}
