@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,8 @@ class Attachment:
     path: str | None = None
     url: str | None = None
     content: bytes | None = None
-    _id: str | None = None
+    # Not compared: whether the digest was asked for makes no difference to what this is.
+    _id: str | None = field(default=None, compare=False)
 
     def id(self) -> str:
         """The SHA-256 hex digest of the bytes, or of `{"url": ...}` for a URL; kept once made.

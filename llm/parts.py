@@ -192,7 +192,7 @@ class Message:
         """The message that `to_dict()` described."""
         return cls(
             role=shape["role"],
-            parts=[Part.from_dict(part) for part in shape["parts"]],
+            parts=[Part.from_dict(part) for part in shape.get("parts", ())],
             provider_metadata=shape.get("provider_metadata"),
         )
 

@@ -85,9 +85,9 @@ def schema_summary(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         inner = schema_summary(schema.get("items", {}))
         return f"[{inner}]" if inner else ""
-    properties = schema.get("properties")
-    if not isinstance(properties, dict):
+    if schema.get("type") != "object":
         return ""
+    properties = schema.get("properties", {})
     bits = []
     for name, shape in properties.items():
         inner = schema_summary(shape)

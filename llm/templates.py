@@ -9,6 +9,8 @@ from typing import Any, Optional
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from .errors import LLMError
+
 
 class AttachmentType(BaseModel):
     """An attachment of a template whose MIME type is given."""
@@ -43,7 +45,7 @@ class Template(BaseModel):
     # Only code that comes from a file of the user's own may run.
     _functions_is_trusted: bool = PrivateAttr(default=False)
 
-    class MissingVariables(Exception):
+    class MissingVariables(LLMError):
         """Variables of a template have neither a value nor a default."""
 
     def evaluate(
@@ -59,32 +61,26 @@ class Template(BaseModel):
             Template.MissingVariables: A variable has no value.
         """
         values = {**(self.defaults or {}), **(params or {}), "input": input}
-        system = self._filled(self.system, values) if self.system else None
-        if not self.prompt:
-            return input, system
-        return self._filled(self.prompt, values), system
+        missing = [name for name in self._variables() if name not in values]
+        if missing:
+            raise self.MissingVariables(f"Missing variables: {', '.join(missing)}")
+        prompt = _filled(self.prompt, values) if self.prompt else input
+        return prompt, _filled(self.system, values) if self.system else None
 
     def vars(self) -> set[str]:
         """Names of the variables that prompt and system prompt use."""
-        return {
-            name
+        return set(self._variables())
+
+    def _variables(self) -> list[str]:
+        """Names in the order of their first use, `$name` and `${name}` alike; `$$` is a dollar."""
+        found = [
+            match["named"] or match["braced"]
             for text in (self.prompt, self.system)
-            for name in (_variables(text) if text else ())
-        }
-
-    @classmethod
-    def _filled(cls, text: str, values: Mapping[str, Any]) -> str:
-        missing = [name for name in _variables(text) if name not in values]
-        if missing:
-            raise cls.MissingVariables(f"Missing variables: {', '.join(missing)}")
-        return string.Template(text).safe_substitute(values)
+            for match in re.finditer(string.Template.pattern, text or "")
+        ]
+        return list(dict.fromkeys(name for name in found if name))
 
 
-def _variables(text: str) -> list[str]:
-    """Names in the order of their first use, `$name` and `${name}` alike; `$$` is a dollar."""
-    found = [
-        match["named"] or match["braced"]
-        for match in re.finditer(string.Template.pattern, text)
-        if match["named"] or match["braced"]
-    ]
-    return list(dict.fromkeys(found))
+def _filled(text: str, values: Mapping[str, Any]) -> str:
+    # A dollar that starts no name, as in a price, is left alone.
+    return string.Template(text).safe_substitute(values)

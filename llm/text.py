@@ -10,7 +10,7 @@ from typing import Any
 CONVERSATION_NAME_LENGTH = 32
 
 _FENCED_BLOCK = re.compile(
-    r"^(?P<fence>`{3,})(?P<language>\w+)?[ \t]*\n(?P<code>.*?)^(?P=fence)[ ]*$",
+    r"^(?P<fence>`{3,})(?P<language>\w+)?[ \t]*\r?\n(?P<code>.*?)^(?P=fence)[ \r]*$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -56,7 +56,7 @@ def maybe_fenced_code(content: str) -> str:
     short = sum(len(line) < 120 for line in lines)
     if content.count("<") > 10 or (len(lines) > 3 and short > 0.9 * len(lines)):
         fence = "`" * max(3, longest_backtick_run(content) + 1)
-        return f"\n{fence}\n{content}\n{fence}"
+        return f"\n{fence}\n{content.strip()}\n{fence}"
     return content
 
 
@@ -142,12 +142,20 @@ def simplify_usage_dict(usage: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def remove_dict_none_values(value: Any) -> Any:
-    """The dictionary without `None` values, at every level of dictionaries and lists."""
-    if isinstance(value, dict):
-        return {k: remove_dict_none_values(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        return [remove_dict_none_values(item) for item in value]
-    return value
+    """The dictionary without `None` values and without what is an empty dictionary then.
+
+    It goes through dictionaries, and through dictionaries in lists, at every level. Lists keep
+    their length; anything that is no dictionary comes back as it is.
+    """
+    if not isinstance(value, dict):
+        return value
+    kept: dict[Any, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, list):
+            kept[key] = [remove_dict_none_values(element) for element in item]
+        elif item is not None and (simple := remove_dict_none_values(item)) != {}:
+            kept[key] = simple
+    return kept
 
 
 def find_unused_key(item: Mapping[str, Any], key: str) -> str:

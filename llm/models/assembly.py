@@ -223,3 +223,38 @@ def assemble(events: Iterable[StreamEvent], calls: Sequence[ToolCall] = ()) -> l
         last = next(reversed(messages.values())) if messages else messages.setdefault(0, [])
         _add_calls(last, [p for parts in messages.values() for p in parts], calls)
     return [Message("assistant", _redacted_first(parts)) for parts in messages.values() if parts]
+
+
+def events_of(messages: Iterable[Message]) -> list[StreamEvent]:
+    """The events that would have spelled the given messages: the reverse of `assemble`.
+
+    Attachments have no event and are left out.
+    """
+    events: list[StreamEvent] = []
+    index = 0
+    for message_index, message in enumerate(messages):
+        for part in message.parts:
+            for event in _part_events(part):
+                event.part_index, event.message_index = index, message_index
+                event.provider_metadata = part.provider_metadata
+                events.append(event)
+            index += 1
+    return events
+
+
+def _part_events(part: Part) -> list[StreamEvent]:
+    if isinstance(part, TextPart):
+        return [StreamEvent("text", part.text)]
+    if isinstance(part, ReasoningPart):
+        return [StreamEvent("reasoning", part.text, redacted=part.redacted)]
+    if isinstance(part, ToolCallPart):
+        call_id, server = part.tool_call_id, part.server_executed
+        arguments = json.dumps(part.arguments)
+        return [
+            StreamEvent("tool_call_name", part.name, None, call_id, server),
+            StreamEvent("tool_call_args", arguments, None, call_id, server),
+        ]
+    if isinstance(part, ToolResultPart):
+        call_id, server = part.tool_call_id, part.server_executed
+        return [StreamEvent("tool_result", part.output, None, call_id, server, part.name)]
+    return []

@@ -20,6 +20,8 @@ from .response import Response, finished_copy
 from .response_base import _BaseResponse
 
 if TYPE_CHECKING:
+    from asyncio import Future
+
     from sqlite_utils import Database
 
     from ..content import Attachment
@@ -38,6 +40,8 @@ class AsyncResponse(_BaseResponse):
     model: _AsyncModel
     conversation: AsyncConversation | None
     _unfinished = "... not yet awaited ..."
+    # While one task asks the model for the next piece: others that want it too.
+    _waiters: list[Future[bool]] | None = None
 
     @classmethod
     def fake(
@@ -70,6 +74,39 @@ class AsyncResponse(_BaseResponse):
         """Take one more piece from the model; `False` when the answer is complete."""
         if self._done:
             return False
+        if self._waiters is not None:
+            return await self._wait_along(self._waiters)
+        self._waiters = []
+        failure: Exception | None = None
+        try:
+            return await self._take()
+        except Exception as error:
+            failure = error
+            raise
+        finally:
+            self._release(failure)
+
+    @staticmethod
+    async def _wait_along(waiters: list[Future[bool]]) -> bool:
+        """Get what the task gets that is already asking for the next piece."""
+        import asyncio
+
+        waiter: Future[bool] = asyncio.get_running_loop().create_future()
+        waiters.append(waiter)
+        return await waiter
+
+    def _release(self, failure: Exception | None) -> None:
+        """Let the waiting tasks look again; or share the failure, which must not be paid twice."""
+        waiters, self._waiters = self._waiters or [], None
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if failure is None:
+                waiter.set_result(True)
+            else:
+                waiter.set_exception(failure)
+
+    async def _take(self) -> bool:
         if self._source is None:
             boxes = self._toolboxes()
             if any(not box._async_prepared for box in boxes):
@@ -77,7 +114,7 @@ class AsyncResponse(_BaseResponse):
                 self._see_prepared_tools()
             self._source = self._begin().__aiter__()
         try:
-            chunk = await self._source.__anext__()
+            self._record(await self._source.__anext__())
         except StopAsyncIteration:
             self._finish()
             for callback in self.done_callbacks:
@@ -87,7 +124,6 @@ class AsyncResponse(_BaseResponse):
             # The generator is gone; whoever asks again starts the model anew.
             self._source = None
             raise
-        self._record(chunk)
         return True
 
     async def _force(self) -> None:
@@ -114,6 +150,10 @@ class AsyncResponse(_BaseResponse):
 
         Leaving the loop early closes the model's generator.
         """
+        if self._done:
+            for event in self._replay():
+                yield event
+            return
         index = 0
         try:
             while True:

@@ -102,7 +102,10 @@ class _BaseModel(ABC, _get_key_mixin):
         keywords: Mapping[str, Any],
         **values: Any,
     ) -> Prompt:
-        return Prompt(prompt, self, options=build_options(self, options, keywords), **values)
+        request = Prompt(prompt, self, options=build_options(self, options, keywords), **values)
+        if request._explicit is not None:
+            request._append_input()
+        return request
 
     def __str__(self) -> str:
         return f"{type(self).__name__}: {self.model_id}"

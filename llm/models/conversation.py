@@ -101,7 +101,11 @@ class _BaseConversation(Generic[R]):
     def _all_responses(self) -> list[R]:
         if self._load_history is not None:
             load, self._load_history = self._load_history, None
-            self._responses[:0] = load()
+            try:
+                self._responses[:0] = load()
+            except BaseException:
+                self._load_history = load
+                raise
         return self._responses
 
     def _set_history(self, load: Callable[[], list[R]]) -> None:
@@ -370,10 +374,12 @@ class AsyncConversation(_BaseConversation[AsyncResponse]):
 
     def to_sync_conversation(self) -> Conversation:
         """A synchronous conversation of the same id, name, model and tools, without responses."""
-        return Conversation(
+        twin = Conversation(
             model=self.model,
             id=self.id,
             name=self.name,
             tools=self.tools,
             chain_limit=self.chain_limit,
         )
+        twin._loaded_tip = self._loaded_tip
+        return twin

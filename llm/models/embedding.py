@@ -75,9 +75,10 @@ class EmbeddingModel(ABC, _get_key_mixin):
         if self._accepts_key():
             yield from self.embed_batch(items, key=resolved)
             return
-        # An older plugin: it asks `self.get_key()`, so the key is put there while it runs.
+        # An older plugin: it looks at `self.key`, so the key is put there while it runs.
         before = self.key
-        self.key = resolved if key is not None else before
+        if resolved is not None:
+            self.key = resolved
         try:
             yield from self.embed_batch(items)
         finally:

@@ -9,6 +9,7 @@ without building anything where none was given.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -40,11 +41,12 @@ class LazyOptions:
         return self._built
 
 
-def _base_options() -> type[Options]:
-    return Options
+def _no_options() -> type[Options]:
+    # A class of its own: changing it must not change what every other model inherits.
+    return type("Options", (_options_class(),), {"__module__": "llm.models"})
 
 
-NO_OPTIONS = LazyOptions(_base_options)
+NO_OPTIONS = LazyOptions(_no_options)
 
 
 def is_lazy(model: _BaseModel) -> bool:
@@ -85,7 +87,8 @@ def build_options(
     return built
 
 
-def _make_options_class() -> type[Options]:
+@cache
+def _options_class() -> type[Options]:
     from pydantic import BaseModel, ConfigDict
 
     class Options(BaseModel):
@@ -106,5 +109,4 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         if name != "Options":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()["Options"] = _make_options_class()
-        return globals()["Options"]
+        return globals().setdefault("Options", _options_class())

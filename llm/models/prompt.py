@@ -36,7 +36,7 @@ class Prompt:
         schema: JSON schema that the answer has to fit, or a pydantic class.
         tools: What the model may call: functions, `Tool`s, toolboxes, server-side tools.
         tool_results: Results of the tool calls of the response before.
-        messages: The complete history; the new input is appended to it.
+        messages: Exactly what is sent, complete; made from the other arguments where missing.
         hide_reasoning: Do not ask the provider for visible reasoning.
     """
 
@@ -79,7 +79,7 @@ class Prompt:
         self.tool_results = list(tool_results) if tool_results else []
         self._options = options
         self.hide_reasoning = hide_reasoning
-        self._explicit = messages
+        self._explicit = list(messages) if messages is not None else None
         self._chain: list[Message] | None = None
 
     @classmethod
@@ -103,13 +103,15 @@ class Prompt:
             import llm
 
             model = llm.get_model()
-        return cls(prompt, model, system=system, messages=messages)
+        request = cls(prompt, model, system=system, messages=messages)
+        request._append_input()
+        return request
 
     @property
-    def prompt(self) -> str | None:
-        """Fragments and typed text, joined by newlines."""
+    def prompt(self) -> str:
+        """Fragments and typed text, joined by newlines; empty where there is neither."""
         if not self.fragments:
-            return self._prompt
+            return self._prompt or ""
         return "\n".join([*self.fragments, self._prompt] if self._prompt else self.fragments)
 
     @prompt.setter
@@ -153,16 +155,24 @@ class Prompt:
     def _messages(self) -> list[Message]:
         """The chain itself, for code of this package: not a sign that the model looked at it."""
         if self._chain is None:
-            self._chain = self._build_chain()
+            self._chain = self._explicit
+            if self._chain is None:
+                self._chain = self._lead_in("") + self._results() + self._typed()
         return self._chain
 
-    def _build_chain(self) -> list[Message]:
-        if self._explicit is None:
-            return self._lead_in([]) + self._new_input()
-        history = list(self._explicit)
+    def _append_input(self) -> None:
+        """Let the messages that were given be the history, and put this turn's input after it.
+
+        The system prompt goes first, unless the history has a system message of its own.
+        """
+        history = list(self._explicit or ())
+        self._note_history(history)
         if not any(message.role == "system" for message in history):
-            history = self._lead_in(history) + history
-        return history + self._new_input()
+            history = self._lead_in("") + history
+        self._chain = history + self._results() + self._typed()
+
+    def _note_history(self, history: Iterable[Message]) -> None:
+        self._has_history = any(message.role != "system" for message in history)
 
     def _continue_from(self, history: list[Message], last: Prompt | None = None) -> None:
         """Make the chain: `history`, a system message where it says something new, new input.
@@ -172,9 +182,10 @@ class Prompt:
             last: The prompt whose chain `history` extends; saves looking for its system message.
         """
         before = last._system_in_chain() if last is not None else _last_system_text(history)
-        self._chain = history + self._lead_in_after(before) + self._new_input()
+        # Providers want the results right after the calls.
+        self._chain = history + self._results() + self._lead_in(before) + self._typed()
         self._chain_system = self.system or before
-        self._has_history = any(message.role != "system" for message in history)
+        self._note_history(history)
 
     def _following(self, text: str, tool_results: list[ToolResult]) -> Prompt:
         """A prompt with the same tools, options, schema and system prompt, and other input.
@@ -208,30 +219,27 @@ class Prompt:
             self._chain_system = _last_system_text(self._messages)
         return self._chain_system
 
-    def _lead_in(self, history: Sequence[Message]) -> list[Message]:
-        """The system message that has to go before the new input."""
-        return self._lead_in_after(_last_system_text(history))
-
-    def _lead_in_after(self, before: str | None) -> list[Message]:
+    def _lead_in(self, before: str | None) -> list[Message]:
+        """The system message of this turn, where it differs from the last one, `before`."""
         text = self.system
         if not text or text == before:
             return []
         return [Message("system", [TextPart(text)])]
 
-    def _new_input(self) -> list[Message]:
-        """This turn's input: results of tools, then text and attachments of the user."""
-        messages: list[Message] = []
-        if self.tool_results:
-            messages.append(Message("tool", [result_part(r) for r in self.tool_results]))
+    def _results(self) -> list[Message]:
+        if not self.tool_results:
+            return []
+        return [Message("tool", [result_part(result) for result in self.tool_results])]
+
+    def _typed(self) -> list[Message]:
+        """Text and attachments of the user."""
         parts: list[Part] = []
         text = self.prompt
         if text:
             parts.append(TextPart(text))
         if self.attachments:
             parts += [AttachmentPart(attachment) for attachment in self.attachments]
-        if parts:
-            messages.append(Message("user", parts))
-        return messages
+        return [Message("user", parts)] if parts else []
 
     def __repr__(self) -> str:
         return f"Prompt(prompt={self.prompt!r}, model={self.model!r}, system={self.system!r})"

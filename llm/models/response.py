@@ -75,7 +75,7 @@ class Response(_BaseResponse):
                 self._see_prepared_tools()
             self._source = iter(self._begin())
         try:
-            chunk = next(self._source)
+            self._record(next(self._source))
         except StopIteration:
             self._finish()
             for callback in self.done_callbacks:
@@ -85,7 +85,6 @@ class Response(_BaseResponse):
             # The generator is gone; whoever asks again starts the model anew.
             self._source = None
             raise
-        self._record(chunk)
         return True
 
     def _force(self) -> None:
@@ -104,6 +103,9 @@ class Response(_BaseResponse):
 
     def stream_events(self) -> Iterator[StreamEvent]:
         """Everything that the model says as it comes: text, reasoning, tool calls, tool results."""
+        if self._done:
+            yield from self._replay()
+            return
         index = 0
         while True:
             while index < len(self._stream_events):

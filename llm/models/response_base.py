@@ -17,7 +17,7 @@ from ..parts import Message, StreamEvent, TextPart, ToolCallPart
 from ..text import token_usage_string
 from ..tools.calling import ToolCall
 from ..tools.toolbox import Toolbox
-from .assembly import PartIndexer, assemble
+from .assembly import PartIndexer, assemble, events_of
 from .checks import check_prompt
 from .options import option_values
 from .prompt import Prompt, wrap_tools
@@ -193,11 +193,9 @@ class _BaseResponse:
 
     def _begin(self) -> Any:
         """What `execute` gives, after clearing whatever an earlier, failed attempt left."""
-        self._chunks.clear()
-        self._stream_events.clear()
-        self._tool_calls.clear()
+        if self._start is not None:
+            self._clear()
         self._indexer = PartIndexer()
-        self._output = None
         self._start = time.monotonic()
         self._start_utcnow = datetime.now(timezone.utc)
         model: Any = self.model
@@ -216,6 +214,13 @@ class _BaseResponse:
         return model.execute(
             request, stream=self.stream, response=self, conversation=self.conversation
         )
+
+    def _clear(self) -> None:
+        self._chunks.clear()
+        self._stream_events.clear()
+        self._tool_calls.clear()
+        self._output = self.response_json = self.resolved_model = None
+        self.set_usage()
 
     def _as_text(self) -> Prompt:
         """The prompt with the history in front of it as text; the prompt of the log stays as is."""
@@ -253,6 +258,10 @@ class _BaseResponse:
             conversation._add(self)
         self._end = time.monotonic()
         self._done = True
+
+    def _replay(self) -> list[StreamEvent]:
+        """The events of a finished answer; made from its messages where none were kept."""
+        return self._stream_events or events_of(self._output_messages())
 
     def _output_messages(self) -> list[Message]:
         if self._output is None:
@@ -316,18 +325,17 @@ class _BaseResponse:
         prompt = Prompt(
             None,
             model,
+            system=sent.get("system"),
             messages=[Message.from_dict(message) for message in sent["messages"]],
             options=model.Options(**options) if options else None,
         )
-        prompt._chain = list(cast("list[Message]", prompt._explicit))
-        prompt._system = sent.get("system")
         started = shape.get("datetime_utc")
         response = cls._restored(
             prompt,
             model,
-            id=shape["id"],
+            id=shape.get("id"),
             messages=[Message.from_dict(message) for message in shape["messages"]],
-            started=datetime.fromisoformat(started) if started else None,
+            started=_parsed_time(started) if started else None,
         )
         usage = shape.get("usage", {})
         response.set_usage(
@@ -371,3 +379,8 @@ class _BaseResponse:
         return f"<{type(self).__name__} prompt={self.prompt.prompt!r} text={text!r}>"
 
     _unfinished = "... not yet done ..."
+
+
+def _parsed_time(text: str) -> datetime:
+    # Python 3.10 does not know the Z that others write for UTC.
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -69,12 +69,14 @@ class Tool:
         Raises:
             ValueError: A lambda came without a name.
         """
-        name = name or getattr(function, "__name__", None) or type(function).__name__
+        # A functools.partial has neither a name nor a docstring of its own.
+        named = getattr(function, "func", function)
+        name = name or getattr(named, "__name__", None) or type(named).__name__
         if name == "<lambda>":
             raise ValueError("Cannot create a Tool from a lambda function without providing name=")
         return cls(
             name=name,
-            description=description or getattr(function, "__doc__", None) or None,
+            description=description or getattr(named, "__doc__", None) or None,
             input_schema=_schema_of(function, name),
             implementation=function,
         )
@@ -120,17 +122,32 @@ def _is_argument(parameter: inspect.Parameter) -> bool:
 
 
 def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    import typing
+    from typing import get_type_hints
 
     target = function
     if not hasattr(function, "__annotations__") and callable(function):
         # An object with `__call__`, or a functools.partial.
         target = getattr(function, "func", None) or type(function).__call__
     try:
-        return typing.get_type_hints(target, include_extras=True)
-    except (NameError, TypeError):
-        # An annotation names something that cannot be looked up, or there are none at all.
+        return get_type_hints(target, include_extras=True)
+    except NameError:
+        # A name that only type checkers know, perhaps of the return type: the others still count.
+        return _resolvable_hints(target)
+    except TypeError:
         return {}
+
+
+def _resolvable_hints(function: Any) -> dict[str, Any]:
+    from contextlib import suppress
+    from types import SimpleNamespace
+    from typing import get_type_hints
+
+    hints: dict[str, Any] = {}
+    for name, annotation in function.__annotations__.items():
+        single = SimpleNamespace(__annotations__={name: annotation})
+        with suppress(NameError):
+            hints |= get_type_hints(single, function.__globals__, include_extras=True)
+    return hints
 
 
 class ServerSideTool:
@@ -163,7 +180,7 @@ class ServerSideTool:
         """What the tool is for: the class's docstring, cleaned of its indentation."""
         import inspect
 
-        return inspect.cleandoc(type(self).__doc__ or "")
+        return inspect.getdoc(type(self)) or ""
 
     def tool_spec(self, model: _BaseModel) -> dict[str, Any]:
         """What is put into the request for this tool.

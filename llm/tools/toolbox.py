@@ -37,11 +37,12 @@ class Toolbox:
         """
         toolbox = super().__new__(cls)
         toolbox._extra_tools = []
-        toolbox._config = (
-            {}
-            if cls.__init__ is object.__init__
-            else captured_arguments(cls.__init__, toolbox, args, kwargs)
-        )
+        toolbox._config = {}
+        if cls.__init__ is not object.__init__:
+            toolbox._config = captured_arguments(cls.__init__, toolbox, args, kwargs)
+        elif args or kwargs:
+            # `object` itself only says so to classes without a `__new__`.
+            raise TypeError(f"{cls.__name__}() takes no arguments")
         return toolbox
 
     @classmethod
@@ -175,4 +176,4 @@ def _split_at_commas(text: str) -> list[str]:
         elif character == "," and depth == 0:
             segments.append(text[start:index])
             start = index + 1
-    return [*segments, text[start:]]
+    return segments if not text[start:].strip() else [*segments, text[start:]]
