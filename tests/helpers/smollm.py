@@ -6,17 +6,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import shutil
 from pathlib import Path
 
 from llm.providers.local import install, store
 
+# Read when this is imported: each test begins with an environment without our variables.
+CACHE = Path(os.environ.get("LLM_TEST_CACHE") or Path.home() / ".cache" / "llm-tests")
 
+
+@functools.cache
 def gguf_path() -> Path:
     """The SmolLM2-135M-Instruct file, fetched as `llm local install` does; its hash is checked."""
-    folder = os.environ.get("LLM_TEST_CACHE") or Path.home() / ".cache" / "llm-tests"
-    path = Path(folder) / "smollm2-135m.gguf"
+    path = CACHE / "smollm2-135m.gguf"
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two test processes may come here at once.
     import filelock
@@ -31,16 +34,21 @@ def ensure_engine() -> None:
     install.install_engine()
 
 
-def install_into_user_dir() -> store.InstalledModel:
-    """Make the default model a model of the current user directory, without a download."""
-    target = store.owned_path(store.DEFAULT_NAME)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source = gguf_path()
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-    return install.install_default_model()
+def register_default_model() -> store.InstalledModel:
+    """Make the model one of the current user directory, where it lies; nothing is copied."""
+    ensure_engine()
+    model = store.InstalledModel(
+        name=store.DEFAULT_NAME,
+        path=gguf_path(),
+        is_owned=False,
+        size_bytes=install.MODEL_SIZE_BYTES,
+        sha256=install.MODEL_SHA256,
+        source=install.MODEL_REQUIREMENT,
+        aliases=("smollm2",),
+        options=install.MODEL_OPTIONS,
+    )
+    store.register(model)
+    return model
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ SMALL_MODEL_NOTE = (
 
 @click.group(name="local")
 def local() -> None:
-    """Run models on this computer, without a key or a server"""
+    """Models that run on this computer, without a key or a server."""
 
 
 @local.command(name="install")
 def install_command() -> None:
-    """Install the engine and the small default model
+    """Install the engine and the small default model.
 
     Afterwards `llm "prompt"` is answered on this computer wherever no other model is chosen and
     no OpenAI key is found. What is there already is kept.
@@ -47,10 +47,10 @@ def install_command() -> None:
 @local.command(name="add")
 @click.argument("name")
 @click.argument("source", metavar="FILE.gguf|URL")
-@click.option("--sha256", help="Refuse the file if this is not its hash")
-@click.option("--copy", is_flag=True, help="Copy FILE into the user directory")
+@click.option("--sha256", help="Refuse the file if this is not its hash.")
+@click.option("--copy", is_flag=True, help="Copy FILE into the user directory.")
 def add_command(name: str, source: str, sha256: str | None, copy: bool) -> None:
-    """Add a model: a GGUF file on this computer, or one to download
+    """Add a model: a GGUF file on this computer, or one to download.
 
     NAME makes the model local/NAME. A FILE stays where it is, unless it is copied. A download that
     breaks off goes on where it stopped when the same command is run again.
@@ -73,9 +73,9 @@ def add_command(name: str, source: str, sha256: str | None, copy: bool) -> None:
 
 
 @local.command(name="list")
-@click.option("json_output", "--json", is_flag=True, help="Output as JSON")
+@click.option("json_output", "--json", is_flag=True, help="Output as JSON.")
 def list_command(json_output: bool) -> None:
-    """List the local models, the default one first"""
+    """List the local models, the default one first."""
     from . import store
 
     models = store.installed_models()
@@ -90,9 +90,9 @@ def list_command(json_output: bool) -> None:
 
 @local.command(name="remove")
 @click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def remove_command(name: str, yes: bool) -> None:
-    """Remove a model, and its file if that lies in the user directory"""
+    """Remove a model, and its file if that lies in the user directory."""
     from . import add, store
 
     model = store.find_model(name)
@@ -105,7 +105,7 @@ def remove_command(name: str, yes: bool) -> None:
 
 @local.command(name="path")
 def path_command() -> None:
-    """Output the folder of the local models"""
+    """Show the folder of the local models."""
     from . import store
 
     click.echo(store.local_dir())

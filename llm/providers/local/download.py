@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import httpx2
 
 TIMEOUT_SECONDS = 60.0
-BLOCK_BYTES = 1 << 16
 HTTP_PARTIAL, HTTP_UNSATISFIABLE = 206, 416
 
 Progress = Callable[[int, "int | None"], None]
@@ -56,7 +55,7 @@ def download(url: str, part: Path, progress: Progress) -> None:
                 forget(part)
     except filelock.Timeout as error:
         raise LLMError(f"Another download of {part.name} is running") from error
-    except httpx2.InvalidURL as error:
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         raise InvalidInput(f"{url} is not a web address that can be used: {error}") from error
     except httpx2.HTTPStatusError as error:
         status = error.response.status_code
@@ -65,9 +64,9 @@ def download(url: str, part: Path, progress: Progress) -> None:
             f"{error.response.reason_phrase}"
         ) from error
     except httpx2.HTTPError as error:
-        arrived = megabytes(part.stat().st_size) if part.exists() else "nothing"
+        arrived = f"{megabytes(part.stat().st_size)} have" if part.exists() else "nothing has"
         raise ConnectionLost(
-            f"The download of {url} broke off ({error or type(error).__name__}); {arrived} have "
+            f"The download of {url} broke off ({error or type(error).__name__}); {arrived} "
             "arrived. Run the same command again to go on from there"
         ) from error
     except OSError as error:
@@ -112,7 +111,7 @@ def _receive(
 ) -> None:
     with part.open("ab" if arrived else "wb") as file:
         progress(arrived, total)
-        for block in reply.iter_raw(BLOCK_BYTES):
+        for block in reply.iter_raw():
             file.write(block)
             arrived += len(block)
             progress(arrived, total)
