@@ -1,0 +1,335 @@
+"""Chains: tool rounds and further prompts, on the plan itself and through both drivers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import llm
+from llm.models.chain import AskNext, CallTools, Respond, chain_plan, pending_tool_calls
+from llm.parts import ToolCallPart, ToolResultPart
+from llm.tools.calling import ToolCall
+
+
+class Script(llm.Model):
+    """Plays a list of turns: text, or names of tools to call."""
+
+    model_id = "script"
+    supports_tools = True
+    supports_schema = True
+    attachment_types = ("image/png",)
+
+    def __init__(self, *turns: str | list[str]) -> None:
+        self.turns = list(turns)
+        self.prompts: list[llm.Prompt] = []
+
+    def execute(self, prompt, stream, response, conversation):  # type: ignore[no-untyped-def]
+        """The next turn of the script"""
+        self.prompts.append(prompt)
+        turn = self.turns.pop(0)
+        if isinstance(turn, str):
+            yield turn
+            return
+        for name in turn:
+            response.add_tool_call(ToolCall(name, {}))
+
+
+class AsyncScript(llm.AsyncModel):
+    """The same, asynchronously."""
+
+    model_id = "script"
+    supports_tools = True
+    supports_schema = True
+    attachment_types = ("image/png",)
+
+    def __init__(self, *turns: str | list[str]) -> None:
+        self.turns = list(turns)
+        self.prompts: list[llm.Prompt] = []
+
+    async def execute(self, prompt, stream, response, conversation):  # type: ignore[no-untyped-def]
+        """The next turn of the script"""
+        for chunk in Script.execute(self, prompt, stream, response, conversation):  # type: ignore[arg-type]
+            yield chunk
+
+
+def sync_text(model: Script, *args: Any, **kwargs: Any) -> str:
+    """The text of a synchronous chain."""
+    return model.chain(*args, **kwargs).text()
+
+
+def async_text(model: Script, *args: Any, **kwargs: Any) -> str:
+    """The text of an asynchronous chain of the same script."""
+    twin = AsyncScript(*model.turns)
+    model.prompts = twin.prompts
+    return asyncio.run(twin.chain(*args, **kwargs).text())
+
+
+@pytest.fixture(params=[sync_text, async_text], ids=["sync", "async"])
+def text(request: pytest.FixtureRequest) -> Callable[..., str]:
+    """Each driver in turn."""
+    function: Callable[..., str] = request.param
+    return function
+
+
+def ping() -> str:
+    """Ping"""
+    return "pong"
+
+
+def test_chain_ends_with_the_first_answer_without_tool_calls(text: Callable[..., str]) -> None:
+    """Tools are run and their results sent until the model asks for none."""
+    model = Script(["ping"], ["ping"], "done")
+    assert text(model, "go", tools=[ping]) == "done"
+    assert [m.role for m in model.prompts[-1].messages] == [
+        "user", "assistant", "tool", "assistant", "tool",
+    ]  # fmt: skip
+
+
+def test_chain_limit_counts_model_calls(text: Callable[..., str]) -> None:
+    """N responses are allowed; a plain answer never exceeds the limit of one."""
+    assert text(Script("plain"), "go", tools=[ping], chain_limit=1) == "plain"
+    assert text(Script(["ping"], "done"), "go", tools=[ping], chain_limit=2) == "done"
+
+
+def test_chain_limit_raises_where_one_more_call_is_needed(text: Callable[..., str]) -> None:
+    """The N-th response asks for tools: its results could not be sent."""
+    with pytest.raises(ValueError, match=r"Chain limit of 2 exceeded\."):
+        text(Script(["ping"], ["ping"], "done"), "go", tools=[ping], chain_limit=2)
+
+
+def test_chain_limit_zero_means_none(text: Callable[..., str]) -> None:
+    """0 switches the limit off."""
+    model = Script(*[["ping"]] * 30, "done")
+    assert text(model, "go", tools=[ping], chain_limit=0) == "done"
+
+
+def test_schema_system_and_options_go_with_every_round(text: Callable[..., str]) -> None:
+    """The schema is there in the last round, and the system prompt is in the chain once."""
+    model = Script(["ping"], "{}")
+    text(model, "go", tools=[ping], schema={"type": "object"}, system="Be good")
+    last = model.prompts[-1]
+    assert last.schema == {"type": "object"}
+    assert last.system == "Be good"
+    assert [m.role for m in last.messages] == ["system", "user", "assistant", "tool"]
+
+
+def test_attachments_of_tools_travel_in_result_and_user_message(text: Callable[..., str]) -> None:
+    """Files that a tool returns are in its result part, and sent as a user message."""
+    picture = llm.Attachment(type="image/png", content=b"\x89PNG")
+
+    def draw() -> llm.ToolOutput:
+        return llm.ToolOutput("drawn", [picture])
+
+    model = Script(["draw"], "seen")
+    text(model, "go", tools=[draw])
+    tool, user = model.prompts[-1].messages[-2:]
+    assert tool.parts == [
+        ToolResultPart("draw", "drawn", tool.parts[0].tool_call_id, attachments=[picture])
+    ]
+    assert (user.role, user.parts[0].attachment) == ("user", picture)
+
+
+def test_text_of_rounds_is_parted_by_a_space(text: Callable[..., str]) -> None:
+    """A space goes between two responses where neither has white space; never into the log."""
+
+    class Talker(Script):
+        def execute(self, prompt, stream, response, conversation):  # type: ignore[no-untyped-def]
+            if not prompt.tool_results:
+                yield ""
+                yield "calling"
+                response.add_tool_call(ToolCall("ping", {}))
+            else:
+                yield "called"
+
+    chain = Talker().chain("go", tools=[ping])
+    assert chain.text() == "calling called"
+    assert [r.text() for r in chain.responses()] == ["calling", "called"]
+    assert text(Script(["ping"], " spaced"), "go", tools=[ping]) == " spaced"
+
+
+def test_pending_calls_are_run_before_the_model_is_asked(text: Callable[..., str]) -> None:
+    """A history that ends in a tool call without result goes on with running it."""
+    history = [llm.user("go"), llm.assistant(ToolCallPart("ping", {}, "c1"))]
+    model = Script("done")
+    assert text(model, messages=history, tools=[ping]) == "done"
+    assert model.prompts[0].messages[-1] == llm.tool_message(ToolResultPart("ping", "pong", "c1"))
+
+
+def test_pending_calls_are_cancelled_by_a_new_message() -> None:
+    """Whatever is said after the calls cancels them."""
+    call = llm.assistant(ToolCallPart("ping", {}, "c1"))
+    assert pending_tool_calls([call]) == [ToolCall("ping", {}, "c1")]
+    assert pending_tool_calls([call, llm.user("never mind")]) == []
+    assert pending_tool_calls([]) == []
+
+
+def test_pending_calls_leave_out_what_has_a_result() -> None:
+    """Results are matched by id, without one by name, one result a call; the provider's own
+    calls are never run."""
+    calls = llm.assistant(
+        ToolCallPart("a", {}, "1"),
+        ToolCallPart("a", {}, "2"),
+        ToolCallPart("b", {}),
+        ToolCallPart("b", {}),
+        ToolCallPart("web", {}, "s", server_executed=True),
+    )
+    results = llm.tool_message(ToolResultPart("a", "x", "1"), ToolResultPart("b", "y"))
+    assert [c.tool_call_id or c.name for c in pending_tool_calls([calls, results])] == ["2", "b"]
+
+
+def test_next_makes_a_prompt_of_the_answer(text: Callable[..., str]) -> None:
+    """`next` may return text in which $input stands for the answer; once=True asks it once."""
+    model = Script("four", "right")
+    assert text(model, "2+2", next=lambda r: "Check: $input", once=True) == "four right"
+    assert model.prompts[1].prompt == "Check: four"
+    assert [m.text() for m in model.prompts[1].messages] == ["2+2", "four", "Check: four"]
+
+
+def test_next_is_repeated_at_most_n_times(text: Callable[..., str]) -> None:
+    """repeat=N bounds the calls; None from `next` ends the chain before."""
+    assert text(Script("a", "b", "c"), "go", next=lambda r, p: "more", repeat=2) == "a b c"
+    answers = iter(["more", None])
+    assert text(Script("a", "b"), "go", next=lambda r: next(answers)) == "a b"
+
+
+def test_next_gets_response_and_prompt(text: Callable[..., str]) -> None:
+    """A function of two arguments gets the response and its prompt."""
+    seen: list[tuple[str, str | None]] = []
+
+    def follow(response: Any, prompt: llm.Prompt) -> None:
+        seen.append((response.text_or_raise(), prompt.prompt))
+
+    text(Script("answer"), "question", next=follow)
+    assert seen == [("answer", "question")]
+
+
+def test_next_may_return_a_prompt(text: Callable[..., str]) -> None:
+    """A Prompt goes on with the conversation; one with a history of its own is sent as it is."""
+    model = Script("one", "two", "three")
+    turns = iter(
+        [
+            llm.Prompt("again", model),
+            llm.Prompt.from_history([llm.user("other")], "story", model=model),
+            None,
+        ]
+    )
+    text(model, "go", next=lambda r: next(turns))
+    assert [m.text() for m in model.prompts[1].messages] == ["go", "one", "again"]
+    assert [m.text() for m in model.prompts[2].messages] == ["other", "story"]
+
+
+def test_next_works_together_with_tools(text: Callable[..., str]) -> None:
+    """`next` is asked only with answers that ask for no tools."""
+    model = Script(["ping"], "first", ["ping"], "second")
+    answer = text(model, "go", tools=[ping], next=lambda r: "again", once=True)
+    assert answer == "first second"
+
+
+def test_next_counts_towards_the_limit(text: Callable[..., str]) -> None:
+    """The limit counts model calls, whoever asks for them."""
+    with pytest.raises(ValueError, match="Chain limit of 2"):
+        text(Script("a", "b", "c"), "go", next=lambda r: "more", chain_limit=2)
+
+
+def test_async_next_is_awaited() -> None:
+    """An asynchronous chain awaits an asynchronous `next`."""
+
+    async def follow(response: llm.AsyncResponse) -> str | None:
+        return "more" if await response.text() == "a" else None
+
+    assert asyncio.run(AsyncScript("a", "b").chain("go", next=follow).text()) == "a b"
+
+
+def test_responses_come_before_they_are_read() -> None:
+    """Each response can be read piece by piece, and a second pass replays without asking."""
+    model = Script(["ping"], "done")
+    chain = model.chain("go", tools=[ping])
+    pieces = [list(response) for response in chain.responses()]
+    assert pieces == [[], ["done"]]
+    assert [r.text() for r in chain.responses()] == ["", "done"]
+    assert len(model.prompts) == 2
+
+
+def test_stream_events_part_the_rounds() -> None:
+    """Events of all rounds come in order, with a synthetic space where texts would meet."""
+
+    def talk(response: Any) -> str:
+        return "go on"
+
+    chain = Script("a", "b").chain("go", next=talk, once=True)
+    assert [e.chunk for e in chain.stream_events()] == ["a", " ", "b"]
+
+    async def program() -> list[str]:
+        chain = AsyncScript("a", "b").chain("go", next=talk, once=True)
+        return [e.chunk async for e in chain.astream_events()]
+
+    assert asyncio.run(program()) == ["a", " ", "b"]
+
+
+def test_stream_and_chain_stream_give_pieces_and_responses() -> None:
+    """`stream` iterates text, `chain_stream` the responses of a chain, in both twins."""
+    assert list(Script("hello").stream("x")) == ["hello"]
+    responses = list(Script("a", "b").chain_stream("x", next=lambda r: "y", once=True))
+    assert [r.text() for r in responses] == ["a", "b"]
+
+    async def program() -> tuple[list[str], list[str]]:
+        text = [piece async for piece in AsyncScript("hello").stream("x")]
+        chain = AsyncScript("a", "b").chain_stream("x", next=lambda r: "y", once=True)
+        return text, [await r.text() async for r in chain]
+
+    assert asyncio.run(program()) == (["hello"], ["a", "b"])
+
+
+def test_chain_that_failed_is_over() -> None:
+    """After an error the chain is at its end: nothing is asked or run a second time."""
+    model = Script(["wait"], "never")
+
+    def wait() -> None:
+        raise llm.PauseChain
+
+    chain = model.chain("go", tools=[wait])
+    with pytest.raises(llm.PauseChain):
+        chain.text()
+    assert len(list(chain.responses())) == 1
+    assert len(model.prompts) == 1
+
+    async_model = AsyncScript(["wait"], "never")
+
+    async def program() -> int:
+        chain = async_model.chain("go", tools=[wait])
+        with pytest.raises(llm.PauseChain):
+            await chain.text()
+        return len([r async for r in chain.responses()])
+
+    assert asyncio.run(program()) == 1
+
+
+def test_plan_needs_no_driver() -> None:
+    """The plan yields what has to be done and can be walked by hand."""
+    model = Script()
+    prompt = llm.Prompt("go", model, tools=[ping])
+    followed: list[dict[str, Any]] = []
+
+    def follow(before: llm.Prompt, **values: Any) -> llm.Prompt:
+        followed.append(values)
+        return before
+
+    plan = chain_plan(prompt, follow, limit=3, next_limit=1)
+    assert next(plan) == Respond(prompt)
+    asks = llm.Response.fake(model, "go", response="")
+    asks._tool_calls = [ToolCall("ping", {}, "1")]
+    assert plan.send(asks) == CallTools(asks.prompt, [ToolCall("ping", {}, "1")])
+    assert plan.send(["result"]) == Respond(asks.prompt)
+    answer = llm.Response.fake(model, "go", response="done")
+    assert plan.send(answer) == AskNext(answer, answer.prompt)
+    with pytest.raises(StopIteration):
+        plan.send(None)
+    assert followed == [{"tool_results": ["result"]}]
+
+
+def test_chain_repr_names_prompt_and_model() -> None:
+    """The repr says what the chain is about without running it."""
+    assert repr(Script().chain("go")) == "<ChainResponse prompt='go' model=Script: script>"
