@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 LAZY_MODULES = (
     "llm/__init__.py",
+    "llm/embeddings/__init__.py",
     "llm/models/__init__.py",
     "llm/tools/__init__.py",
     "llm/utils.py",
