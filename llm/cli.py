@@ -23,15 +23,27 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "aliases": Lazy("llm.commands.aliases:aliases", "Manage aliases of models."),
     "chat": Lazy("llm.commands.chat:chat", "Hold an ongoing chat with a model."),
-    "install": Lazy("llm.commands.install:install", "Install packages beside llm."),
+    "install": Lazy(
+        "llm.commands.install:install", "Install packages, such as plugins, beside llm."
+    ),
     "keys": Lazy("llm.commands.keys:keys", "Manage stored API keys."),
-    "local": Lazy("llm.providers.local.commands:local", "Models that run on this computer."),
+    "local": Lazy(
+        "llm.providers.local.commands:local",
+        "Models that run on this computer, without a key or a server.",
+    ),
     "logs": Lazy("llm.commands.logs:logs", "Explore logged prompts and responses."),
     "models": Lazy("llm.commands.models:models", "Manage available models."),
-    "openai": Lazy("llm.providers.openai.commands:openai", "Work with OpenAI-compatible APIs."),
-    "plugins": Lazy("llm.commands.plugins:plugins", "List installed plugins."),
-    "prompt": Lazy("llm.commands.prompt:prompt", "Execute a prompt."),
-    "uninstall": Lazy("llm.commands.install:uninstall", "Uninstall packages installed beside llm."),
+    "openai": Lazy(
+        "llm.providers.openai.commands:openai", "Work with OpenAI and with compatible servers"
+    ),
+    "plugins": Lazy(
+        "llm.commands.plugins:plugins",
+        "List the installed plugins, with the hooks that each implements.",
+    ),
+    "prompt": Lazy("llm.commands.prompt:prompt", "Send a prompt to a model and print its answer."),
+    "uninstall": Lazy(
+        "llm.commands.install:uninstall", "Uninstall packages that are installed beside llm."
+    ),
 }
 
 # No plugin can have a say in these; they have to answer at once.

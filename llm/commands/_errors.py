@@ -6,7 +6,9 @@ import contextlib
 import errno
 import os
 import sys
+from collections.abc import Iterable, Mapping
 from types import TracebackType
+from typing import Any
 
 import click
 
@@ -97,9 +99,11 @@ def validation_text(error: Exception) -> str:
     """Field and message of each problem that a pydantic ValidationError reports, else nothing."""
     from pydantic import ValidationError
 
-    if not isinstance(error, ValidationError):
-        return ""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return problems_text(error.errors()) if isinstance(error, ValidationError) else ""
+
+
+def problems_text(problems: Iterable[Mapping[str, Any]]) -> str:
+    """Field and message of each problem, as `ValidationError.errors()` lists them."""
     return "\n".join(
         f"{'.'.join(str(step) for step in problem['loc'])}\n  {problem['msg']}"
         for problem in problems

@@ -6,6 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from ._errors import problems_text
+
 if TYPE_CHECKING:
     from ..models.base import _BaseModel
     from ..registry import ModelWithAliases
@@ -36,7 +40,8 @@ def _row(entry: ModelWithAliases, options: bool) -> dict[str, object]:
         "supports_async": entry.async_model is not None,
         "attachment_types": sorted(model.attachment_types),
         "server_side_tools": [
-            {"name": tool.name, "plugin": tool.plugin} for tool in model.supported_server_side_tools
+            {"name": tool.__name__, "plugin": tool.plugin}
+            for tool in model.supported_server_side_tools
         ],
     }
     if options:
@@ -119,7 +124,7 @@ def check_option(model_id: str, key: str, value: str) -> None:
     """Check a default option against the model's options; a model nobody knows takes any.
 
     Raises:
-        pydantic.ValidationError: There is no such option, or it does not take the value.
+        click.ClickException: There is no such option, or it does not take the value.
     """
     import llm
 
@@ -134,6 +139,7 @@ def check_option(model_id: str, key: str, value: str) -> None:
     try:
         model.Options(**{key: value})
     except ValidationError as error:
-        # Required options that are not set here are the affair of the prompt.
-        if any(problem["loc"][:1] in ((key,), ()) for problem in error.errors()):
-            raise
+        # Other options that are required and missing here are the affair of the prompt.
+        problems = [found for found in error.errors() if found["loc"][:1] in ((key,), ())]
+        if problems:
+            raise click.ClickException(problems_text(problems)) from error

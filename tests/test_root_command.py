@@ -1,0 +1,431 @@
+"""The root of the command line, its groups, and what becomes of exceptions."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import subprocess
+import sys
+
+import click
+import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner
+
+import llm
+import llm.cli
+from llm import plugins
+from llm.commands._errors import error_text, reported
+from llm.commands._group import Lazy, LazyGroup
+from llm.errors import InvalidInput, ModelError, NotFound
+
+
+def invoke(command, *arguments, **keywords):
+    return CliRunner().invoke(command, arguments, **keywords)
+
+
+@pytest.fixture
+def root(monkeypatch):
+    """A root group as at the start of a process; called again after plugins were registered."""
+    monkeypatch.setenv("LLM_LOAD_PLUGINS", "")
+
+    def reload():
+        return importlib.reload(llm.cli).cli
+
+    yield reload
+    reload()
+
+
+# The root group
+
+
+def test_version():
+    """The version is printed in the form that scripts read."""
+    result = invoke(llm.cli.cli, "--version")
+    assert result.output == "llm, version 0.50.0\n"
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_of_everything(root, flag):
+    """Both help options work on every command, and every command has a line of help."""
+    pending = [(root(), [])]
+    while pending:
+        command, path = pending.pop()
+        result = invoke(llm.cli.cli, *path, flag)
+        assert result.exit_code == 0, (path, result.output)
+        assert "Usage: " in result.output
+        if isinstance(command, click.Group):
+            pending += [(child, [*path, name]) for name, child in command.commands.items()]
+        assert command.get_short_help_str(), path
+
+
+def test_help_lines_are_those_of_the_commands(root):
+    """The lines in the root's help, kept in a table, are the commands' own."""
+    command = root()
+    table = {name: entry.help for name, entry in command._lazy.items()}
+    assert set(table) >= {"prompt", "chat", "keys", "logs", "models", "aliases", "plugins"}
+    assert table == {name: command.commands[name].get_short_help_str(200) for name in table}
+
+
+def test_help_marks_the_default_command(root):
+    """The default command is first and has a star."""
+    lines = invoke(root(), "--help").output.partition("Commands:\n")[2].splitlines()
+    assert lines[0].split()[0] == "prompt*"
+    assert lines[1:] == sorted(lines[1:])
+
+
+def test_table_of_default_plugins(root):
+    """What the root's table has for default plugins is what they register themselves."""
+    command = root()
+    for name in command.provides:
+        registered = click.Group("g")
+        importlib.import_module(name).register_commands(registered)
+        for child, found in registered.commands.items():
+            assert command.commands[child] is found
+    plugins.call_each("register_commands", cli=command)
+    assert set(command.commands) == set(llm.cli._COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], []),
+        (["hello"], ["hello"]),
+        (["keyz"], ["keyz"]),
+        (["-x", "hello"], ["-x", "hello"]),
+        (["-shello"], ["-shello"]),
+        (["-", "b"], ["-", "b"]),
+        (["--", "keys"], ["keys"]),
+        (["prompt", "keys"], ["keys"]),
+    ],
+)
+def test_anything_else_is_a_prompt(root, arguments, expected):
+    """What does not begin with a command goes to the prompt as it is, never guessed at."""
+    seen = []
+
+    settings = {"ignore_unknown_options": True, "help_option_names": []}
+
+    @click.command(context_settings=settings)
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    def prompt(words):
+        seen.extend(words)
+
+    command = root()
+    command.add_command(prompt)
+    assert invoke(command, *arguments).exit_code == 0
+    assert seen == expected
+
+
+def test_commands_is_a_dict_of_commands(root):
+    """All commands are in the dict, imported; what is taken out does not come back."""
+    command = root()
+    assert all(isinstance(child, click.Command) for child in command.commands.values())
+    assert command.commands.get("nothing") is None
+    assert command.commands["keys"] is llm.cli.keys
+    command.commands.pop("chat")
+    assert "chat" not in command.commands.copy()
+    assert "chat" not in invoke(command, "--help").output.partition("Commands:")[2]
+
+
+def test_names_that_plugins_import():
+    """Commands and functions that plugins import from here are what they are elsewhere."""
+    import llm.config
+    import llm.errors
+    import llm.migrations
+
+    for name in ("prompt", "chat", "keys", "models", "aliases", "plugins", "logs", "logs_list"):
+        assert isinstance(getattr(llm.cli, name), click.Command), name
+    for name in ("get_key", "get_default_model", "logs_db_path", "logs_on", "user_dir"):
+        assert getattr(llm.cli, name) is getattr(llm.config, name)
+    for name in ("LoadTemplateError", "FragmentNotFound", "AttachmentError"):
+        assert getattr(llm.cli, name) is getattr(llm.errors, name)
+    assert llm.cli.migrate is llm.migrations.migrate
+    assert {"cli", "prompt", "get_key"} <= set(dir(llm.cli))
+
+
+def test_load_conversation(user_path, tmp_path):
+    """Without anything logged there is no latest conversation, here or in another database."""
+    assert llm.cli.load_conversation(None) is None
+    assert llm.cli.load_conversation(None, database=str(tmp_path / "none.db"), async_=True) is None
+
+
+def test_completion_lists_commands(root):
+    """Completing an empty word offers the commands, not the options of the default one."""
+    complete = ShellComplete(root(), {}, "llm", "_LLM_COMPLETE")
+    found = {item.value for item in complete.get_completions([], "")}
+    assert {"keys", "prompt"} <= found
+    assert {item.value for item in complete.get_completions(["keys"], "g")} == {"get"}
+
+
+# Plugins' commands
+
+
+def test_plugin_adds_a_command(root, plugin):
+    """A command or group of a plugin stands beside the built-in ones."""
+
+    @llm.hookimpl
+    def register_commands(cli):
+        @cli.command(name="hello-plugin")
+        def hello():
+            click.echo("hello")
+
+        @cli.group(name="things")
+        def things():
+            "Manage things"
+
+        things.command(name="one")(lambda: click.echo("1"))
+
+    plugin("test-commands", register_commands=register_commands)
+    command = root()
+    assert invoke(command, "hello-plugin").output == "hello\n"
+    assert invoke(command, "things", "one").output == "1\n"
+    assert "Manage things" in invoke(command, "--help").output
+    assert {"hello-plugin", "things", "keys"} <= set(command.commands)
+
+
+def test_plugin_replaces_the_prompt(root, plugin):
+    """The default command is the one that stands under its name, a plugin's if it replaced it."""
+
+    @llm.hookimpl
+    def register_commands(cli):
+        original = cli.commands.pop("prompt")
+
+        @cli.command(name="prompt", params=original.params)
+        def replaced(**arguments):
+            click.echo(f"replaced: {arguments['prompt']} {arguments['model_id']}")
+
+    plugin("test-replace", register_commands=register_commands)
+    command = root()
+    assert invoke(command, "-m", "x", "hi").output == "replaced: hi x\n"
+
+
+def test_plugin_changes_a_built_in(root, plugin, monkeypatch):
+    """The dict that a hook sees is complete, and its commands can be changed in place."""
+    keys = llm.cli.keys
+    monkeypatch.setitem(keys.commands, "list", keys.commands["list"])
+
+    @llm.hookimpl
+    def register_commands(cli):
+        cli.commands["keys"].commands["list"] = click.Command("list", callback=lambda: print("!"))
+        cli.add_command(click.Command("chat", callback=lambda: print("mine")))
+
+    plugin("test-change", register_commands=register_commands)
+    command = root()
+    assert invoke(command, "keys").output == "!\n"
+    assert invoke(command, "chat").output == "mine\n"
+
+
+def test_plugin_whose_command_hook_breaks(root, plugin, monkeypatch):
+    """A hook that raises costs one line; the command runs."""
+    monkeypatch.setattr(plugins, "_faults", {})
+
+    @llm.hookimpl
+    def register_commands(cli):
+        raise RuntimeError("no")
+
+    plugin("test-broken", register_commands=register_commands)
+    result = invoke(root(), "keys")
+    assert result.stdout == "No keys found\n"
+    assert result.stderr == "Plugin test-broken failed to load: RuntimeError: no\n"
+
+
+# Groups with a default command
+
+
+@pytest.mark.parametrize(
+    ("group", "word", "message"),
+    [
+        ("logs", "lst", "No such command 'lst' - did you mean 'list'?"),
+        ("keys", "pth", "No such command 'pth' - did you mean 'path'?"),
+        ("keys", "zzz", "No such command 'zzz'. Commands: list, get, path, set"),
+        ("models", "optoins", "No such command 'optoins' - did you mean 'options'?"),
+    ],
+)
+def test_unknown_sub_command(group, word, message):
+    """A word that is no sub-command is a usage error that says what there is."""
+    result = invoke(llm.cli.cli, group, word)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_default_sub_command_gets_options(user_path):
+    """Options without a sub-command go to the default one."""
+    (user_path / "keys.json").write_text('{"a": "1"}')
+    assert invoke(llm.cli.cli, "keys").output == "a\n"
+    assert invoke(llm.cli.cli, "keys", "--json").output == '[\n  "a"\n]\n'
+    assert "list*" in invoke(llm.cli.cli, "keys", "--help").output
+
+
+def test_default_sub_command_with_arguments():
+    """A default command that takes arguments gets words, but for one that looks like a command."""
+
+    @click.group(cls=LazyGroup, default="list")
+    def group():
+        "A group"
+
+    @group.command(name="list")
+    @click.argument("words", nargs=-1)
+    def list_(words):
+        click.echo(words)
+
+    assert invoke(group, "zzz", "y").output == "('zzz', 'y')\n"
+    assert invoke(group, "lits").exit_code == 2
+
+
+def test_group_without_default():
+    """Without a default command a group is one of click's, and help may leave commands out."""
+    group = LazyGroup("g", lazy={"keys": Lazy("llm.commands.keys:keys", "Keys.")})
+    group.add_command(click.Command("secret", hidden=True))
+    help_text = invoke(group, "--help").output
+    assert "keys  Keys." in help_text
+    assert "secret" not in help_text
+    assert invoke(group, "zzz").exit_code == 2
+    assert "Commands:" not in invoke(LazyGroup("empty"), "--help").output
+    with pytest.raises(TypeError, match="no name"):
+        group.add_command(click.Command(None))
+
+
+def test_group_whose_default_is_gone():
+    """A default command that was taken out is missed as any other is."""
+    group = LazyGroup("g", default="list")
+    assert invoke(group, "word").exit_code == 2
+    assert invoke(group).exit_code == 2
+
+
+# Errors
+
+
+def failing(error):
+    """A root-like group with one command that raises."""
+
+    @click.command()
+    @reported
+    def fail():
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (NotFound("no x"), 1, "Error: no x\n"),
+        (ModelError("bad day"), 1, "Error: bad day\n"),
+        (ValueError("wrong"), 1, "Error: wrong\n"),
+        (ValueError(), 1, "Error: ValueError\n"),
+        (KeyError("x"), 1, "Error: KeyError: 'x'\n"),
+        (llm.UnknownModelError("Unknown model: x"), 1, "Error: Unknown model: x\n"),
+        (OSError(errno.ENOSPC, "No space left"), 1, "Error: [Errno 28] No space left\n"),
+        (click.ClickException("own"), 1, "Error: own\n"),
+        (KeyboardInterrupt(), 1, "\nAborted!\n"),
+        (EOFError(), 1, "\nAborted!\n"),
+    ],
+)
+def test_exception_becomes_a_line(error, code, text):
+    """An exception ends the command with a line on stderr and an exit code."""
+    result = invoke(failing(error))
+    assert (result.exit_code, result.stderr, result.stdout) == (code, text, "")
+
+
+def test_invalid_input_is_a_usage_error():
+    """A malformed value ends with the usage line and exit code 2."""
+    result = invoke(failing(InvalidInput("bad value")))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: fail [OPTIONS]\n")
+    assert result.stderr.endswith("\nError: bad value\n")
+
+
+def test_validation_error_shows_fields():
+    """What pydantic refuses is shown by field and message."""
+    from pydantic import BaseModel, ValidationError
+    from pydantic.errors import PydanticUserError
+
+    class Some(BaseModel):
+        number: int
+        names: list[str]
+
+    with pytest.raises(ValidationError) as caught:
+        Some(number="x", names=["a", 1])
+    assert error_text(caught.value) == (
+        "number\n  Input should be a valid integer, unable to parse string as an integer\n"
+        "names.1\n  Input should be a valid string"
+    )
+    assert error_text(PydanticUserError("misused", code=None)) == "misused"
+
+
+def test_original_exception_is_the_context():
+    """Code that invokes a command finds the model's exception behind the one of click."""
+    error = ModelError("x")
+    with pytest.raises(click.ClickException) as caught:
+        failing(error).callback()
+    assert caught.value.__context__ is error
+
+
+@pytest.mark.parametrize("how", ["variable", "plugin tests"])
+def test_exceptions_raised_on_request(monkeypatch, how):
+    """On request failures of models and unexpected exceptions come through, others do not."""
+    if how == "variable":
+        monkeypatch.setenv("LLM_RAISE_ERRORS", "1")
+    else:
+        monkeypatch.setattr(sys, "_called_from_test", True, raising=False)
+    for error in (ModelError("x"), ValueError("y")):
+        assert invoke(failing(error)).exception is error
+    assert invoke(failing(NotFound("z"))).stderr == "Error: z\n"
+
+
+def test_broken_pipe_is_left_to_click():
+    """A reader that has gone away is no failure worth a message."""
+    result = invoke(failing(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    assert (result.exit_code, result.stderr) == (1, "")
+
+
+def test_command_of_a_plugin_that_raises(root, plugin):
+    """A plugin's command that raises ends with a line as well."""
+
+    @llm.hookimpl
+    def register_commands(cli):
+        @cli.command(name="explode")
+        def explode():
+            raise RuntimeError("boom")
+
+    plugin("test-explode", register_commands=register_commands)
+    result = invoke(root(), "explode")
+    assert (result.exit_code, result.stderr) == (1, "Error: boom\n")
+
+
+def test_control_sequences_in_errors(monkeypatch):
+    """On a terminal an error cannot send control sequences; elsewhere it is left alone."""
+    error = ModelError("a\x1b]0;title\x07b")
+    assert error_text(error) == str(error)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert "\x1b" not in error_text(error)
+
+
+def test_missing_key_tells_both_ways_out(root):
+    """With no model chosen and none that could answer, the error names both remedies."""
+    code = (
+        "import click, llm, llm.cli\n"
+        "llm.cli.cli.add_command(click.Command('p', params=[click.Option(['-m', 'model_id'])],\n"
+        "    callback=lambda model_id: llm.get_model(model_id).get_key()))\n"
+        "llm.cli.cli()"
+    )
+    run = [sys.executable, "-c", code, "p"]
+    unchosen = subprocess.run(run, capture_output=True, text=True)
+    assert unchosen.returncode == 1
+    assert "llm keys set openai" in unchosen.stderr
+    assert "llm local install" in unchosen.stderr
+    chosen = subprocess.run([*run, "-m", "gpt-4o"], capture_output=True, text=True)
+    assert "llm keys set openai" in chosen.stderr
+    assert "llm local install" not in chosen.stderr
+
+
+def test_missing_key_with_a_corrupt_file(user_path):
+    """The hint is left out where it cannot be told; the error is shown all the same."""
+
+    @click.command()
+    @reported
+    def fail():
+        (user_path / "aliases.json").write_text("{")
+        raise llm.NeedsKeyException("No key found")
+
+    assert invoke(fail).stderr == "Error: No key found\n"

@@ -1,0 +1,81 @@
+"""Start-up: the commands that have to answer at once import next to nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    *("asyncio", "click_default_group", "filelock", "httpx", "httpx2", "importlib.metadata"),
+    *("numpy", "openai", "pluggy", "prompt_toolkit", "pydantic", "rich", "sqlite3"),
+    *("sqlite_utils", "ulid", "yaml"),
+)
+SHOW_MODULES = """
+import json, sys
+sys.argv = ["llm", *sys.argv[1:]]
+from llm.cli import cli
+try:
+    cli()
+finally:
+    print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+
+def modules_after(*arguments: str) -> tuple[str, set[str]]:
+    """What the command prints, and the modules that its process has imported by then."""
+    result = subprocess.run(
+        [sys.executable, "-c", SHOW_MODULES, *arguments], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout, set(json.loads(result.stderr))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--version"], ["--help"], ["keys", "path"], ["logs", "path"], ["aliases", "path"]],
+    ids=" ".join,
+)
+def test_light_command_imports(arguments):
+    """These commands import neither a dependency but click nor what loads plugins."""
+    printed, modules = modules_after(*arguments)
+    assert printed
+    assert modules.isdisjoint(HEAVY)
+    assert not {name for name in modules if name.startswith(("llm.models", "llm.providers"))}
+    commands = {name for name in modules if name.startswith("llm.commands.")}
+    commands -= {"llm.commands._errors", "llm.commands._group", "llm.commands._options"}
+    expected = arguments[0] if not arguments[0].startswith("-") else ""
+    assert all(name.startswith(f"llm.commands.{expected}") for name in commands)
+
+
+def test_light_commands_load_no_plugin(install_plugin):
+    """With a plugin installed they do not even look for it."""
+    install_plugin("llm-loud", "import sys; print('loaded', file=sys.stderr)")
+    for arguments in (["--version"], ["keys", "path"], ["logs", "path"], ["aliases", "path"]):
+        _, modules = modules_after(*arguments)
+        assert modules.isdisjoint({"llm_loud", "llm.plugins", "importlib.metadata"})
+
+
+def test_models_list_needs_no_pydantic():
+    """Listing the models builds no options."""
+    printed, modules = modules_after("models")
+    assert "Default: " in printed
+    assert modules.isdisjoint({"pydantic", "openai", "asyncio", "importlib.metadata"})
+
+
+def test_import_llm_is_light():
+    """Importing the package imports nothing but its table of names."""
+    code = "import sys; before = set(sys.modules); import llm; print(set(sys.modules) - before)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "llm._lazy" in result.stdout
+    assert not any(f"'{name}'" in result.stdout for name in (*HEAVY, "click", "llm.models"))
+
+
+def test_version_of_the_module():
+    """`python -m llm` is the command."""
+    result = subprocess.run(
+        [sys.executable, "-m", "llm", "--version"], capture_output=True, text=True
+    )
+    assert result.stdout == "llm, version 0.50.0\n"
