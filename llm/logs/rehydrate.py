@@ -128,7 +128,22 @@ def response_from_row(
     turn = complete_rows(connection_of(db), [row])[0]
     response: Response | AsyncResponse
     [response] = restore_legacy([turn], _get_model(row["model"], async_), None, [])
+    _resolve_payloads(connection_of(db), [response])
     return response
+
+
+def _resolve_payloads(conn: sqlite3.Connection, responses: Sequence[Any]) -> None:
+    """Put back the texts that releases with fragments replaced by references in raw payloads."""
+    from .rows_legacy import _fill_in
+
+    payloads = [
+        {"prompt_json": response._prompt_json, "response_json": response.response_json}
+        for response in responses
+    ]
+    _fill_in(conn, payloads)
+    for response, payload in zip(responses, payloads, strict=True):
+        response._prompt_json = payload["prompt_json"]
+        response.response_json = payload["response_json"]
 
 
 @contextmanager
@@ -260,10 +275,9 @@ def _interleave(
 
 def _tool_specs(conn: sqlite3.Connection, stored: _Stored, model: _BaseModel) -> list[str]:
     """How to make again the tools that the first turn had."""
-    if not stored.turns:
-        return legacy_tool_specs(conn, stored.id) if stored.legacy else []
-    if stored.legacy and stored.legacy[0].row["id"] < stored.turns[0].id:
-        return legacy_tool_specs(conn, stored.id)
+    specs_of_legacy = legacy_tool_specs(conn, stored.id) if stored.legacy else []
+    if specs_of_legacy or not stored.turns:
+        return specs_of_legacy
     server_side = {tool.__name__ for tool in model.supported_server_side_tools}
     specs: dict[str, None] = {}
     for name, plugin, instance, owner, arguments in conn.execute(_TURN_TOOLS, [stored.turns[0].id]):
@@ -282,6 +296,7 @@ def _responses(
     restored: list[Any] = []
     if stored.legacy:
         restored += restore_legacy(stored.legacy, model, conversation, [])
+        _resolve_payloads(conn, restored)
     if stored.turns:
         restored += restore_turns(conn, stored.turns, stored.chain, model, conversation)
     return sorted(restored, key=lambda response: response.id)
