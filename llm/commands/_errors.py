@@ -90,7 +90,7 @@ def _plain_text(error: Exception) -> str:
         details = validation_text(error)
         if details:
             return details
-    if isinstance(error, KeyError) and not isinstance(error, LLMError):
+    if isinstance(error, KeyError) and error.args and not isinstance(error, LLMError):
         return f"{type(error).__name__}: {error}"
     return str(error) or type(error).__name__
 

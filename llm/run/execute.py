@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -39,8 +39,10 @@ def run_prompt(request: PromptRequest) -> None:
     with Recorder(request) as recorder:
         response = session.respond(text, system=request.system, attachments=request.attachments)
         run_turn(session, response, recorder)
+        if response.history_ignored:
+            note_ignored_history(response)
         if request.json_output:
-            print(json.dumps(recorder.rows(), indent=2), flush=True)
+            _print_records(recorder)
 
 
 def run_turn(session: Session, response: AnyResponse, recorder: Recorder) -> None:
@@ -85,6 +87,11 @@ def _close(source: Any) -> None:
             source.close()
 
 
+def note_ignored_history(response: AnyResponse) -> None:
+    """Tell the user that a model answered without looking at the conversation so far."""
+    show_note(f"{response.model.model_id} did not look at the earlier turns of this conversation")
+
+
 def make_display(session: Session) -> Display:
     """The display that a request asks for."""
     request = session.request
@@ -93,6 +100,13 @@ def make_display(session: Session) -> Display:
     if session.stream:
         return StreamDisplay(show_reasoning=not request.hide_reasoning)
     return WholeDisplay(extract=request.extract, extract_last=request.extract_last)
+
+
+def _print_records(recorder: Recorder) -> None:
+    from ..logs.render import json_array
+
+    sys.stdout.writelines(json_array(recorder.rows()))
+    sys.stdout.flush()
 
 
 def _drive(response: AnyResponse, display: Display) -> None:
@@ -152,7 +166,7 @@ class Recorder:
 
     def rows(self) -> list[dict[str, Any]]:
         """The log records of the responses kept, oldest first, as `llm logs --json` has them."""
-        from ..logs.query import rows_for_turn_ids
+        from ..logs.rows import rows_for_turn_ids
 
         return rows_for_turn_ids(self._open().conn, self._turn_ids)
 
@@ -195,7 +209,9 @@ class _Preloader:
 
     def _run(self, clock: int | None) -> None:
         if clock is None or self._waits(clock):
-            from ..logs import store  # noqa: F401
+            import sqlite_utils  # noqa: F401
+
+            from ..logs import db, store  # noqa: F401
 
     def _waits(self, clock: int) -> bool:
         """Wait for the main thread to become idle; whether it did before it needs the imports."""

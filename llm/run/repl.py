@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ConversationNotSupported
 from . import inputs
-from .execute import Recorder, run_turn
+from .execute import Recorder, note_ignored_history, run_turn
 from .request import PromptRequest, Session, open_session
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ class _Chat:
         self._recorder = recorder
         self._console = console
         self._system = session.request.system
+        self._told_ignored = False
 
     def turn(self, text: str) -> None:
         """Answer one prompt. An error is shown, Ctrl-C ends the answer; the chat goes on."""
@@ -163,8 +164,9 @@ class _Chat:
         finally:
             if response._done:
                 self._system = None
-            if response.history_ignored and not self._told_ignored:
-                self._told_ignored = True
+        if response.history_ignored and not self._told_ignored:
+            self._told_ignored = True
+            note_ignored_history(response)
 
 
 def read_plain_line(prompt: str) -> str:
@@ -187,7 +189,11 @@ def make_reader() -> LineReader:
     session: PromptSession[str] = PromptSession(
         history=InMemoryHistory(), key_bindings=_key_bindings()
     )
-    return session.prompt
+
+    def read_line(prompt: str) -> str:
+        return session.prompt(prompt)
+
+    return read_line
 
 
 def _key_bindings() -> KeyBindings:

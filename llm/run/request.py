@@ -17,16 +17,12 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
     from ..content import Attachment
-    from ..models import (
-        AsyncConversation,
-        AsyncModel,
-        AsyncResponse,
-        Conversation,
-        Model,
-        Response,
-    )
+    from ..models.async_response import AsyncResponse
+    from ..models.base import _AsyncModel, _Model
+    from ..models.conversation import AsyncConversation, Conversation
+    from ..models.response import Response
 
-    AnyModel = Model | AsyncModel
+    AnyModel = _Model | _AsyncModel
     AnyConversation = Conversation | AsyncConversation
     AnyResponse = Response | AsyncResponse
 
@@ -178,9 +174,10 @@ def model_from_queries(queries: tuple[str, ...]) -> str:
     import llm
 
     found = [
-        entry.model.model_id
+        model.model_id
         for entry in llm.get_models_with_aliases()
         if all(entry.matches(query) for query in queries)
+        and (model := entry.model or entry.async_model) is not None
     ]
     if not found:
         raise NotFound(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 import threading
 from collections.abc import AsyncGenerator, Iterator
 
@@ -219,6 +220,19 @@ class Rude(llm.Model):
         yield "a\x1b]0;title\x07b\r\nc\td"
 
 
+class Patient(llm.Model):
+    """Waits, as for a network, until what logging needs was imported meanwhile."""
+
+    model_id = "patient"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        before = "sqlite_utils" in sys.modules
+        while "llm.logs.store" not in sys.modules or "sqlite_utils" not in sys.modules:
+            threading.Event().wait(0.01)
+        yield f"loaded before {before}, while waiting True"
+
+
 class FakeModels:
     """The plugin that registers all of them."""
 
@@ -236,6 +250,7 @@ class FakeModels:
             Single,
             Endless,
             Odd,
+            Patient,
             Rude,
         ):
             register(model())

@@ -1,0 +1,113 @@
+"""Options that several commands share: one meaning, one wording, wherever they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ..content import Attachment
+
+    _AttachmentParam = click.ParamType[Attachment]
+else:
+    # Generic only in newer releases of click.
+    _AttachmentParam = click.ParamType
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
+
+
+class AttachmentType(_AttachmentParam):
+    """A path, a URL or `-`, read while the command line is parsed."""
+
+    name = "attachment"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Attachment:
+        """The attachment with its type; exit code 2 where it cannot be read."""
+        from ..content import Attachment
+        from ..errors import AttachmentError
+        from ..run.inputs import attachment_from
+
+        if isinstance(value, Attachment):
+            return value
+        try:
+            return attachment_from(value)
+        except AttachmentError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _typed_attachments(
+    ctx: click.Context, param: click.Parameter, values: tuple[tuple[str, str], ...]
+) -> tuple[Attachment, ...]:
+    from ..errors import AttachmentError
+    from ..run.inputs import typed_attachment
+
+    try:
+        return tuple(typed_attachment(value, mime_type) for value, mime_type in values)
+    except AttachmentError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+system_option = click.option("-s", "--system", help="System prompt to use.")
+model_option = click.option(
+    "-m", "--model", "model_id", envvar="LLM_MODEL", help="Model to use: its id or an alias."
+)
+query_option = click.option(
+    "-q",
+    "--query",
+    "queries",
+    multiple=True,
+    help="Use the model with the shortest id that matches these words.",
+)
+database_option = click.option(
+    "-d",
+    "--database",
+    type=click.Path(readable=True, dir_okay=False),
+    help="Path to the log database.",
+)
+attachment_option = click.option(
+    "-a",
+    "--attachment",
+    "attachments",
+    type=AttachmentType(),
+    multiple=True,
+    help="Attachment: a path, a URL, or - for standard input.",
+)
+typed_attachment_option = click.option(
+    "--at",
+    "--attachment-type",
+    "attachment_types",
+    type=(str, str),
+    multiple=True,
+    callback=_typed_attachments,
+    help="Attachment with its MIME type: --at image.jpg image/jpeg",
+)
+model_options_option = click.option(
+    "-o",
+    "--option",
+    "options",
+    type=(str, str),
+    multiple=True,
+    help="Option of the model, as key and value.",
+)
+key_option = click.option("--key", help="API key to use, or the name of a stored key.")
+no_stream_option = click.option(
+    "--no-stream", is_flag=True, help="Show the answer when it is complete, not as it comes."
+)
+hide_reasoning_option = click.option(
+    "-R", "--hide-reasoning", is_flag=True, help="Do not show the model's reasoning."
+)
+continue_option = click.option(
+    "-c",
+    "--continue",
+    "_continue",
+    is_flag=True,
+    help="Continue the conversation used last.",
+)
+conversation_option = click.option(
+    "--cid", "--conversation", "conversation_id", help="Continue the conversation with this id."
+)

@@ -1,0 +1,64 @@
+"""`llm chat`: a conversation with a model, line by line."""
+
+from __future__ import annotations
+
+import click
+
+from . import _options as shared
+from ._errors import reported
+
+
+@click.command(name="chat")
+@shared.system_option
+@shared.model_option
+@shared.continue_option
+@shared.conversation_option
+@shared.model_options_option
+@shared.database_option
+@shared.no_stream_option
+@shared.hide_reasoning_option
+@shared.key_option
+@reported
+def chat(
+    system: str | None,
+    model_id: str | None,
+    _continue: bool,
+    conversation_id: str | None,
+    options: tuple[tuple[str, str], ...],
+    database: str | None,
+    no_stream: bool,
+    hide_reasoning: bool,
+    key: str | None,
+) -> None:
+    """Hold an ongoing chat with a model.
+
+    Ctrl-C stops an answer; on an empty line it leaves, as Ctrl-D does.
+    """
+    from ..run.repl import Console, make_reader, run_chat
+    from ..run.request import PromptRequest
+
+    request = PromptRequest(
+        system=system,
+        model_id=model_id,
+        continue_latest=bool(_continue),
+        conversation_id=conversation_id,
+        options=tuple(options),
+        database=database,
+        no_stream=no_stream,
+        hide_reasoning=hide_reasoning,
+        key=key,
+    )
+    run_chat(request, Console(read_line=make_reader(), edit=_edit, report=_report))
+
+
+def _edit() -> str | None:
+    """What the user wrote in their editor, stripped; says so where nothing was saved."""
+    text = click.edit()
+    if text is None:
+        click.echo("Editor closed without saving", err=True)
+        return None
+    return text.strip()
+
+
+def _report(error: Exception) -> None:
+    click.echo(f"Error: {error}", err=True)

@@ -1,0 +1,108 @@
+"""`llm chat` at a terminal (Unix only)."""
+
+import signal
+import sqlite3
+import subprocess
+
+import pytest
+
+from tests.helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
+
+PROMPT = "> "
+
+
+def test_chat_answers_and_leaves_with_ctrl_d():
+    """Lines are edited by a line editor; Ctrl-D on an empty line leaves with exit code 0."""
+    with at_terminal("chat", "-m", "echo") as (process, terminal):
+        terminal.wait_for(PROMPT)
+        terminal.type("helo\x1b[Dl\r")
+        terminal.wait_for("user: hello")
+        terminal.wait_for(PROMPT)
+        terminal.type("\x04")
+        assert "Aborted" not in terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+
+
+def test_arrow_key_brings_back_the_last_line():
+    """The lines of this chat can be called up again."""
+    with at_terminal("chat", "-m", "forgetful") as (process, terminal):
+        terminal.wait_for(PROMPT)
+        terminal.type("first\r")
+        terminal.wait_for("Only first")
+        terminal.wait_for(PROMPT)
+        terminal.type("\x1b[A again\r")
+        terminal.wait_for("Only first again")
+        terminal.wait_for(PROMPT)
+        terminal.type("quit\r")
+        terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+
+
+def test_ctrl_c_empties_the_line_and_then_leaves():
+    """Ctrl-C takes back what was typed; on an empty line it leaves with exit code 0."""
+    with at_terminal("chat", "-m", "forgetful") as (process, terminal):
+        terminal.wait_for(PROMPT)
+        terminal.type("mistake")
+        terminal.wait_for("mistake")
+        terminal.type("\x03right\r")
+        terminal.wait_for("Only right")
+        terminal.wait_for(PROMPT)
+        terminal.type("\x03")
+        assert "Aborted" not in terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+
+
+def test_ctrl_c_stops_the_answer_only(user_path):
+    """Ctrl-C during an answer ends that answer; it is kept and the chat goes on."""
+    with at_terminal("chat", "-m", "slow") as (process, terminal):
+        terminal.wait_for(PROMPT)
+        terminal.type("long\r")
+        terminal.wait_for("started")
+        terminal.type("\x03")
+        terminal.wait_for(PROMPT)
+        terminal.type("quick\r")
+        terminal.wait_for("user: long | assistant: started | user: quick")
+        terminal.wait_for(PROMPT)
+        terminal.type("exit\r")
+        terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+    with sqlite3.connect(user_path / "logs.db") as db:
+        assert db.execute("select count(*) from turns").fetchone() == (2,)
+
+
+@pytest.mark.parametrize("lines", [b"", b"!multi\nhalf\n"])
+def test_interrupt_while_reading_a_pipe_leaves(lines):
+    """An interrupt while plain lines are awaited leaves with exit code 0."""
+    process = subprocess.Popen(
+        [*RUN_LLM, "chat", "-m", "echo"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        shown = b""
+        while not shown.endswith(b"> "):
+            shown += process.stdout.read(1)
+        process.stdin.write(lines)
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        process.stdin.close()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+        assert process.stderr.read() == b""
+
+
+def test_closed_output_ends_the_chat_quietly():
+    """Where nobody reads the answers any more the chat ends without a traceback."""
+    process = subprocess.Popen(
+        [*RUN_LLM, "chat", "-m", "echo"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(b"hi\nhi\n")
+        process.stdin.close()
+        assert process.wait(timeout=LIMIT_SECONDS) == 1
+        assert process.stderr.read() == b""
