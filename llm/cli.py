@@ -131,10 +131,12 @@ def load_conversation(
     Raises:
         NotFound: There is no conversation with that id.
     """
+    from pathlib import Path
+
     from .config import logs_db_path
     from .logs import rehydrate
 
-    path = logs_db_path() if database is None else database
+    path = logs_db_path() if database is None else Path(database)
     return rehydrate.load_conversation(path, conversation_id, async_=async_)
 
 

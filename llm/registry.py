@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, TypeVar
 
 from . import config, plugins
 from .errors import AliasNotFound, NeedsKeyException, UnknownModelError
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from .tools.tool import Tool
     from .tools.toolbox import Toolbox
 
-    SyncModel = Model | KeyModel
-    AnyAsyncModel = AsyncModel | AsyncKeyModel
-    TemplateLoader = Callable[[str], Template]
-    FragmentLoader = Callable[[str], Fragment | Attachment | list[Fragment | Attachment]]
+    SyncModel: TypeAlias = Model | KeyModel
+    AnyAsyncModel: TypeAlias = AsyncModel | AsyncKeyModel
+    TemplateLoader: TypeAlias = Callable[[str], Template]
+    FragmentLoader: TypeAlias = Callable[[str], Fragment | Attachment | list[Fragment | Attachment]]
 
 
 class RegisterModel(Protocol):
