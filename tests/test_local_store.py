@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 
 import llm
 from llm.errors import ConfigError, InvalidInput, ModelError, NotFound
-from llm.providers.local import store
+from llm.providers.local import plugin, store
 from llm.providers.local.store import InstalledModel
 
 
@@ -49,9 +50,7 @@ def test_models_come_back_as_registered(user_path: Path, tmp_path: Path) -> None
 
 def test_models_that_are_ours_move_with_the_user_directory(user_path: Path) -> None:
     """A file of ours is written without its folder."""
-    model = InstalledModel(
-        name="a", path=store.owned_path("a"), is_owned=True, size_bytes=1
-    )
+    model = InstalledModel(name="a", path=store.owned_path("a"), is_owned=True, size_bytes=1)
     store.register(model)
     assert json.loads(store.list_path().read_text())["models"]["a"]["file"] == "a.gguf"
     assert store.installed_models() == [model]
@@ -92,7 +91,7 @@ def test_find_model_takes_name_id_and_alias(user_path: Path, tmp_path: Path, nam
 
 def test_find_model_that_is_missing_lists_the_others(user_path: Path, tmp_path: Path) -> None:
     """The error for an unknown name tells which there are."""
-    with pytest.raises(NotFound, match="'x'. Installed: none"):
+    with pytest.raises(NotFound, match=r"'x'\. Installed: none"):
         store.find_model("x")
     installed("a", tmp_path / "a.gguf")
     with pytest.raises(NotFound, match="Installed: a"):
@@ -140,6 +139,20 @@ def test_registered_models_are_models_of_llm(user_path: Path, tmp_path: Path) ->
     assert not model.supports_tools
     assert not model.attachment_types
     assert llm.get_model().model_id == "local/a"
+
+
+def test_plugin_without_models_registers_none(user_path: Path) -> None:
+    """Where nothing is installed there is no local model, and no fault."""
+    registered: list[object] = []
+    plugin.register_models(registered.append)  # type: ignore[arg-type]  # never called
+    assert registered == []
+
+
+def test_plugin_adds_its_commands(user_path: Path) -> None:
+    """Every program that collects the commands of plugins finds the group."""
+    group = click.Group()
+    plugin.register_commands(group)
+    assert set(group.commands["local"].commands) == {"install", "add", "list", "remove", "path"}  # type: ignore[attr-defined]
 
 
 def test_options_have_limits_and_no_defaults(user_path: Path, tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_reply_without_usage_records_none() -> None:
 def test_reply_to_a_prompt_too_long_names_both_sizes() -> None:
     """A conversation that does not fit says how long it is and how to make room."""
     error = {"type": "exceed_context_size_error", "n_prompt_tokens": 900, "n_ctx": 512}
-    with pytest.raises(ContextTooLong, match="900 tokens.*context of 512.*-o context") as caught:
+    with pytest.raises(ContextTooLong, match=r"900 tokens.*context of 512.*-o context") as caught:
         list(Reply("local/x").take({"error": error}))
     assert caught.value.limit == 512
 

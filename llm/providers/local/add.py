@@ -34,7 +34,12 @@ def add_file(
         check_sha256(path, sha256, str(path))
     target = _copy(path, store.owned_path(name), size) if copy else path
     model = InstalledModel(
-        name=name, path=target, is_owned=copy, size_bytes=size, sha256=sha256, source=str(path)
+        name=name,
+        path=target,
+        is_owned=copy,
+        size_bytes=size,
+        sha256=sha256.lower() if sha256 else None,
+        source=str(path),
     )
     store.register(model)
     return model
@@ -79,7 +84,12 @@ def add_url(name: str, url: str, sha256: str | None = None) -> InstalledModel:
         raise
     finish(part, target)
     model = InstalledModel(
-        name=name, path=target, is_owned=True, size_bytes=size, sha256=sha256, source=url
+        name=name,
+        path=target,
+        is_owned=True,
+        size_bytes=size,
+        sha256=sha256.lower() if sha256 else None,
+        source=url,
     )
     store.register(model)
     return model
