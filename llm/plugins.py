@@ -61,7 +61,9 @@ class _Origin(NamedTuple):
 
 
 _loaded = False
-_lock = threading.RLock()
+# Two, so that asking for the manager never waits for the import of a plugin.
+_load_lock = threading.RLock()
+_manager_lock = threading.Lock()
 _manager: PluginManager | None = None
 _origins: dict[str, _Origin] = {}
 _faults: dict[str, Fault] = {}
@@ -77,7 +79,7 @@ def __getattr__(name: str) -> object:
 def manager() -> PluginManager:
     """The plugin manager, the same object as `llm.pm`; made on first use, without any plugin."""
     global _manager
-    with _lock:
+    with _manager_lock:
         if _manager is None:
             _manager = _new_manager()
         return _manager
@@ -89,7 +91,7 @@ def load_plugins() -> None:
     `LLM_LOAD_PLUGINS` restricts the installed ones to the distributions it names.
     """
     global _loaded
-    with _lock:
+    with _load_lock:
         if _loaded:
             return
         # Set first: a plugin that looks up models while it is imported must not start over.
@@ -187,7 +189,7 @@ def _find_entry_points() -> Iterator[tuple[EntryPoint, Distribution]]:
         distributions = list(_named_distributions(chosen))
     else:
         distributions = [found for found in metadata.distributions() if _entry_points_of(found)]
-        distributions.sort(key=lambda found: found.name.lower())
+        distributions.sort(key=lambda found: (found.name or "").lower())
     for distribution in distributions:
         for entry_point in _entry_points_of(distribution):
             yield entry_point, distribution
@@ -204,14 +206,20 @@ def _named_distributions(names: str) -> Iterator[Distribution]:
 
 
 def _entry_points_of(distribution: Distribution) -> list[EntryPoint]:
-    return [found for found in distribution.entry_points if found.group == _GROUP]
+    try:
+        return [found for found in distribution.entry_points if found.group == _GROUP]
+    except Exception as ex:
+        # Metadata that cannot be read concerns us only where it may be that of a plugin.
+        if f"[{_GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
+            _report(distribution.name or "(unnamed)", ex)
+        return []
 
 
 def _load_entry_point(entry_point: EntryPoint, distribution: Distribution) -> None:
     name = entry_point.name
     if manager().has_plugin(name) or manager().is_blocked(name):
         return
-    _origins[name] = _Origin(distribution.name, distribution.version)
+    _origins[name] = _Origin(distribution.name or name, distribution.version or "")
     try:
         # What a plugin prints while it is imported must not get into the output of the command.
         with contextlib.redirect_stdout(sys.stderr):
@@ -328,8 +336,6 @@ def _report(plugin: str, ex: BaseException) -> None:
     origin = _origins.get(plugin)
     name, version = origin or (plugin, None)
     problem = " ".join(f"{type(ex).__name__}: {ex}".split()).removesuffix(":")
-    with _lock:
-        if plugin in _faults:
-            return
-        _faults[plugin] = Fault(plugin, name, version, problem)
-    print(f"Plugin {name} failed to load: {problem}", file=sys.stderr)
+    fault = Fault(plugin, name, version, problem)
+    if _faults.setdefault(plugin, fault) is fault:
+        print(f"Plugin {name} failed to load: {problem}", file=sys.stderr)

@@ -203,6 +203,20 @@ def test_broken_import_costs_one_line(fresh_plugins, install_plugin, capsys, sou
     assert (fault.plugin, fault.name, fault.version) == ("bad", "llm-bad", "1.5")
 
 
+def test_broken_metadata(fresh_plugins, install_plugin, capsys):
+    """Metadata that cannot be read is reported where it may be a plugin's, else ignored."""
+    folder = install_plugin("llm-odd", "", entry_points="nonsense")
+    install_plugin("unrelated", "")
+    (folder / "unrelated-1.5.dist-info" / "entry_points.txt").write_text("[other]\nnonsense\n")
+    install_plugin("llm-nameless", "")
+    (folder / "llm_nameless-1.5.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\n")
+    rows = {row["name"]: row for row in llm.get_plugins()}
+    assert list(rows) == ["nameless", "llm-odd"]
+    assert rows["llm-odd"]["hooks"] == []
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Plugin llm-odd failed to load: ")
+
+
 def test_broken_hook_costs_one_line(fresh_plugins, install_plugin, capsys):
     """A plugin whose hooks raise is reported once; what it had registered stays."""
     install_plugin(
