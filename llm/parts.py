@@ -38,7 +38,7 @@ Metadata = dict[str, Any]
 class Part:
     """Base of everything that a message can contain."""
 
-    type: ClassVar[str]
+    type: ClassVar[str] = ""
     provider_metadata: Metadata | None
 
     def _fields(self) -> dict[str, Any]:

@@ -124,13 +124,21 @@ def resolve_schema_input(
     path = Path(text)
     if path.is_file():
         return _schema_file(path)
-    rows = db.query("select content from schemas where id = ?", [text])
-    for row in rows if db["schemas"].exists() else ():
-        return dict(json.loads(row["content"]))
+    stored = _stored_schema(db, text)
+    if stored is not None:
+        return stored
     raise InvalidInput(
         f"Invalid schema {text!r}: neither JSON, nor a list of fields such as 'name, age int', "
         "nor a file, nor the id of a stored schema (llm schemas lists them)"
     )
+
+
+def _stored_schema(db: Database, schema_id: str) -> dict[str, Any] | None:
+    if not db["schemas"].exists():
+        return None
+    sql = "select content from schemas where id = ?"
+    row = db.execute(sql, [schema_id]).fetchone()
+    return dict(json.loads(row[0])) if row else None
 
 
 def _dsl_input(text: str) -> dict[str, Any]:
