@@ -161,7 +161,7 @@ def test_open_readonly_old_file_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_open_readonly_missing_file_is_a_log_error(tmp_path: Path) -> None:
     """A file that is not there is named."""
-    with pytest.raises(LogError, match="missing.db"):
+    with pytest.raises(LogError, match=r"missing\.db"):
         open_readonly(tmp_path / "missing.db")
 
 
@@ -197,7 +197,7 @@ def test_open_memory_is_ready_for_use() -> None:
 
 
 def test_backup_writes_a_whole_copy_and_never_over_a_file(tmp_path: Path) -> None:
-    """The copy has every row, also those that are still in the -wal file; nothing is overwritten."""
+    """The copy has every row, also those still in the -wal file; nothing is overwritten."""
     path, target = tmp_path / "logs.db", tmp_path / "copy.db"
     db = open_log(path)
     db.execute("insert into threads (id) values ('x')")

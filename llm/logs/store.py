@@ -56,10 +56,8 @@ class LogStore:
     @property
     def path(self) -> str:
         """The file of the database; empty for one that lives in memory."""
-        for _, name, path in self._conn.execute("pragma database_list"):
-            if name == "main":
-                return str(path)
-        return ""
+        main = self._conn.execute("pragma database_list").fetchone()
+        return str(main[2])
 
     # Messages
 
