@@ -48,7 +48,8 @@ HOMES = {
         "providers.openai.commands",
         "providers.local.commands",
     ),
-    "sqlite_utils": ("logs.", "embeddings."),
+    # run.execute only loads it early, while the network is waited for.
+    "sqlite_utils": ("logs.", "embeddings.", "run.execute"),
     "openai": ("providers.openai.client",),
     "xllamacpp": ("providers.local.engine",),
 }
@@ -59,7 +60,11 @@ HEAVY = {
     *("pydantic", "rich", "sqlite_utils", "ulid", "urllib.request", "xllamacpp", "yaml"),
 }
 # Modules that are themselves loaded only by the function that needs the package.
-LOADED_LAZILY = {"http_log": {"httpx2"}, "templates": {"pydantic"}}
+LOADED_LAZILY = {
+    "http_log": {"httpx2"},
+    "providers.openai.client": {"httpx2"},
+    "templates": {"pydantic"},
+}
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def texts() -> Iterator[tuple[str, str]]:
         folders[:] = [
             name
             for name in folders
-            if name not in SKIPPED_FOLDERS and not name.endswith((".egg-info", "_cache"))
+            if name not in SKIPPED_FOLDERS
+            and not name.endswith((".egg-info", "_cache", ".hypothesis"))
             if not name.startswith(".venv")
         ]
         for name in files:
