@@ -233,7 +233,7 @@ def test_event_loop_that_is_gone_ends_the_answer(model: llm.Model) -> None:
 def test_join_outlasts_impatience() -> None:
     """Ctrl-C while the process waits for the engine does not abort it in C++."""
 
-    class Thread:
+    class Impatient:
         rounds = 3
 
         def is_alive(self) -> bool:
@@ -245,7 +245,7 @@ def test_join_outlasts_impatience() -> None:
                 raise KeyboardInterrupt
 
     answer = engine._Answer.__new__(engine._Answer)
-    answer._thread = Thread()  # type: ignore[assignment]  # only these two are used
+    answer._thread = Impatient()  # type: ignore[assignment]  # only these two are used
     answer.join()
     assert not answer._thread.is_alive()
 
@@ -263,21 +263,10 @@ def test_process_that_leaves_a_stream_open_ends_well(model: llm.Model) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_interrupt_ends_the_answer_at_once(model: llm.Model) -> None:
-    """Ctrl-C in the middle of an answer is a KeyboardInterrupt there, and then all is over."""
-    code = textwrap.dedent(STORY) + textwrap.dedent(
-        """
-        try:
-            for piece in response:
-                pass
-        except KeyboardInterrupt:
-            print("interrupted", flush=True)
-            sys.exit(130)
-        print("never interrupted")
-        """
-    )
+def interrupted(code: str) -> tuple[str, str, int]:
+    """Output, errors and exit code of a program that gets Ctrl-C after its first line."""
     with subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", textwrap.dedent(code)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -287,10 +276,42 @@ def test_interrupt_ends_the_answer_at_once(model: llm.Model) -> None:
         process.stdout.readline()
         process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
         said, errors = process.communicate(timeout=60)
-    if os.name == "posix":
-        assert (said, errors, process.returncode) == ("interrupted\n", "", 130)
-    else:
-        assert "never interrupted" not in said
+    return said, errors, process.returncode
+
+
+# Python leaves CTRL_BREAK, which is all that can be sent on Windows, to the system.
+CATCHING = """
+    import signal, sys
+    if hasattr(signal, "SIGBREAK"):
+        signal.signal(signal.SIGBREAK, signal.default_int_handler)
+    import llm
+    response = llm.get_model("smollm2").prompt({prompt}, threads=1)
+    try:
+        {before}
+        for piece in response:
+            print("piece", flush=True)
+        print("never interrupted")
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize(
+    ("prompt", "before"),
+    [
+        ("'Tell a long story'", "pass"),
+        ("'Hi'", "print('loading', flush=True)"),
+        ("'hello ' * 3000", "model.prompt('Hi', max_tokens=1).text(); print('r', flush=True)"),
+    ],
+    ids=["answering", "loading", "reading"],
+)
+def test_interrupt_ends_everything_at_once(model: llm.Model, prompt: str, before: str) -> None:
+    """Ctrl-C arrives while the model is loaded, reads and answers, and then all is over."""
+    code = CATCHING.format(prompt=prompt, before=before).replace("model.", "response.model.")
+    said, errors, status = interrupted(code)
+    assert said.replace("piece\n", "") == "interrupted\n"
+    assert (errors, status) == ("", 130)
 
 
 def test_log_of_the_engine_is_shown_only_when_asked_for(model: llm.Model) -> None:

@@ -107,11 +107,13 @@ class _Answer:
 
     def join(self) -> None:
         """Wait until the thread has ended, whatever the user presses meanwhile."""
-        while self._thread.is_alive():
-            try:
-                self._thread.join(WAIT_SECONDS)
-            except KeyboardInterrupt:
-                continue
+        _wait_for(self._thread)
+
+
+def _wait_for(thread: threading.Thread) -> None:
+    while thread.is_alive():
+        with contextlib.suppress(KeyboardInterrupt):
+            thread.join(WAIT_SECONDS)
 
 
 _running: set[_Answer] = set()
@@ -202,15 +204,33 @@ def open_engine(settings: EngineSettings) -> Engine:
 def _load(settings: EngineSettings) -> Server:
     package = _import_package()
     parameters = _parameters(package, settings)
+    outcome: list[Server | Exception] = []
+
+    def load() -> None:
+        try:
+            outcome.append(package.Server(parameters))
+        except Exception as error:  # xllamacpp passes on whatever C++ throws
+            outcome.append(error)
+
+    # On the main thread the engine would notice Ctrl-C by itself, and then never return.
+    thread = threading.Thread(target=load, name="llm-local-load", daemon=True)
+    thread.start()
     try:
-        server: Server = package.Server(parameters)
-    except Exception as error:  # xllamacpp passes on whatever C++ throws
+        while thread.is_alive():
+            thread.join(WAIT_SECONDS)
+    finally:
+        _wait_for(thread)
+    return _loaded_server(outcome[0], settings)
+
+
+def _loaded_server(outcome: Server | Exception, settings: EngineSettings) -> Server:
+    if isinstance(outcome, Exception):
         raise ModelError(
             f"The local engine cannot load {settings.path}: either the file is damaged or of a "
             "kind this version does not know, or there is not enough memory. "
             f"{DEBUG_VARIABLE}=1 shows what the engine says"
-        ) from error
-    return server
+        ) from outcome
+    return outcome
 
 
 def _import_package() -> Any:
