@@ -68,8 +68,9 @@ def exchange(
     Raises:
         ModelError: As for the fast lane.
     """
-    with _translated(endpoint):
+    with _translated(endpoint) as progress:
         answer = _resource(client, resource).create(**request)
+        progress.begun = True
         if not request.get("stream"):
             yield _plain(answer)
         else:
@@ -85,8 +86,9 @@ async def exchange_async(
     client: Any, resource: str, request: Json, endpoint: faults.Endpoint
 ) -> AsyncIterator[Json]:
     """As `exchange`, without blocking the event loop."""
-    with _translated(endpoint):
+    with _translated(endpoint) as progress:
         answer = await _resource(client, resource).create(**request)
+        progress.begun = True
         if not request.get("stream"):
             yield _plain(answer)
         else:
@@ -115,24 +117,32 @@ def _plain(value: Any) -> Json:
     return plain(value)
 
 
+class _Progress:
+    """How far a request has come."""
+
+    begun = False
+
+
 @contextmanager
-def _translated(endpoint: faults.Endpoint) -> Iterator[None]:
+def _translated(endpoint: faults.Endpoint) -> Iterator[_Progress]:
     """Let the library's errors appear as ours."""
     import openai
 
+    progress = _Progress()
     try:
-        yield
+        yield progress
     except openai.APIStatusError as error:
         body = error.response.content if error.response.is_closed else error.body
         raise faults.refusal(
             endpoint, error.status_code, error.response.headers, body or b""
         ) from error
     except openai.APIConnectionError as error:
-        raise faults.lost(endpoint, str(error.__cause__ or error), begun=False) from error
+        reason = str(error.__cause__ or error)
+        raise faults.lost(endpoint, reason, begun=progress.begun) from error
     except openai.APIError as error:
         raise faults.told_in_stream(endpoint, error.body or {"message": str(error)}) from error
     except USUAL_ERRORS as error:
-        raise faults.lost(endpoint, str(error), begun=True) from error
+        raise faults.lost(endpoint, str(error), begun=progress.begun) from error
 
 
 def _showing_client(api_key: str, is_async: bool) -> httpx2.Client | httpx2.AsyncClient:

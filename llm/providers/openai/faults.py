@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 from ...errors import AuthError, ConnectionLost, ContextTooLong, ModelError, Overloaded, RateLimited
 
@@ -15,6 +14,7 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
 LONGEST_RETRY_AFTER_S = 120.0
 
+_HOST = re.compile(r"[^/]*//(?:[^/@]*@)?([^/?#]+)")
 _RETRY_STATUSES = frozenset({408, 409, 429})
 _TEXT_LIMIT = 600
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
@@ -53,7 +53,8 @@ class Endpoint:
     @property
     def host(self) -> str:
         """The host, with its port where one is given."""
-        return urlsplit(self.url).netloc.rpartition("@")[2] or self.url
+        found = _HOST.match(self.url)
+        return found.group(1) if found else self.url
 
     def safe(self, text: str) -> str:
         """`text` on one line, cut to a readable length, without any secret."""

@@ -67,7 +67,7 @@ class ChatFold:
             return ()
         try:
             return self._take(value)
-        except (AttributeError, IndexError, KeyError, TypeError) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise malformed(error, value) from error
 
     def _take(self, chunk: Json) -> Sequence[Event]:

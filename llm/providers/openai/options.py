@@ -161,7 +161,6 @@ def _placed(options: type[BaseModel], name: str) -> type[BaseModel]:
     return options
 
 
-@cache
 def build_options_class(
     *,
     reasoning: bool = False,
@@ -181,6 +180,25 @@ def build_options_class(
         chat_completions: Add `chat_completions`.
         service_tier: Add `service_tier`.
     """
+    return _options_class(
+        reasoning,
+        reasoning and reasoning_summary,
+        verbosity,
+        image_detail_original,
+        chat_completions,
+        service_tier,
+    )
+
+
+@cache
+def _options_class(
+    reasoning: bool,
+    reasoning_summary: bool,
+    verbosity: bool,
+    image_detail_original: bool,
+    chat_completions: bool,
+    service_tier: bool,
+) -> type[BaseModel]:
     from pydantic import create_model
 
     fields: dict[str, Any] = {
@@ -196,10 +214,8 @@ def build_options_class(
         fields["reasoning_effort"] = _choice(
             ReasoningEffortEnum, "How much to think before answering; models know some of these"
         )
-        if reasoning_summary:
-            fields["reasoning_summary"] = _choice(
-                ReasoningSummaryEnum, "How to sum up the reasoning"
-            )
+    if reasoning_summary:
+        fields["reasoning_summary"] = _choice(ReasoningSummaryEnum, "How to sum up the reasoning")
     if verbosity:
         fields["verbosity"] = _choice(VerbosityEnum, "How long the answer should be")
     if service_tier:

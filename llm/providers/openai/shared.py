@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from .options import FlaggedOptions
 
@@ -247,7 +247,7 @@ class _Shared:
             query.setdefault("api-version", self.api_version)
         if not query:
             return ""
-        return ("&" if urlsplit(url).query else "?") + urlencode(query)
+        return ("&" if "?" in url else "?") + urlencode(query)
 
     def _headers(self, key: str, request: Json) -> dict[str, str]:
         from ..._version import VERSION

@@ -1,0 +1,215 @@
+"""A server on loopback that speaks the OpenAI API with answers that the test has written.
+
+`OpenAIServer` gives its answers in the order in which they were put in and keeps every request.
+An answer may be broken in each of the ways in which connections break.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Reply:
+    """One scripted answer.
+
+    Args:
+        status: The HTTP status.
+        headers: Headers beside the content type.
+        pieces: The body; each piece goes out at once. An Event is waited for.
+        content_type: `application/json` or `text/event-stream`.
+        chunked: Use chunked transfer coding; else the end of the connection ends the body.
+        reset: Reset the connection after the last piece (no FIN).
+        truncate: Close without the last, empty chunk.
+        keep_alive: Leave the connection open for the next request.
+    """
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    pieces: list[bytes | threading.Event] = field(default_factory=list)
+    content_type: str = "application/json"
+    chunked: bool = True
+    reset: bool = False
+    truncate: bool = False
+    keep_alive: bool = False
+
+
+@dataclass
+class Received:
+    """A request as it arrived; `headers` by lower-case name."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+
+
+def json_reply(value: Any, status: int = 200, **more: Any) -> Reply:
+    """A whole JSON body."""
+    return Reply(status=status, pieces=[json.dumps(value).encode()], **more)
+
+
+def error_reply(
+    status: int, message: str, headers: dict[str, str] | None = None, **more: Any
+) -> Reply:
+    """An error as the API words it; `more` are further fields of the error object."""
+    return json_reply({"error": {"message": message, **more}}, status, headers=headers or {})
+
+
+def sse_reply(values: Iterable[Any], done: bool = True, **more: Any) -> Reply:
+    """An event stream of JSON values, with the end marker unless `done` is false."""
+    pieces: list[bytes | threading.Event] = [
+        b"data: " + json.dumps(value).encode() + b"\n\n" for value in values
+    ]
+    if done:
+        pieces.append(b"data: [DONE]\n\n")
+    return Reply(pieces=pieces, content_type="text/event-stream", **more)
+
+
+def chunk(
+    delta: dict[str, Any] | None = None, finish: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """A chunk of a streamed chat completion."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1700000000,
+        "model": "served-model",
+        "choices": [{"index": 0, "delta": delta or {}, "finish_reason": finish}],
+        **more,
+    }
+
+
+def text_stream(*texts: str, usage: dict[str, Any] | None = None) -> Reply:
+    """A streamed chat completion of these texts."""
+    chunks = [chunk({"role": "assistant", "content": ""})]
+    chunks += [chunk({"content": text}) for text in texts]
+    chunks.append(chunk(finish="stop"))
+    if usage:
+        chunks.append({**chunk(), "choices": [], "usage": usage})
+    return sse_reply(chunks)
+
+
+def completion(message: dict[str, Any], finish: str = "stop", **more: Any) -> dict[str, Any]:
+    """A whole chat completion."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1700000000,
+        "model": "served-model",
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
+        ],
+        **more,
+    }
+
+
+class OpenAIServer:
+    """The server; use it in a `with` statement."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+        self.requests: list[Received] = []
+        self._http = _Server(("127.0.0.1", 0), _Handler)
+        self._http.owner = self
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+
+    def add(self, *replies: Reply) -> None:
+        """Put answers at the end of the script."""
+        self.replies.extend(replies)
+
+    @property
+    def last(self) -> Received:
+        """The latest request."""
+        return self.requests[-1]
+
+    def __enter__(self) -> OpenAIServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    owner: OpenAIServer
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        size = int(self.headers.get("content-length") or 0)
+        raw = self.rfile.read(size)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = json.loads(raw) if raw else None
+        owner = self.server.owner
+        owner.requests.append(Received(self.command, self.path, headers, body))
+        if not owner.replies:
+            self._send(error_reply(500, "no answer is scripted", {"x-should-retry": "false"}))
+            return
+        self._send(owner.replies.pop(0))
+
+    def _send(self, reply: Reply) -> None:
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.content_type)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        if reply.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        if not (reply.keep_alive and reply.chunked):
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        self.end_headers()
+        for piece in reply.pieces:
+            if isinstance(piece, threading.Event):
+                piece.wait(10)
+            else:
+                self._write(piece, reply.chunked)
+        if reply.reset:
+            self._reset()
+        elif reply.chunked and not reply.truncate:
+            self.wfile.write(b"0\r\n\r\n")
+        if reply.truncate:
+            self.close_connection = True
+
+    def _write(self, piece: bytes, chunked: bool) -> None:
+        if piece:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+            self.wfile.flush()
+
+    def _reset(self) -> None:
+        """Close so that the client sees a reset, as from a machine that fell over."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()

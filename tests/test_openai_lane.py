@@ -1,0 +1,430 @@
+"""The fast lane: retries, time-outs, broken connections, readable errors."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from llm.errors import (
+    AuthError,
+    ConnectionLost,
+    ContextTooLong,
+    ModelError,
+    Overloaded,
+    RateLimited,
+)
+from llm.providers.openai import faults, lane
+from llm.providers.openai.wire import DONE
+
+from .helpers.openai_server import OpenAIServer, Reply, error_reply, json_reply, sse_reply
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    """A loopback server."""
+    with OpenAIServer() as running:
+        yield running
+    lane.close()
+
+
+def call_to(server: OpenAIServer, **more: object) -> lane.Call:
+    """A request to the server."""
+    endpoint = faults.Endpoint(f"{server.url}/chat/completions", "m", "openai", ["sk-secret-key"])
+    return lane.Call(endpoint, {"authorization": "Bearer sk-secret-key"}, {"stream": True}, **more)
+
+
+class Sleeps(list[float]):
+    """Remembers the pauses that somebody wanted to make."""
+
+    def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+    async def asynchronous(self, seconds: float) -> None:
+        """The same for an event loop."""
+        self.append(seconds)
+
+
+def run_sync(call: lane.Call, sleeps: Sleeps, seen: list[dict] | None = None) -> list[dict]:
+    """All objects of the answer, through the synchronous driver."""
+    found = [] if seen is None else seen
+    for value in lane.exchange(call, sleeps):
+        found.append(value)
+    return found
+
+
+def run_async(call: lane.Call, sleeps: Sleeps, seen: list[dict] | None = None) -> list[dict]:
+    """All objects of the answer, through the asynchronous driver."""
+    found = [] if seen is None else seen
+
+    async def collect() -> None:
+        async for value in lane.exchange_async(call, sleeps.asynchronous):
+            found.append(value)
+
+    asyncio.run(collect())
+    return found
+
+
+@pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
+def run(request: pytest.FixtureRequest) -> object:
+    """Either driver: they promise the same."""
+    return request.param
+
+
+def test_stream_gives_its_objects_then_done(server: OpenAIServer, run) -> None:
+    """Events arrive in order, the end marker as `DONE`; what follows it is not read."""
+    server.add(sse_reply([{"a": 1}, {"a": 2}]))
+    assert run(call_to(server), Sleeps()) == [{"a": 1}, {"a": 2}, DONE]
+    assert server.last.headers["authorization"] == "Bearer sk-secret-key"
+
+
+def test_stream_without_end_marker_gives_no_done(server: OpenAIServer, run) -> None:
+    """Whoever folds the objects can see that the stream did not say that it was complete."""
+    server.add(sse_reply([{"a": 1}], done=False))
+    found = run(call_to(server), Sleeps())
+    assert [value is DONE for value in found] == [False]
+
+
+def test_plain_json_is_taken_for_what_it_is(server: OpenAIServer, run) -> None:
+    """A JSON body is one object, whatever was asked for."""
+    server.add(json_reply({"a": [1]}))
+    assert run(call_to(server), Sleeps()) == [{"a": [1]}, DONE]
+
+
+def test_objects_in_a_list_of_one_are_unwrapped(server: OpenAIServer, run) -> None:
+    """Some servers wrap their body into a list."""
+    server.add(json_reply([{"a": 1}]))
+    assert run(call_to(server), Sleeps())[0] == {"a": 1}
+
+
+def test_compressed_body_is_read(server: OpenAIServer, run) -> None:
+    """A server that compresses unasked is understood."""
+    body = gzip.compress(b'{"a": 1}')
+    server.add(Reply(pieces=[body], headers={"Content-Encoding": "gzip"}))
+    assert run(call_to(server), Sleeps())[0] == {"a": 1}
+
+
+def test_value_that_is_no_object_is_wrapped(server: OpenAIServer, run) -> None:
+    """A bare JSON value becomes an object that means nothing."""
+    server.add(Reply(pieces=[b"data: 5\n\ndata: [DONE]\n\n"]))
+    assert run(call_to(server), Sleeps())[0] == {"value": 5}
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 529])
+def test_passing_trouble_is_retried_twice(server: OpenAIServer, run, status: int) -> None:
+    """Two further attempts with growing pauses, then the answer."""
+    server.add(error_reply(status, "busy"), error_reply(status, "busy"), sse_reply([{"a": 1}]))
+    sleeps = Sleeps()
+    assert run(call_to(server), sleeps) == [{"a": 1}, DONE]
+    assert len(server.requests) == 3
+    assert 0.37 <= sleeps[0] <= 0.5
+    assert 0.75 <= sleeps[1] <= 1.0
+
+
+def test_third_failure_is_told(server: OpenAIServer, run) -> None:
+    """After two retries the server's own words reach the user."""
+    server.add(*[error_reply(503, "Loading model") for _ in range(3)])
+    with pytest.raises(Overloaded, match=r"answered 503: Loading model\. .*try again"):
+        run(call_to(server), Sleeps())
+
+
+@pytest.mark.parametrize(
+    ("headers", "pause"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+    ],
+)
+def test_retry_after_is_kept(server: OpenAIServer, run, headers: dict, pause: float) -> None:
+    """The server says how long to wait, in seconds, milliseconds or as a date."""
+    server.add(error_reply(429, "slow down", headers), sse_reply([{"a": 1}]))
+    sleeps = Sleeps()
+    run(call_to(server), sleeps)
+    assert sleeps == [pause]
+
+
+def test_long_retry_after_is_told_not_waited_for(server: OpenAIServer, run) -> None:
+    """Nobody wants to sit before a silent terminal for an hour."""
+    server.add(error_reply(429, "quota", {"Retry-After": "3600"}))
+    with pytest.raises(RateLimited, match=r"429: quota\. Try again in 3600 s"):
+        run(call_to(server), Sleeps())
+    assert len(server.requests) == 1
+
+
+def test_exhausted_quota_is_not_retried(server: OpenAIServer, run) -> None:
+    """Waiting does not refill an account."""
+    server.add(error_reply(429, "You exceeded your quota", code="insufficient_quota"))
+    with pytest.raises(RateLimited, match="exceeded your quota"):
+        run(call_to(server), Sleeps())
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("told", "requests"), [("true", 2), ("false", 1)])
+def test_server_may_decide_about_retries(
+    server: OpenAIServer, run, told: str, requests: int
+) -> None:
+    """`x-should-retry` overrules the status."""
+    server.add(
+        error_reply(400 if told == "true" else 500, "no", {"x-should-retry": told}),
+        sse_reply([{"a": 1}]),
+    )
+    if told == "true":
+        run(call_to(server), Sleeps())
+    else:
+        with pytest.raises(Overloaded):
+            run(call_to(server), Sleeps())
+    assert len(server.requests) == requests
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "message"),
+    [
+        (error_reply(401, "Bad key sk-secret-key"), AuthError, r"Bad key \[\.\.\.\]\. Check the"),
+        (error_reply(403, "no access"), AuthError, "llm keys set openai"),
+        (error_reply(400, "bad 'x'"), ModelError, "answered 400: bad 'x'$"),
+        (error_reply(404, "no such model"), ModelError, "no such model.*Check the address http"),
+        (json_reply({"detail": "Not Found"}, 404), ModelError, "404: Not Found"),
+        (json_reply({"detail": [{"msg": "x"}]}, 422), ModelError, '422: .*"msg": "x"'),
+        (json_reply({"error": "plain"}, 418), ModelError, "418: plain$"),
+        (json_reply([{"error": {"message": "listed"}}], 400), ModelError, "400: listed$"),
+        (json_reply({"error": {"code": "odd"}}, 400), ModelError, "400: odd$"),
+        (json_reply({"a": 1}, 400), ModelError, "answered 400$"),
+        (Reply(400, pieces=[b"<html><h1>Bad\n Gateway</h1>"]), ModelError, "400: Bad Gateway"),
+        (Reply(400, pieces=[b"x" * 5000]), ModelError, "x{50,600}…$"),
+        (Reply(307, headers={"Location": "https://e/"}), ModelError, "redirects to https://e/"),
+        (
+            error_reply(400, "This model's maximum context length is 4097 tokens."),
+            ContextTooLong,
+            "does not fit into the context of m: This model's",
+        ),
+        (
+            error_reply(400, "too big", type="exceed_context_size_error", n_ctx=512),
+            ContextTooLong,
+            "too big",
+        ),
+    ],
+)
+def test_refusal_is_one_readable_line(
+    server: OpenAIServer, run, reply: Reply, kind: type, message: str
+) -> None:
+    """Class and text of the error say what the server said and what to do; the key is not in it."""
+    reply.headers["x-should-retry"] = "false"
+    server.add(reply)
+    with pytest.raises(kind, match=message) as caught:
+        run(call_to(server), Sleeps())
+    assert "sk-secret-key" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit"),
+    [({"n_ctx": 512, "type": "exceed_context_size_error"}, 512), ({}, 4097)],
+)
+def test_context_error_knows_the_limit(server: OpenAIServer, run, fields: dict, limit: int) -> None:
+    """The size of the context is read from the reply."""
+    server.add(error_reply(400, "maximum context length is 4097 tokens", **fields))
+    with pytest.raises(ContextTooLong) as caught:
+        run(call_to(server), Sleeps())
+    assert caught.value.limit == limit
+
+
+def test_reset_in_mid_answer_is_told(server: OpenAIServer, run) -> None:
+    """A connection that is reset costs nothing of what came before it."""
+    delivered = threading.Event()
+    reply = sse_reply([{"a": 1}], done=False, reset=True)
+    reply.pieces.append(delivered)
+    server.add(reply)
+
+    class Seen(list[dict]):
+        def append(self, value: dict) -> None:
+            super().append(value)
+            delivered.set()
+
+    seen = Seen()
+    with pytest.raises(ConnectionLost, match="broke off before the answer was complete"):
+        run(call_to(server), Sleeps(), seen)
+    assert seen == [{"a": 1}]
+    assert len(server.requests) == 1
+
+
+def test_chunked_body_cut_short_is_told(server: OpenAIServer, run) -> None:
+    """A body without its last chunk is a broken connection, not an end."""
+    server.add(sse_reply([{"a": 1}], done=False, truncate=True))
+    with pytest.raises(ConnectionLost, match="broke off"):
+        run(call_to(server), Sleeps())
+
+
+def test_connection_refused_is_retried_then_told(run) -> None:
+    """Nobody listens: two retries, then the address and the question whether it is right."""
+    with OpenAIServer() as server:
+        call = call_to(server)
+    sleeps = Sleeps()
+    with pytest.raises(ConnectionLost, match=r"Cannot reach 127\.0\.0\.1:\d+ .*its address\?"):
+        run(call, sleeps)
+    assert len(sleeps) == 2
+
+
+@pytest.mark.parametrize("url", ["ftp://x/y", "http://x:port/", "not a url"])
+def test_impossible_address_is_told_at_once(run, url: str) -> None:
+    """An address that can never work is not tried again."""
+    sleeps = Sleeps()
+    with pytest.raises(ConnectionLost, match="Cannot reach"):
+        run(lane.Call(faults.Endpoint(url), {}, {}), sleeps)
+    assert sleeps == []
+
+
+@pytest.mark.parametrize("key", ["sk-secret-\nkey", "sk-secret-ключ"])
+def test_key_that_cannot_be_sent_is_not_shown(server: OpenAIServer, run, key: str) -> None:
+    """A key with a line break or other letters gives an error that does not repeat it."""
+    call = call_to(server)
+    call.headers = {"authorization": f"Bearer {key}"}
+    with pytest.raises(ConnectionLost, match="characters that cannot be sent") as caught:
+        run(call, Sleeps())
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_silence_times_out(server: OpenAIServer, run) -> None:
+    """A server that stops talking is given up after the time-out."""
+    hold = threading.Event()
+    reply = sse_reply([{"a": 1}])
+    reply.pieces.insert(1, hold)
+    server.add(reply)
+    try:
+        with pytest.raises(ConnectionLost, match="silent for too long"):
+            run(call_to(server, timeout_s=0.1), Sleeps())
+    finally:
+        hold.set()
+
+
+def test_objects_arrive_while_the_stream_is_open(server: OpenAIServer) -> None:
+    """The first object is there before the server has sent the second."""
+    hold = threading.Event()
+    reply = sse_reply([{"a": 1}, {"a": 2}])
+    reply.pieces.insert(1, hold)
+    server.add(reply)
+    values = lane.exchange(call_to(server), Sleeps())
+    assert next(values) == {"a": 1}
+    hold.set()
+    assert list(values) == [{"a": 2}, DONE]
+
+
+def test_answer_given_up_early_closes_the_connection(server: OpenAIServer) -> None:
+    """Whoever stops reading leaves nothing open, and the next call works."""
+    server.add(sse_reply([{"a": n} for n in range(100)]), sse_reply([{"b": 1}]))
+    values = lane.exchange(call_to(server), Sleeps())
+    next(values)
+    values.close()
+    assert run_sync(call_to(server), Sleeps()) == [{"b": 1}, DONE]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "message"),
+    [
+        (b"data: {nonsense\n\n", ModelError, "sent what is not JSON: {nonsense"),
+        (b"<html>Welcome</html>", ModelError, "web page. Is the address right"),
+        (b"data: " + b"[" * 100_000 + b"\n\n", ModelError, "not JSON"),
+        (b'data: {"error": {"message": "broke", "code": 500}}\n\n', Overloaded, "500: broke"),
+        (b'data: {"error": {"message": "m", "code": "server_error"}}\n\n', Overloaded, "500: m"),
+        (b'data: {"error": "plain"}\n\n', ModelError, "400: plain"),
+        (b'data: {"error": {"message": "x", "code": 7}}\n\n', ModelError, "400: x"),
+        (b'event: error\ndata: {"message": "named"}\n\n', ModelError, "400: named"),
+    ],
+)
+def test_trouble_inside_a_stream_is_told(
+    server: OpenAIServer, run, data: bytes, kind: type, message: str
+) -> None:
+    """What goes wrong after a good status is an error too."""
+    server.add(Reply(pieces=[data], content_type="text/event-stream"))
+    with pytest.raises(kind, match=message):
+        run(call_to(server), Sleeps())
+
+
+def test_connections_are_kept_between_calls(server: OpenAIServer) -> None:
+    """Two calls share one client, and the connection where the server leaves it open."""
+    server.add(json_reply({"a": 1}, keep_alive=True), json_reply({"a": 2}))
+    run_sync(call_to(server), Sleeps())
+    kept = dict(lane._clients)
+    run_sync(call_to(server), Sleeps())
+    assert lane._clients == kept
+
+
+def test_get_request_has_no_body(server: OpenAIServer, run) -> None:
+    """Without a body the request is a GET."""
+    server.add(json_reply({"data": []}))
+    endpoint = faults.Endpoint(f"{server.url}/models")
+    assert run(lane.Call(endpoint, {}, None), Sleeps())[0] == {"data": []}
+    assert (server.last.method, server.last.body) == ("GET", None)
+
+
+def test_tls_is_prepared_only_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain HTTP needs no TLS context, unless a proxy is reached through TLS."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert lane._needs_tls("https://api.openai.com/v1")
+    assert not lane._needs_tls("http://127.0.0.1:1/v1")
+    monkeypatch.setenv("ALL_PROXY", "https://proxy:1")
+    assert lane._needs_tls("http://127.0.0.1:1/v1")
+
+
+def test_exchange_is_shown_on_request(
+    server: OpenAIServer,
+    run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`LLM_OPENAI_SHOW_RESPONSES` writes request and reply to stderr, without the key."""
+    monkeypatch.setenv("LLM_OPENAI_SHOW_RESPONSES", "1")
+    reply = sse_reply([{"said": "sk-secret-key"}])
+    reply.headers = {"Set-Cookie": "session=abc", "X-Request-Id": "r1"}
+    server.add(reply)
+    run(call_to(server), Sleeps())
+    err = capsys.readouterr().err
+    assert f"Request: POST {server.url}/chat/completions" in err
+    assert "authorization: [...]" in err.lower()
+    assert '"stream": true' in err
+    assert "Response: status_code=200" in err
+    assert "session=..." in err
+    assert "r1" in err
+    assert "data: [DONE]" in err
+    assert "sk-secret-key" not in err
+
+
+def test_shown_body_that_is_not_json_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """A body that is no JSON is shown as it is."""
+    from llm.providers.openai import show
+
+    show.show_request("POST", "http://x", {}, b"not json")
+    assert "    not json" in capsys.readouterr().err
+
+
+def test_endpoint_hides_credentials_in_the_address() -> None:
+    """User and password of a URL are not part of the host that errors name."""
+    assert faults.Endpoint("http://u:p@h:1/v1").host == "h:1"
+    assert faults.Endpoint("x").host == "x"
+
+
+def test_retry_after_that_makes_no_sense_is_ignored() -> None:
+    """Words, negative numbers and infinity are no pause."""
+    for value in ("soon", "-5", "inf", ""):
+        assert faults.retry_after_s({"retry-after": value}) in (None, 0.0)
+
+
+def test_key_advice_without_a_key_name(server: OpenAIServer, run) -> None:
+    """Where no key was sent, the error says how to name one."""
+    server.add(error_reply(401, "missing"))
+    call = call_to(server)
+    call.endpoint.key_name = None
+    with pytest.raises(AuthError, match=r"api_key_name in extra-openai-models\.yaml"):
+        run(call, Sleeps())
+
+
+def test_body_goes_out_as_compact_json(server: OpenAIServer) -> None:
+    """The body is JSON that any server can read, lone surrogates included."""
+    call = lane.Call(faults.Endpoint("http://x"), {}, {"a": "é\ud800", "b": 1})
+    assert json.loads(call.content) == {"a": "é\ud800", "b": 1}
+    assert b": " not in call.content

@@ -1,0 +1,365 @@
+"""Requests and replies against vectors that were checked by hand with the API reference.
+
+Each file of `data/wire` holds our messages and options, the request that they have to become, the
+server's objects, and the events, calls, usage and record that those have to become.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import llm
+from llm.default_plugins.openai_models import (
+    AsyncChat,
+    Chat,
+    _attachment,
+    combine_chunks,
+    not_nulls,
+    redact_data,
+)
+from llm.errors import ConnectionLost, ModelError
+from llm.parts import Message, StreamEvent
+from llm.providers.openai import lane
+from llm.providers.openai.fold_chat import ChatFold
+from llm.providers.openai.wire import DONE, TextMender, arguments_from, malformed
+
+from .helpers.openai_server import OpenAIServer, chunk, completion, json_reply, sse_reply
+
+VECTORS = sorted((Path(__file__).parent / "data/wire").glob("*.json"))
+
+
+def model_for(vector: dict[str, Any], base: str) -> llm.Model:
+    """The model that speaks the vector's API, at a loopback server."""
+    names = {"chat": "gpt-4o", "completions": "gpt-3.5-turbo-instruct", "responses": "gpt-5"}
+    model = llm.get_model(names[vector["api"]])
+    settings = {"api_base": base, "key": "sk-test-key"}
+    if vector["api"] == "chat":
+        model = Chat(
+            "gpt-4o",
+            vision=True,
+            audio=True,
+            reasoning=True,
+            verbosity=True,
+            service_tier=True,
+            supports_schema=True,
+            supports_tools=True,
+        )
+    for name, value in settings.items():
+        setattr(model, name, value)
+    return model
+
+
+def event_dict(event: str | StreamEvent) -> dict[str, Any]:
+    """An event as the vectors write it: type, chunk, and what is not the default."""
+    if isinstance(event, str):
+        return {"type": "text", "chunk": event}
+    shape = {"type": event.type, "chunk": event.chunk}
+    for name in (
+        *("tool_call_id", "server_executed", "tool_name", "redacted", "provider_metadata"),
+        "message_index",
+    ):
+        value = getattr(event, name)
+        if value:
+            shape[name] = value
+    return shape
+
+
+@pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
+def test_vector_goes_out_and_comes_back(path: Path) -> None:
+    """The request on the wire and everything made of the reply are exactly those of the file."""
+    vector = json.loads(path.read_text(encoding="utf-8"))
+    with OpenAIServer() as server:
+        stream = vector["stream"]
+        server.add(sse_reply(vector["reply"]) if stream else json_reply(vector["reply"][0]))
+        model = model_for(vector, server.url)
+        response = model.prompt(
+            messages=[Message.from_dict(message) for message in vector["messages"]],
+            options=vector.get("options"),
+            schema=vector.get("schema"),
+            tools=[llm.Tool(**tool) for tool in vector.get("tools", [])],
+            stream=stream,
+            hide_reasoning=vector.get("hide_reasoning", False),
+        )
+        events = [event_dict(event) for event in response.stream_events()]
+    lane.close()
+    assert server.last.body == vector["request"]
+    assert events == vector["events"]
+    assert [[c.name, c.arguments, c.tool_call_id] for c in response.tool_calls()] == (
+        vector["calls"]
+    )
+    usage = vars(response.usage())
+    assert usage == (vector["usage"] or {"input": None, "output": None, "details": None})
+    assert response.resolved_model == vector["resolved_model"]
+    assert response.response_json == vector["response_json"]
+
+
+def folded(*values: dict[str, Any], done: bool = True) -> tuple[ChatFold, list[dict[str, Any]]]:
+    """A fold that has taken these objects, and the events that it gave."""
+    ids = iter(f"new_{n}" for n in range(100))
+    fold = ChatFold(lambda: next(ids))
+    events = [event for value in values for event in fold.feed(value)]
+    if done:
+        events += fold.feed(DONE)
+    events += fold.finish()
+    return fold, [event_dict(event) for event in events]
+
+
+def call(**fields: Any) -> dict[str, Any]:
+    """A chunk with one piece of a tool call."""
+    return chunk({"tool_calls": [fields]})
+
+
+@pytest.mark.parametrize(
+    ("chunks", "calls"),
+    [
+        # No index: pieces belong together by id, and without an id to the last one.
+        (
+            [
+                call(id="a", function={"name": "f", "arguments": '{"x"'}),
+                call(function={"arguments": ":1}"}),
+                call(id="b", function={"name": "g", "arguments": "{}"}),
+            ],
+            [("f", {"x": 1}, "a"), ("g", {}, "b")],
+        ),
+        # No id: one is made.
+        (
+            [
+                call(index=0, function={"name": "f", "arguments": "{}"}),
+                call(index=1, function={"name": "g"}),
+            ],
+            [("f", {}, "new_0"), ("g", {}, "new_1")],
+        ),
+        # Neither: a name begins another call.
+        (
+            [
+                call(function={"name": "f", "arguments": '{"x":1}'}),
+                call(function={"name": "f", "arguments": '{"x":2}'}),
+            ],
+            [("f", {"x": 1}, "new_0"), ("f", {"x": 2}, "new_1")],
+        ),
+        # Every call has index 0.
+        (
+            [
+                call(index=0, id="a", function={"name": "f", "arguments": "{}"}),
+                call(index=0, id="b", function={"name": "f", "arguments": "{}"}),
+            ],
+            [("f", {}, "a"), ("f", {}, "b")],
+        ),
+        # The name is repeated with each piece.
+        (
+            [
+                call(index=0, id="a", function={"name": "f", "arguments": '{"x"'}),
+                call(index=0, id="a", function={"name": "f", "arguments": ":1}"}),
+            ],
+            [("f", {"x": 1}, "a")],
+        ),
+        # The name comes in pieces.
+        (
+            [
+                call(index=0, id="a", function={"name": "get_", "arguments": ""}),
+                call(index=0, function={"name": "it", "arguments": "{}"}),
+            ],
+            [("get_it", {}, "a")],
+        ),
+        # Arguments as an object, null, empty, or nonsense.
+        (
+            [call(index=0, id="a", function={"name": "f", "arguments": {"x": 1}})],
+            [("f", {"x": 1}, "a")],
+        ),
+        ([call(index=0, id="a", function={"name": "f", "arguments": None})], [("f", {}, "a")]),
+        ([call(index=0, id="a", function={"name": "f", "arguments": "null"})], [("f", {}, "a")]),
+        (
+            [call(index=0, id="a", function={"name": "f", "arguments": "{oops"})],
+            [("f", {"_raw": "{oops"}, "a")],
+        ),
+        (
+            [call(index=0, id="a", function={"name": "f", "arguments": "[1]"})],
+            [("f", {"_raw": "[1]"}, "a")],
+        ),
+    ],
+)
+def test_tool_calls_are_put_together_as_servers_send_them(
+    chunks: list[dict], calls: list[tuple]
+) -> None:
+    """Missing index, missing id, whole or empty arguments: each call comes out once and whole."""
+    fold, _ = folded(*chunks)
+    assert fold.calls() == calls
+
+
+def test_list_of_typed_pieces_is_text_and_thinking() -> None:
+    """A content that is a list gives its texts and thoughts."""
+    content = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "text", "text": "yes"},
+        {"type": "image_url"},
+    ]
+    _, events = folded(chunk({"content": content}))
+    assert events == [{"type": "reasoning", "chunk": "hm"}, {"type": "text", "chunk": "yes"}]
+
+
+def test_halves_of_a_character_are_joined() -> None:
+    """A surrogate pair that was split over two chunks is one character again."""
+    _, events = folded(chunk({"content": "a\ud83d"}), chunk({"content": "\ude00b"}))
+    assert [event["chunk"] for event in events] == ["a", "😀b"]
+    _, events = folded(chunk({"content": "x\ud83d"}))
+    assert [event["chunk"] for event in events] == ["x", "\ufffd"]
+    assert TextMender().mend("\ude00ü") == "\ufffdü"
+
+
+@pytest.mark.parametrize(
+    ("value", "notice"),
+    [
+        (chunk({"content": "x"}, "length"), "cut off"),
+        (chunk({}, "content_filter"), "content filter"),
+        (chunk({"refusal": "I cannot"}, "stop"), "The model refused: I cannot"),
+        (completion({"content": None, "refusal": "No"}), "The model refused: No"),
+    ],
+)
+def test_unusual_end_is_noticed(value: dict, notice: str) -> None:
+    """Length, filter and refusal are told to the user."""
+    fold, _ = folded(value)
+    assert notice in fold.notices()[0]
+
+
+def test_usual_end_is_not_noticed() -> None:
+    """A complete answer needs no notice."""
+    fold, _ = folded(chunk({"content": "x"}, "stop"))
+    assert fold.notices() == []
+
+
+def test_finish_reason_makes_an_answer_complete() -> None:
+    """Servers that never send the end marker are believed when they give a reason."""
+    assert folded(chunk({}, "stop"), done=False)[0].is_complete
+    assert not folded(chunk({"content": "x"}), done=False)[0].is_complete
+
+
+def test_reply_without_choices_is_no_answer() -> None:
+    """A body of another kind is an error, not an empty answer."""
+    with pytest.raises(ModelError, match="holds no answer"):
+        folded({"status": "ok"})
+    assert folded({"choices": []})[1] == []
+
+
+@pytest.mark.parametrize(
+    "choices", [5, [5], [{"delta": 5}], {"a": 1}, [{"delta": {"tool_calls": 5}}]]
+)
+def test_unexpected_shape_is_our_error(choices: object) -> None:
+    """A chunk that is not as promised is a readable error."""
+    with pytest.raises(ModelError, match="unexpected shape"):
+        folded({"choices": choices})
+
+
+def test_choice_without_delta_adds_nothing() -> None:
+    """A choice may hold nothing but a reason."""
+    assert folded({"choices": [{"finish_reason": "stop"}]})[1] == []
+
+
+def test_combine_chunks_takes_objects_of_the_library() -> None:
+    """Chunks of the SDK, and dicts, amount to the same record."""
+    from openai.types.chat import ChatCompletionChunk
+
+    chunks = [chunk({"content": "he"}), chunk({"content": "y"}), chunk(finish="stop")]
+    expected = {
+        "content": "hey",
+        "role": None,
+        "finish_reason": "stop",
+        "usage": {},
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "model": "served-model",
+        "created": 1700000000,
+    }
+    assert combine_chunks(chunks) == expected
+    assert combine_chunks([ChatCompletionChunk(**value) for value in chunks]) == expected
+
+
+def test_plain_takes_any_object() -> None:
+    """An object without a method for it is read by its attributes."""
+    from types import SimpleNamespace
+
+    from llm.providers.openai.fold_chat import plain
+
+    assert plain(SimpleNamespace(a=1)) == {"a": 1}
+
+
+def test_names_that_plugins_import_work() -> None:
+    """The small functions keep their results."""
+    assert not_nulls([("a", 1), ("b", None)]) == {"a": 1}
+    item = _attachment(llm.Attachment(content=b"x", type="image/png"), image_detail="low")
+    assert item["image_url"] == {"url": "data:image/png;base64,eA==", "detail": "low"}
+    request = {"m": [{"image_url": {"url": "data:xx"}}, {"input_audio": {"data": "x"}}, 5]}
+    assert redact_data(request) is request
+    assert request == {
+        "m": [{"image_url": {"url": "data:..."}}, {"input_audio": {"data": "..."}}, 5]
+    }
+    files = [{"file_data": "data:x"}, {"image_url": "data:x"}, {"url": "https://x"}]
+    assert redact_data(files) == [
+        {"file_data": "data:..."},
+        {"image_url": "data:..."},
+        {"url": "https://x"},
+    ]
+    assert redact_data(5) == 5
+
+
+def test_empty_messages_are_not_sent() -> None:
+    """Empty texts of user and system are left out; an assistant keeps its turn."""
+    model = Chat("m")
+    messages = [llm.system(""), llm.user(""), llm.user("a", "b"), llm.assistant()]
+    prompt = llm.Prompt(None, model, messages=messages)
+    assert model.build_messages(prompt, None) == [
+        {"role": "user", "content": "ab"},
+        {"role": "assistant", "content": ""},
+    ]
+
+
+def test_message_of_an_unknown_role_is_not_sent() -> None:
+    """A role that the API does not know stays at home."""
+    prompt = llm.Prompt(None, Chat("m"), messages=[Message("critic", []), llm.user("a")])
+    assert len(Chat("m").build_messages(prompt, None)) == 1
+
+
+@pytest.mark.parametrize("kind", [Chat, AsyncChat])
+def test_system_prompt_can_be_disallowed(kind: type) -> None:
+    """A model that takes none says so."""
+    model = kind("m", allows_system_prompt=False)
+    with pytest.raises(NotImplementedError, match="does not support system prompts"):
+        model.build_messages(llm.Prompt("x", model, system="s"), None)
+    assert model.build_messages(llm.Prompt("x", model), None)
+
+
+def test_arguments_nested_too_deeply_are_kept_raw() -> None:
+    """No text of a model can break the parser."""
+    text = "[" * 100_000
+    assert arguments_from(text) == {"_raw": text}
+
+
+def test_malformed_value_nested_too_deeply_is_described() -> None:
+    """Even the error about it does not fail."""
+    value: dict[str, Any] = {}
+    for _ in range(100_000):
+        value = {"a": value}
+    assert "nested too deeply" in str(malformed(ValueError("x"), value))
+
+
+def test_long_conversation_is_built_fast() -> None:
+    """The request for turn 1,000 is made from its chain in one pass."""
+    messages = [m for n in range(1000) for m in (llm.user(f"q{n}"), llm.assistant(f"a{n}"))]
+    prompt = llm.Prompt(None, Chat("m"), messages=[*messages, llm.user("last")])
+    assert len(Chat("m").build_messages(prompt, None)) == 2001
+
+
+def test_incomplete_answer_is_lost(user_path: Path) -> None:
+    """A stream that ends early is an error after its text; usage and model are kept."""
+    with OpenAIServer() as server:
+        server.add(sse_reply([chunk({"content": "par"}), chunk({"content": "tial"})], done=False))
+        response = Chat("m", api_base=server.url, key="k").prompt("x")
+        seen: list[str] = []
+        with pytest.raises(ConnectionLost, match="end marker is missing"):
+            seen.extend(response)
+    lane.close()
+    assert response._chunks == ["par", "tial"]
+    assert response.resolved_model == "served-model"
