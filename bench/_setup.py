@@ -12,6 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,19 +92,31 @@ def _install_ours() -> None:
     stamp.write_text(wanted)
 
 
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let two benchmarks that start together make the environments only once."""
+    import fcntl
+
+    (BENCH / ".work").mkdir(exist_ok=True)
+    with open(BENCH / ".work" / "setup.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def environments(*, fresh: bool = False) -> tuple[Environment, Environment]:
     """Return the environment of 0.36 and ours, made or renewed where needed.
 
     The first call installs packages and takes a minute; later ones only compare a hash of
     the sources.
     """
-    if fresh:
-        shutil.rmtree(THEIRS.folder, ignore_errors=True)
-        shutil.rmtree(OURS.folder, ignore_errors=True)
-    if not (THEIRS.folder / "installed").exists():
-        _pip(THEIRS, REFERENCE)
-        (THEIRS.folder / "installed").write_text(REFERENCE)
-    _install_ours()
+    with _one_at_a_time():
+        if fresh:
+            shutil.rmtree(THEIRS.folder, ignore_errors=True)
+            shutil.rmtree(OURS.folder, ignore_errors=True)
+        if not (THEIRS.folder / "installed").exists():
+            _pip(THEIRS, REFERENCE)
+            (THEIRS.folder / "installed").write_text(REFERENCE)
+        _install_ours()
     return THEIRS, OURS
 
 
