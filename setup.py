@@ -11,6 +11,7 @@ exec((HERE / "llm" / "_version.py").read_text(encoding="utf-8"), VERSION)
 TEST = [
     "coverage>=7.4",
     "hypothesis>=6.90",
+    "numpy>=1.26",
     "pytest>=8",
     "pytest-asyncio>=0.24",
     "pytest-cov>=5",
