@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlite_utils
 
 from llm.errors import LogError
+from llm.logs import LogStore
 from llm.logs import db as log_db
 from llm.logs.db import (
     backup,
@@ -20,6 +22,7 @@ from llm.logs.db import (
     open_log,
     open_memory,
     open_readonly,
+    prepare,
     status,
 )
 from llm.logs.migrations import NAMES, applied_names
@@ -64,17 +67,16 @@ def test_open_log_again_takes_no_lock(tmp_path: Path) -> None:
     assert not Path(f"{path}.lock").exists()
 
 
-def test_open_log_file_in_use_by_another_program_stays_in_its_mode(tmp_path: Path) -> None:
+def test_open_log_file_in_use_by_another_program_stays_in_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the switch to WAL has to wait for another program, the file is used as it is."""
     path = copy_of("0.36", tmp_path)
     other = sqlite3.connect(path)
     other.execute("begin")
     other.execute("select count(*) from turns").fetchone()
-    log_db.BUSY_TIMEOUT_SECONDS, before = 0.01, log_db.BUSY_TIMEOUT_SECONDS
-    try:
-        db = open_log(path)
-    finally:
-        log_db.BUSY_TIMEOUT_SECONDS = before
+    monkeypatch.setattr(log_db, "BUSY_TIMEOUT_SECONDS", 0.01)
+    db = open_log(path)
     assert db.execute("pragma journal_mode").fetchone()[0] == "delete"
     assert db["turns"].count == 41
     db.close()
@@ -91,6 +93,22 @@ def test_open_log_file_that_is_no_database_says_so(tmp_path: Path) -> None:
         open_readonly(path)
 
 
+def test_open_log_old_file_in_use_is_migrated_later_in_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Migrating does not depend on the switch to WAL."""
+    path = copy_of("0.26", tmp_path)
+    monkeypatch.setattr(log_db, "BUSY_TIMEOUT_SECONDS", 0.01)
+    other = sqlite3.connect(path)
+    other.execute("begin")
+    other.execute("select count(*) from responses").fetchone()
+    with pytest.raises(LogError, match="locked"):
+        open_log(path)
+    other.rollback()
+    open_log(path).close()
+    other.close()
+
+
 def test_open_log_failure_while_preparing_closes_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,14 +122,42 @@ def test_open_log_failure_while_preparing_closes_the_file(
         open_log(tmp_path / "logs.db")
 
 
-def test_switch_to_wal_other_failure_is_raised(tmp_path: Path) -> None:
-    """Only a lock is waited out; a file that cannot be written is an error."""
-    path = tmp_path / "logs.db"
-    sqlite3.connect(path).execute("create table t (a)").connection.close()
+def test_prepare_file_that_cannot_be_written_is_left_as_it_is(tmp_path: Path) -> None:
+    """A file of 0.36 can be read through a connection that may not write."""
+    path = copy_of("0.36", tmp_path)
+    conn = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    prepare(conn, path)
+    assert conn.execute("pragma journal_mode").fetchone()[0] == "delete"
+    conn.close()
+
+
+def test_prepare_old_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    """A file that lacks tables, and cannot get them, is of no use."""
+    path = copy_of("0.13", tmp_path)
     conn = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        log_db._switch_to_wal(conn)
+        prepare(conn, path)
     conn.close()
+
+
+def test_prepare_within_a_transaction_only_migrates(tmp_path: Path) -> None:
+    """The transaction of a caller is neither committed nor in the way."""
+    conn = sqlite3.connect(tmp_path / "logs.db")
+    conn.execute("begin")
+    prepare(conn, tmp_path / "logs.db")
+    assert conn.in_transaction
+    assert not needs_migration(conn)
+    conn.rollback()
+    assert needs_migration(conn)
+    conn.close()
+
+
+def test_log_store_switches_a_file_to_wal_mode(tmp_path: Path) -> None:
+    """A database that a caller opened is treated like one of ours."""
+    db = sqlite_utils.Database(tmp_path / "logs.db")
+    LogStore(db)
+    assert db.execute("pragma journal_mode").fetchone()[0] == "wal"
+    db.close()
 
 
 def test_open_log_many_processes_at_once_all_write(tmp_path: Path) -> None:

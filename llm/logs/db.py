@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -28,6 +28,7 @@ __all__ = [
     "open_log",
     "open_memory",
     "open_readonly",
+    "preload",
     "status",
 ]
 
@@ -89,37 +90,50 @@ def open_log(path: str | Path, *, create: bool = True) -> Database:
             if not create:
                 raise FileNotFoundError(2, "no such file", str(path))
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        conn = _connect_prepared(path)
-        return Database(conn)
+        return Database(_connect_prepared(path))
 
 
 def _connect_prepared(path: str | Path) -> sqlite3.Connection:
-    if os.path.exists(path):
-        conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS)
-        try:
-            if _is_wal(conn) and not needs_migration(conn):
-                return conn
-        except sqlite3.DatabaseError:
-            conn.close()
-            raise
+    if not os.path.exists(path):
+        with _locked(path):
+            # SQLite itself would give a new file, and its -wal, the mode of the umask.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS)
+    try:
+        prepare(conn, path)
+        if _is_wal(conn):
+            # In WAL mode a commit need not wait for the disk: whatever happens to this process
+            # it stays, and a power cut leaves the file whole.
+            conn.execute("pragma synchronous=normal")
+    except BaseException:
         conn.close()
-    return _connect_and_prepare(path)
+        raise
+    return conn
 
 
-def _connect_and_prepare(path: str | Path) -> sqlite3.Connection:
-    from filelock import FileLock
+def prepare(conn: sqlite3.Connection, path: str | Path) -> None:
+    """Switch the file of `conn` to WAL mode and migrate it, under its lock; else do nothing.
 
-    with FileLock(f"{path}.lock"):
-        # SQLite itself would give a new file, and its -wal, the mode of the umask.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS)
-        try:
+    Args:
+        conn: An open connection; within a transaction it is only migrated.
+        path: The file; empty for a database in memory.
+    """
+    if conn.in_transaction or not path:
+        migrate(conn)
+    elif needs_migration(conn):
+        with _locked(path):
             _switch_to_wal(conn)
             migrate(conn)
-        except BaseException:
-            conn.close()
-            raise
-    return conn
+    elif not _is_wal(conn):
+        # A file that cannot be written can still be read.
+        with suppress(OSError, sqlite3.OperationalError), _locked(path):
+            _switch_to_wal(conn)
+
+
+def _locked(path: str | Path) -> AbstractContextManager[object]:
+    from filelock import FileLock
+
+    return FileLock(f"{path}.lock", poll_interval=0.01)
 
 
 def _is_wal(conn: sqlite3.Connection) -> bool:
@@ -133,6 +147,13 @@ def _switch_to_wal(conn: sqlite3.Connection) -> None:
         # A program that knows nothing of the lock file is using it: next time, then.
         if "locked" not in str(error):
             raise
+
+
+def preload() -> None:
+    """Import what a later `open_log` and `LogStore` need, where there is time for it."""
+    import sqlite_utils  # noqa: F401
+
+    from . import store  # noqa: F401
 
 
 def open_memory() -> Database:

@@ -10,9 +10,9 @@ from ..ids import new_ulid
 from ..parts import ToolCallPart
 from ..text import conversation_name
 from .chains import hash_chain, is_stored, load_each, load_messages, store_chain
-from .db import log_errors
+from .db import log_errors, prepare
 from .hashing import without_surrogates
-from .migrations import immediate, migrate
+from .migrations import immediate
 from .replies import load_reply
 from .shared import ensure_fragment, ensure_tool, ensure_tool_instance
 from .turns import Turn, now_text
@@ -39,7 +39,7 @@ class LogStore:
     """Reads and writes the threads, messages and turns of a log database.
 
     Args:
-        db: The database; it is migrated where it needs to be.
+        db: The database; it is migrated, and its file switched to WAL mode, where needed.
 
     Raises:
         LogError: The database cannot be migrated.
@@ -49,8 +49,8 @@ class LogStore:
         self.db = db
         self._conn = db.conn
         if db not in _migrated:
-            with log_errors(self.path, "migrate"):
-                migrate(db)
+            with log_errors(self, "open"):
+                prepare(db.conn, self.path)
             _migrated.add(db)
 
     @property
