@@ -167,6 +167,17 @@ def test_load_conversation_does_not_run_the_model_again(
     assert model.seen == []
 
 
+def test_load_conversation_looked_at_late_has_no_response_twice(
+    db: sqlite_utils.Database, path: Path
+) -> None:
+    """Responses logged after loading are not read again from the log."""
+    before = Says("1").conversation()
+    say(db, before, "a")
+    after = loaded(path, before.id, model=Says("2", "3"))
+    say(db, after, "b", "c")
+    assert [response.text() for response in after.responses] == ["1", "2", "3"]
+
+
 def test_load_conversation_tool_calls_and_results_are_restored(
     db: sqlite_utils.Database,
 ) -> None:

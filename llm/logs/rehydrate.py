@@ -11,13 +11,13 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from .chains import StoredMessage, hash_chain, load_messages
 from .db import log_errors, open_log, open_readonly
 from .legacy import LegacyTurn, complete_rows, legacy_tool_specs, load_legacy_turns
 from .migrations import connection_of, needs_migration
-from .restore import TurnRow, load_turn_rows, restore_legacy, restore_turns
+from .restore import load_turn_rows, restore_legacy, restore_turns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +39,7 @@ _LATEST = (
     "select id, id from threads where id = (select max(id) from threads)",
 )
 _THREAD = "select name, tip_message_hash, forked_from from threads where id = ?"
+_TURN_HEADS = "select id, model, tip_message_hash from turns where thread_id = ? order by id"
 _MODEL_OF_CHAIN = """
 with recursive chain (hash, parent_hash) as (
     select hash, parent_hash from messages where hash = ?
@@ -58,6 +59,14 @@ _TURN_TOOLS = (
 )
 
 
+class _TurnHead(NamedTuple):
+    """What continuing needs of a turn; the rest is read with the responses."""
+
+    id: str
+    model: str
+    tip: str | None
+
+
 @dataclass
 class _Stored:
     """What the log holds of one conversation."""
@@ -68,7 +77,7 @@ class _Stored:
     tip: str | None = None
     forked_from: str | None = None
     chain: list[StoredMessage] = field(default_factory=list)
-    turns: list[TurnRow] = field(default_factory=list)
+    turns: list[_TurnHead] = field(default_factory=list)
     legacy: list[LegacyTurn] = field(default_factory=list)
 
 
@@ -179,7 +188,8 @@ def _read(conn: sqlite3.Connection, conversation_id: str) -> _Stored | None:
     if thread is not None:
         stored.name, stored.tip, stored.forked_from = thread
         stored.chain = load_messages(conn, stored.tip)
-        stored.turns = load_turn_rows(conn, conversation_id)
+        heads = conn.execute(_TURN_HEADS, [conversation_id])
+        stored.turns = [_TurnHead(*head) for head in heads]
     if row is not None:
         stored.name = row[0] or stored.name
         stored.legacy = load_legacy_turns(conn, conversation_id)
@@ -298,5 +308,8 @@ def _responses(
         restored += restore_legacy(stored.legacy, model, conversation, [])
         _resolve_payloads(conn, restored)
     if stored.turns:
-        restored += restore_turns(conn, stored.turns, stored.chain, model, conversation)
+        known = {turn.id for turn in stored.turns}
+        # Those that were logged since then are in the conversation already.
+        turns = [turn for turn in load_turn_rows(conn, stored.id) if turn.id in known]
+        restored += restore_turns(conn, turns, stored.chain, model, conversation)
     return sorted(restored, key=lambda response: response.id)
