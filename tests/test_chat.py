@@ -198,3 +198,30 @@ def test_log_that_cannot_be_written_does_not_end_the_chat(tmp_path):
     assert result.exit_code == 0
     assert result.stdout.count("user: b") == 1
     assert result.stderr.count(str(path)) == 2
+
+
+def test_interrupted_answer_ends_and_the_chat_goes_on(user_path):
+    """Ctrl-C or a lost connection ends an answer; what came of it is in the history."""
+    result = chat("stop\ncut\n", "-m", "interrupted")
+    assert result.exit_code == 0
+    assert result.stdout.count("begun") == 2
+    assert (
+        result.stderr == "\nError: The connection to the model broke off: [Errno 32] Broken pipe\n"
+    )
+    answer = said(chat("on\n", "-c", "-m", "echo"))[0]
+    assert answer.startswith("user: stop | assistant: begun | user: cut | assistant: begun | ")
+
+
+def test_chat_at_a_terminal_edits_lines(monkeypatch):
+    """Lines can be edited, and Ctrl-C empties a line before it leaves."""
+    from prompt_toolkit.application import create_app_session
+    from prompt_toolkit.input import create_pipe_input
+    from prompt_toolkit.output import DummyOutput
+
+    from llm.run import repl
+
+    monkeypatch.setattr(repl.inputs, "stdin_is_terminal", lambda: True)
+    with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        keys.send_text("frst\x1b[D\x1b[D\x1b[Di\rmistake\x03right\r\x03")
+        prompts = list(repl.read_prompts(repl.make_reader(), lambda: None))
+    assert prompts == ["first", "right"]

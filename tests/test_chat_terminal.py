@@ -8,16 +8,17 @@ import pytest
 
 from tests.helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
 
-PROMPT = "> "
+# The line editor announces itself to the terminal (bracketed paste) each time it reads a line.
+READY = "\x1b[?2004h"
 
 
 def test_chat_answers_and_leaves_with_ctrl_d():
     """Lines are edited by a line editor; Ctrl-D on an empty line leaves with exit code 0."""
     with at_terminal("chat", "-m", "echo") as (process, terminal):
-        terminal.wait_for(PROMPT)
+        terminal.wait_for(READY)
         terminal.type("helo\x1b[Dl\r")
         terminal.wait_for("user: hello")
-        terminal.wait_for(PROMPT)
+        terminal.wait_for(READY)
         terminal.type("\x04")
         assert "Aborted" not in terminal.rest()
         assert process.wait(timeout=LIMIT_SECONDS) == 0
@@ -26,13 +27,13 @@ def test_chat_answers_and_leaves_with_ctrl_d():
 def test_arrow_key_brings_back_the_last_line():
     """The lines of this chat can be called up again."""
     with at_terminal("chat", "-m", "forgetful") as (process, terminal):
-        terminal.wait_for(PROMPT)
+        terminal.wait_for(READY)
         terminal.type("first\r")
         terminal.wait_for("Only first")
-        terminal.wait_for(PROMPT)
+        terminal.wait_for(READY)
         terminal.type("\x1b[A again\r")
         terminal.wait_for("Only first again")
-        terminal.wait_for(PROMPT)
+        terminal.wait_for(READY)
         terminal.type("quit\r")
         terminal.rest()
         assert process.wait(timeout=LIMIT_SECONDS) == 0
@@ -41,12 +42,12 @@ def test_arrow_key_brings_back_the_last_line():
 def test_ctrl_c_empties_the_line_and_then_leaves():
     """Ctrl-C takes back what was typed; on an empty line it leaves with exit code 0."""
     with at_terminal("chat", "-m", "forgetful") as (process, terminal):
-        terminal.wait_for(PROMPT)
+        terminal.wait_for(READY)
         terminal.type("mistake")
         terminal.wait_for("mistake")
         terminal.type("\x03right\r")
         terminal.wait_for("Only right")
-        terminal.wait_for(PROMPT)
+        terminal.wait_for(READY)
         terminal.type("\x03")
         assert "Aborted" not in terminal.rest()
         assert process.wait(timeout=LIMIT_SECONDS) == 0
@@ -55,14 +56,14 @@ def test_ctrl_c_empties_the_line_and_then_leaves():
 def test_ctrl_c_stops_the_answer_only(user_path):
     """Ctrl-C during an answer ends that answer; it is kept and the chat goes on."""
     with at_terminal("chat", "-m", "slow") as (process, terminal):
-        terminal.wait_for(PROMPT)
+        terminal.wait_for(READY)
         terminal.type("long\r")
         terminal.wait_for("started")
         terminal.type("\x03")
-        terminal.wait_for(PROMPT)
+        terminal.wait_for(READY)
         terminal.type("quick\r")
         terminal.wait_for("user: long | assistant: started | user: quick")
-        terminal.wait_for(PROMPT)
+        terminal.wait_for(READY)
         terminal.type("exit\r")
         terminal.rest()
         assert process.wait(timeout=LIMIT_SECONDS) == 0

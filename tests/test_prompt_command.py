@@ -1,13 +1,18 @@
 """`llm prompt`: what it sends, prints and keeps."""
 
+import io
 import json
 import sqlite3
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import click
 import pytest
 from click.testing import CliRunner
 
 import llm
 from llm.cli import cli
+from llm.commands._options import AttachmentType
 from tests.helpers.models import FENCED, registered
 
 
@@ -529,3 +534,84 @@ def test_prompt_is_a_command_that_plugins_may_call():
         "json_output",
     } <= names
     assert cli.commands["chat"].params
+
+
+def test_plugin_command_may_run_a_prompt():
+    """A plugin's command calls the core one with some of its keywords; the rest are defaults."""
+
+    @click.command()
+    @click.pass_context
+    def shortcut(ctx):
+        ctx.invoke(cli.commands["prompt"], prompt="hi", model_id="echo", no_log=True)
+
+    assert CliRunner().invoke(shortcut, input="").stdout == "user: hi\n"
+
+
+def test_error_of_the_model_reaches_a_caller(monkeypatch):
+    """Whoever calls the command finds the model's exception behind the message."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(click.ClickException) as failure:
+        cli.commands["prompt"].main(["-m", "fails", "now"], standalone_mode=False)
+    assert isinstance(failure.value.__context__, ValueError)
+
+
+def test_interrupt_is_no_error_message(user_path):
+    """Ctrl-C ends the command with exit code 1; what was shown is kept."""
+    result = run("-m", "interrupted", "stop")
+    assert (result.exit_code, result.stdout) == (1, "begun")
+    assert result.stderr.strip() == "Aborted!"
+    assert len(turns(user_path / "logs.db")) == 1
+
+
+def test_broken_connection_of_a_model_is_told():
+    """A model's broken pipe is an error, not a reader that left."""
+    result = run("-m", "interrupted", "cut")
+    assert (result.exit_code, result.stdout) == (1, "begun")
+    assert result.stderr.startswith("Error: The connection to the model broke off")
+
+
+class FileServer(BaseHTTPRequestHandler):
+    """Serves an image, and things that cannot be attached."""
+
+    def do_HEAD(self):
+        self.send_response(404 if self.path == "/missing" else 200)
+        if self.path == "/dot.png":
+            self.send_header("Content-Type", "image/png; charset=binary")
+        self.end_headers()
+
+    def do_GET(self):
+        self.do_HEAD()
+        self.wfile.write(b"12345")
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def file_server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), FileServer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_attachment_of_url_takes_the_type_of_the_server(file_server):
+    """The type of a URL is what a HEAD request says, without parameters."""
+    result = run("-m", "echo", "hi", "-a", f"{file_server}/dot.png")
+    assert result.stdout == "user: hi + image/png 5 bytes\n"
+
+
+@pytest.mark.parametrize("path", ["/missing", "/untyped"])
+def test_attachment_of_url_without_type_is_refused(file_server, path):
+    """A URL that is not there, or that has no type, is a usage error."""
+    result = run("-m", "echo", "hi", "-a", file_server + path)
+    assert result.exit_code == 2
+    assert file_server + path in result.stderr
+
+
+def test_attachment_that_is_one_already_is_kept():
+    """A command that hands on parsed values may hand on attachments."""
+    attachment = llm.Attachment(type="image/png", content=b"x")
+    assert AttachmentType().convert(attachment, None, None) is attachment

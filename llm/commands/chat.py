@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from . import _options as shared
-from ._errors import reported
+from ._errors import error_text, reported
 
 
 @click.command(name="chat")
@@ -53,7 +55,11 @@ def chat(
 
 def _edit() -> str | None:
     """What the user wrote in their editor, stripped; says so where nothing was saved."""
-    text = click.edit()
+    try:
+        text = click.edit()
+    except click.ClickException as error:
+        _report(error)
+        return None
     if text is None:
         click.echo("Editor closed without saving", err=True)
         return None
@@ -61,4 +67,7 @@ def _edit() -> str | None:
 
 
 def _report(error: Exception) -> None:
-    click.echo(f"Error: {error}", err=True)
+    """Show an error and let the chat go on; under `LLM_RAISE_ERRORS` it ends with a traceback."""
+    if os.environ.get("LLM_RAISE_ERRORS"):
+        raise error
+    click.echo(f"Error: {error_text(error)}", err=True)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import LLMError
+from ..errors import ConnectionLost, LLMError
 from . import inputs
-from .output import Display, NoDisplay, StreamDisplay, WholeDisplay, show_note
+from .output import (
+    Display,
+    NoDisplay,
+    OutputClosed,
+    StreamDisplay,
+    WholeDisplay,
+    show_note,
+    write_out,
+)
 from .request import PromptRequest, Session, open_session
 
 if TYPE_CHECKING:
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
     from .request import AnyResponse
 
 # How often the preloader looks whether the main thread has come to wait for the network, and
-# below which share of that time on the processor it counts as waiting.
+# below which share of that time at work it counts as waiting.
 IDLE_CHECK_SECONDS = 0.004
 IDLE_SHARE = 0.25
 
@@ -56,10 +65,12 @@ def run_turn(session: Session, response: AnyResponse, recorder: Recorder) -> Non
     try:
         _drive(response, display)
         display.finish(response.text_or_raise())
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             display.break_off()
         _keep_partial(response, recorder)
+        if isinstance(error, BrokenPipeError) and not isinstance(error, OutputClosed):
+            raise ConnectionLost(f"The connection to the model broke off: {error}") from error
         raise
     if session.request.usage:
         show_note(f"Token usage: {response.token_usage()}")
@@ -105,8 +116,7 @@ def make_display(session: Session) -> Display:
 def _print_records(recorder: Recorder) -> None:
     from ..logs.render import json_array
 
-    sys.stdout.writelines(json_array(recorder.rows()))
-    sys.stdout.flush()
+    write_out("".join(json_array(recorder.rows())))
 
 
 def _drive(response: AnyResponse, display: Display) -> None:
@@ -197,9 +207,7 @@ class _Preloader:
 
     def __init__(self) -> None:
         self._hurry = threading.Event()
-        clock_of = getattr(time, "pthread_getcpuclockid", None)
-        clock = clock_of(threading.get_ident()) if clock_of is not None else None
-        self._thread = threading.Thread(target=self._run, args=(clock,), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(_work_clock(),), daemon=True)
         self._thread.start()
 
     def finish(self) -> None:
@@ -207,17 +215,40 @@ class _Preloader:
         self._hurry.set()
         self._thread.join()
 
-    def _run(self, clock: int | None) -> None:
-        if clock is None or self._waits(clock):
-            import sqlite_utils  # noqa: F401
+    def _run(self, clock: Callable[[], float] | None) -> None:
+        if clock is None or self._becomes_idle(clock):
+            from ..logs.db import preload
 
-            from ..logs import db, store  # noqa: F401
+            preload()
 
-    def _waits(self, clock: int) -> bool:
+    def _becomes_idle(self, clock: Callable[[], float]) -> bool:
         """Wait for the main thread to become idle; whether it did before it needs the imports."""
-        used = time.clock_gettime(clock)
+        worked = clock()
         while not self._hurry.wait(IDLE_CHECK_SECONDS):
-            before, used = used, time.clock_gettime(clock)
-            if used - before < IDLE_CHECK_SECONDS * IDLE_SHARE:
+            before, worked = worked, clock()
+            if worked - before < IDLE_CHECK_SECONDS * IDLE_SHARE:
                 return True
         return False
+
+
+def _work_clock() -> Callable[[], float] | None:
+    """A clock of the seconds that the calling thread was working, `None` where there is none.
+
+    On Linux the time in which it could not work because the processors were taken counts too: a
+    thread on a crowded machine is not idle.
+    """
+    path = f"/proc/self/task/{threading.get_native_id()}/schedstat"
+    try:
+        _scheduled_seconds(path)
+        return partial(_scheduled_seconds, path)
+    except (OSError, ValueError):
+        clock_of = getattr(time, "pthread_getcpuclockid", None)
+        if clock_of is None:
+            return None
+        return partial(time.clock_gettime, clock_of(threading.get_ident()))
+
+
+def _scheduled_seconds(path: str) -> float:
+    with open(path, "rb") as file:
+        on_processor, waiting_for_one, _ = file.read().split()
+    return (int(on_processor) + int(waiting_for_one)) / 1e9

@@ -15,6 +15,10 @@ YELLOW = "\x1b[33m"
 RESET = "\x1b[0m"
 
 
+class OutputClosed(BrokenPipeError):
+    """Nobody reads the output any more. (A model's own broken pipe is another matter.)"""
+
+
 class Display(Protocol):
     """Where the events of a response go while it runs, and its text when it has ended."""
 
@@ -44,12 +48,24 @@ def tolerate_unencodable(stream: TextIO | None) -> None:
         reconfigure(errors="replace")
 
 
+def write_out(text: str) -> None:
+    """Write to stdout and flush.
+
+    Raises:
+        OutputClosed: Nobody reads it.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise OutputClosed(*error.args) from error
+
+
 class StreamDisplay:
     """Shows text on stdout as it comes, piece by piece, and reasoning dimmed on stderr."""
 
     def __init__(self, *, show_reasoning: bool) -> None:
         tolerate_unencodable(sys.stdout)
-        self._out = sys.stdout
         self._err = sys.stderr
         self._show_reasoning = show_reasoning
         self._out_is_terminal = is_terminal(sys.stdout)
@@ -66,8 +82,7 @@ class StreamDisplay:
             if self._in_reasoning:
                 self._end_reasoning()
             self._started = True
-            self._out.write(visible(chunk) if self._out_is_terminal else chunk)
-            self._out.flush()
+            write_out(visible(chunk) if self._out_is_terminal else chunk)
         elif event.type == "reasoning" and self._show_reasoning:
             self._in_reasoning = True
             self._err.write(f"{DIM}{visible(chunk)}{RESET}" if self._err_is_terminal else chunk)
@@ -76,15 +91,13 @@ class StreamDisplay:
     def finish(self, text: str) -> None:
         """End the answer with one newline."""
         self._end_reasoning()
-        self._out.write("\n")
-        self._out.flush()
+        write_out("\n")
 
     def break_off(self) -> None:
         """End the line on a terminal, so that what follows has its own; a pipe stays as it is."""
         self._end_reasoning()
         if self._started and self._out_is_terminal:
-            self._out.write("\n")
-            self._out.flush()
+            write_out("\n")
 
     def _end_reasoning(self) -> None:
         if self._in_reasoning:
@@ -113,7 +126,7 @@ class WholeDisplay:
         block = extract_fenced_code_block(text, last=self._last) if self._extract else None
         tolerate_unencodable(sys.stdout)
         shown = text if block is None else block
-        print(visible(shown) if is_terminal(sys.stdout) else shown, flush=True)
+        write_out((visible(shown) if is_terminal(sys.stdout) else shown) + "\n")
 
     def break_off(self) -> None:
         """Show nothing: no part of the answer was shown before."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..errors import ConversationNotSupported
 from . import inputs
 from .execute import Recorder, note_ignored_history, run_turn
+from .output import OutputClosed
 from .request import PromptRequest, Session, open_session
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class _Chat:
             self._answer(text)
         except KeyboardInterrupt:
             print(file=sys.stderr)
-        except BrokenPipeError:
+        except OutputClosed:
             raise
         except Exception as error:  # whatever a model plugin raises
             self._console.report(error)

@@ -220,6 +220,20 @@ class Rude(llm.Model):
         yield "a\x1b]0;title\x07b\r\nc\td"
 
 
+class Interrupted(llm.Model):
+    """Is stopped by its user in the middle, or loses its connection."""
+
+    model_id = "interrupted"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        yield "begun"
+        if prompt.prompt == "stop":
+            raise KeyboardInterrupt
+        if prompt.prompt == "cut":
+            raise BrokenPipeError(32, "Broken pipe")
+
+
 class Patient(llm.Model):
     """Waits, as for a network, until what logging needs was imported meanwhile."""
 
@@ -250,6 +264,7 @@ class FakeModels:
             Single,
             Endless,
             Odd,
+            Interrupted,
             Patient,
             Rude,
         ):

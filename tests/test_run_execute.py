@@ -1,0 +1,142 @@
+"""Running a turn: what is shown, when logging is prepared, and on which clock."""
+
+import io
+import sys
+import threading
+
+import pytest
+
+from llm.parts import StreamEvent
+from llm.run import execute, output
+from llm.run.request import PromptRequest
+from tests.helpers.models import Echo
+
+
+class FakeTerminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def seen(monkeypatch, show) -> tuple[str, str]:
+    """What `show` puts on a terminal's stdout and stderr."""
+    out, err = FakeTerminal(), FakeTerminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    show()
+    return out.getvalue(), err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("event", "shown"),
+    [
+        (StreamEvent("text", "part"), ("part\n", "")),
+        (StreamEvent("reasoning", "hm"), ("", "\x1b[2mhm\x1b[0m\n")),
+        (StreamEvent("tool_call_name", "add", tool_call_id="1"), ("", "")),
+    ],
+)
+def test_broken_off_answer_ends_its_line_on_a_terminal(monkeypatch, event, shown):
+    """What follows a part of an answer gets a line of its own; tool events show nothing."""
+
+    def show() -> None:
+        display = output.StreamDisplay(show_reasoning=True)
+        display.event(event)
+        display.break_off()
+
+    assert seen(monkeypatch, show) == shown
+
+
+def test_notes_are_coloured_on_a_terminal(monkeypatch):
+    """A note to the user is yellow where colours can be shown."""
+    shown = seen(monkeypatch, lambda: output.show_note("careful"))
+    assert shown == ("", "\x1b[33mcareful\x1b[0m\n")
+
+
+def test_output_that_nobody_reads_has_its_own_error(monkeypatch):
+    """A closed stdout can be told from a model that lost its connection."""
+
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    with pytest.raises(output.OutputClosed):
+        output.write_out("text")
+
+
+def preloaded(monkeypatch, clock) -> list[str]:
+    """What a preloader under the given clock did until it was told to finish."""
+    done: list[str] = []
+    idle = threading.Event()
+
+    def preload() -> None:
+        done.append("imported")
+        idle.set()
+
+    monkeypatch.setattr("llm.logs.db.preload", preload)
+    monkeypatch.setattr(execute, "_work_clock", lambda: clock)
+    preloader = execute._Preloader()
+    if clock is not busy_clock:
+        assert idle.wait(20)
+    preloader.finish()
+    return done
+
+
+def busy_clock(now: list[float] = [0.0]) -> float:  # noqa: B006
+    """The clock of a thread that works all the time."""
+    now[0] += execute.IDLE_CHECK_SECONDS
+    return now[0]
+
+
+def test_preloader_imports_once_the_thread_waits(monkeypatch):
+    """An idle main thread is the sign to import what logging needs."""
+    assert preloaded(monkeypatch, lambda: 0.0) == ["imported"]
+
+
+def test_preloader_imports_at_once_without_a_clock(monkeypatch):
+    """Where no clock tells what the main thread does, nothing is waited for."""
+    assert preloaded(monkeypatch, None) == ["imported"]
+
+
+def test_preloader_leaves_a_busy_thread_alone(monkeypatch):
+    """A main thread that works until the end imports for itself."""
+    assert preloaded(monkeypatch, busy_clock) == []
+
+
+def test_work_clock_tells_work_from_waiting():
+    """Work moves the clock, waiting does not."""
+    clock = execute._work_clock()
+    assert clock is not None
+    before = clock()
+    while clock() - before < 0.02:
+        sum(range(10_000))
+    assert clock() > before
+
+
+def test_work_clock_has_substitutes(monkeypatch):
+    """Without the scheduler's account the processor time counts; without that there is no clock."""
+
+    def missing(path: str) -> float:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(execute, "_scheduled_seconds", missing)
+    monkeypatch.setattr(execute.time, "pthread_getcpuclockid", lambda ident: 3, raising=False)
+    monkeypatch.setattr(execute.time, "clock_gettime", lambda clock: float(clock), raising=False)
+    clock = execute._work_clock()
+    assert clock is not None
+    assert clock() == 3.0
+    monkeypatch.delattr(execute.time, "pthread_getcpuclockid")
+    assert execute._work_clock() is None
+
+
+def test_recorder_of_unlogged_prompt_does_nothing(user_path):
+    """Where nothing is to be kept nothing is prepared either."""
+    request = PromptRequest(no_log=True)
+    threads = threading.active_count()
+    with execute.Recorder(request) as recorder:
+        response = Echo().prompt("hi")
+        recorder.begin(response)
+        assert threading.active_count() == threads
+        recorder.end(response)
+    assert list(user_path.iterdir()) == []
