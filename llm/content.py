@@ -32,6 +32,8 @@ class Attachment:
     content: bytes | None = None
     # Not compared: whether the digest was asked for makes no difference to what this is.
     _id: str | None = field(default=None, compare=False)
+    # The address that a server was asked about, and the type that it gave.
+    _served: tuple[str, str | None] | None = field(default=None, init=False, compare=False)
 
     def id(self) -> str:
         """The SHA-256 hex digest of the bytes, or of `{"url": ...}` for a URL; kept once made.
@@ -55,7 +57,7 @@ class Attachment:
 
         Returns:
             The type, or `None` where the bytes have no magic number (plain text, for one).
-            Only a URL without a type touches the network.
+            Only a URL without a type touches the network, and that once.
 
         Raises:
             ValueError: There is neither a type nor anything to derive it from.
@@ -67,12 +69,17 @@ class Attachment:
         if self.path:
             return type_of_path(self.path)
         if self.url:
-            from .http import head_content_type
-
-            return head_content_type(self.url)
+            return self._served_type(self.url)
         if self.content:
             return type_of_bytes(self.content)
         raise ValueError("Attachment has no type and no content to derive it from")
+
+    def _served_type(self, url: str) -> str | None:
+        if self._served is None or self._served[0] != url:
+            from .http import head_content_type
+
+            self._served = (url, head_content_type(url))
+        return self._served[1]
 
     def content_bytes(self) -> bytes | None:
         """The bytes: as given, else read from `path`, else fetched from `url`."""

@@ -140,8 +140,11 @@ def test_attachment_type_of_nothing(content: bytes | None) -> None:
 
 def test_attachment_type_of_url_without_charset(site: Server) -> None:
     """The type of a URL is what the server says to a HEAD request, without parameters."""
-    assert llm.Attachment(url=f"{site.url}/text").resolve_type() == "text/html"
+    attachment = llm.Attachment(url=f"{site.url}/text")
+    assert attachment.resolve_type() == attachment.resolve_type() == "text/html"
     assert site.log == [("HEAD", "/text")]
+    attachment.url = f"{site.url}/png"
+    assert attachment.resolve_type() == "image/png"
 
 
 def test_attachment_type_of_url_untyped(site: Server) -> None:
