@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ...config import read_text, user_path
 from ...errors import ConfigError
+from . import extra_cache
 
 FILE_NAME = "extra-openai-models.yaml"
 
@@ -56,7 +57,7 @@ def file_path() -> str:
 def read_extra_models() -> ExtraModels:
     """The models of the file; what cannot be used is left out and described. Never raises.
 
-    A file that has not changed is parsed once.
+    A file that has not changed is parsed once, and not again in the next process.
     """
     path = file_path()
     try:
@@ -66,8 +67,14 @@ def read_extra_models() -> ExtraModels:
     stamp = (found.st_mtime_ns, found.st_size)
     known = _read.get(path)
     if known is None or known[0] != stamp:
-        known = _read[path] = (stamp, _load(path))
+        known = _read[path] = (stamp, extra_cache.read(stamp) or _parsed(path, stamp))
     return known[1]
+
+
+def _parsed(path: str, stamp: tuple[int, int]) -> ExtraModels:
+    found = _load(path)
+    extra_cache.write(stamp, found)
+    return found
 
 
 def _load(path: str) -> ExtraModels:
