@@ -122,7 +122,7 @@ def logs_list(
         if current_conversation or (response and not conversation_id):
             conversation_id = _current_conversation(conn)
         filters = log_query.LogFilters(
-            count=_limit(count, conversation_id),
+            limit=_limit(count, conversation_id),
             model=model,
             query=query,
             latest=latest,
@@ -205,12 +205,10 @@ def _matching_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
     ids = select_ids(conn, filters)
     if ids or filters.model is None:
         return ids
-    from dataclasses import replace
-
     from ..registry import resolve_model_id
 
     model_id = resolve_model_id(filters.model)
-    return ids if model_id == filters.model else select_ids(conn, replace(filters, model=model_id))
+    return ids if model_id == filters.model else select_ids(conn, filters._replace(model=model_id))
 
 
 def _data(

@@ -6,8 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from ..errors import LogError
@@ -33,8 +32,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class LogStatus:
+class LogStatus(NamedTuple):
     """What `llm logs status` tells about a file: its size in bytes and what it holds."""
 
     size_bytes: int

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import LogError
@@ -56,18 +55,17 @@ where turn_search_fts match ? order by f.rowid desc limit ?
 """
 OUT_OF_ORDER = "select 1 from turn_search where turn_id > ? and id < ? limit 1"
 
-# The turn's own input is the run of user and tool messages at the end of what the model was given.
-TURN_TOOL_RESULT = """exists (
-  with recursive own(hash, parent_hash) as (
-    select m.hash, m.parent_hash from messages m
-    where m.hash = t.parent_message_hash and m.role in ('user', 'tool')
+# The turn's own input is the run of user and tool messages at the end of what the model was given:
+# a message with a result is part of it, and so is each of these that follows directly.
+TURN_TOOL_RESULT = """t.parent_message_hash in (
+  with recursive given(hash) as (
+    select m.hash from parts p join messages m on m.hash = p.message_hash
+    where p.type = 'tool_result' {named} and m.role in ('user', 'tool')
     union
-    select m.hash, m.parent_hash from own join messages m on m.hash = own.parent_hash
+    select m.hash from given join messages m on m.parent_hash = given.hash
     where m.role in ('user', 'tool'))
-  select 1 from own join parts p on p.message_hash = own.hash
-  where p.type = 'tool_result' {named})"""
-LEGACY_TOOL_RESULT = """exists (
-  select 1 from tool_results x where x.response_id = r.id {named})"""
+  select hash from given)"""
+LEGACY_TOOL_RESULT = "r.id in (select x.response_id from tool_results x where 1 {named})"
 
 LATEST = """
 select id, thread_id from (select id, thread_id from turns order by id desc limit 1)
@@ -77,12 +75,11 @@ order by id desc limit 1
 """
 
 
-@dataclass(frozen=True)
-class LogFilters:
+class LogFilters(NamedTuple):
     """What `select_ids` looks for; every condition that is set must hold.
 
     Args:
-        count: How many of the newest (or best) are wanted; `None` means all.
+        limit: How many of the newest (or best) are wanted; `None` means all.
         model: Model id, matched with the model asked for and the one that answered.
         query: Full-text search in the syntax of SQLite FTS5.
         latest: With `query`: the newest first, not the best.
@@ -93,7 +90,7 @@ class LogFilters:
         id_gte: Only this id and those after it.
     """
 
-    count: int | None = None
+    limit: int | None = None
     model: str | None = None
     query: str | None = None
     latest: bool = False
@@ -175,7 +172,7 @@ def select_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
     Raises:
         LogError: The search query is not valid.
     """
-    limit = -1 if filters.count is None else filters.count
+    limit = -1 if filters.limit is None else filters.limit
     if not filters.query:
         newest = _newest(conn, filters, limit)
         newest.reverse()

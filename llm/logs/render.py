@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
 from ..text import find_unused_key, truncate_string
@@ -33,9 +34,16 @@ def json_array(rows: Iterable[Row]) -> Iterator[str]:
 
 def _indented(value: Any, margin: str) -> str:
     """As `json.dumps(value, indent=2)`, which is made of slow Python generators."""
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    if value is None:
+        return "null"
     deeper = margin + "  "
     if value and isinstance(value, dict):
-        items = [f"{encoded(str(k))}: {_indented(v, deeper)}" for k, v in value.items()]
+        items = [
+            f"{encode_basestring_ascii(key)}: {_indented(item, deeper)}"
+            for key, item in value.items()
+        ]
         return f"{{\n{deeper}" + f",\n{deeper}".join(items) + f"\n{margin}}}"
     if value and isinstance(value, list):
         items = [_indented(item, deeper) for item in value]

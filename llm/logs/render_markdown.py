@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from ..text import longest_backtick_run, maybe_fenced_code, token_usage_string
@@ -101,7 +100,7 @@ class _Page:
             if tool["instance"]:
                 name, arguments = tool["instance"]["name"], tool["instance"]["arguments"]
                 box = boxes.setdefault(f"- `{name}({arguments})`:", [])
-                box += [indent(line, NESTED) for line in self._tool(tool)]
+                box += [_nested(line) for line in self._tool(tool)]
         return lines + [line for title, box in boxes.items() for line in (title, *box)]
 
     def _tool(self, tool: dict[str, Any]) -> list[str]:
@@ -112,7 +111,7 @@ class _Page:
         properties = schema.get("properties") if isinstance(schema, dict) else None
         return [
             f"- **{name}**: `{tool_hash}`  ",
-            indent(tool["description"] or "", NESTED) + "  ",
+            _nested(tool["description"] or "") + "  ",
             f"{NESTED}Arguments: `{json.dumps(properties or {})}`",
         ]
 
@@ -154,7 +153,7 @@ def _call(call: dict[str, Any]) -> list[str]:
         return [*lines, f"{NESTED}Arguments: `{json.dumps(arguments)}`"]
     for key, value in arguments.items():
         if isinstance(value, str):
-            lines += [f"{NESTED}{key}:", indent(_fenced(value), NESTED)]
+            lines += [f"{NESTED}{key}:", _nested(_fenced(value))]
         else:
             lines.append(f"{NESTED}{key}: `{json.dumps(value)}`")
     return lines
@@ -166,7 +165,7 @@ def _results(results: list[dict[str, Any]], *, by_server: bool) -> list[str]:
         if result.get("server_executed", False) != by_server:
             continue
         lines.append(f"- **{result['name']}**: `{result['tool_call_id']}`  ")
-        block = indent(_fenced(str(result["output"])), NESTED)
+        block = _nested(_fenced(str(result["output"])))
         if result["exception"]:
             block += f"  \n{NESTED}**Error**: {result['exception']}\n"
         lines.append(block)
@@ -174,6 +173,12 @@ def _results(results: list[dict[str, Any]], *, by_server: bool) -> list[str]:
             place = attachment["path"] or attachment["url"] or _size(attachment)
             lines.append(f"{NESTED}- {attachment['type']}: {place}")
     return lines
+
+
+def _nested(text: str) -> str:
+    """As `textwrap.indent`, whose import takes as long as reading the rows."""
+    lines = text.splitlines(keepends=True)
+    return "".join(NESTED + line if line.strip() else line for line in lines)
 
 
 def _fenced(text: str) -> str:

@@ -71,7 +71,9 @@ class Chains:
             wanted.update(turn.own, turn.outputs)
             if turn.first is not None:
                 wanted.add(turn.first)
+        self._wanted = wanted
         self._parts = self._load_parts(wanted)
+        self._metadata: dict[str, str] | None = None
         self._attachments = attachment_rows(conn, self._attachment_ids())
 
     def turn(self, parent: str | None, tip: str | None) -> TurnMessages:
@@ -105,7 +107,11 @@ class Chains:
 
     def as_dicts(self, hashes: list[str]) -> list[dict[str, Any]]:
         """Some messages in their dictionary form, for filling in a shortened payload."""
-        metadata = dict(self._conn.execute(METADATA, [json_list(hashes)]).fetchall())
+        if self._metadata is None:
+            self._metadata = dict(
+                self._conn.execute(METADATA, [json_list(self._wanted)]).fetchall()
+            )
+        metadata = self._metadata
         return [
             {
                 "parts": [{"text": part.text, **part.payload} for part in self.parts([h])],
