@@ -54,7 +54,12 @@ def _typed_attachments(
 
 system_option = click.option("-s", "--system", help="System prompt to use.")
 model_option = click.option(
-    "-m", "--model", "model_id", envvar="LLM_MODEL", help="Model to use: its id or an alias."
+    "-m",
+    "--model",
+    "model_id",
+    envvar="LLM_MODEL",
+    show_envvar=True,
+    help="Model to use: its id or an alias.",
 )
 query_option = click.option(
     "-q",
