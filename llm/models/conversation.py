@@ -46,8 +46,8 @@ class _BaseConversation(Generic[R]):
         after_call: Called after each tool call.
     """
 
-    # Where loaded_messages end in the log: (which database, hash of the last message).
-    _loaded_tip: tuple[object, str] | None = None
+    # Where loaded_messages end in the log: (number of messages, address of the last one).
+    _loaded_tip: tuple[int, str] | None = None
     _responses_read: bool = False
 
     def __init__(

@@ -64,8 +64,8 @@ class _BaseResponse:
     _id: str | None = None
     _indexer: PartIndexer | None = None
     _output: list[Message] | None = None
-    # Where this response ends in the log: (which database, hash of its last message).
-    _stored_tip: tuple[object, str] | None = None
+    # Where this response ends in the log: (number of messages, address of the last one).
+    _stored_tip: tuple[int, str] | None = None
 
     def __init__(
         self,
