@@ -38,6 +38,8 @@ def _indented(value: Any, margin: str) -> str:
         return encode_basestring_ascii(value)
     if value is None:
         return "null"
+    if type(value) is int:
+        return repr(value)
     deeper = margin + "  "
     if value and isinstance(value, dict):
         items = [
