@@ -39,7 +39,13 @@ if TYPE_CHECKING:
 @click.option("--async", "async_", is_flag=True, help="Run the asynchronous form of the model.")
 @click.option("-u", "--usage", is_flag=True, help="Show how many tokens were used.")
 @click.option("-x", "--extract", is_flag=True, help="Print only the first fenced code block.")
-@click.option("--xl", "--extract-last", is_flag=True, help="Print only the last fenced code block.")
+@click.option(
+    "--xl",
+    "--extract-last",
+    "extract_last",
+    is_flag=True,
+    help="Print only the last fenced code block.",
+)
 @click.option(
     "--json",
     "json_output",
