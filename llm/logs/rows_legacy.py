@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 RESPONSES = """
 select r.id, r.model, r.resolved_model, r.prompt, r.system,
-  case when :payloads then r.prompt_json end as prompt_json, r.options_json, r.response, r.reasoning,
-  case when :payloads then r.response_json end as response_json, r.conversation_id, r.duration_ms,
-  r.datetime_utc, r.input_tokens, r.output_tokens, r.token_details, c.name as conversation_name,
-  c.model as conversation_model, s.content as schema_json
+  case when :payloads then r.prompt_json end as prompt_json, r.options_json, r.response,
+  r.reasoning, case when :payloads then r.response_json end as response_json, r.conversation_id,
+  r.duration_ms, r.datetime_utc, r.input_tokens, r.output_tokens, r.token_details,
+  c.name as conversation_name, c.model as conversation_model, s.content as schema_json
 from responses r left join conversations c on c.id = r.conversation_id
   left join schemas s on s.id = r.schema_id
 where r.id in (select value from json_each(:ids))
