@@ -10,6 +10,9 @@ from types import ModuleType
 
 import pytest
 
+# These need pseudo-terminals and signals of Unix.
+collect_ignore_glob = ["test_*_terminal.py"] if sys.platform == "win32" else []
+
 _FROM_OUTSIDE = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 
 

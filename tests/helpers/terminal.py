@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 RUN_LLM = [sys.executable, str(Path(__file__).parent / "run_llm.py")]
-LIMIT_SECONDS = 20
+LIMIT_SECONDS = 40
 
 
 class Terminal:
