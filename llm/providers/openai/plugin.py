@@ -22,14 +22,14 @@ _told: set[str] = set()
 def register_models(register: RegisterModel) -> None:
     """Register the models of the catalog, then those of `extra-openai-models.yaml`."""
     from .chat import AsyncChat, Chat, Completion
+    from .responses import AsyncResponses, Responses
 
     classes: dict[str, tuple[Any, Any]] = {
         "chat": (Chat, AsyncChat),
+        "responses": (Responses, AsyncResponses),
         "completion": (Completion, None),
     }
     for entry in catalog.models():
-        if entry.kind not in classes:
-            continue
         sync, twin = classes[entry.kind]
         register(
             sync(entry.model_id, **entry.settings),
@@ -37,7 +37,7 @@ def register_models(register: RegisterModel) -> None:
             aliases=entry.aliases,
         )
     for extra in _extra_models():
-        if extra.kind in classes:
+        if extra.kind != "embedding":
             sync, twin = classes[extra.kind]
             register(
                 _with_key(sync(extra.model_id, **extra.settings), extra),

@@ -197,6 +197,9 @@ class _Shared:
         read, written, details = usage_parts(usage)
         response.set_usage(input=read, output=written, details=details)
 
+    def _record_usage(self, response: Response | AsyncResponse, usage: Json) -> None:
+        self.set_usage(response, usage)
+
     # Requests.
 
     def _key_to_send(self, key: str | None) -> str:
@@ -322,7 +325,7 @@ class _Shared:
         if fold.resolved_model:
             response.set_resolved_model(fold.resolved_model)
         if fold.usage:
-            self.set_usage(response, fold.usage)
+            self._record_usage(response, fold.usage)
         response.response_json = fold.response_json()
         if not fold.is_complete:
             incomplete(Endpoint(self._url(endpoint_path)))

@@ -42,6 +42,6 @@ def vectors_from(answer: Json, count: int) -> list[list[float]]:
 
 def _vector(value: Any) -> list[float]:
     if isinstance(value, str):
-        raw = base64.b64decode(value)
+        raw = base64.b64decode(value, validate=True)
         return list(struct.unpack(f"<{len(raw) // 4}f", raw))
     return [float(number) for number in value]

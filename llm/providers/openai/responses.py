@@ -1,0 +1,336 @@
+"""Models of the Responses API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import llm
+
+from .shared import _Shared
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+
+    from ...models.async_response import AsyncResponse
+    from ...models.conversation import AsyncConversation, Conversation
+    from ...models.prompt import Prompt
+    from ...models.response import Response
+    from ...parts import StreamEvent
+    from ...tools.tool import ServerSideTool
+    from .fold_responses import ResponsesFold
+    from .wire import Json
+
+PATH = "responses"
+
+
+class _SharedResponses(_Shared):
+    """What both kinds of Responses models share: the request, and the settings behind it.
+
+    Args:
+        settings: As for `Chat`.
+        reasoning_summary: Ask reasoning models for a summary where no option says how.
+    """
+
+    # Referred to by name in stored rows: entries are added, never changed.
+    json_replacements: ClassVar[dict[str, Any]] = {
+        "tool_usage_0": {
+            "image_gen": {
+                "input_tokens": 0,
+                "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
+                "output_tokens": 0,
+                "output_tokens_details": {"image_tokens": 0, "text_tokens": 0},
+                "total_tokens": 0,
+            },
+            "web_search": {"num_requests": 0},
+        },
+        "input_tokens_details_0": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "reasoning_settings_0": {
+            "effort": "medium",
+            "summary": "detailed",
+            "context": "all_turns",
+            "mode": "standard",
+        },
+        "reasoning_settings_1": {
+            "effort": "medium",
+            "summary": "detailed",
+            "context": "current_turn",
+            "mode": "standard",
+        },
+        "text_format_0": {"format": {"type": "text"}, "verbosity": "medium"},
+        "response_env_0": {
+            "object": "response",
+            "parallel_tool_calls": True,
+            "temperature": 1.0,
+            "tool_choice": "auto",
+            "top_p": 1.0,
+            "background": False,
+            "service_tier": "default",
+            "status": "completed",
+            "top_logprobs": 0,
+            "truncation": "disabled",
+            "frequency_penalty": 0.0,
+            "presence_penalty": 0.0,
+            "store": False,
+            "tools": [],
+        },
+        "message_completed": {
+            "role": "assistant",
+            "status": "completed",
+            "type": "message",
+            "phase": "final_answer",
+        },
+    }
+
+    key_env_var: str | None
+
+    def __init__(self, *args: Any, reasoning_summary: bool = True, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._reasoning_summary = reasoning_summary
+        flags = self._options_flags
+        self._reasoning = flags["reasoning"]
+        self._verbosity = flags["verbosity"]
+        self._image_detail_original = flags["image_detail_original"]
+        self._service_tier = flags["service_tier"]
+
+    def _flags(
+        self, reasoning: bool, verbosity: bool, image_detail_original: bool, service_tier: bool
+    ) -> dict[str, bool]:
+        flags = super()._flags(reasoning, verbosity, image_detail_original, service_tier)
+        return {**flags, "reasoning_summary": reasoning, "chat_completions": True}
+
+    def __str__(self) -> str:
+        return f"OpenAI Responses: {self.model_id}"
+
+    @property
+    def supported_server_side_tools(self) -> tuple[type[ServerSideTool], ...]:
+        """Web search, the code interpreter, and any tool given by its raw specification."""
+        from .server_tools import CodeInterpreter, WebSearch
+
+        return (WebSearch, CodeInterpreter, llm.ServerSideTool)
+
+    # What subclasses override.
+
+    def _build_responses_input(
+        self, prompt: Prompt, image_detail: str | None = None
+    ) -> tuple[list[Json], str | None]:
+        """The `input` items of a request and its `instructions`."""
+        from .wire_responses import responses_input
+
+        return responses_input(prompt.messages, image_detail)
+
+    def _build_responses_kwargs(self, prompt: Prompt, stream: bool) -> Json:
+        """The fields of a request that come from options, schema and tools."""
+        from ...models.options import option_values
+        from . import wire_responses as wire
+
+        options = option_values(prompt)
+        fields = wire.request_options(options, schema=prompt.schema)
+        if self._reasoning:
+            reasoning = wire.reasoning_settings(
+                options, is_hidden=prompt.hide_reasoning, has_default=self._reasoning_summary
+            )
+            if reasoning:
+                fields["reasoning"] = reasoning
+        if prompt.tools:
+            fields["tools"] = wire.request_tools(prompt.tools, self)
+        return fields
+
+    def _server_tool_events(self, item: Any, message_index: int) -> list[StreamEvent]:
+        """The call and the result of a tool that the provider ran.
+
+        Args:
+            item: An output item, readable by key and by attribute.
+            message_index: The message of the answer that it belongs to.
+
+        Returns:
+            Nothing for items of other kinds.
+        """
+        from .server_tools import server_tool_events
+
+        return server_tool_events(item, message_index)
+
+    def _refresh_server_tool_events(
+        self, output: list[Any], done_events: dict[str, list[StreamEvent]]
+    ) -> None:
+        """Put the final values into the events of server-side tools, in place.
+
+        Args:
+            output: The output items of the finished response.
+            done_events: The events that were given for each item, by its id.
+        """
+        from .fold_responses import refresh_server_tool_events
+
+        for item in output:
+            given = done_events.get(str(item.get("id")))
+            if given:
+                final = self._server_tool_events(item, given[0].message_index)
+                refresh_server_tool_events(given, final)
+
+    def _delegate_chat_kwargs(self) -> Json:
+        """The constructor arguments of the `Chat` that stands in for `-o chat_completions 1`."""
+        return {
+            "model_id": self.model_id,
+            "key": self.key,
+            "model_name": self.model_name,
+            "api_base": self.api_base,
+            "api_type": self.api_type,
+            "api_version": self.api_version,
+            "api_engine": self.api_engine,
+            "headers": self.headers,
+            "can_stream": self.can_stream,
+            "vision": self.vision,
+            "reasoning": self._reasoning,
+            "verbosity": self._verbosity,
+            "image_detail_original": self._image_detail_original,
+            "service_tier": self._service_tier,
+            "supports_schema": self.supports_schema,
+            "supports_tools": self.supports_tools,
+            "allows_system_prompt": self.allows_system_prompt,
+        }
+
+    # Requests.
+
+    def _finalize_responses_kwargs(
+        self, prompt: Prompt, stream: bool, instructions: str | None = None
+    ) -> Json:
+        """All fields of a request beside model, input and stream."""
+        from ...models.options import option_values
+        from ...tools.tool import ServerSideTool
+
+        kwargs = self._build_responses_kwargs(prompt, stream)
+        if instructions:
+            kwargs["instructions"] = instructions
+        kwargs.setdefault("store", False)
+        if self._reasoning:
+            options = option_values(prompt)
+            asked = options.get("reasoning_summary") or options.get("reasoning_effort")
+            if self._reasoning_summary or asked:
+                include = kwargs.setdefault("include", [])
+                if "reasoning.encrypted_content" not in include:
+                    include.append("reasoning.encrypted_content")
+        for tool in prompt.tools:
+            if isinstance(tool, ServerSideTool):
+                tool.prepare_request(cast("Any", self), kwargs)
+        return kwargs
+
+    def _request(self, prompt: Prompt, stream: bool, response: Response | AsyncResponse) -> Json:
+        from ...models.options import option_values
+        from .notices import tell
+        from .wire import redacted_messages
+        from .wire_responses import UNKNOWN_OPTIONS
+
+        options = option_values(prompt)
+        ignored = [name for name in UNKNOWN_OPTIONS if name in options]
+        if ignored:
+            tell([f"Not sent, as the Responses API has no such option: {', '.join(ignored)}"])
+        detail = options.get("image_detail")
+        more = {"image_detail": detail} if detail else {}
+        items, instructions = self._build_responses_input(prompt, **more)
+        if instructions and not self.allows_system_prompt:
+            raise NotImplementedError("Model does not support system prompts")
+        kept: Json = {"input": redacted_messages(items)}
+        if instructions:
+            kept["instructions"] = instructions
+        response._prompt_json = kept
+        streams = bool(stream and self.can_stream)
+        fields = self._finalize_responses_kwargs(prompt, streams, instructions)
+        return {"model": self._name(), "input": items, "stream": streams, **fields}
+
+    def _fold(self) -> ResponsesFold:
+        from .faults import Endpoint, told_in_stream
+        from .fold_responses import ResponsesFold
+
+        endpoint = Endpoint(self._url(PATH), self._name(), self.needs_key)
+        return ResponsesFold(self, lambda value: told_in_stream(endpoint, value))
+
+    def _record_usage(self, response: Response | AsyncResponse, usage: Json) -> None:
+        from .wire_responses import usage_parts
+
+        read, written, details = usage_parts(usage)
+        response.set_usage(input=read, output=written, details=details)
+
+    def _wants_chat(self, prompt: Prompt) -> bool:
+        """Whether the prompt asks for the older API.
+
+        Raises:
+            ValueError: It also asks for a tool that only this API has.
+        """
+        from ...models.options import option_values
+        from ...tools.tool import ServerSideTool
+
+        if not option_values(prompt).get("chat_completions"):
+            return False
+        for tool in prompt.tools:
+            if isinstance(tool, ServerSideTool):
+                raise ValueError(
+                    f"The tool '{tool.name}' needs the Responses API:"
+                    " leave out the option chat_completions"
+                )
+        return True
+
+    def _stand_in(self, chat: Any) -> Any:
+        """The `Chat` that answers in place of this model, with its key rules and its client."""
+        chat.needs_key = self.needs_key
+        chat.key_env_var = self.key_env_var
+        if self._uses_own_client():
+            chat.get_client = self.get_client
+        return chat
+
+
+class Responses(_SharedResponses, llm.KeyModel):
+    """A model of the Responses API."""
+
+    needs_key = "openai"
+    key_env_var = "OPENAI_API_KEY"
+
+    def execute(
+        self,
+        prompt: Prompt,
+        stream: bool,
+        response: Response,
+        conversation: Conversation | None = None,
+        key: str | None = None,
+    ) -> Iterator[str | StreamEvent]:
+        """Answer `prompt`: yield text, reasoning and tool calls as they come."""
+        if self._wants_chat(prompt):
+            from .chat import Chat
+
+            chat = self._stand_in(Chat(**self._delegate_chat_kwargs()))
+            yield from chat.execute(prompt, stream, response, conversation, key)
+            return
+        fold = self._fold()
+        request = self._request(prompt, stream, response)
+        for value in self._answers(PATH, request, key):
+            yield from fold.feed(value)
+        yield from self._settle(fold, response, PATH)
+
+
+class AsyncResponses(_SharedResponses, llm.AsyncKeyModel):
+    """The asynchronous twin of `Responses`."""
+
+    needs_key = "openai"
+    key_env_var = "OPENAI_API_KEY"
+
+    async def execute(
+        self,
+        prompt: Prompt,
+        stream: bool,
+        response: AsyncResponse,
+        conversation: AsyncConversation | None = None,
+        key: str | None = None,
+    ) -> AsyncGenerator[str | StreamEvent, None]:
+        """Answer `prompt`: yield text, reasoning and tool calls as they come."""
+        if self._wants_chat(prompt):
+            from .chat import AsyncChat
+
+            chat = self._stand_in(AsyncChat(**self._delegate_chat_kwargs()))
+            async for event in chat.execute(prompt, stream, response, conversation, key):
+                yield event
+            return
+        fold = self._fold()
+        request = self._request(prompt, stream, response)
+        async for value in self._answers_async(PATH, request, key):
+            for event in fold.feed(value):
+                yield event
+        for event in self._settle(fold, response, PATH):
+            yield event

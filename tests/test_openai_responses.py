@@ -1,0 +1,619 @@
+"""Models of the Responses API, and the tools that OpenAI runs itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llm
+from llm.default_plugins.openai_models import (
+    AsyncResponses,
+    CodeInterpreter,
+    Responses,
+    WebSearch,
+    _SharedResponses,
+)
+from llm.errors import ConnectionLost, LLMError, ModelError, Overloaded, RateLimited
+from llm.parts import StreamEvent
+from llm.providers.openai import lane
+from llm.providers.openai.fold_responses import Item, ResponsesFold
+from llm.providers.openai.wire import DONE
+
+from .helpers.openai_server import OpenAIServer, json_reply, sse_reply, text_stream
+
+WIRE = Path(__file__).parent / "data/wire"
+EVERYTHING = json.loads((WIRE / "responses-stream-everything.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    """A loopback server."""
+    with OpenAIServer() as running:
+        yield running
+    lane.close()
+
+
+class SdkResponses(Responses):
+    """A model with a client of its own, as plugins have."""
+
+    def get_client(self, key: Any, *, async_: bool = False) -> Any:
+        return openai.OpenAI(api_key="k", base_url=self.api_base, max_retries=0)
+
+
+class SdkAsyncResponses(AsyncResponses):
+    """Its asynchronous twin."""
+
+    def get_client(self, key: Any, *, async_: bool = False) -> Any:
+        return openai.AsyncOpenAI(api_key="k", base_url=self.api_base, max_retries=0)
+
+
+KINDS = [Responses, AsyncResponses, SdkResponses, SdkAsyncResponses]
+
+
+def run(kind: type, base: str, **more: Any) -> Any:
+    """A finished response of a model of that class, in a synchronous form."""
+    model = kind("gpt-5", api_base=base, key="k", reasoning=True, supports_tools=True)
+    response = model.prompt("hi", **more)
+    if not isinstance(response, llm.AsyncResponse):
+        response.text()
+        return response
+
+    async def finish() -> Any:
+        return await (await response).to_sync_response()
+
+    return asyncio.run(finish())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_lanes_and_drivers_give_the_same(server: OpenAIServer, stream: bool) -> None:
+    """The fast lane and the SDK, sync and async: same request, messages, usage and record."""
+    whole = EVERYTHING["reply"][-1]["response"]
+    found = []
+    for kind in KINDS:
+        server.add(sse_reply(EVERYTHING["reply"], done=False) if stream else json_reply(whole))
+        response = run(kind, server.url, stream=stream, tools=[WebSearch()])
+        found.append(
+            {
+                "request": server.last.body,
+                "events": response._stream_events,
+                "messages": response.messages(),
+                "calls": response.tool_calls(),
+                "usage": response.usage(),
+                "json": response.response_json,
+                "model": response.resolved_model,
+            }
+        )
+    assert found[0]["calls"]
+    assert found.count(found[0]) == len(KINDS)
+
+
+def test_final_values_replace_those_that_were_streamed(server: OpenAIServer) -> None:
+    """The logged messages have the final encrypted reasoning and the final search action."""
+    server.add(sse_reply(EVERYTHING["reply"], done=False))
+    first, second = run(Responses, server.url).messages()
+    assert first.parts[0].provider_metadata["openai"]["encrypted_content"] == "ENC2"
+    assert first.parts[0].text == "Think"
+    assert first.parts[1].arguments["sources"] == [{"type": "url", "url": "https://e"}]
+    assert [part.type for part in first.parts] == [
+        "reasoning",
+        "tool_call",
+        "tool_result",
+        "text",
+    ]
+    assert [part.type for part in second.parts] == ["text", "tool_call"]
+
+
+def test_reasoning_goes_back_with_the_next_turn(server: OpenAIServer) -> None:
+    """What the API encrypted is sent back as it came."""
+    server.add(
+        sse_reply(EVERYTHING["reply"], done=False), sse_reply(EVERYTHING["reply"], done=False)
+    )
+    model = Responses("gpt-5", api_base=server.url, key="k", reasoning=True)
+    conversation = model.conversation()
+    conversation.prompt("a").text()
+    conversation.prompt("b").text()
+    sent = server.last.body["input"]
+    assert sent[1] == {
+        "type": "reasoning",
+        "id": "rs_1",
+        "encrypted_content": "ENC2",
+        "summary": [{"type": "summary_text", "text": "Think"}],
+    }
+
+
+def test_options_that_the_api_does_not_know_are_told(
+    server: OpenAIServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are not sent, and one line names them."""
+    server.add(json_reply({"object": "response", "output": []}))
+    run(Responses, server.url, stream=False, options={"stop": "x", "seed": 1, "temperature": 0})
+    assert "stop" not in server.last.body
+    assert server.last.body["temperature"] == 0
+    assert capsys.readouterr().err == (
+        "Not sent, as the Responses API has no such option: stop, seed\n"
+    )
+
+
+def test_no_summary_is_asked_for_where_none_is_wanted(server: OpenAIServer) -> None:
+    """`reasoning_summary=False` leaves the object out, until an effort is given."""
+    answer = json_reply({"object": "response", "output": []})
+    server.add(answer, answer, answer)
+    model = Responses("m", api_base=server.url, key="k", reasoning=True, reasoning_summary=False)
+    model.prompt("x", stream=False).text()
+    assert "reasoning" not in server.last.body
+    assert "include" not in server.last.body
+    model.prompt("x", stream=False, reasoning_effort="high").text()
+    assert server.last.body["reasoning"] == {"effort": "high"}
+    assert server.last.body["include"] == ["reasoning.encrypted_content"]
+    Responses("m", api_base=server.url, key="k").prompt("x", stream=False).text()
+    assert "reasoning" not in server.last.body
+
+
+def test_provider_tools_shape_the_request(server: OpenAIServer) -> None:
+    """Each tool puts in its specification and what else it needs."""
+    server.add(json_reply({"object": "response", "output": []}))
+    tools = [
+        WebSearch(allowed_domains=["a.org"], include_sources=True, include_results=True),
+        CodeInterpreter(memory_limit="4g", file_ids=["f1"]),
+        llm.ServerSideTool({"type": "image_generation"}),
+    ]
+    run(Responses, server.url, stream=False, tools=tools)
+    assert server.last.body["tools"] == [
+        {"type": "web_search", "filters": {"allowed_domains": ["a.org"]}},
+        {
+            "type": "code_interpreter",
+            "container": {"type": "auto", "memory_limit": "4g", "file_ids": ["f1"]},
+        },
+        {"type": "image_generation"},
+    ]
+    assert server.last.body["include"] == [
+        "reasoning.encrypted_content",
+        "web_search_call.action.sources",
+        "web_search_call.results",
+        "code_interpreter_call.outputs",
+    ]
+
+
+def test_web_search_puts_in_every_given_value() -> None:
+    """Arguments that are given go out by name; a location is approximate."""
+    tool = WebSearch(
+        blocked_domains=["b.org"],
+        user_location={"city": "Rome"},
+        search_context_size="low",
+        external_web_access=False,
+        return_token_budget="unlimited",
+        search_content_types=["text", "image"],
+        image_settings={"max_results": 2, "caption": True},
+    )
+    assert tool.tool_spec(None) == {
+        "type": "web_search",
+        "filters": {"blocked_domains": ["b.org"]},
+        "user_location": {"type": "approximate", "city": "Rome"},
+        "search_context_size": "low",
+        "external_web_access": False,
+        "return_token_budget": "unlimited",
+        "search_content_types": ["text", "image"],
+        "image_settings": {"max_results": 2, "caption": True},
+    }
+    assert CodeInterpreter("cntr_1").tool_spec(None)["container"] == "cntr_1"
+    kwargs: dict[str, Any] = {}
+    WebSearch().prepare_request(None, kwargs)
+    assert kwargs == {}
+    tool.include_sources = True
+    tool.prepare_request(None, kwargs)
+    tool.prepare_request(None, kwargs)
+    assert kwargs == {"include": ["web_search_call.action.sources"]}
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: WebSearch(allowed_domains="a.org"), TypeError),
+        (lambda: WebSearch(allowed_domains=[5]), TypeError),
+        (lambda: WebSearch(allowed_domains=[""]), ValueError),
+        (lambda: WebSearch(blocked_domains=["https://a.org"]), ValueError),
+        (lambda: WebSearch(allowed_domains=["a"] * 101), ValueError),
+        (lambda: WebSearch(user_location="Rome"), TypeError),
+        (lambda: WebSearch(user_location={"type": "exact"}), ValueError),
+        (lambda: WebSearch(search_context_size="huge"), ValueError),
+        (lambda: WebSearch(search_context_size=5), TypeError),
+        (lambda: WebSearch(return_token_budget="some"), ValueError),
+        (lambda: WebSearch(search_content_types=["video"]), ValueError),
+        (lambda: WebSearch(image_settings=5), TypeError),
+        (lambda: WebSearch(image_settings={"max_results": True}), TypeError),
+        (lambda: WebSearch(image_settings={"max_results": 0}), ValueError),
+        (lambda: WebSearch(image_settings={"caption": "yes"}), TypeError),
+        (lambda: WebSearch(external_web_access="no"), TypeError),
+        (lambda: WebSearch(include_sources=1), TypeError),
+        (lambda: CodeInterpreter(container=5), TypeError),
+        (lambda: CodeInterpreter(container=""), ValueError),
+        (lambda: CodeInterpreter(container="c", memory_limit="1g"), ValueError),
+        (lambda: CodeInterpreter(memory_limit="2g"), ValueError),
+        (lambda: CodeInterpreter(file_ids=5), TypeError),
+    ],
+)
+def test_provider_tools_check_their_arguments(make: Any, error: type) -> None:
+    """A wrong type is a TypeError, a wrong value a ValueError."""
+    with pytest.raises(error):
+        make()
+
+
+def test_tools_are_claimed_by_responses_models_only() -> None:
+    """A chat model does not take them."""
+    tools = llm.get_model("gpt-5").supported_server_side_tools
+    assert tools == (WebSearch, CodeInterpreter, llm.ServerSideTool)
+    with pytest.raises(ValueError, match="does not support server-side tool 'web_search'"):
+        llm.get_model("gpt-4o").prompt("x", tools=[WebSearch()])
+
+
+@pytest.mark.parametrize(
+    ("item", "arguments", "result"),
+    [
+        ({"type": "web_search_call", "id": "w"}, "{}", "completed"),
+        ({"type": "web_search_call", "id": "w", "status": "failed"}, "{}", "failed"),
+        ({"type": "web_search_call", "id": "w", "results": [{"a": 1}]}, "{}", '[{"a": 1}]'),
+        (
+            {
+                "type": "code_interpreter_call",
+                "id": "c",
+                "code": "print(1)",
+                "outputs": [{"type": "logs", "logs": "1\n"}, {"type": "image", "url": "http://z"}],
+            },
+            '{"code": "print(1)"}',
+            "1\n\nhttp://z",
+        ),
+        ({"type": "code_interpreter_call", "id": "c", "code": None}, '{"code": ""}', "completed"),
+    ],
+)
+def test_provider_tool_items_become_call_and_result(
+    item: dict[str, Any], arguments: str, result: str
+) -> None:
+    """Call, arguments and result carry the item's id and are marked as run by the provider."""
+    events = Responses("m")._server_tool_events(Item(item), 2)
+    assert [event.type for event in events] == ["tool_call_name", "tool_call_args", "tool_result"]
+    assert events[1].chunk == arguments
+    assert events[2].chunk == result
+    assert all(event.server_executed and event.message_index == 2 for event in events)
+    assert Responses("m")._server_tool_events(Item({"type": "message"}), 0) == []
+
+
+def test_item_reads_by_key_and_by_attribute() -> None:
+    """Overrides written for the SDK's objects and such for dicts both work."""
+    item = Item({"type": "x", "action": {"query": "q"}, "list": [{"a": 1}]})
+    assert item.action.query == item["action"]["query"] == "q"
+    assert item.list[0].a == 1
+    assert item.missing is None
+    assert item.model_dump(mode="json") == dict(item)
+    with pytest.raises(AttributeError):
+        item.__wrapped__  # noqa: B018
+
+
+def test_overridden_methods_are_used(server: OpenAIServer) -> None:
+    """A plugin may reshape request and tool events, with calls of super()."""
+    calls = []
+
+    class Mixin:
+        def _build_responses_input(self, prompt: Any, image_detail: Any = None) -> Any:
+            items, instructions = super()._build_responses_input(prompt, image_detail)
+            return [*items, {"role": "user", "content": "added"}], instructions
+
+        def _build_responses_kwargs(self, prompt: Any, stream: bool) -> Any:
+            kwargs = super()._build_responses_kwargs(prompt, stream)
+            kwargs["extra_body"] = {"provider": {}}
+            kwargs["store"] = True
+            kwargs["include"] = ["reasoning.encrypted_content"]
+            return kwargs
+
+        def _server_tool_events(self, item: Any, message_index: int) -> Any:
+            calls.append(item.type)
+            return super()._server_tool_events(item, message_index)
+
+        def _refresh_server_tool_events(self, output: Any, done_events: Any) -> None:
+            calls.append(sorted(done_events))
+            super()._refresh_server_tool_events(output, done_events)
+
+    class Mine(Mixin, Responses):
+        def execute(self, prompt, stream, response, conversation=None, key=None):
+            yield from super().execute(prompt, stream, response, conversation, key)
+
+    server.add(sse_reply(EVERYTHING["reply"], done=False))
+    run(Mine, server.url)
+    assert server.last.body["input"][-1] == {"role": "user", "content": "added"}
+    assert server.last.body["provider"] == {}
+    assert server.last.body["store"] is True
+    assert server.last.body["include"] == ["reasoning.encrypted_content"]
+    assert "web_search_call" in calls
+    assert ["ws_1"] in calls
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chat_completions_takes_the_older_api(server: OpenAIServer, kind: type) -> None:
+    """`-o chat_completions 1` sends the same prompt there, with the model's own key rules."""
+    server.add(text_stream("old"))
+    options = {"chat_completions": True, "reasoning_summary": "auto", "reasoning_effort": "low"}
+    assert run(kind, server.url, options=options).text() == "old"
+    assert server.last.path == "/v1/chat/completions"
+    assert server.last.body == {
+        "model": "gpt-5",
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "reasoning_effort": "low",
+    }
+
+
+def test_chat_completions_never_sends_a_key_that_was_not_asked_for(
+    server: OpenAIServer, user_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of another server that needs no key needs none there either."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
+    (user_path / "extra-openai-models.yaml").write_text(
+        f"- {{model_id: r, responses: true, api_base: '{server.url}'}}"
+    )
+    server.add(text_stream("x"))
+    assert llm.get_model("r").prompt("x", chat_completions=True).text() == "x"
+    assert server.last.headers["authorization"] == "Bearer DUMMY_KEY"
+
+
+def test_chat_completions_refuses_provider_tools() -> None:
+    """The older API has none of them."""
+    model = Responses("m", key="k", supports_tools=True)
+    response = model.prompt("x", tools=[WebSearch()], chat_completions=True)
+    with pytest.raises(ValueError, match="leave out the option chat_completions"):
+        response.text()
+
+
+def test_system_prompt_can_be_disallowed() -> None:
+    """A model that takes none says so."""
+    model = Responses("m", key="k", allows_system_prompt=False)
+    with pytest.raises(NotImplementedError, match="does not support system prompts"):
+        model.prompt("x", system="s").text()
+
+
+def test_request_without_data_is_kept(server: OpenAIServer) -> None:
+    """Input and instructions are at hand, with data URLs cut."""
+    server.add(json_reply({"object": "response", "output": []}))
+    model = Responses("m", api_base=server.url, key="k", vision=True)
+    image = llm.Attachment(type="image/png", content=b"abc")
+    response = model.prompt("look", system="s", attachments=[image], stream=False)
+    response.text()
+    kept = response._prompt_json
+    assert kept["instructions"] == "s"
+    assert kept["input"][0]["content"][1]["image_url"] == "data:..."
+
+
+class Tools(_SharedResponses):
+    """Turns items into events without being a model."""
+
+    def __init__(self) -> None:
+        super().__init__("m")
+
+
+def folded(*values: dict[str, Any]) -> tuple[ResponsesFold, list[Any]]:
+    """A fold that has taken these objects, and the events that it gave."""
+    fold = ResponsesFold(Tools(), lambda value: ModelError(json.dumps(value)))
+    events = [event for value in values for event in fold.feed(value)]
+    return fold, events + fold.finish()
+
+
+def done(**item: Any) -> dict[str, Any]:
+    """The event that an output item is finished."""
+    return {"type": "response.output_item.done", "item": item}
+
+
+def completed(**response: Any) -> dict[str, Any]:
+    """The event that the response is finished."""
+    return {"type": "response.completed", "response": {"object": "response", **response}}
+
+
+def test_servers_that_stream_no_deltas_are_understood() -> None:
+    """Finished items alone give text, calls and reasoning."""
+    fold, events = folded(
+        done(type="reasoning", id="r", summary=[], content=[{"text": "hm"}]),
+        done(type="message", id="m", content=[{"type": "output_text", "text": "Hi"}]),
+        done(type="function_call", call_id="c", name="f", arguments="{oops"),
+        completed(),
+    )
+    assert [e if isinstance(e, str) else (e.type, e.chunk) for e in events] == [
+        ("reasoning", "hm"),
+        "Hi",
+        ("tool_call_name", "f"),
+        ("tool_call_args", "{oops"),
+    ]
+    assert fold.calls() == [("f", {"_raw": "{oops"}, "c")]
+    assert fold.is_complete
+
+
+def test_whole_text_of_reasoning_counts_where_no_delta_came() -> None:
+    """The `.done` events are used only then."""
+    _, events = folded(
+        {"type": "response.reasoning_summary_text.done", "item_id": "r", "text": "whole"},
+        {"type": "response.reasoning_text.delta", "item_id": "s", "delta": "piece"},
+        {"type": "response.reasoning_text.done", "item_id": "s", "text": "piece"},
+        done(type="reasoning", id="r", summary=[]),
+        done(type="reasoning", id="t", summary=[]),
+    )
+    assert [(event.chunk, event.redacted) for event in events] == [
+        ("whole", False),
+        ("piece", False),
+        ("", False),
+        ("", True),
+    ]
+
+
+def test_reasoning_nobody_saw_is_marked() -> None:
+    """Tokens without an item give one redacted event."""
+    _, events = folded(completed(usage={"output_tokens_details": {"reasoning_tokens": 4}}))
+    assert events == [StreamEvent("reasoning", "", redacted=True)]
+
+
+def test_half_a_character_at_the_end_is_replaced() -> None:
+    """Nothing of the text is lost."""
+    _, events = folded({"type": "response.output_text.delta", "item_id": "m", "delta": "a\ud83d"})
+    assert events[0] == "a"
+    assert events[1].chunk == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("values", "notice"),
+    [
+        (
+            [{"type": "response.refusal.delta", "item_id": "m", "delta": "No"}, completed()],
+            "The model refused: No",
+        ),
+        (
+            [done(type="message", id="m", content=[{"type": "refusal", "refusal": "No"}])],
+            "The model refused: No",
+        ),
+        (
+            [
+                {
+                    "type": "response.incomplete",
+                    "response": {
+                        "status": "incomplete",
+                        "incomplete_details": {"reason": "max_output_tokens"},
+                    },
+                }
+            ],
+            "cut off",
+        ),
+        (
+            [completed(status="incomplete", incomplete_details={"reason": "content_filter"})],
+            "content filter",
+        ),
+        ([completed(status="incomplete")], "incomplete: the provider gives no reason"),
+    ],
+)
+def test_unusual_end_is_noticed(values: list[dict], notice: str) -> None:
+    """Refusal, limit and filter are told to the user."""
+    fold, _ = folded(*values)
+    assert notice in fold.notices()[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "response.failed", "response": {"error": {"message": "broke"}}},
+        {"type": "response.failed", "response": {}},
+        {"type": "response.failed"},
+        {"type": "error", "message": "broke"},
+        {"object": "response", "status": "failed"},
+    ],
+)
+def test_failure_is_an_error(value: dict) -> None:
+    """What the server calls a failure is one."""
+    with pytest.raises(ModelError, match=r"broke|failed"):
+        folded(value)
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [("rate_limit_exceeded", RateLimited), ("server_error", Overloaded)]
+)
+def test_failure_has_the_class_of_its_code(server: OpenAIServer, code: str, error: type) -> None:
+    """The code of a failed response says which error it is."""
+    failed = {"type": "response.failed", "response": {"error": {"code": code, "message": "m"}}}
+    server.add(sse_reply([failed], done=False))
+    with pytest.raises(error, match="m"):
+        run(Responses, server.url)
+
+
+def test_stream_that_ends_early_is_lost(server: OpenAIServer) -> None:
+    """Without `response.completed` the answer is not complete."""
+    server.add(sse_reply(EVERYTHING["reply"][:-1]))
+    with pytest.raises(ConnectionLost, match="end marker is missing"):
+        run(Responses, server.url)
+
+
+def test_unknown_events_and_end_marker_are_skipped() -> None:
+    """New kinds of events do no harm."""
+    fold, events = folded(
+        {"type": "response.new_thing"}, {"type": 5}, {}, DONE, {"type": "response.created"}
+    )
+    assert events == []
+    assert not fold.is_complete
+    assert fold.resolved_model is None
+
+
+def test_pieces_that_say_nothing_give_nothing() -> None:
+    """Empty deltas, unknown items and repeated announcements are no events."""
+    item = {"type": "function_call", "id": "f", "name": "f"}
+    _, events = folded(
+        {"type": "response.output_text.delta", "delta": None},
+        {"type": "response.output_text.delta", "delta": ""},
+        {"type": "response.reasoning_text.delta", "delta": ""},
+        {"type": "response.reasoning_text.done", "text": ""},
+        {"type": "response.function_call_arguments.delta", "item_id": "other", "delta": "x"},
+        {"type": "response.output_item.added", "item": item},
+        {"type": "response.output_item.added", "item": item},
+        {"type": "response.output_item.added", "item": {"type": "computer_call"}},
+        done(type="message", id="m", content=[{"type": "other"}]),
+    )
+    assert [event.type for event in events] == ["tool_call_name"]
+
+
+def test_messages_and_roles_that_cannot_be_sent_are_left_out() -> None:
+    """Empty messages, unknown roles and reasoning of others stay at home."""
+    model = Responses("m")
+    reasoning = llm.parts.ReasoningPart(provider_metadata={"openai": {"id": "r"}})
+    foreign = llm.parts.ReasoningPart(provider_metadata={"openai": "odd"})
+    messages = [
+        llm.system(""),
+        llm.user(""),
+        llm.user("a", "b"),
+        llm.Message("critic", []),
+        llm.assistant(reasoning, foreign),
+    ]
+    prompt = llm.Prompt(None, model, messages=messages)
+    assert model._build_responses_input(prompt) == (
+        [{"role": "user", "content": "ab"}, {"type": "reasoning", "id": "r", "summary": []}],
+        None,
+    )
+
+
+NAMES = ("type", "item", "response", "output", "id", "item_id", "delta", "usage", "content")
+KINDS_OF_EVENTS = (
+    *("response.output_item.added", "response.output_item.done", "response.completed"),
+    *("response.function_call_arguments.delta", "response.output_text.delta", "response.failed"),
+    *("message", "reasoning", "function_call", "web_search_call", "code_interpreter_call"),
+    *("error", "response", "output_text"),
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=3)
+    | st.sampled_from(KINDS_OF_EVENTS),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from((*NAMES, "summary", "text", "name", "arguments", "action", "outputs")),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=10,
+)
+EVENTS = st.fixed_dictionaries(
+    {"type": st.sampled_from(KINDS_OF_EVENTS)},
+    optional={"item": JSON, "response": JSON, "delta": JSON, "item_id": JSON, "object": JSON},
+)
+
+
+@given(st.lists(EVENTS | st.dictionaries(st.sampled_from(NAMES), JSON), max_size=6))
+def test_nonsense_raises_our_own_errors_only(values: list[dict[str, Any]]) -> None:
+    """Whatever a server sends gives events or an error that the user can read."""
+    with contextlib.suppress(LLMError):
+        fold, events = folded(*values)
+        assert all(isinstance(event, (str, StreamEvent)) for event in events)
+        fold.notices()
+        fold.calls()
+        json.dumps(fold.response_json())
