@@ -11,7 +11,7 @@ import pytest
 import llm.models
 
 TWINS = ("Model", "KeyModel", "Conversation", "Response", "ChainResponse")
-OPENAI_TWINS = ("Chat",)
+OPENAI_TWINS = ("Chat", "Responses")
 # The same thing under another name, or a way from one twin to the other.
 RENAMED = {"astream_events": "stream_events"}
 ONLY_ASYNC = {"to_sync_response", "to_sync_conversation"}
