@@ -18,7 +18,7 @@ LAYERS = (
     ("errors", "hookspecs", "config", "_lazy", "_version"),
     (
         *("parts", "content", "serialization", "schemas", "text", "media", "ids", "http"),
-        *("plugins", "plugin_index", "http_log"),
+        *("plugins", "plugin_index", "http_log", "waiting"),
     ),
     (
         *("tools.tool", "tools.toolbox", "tools.calling", "tools.running", "tools.builtin"),
