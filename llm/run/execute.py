@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .. import waiting
 from ..errors import ConnectionLost, LLMError
 from . import inputs
 from .output import (
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 
     from .request import AnyResponse
 
-# How often the preloader looks whether the main thread has come to wait for the network, and
-# below which share of that time at work it counts as waiting.
+# How often the preloader looks whether the main thread has come to wait for the network, below
+# which share of that time at work it counts as waiting, and how many times in a row that must be.
 IDLE_CHECK_SECONDS = 0.004
 IDLE_SHARE = 0.25
+IDLE_CHECKS = 6
 
 
 def run_prompt(request: PromptRequest) -> None:
@@ -201,34 +203,47 @@ class Recorder:
 class _Preloader:
     """Imports what logging needs while the calling thread waits for the network.
 
-    It holds back as long as that thread is busy getting the request out, because on one
-    interpreter lock it could only delay it.
+    It holds back until the request is out, because on one interpreter lock it could only delay
+    it.
     """
 
     def __init__(self) -> None:
-        self._hurry = threading.Event()
+        self._wake = threading.Event()
+        self._is_sent = False
         self._thread = threading.Thread(target=self._run, args=(_work_clock(),), daemon=True)
         self._thread.start()
+        waiting.meanwhile(self._sent)
 
     def finish(self) -> None:
         """Stop holding back, and return when everything is imported or left to the caller."""
-        self._hurry.set()
+        waiting.forget(self._sent)
+        self._wake.set()
         self._thread.join()
 
+    def _sent(self) -> None:
+        self._is_sent = True
+        self._wake.set()
+
     def _run(self, clock: Callable[[], float] | None) -> None:
-        if clock is None or self._becomes_idle(clock):
+        if self._may_begin(clock):
             from ..logs.db import preload
 
             preload()
 
-    def _becomes_idle(self, clock: Callable[[], float]) -> bool:
-        """Wait for the main thread to become idle; whether it did before it needs the imports."""
-        worked = clock()
-        while not self._hurry.wait(IDLE_CHECK_SECONDS):
+    def _may_begin(self, clock: Callable[[], float] | None) -> bool:
+        """Wait until the request is sent; whether that was before the imports are needed.
+
+        A model that does not say when it is sent gives itself away by being idle for a while.
+        """
+        if clock is None:
+            self._wake.wait()
+            return self._is_sent
+        worked, idle_checks = clock(), 0
+        while idle_checks < IDLE_CHECKS and not self._wake.wait(IDLE_CHECK_SECONDS):
             before, worked = worked, clock()
-            if worked - before < IDLE_CHECK_SECONDS * IDLE_SHARE:
-                return True
-        return False
+            is_idle = worked - before < IDLE_CHECK_SECONDS * IDLE_SHARE
+            idle_checks = idle_checks + 1 if is_idle else 0
+        return self._is_sent or idle_checks >= IDLE_CHECKS
 
 
 def _work_clock() -> Callable[[], float] | None:

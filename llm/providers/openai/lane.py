@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ... import waiting
 from . import faults, show
 from .sse import ErrorPayload, EventDecoder
 from .wire import DONE, Json
@@ -291,7 +292,14 @@ def _opened(call: Call, sleep: Callable[[float], object]) -> Iterator[httpx2.Res
 
 def _send(call: Call) -> httpx2.Response:
     client = _client(call)
-    return client.send(_request(call, client), stream=True)
+    request = _request(call, client)
+    request.extensions["trace"] = _tell_when_sent
+    return client.send(request, stream=True)
+
+
+def _tell_when_sent(event: str, info: Mapping[str, Any]) -> None:
+    if event.endswith("send_request_body.complete"):
+        waiting.request_sent()
 
 
 @contextmanager
