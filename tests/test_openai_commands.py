@@ -75,3 +75,14 @@ def test_failure_ends_with_one_line(server: OpenAIServer, reply, message: str) -
     result = run("models", "--key", "k")
     assert result.exit_code == 1
     assert message in result.output
+
+
+def test_hook_adds_the_group() -> None:
+    """The commands reach a command line through the plugin's hook."""
+    import click
+
+    from llm.default_plugins.openai_models import register_commands
+
+    root = click.Group()
+    register_commands(root)
+    assert sorted(root.commands["openai"].commands) == ["models"]

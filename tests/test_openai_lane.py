@@ -108,6 +108,15 @@ def test_compressed_body_is_read(server: OpenAIServer, run) -> None:
     assert run(call_to(server), Sleeps())[0] == {"a": 1}
 
 
+def test_padding_around_json_is_allowed(server: OpenAIServer, run) -> None:
+    """Spaces before and after the JSON of an event mean nothing; anything else is an error."""
+    server.add(Reply(pieces=[b'data:   {"a": 1}  \n\ndata: {"a": 2} \n\n']))
+    assert run(call_to(server), Sleeps()) == [{"a": 1}, {"a": 2}]
+    server.add(Reply(pieces=[b'data: {"a": 1} x\n\n']))
+    with pytest.raises(ModelError, match="not JSON"):
+        run(call_to(server), Sleeps())
+
+
 def test_value_that_is_no_object_is_wrapped(server: OpenAIServer, run) -> None:
     """A bare JSON value becomes an object that means nothing."""
     server.add(Reply(pieces=[b"data: 5\n\ndata: [DONE]\n\n"]))

@@ -337,6 +337,17 @@ def test_arguments_nested_too_deeply_are_kept_raw() -> None:
     assert arguments_from(text) == {"_raw": text}
 
 
+def test_deep_arguments_of_a_call_are_kept_raw() -> None:
+    """A call with arguments that no parser takes is assembled all the same."""
+    with OpenAIServer() as server:
+        text = "[" * 100_000
+        function = {"name": "f", "arguments": text}
+        server.add(sse_reply([call(index=0, id="a", function=function), chunk({}, "tool_calls")]))
+        response = Chat("m", api_base=server.url, key="k").prompt("x")
+        assert response.messages()[0].parts[0].arguments == {"_raw": text}
+    lane.close()
+
+
 def test_malformed_value_nested_too_deeply_is_described() -> None:
     """Even the error about it does not fail."""
     value: dict[str, Any] = {}

@@ -124,7 +124,7 @@ def parse_arguments(text: str) -> dict[str, Any]:
         return {}
     try:
         arguments = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"_raw": text}
     return arguments if isinstance(arguments, dict) else {"_raw": text}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import llm
 
-from .options import CompletionOptions
+from .lazy_options import CompletionOptions
 from .shared import _Shared
 
 if TYPE_CHECKING:

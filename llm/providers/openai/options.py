@@ -7,8 +7,6 @@ from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ...models.options import LazyOptions
-
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -252,30 +250,6 @@ def completion_options() -> type[BaseModel]:
         )
     }
     return _placed(create_model("Options", __base__=shared_options(), **fields), "Options")
-
-
-class FlaggedOptions(LazyOptions):
-    """The `Options` of a class whose instances have different abilities.
-
-    On the class it is the plain set; on an instance what its `_options_flags` ask for.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(build_options_class)
-
-    def __get__(self, instance: object, owner: type | None = None) -> type[BaseModel]:
-        flags = getattr(instance, "_options_flags", None) if instance is not None else None
-        return build_options_class(**flags) if flags else build_options_class()
-
-
-class CompletionOptions(FlaggedOptions):
-    """The `Options` of `Completion`: with `logprobs`, unless other abilities are asked for."""
-
-    def __get__(self, instance: object, owner: type | None = None) -> type[BaseModel]:
-        flags = getattr(instance, "_options_flags", None) or {}
-        if any(flags.values()):
-            return super().__get__(instance, owner)
-        return completion_options()
 
 
 if not TYPE_CHECKING:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
-from urllib.parse import quote, urlencode
 
-from .options import FlaggedOptions
+from .lazy_options import FlaggedOptions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -214,6 +213,8 @@ class _Shared:
     def _url(self, path: str) -> str:
         base = (self.api_base or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE).rstrip("/")
         if self._is_azure():
+            from urllib.parse import quote
+
             deployment = quote(self.api_engine or self._name(), safe="")
             base = f"{base}/openai/deployments/{deployment}"
         return f"{base}/{path}"
@@ -250,6 +251,8 @@ class _Shared:
             query.setdefault("api-version", self.api_version)
         if not query:
             return ""
+        from urllib.parse import urlencode
+
         return ("&" if "?" in url else "?") + urlencode(query)
 
     def _headers(self, key: str, request: Json) -> dict[str, str]:
