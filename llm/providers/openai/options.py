@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -83,66 +83,54 @@ def read_logit_bias(value: object) -> dict[int, int] | None:
     return biases
 
 
+def _described(description: str, **limits: float) -> Any:
+    """A field that defaults to `None`."""
+    from pydantic import Field
+
+    return Field(description=description, default=None, **cast("dict[str, Any]", limits))
+
+
 @cache
 def shared_options() -> type[BaseModel]:
     """`SharedOptions`: the options of every OpenAI model."""
-    from pydantic import Field, field_validator
+    from pydantic import field_validator
 
     import llm
 
     class SharedOptions(llm.Options):
         """Options of every OpenAI model."""
 
-        temperature: Optional[float] = Field(
-            description=(
-                "Randomness of the answer, from 0 (focused) to 2 (varied). Change this or top_p,"
-                " not both."
-            ),
+        temperature: Optional[float] = _described(
+            "Randomness of the answer, from 0 (focused) to 2 (varied). Change this or top_p, not"
+            " both.",
             ge=0,
             le=2,
-            default=None,
         )
-        max_tokens: Optional[int] = Field(description="The most tokens to generate.", default=None)
-        top_p: Optional[float] = Field(
-            description=(
-                "Choose among the likeliest tokens that together have this probability: 0.1 means"
-                " the top 10%. Change this or temperature, not both."
-            ),
+        max_tokens: Optional[int] = _described("The most tokens to generate.")
+        top_p: Optional[float] = _described(
+            "Choose among the likeliest tokens that together have this probability: 0.1 means the"
+            " top 10%. Change this or temperature, not both.",
             ge=0,
             le=1,
-            default=None,
         )
-        frequency_penalty: Optional[float] = Field(
-            description=(
-                "From -2 to 2. Above 0, a token becomes less likely the more often it has"
-                " occurred: fewer literal repetitions."
-            ),
+        frequency_penalty: Optional[float] = _described(
+            "From -2 to 2. Above 0, a token becomes less likely the more often it has occurred:"
+            " fewer literal repetitions.",
             ge=-2,
             le=2,
-            default=None,
         )
-        presence_penalty: Optional[float] = Field(
-            description=(
-                "From -2 to 2. Above 0, a token becomes less likely once it has occurred: more"
-                " new topics."
-            ),
+        presence_penalty: Optional[float] = _described(
+            "From -2 to 2. Above 0, a token becomes less likely once it has occurred: more new"
+            " topics.",
             ge=-2,
             le=2,
-            default=None,
         )
-        stop: Optional[str] = Field(
-            description="Stop generating where this text would come.", default=None
+        stop: Optional[str] = _described("Stop generating where this text would come.")
+        logit_bias: Optional[Union[dict, str]] = _described(  # type: ignore[type-arg]  # as listed
+            "Make tokens more or less likely: a JSON object of token numbers and values from -100"
+            ' to 100, such as {"1712": -100}.'
         )
-        logit_bias: Optional[Union[dict, str]] = Field(  # type: ignore[type-arg]  # as listed
-            description=(
-                "Make tokens more or less likely: a JSON object of token numbers and values from"
-                ' -100 to 100, such as {"1712": -100}.'
-            ),
-            default=None,
-        )
-        seed: Optional[int] = Field(
-            description="Try to give the same answer to the same prompt and seed.", default=None
-        )
+        seed: Optional[int] = _described("Try to give the same answer to the same prompt and seed.")
 
         @field_validator("logit_bias")
         @classmethod
@@ -223,10 +211,8 @@ def _options_class(
     return _placed(create_model("Options", __base__=shared_options(), **fields), "Options")
 
 
-def _field(kind: type, description: str) -> Any:
-    from pydantic import Field
-
-    return (Optional[kind], Field(description=description, default=None))
+def _field(kind: type, description: str, **limits: float) -> Any:
+    return (Optional[kind], _described(description, **limits))
 
 
 def _choice(choices: type[Enum], description: str) -> Any:
@@ -237,18 +223,10 @@ def _choice(choices: type[Enum], description: str) -> Any:
 @cache
 def completion_options() -> type[BaseModel]:
     """The options class of `Completion` models."""
-    from pydantic import Field, create_model
+    from pydantic import create_model
 
-    fields: dict[str, Any] = {
-        "logprobs": (
-            Optional[int],
-            Field(
-                description="Give the probabilities of this many likeliest tokens, up to 5.",
-                default=None,
-                le=5,
-            ),
-        )
-    }
+    text = "Give the probabilities of this many likeliest tokens, up to 5."
+    fields: dict[str, Any] = {"logprobs": _field(int, text, le=5)}
     return _placed(create_model("Options", __base__=shared_options(), **fields), "Options")
 
 
