@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..ids import new_ulid
 from ..parts import Message
-from .async_response import AsyncResponse
 from .prompt import Prompt
 from .response import Response
 from .response_base import _BaseResponse
@@ -15,6 +14,7 @@ from .response_base import _BaseResponse
 if TYPE_CHECKING:
     from ..content import Attachment
     from ..tools.calling import ToolResult
+    from .async_response import AsyncResponse
     from .base import _AsyncModel, _BaseModel, _Model
     from .chain import (
         AfterCallAsync,
@@ -269,7 +269,7 @@ class Conversation(_BaseConversation[Response]):
         )
 
 
-class AsyncConversation(_BaseConversation[AsyncResponse]):
+class AsyncConversation(_BaseConversation["AsyncResponse"]):
     """A conversation with an asynchronous model."""
 
     model: _AsyncModel
@@ -297,6 +297,8 @@ class AsyncConversation(_BaseConversation[AsyncResponse]):
         **kwargs: Any,
     ) -> AsyncResponse:
         """The response to the next prompt of the conversation; see `Conversation.prompt`."""
+        from .async_response import AsyncResponse
+
         request = self._prepare(
             prompt,
             fragments=fragments,

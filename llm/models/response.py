@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..parts import Message, StreamEvent, TextPart
 from ..tools.calling import ToolCall
-from ..tools.running import by_name, prepare, run_calls, toolboxes_of
 from .prompt import Prompt
 from .response_base import _BaseResponse
 from .usage import Usage
@@ -71,6 +70,8 @@ class Response(_BaseResponse):
         if self._source is None:
             boxes = self._toolboxes()
             if any(not box._prepared for box in boxes):
+                from ..tools.running import prepare
+
                 prepare(boxes)
                 self._see_prepared_tools()
             self._source = iter(self._begin())
@@ -177,6 +178,8 @@ class Response(_BaseResponse):
         Raises:
             PauseChain: A tool wants the chain to stop; it carries the results so far.
         """
+        from ..tools.running import by_name, prepare, run_calls, toolboxes_of
+
         calls = self.tool_calls() if tool_calls_list is None else tool_calls_list
         usable = self._tools_to_run(tools)
         prepare(toolboxes_of(usable))
@@ -188,6 +191,8 @@ class Response(_BaseResponse):
         Args:
             tool_call: The call; it gets an id if it has none.
         """
+        from ..tools.running import by_name, prepare, run_calls, toolboxes_of
+
         self._name_call(tool_call)
         usable = self.prompt.tools
         prepare(toolboxes_of(usable))
