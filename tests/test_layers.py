@@ -15,10 +15,10 @@ PACKAGE = Path(llm.__file__).parent
 
 # From low to high. A name with a dot and a star stands for every module of a package.
 LAYERS = (
-    ("errors", "hookspecs", "config", "_lazy", "_version"),
+    ("errors", "hookspecs", "config", "policy", "_lazy", "_version"),
     (
         *("parts", "content", "serialization", "schemas", "text", "media", "ids", "http"),
-        *("plugins", "plugin_index", "http_log", "waiting"),
+        *("plugins", "plugin_index", "http_log", "waiting", "model_defaults"),
     ),
     (
         *("tools.tool", "tools.toolbox", "tools.calling", "tools.running", "tools.builtin"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from llm import policy
 from llm.errors import (
     AuthError,
     ConnectionLost,
@@ -18,6 +19,7 @@ from llm.errors import (
     Overloaded,
     RateLimited,
 )
+from llm.policy import CallPolicy
 from llm.providers.openai import faults, lane
 from llm.providers.openai.wire import DONE
 
@@ -305,7 +307,7 @@ def test_silence_times_out(server: OpenAIServer, run) -> None:
     server.add(reply)
     try:
         with pytest.raises(ConnectionLost, match="silent for too long"):
-            run(call_to(server, timeout_s=0.1), Sleeps())
+            run(call_to(server, policy=CallPolicy(timeout_s=0.1)), Sleeps())
     finally:
         hold.set()
 
@@ -420,7 +422,7 @@ def test_endpoint_hides_credentials_in_the_address() -> None:
 def test_retry_after_that_makes_no_sense_is_ignored() -> None:
     """Words, negative numbers and infinity are no pause."""
     for value in ("soon", "-5", "inf", ""):
-        assert faults.retry_after_s({"retry-after": value}) in (None, 0.0)
+        assert policy.retry_after_s({"retry-after": value}) in (None, 0.0)
 
 
 def test_key_advice_without_a_key_name(server: OpenAIServer, run) -> None:

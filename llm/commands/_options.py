@@ -116,3 +116,21 @@ continue_option = click.option(
 conversation_option = click.option(
     "--cid", "--conversation", "conversation_id", help="Continue the conversation with this id."
 )
+retries_option = click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    help="How often to send a request again that failed for a passing reason. Default: 2.",
+)
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Longest silence of the server, before and within the answer. Default: 600.",
+)
+fallback_option = click.option(
+    "--fallback",
+    multiple=True,
+    metavar="MODEL",
+    help="Model to try where the one before fails before its first token; may be repeated.",
+)

@@ -20,6 +20,9 @@ from ._errors import error_text, reported
 @shared.no_stream_option
 @shared.hide_reasoning_option
 @shared.key_option
+@shared.retries_option
+@shared.timeout_option
+@shared.fallback_option
 @reported
 def chat(
     system: str | None,
@@ -31,6 +34,9 @@ def chat(
     no_stream: bool,
     hide_reasoning: bool,
     key: str | None,
+    retries: int | None,
+    timeout_s: float | None,
+    fallback: tuple[str, ...],
 ) -> None:
     """Hold an ongoing chat with a model.
 
@@ -49,6 +55,9 @@ def chat(
         no_stream=no_stream,
         hide_reasoning=hide_reasoning,
         key=key,
+        retries=retries,
+        timeout_s=timeout_s,
+        fallback=tuple(fallback),
     )
     run_chat(request, Console(read_line=make_reader(), edit=_edit, report=_report))
 

@@ -95,9 +95,9 @@ def models_options() -> None:
 @reported
 def models_options_list(json_: bool) -> None:
     """List the default options of all models."""
-    from ..config import load_model_options
+    from ._model_defaults import stored_options
 
-    stored = load_model_options()
+    stored = stored_options()
     if json_:
         click.echo(json.dumps(stored, indent=2))
     elif not stored:
@@ -115,11 +115,11 @@ def models_options_list(json_: bool) -> None:
 @reported
 def models_options_show(model: str, json_: bool) -> None:
     """List the default options of one model."""
-    from ..config import get_model_options
     from ..registry import resolve_model_id
+    from ._model_defaults import stored_options
 
     model_id = resolve_model_id(model)
-    options = get_model_options(model_id)
+    options = stored_options().get(model_id, {})
     if json_:
         click.echo(json.dumps(options, indent=2))
     elif not options:
@@ -139,14 +139,15 @@ def models_options_set(model: str, key: str, value: str) -> None:
 
     \b
         llm models options set gpt-4.1 temperature 0.5
+
+    retries, timeout, fallback (models separated by commas) and truncate can be set for every
+    model; they are what the options of 'llm prompt' with these names mean.
     """
-    from ..config import set_model_option
     from ..registry import resolve_model_id
-    from ._models import check_option
+    from ._model_defaults import store_option
 
     model_id = resolve_model_id(model)
-    check_option(model_id, key, value)
-    set_model_option(model_id, key, value)
+    store_option(model_id, key, value)
     click.echo(f"Set default option {key}={value} for model {model_id}", err=True)
 
 
@@ -161,12 +162,12 @@ def models_options_clear(model: str, key: str | None) -> None:
         llm models options clear gpt-4.1
         llm models options clear gpt-4.1 temperature
     """
-    from ..config import clear_model_option, get_model_options
     from ..registry import resolve_model_id
+    from ._model_defaults import clear_options, stored_options
 
     model_id = resolve_model_id(model)
-    cleared = [key] if key else list(get_model_options(model_id))
-    clear_model_option(model_id, key)
+    cleared = [key] if key else list(stored_options().get(model_id, {}))
+    clear_options(model_id, key)
     if len(cleared) == 1:
         click.echo(f"Cleared option '{cleared[0]}' for model {model_id}")
     elif cleared:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 @shared.continue_option
 @shared.conversation_option
 @shared.key_option
+@shared.retries_option
+@shared.timeout_option
+@shared.fallback_option
 @click.option("--async", "async_", is_flag=True, help="Run the asynchronous form of the model.")
 @click.option("-u", "--usage", is_flag=True, help="Show how many tokens were used.")
 @click.option("-x", "--extract", is_flag=True, help="Print only the first fenced code block.")
@@ -70,6 +73,9 @@ def prompt(
     _continue: bool,
     conversation_id: str | None,
     key: str | None,
+    retries: int | None,
+    timeout_s: float | None,
+    fallback: tuple[str, ...],
     async_: bool,
     usage: bool,
     extract: bool,
@@ -123,6 +129,9 @@ def prompt(
         extract_last=extract_last,
         usage=usage,
         json_output=json_output,
+        retries=retries,
+        timeout_s=timeout_s,
+        fallback=tuple(fallback),
     )
     if show_model_options:
         _show_options(request)

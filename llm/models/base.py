@@ -22,6 +22,7 @@ from .prompt import Prompt
 
 if TYPE_CHECKING:
     from ..content import Attachment
+    from ..policy import CallPolicy
     from ..tools.calling import ToolResult
     from .async_response import AsyncResponse
     from .chain import (
@@ -123,6 +124,7 @@ class _Model(_BaseModel):
         before_call: Callable[..., Any] | None = None,
         after_call: Callable[..., Any] | None = None,
         chain_limit: int | None = None,
+        policy: CallPolicy | None = None,
     ) -> Conversation:
         """A new conversation with this model.
 
@@ -131,6 +133,7 @@ class _Model(_BaseModel):
             before_call: Called before each tool call.
             after_call: Called after each tool call.
             chain_limit: The most responses that one chain may take; no limit for 0.
+            policy: How often requests are sent again and how long to wait for the server.
         """
         from .conversation import Conversation
 
@@ -140,6 +143,7 @@ class _Model(_BaseModel):
             before_call=before_call,
             after_call=after_call,
             chain_limit=chain_limit,
+            policy=policy,
         )
 
     def prompt(
@@ -286,6 +290,7 @@ class _AsyncModel(_BaseModel):
         before_call: Callable[..., Any] | None = None,
         after_call: Callable[..., Any] | None = None,
         chain_limit: int | None = None,
+        policy: CallPolicy | None = None,
     ) -> AsyncConversation:
         """A new conversation with this model; the arguments are those of `Model.conversation`."""
         from .conversation import AsyncConversation
@@ -296,6 +301,7 @@ class _AsyncModel(_BaseModel):
             before_call=before_call,
             after_call=after_call,
             chain_limit=chain_limit,
+            policy=policy,
         )
 
     def prompt(

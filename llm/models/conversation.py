@@ -13,6 +13,7 @@ from .response_base import _BaseResponse
 
 if TYPE_CHECKING:
     from ..content import Attachment
+    from ..policy import CallPolicy
     from ..tools.calling import ToolResult
     from .async_response import AsyncResponse
     from .base import _AsyncModel, _BaseModel, _Model
@@ -44,6 +45,7 @@ class _BaseConversation(Generic[R]):
         loaded_tools: Specifications of the tools that the first turn in the log had.
         before_call: Called before each tool call.
         after_call: Called after each tool call.
+        policy: How often requests are sent again and how long to wait for the server.
     """
 
     # Where loaded_messages end in the log: (number of messages, address of the last one).
@@ -62,6 +64,7 @@ class _BaseConversation(Generic[R]):
         loaded_tools: list[str] | None = None,
         before_call: Callable[..., Any] | None = None,
         after_call: Callable[..., Any] | None = None,
+        policy: CallPolicy | None = None,
     ) -> None:
         self.model: Any = model
         self.id = id or new_ulid()
@@ -74,6 +77,7 @@ class _BaseConversation(Generic[R]):
         self.loaded_tools = loaded_tools
         self.before_call = before_call
         self.after_call = after_call
+        self.policy = policy
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> _BaseConversation[R]:
@@ -382,6 +386,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
             name=self.name,
             tools=self.tools,
             chain_limit=self.chain_limit,
+            policy=self.policy,
         )
         twin._loaded_tip = self._loaded_tip
         return twin

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..ids import encode_ulid, new_ulid, new_ulid_int
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
+from ..policy import CallPolicy
 from ..text import token_usage_string
 from ..tools.calling import ToolCall
 from ..tools.toolbox import Toolbox
@@ -142,6 +143,11 @@ class _BaseResponse:
     @id.setter
     def id(self, id: str) -> None:
         self._id = id
+
+    @property
+    def policy(self) -> CallPolicy:
+        """How often a request may be sent again and how long to wait: that of the conversation."""
+        return getattr(self.conversation, "policy", None) or CallPolicy()
 
     def _thread_id(self) -> str | None:
         return self.conversation.id if self.conversation is not None else None

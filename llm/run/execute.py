@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import waiting
 from ..errors import ConnectionLost, LLMError
 from . import inputs
+from .calling import answer
 from .output import (
     Display,
     NoDisplay,
@@ -48,10 +49,15 @@ def run_prompt(request: PromptRequest) -> None:
     has_input = request.prompt is not None or bool(request.attachments)
     text = inputs.prompt_text(request.prompt, may_wait=not has_input)
     with Recorder(request) as recorder:
-        response = session.respond(text, system=request.system, attachments=request.attachments)
-        run_turn(session, response, recorder)
-        if response.history_ignored:
-            note_ignored_history(response)
+
+        def respond(session: Session, made: list[AnyResponse]) -> None:
+            response = session.respond(text, system=request.system, attachments=request.attachments)
+            made.append(response)
+            run_turn(session, response, recorder)
+            if response.history_ignored:
+                note_ignored_history(response)
+
+        answer(session, respond)
         if request.json_output:
             _print_records(recorder)
 

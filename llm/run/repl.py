@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ConversationNotSupported
 from . import inputs
+from .calling import answer
 from .execute import Recorder, note_ignored_history, run_turn
 from .output import OutputClosed
 from .request import PromptRequest, Session, open_session
@@ -16,6 +18,8 @@ from .request import PromptRequest, Session, open_session
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+    from .request import AnyResponse
 
 PROMPT = "> "
 START_LINES = (
@@ -159,9 +163,13 @@ class _Chat:
             self._console.report(error)
 
     def _answer(self, text: str) -> None:
-        response = self._session.respond(text, system=self._system)
+        answer(self._session, partial(self._respond, text))
+
+    def _respond(self, text: str, session: Session, made: list[AnyResponse]) -> None:
+        response = session.respond(text, system=self._system)
+        made.append(response)
         try:
-            run_turn(self._session, response, self._recorder)
+            run_turn(session, response, self._recorder)
         finally:
             if response._done:
                 self._system = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import config
 from ..errors import LLMError, NotFound, UnknownModelError
+from .calling import set_policy
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -51,6 +52,9 @@ class PromptRequest:
         extract_last: Print only the last fenced code block.
         usage: Print the number of tokens.
         json_output: Print log records instead of the answer.
+        retries: How often a failed request is sent again; the model's default where missing.
+        timeout_s: The longest silence of the server, in seconds; the same.
+        fallback: Models to try where one fails before its first token; the same.
     """
 
     prompt: str | None = None
@@ -72,6 +76,9 @@ class PromptRequest:
     extract_last: bool = False
     usage: bool = False
     json_output: bool = False
+    retries: int | None = None
+    timeout_s: float | None = None
+    fallback: tuple[str, ...] = ()
 
     @property
     def continues(self) -> bool:
@@ -102,11 +109,13 @@ class Session:
         request: What was asked for.
         conversation: A new conversation, or the continued one with its history.
         options: The validated options that are not `None`.
+        fallbacks: Models to try, in order, where the one before fails before its first token.
     """
 
     request: PromptRequest
     conversation: AnyConversation
     options: dict[str, Any]
+    fallbacks: tuple[AnyModel, ...] = ()
 
     @property
     def model(self) -> AnyModel:
@@ -146,7 +155,10 @@ def open_session(request: PromptRequest) -> Session:
             a model option is unknown or not allowed.
     """
     conversation = resolve_conversation(request)
-    return Session(request, conversation, resolve_options(conversation.model, request.options))
+    options = resolve_options(conversation.model, request.options)
+    names = set_policy(conversation, request)
+    fallbacks = tuple(_get_model(name, request.is_async) for name in names)
+    return Session(request, conversation, options, fallbacks)
 
 
 def resolve_conversation(request: PromptRequest) -> AnyConversation:

@@ -128,6 +128,26 @@ class Fails(llm.Model):
         raise ValueError("boom")
 
 
+class PickyOptions(Options):
+    """Options of the picky model."""
+
+    shout: bool | None = None
+    length: int | None = None
+    timeout: str | None = None
+
+
+class Picky(llm.Model):
+    """Answers nobody."""
+
+    model_id = "picky"
+    can_stream = True
+    Options = PickyOptions
+
+    def execute(self, prompt, stream, response, conversation):
+        raise llm.ModelError("not in the mood")
+        yield ""
+
+
 class AsyncFails(llm.AsyncModel):
     """The asynchronous twin of the failing model."""
 
@@ -257,6 +277,7 @@ class FakeModels:
         register(Slow(), AsyncSlow())
         for model in (
             Forgetful,
+            Picky,
             Reasoner,
             Fenced,
             Plain,

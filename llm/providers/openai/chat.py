@@ -63,7 +63,7 @@ class Chat(_ChatRequest, llm.KeyModel):
 
         fold = ChatFold()
         request = self._request(prompt, stream, response, conversation)
-        for value in self._answers(PATH, request, key):
+        for value in self._answers(PATH, request, key, response.policy):
             yield from fold.feed(value)
         yield from self._settle(fold, response, PATH)
 
@@ -87,7 +87,7 @@ class AsyncChat(_ChatRequest, llm.AsyncKeyModel):
 
         fold = ChatFold()
         request = self._request(prompt, stream, response, conversation)
-        async for value in self._answers_async(PATH, request, key):
+        async for value in self._answers_async(PATH, request, key, response.policy):
             for event in fold.feed(value):
                 yield event
         for event in self._settle(fold, response, PATH):
@@ -138,6 +138,6 @@ class Completion(Chat):
         fields = self.build_kwargs(prompt, streams)
         request = {"model": self._name(), "prompt": text, "stream": streams, **fields}
         fold = CompletionFold()
-        for value in self._answers("completions", request, key):
+        for value in self._answers("completions", request, key, response.policy):
             yield from fold.feed(value)
         yield from self._settle(fold, response, "completions")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
+from ...policy import CallPolicy
 from . import faults, show
 from .wire import DONE, Json
 
@@ -52,6 +53,13 @@ def make_client(
     if base_url:
         settings["base_url"] = base_url
     return openai.AsyncOpenAI(**settings) if is_async else openai.OpenAI(**settings)
+
+
+def under(policy: CallPolicy, client: Any) -> Any:
+    """The client with the retries and the time-out of `policy`, where that says something new."""
+    if policy == CallPolicy() or not hasattr(client, "with_options"):
+        return client
+    return client.with_options(max_retries=policy.retries, timeout=policy.timeout_s)
 
 
 def exchange(

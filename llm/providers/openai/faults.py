@@ -1,4 +1,4 @@
-"""What went wrong at the far end, as one readable error; and whether trying again makes sense."""
+"""What went wrong at the far end, as one readable error."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from ...errors import AuthError, ConnectionLost, ContextTooLong, ModelError, Overloaded, RateLimited
-
-RETRIES = 2
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 8.0
-LONGEST_RETRY_AFTER_S = 120.0
+from ...policy import retry_after_s
 
 _HOST = re.compile(r"[^/]*//(?:[^/@]*@)?([^/?#]+)")
-_RETRY_STATUSES = frozenset({408, 409, 429})
 _TEXT_LIMIT = 600
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _CONTEXT_WORDS = re.compile(
@@ -212,60 +207,3 @@ def incomplete(endpoint: Endpoint) -> NoReturn:
         ConnectionLost: Always.
     """
     raise lost(endpoint, "the end marker is missing", begun=True)
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """The pause that the server asks for, in seconds, or `None` where it names none."""
-    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            pause = float(headers.get(name, "")) / divisor
-        except ValueError:
-            continue
-        if 0 <= pause < float("inf"):
-            return pause
-    return _until_date(headers.get("retry-after"))
-
-
-def _until_date(text: str | None) -> float | None:
-    if not text:
-        return None
-    import time
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def pause_before_retry(
-    attempt: int, status: int | None, headers: Mapping[str, str], body: bytes = b""
-) -> float | None:
-    """How long to wait before the next attempt, in seconds; `None` where there should be none.
-
-    Args:
-        attempt: How many attempts have failed so far, from 1.
-        status: The HTTP status of the last, or `None` where no connection was made.
-        headers: The last reply's headers, by lower-case name.
-        body: The last reply's bytes.
-    """
-    if attempt > RETRIES or not _is_worth_retrying(status, headers, body):
-        return None
-    asked = retry_after_s(headers)
-    if asked is not None:
-        return asked if asked <= LONGEST_RETRY_AFTER_S else None
-    import random
-
-    backoff = min(FIRST_PAUSE_S * 2.0 ** (attempt - 1), LONGEST_PAUSE_S)
-    return backoff * (1 - 0.25 * random.random())
-
-
-def _is_worth_retrying(status: int | None, headers: Mapping[str, str], body: bytes) -> bool:
-    if status is None:
-        return True
-    told = headers.get("x-should-retry")
-    if told in ("true", "false"):
-        return told == "true"
-    if status == 429 and b"insufficient_quota" in body:
-        return False
-    return status in _RETRY_STATUSES or status >= 500

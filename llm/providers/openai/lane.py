@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ... import waiting
+from ...policy import CallPolicy
 from . import faults, show
 from .sse import ErrorPayload, EventDecoder
 from .wire import DONE, Json
@@ -21,8 +22,7 @@ from .wire import DONE, Json
 if TYPE_CHECKING:
     import httpx2
 
-TIMEOUT_S = 600.0
-CONNECT_TIMEOUT_S = 10.0
+_USUAL = CallPolicy()
 
 
 class Call:
@@ -32,22 +32,22 @@ class Call:
         endpoint: Address, model and key, as errors need them.
         headers: The HTTP headers, complete.
         body: The JSON body; for a GET request `None`.
-        timeout_s: Longest silence of the server, in seconds.
+        policy: How often to try, and how long to wait for the server.
     """
 
-    __slots__ = ("body", "endpoint", "headers", "timeout_s")
+    __slots__ = ("body", "endpoint", "headers", "policy")
 
     def __init__(
         self,
         endpoint: faults.Endpoint,
         headers: Mapping[str, str],
         body: Json | None,
-        timeout_s: float = TIMEOUT_S,
+        policy: CallPolicy = _USUAL,
     ) -> None:
         self.endpoint = endpoint
         self.headers = headers
         self.body = body
-        self.timeout_s = timeout_s
+        self.policy = policy
 
     @property
     def method(self) -> str:
@@ -131,12 +131,12 @@ def _parsed(text: str) -> Any:
     return json.loads(text)
 
 
-class Attempts:
-    """Counts the attempts of one call and says what follows a failure."""
+class Failures:
+    """Says what follows the failures of one call."""
 
-    def __init__(self, endpoint: faults.Endpoint) -> None:
-        self._endpoint = endpoint
-        self._failed = 0
+    def __init__(self, call: Call) -> None:
+        self._endpoint = call.endpoint
+        self._attempts = call.policy.attempts(call.endpoint.host)
 
     def after_status(self, status: int, headers: Mapping[str, str], body: bytes) -> float:
         """The pause before the next attempt, in seconds.
@@ -144,8 +144,7 @@ class Attempts:
         Raises:
             ModelError: There should be no further attempt.
         """
-        self._failed += 1
-        pause = faults.pause_before_retry(self._failed, status, headers, body)
+        pause = self._attempts.pause_s(status, headers, body)
         if pause is None:
             raise faults.refusal(self._endpoint, status, headers, body)
         return pause
@@ -156,9 +155,11 @@ class Attempts:
         Raises:
             ConnectionLost: There should be no further attempt.
         """
-        self._failed += 1
-        pause = faults.pause_before_retry(self._failed, None, {})
-        if pause is None or not _is_transient(error):
+        pause = None
+        if _is_transient(error):
+            reason = "was silent for too long" if _is_timeout(error) else "cannot be reached"
+            pause = self._attempts.pause_s(reason=reason)
+        if pause is None:
             raise faults.lost(self._endpoint, reason_of(error), begun=False) from error
         return pause
 
@@ -175,11 +176,17 @@ def _is_transient(error: Exception) -> bool:
     return not isinstance(error, permanent)
 
 
+def _is_timeout(error: Exception) -> bool:
+    import httpx2
+
+    return isinstance(error, httpx2.TimeoutException)
+
+
 def reason_of(error: Exception) -> str:
     """Why the connection failed, in a few words."""
     import httpx2
 
-    if isinstance(error, httpx2.TimeoutException):
+    if _is_timeout(error):
         return "the server was silent for too long"
     if isinstance(error, (httpx2.LocalProtocolError, UnicodeError)):
         # Its text repeats the header, which may hold the key.
@@ -188,12 +195,7 @@ def reason_of(error: Exception) -> str:
 
 
 def _settings(call: Call) -> dict[str, Any]:
-    import httpx2
-
-    return {
-        "verify": _needs_tls(call.endpoint.url),
-        "timeout": httpx2.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
-    }
+    return {"verify": _needs_tls(call.endpoint.url)}
 
 
 def _needs_tls(url: str) -> bool:
@@ -249,7 +251,7 @@ def _request(call: Call, client: httpx2.Client | httpx2.AsyncClient) -> httpx2.R
 def _timeout(call: Call) -> httpx2.Timeout:
     import httpx2
 
-    return httpx2.Timeout(call.timeout_s, connect=min(call.timeout_s, CONNECT_TIMEOUT_S))
+    return httpx2.Timeout(call.policy.timeout_s, connect=call.policy.connect_timeout_s)
 
 
 def _show_head(call: Call, reply: httpx2.Response) -> None:
@@ -282,12 +284,12 @@ def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Itera
 @contextmanager
 def _opened(call: Call, sleep: Callable[[float], object]) -> Iterator[httpx2.Response]:
     """A reply whose status is a success, after as many attempts as it takes."""
-    attempts = Attempts(call.endpoint)
+    trouble = Failures(call)
     while True:
         with _failures() as failures:
             reply = _send(call)
         if failures:
-            sleep(attempts.after_exception(failures[0]))
+            sleep(trouble.after_exception(failures[0]))
             continue
         _show_head(call, reply)
         try:
@@ -296,7 +298,7 @@ def _opened(call: Call, sleep: Callable[[float], object]) -> Iterator[httpx2.Res
                 return
             with _broken_off(call):
                 body = reply.read()
-            pause = attempts.after_status(reply.status_code, reply.headers, body)
+            pause = trouble.after_status(reply.status_code, reply.headers, body)
         finally:
             reply.close()
         sleep(pause)
@@ -367,14 +369,14 @@ async def _opened_async(
 ) -> AsyncIterator[httpx2.Response]:
     import httpx2
 
-    attempts = Attempts(call.endpoint)
+    trouble = Failures(call)
     # A client belongs to its event loop, so it is made for the call.
     async with httpx2.AsyncClient(**_settings(call)) as client:
         while True:
             with _failures() as failures:
                 reply = await client.send(_request(call, client), stream=True)
             if failures:
-                await sleep(attempts.after_exception(failures[0]))
+                await sleep(trouble.after_exception(failures[0]))
                 continue
             _show_head(call, reply)
             try:
@@ -383,7 +385,7 @@ async def _opened_async(
                     return
                 with _broken_off(call):
                     body = await reply.aread()
-                pause = attempts.after_status(reply.status_code, reply.headers, body)
+                pause = trouble.after_status(reply.status_code, reply.headers, body)
             finally:
                 await reply.aclose()
             await sleep(pause)

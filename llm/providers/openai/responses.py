@@ -300,7 +300,7 @@ class Responses(_SharedResponses, llm.KeyModel):
             return
         fold = self._fold()
         request = self._request(prompt, stream, response)
-        for value in self._answers(PATH, request, key):
+        for value in self._answers(PATH, request, key, response.policy):
             yield from fold.feed(value)
         yield from self._settle(fold, response, PATH)
 
@@ -329,7 +329,7 @@ class AsyncResponses(_SharedResponses, llm.AsyncKeyModel):
             return
         fold = self._fold()
         request = self._request(prompt, stream, response)
-        async for value in self._answers_async(PATH, request, key):
+        async for value in self._answers_async(PATH, request, key, response.policy):
             for event in fold.feed(value):
                 yield event
         for event in self._settle(fold, response, PATH):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from .lazy_options import FlaggedOptions
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ...models.prompt import Prompt
     from ...models.response import Response
     from ...parts import StreamEvent
+    from ...policy import CallPolicy
     from ...tools.tool import Tool
     from .faults import Endpoint
     from .lane import Call
@@ -229,9 +231,9 @@ class _Shared:
         secrets += [str(value) for value in (self.headers or {}).values()]
         return Endpoint(self._url(path), self._name(), self.needs_key, secrets)
 
-    def _call(self, path: str, request: Json, key: str | None) -> Call:
+    def _call(self, path: str, request: Json, key: str | None, policy: CallPolicy) -> Call:
         """The request as the fast lane sends it; `request` is as for the `openai` library."""
-        from .lane import TIMEOUT_S, Call
+        from .lane import Call
 
         sent_key = self._key_to_send(key)
         endpoint = self._endpoint(path, sent_key)
@@ -242,8 +244,9 @@ class _Shared:
         endpoint.url += self._query(request.get("extra_query") or {}, endpoint.url)
         headers = self._headers(sent_key, request)
         asked = request.get("timeout")
-        timeout_s = float(asked) if isinstance(asked, (int, float)) else TIMEOUT_S
-        return Call(endpoint, headers, body, timeout_s)
+        if isinstance(asked, (int, float)):
+            policy = replace(policy, timeout_s=float(asked))
+        return Call(endpoint, headers, body, policy)
 
     def _query(self, extra: Mapping[str, str], url: str) -> str:
         query = dict(extra)
@@ -279,26 +282,30 @@ class _Shared:
         """Whether somebody has overridden `get_client`."""
         return type(self).get_client is not _Shared.get_client or "get_client" in vars(self)
 
-    def _answers(self, path: str, request: Json, key: str | None) -> Iterator[Json]:
+    def _answers(
+        self, path: str, request: Json, key: str | None, policy: CallPolicy
+    ) -> Iterator[Json]:
         """The JSON objects of the answer, through the lane that this model takes."""
         if not self._uses_own_client():
             from .lane import exchange
 
-            return exchange(self._call(path, request, key))
+            return exchange(self._call(path, request, key, policy))
         from . import client
 
-        own = self.get_client(key)
+        own = client.under(policy, self.get_client(key))
         return client.exchange(own, path.replace("/", "."), request, self._own_endpoint(own, path))
 
-    def _answers_async(self, path: str, request: Json, key: str | None) -> AsyncIterator[Json]:
+    def _answers_async(
+        self, path: str, request: Json, key: str | None, policy: CallPolicy
+    ) -> AsyncIterator[Json]:
         """As `_answers`, without blocking the event loop."""
         if not self._uses_own_client():
             from .lane import exchange_async
 
-            return exchange_async(self._call(path, request, key))
+            return exchange_async(self._call(path, request, key, policy))
         from . import client
 
-        own = self.get_client(key, async_=True)
+        own = client.under(policy, self.get_client(key, async_=True))
         return client.exchange_async(
             own, path.replace("/", "."), request, self._own_endpoint(own, path)
         )

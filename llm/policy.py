@@ -1,0 +1,146 @@
+"""How often a request is sent again, and how long anybody waits for a server.
+
+A model finds the policy of its call in `response.policy`; whoever prompts sets it with
+`--retries` and `--timeout`, or with `model.conversation(policy=...)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Attempts", "CallPolicy", "retry_after_s"]
+
+RETRIES = 2
+TIMEOUT_S = 600.0
+CONNECT_TIMEOUT_S = 10.0
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 8.0
+LONGEST_RETRY_AFTER_S = 120.0
+
+_RETRY_STATUSES = frozenset({408, 409, 429})
+
+
+@dataclass(frozen=True)
+class CallPolicy:
+    """The rules for calls over a network, the same for every provider.
+
+    Args:
+        retries: How often a request that failed is sent again, at most.
+        timeout_s: The longest silence of the server, in seconds: before its answer begins, and
+            between two pieces of it.
+        tell: Called with one line for the user before each pause; nobody is told where missing.
+    """
+
+    retries: int = RETRIES
+    timeout_s: float = TIMEOUT_S
+    tell: Callable[[str], object] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def connect_timeout_s(self) -> float:
+        """The longest time that making a connection may take, in seconds."""
+        return min(self.timeout_s, CONNECT_TIMEOUT_S)
+
+    def attempts(self, server: str = "the server") -> Attempts:
+        """The attempts of one call, counted.
+
+        Args:
+            server: What the user is told about who failed, e.g. a host.
+        """
+        return Attempts(self, server)
+
+
+class Attempts:
+    """Counts the failed attempts of one call and says how long to wait before the next.
+
+    Args:
+        policy: The rules.
+        server: What the user is told about who failed.
+    """
+
+    def __init__(self, policy: CallPolicy, server: str) -> None:
+        self._policy = policy
+        self._server = server
+        self._failed = 0
+
+    def pause_s(
+        self,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        *,
+        reason: str = "",
+    ) -> float | None:
+        """The seconds to wait after a failure, which the user is told; `None`: give up.
+
+        Args:
+            status: The HTTP status, or `None` where there was no reply.
+            headers: The reply's headers, by lower-case name.
+            body: The reply's bytes.
+            reason: What to tell the user where there is no status.
+        """
+        self._failed += 1
+        if self._failed > self._policy.retries:
+            return None
+        pause = _pause_s(self._failed, status, headers or {}, body)
+        if pause is not None and self._policy.tell is not None:
+            happened = reason or "did not answer" if status is None else f"answered {status}"
+            self._policy.tell(
+                f"{self._server} {happened}, trying again in {pause:.1f} s"
+                f" ({self._failed} of {self._policy.retries})"
+            )
+        return pause
+
+
+def _pause_s(
+    failed: int, status: int | None, headers: Mapping[str, str], body: bytes
+) -> float | None:
+    if not _is_worth_retrying(status, headers, body):
+        return None
+    asked = retry_after_s(headers)
+    if asked is not None:
+        return asked if asked <= LONGEST_RETRY_AFTER_S else None
+    import random
+
+    # A little less than double each time, so that many who failed together do not come back so.
+    backoff = min(FIRST_PAUSE_S * 2.0 ** (failed - 1), LONGEST_PAUSE_S)
+    return backoff * (1 - 0.25 * random.random())
+
+
+def _is_worth_retrying(status: int | None, headers: Mapping[str, str], body: bytes) -> bool:
+    if status is None:
+        return True
+    told = headers.get("x-should-retry")
+    if told in ("true", "false"):
+        return told == "true"
+    if status == 429 and b"insufficient_quota" in body:
+        return False
+    return status in _RETRY_STATUSES or status >= 500
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """The pause that a server asks for, in seconds, or `None` where it names none.
+
+    Args:
+        headers: The reply's headers, by lower-case name.
+    """
+    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            pause = float(headers.get(name, "")) / divisor
+        except ValueError:
+            continue
+        if 0 <= pause < float("inf"):
+            return pause
+    return _until_date(headers.get("retry-after"))
+
+
+def _until_date(text: str | None) -> float | None:
+    if not text:
+        return None
+    import time
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -1,0 +1,105 @@
+"""How a request is made: retries, time-outs, and models that stand in where one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .. import config
+from ..model_defaults import call_defaults
+from ..policy import RETRIES, TIMEOUT_S, CallPolicy
+from .output import OutputClosed, show_note
+
+if TYPE_CHECKING:
+    from ..models.base import _BaseModel
+    from .request import AnyConversation, AnyModel, PromptRequest, Session
+
+
+def set_policy(conversation: AnyConversation, request: PromptRequest) -> tuple[str, ...]:
+    """Let a conversation be called as the request, and the defaults of its model, say.
+
+    Returns:
+        The names of the models to try where this one fails before its first token.
+
+    Raises:
+        ConfigError: `model_defaults.json` is not valid.
+    """
+    stored = call_defaults(conversation.model.model_id)
+    retries = request.retries if request.retries is not None else stored.retries
+    timeout_s = request.timeout_s if request.timeout_s is not None else stored.timeout_s
+    conversation.policy = CallPolicy(
+        retries=RETRIES if retries is None else retries,
+        timeout_s=TIMEOUT_S if timeout_s is None else timeout_s,
+        tell=show_note,
+    )
+    return request.fallback or stored.fallback
+
+
+def answer(session: Session, respond: Callable[[Session, list[Any]], None]) -> None:
+    """Have a prompt answered; where a model fails before its first token, by the next one.
+
+    Args:
+        session: The conversation, its model and the models that stand in.
+        respond: Runs one attempt; it adds the response to the list as soon as it has one.
+
+    Raises:
+        Exception: Whatever the last model raised.
+    """
+    for following in session.fallbacks:
+        made: list[Any] = []
+        try:
+            respond(session, made)
+            return
+        except OutputClosed:
+            raise
+        except Exception as error:  # whatever a model plugin raises
+            if any(map(_has_begun, made)):
+                raise
+            show_note(f"{session.model.model_id} failed: {error}")
+            show_note(f"Trying {following.model_id}")
+        with _standing_in(session, following) as stand_in:
+            answer(stand_in, respond)
+        return
+    respond(session, [])
+
+
+def _has_begun(response: Any) -> bool:
+    """Whether anything of a response, or of the responses of a chain, has come."""
+    responses = getattr(response, "_responses", None)
+    if responses is not None:
+        return any(map(_has_begun, responses))
+    return response._done or any(event.chunk for event in response._stream_events)
+
+
+@contextmanager
+def _standing_in(session: Session, model: AnyModel) -> Iterator[Session]:
+    """The session with another model, which the conversation has as long as the block runs."""
+    conversation: Any = session.conversation
+    former, policy = conversation.model, conversation.policy
+    options = options_for(model, session)
+    conversation.model = model
+    set_policy(conversation, session.request)
+    try:
+        yield replace(session, options=options, fallbacks=session.fallbacks[1:])
+    finally:
+        conversation.model, conversation.policy = former, policy
+
+
+def options_for(model: _BaseModel, session: Session) -> dict[str, Any]:
+    """The options of a session that another model takes; of each of the others a line tells."""
+    given = dict(session.request.options)
+    stored = config.get_model_options(session.model.model_id)
+    asked = {k: v for k, v in session.options.items() if k in given or k not in stored}
+    own = config.get_model_options(model.model_id)
+    taken: dict[str, Any] = {}
+    for name, value in {**own, **asked}.items():
+        try:
+            found = getattr(model.Options(**{name: value}), name)
+        except (ValueError, AttributeError):
+            show_note(f"{model.model_id} does not take the option {name}: dropped")
+            continue
+        if found is not None:
+            taken[name] = found
+    return taken
