@@ -70,7 +70,16 @@ class ModelError(LLMError):
 
 
 class NeedsKeyException(ModelError):
-    """No key was found for a model that needs one."""
+    """No key was found for a model that needs one.
+
+    Args:
+        message: The text for the user.
+        model_id: The model, where it is known.
+    """
+
+    def __init__(self, message: str = "", model_id: str | None = None) -> None:
+        super().__init__(message)
+        self.model_id = model_id
 
 
 class RateLimited(ModelError):

@@ -85,7 +85,7 @@ def error_text(error: Exception) -> str:
 
 def _plain_text(error: Exception) -> str:
     if isinstance(error, NeedsKeyException):
-        return f"{error}{_LOCAL_HINT}" if _local_would_help() else str(error)
+        return f"{error}{_LOCAL_HINT}" if _local_would_help(error) else str(error)
     if type(error).__module__.partition(".")[0].startswith("pydantic"):
         details = validation_text(error)
         if details:
@@ -110,13 +110,19 @@ def problems_text(problems: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def _local_would_help() -> bool:
-    """Whether the user chose no model, and none that is there can answer without a key."""
+def _local_would_help(error: NeedsKeyException) -> bool:
+    """Whether the user chose no model, and none that is there can answer without a key.
+
+    The context is that of a command of ours; of a plugin's command only the model is known.
+    """
     context = click.get_current_context(silent=True)
     if context is None or context.params.get("model_id"):
         return False
+    from ..config import DEFAULT_MODEL
     from ..registry import nothing_can_answer
 
+    if error.model_id not in (None, DEFAULT_MODEL):
+        return False
     try:
         return nothing_can_answer()
     except LLMError:

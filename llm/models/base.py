@@ -70,7 +70,7 @@ class _get_key_mixin:
         message = f"No key found - add one using 'llm keys set {self.needs_key}'"
         if self.key_env_var:
             message += f" or set the {self.key_env_var} environment variable"
-        raise NeedsKeyException(message)
+        raise NeedsKeyException(message, getattr(self, "model_id", None))
 
 
 class _BaseModel(ABC, _get_key_mixin):
