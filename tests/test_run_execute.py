@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from llm import waiting
 from llm.parts import StreamEvent
 from llm.run import execute, output
 from llm.run.request import PromptRequest
@@ -65,7 +66,7 @@ def test_output_that_nobody_reads_has_its_own_error(monkeypatch):
         output.write_out("text")
 
 
-def preloaded(monkeypatch, clock) -> list[str]:
+def preloaded(monkeypatch, clock, is_sent: bool = False) -> list[str]:
     """What a preloader under the given clock did until it was told to finish."""
     done: list[str] = []
     idle = threading.Event()
@@ -77,7 +78,9 @@ def preloaded(monkeypatch, clock) -> list[str]:
     monkeypatch.setattr("llm.logs.db.preload", preload)
     monkeypatch.setattr(execute, "_work_clock", lambda: clock)
     preloader = execute._Preloader()
-    if clock is not busy_clock:
+    if is_sent:
+        waiting.request_sent()
+    if is_sent or clock not in (busy_clock, None):
         assert idle.wait(20)
     preloader.finish()
     return done
@@ -94,9 +97,15 @@ def test_preloader_imports_once_the_thread_waits(monkeypatch):
     assert preloaded(monkeypatch, lambda: 0.0) == ["imported"]
 
 
-def test_preloader_imports_at_once_without_a_clock(monkeypatch):
-    """Where no clock tells what the main thread does, nothing is waited for."""
-    assert preloaded(monkeypatch, None) == ["imported"]
+@pytest.mark.parametrize("clock", [None, busy_clock])
+def test_preloader_imports_once_the_request_is_sent(monkeypatch, clock):
+    """A provider that says when its request is out is believed, whatever the clock shows."""
+    assert preloaded(monkeypatch, clock, is_sent=True) == ["imported"]
+
+
+def test_preloader_waits_for_the_request_without_a_clock(monkeypatch):
+    """Where nothing tells what the main thread does, it is not disturbed."""
+    assert preloaded(monkeypatch, None) == []
 
 
 def test_preloader_leaves_a_busy_thread_alone(monkeypatch):
