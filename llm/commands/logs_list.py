@@ -12,7 +12,7 @@ from ._errors import reported
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..logs.query import LogFilters
     from ..logs.rows import Row
@@ -79,6 +79,15 @@ DEFAULT_COUNT = 3
 )
 @click.option("--id-gt", help="Only entries with an id after this one.")
 @click.option("--id-gte", help="Only this id and those after it.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Only what began at this time or later: a date, a date and time, or an age (3d, 2h).",
+)
+@click.option("--until", metavar="TIME", help="Only what began before this time, or on this day.")
+@click.option(
+    "--utc", is_flag=True, help="Show times in UTC, and take those given without a zone as UTC."
+)
 @click.option("--json", "json_output", is_flag=True, help="Print JSON.")
 @click.option("-e", "--expand", is_flag=True, help="Show the whole content of fragments.")
 @reported
@@ -105,6 +114,9 @@ def logs_list(
     conversation_id: str | None,
     id_gt: str | None,
     id_gte: str | None,
+    since: str | None,
+    until: str | None,
+    utc: bool,
     json_output: bool,
     expand: bool,
 ) -> None:
@@ -131,9 +143,12 @@ def logs_list(
             any_tools=any_tools,
             id_gt=id_gt,
             id_gte=id_gte,
+            since=_time(since, utc=utc),
+            until=_time(until, utc=utc, end_of_day=True),
         )
         ids = _matching_ids(conn, filters)
-        view = _View(json_output, short, truncate, usage, expand, conversation_id is not None)
+        one = conversation_id is not None
+        view = _View(json_output, short, truncate, usage, expand, utc, one)
         if data or data_array or data_key is not None or data_ids:
             # A bare --data has always begun with the newest.
             ids = ids[::-1] if data and not query else ids
@@ -154,6 +169,7 @@ class _View(NamedTuple):
     truncate: bool
     usage: bool
     expand: bool
+    utc: bool
     one_conversation: bool
 
     def rows(self, conn: sqlite3.Connection, ids: Sequence[str]) -> Iterable[Row]:
@@ -178,8 +194,28 @@ class _View(NamedTuple):
         from ..logs.render_markdown import markdown
 
         return markdown(
-            rows, one_conversation=self.one_conversation, usage=self.usage, expand=self.expand
+            rows,
+            one_conversation=self.one_conversation,
+            usage=self.usage,
+            expand=self.expand,
+            time=_time_writer(utc=self.utc),
         )
+
+
+def _time(text: str | None, *, utc: bool, end_of_day: bool = False) -> str | None:
+    if text is None:
+        return None
+    from ..logs.times import parse_time
+
+    return parse_time(text, utc=utc, end_of_day=end_of_day)
+
+
+def _time_writer(*, utc: bool) -> Callable[[str | None], str]:
+    """On a terminal times are those of its user; programs always read UTC."""
+    from ..logs.times import shown_time, stored_time
+    from ..run.output import is_terminal
+
+    return shown_time(utc=utc) if is_terminal(sys.stdout) else stored_time
 
 
 def _limit(count: int | None, conversation_id: str | None) -> int | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from ..errors import LogError
+from .indexes import build_indexes, missing_indexes
 from .migrations import migrate, needs_migration
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ def _connect_prepared(path: str | Path) -> sqlite3.Connection:
 
 
 def prepare(conn: sqlite3.Connection, path: str | Path) -> None:
-    """Switch the file of `conn` to WAL mode and migrate it, under its lock; else do nothing.
+    """Switch the file of `conn` to WAL mode, migrate and index it, under its lock, where needed.
 
     Args:
         conn: An open connection; within a transaction it is only migrated.
@@ -118,14 +120,25 @@ def prepare(conn: sqlite3.Connection, path: str | Path) -> None:
     """
     if conn.in_transaction or not path:
         migrate(conn)
-    elif needs_migration(conn):
+        return
+    if needs_migration(conn):
         with _locked(path):
             _switch_to_wal(conn)
             migrate(conn)
-    elif not _is_wal(conn):
-        # A file that cannot be written can still be read.
+    if missing_indexes(conn) or not _is_wal(conn):
+        # A file that cannot be written can still be read; one that is in use waits for next time.
         with suppress(OSError, sqlite3.OperationalError), _locked(path):
             _switch_to_wal(conn)
+            build_indexes(conn, _tell)
+
+
+def _tell(line: str) -> None:
+    """Show how far a long preparation is: one line, written anew on a terminal."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{line}")
+    elif line:
+        sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _locked(path: str | Path) -> AbstractContextManager[object]:

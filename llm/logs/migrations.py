@@ -6,11 +6,12 @@ The names are shared with other releases of `llm`: a file records which of them 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, cast
 
 from . import schema
+from .indexes import index_statements, note_indexes
+from .transactions import immediate as immediate
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,28 +57,6 @@ def applied_names(conn: sqlite3.Connection) -> set[str]:
     return {name for (name,) in conn.execute("select name from _llm_migrations")}
 
 
-@contextmanager
-def immediate(conn: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction that is either committed whole or undone.
-
-    It takes the write lock at once: a transaction that begins with a read and is then overtaken
-    by another writer fails without waiting. Within a transaction of the caller it is a savepoint,
-    and committing is left to the caller.
-    """
-    nested = conn.in_transaction
-    conn.execute("savepoint llm_turn" if nested else "begin immediate")
-    try:
-        yield
-        conn.execute("release llm_turn" if nested else "commit")
-    except BaseException:
-        # Some errors (a full disk, for one) have ended the transaction already.
-        if conn.in_transaction:
-            conn.execute("rollback to llm_turn" if nested else "rollback")
-            if nested:
-                conn.execute("release llm_turn")
-        raise
-
-
 def _apply_missing(conn: sqlite3.Connection) -> None:
     conn.execute(
         "create table if not exists _llm_migrations (name text primary key, applied_at text)"
@@ -86,6 +65,8 @@ def _apply_missing(conn: sqlite3.Connection) -> None:
     if not applied and not _exists(conn, "log"):
         _run(conn, schema.whole_schema())
         _record(conn, NAMES)
+        _run(conn, index_statements())
+        note_indexes(conn)
         return
     for name, step in STEPS:
         if name not in applied:

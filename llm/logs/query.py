@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import LogError
 from .db import open_log, open_readonly
+from .indexes import missing_indexes
 from .migrations import connection_of, migrate, needs_migration
 from .rows import build_rows
 
@@ -22,26 +23,32 @@ if TYPE_CHECKING:
     from .rows import Row
 
 BATCH = 200
+ANY = "1"
+# So many rows are sorted sooner than all rows are looked through.
+FEW = 20_000
 
-TURN_IDS = "select t.id from turns t where {where} order by t.id desc limit ?"
+TURN_IDS = "select t.id from turns t where {where} order by {order} desc limit ?"
 LEGACY_IDS = """
 select r.id from responses r
 where not exists (select 1 from turns where turns.id = r.id) and {where}
-order by r.id desc limit ?
+order by {order} desc limit ?
 """
 # bm25() is smaller where the match is better; a word of the prompt weighs ten of the answer.
-TURN_MATCHES = """
+TURN_BEST = """
 select t.id, f.score from (
   select rowid, bm25(turn_search_fts, 10.0, 1.0) as score from turn_search_fts
-  where turn_search_fts match ? {inner} order by score, rowid limit ?
+  where turn_search_fts match ? order by score, rowid limit ?
 ) f join turn_search s on s.id = f.rowid join turns t on t.id = s.turn_id
 """
-TURN_INNER = (
-    "and rowid in (select s.id from turn_search s join turns t on t.id = s.turn_id where {where})"
-)
+TURN_MATCHES = """
+select t.id, bm25(turn_search_fts, 10.0, 1.0) as score
+from turn_search_fts cross join turn_search s on s.id = turn_search_fts.rowid
+cross join turns t on t.id = s.turn_id
+where turn_search_fts match ? and {where} order by score, s.id limit ?
+"""
 LEGACY_MATCHES = """
 select r.id, bm25(responses_fts, 10.0, 1.0) as score
-from responses_fts join responses r on r.rowid = responses_fts.rowid
+from responses_fts cross join responses r on r.rowid = responses_fts.rowid
 where responses_fts match ? and not exists (select 1 from turns where turns.id = r.id) and {where}
 order by score, r.id limit ?
 """
@@ -50,8 +57,10 @@ TURN_MATCHING = """t.id in (
   where s.id in (select rowid from turn_search_fts where turn_search_fts match ?))"""
 LEGACY_MATCHING = "r.rowid in (select rowid from responses_fts where responses_fts match ?)"
 NEWEST_MATCHES = """
-select s.turn_id, s.id from turn_search_fts f join turn_search s on s.id = f.rowid
-where turn_search_fts match ? order by f.rowid desc limit ?
+select t.id, f.rowid
+from turn_search_fts f cross join turn_search s on s.id = f.rowid
+cross join turns t on t.id = s.turn_id
+where turn_search_fts match ? and {where} order by f.rowid desc limit ?
 """
 OUT_OF_ORDER = "select 1 from turn_search where turn_id > ? and id < ? limit 1"
 
@@ -88,6 +97,8 @@ class LogFilters(NamedTuple):
         any_tools: A result of any tool was given to the model.
         id_gt: Only ids after this one.
         id_gte: Only this id and those after it.
+        since: Only what began at this time in UTC or after it, written like `2026-01-02T03:04:05`.
+        until: Only what began before this time.
     """
 
     limit: int | None = None
@@ -99,6 +110,26 @@ class LogFilters(NamedTuple):
     any_tools: bool = False
     id_gt: str | None = None
     id_gte: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+class _Side(NamedTuple):
+    """Where one generation of rows is, and how it tells what the filters ask for."""
+
+    table: str
+    alias: str
+    conversation: str
+    tool_result: str
+    named: str
+
+    @property
+    def any_model(self) -> str:
+        return f"(? in ({self.alias}.model, {self.alias}.resolved_model))"
+
+
+TURN = _Side("turns", "t", "thread_id", TURN_TOOL_RESULT, "and p.tool_name = ?")
+LEGACY = _Side("responses", "r", "conversation_id", LEGACY_TOOL_RESULT, "and x.name = ?")
 
 
 class _Where(NamedTuple):
@@ -122,6 +153,8 @@ def open_for_reading(path: str | Path) -> sqlite3.Connection:
     conn = open_readonly(path)
     if needs_migration(conn):
         conn = _brought_up_to_date(path, conn)
+    elif missing_indexes(conn):
+        conn = _indexed(path, conn)
     conn.text_factory = _decoded_text
     return conn
 
@@ -136,6 +169,18 @@ def _brought_up_to_date(path: str | Path, conn: sqlite3.Connection) -> sqlite3.C
         return copy
     finally:
         conn.close()
+
+
+def _indexed(path: str | Path, conn: sqlite3.Connection) -> sqlite3.Connection:
+    """The file with its indexes; as it is where it cannot be written, which only takes longer."""
+    if not os.access(path, os.W_OK):
+        return conn
+    try:
+        indexed = connection_of(open_log(path, create=False))
+    except LogError:
+        return conn
+    conn.close()
+    return indexed
 
 
 def _decoded_text(data: bytes) -> str:
@@ -197,16 +242,41 @@ def _query_error(query: str, error: sqlite3.OperationalError) -> LogError:
 
 
 def _newest(conn: sqlite3.Connection, filters: LogFilters, limit: int) -> list[str]:
-    turns, legacy = _turn_where(filters), _legacy_where(filters)
-    if filters.query:
-        turns = _Where(f"{TURN_MATCHING} and {turns.sql}", [filters.query, *turns.values])
-        legacy = _Where(f"{LEGACY_MATCHING} and {legacy.sql}", [filters.query, *legacy.values])
-    ids = [
-        turn_id
-        for (turn_id,) in conn.execute(TURN_IDS.format(where=turns.sql), [*turns.values, limit])
-    ]
-    old = conn.execute(LEGACY_IDS.format(where=legacy.sql), [*legacy.values, limit])
-    return _cut(sorted(ids + [turn_id for (turn_id,) in old], reverse=True), limit)
+    ids: set[str] = set()
+    for select, matching, side in (
+        (TURN_IDS, TURN_MATCHING, TURN),
+        (LEGACY_IDS, LEGACY_MATCHING, LEGACY),
+    ):
+        by_time = _is_short_time(conn, filters, side)
+        order = f"+{side.alias}.id" if by_time else f"{side.alias}.id"
+        for model_test in _model_tests(filters, side):
+            where = _where(filters, side, model_test, by_time=by_time)
+            if filters.query:
+                where = _Where(f"{matching} and {where.sql}", [filters.query, *where.values])
+            found = conn.execute(
+                select.format(where=where.sql, order=order), [*where.values, limit]
+            )
+            ids.update(turn_id for (turn_id,) in found)
+    return _cut(sorted(ids, reverse=True), limit)
+
+
+def _model_tests(filters: LogFilters, side: _Side) -> list[str]:
+    """How to look for a model: each of two columns has an index that gives its newest rows first.
+
+    Within one conversation the index of the conversation is the one to use.
+    """
+    if filters.model is None or filters.conversation_id is not None:
+        return [side.any_model]
+    return [f"{side.alias}.model = ?", f"{side.alias}.resolved_model = ?"]
+
+
+def _is_short_time(conn: sqlite3.Connection, filters: LogFilters, side: _Side) -> bool:
+    """Whether so few rows are of the time wanted that they are best found by their time."""
+    if filters.since is None and filters.until is None:
+        return False
+    where = _where(LogFilters(since=filters.since, until=filters.until), side, "", by_time=True)
+    sql = f"select 1 from {side.table} {side.alias} where {where.sql} limit 1 offset {FEW}"
+    return conn.execute(sql, where.values).fetchone() is None
 
 
 def _cut(ids: list[str], limit: int) -> list[str]:
@@ -216,11 +286,13 @@ def _cut(ids: list[str], limit: int) -> list[str]:
 def _best_matches(
     conn: sqlite3.Connection, filters: LogFilters, query: str, limit: int
 ) -> list[str]:
-    where = _turn_where(filters)
-    inner = TURN_INNER.format(where=where.sql) if where.values or filters.any_tools else ""
-    values = [query, *where.values, limit]
-    found = conn.execute(TURN_MATCHES.format(inner=inner), values).fetchall()
-    where = _legacy_where(filters)
+    where = _where(filters, TURN)
+    if where.sql == ANY:
+        found = conn.execute(TURN_BEST, [query, limit]).fetchall()
+    else:
+        values = [query, *where.values, limit]
+        found = conn.execute(TURN_MATCHES.format(where=where.sql), values).fetchall()
+    where = _where(filters, LEGACY)
     values = [query, *where.values, limit]
     found += conn.execute(LEGACY_MATCHES.format(where=where.sql), values).fetchall()
     found.sort(key=lambda match: (match[1], match[0]))
@@ -230,18 +302,18 @@ def _best_matches(
 def _newest_matches(
     conn: sqlite3.Connection, filters: LogFilters, query: str, limit: int
 ) -> list[str]:
-    only_query = not _turn_where(filters).values and not filters.any_tools
-    if limit <= 0 or not only_query:
-        return _newest(conn, filters, limit)
-    found = conn.execute(NEWEST_MATCHES, [query, limit]).fetchall()
+    where = _where(filters, TURN)
+    values = [query, *where.values, limit]
+    found = conn.execute(NEWEST_MATCHES.format(where=where.sql), values).fetchall()
     # The index is read in the order of writing. That is the order of ids unless turns were
     # imported or written again; then the slow and exact way is taken.
-    if len(found) == limit and _is_ordered(conn, found):
-        ids = [turn_id for turn_id, _ in found]
-        old = _Where(f"{LEGACY_MATCHING}", [query])
-        legacy = conn.execute(LEGACY_IDS.format(where=old.sql), [*old.values, limit])
-        return _cut(sorted(ids + [turn_id for (turn_id,) in legacy], reverse=True), limit)
-    return _newest(conn, filters, limit)
+    if len(found) == limit and not _is_ordered(conn, found):
+        return _newest(conn, filters, limit)
+    where = _where(filters, LEGACY)
+    sql = LEGACY_IDS.format(where=f"{LEGACY_MATCHING} and {where.sql}", order="r.id")
+    old = conn.execute(sql, [query, *where.values, limit])
+    ids = [turn_id for turn_id, _ in found] + [turn_id for (turn_id,) in old]
+    return _cut(sorted(ids, reverse=True), limit)
 
 
 def _is_ordered(conn: sqlite3.Connection, found: list[tuple[str, int]]) -> bool:
@@ -249,26 +321,24 @@ def _is_ordered(conn: sqlite3.Connection, found: list[tuple[str, int]]) -> bool:
     return conn.execute(OUT_OF_ORDER, least).fetchone() is None
 
 
-def _turn_where(filters: LogFilters) -> _Where:
-    return _where(filters, "t", "thread_id", TURN_TOOL_RESULT, "and p.tool_name = ?")
-
-
-def _legacy_where(filters: LogFilters) -> _Where:
-    return _where(filters, "r", "conversation_id", LEGACY_TOOL_RESULT, "and x.name = ?")
-
-
 def _where(
-    filters: LogFilters, table: str, conversation: str, tool_result: str, named: str
+    filters: LogFilters, side: _Side, model_test: str | None = None, *, by_time: bool = False
 ) -> _Where:
+    alias = side.alias
+    # The sign keeps SQLite from using the index.
+    time = f"{alias}.datetime_utc" if by_time else f"+{alias}.datetime_utc"
     plain = [
-        (f"(? in ({table}.model, {table}.resolved_model))", filters.model),
-        (f"{table}.{conversation} = ?", filters.conversation_id),
-        (f"{table}.id > ?", filters.id_gt),
-        (f"{table}.id >= ?", filters.id_gte),
+        (model_test or side.any_model, filters.model),
+        (f"{alias}.{side.conversation} = ?", filters.conversation_id),
+        (f"{alias}.id > ?", filters.id_gt),
+        (f"{alias}.id >= ?", filters.id_gte),
+        (f"{time} >= ?", filters.since),
+        (f"{time} < ?", filters.until),
     ]
-    plain += [(tool_result.format(named=named), name) for name in filters.tools]
+    result = side.tool_result
+    plain += [(result.format(named=side.named), name) for name in filters.tools]
     used = [(sql, value) for sql, value in plain if value is not None]
     conditions = [sql for sql, _ in used]
     if filters.any_tools:
-        conditions.append(tool_result.format(named=""))
-    return _Where(" and ".join(conditions) or "1", [value for _, value in used])
+        conditions.append(result.format(named=""))
+    return _Where(" and ".join(conditions) or ANY, [value for _, value in used])

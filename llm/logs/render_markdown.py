@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..text import longest_backtick_run, maybe_fenced_code, token_usage_string
 from .lookups import decoded
+from .times import stored_time
 
 if TYPE_CHECKING:
     from .rows import Row
@@ -21,6 +22,7 @@ def markdown(
     one_conversation: bool = False,
     usage: bool = False,
     expand: bool = False,
+    time: Callable[[str | None], str] = stored_time,
 ) -> Iterator[str]:
     """The Markdown of each row; joined without anything between, it is the page.
 
@@ -29,8 +31,9 @@ def markdown(
         one_conversation: All rows are of one conversation: only the first says which.
         usage: Add token counts and duration.
         expand: Show the content of fragments, not their hashes.
+        time: Writes the time of a row.
     """
-    page = _Page(one_conversation, usage, expand)
+    page = _Page(one_conversation, usage, expand, time)
     for row in rows:
         yield "".join(f"{line}\n" for line in page.lines(row))
 
@@ -38,7 +41,14 @@ def markdown(
 class _Page:
     """What is remembered from row to row: the system prompt and the tools shown already."""
 
-    def __init__(self, one_conversation: bool, usage: bool, expand: bool) -> None:
+    def __init__(
+        self,
+        one_conversation: bool,
+        usage: bool,
+        expand: bool,
+        time: Callable[[str | None], str],
+    ) -> None:
+        self._time = time
         self._one_conversation = one_conversation
         self._usage = usage
         self._expand = expand
@@ -58,7 +68,7 @@ class _Page:
             yield from _usage(row)
 
     def _heading(self, row: Row) -> Iterator[str]:
-        date = (row["datetime_utc"] or "")[:19]
+        date = self._time(row["datetime_utc"])
         if self._one_conversation and not self._is_first:
             yield from (f"# {date}", "")
             return

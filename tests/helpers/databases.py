@@ -20,11 +20,12 @@ def copy_of(release: str, folder: Path) -> Path:
 
 
 def columns_of(path: Path) -> dict[str, list[tuple[str, str, int]]]:
-    """Name, type and place in the primary key of each column of each table and view."""
+    """Name, type and place in the primary key of each column of each shared table and view."""
     with contextlib.closing(sqlite3.connect(path)) as conn:
         names = [
             row[0]
             for row in conn.execute("select name from sqlite_master where type in ('table','view')")
+            if not row[0].startswith("_llm_x_")
         ]
         return {
             name: [
