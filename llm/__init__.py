@@ -85,6 +85,7 @@ __getattr__, __dir__ = attach(
             "llm.models.response": ("Response",),
             "llm.models.async_response": ("AsyncResponse",),
             "llm.models.usage": ("Usage",),
+            "llm.logs.database": ("Database",),
             "llm.parts": ("Message", "assistant", "system", "tool_message", "user"),
             "llm.plugins": ("get_plugins", "load_plugins", "pm"),
             "llm.registry": (

@@ -19,6 +19,7 @@ from llm.errors import NeedsKeyException as NeedsKeyException
 from llm.errors import PauseChain as PauseChain
 from llm.errors import UnknownModelError as UnknownModelError
 from llm.hookspecs import hookimpl as hookimpl
+from llm.logs.database import Database as Database
 from llm.models.async_response import AsyncResponse as AsyncResponse
 from llm.models.base import AsyncKeyModel as AsyncKeyModel
 from llm.models.base import AsyncModel as AsyncModel

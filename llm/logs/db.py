@@ -70,7 +70,7 @@ def _remedy(error: Exception) -> str:
     return "Check that the file and its directory exist and can be written by you"
 
 
-def open_log(path: str | Path, *, create: bool = True) -> Database:
+def open_log(path: str | Path, *, create: bool = True, any_thread: bool = False) -> Database:
     """The log database at `path`, migrated, in WAL mode, ready to be written.
 
     A new file is readable by its owner only. Creating, switching to WAL and migrating happen
@@ -79,6 +79,7 @@ def open_log(path: str | Path, *, create: bool = True) -> Database:
     Args:
         path: The file.
         create: Make the file and its directory where they are missing.
+        any_thread: Let other threads use it too; the caller sees to it that they take turns.
 
     Raises:
         LogError: The file is missing and may not be created, is no database, or cannot be written.
@@ -90,15 +91,15 @@ def open_log(path: str | Path, *, create: bool = True) -> Database:
             if not create:
                 raise FileNotFoundError(2, "no such file", str(path))
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        return Database(_connect_prepared(path))
+        return Database(_connect_prepared(path, any_thread))
 
 
-def _connect_prepared(path: str | Path) -> sqlite3.Connection:
+def _connect_prepared(path: str | Path, any_thread: bool = False) -> sqlite3.Connection:
     if not os.path.exists(path):
         with _locked(path):
             # SQLite itself would give a new file, and its -wal, the mode of the umask.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS)
+    conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, check_same_thread=not any_thread)
     try:
         prepare(conn, path)
         if _is_wal(conn):

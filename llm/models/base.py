@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .conversation import AsyncConversation, Conversation
     from .prompt import ToolDef
     from .response import Response
+    from .response_base import ResponseLog
 
 
 class _get_key_mixin:
@@ -125,6 +126,7 @@ class _Model(_BaseModel):
         after_call: Callable[..., Any] | None = None,
         chain_limit: int | None = None,
         policy: CallPolicy | None = None,
+        log: ResponseLog | None = None,
     ) -> Conversation:
         """A new conversation with this model.
 
@@ -134,6 +136,7 @@ class _Model(_BaseModel):
             after_call: Called after each tool call.
             chain_limit: The most responses that one chain may take; no limit for 0.
             policy: How often requests are sent again and how long to wait for the server.
+            log: An `llm.Database`, or any function; it is given each finished response.
         """
         from .conversation import Conversation
 
@@ -144,6 +147,7 @@ class _Model(_BaseModel):
             after_call=after_call,
             chain_limit=chain_limit,
             policy=policy,
+            log=log,
         )
 
     def prompt(
@@ -161,6 +165,7 @@ class _Model(_BaseModel):
         tool_results: Iterable[ToolResult] | None = None,
         options: Mapping[str, Any] | None = None,
         hide_reasoning: bool = False,
+        log: ResponseLog | None = None,
         **kwargs: Any,
     ) -> Response:
         """The response to a prompt; nothing is sent before somebody reads from it.
@@ -169,6 +174,7 @@ class _Model(_BaseModel):
             prompt: The text; see `llm.Prompt` for what the other arguments of that name mean.
             stream: Ask the provider for the answer piece by piece.
             options: Model options by name.
+            log: An `llm.Database`, or any function; it is given the finished response.
             kwargs: `key` (a key, or the name of a stored one); everything else is a model option.
 
         Raises:
@@ -193,7 +199,10 @@ class _Model(_BaseModel):
             hide_reasoning=hide_reasoning,
             keywords=kwargs,
         )
-        return Response(request, self, stream, key=key)
+        response = Response(request, self, stream, key=key)
+        if log is not None:
+            response._keep_in(log)
+        return response
 
     def chain(
         self,
@@ -217,6 +226,7 @@ class _Model(_BaseModel):
         next: NextPrompt | None = None,
         once: bool = False,
         repeat: int | None = None,
+        log: ResponseLog | None = None,
     ) -> ChainResponse:
         """The chain of a prompt, in a conversation of its own; see `Conversation.chain`."""
         return self.conversation().chain(
@@ -239,6 +249,7 @@ class _Model(_BaseModel):
             next=next,
             once=once,
             repeat=repeat,
+            log=log,
         )
 
     def stream(self, prompt: str | None = None, **kwargs: Any) -> Iterator[str]:
@@ -291,6 +302,7 @@ class _AsyncModel(_BaseModel):
         after_call: Callable[..., Any] | None = None,
         chain_limit: int | None = None,
         policy: CallPolicy | None = None,
+        log: ResponseLog | None = None,
     ) -> AsyncConversation:
         """A new conversation with this model; the arguments are those of `Model.conversation`."""
         from .conversation import AsyncConversation
@@ -302,6 +314,7 @@ class _AsyncModel(_BaseModel):
             after_call=after_call,
             chain_limit=chain_limit,
             policy=policy,
+            log=log,
         )
 
     def prompt(
@@ -319,6 +332,7 @@ class _AsyncModel(_BaseModel):
         tool_results: Iterable[ToolResult] | None = None,
         options: Mapping[str, Any] | None = None,
         hide_reasoning: bool = False,
+        log: ResponseLog | None = None,
         **kwargs: Any,
     ) -> AsyncResponse:
         """The response to a prompt, to be awaited; the arguments are those of `Model.prompt`."""
@@ -339,7 +353,10 @@ class _AsyncModel(_BaseModel):
             hide_reasoning=hide_reasoning,
             keywords=kwargs,
         )
-        return AsyncResponse(request, self, stream, key=key)
+        response = AsyncResponse(request, self, stream, key=key)
+        if log is not None:
+            response._keep_in(log)
+        return response
 
     def chain(
         self,
@@ -363,6 +380,7 @@ class _AsyncModel(_BaseModel):
         next: NextPrompt | None = None,
         once: bool = False,
         repeat: int | None = None,
+        log: ResponseLog | None = None,
     ) -> AsyncChainResponse:
         """The chain of a prompt, in a conversation of its own; see `AsyncConversation.chain`."""
         return self.conversation().chain(
@@ -385,6 +403,7 @@ class _AsyncModel(_BaseModel):
             next=next,
             once=once,
             repeat=repeat,
+            log=log,
         )
 
     def stream(self, prompt: str | None = None, **kwargs: Any) -> AsyncIterator[str]:

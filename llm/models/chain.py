@@ -26,7 +26,7 @@ from ..tools.tool import Tool
 from .async_response import AsyncResponse
 from .prompt import Prompt
 from .response import Response
-from .response_base import _BaseResponse
+from .response_base import ResponseLog, _BaseResponse
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -195,6 +195,7 @@ class _BaseChainResponse(Generic[R]):
             text in which `$input` stands for the answer, or a `Prompt`.
         once: Call `next` once.
         repeat: Call `next` at most so many times.
+        log: Is given each finished response; the log of the conversation where missing.
     """
 
     def __init__(
@@ -211,6 +212,7 @@ class _BaseChainResponse(Generic[R]):
         next: NextPrompt | None = None,
         once: bool = False,
         repeat: int | None = None,
+        log: ResponseLog | None = None,
     ) -> None:
         self.prompt = prompt
         self.model: Any = model
@@ -221,6 +223,7 @@ class _BaseChainResponse(Generic[R]):
         self.before_call = before_call
         self.after_call = after_call
         self._next = next
+        self._log = log or (conversation.log if conversation is not None else None)
         self._responses: list[R] = []
         self._ended = False
         self._plan = chain_plan(
@@ -260,6 +263,8 @@ class _BaseChainResponse(Generic[R]):
             before_call=self.before_call,
             after_call=self.after_call,
         )
+        if self._log is not None:
+            response._keep_in(self._log)
         self._responses.append(response)
         return response
 

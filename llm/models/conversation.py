@@ -9,7 +9,7 @@ from ..ids import new_ulid
 from ..parts import Message
 from .prompt import Prompt
 from .response import Response
-from .response_base import _BaseResponse
+from .response_base import ResponseLog, _BaseResponse
 
 if TYPE_CHECKING:
     from ..content import Attachment
@@ -46,6 +46,7 @@ class _BaseConversation(Generic[R]):
         before_call: Called before each tool call.
         after_call: Called after each tool call.
         policy: How often requests are sent again and how long to wait for the server.
+        log: An `llm.Database`, or any function; it is given each finished response.
     """
 
     # Where loaded_messages end in the log: (number of messages, address of the last one).
@@ -65,6 +66,7 @@ class _BaseConversation(Generic[R]):
         before_call: Callable[..., Any] | None = None,
         after_call: Callable[..., Any] | None = None,
         policy: CallPolicy | None = None,
+        log: ResponseLog | None = None,
     ) -> None:
         self.model: Any = model
         self.id = id or new_ulid()
@@ -78,6 +80,7 @@ class _BaseConversation(Generic[R]):
         self.before_call = before_call
         self.after_call = after_call
         self.policy = policy
+        self.log = log
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> _BaseConversation[R]:
@@ -181,6 +184,7 @@ class Conversation(_BaseConversation[Response]):
         options: Mapping[str, Any] | None = None,
         hide_reasoning: bool = False,
         key: str | None = None,
+        log: ResponseLog | None = None,
         **kwargs: Any,
     ) -> Response:
         """The response to the next prompt of the conversation; see `Model.prompt`.
@@ -188,6 +192,7 @@ class Conversation(_BaseConversation[Response]):
         Args:
             messages: Replaces the history of the conversation.
             tools: Replaces the tools of the conversation.
+            log: Is given the finished response, in place of the log of the conversation.
         """
         request = self._prepare(
             prompt,
@@ -203,7 +208,13 @@ class Conversation(_BaseConversation[Response]):
             hide_reasoning=hide_reasoning,
             keywords=kwargs,
         )
-        return Response(request, self.model, stream, self, key, self.before_call, self.after_call)
+        response = Response(
+            request, self.model, stream, self, key, self.before_call, self.after_call
+        )
+        log = log or self.log
+        if log is not None:
+            response._keep_in(log)
+        return response
 
     def chain(
         self,
@@ -227,6 +238,7 @@ class Conversation(_BaseConversation[Response]):
         next: NextPrompt | None = None,
         once: bool = False,
         repeat: int | None = None,
+        log: ResponseLog | None = None,
     ) -> ChainResponse:
         """The chain of a prompt: tool calls are run and their results sent until none is asked for.
 
@@ -239,6 +251,7 @@ class Conversation(_BaseConversation[Response]):
                 for the answer, or a `Prompt`.
             once: Call `next` once.
             repeat: Call `next` at most so many times.
+            log: Is given each finished response, in place of the log of the conversation.
 
         The other arguments are those of `Model.prompt`.
         """
@@ -270,6 +283,7 @@ class Conversation(_BaseConversation[Response]):
             next=next,
             once=once,
             repeat=repeat,
+            log=log,
         )
 
 
@@ -298,6 +312,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
         options: Mapping[str, Any] | None = None,
         hide_reasoning: bool = False,
         key: str | None = None,
+        log: ResponseLog | None = None,
         **kwargs: Any,
     ) -> AsyncResponse:
         """The response to the next prompt of the conversation; see `Conversation.prompt`."""
@@ -317,9 +332,13 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
             hide_reasoning=hide_reasoning,
             keywords=kwargs,
         )
-        return AsyncResponse(
+        response = AsyncResponse(
             request, self.model, stream, self, key, self.before_call, self.after_call
         )
+        log = log or self.log
+        if log is not None:
+            response._keep_in(log)
+        return response
 
     def chain(
         self,
@@ -343,6 +362,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
         next: NextPrompt | None = None,
         once: bool = False,
         repeat: int | None = None,
+        log: ResponseLog | None = None,
     ) -> AsyncChainResponse:
         """The chain of a prompt; see `Conversation.chain`.
 
@@ -376,6 +396,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
             next=next,
             once=once,
             repeat=repeat,
+            log=log,
         )
 
     def to_sync_conversation(self) -> Conversation:

@@ -230,7 +230,10 @@ class Response(_BaseResponse):
             tool_results = self.execute_tool_calls()
         stream = kwargs.get("stream", self.stream)
         request, key = self._next_prompt(prompt, messages, tool_results, tools, options, kwargs)
-        return Response(request, self.model, stream, conversation=self.conversation, key=key)
+        response = Response(request, self.model, stream, conversation=self.conversation, key=key)
+        if self._log is not None:
+            response._keep_in(self._log)
+        return response
 
     def to_dict(self) -> ResponseDict:
         """The response as plain JSON values, complete: the request, the answer, usage, time."""

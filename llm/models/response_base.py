@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from .prompt import AnyTool, ToolDef
 
 
+#: Takes each finished response, to keep it: an `llm.Database`, or any function.
+ResponseLog = Callable[[Any], Any]
+
+
 class _BaseResponse:
     """State and rules of one response, whoever drives it.
 
@@ -67,6 +71,8 @@ class _BaseResponse:
     _output: list[Message] | None = None
     # Where this response ends in the log: (number of messages, address of the last one).
     _stored_tip: tuple[int, str] | None = None
+    # Given to replies too.
+    _log: ResponseLog | None = None
 
     def __init__(
         self,
@@ -148,6 +154,11 @@ class _BaseResponse:
     def policy(self) -> CallPolicy:
         """How often a request may be sent again and how long to wait: that of the conversation."""
         return getattr(self.conversation, "policy", None) or CallPolicy()
+
+    def _keep_in(self, log: ResponseLog) -> None:
+        """Give this response to `log` once it is complete."""
+        self._log = log
+        self.done_callbacks.append(log)
 
     def _thread_id(self) -> str | None:
         return self.conversation.id if self.conversation is not None else None
