@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast, overload
 
 from .errors import ConfigError
+from .secrets import remember
 
 DEFAULT_MODEL = "gpt-5.6-luna"
 
@@ -239,7 +240,12 @@ def get_key(
     Raises:
         ConfigError: `keys.json` is not valid.
     """
-    explicit, name, variable = input or explicit_key, alias or key_alias, env or env_var
+    found = _find_key(input or explicit_key, alias or key_alias, env or env_var)
+    remember(found)
+    return found
+
+
+def _find_key(explicit: str | None, name: str | None, variable: str | None) -> str | None:
     if explicit or name:
         stored = load_keys()
         if explicit:
@@ -262,7 +268,22 @@ def set_key(name: str, value: str) -> None:
             keys.update(_KEYS_NOTE)
         keys[name] = value
 
+    remember(value)
     update_json(path, change, indent=2, newline=True, mode=0o600)
+
+
+def remove_key(name: str) -> None:
+    """Remove a stored key; one that is not there is no error.
+
+    Raises:
+        ConfigError: `keys.json` is not valid or cannot be written.
+    """
+
+    def change(keys: JSONObject) -> None:
+        keys.pop(name, None)
+
+    if name in load_keys():
+        update_json(keys_path(), change, indent=2, newline=True, mode=0o600)
 
 
 # Defaults

@@ -9,6 +9,8 @@ from typing import TextIO
 
 import httpx2
 
+from .secrets import masked
+
 _SECRET = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
 _CUT = frozenset({"cookie", "set-cookie"})
 
@@ -25,10 +27,11 @@ class LoggingTransport(httpx2.HTTPTransport):
         out = self._out or sys.stderr
         # Compressed bytes would not be readable.
         request.headers["accept-encoding"] = "identity"
-        print(describe_request(request), file=out)
+        print(masked(describe_request(request)), file=out)
         response = super().handle_request(request)
         print(f"Response: status_code={response.status_code}", file=out)
-        print("\n".join(["  Headers:", *header_lines(response.headers), "  Body:"]), file=out)
+        head = ["  Headers:", *header_lines(response.headers), "  Body:"]
+        print(masked("\n".join(head)), file=out)
         stream = response.stream
         assert isinstance(stream, httpx2.SyncByteStream)
         response.stream = _Echo(stream, out)
@@ -44,7 +47,7 @@ class _Echo(httpx2.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._stream:
-            self._out.write(chunk.decode("utf-8", "replace"))
+            self._out.write(masked(chunk.decode("utf-8", "replace")))
             self._out.flush()
             yield chunk
 

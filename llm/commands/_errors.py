@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from ..errors import LLMError, ModelError, NeedsKeyException
+from ..secrets import mask_tracebacks, masked
 
 _LOCAL_HINT = (
     ", or run 'llm local install' to get a model that works on this computer and needs no key"
@@ -43,11 +44,15 @@ class _Reported(contextlib.ContextDecorator):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if isinstance(error, click.ClickException):
+            # Declared final for those who catch it.
+            vars(error)["message"] = masked(error.message)
         if not isinstance(error, Exception) or _is_for_click(error):
             return
         if _wants_exceptions() and (
             isinstance(error, ModelError) or not isinstance(error, LLMError)
         ):
+            mask_tracebacks()
             return
         raise _as_click(error) from error
 
@@ -75,7 +80,7 @@ def _as_click(error: Exception) -> click.ClickException:
 
 def error_text(error: Exception) -> str:
     """What the user reads about an exception; on a terminal without control sequences."""
-    text = _plain_text(error)
+    text = masked(_plain_text(error))
     if sys.stderr is not None and sys.stderr.isatty():
         from ..text import visible
 

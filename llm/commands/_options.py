@@ -52,6 +52,16 @@ def _typed_attachments(
         raise click.BadParameter(str(error), ctx, param) from error
 
 
+def _read_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    from ..errors import InvalidInput
+    from ..run.inputs import key_argument
+
+    try:
+        return key_argument(value)
+    except InvalidInput as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
 system_option = click.option("-s", "--system", help="System prompt to use.")
 model_option = click.option(
     "-m",
@@ -99,7 +109,13 @@ model_options_option = click.option(
     multiple=True,
     help="Option of the model, as key and value.",
 )
-key_option = click.option("--key", help="API key to use, or the name of a stored key.")
+key_option = click.option(
+    "--key",
+    # Before the options and the prompt that read the rest of standard input.
+    is_eager=True,
+    callback=_read_key,
+    help="API key to use, the name of a stored one, @FILE, or - for the first line of stdin.",
+)
 no_stream_option = click.option(
     "--no-stream", is_flag=True, help="Show the answer when it is complete, not as it comes."
 )

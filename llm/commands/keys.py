@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 
 import click
 
@@ -54,16 +55,21 @@ def keys_get(name: str) -> None:
         export OPENAI_API_KEY="$(llm keys get openai)"
     """
     from ..config import load_keys
-    from ..errors import NotFound
 
     stored = load_keys()
-    if name not in stored:
-        from ..registry import nearest_names
+    _check_name(name, stored)
+    click.echo(stored[name])
 
-        near = nearest_names(name, (known for known in stored if known != _NOTE))
+
+def _check_name(name: str, stored: Mapping[str, str]) -> None:
+    from ..errors import NotFound
+    from ..registry import nearest_names
+
+    known = [entry for entry in stored if entry != _NOTE]
+    if name not in known:
+        near = nearest_names(name, known)
         hint = f" - did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise NotFound(f"No key found with name '{name}'{hint}")
-    click.echo(stored[name])
 
 
 @keys.command(name="set")
@@ -80,6 +86,17 @@ def keys_set(name: str, value: str | None) -> None:
     from ..config import set_key
 
     set_key(name, _ask() if value is None else value)
+
+
+@keys.command(name="remove")
+@click.argument("name")
+@reported
+def keys_remove(name: str) -> None:
+    """Remove a stored key."""
+    from ..config import load_keys, remove_key
+
+    _check_name(name, load_keys())
+    remove_key(name)
 
 
 def _ask() -> str:

@@ -68,7 +68,7 @@ def hash_chain(messages: Iterable[Message], parent: str | None) -> list[HashedMe
     for message in messages:
         shape, attachments = referenced(message)
         text = canonical_json(shape)
-        if not text.isascii() and without_surrogates(text) != text:
+        if without_surrogates(text) != text:
             shape = cleaned(shape)
         hashed = HashedMessage(address(shape, parent), parent, shape, attachments)
         chain.append(hashed)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..parts import AttachmentPart, Message, ToolResultPart
+from ..secrets import masked
 
 if TYPE_CHECKING:
     from ..content import Attachment
@@ -64,7 +65,9 @@ def _digest(text: str) -> str:
 
 
 def without_surrogates(text: str) -> str:
-    """`text` with each lone surrogate, which no encoding can store, replaced by U+FFFD."""
+    """`text` as it may be stored: each lone surrogate, which no encoding can express, replaced by
+    U+FFFD, and each key in use by a mask."""
+    text = masked(text)
     return text if text.isascii() else _LONE_SURROGATES.sub("\ufffd", text)
 
 

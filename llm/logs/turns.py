@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..secrets import masked
 from .chains import HashedMessage, hash_chain, is_stored, store_chain
 from .condense import condensed_json, replacements_for
 from .hashing import without_surrogates
@@ -106,7 +107,7 @@ class Turn:
             self.prompt.schema,
             getattr(self.response.model, "json_replacements", None),
         )
-        return condensed_json(payload, replacements)
+        return masked(condensed_json(payload, replacements))
 
     def _store_fragments(self, conn: sqlite3.Connection) -> list[tuple[int, str, int, str]]:
         """Number, kind, position and text of each fragment of the turn."""
@@ -210,7 +211,7 @@ def _options_json(prompt: Prompt) -> str | None:
     from ..models.options import option_values
 
     options = option_values(prompt)
-    return json.dumps(options, default=str) if options else None
+    return masked(json.dumps(options, default=str)) if options else None
 
 
 def _instance_of_tool(conn: sqlite3.Connection, tool: AnyTool) -> int | None:

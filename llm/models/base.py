@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import NeedsKeyException
 from ..parts import Message, StreamEvent
+from ..secrets import remember
 from ..tools.tool import ServerSideTool
 from .options import NO_OPTIONS, build_options
 from .prompt import Prompt
@@ -62,6 +63,7 @@ class _get_key_mixin:
         if self.needs_key is None:
             return None
         if self.key is not None:
+            remember(self.key)
             return self.key
         import llm
 

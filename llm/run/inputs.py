@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from ..content import Attachment
-from ..errors import AttachmentError, LLMError
+from ..errors import AttachmentError, InvalidInput, LLMError
+from ..secrets import remember
 
 STDIN = "-"
 
@@ -61,6 +62,38 @@ def clean_argument(text: str) -> str:
         return decode_text(text.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def key_argument(value: str | None) -> str | None:
+    """The key, or the name of a key, that `--key VALUE` stands for.
+
+    Args:
+        value: The text itself, `@FILE` for the content of a file, or `-` for the first line of
+            standard input, which a person types without seeing it.
+
+    Raises:
+        InvalidInput: There is no such file, or nothing in it.
+    """
+    if value is None or (value != STDIN and not value.startswith("@")):
+        return value
+    if value == STDIN and stdin_is_terminal():
+        from getpass import getpass
+
+        found = getpass("Key: ", stream=sys.stderr)
+    else:
+        found = read_stdin_line() if value == STDIN else _file_text(value[1:])
+    if not found.strip():
+        source = "the first line of standard input" if value == STDIN else value[1:]
+        raise InvalidInput(f"No key in {source}")
+    remember(found)
+    return found.strip()
+
+
+def _file_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"Could not read a key from {path}: {error}") from error
 
 
 def prompt_text(typed: str | None, *, may_wait: bool) -> str:

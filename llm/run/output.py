@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from ..secrets import masked
 from ..text import extract_fenced_code_block, visible
 
 if TYPE_CHECKING:
@@ -148,4 +149,5 @@ class NoDisplay:
 def show_note(text: str) -> None:
     """Write one line for the user to stderr, yellow on a terminal."""
     colour, reset = (YELLOW, RESET) if is_terminal(sys.stderr) else ("", "")
-    print(f"{colour}{text}{reset}", file=sys.stderr, flush=True)
+    shown = masked(visible(text) if colour else text)
+    print(f"{colour}{shown}{reset}", file=sys.stderr, flush=True)

@@ -198,6 +198,22 @@ class Keyed(llm.KeyModel):
         yield f"key={key}"
 
 
+class Leaky(llm.KeyModel):
+    """Puts its key into the error, as services do that quote it."""
+
+    model_id = "leaky"
+    needs_key = "vault"
+    key_env_var = "VAULT_KEY"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation, key):
+        if prompt.prompt == "answer":
+            yield f"Your key is {key}, sir"
+            response.response_json = {"seen": key}
+            return
+        raise ValueError(f"GET https://api.example.com/?key={key} failed")
+
+
 class Single(llm.Model):
     """Takes no conversation."""
 
@@ -282,6 +298,7 @@ class FakeModels:
             Fenced,
             Plain,
             Keyed,
+            Leaky,
             Single,
             Endless,
             Odd,

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from ...errors import AuthError, ConnectionLost, ContextTooLong, ModelError, Overloaded, RateLimited
 from ...policy import retry_after_s
+from ...secrets import MASK, masked
 
 _HOST = re.compile(r"[^/]*//(?:[^/@]*@)?([^/?#]+)")
 _TEXT_LIMIT = 600
@@ -54,8 +55,8 @@ class Endpoint:
     def safe(self, text: str) -> str:
         """`text` on one line, cut to a readable length, without any secret."""
         for secret in self.secrets:
-            text = text.replace(secret, "[...]")
-        text = " ".join(text.split())
+            text = text.replace(secret, MASK)
+        text = " ".join(masked(text).split())
         return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from ...secrets import masked
 from ...text import visible
 
 
@@ -15,5 +16,5 @@ def tell(notices: Iterable[str]) -> None:
         if err is None:
             return
         start = "\n" if err.isatty() else ""
-        err.write(f"{start}{visible(' '.join(notice.split()))}\n")
+        err.write(f"{start}{masked(visible(' '.join(notice.split())))}\n")
         err.flush()

@@ -8,6 +8,10 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 
+from ...secrets import MASK
+from ...secrets import masked as without_keys
+from ...text import visible
+
 _SECRET_HEADER = re.compile(r"authorization|key|token|secret|password|credential", re.IGNORECASE)
 
 
@@ -20,8 +24,8 @@ def masked(text: str, secrets: Iterable[str]) -> str:
     """`text` without any of the secrets."""
     for secret in secrets:
         if secret:
-            text = text.replace(secret, "[...]")
-    return text
+            text = text.replace(secret, MASK)
+    return without_keys(text)
 
 
 def show_request(
@@ -64,5 +68,7 @@ def _indented(body: bytes) -> str:
 
 
 def _write(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+    err = sys.stderr
+    if err is not None:
+        err.write(visible(text) if err.isatty() else text)
+        err.flush()

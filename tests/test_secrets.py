@@ -1,0 +1,216 @@
+"""Keys in use are never shown, and go to nobody but the service that they belong to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from llm import secrets
+from llm.cli import cli
+from llm.config import get_key
+from llm.run.inputs import key_argument
+
+from .helpers.openai_server import OpenAIServer, Reply, error_reply, text_stream
+from .helpers.terminal import LIMIT_SECONDS, RUN_LLM
+
+KEY = "sk-proj-0123456789/+abc"
+
+
+@pytest.fixture
+def server(user_path: Path) -> Iterator[OpenAIServer]:
+    """A loopback server: the model `mine` needs the key `vault`, the model `open` needs none."""
+    with OpenAIServer() as running:
+        entries = [
+            {"model_id": "mine", "api_base": running.url, "api_key_name": "vault"},
+            {"model_id": "open", "api_base": running.url},
+            {"model_id": "unstored", "api_base": running.url, "api_key_name": "absent"},
+            {"model_id": "items", "api_base": running.url, "responses": True},
+        ]
+        (user_path / "extra-openai-models.yaml").write_text(json.dumps(entries))
+        (user_path / "keys.json").write_text(json.dumps({"vault": KEY, "openai": "sk-of-openai"}))
+        yield running
+
+
+def run(*args: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, on pipes."""
+    return subprocess.run(
+        [*RUN_LLM, *args],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        env={**os.environ, **env},
+    )
+
+
+def stored_text(user_path: Path) -> str:
+    """Everything that is in the files of the user directory, as far as it is no key file."""
+    found = ""
+    for path in user_path.rglob("*"):
+        if path.is_file() and path.name not in ("keys.json", "extra-openai-models.yaml"):
+            found += path.read_bytes().decode("utf-8", "replace")
+    with sqlite3.connect(user_path / "logs.db") as db:
+        found += "\n".join(db.iterdump())
+    return found
+
+
+def test_masked_covers_the_forms_a_key_appears_in():
+    """As it is, in JSON, and in an address; other text stays."""
+    key = 'top"secret/key+1'
+    secrets.remember(f"  {key}\n")
+    for text in (key, json.dumps(key)[1:-1], "top%22secret%2Fkey%2B1", "top%22secret/key%2B1"):
+        assert secrets.masked(f"a {text} b") == "a [...] b"
+    assert secrets.masked("top secret") == "top secret"
+
+
+def test_short_and_empty_keys_mask_nothing():
+    """A key that is a part of ordinary words would make every text unreadable."""
+    for value in (None, "", "  ", "abc", 5):
+        secrets.remember(value)
+    assert secrets.masked("abcdef None 5") == "abcdef None 5"
+
+
+def test_longer_key_is_masked_whole_where_it_contains_a_shorter():
+    """No tail of the longer key is left over."""
+    secrets.remember("secret-key")
+    secrets.remember("secret-key-longer")
+    assert secrets.masked("secret-key-longer secret-key") == "[...] [...]"
+
+
+def test_resolved_keys_are_remembered(monkeypatch):
+    """Whatever `get_key` gives is masked from then on, wherever it came from."""
+    monkeypatch.setenv("SOME_KEY", "from-environment")
+    get_key(None, None, "SOME_KEY")
+    get_key("given-directly")
+    assert secrets.masked("from-environment given-directly") == "[...] [...]"
+
+
+@pytest.mark.parametrize("flags", [[], ["--async"], ["--no-stream"]])
+def test_key_quoted_by_the_service_is_not_shown(server: OpenAIServer, user_path: Path, flags):
+    """A 401 body that repeats the key reaches the user and the log without it."""
+    server.add(error_reply(401, f"Incorrect API key provided: {KEY}"))
+    result = run("-m", "mine", "hi", *flags)
+    assert server.last.headers["authorization"] == f"Bearer {KEY}"
+    assert result.returncode == 1
+    assert "Incorrect API key provided: [...]" in result.stderr
+    assert KEY not in result.stderr + result.stdout
+
+
+def test_key_in_an_error_of_a_plugin_is_not_shown(user_path: Path):
+    """An error text that holds the key, as addresses do, is masked; so is the traceback."""
+    result = run("-m", "leaky", "hi", VAULT_KEY=KEY)
+    assert result.stderr == "Error: GET https://api.example.com/?key=[...] failed\n"
+    result = run("-m", "leaky", "hi", VAULT_KEY=KEY, LLM_RAISE_ERRORS="1")
+    assert "Traceback (most recent call last)" in result.stderr
+    assert "ValueError: GET https://api.example.com/?key=[...] failed" in result.stderr
+    assert KEY not in result.stderr
+    result = run("chat", "-m", "leaky", stdin="hi\n", VAULT_KEY=KEY)
+    assert "key=[...] failed" in result.stderr
+    result = run("-m", "leaky", "now", "--fallback", "echo", VAULT_KEY=KEY)
+    assert "leaky failed: GET https://api.example.com/?key=[...] failed" in result.stderr
+    assert KEY not in stored_text(user_path)
+
+
+def test_key_in_prompt_and_answer_is_not_logged(user_path: Path):
+    """The answer is printed as it is; the log has a mask, and the conversation goes on."""
+    result = run("-m", "leaky", "answer", "-s", f"Mind {KEY}", VAULT_KEY=KEY)
+    assert result.stdout == f"Your key is {KEY}, sir\n"
+    assert KEY not in stored_text(user_path)
+    row = json.loads(run("logs", "--json").stdout)[0]
+    assert row["response"] == "Your key is [...], sir"
+    again = run("-c", "-m", "echo", "next")
+    assert again.returncode == 0
+    assert "assistant: Your key is [...], sir | user: next" in again.stdout
+
+
+def test_key_in_debug_output_is_not_shown(server: OpenAIServer):
+    """The dump of requests and replies has neither the header nor the body's copy of it."""
+    server.add(text_stream("Your key: ", KEY))
+    result = run("-m", "mine", f"what about {KEY}", LLM_OPENAI_SHOW_RESPONSES="1")
+    assert "Request: POST" in result.stderr
+    assert KEY not in result.stderr
+
+
+# Where keys come from
+
+
+def test_key_from_standard_input_leaves_the_rest_to_the_prompt(server: OpenAIServer):
+    """`--key -` takes the first line; what follows is the prompt."""
+    server.add(text_stream("ok"), text_stream("ok"))
+    result = run("-m", "mine", "--key", "-", "and this", stdin="sk-from-stdin\nthe text")
+    assert (result.returncode, result.stdout) == (0, "ok\n")
+    assert server.last.headers["authorization"] == "Bearer sk-from-stdin"
+    assert server.last.body["messages"][-1]["content"] == "the text and this"
+    run("-m", "mine", "--at", "-", "text/plain", "--key", "-", stdin="sk-from-stdin\nthe text")
+    assert "sk-from-stdin" not in json.dumps(server.last.body)
+
+
+def test_key_from_a_file(server: OpenAIServer, tmp_path: Path):
+    """`--key @file` takes the content of a file, without white space around it."""
+    path = tmp_path / "key"
+    path.write_text("sk-from-file\n")
+    server.add(text_stream("ok"))
+    assert run("-m", "mine", "--key", f"@{path}", "hi").returncode == 0
+    assert server.last.headers["authorization"] == "Bearer sk-from-file"
+
+
+@pytest.mark.parametrize("value", ["-", "@/nowhere/key"])
+def test_missing_key_source_is_a_usage_error(value):
+    """An empty standard input or a missing file is told before anything is sent."""
+    result = run("-m", "keyed", "--key", value, "hi")
+    assert result.returncode == 2
+    assert "Invalid value for '--key'" in result.stderr
+
+
+def test_plain_keys_and_names_stay_as_they_are():
+    """Everything else is a key or the name of a stored one, as before."""
+    assert key_argument(None) is None
+    assert key_argument("vault") == "vault"
+
+
+def test_keys_remove_takes_out_one_key(user_path: Path):
+    """The others stay, the file stays private; an unknown name is an error with a suggestion."""
+    (user_path / "keys.json").write_text(json.dumps({"one": "1", "other": "2"}))
+    runner = CliRunner()
+    assert runner.invoke(cli, ["keys", "remove", "one"]).exit_code == 0
+    assert json.loads((user_path / "keys.json").read_text()) == {"other": "2"}
+    assert (user_path / "keys.json").stat().st_mode & 0o777 == 0o600
+    result = runner.invoke(cli, ["keys", "remove", "othr"])
+    assert result.exit_code == 1
+    assert "did you mean 'other'?" in result.stderr
+
+
+# Where keys go
+
+
+@pytest.mark.parametrize("model", ["open", "unstored", "items"])
+@pytest.mark.parametrize("options", [[], ["-o", "chat_completions", "1"]])
+def test_key_of_openai_goes_to_no_other_host(server: OpenAIServer, model: str, options: list[str]):
+    """Neither the stored nor the environment's key of OpenAI is sent to an `api_base`."""
+    if options and model != "items":
+        options = []
+    server.add(*[Reply(status=418) for _ in range(3)])
+    result = run("-m", model, "hi", *options, "--retries", "0", OPENAI_API_KEY="sk-environment")
+    assert result.returncode == 1
+    sent = [request.headers.get("authorization", "") for request in server.requests]
+    assert "sk-of-openai" not in str(sent)
+    assert "sk-environment" not in str(sent)
+    if model == "unstored":
+        assert "llm keys set absent" in result.stderr
+        assert sent == []
+
+
+def test_key_does_not_follow_a_redirect(server: OpenAIServer):
+    """A service that redirects elsewhere is told about; the other host never sees the key."""
+    with OpenAIServer() as other:
+        server.add(Reply(status=307, headers={"Location": f"{other.url}/chat/completions"}))
+        result = run("-m", "mine", "hi")
+        assert result.returncode == 1
+        assert other.requests == []
