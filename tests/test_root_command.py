@@ -429,3 +429,10 @@ def test_missing_key_with_a_corrupt_file(user_path):
         raise llm.NeedsKeyException("No key found")
 
     assert invoke(fail).stderr == "Error: No key found\n"
+
+
+def test_short_help_option_survives_a_direct_call():
+    """A command that somebody ran outside the root group still knows `-h`."""
+    command = llm.cli.cli.commands["uninstall"]
+    assert invoke(command, "--help").exit_code == 0
+    assert invoke(llm.cli.cli, "uninstall", "-h").exit_code == 0
