@@ -237,7 +237,7 @@ def test_plugin_whose_command_hook_breaks(root, plugin, monkeypatch):
     [
         ("logs", "lst", "No such command 'lst' - did you mean 'list'?"),
         ("keys", "pth", "No such command 'pth' - did you mean 'path'?"),
-        ("keys", "zzz", "No such command 'zzz'. Commands: list, get, path, set"),
+        ("keys", "zzz", "No such command 'zzz'. Commands: list, get, path, remove, set"),
         ("models", "optoins", "No such command 'optoins' - did you mean 'options'?"),
     ],
 )
