@@ -150,3 +150,72 @@ fallback_option = click.option(
     metavar="MODEL",
     help="Model to try where the one before fails before its first token; may be repeated.",
 )
+tool_option = click.option(
+    "-T",
+    "--tool",
+    "tools",
+    multiple=True,
+    help='Tool that the model may call: its name, or a toolbox as Name or Name("argument").',
+)
+functions_option = click.option(
+    "--functions",
+    "python_tools",
+    multiple=True,
+    help="Python code, or the path of a .py file, whose functions are tools.",
+)
+tools_debug_option = click.option(
+    "--td",
+    "--tools-debug",
+    "tools_debug",
+    is_flag=True,
+    envvar="LLM_TOOLS_DEBUG",
+    show_envvar=True,
+    help="Show each tool call and its result.",
+)
+tools_approve_option = click.option(
+    "--ta", "--tools-approve", "tools_approve", is_flag=True, help="Ask before each tool call."
+)
+chain_limit_option = click.option(
+    "--cl",
+    "--chain-limit",
+    "chain_limit",
+    type=int,
+    default=5,
+    show_default=True,
+    help="How many answers in a row may call tools or use their results; 0 for no limit.",
+)
+then_option = click.option(
+    "--then",
+    multiple=True,
+    help="Further prompt, after the answer; $input in it stands for that answer.",
+)
+
+
+def tool_options(command: Command) -> Command:
+    """The options about tools that `prompt` and `chat` have."""
+    for option in (
+        then_option,
+        chain_limit_option,
+        tools_approve_option,
+        tools_debug_option,
+        functions_option,
+        tool_option,
+    ):
+        command = option(command)
+    return command
+
+
+def tool_fields(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `PromptRequest` that come from `tool_options`."""
+    from ..run.request import ToolSettings
+
+    return {
+        "tools": tuple(values["tools"]),
+        "functions": tuple(values["python_tools"]),
+        "then": tuple(values["then"]),
+        "tool_settings": ToolSettings(
+            debug=values["tools_debug"],
+            approve=values["tools_approve"],
+            chain_limit=values["chain_limit"],
+        ),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
@@ -15,6 +16,7 @@ from ._errors import error_text, reported
 @shared.model_option
 @shared.continue_option
 @shared.conversation_option
+@shared.tool_options
 @shared.model_options_option
 @shared.database_option
 @shared.no_stream_option
@@ -37,6 +39,7 @@ def chat(
     retries: int | None,
     timeout_s: float | None,
     fallback: tuple[str, ...],
+    **tool_options: Any,
 ) -> None:
     """Hold an ongoing chat with a model.
 
@@ -58,6 +61,7 @@ def chat(
         retries=retries,
         timeout_s=timeout_s,
         fallback=tuple(fallback),
+        **shared.tool_fields(tool_options),
     )
     run_chat(request, Console(read_line=make_reader(), edit=_edit, report=_report))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @shared.query_option
 @shared.attachment_option
 @shared.typed_attachment_option
+@shared.tool_options
 @shared.model_options_option
 @click.option(
     "--options",
@@ -81,6 +82,7 @@ def prompt(
     extract: bool,
     extract_last: bool,
     json_output: bool,
+    **tool_options: Any,
 ) -> None:
     """Send a prompt to a model and print its answer.
 
@@ -101,11 +103,11 @@ def prompt(
       cat image | llm 'describe image' -a -
       cat image | llm 'describe image' --at - image/jpeg
 
-    With -x only the content of the first fenced code block is printed, the whole answer if there
-    is none:
+    Models that can use tools may call them; functions can be given as code:
 
     \b
-      llm 'JavaScript function for reversing a string' -x
+      llm 'What time is it?' -T llm_time
+      llm '12345 * 6789?' --functions 'def multiply(a: int, b: int): return a * b'
     """
     from ..run.request import PromptRequest
 
@@ -132,6 +134,7 @@ def prompt(
         retries=retries,
         timeout_s=timeout_s,
         fallback=tuple(fallback),
+        **shared.tool_fields(tool_options),
     )
     if show_model_options:
         _show_options(request)

@@ -91,7 +91,9 @@ def chain_plan(
     Raises:
         ChainLimitExceeded: One more response would be needed.
     """
-    pending = pending_tool_calls(prompt._messages) if prompt.tools else []
+    pending = list(prompt._calls_before)
+    if not pending and prompt.tools:
+        pending = pending_tool_calls(prompt._messages)
     if pending:
         results = yield CallTools(prompt, pending)
         prompt = follow(prompt, tool_results=results)
@@ -239,6 +241,12 @@ class _BaseChainResponse(Generic[R]):
         answer: str = "",
     ) -> Prompt:
         """The prompt after `prompt`, whose answer the conversation has taken up."""
+        if prompt._calls_before:
+            prompt.tool_results = tool_results or []
+            prompt._attach_results(prompt.tool_results)
+            prompt._calls_before = ()
+            self.conversation._put_history(prompt)
+            return prompt
         if isinstance(given, Prompt):
             following = given
             if following._explicit is not None:

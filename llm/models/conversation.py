@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..ids import new_ulid
-from ..parts import Message
+from ..parts import Message, ToolCallPart, ToolResultPart
 from .prompt import Prompt
 from .response import Response
 from .response_base import ResponseLog, _BaseResponse
@@ -14,7 +14,7 @@ from .response_base import ResponseLog, _BaseResponse
 if TYPE_CHECKING:
     from ..content import Attachment
     from ..policy import CallPolicy
-    from ..tools.calling import ToolResult
+    from ..tools.calling import ToolCall, ToolResult
     from .async_response import AsyncResponse
     from .base import _AsyncModel, _BaseModel, _Model
     from .chain import (
@@ -151,6 +151,20 @@ class _BaseConversation(Generic[R]):
         history = last.prompt._messages + last._output_messages()
         request._continue_from(history, last.prompt)
         request._continues, request._continues_count = last, len(history)
+
+    def _pending_calls(self) -> list[ToolCall]:
+        """The tool calls at the end of the history that have no results yet."""
+        history = self.loaded_messages
+        if not history:
+            last = self._last_response()
+            if last is None:
+                return []
+            history = last.prompt._messages + last._output_messages()
+        if not any(isinstance(part, (ToolCallPart, ToolResultPart)) for part in history[-1].parts):
+            return []
+        from .chain import pending_tool_calls
+
+        return pending_tool_calls(history)
 
     def _last_response(self) -> R | None:
         if not self._responses:

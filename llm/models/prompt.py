@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 from ..parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
-from ..tools.calling import ToolResult
+from ..tools.calling import ToolCall, ToolResult
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
 
@@ -46,6 +46,8 @@ class Prompt:
     _continues_count: int = 0
     _loaded_count: int = 0
     _chain_system: str | None = None
+    # Calls that the history ends in, to be run before this prompt is sent, and not instead of it.
+    _calls_before: Sequence[ToolCall] = ()
 
     def __init__(
         self,

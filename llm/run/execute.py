@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-    from .request import AnyResponse
+    from ..content import Attachment
+    from ..parts import StreamEvent
+    from .calls import ToolWatch
+    from .request import AnyChain, AnyResponse
 
 # How often the preloader looks whether the main thread has come to wait for the network, below
 # which share of that time at work it counts as waiting, and how many times in a row that must be.
@@ -46,43 +50,173 @@ def run_prompt(request: PromptRequest) -> None:
         Exception: Whatever the model raised.
     """
     session = open_session(request)
-    has_input = request.prompt is not None or bool(request.attachments)
+    has_input = request.prompt is not None or bool(request.attachments or session.pending_calls)
     text = inputs.prompt_text(request.prompt, may_wait=not has_input)
     with Recorder(request) as recorder:
-
-        def respond(session: Session, made: list[AnyResponse]) -> None:
-            response = session.respond(text, system=request.system, attachments=request.attachments)
-            made.append(response)
-            run_turn(session, response, recorder)
-            if response.history_ignored:
-                note_ignored_history(response)
-
-        answer(session, respond)
+        responses = ask(
+            session, recorder, text, system=request.system, attachments=request.attachments
+        )
+        if responses[0].history_ignored:
+            note_ignored_history(responses[0])
+        for prompt in request.then:
+            responses = ask(session, recorder, follow_up(prompt, responses))
         if request.json_output:
             _print_records(recorder)
 
 
-def run_turn(session: Session, response: AnyResponse, recorder: Recorder) -> None:
-    """Run one response to its end, showing it as it comes; whatever was shown is kept.
+def ask(
+    session: Session,
+    recorder: Recorder,
+    text: str,
+    *,
+    system: str | None = None,
+    attachments: tuple[Attachment, ...] = (),
+    drops_pending: bool = False,
+    turns: list[AnyResponse | AnyChain] | None = None,
+) -> list[AnyResponse]:
+    """Have one prompt answered, tool calls and all; by another model where one cannot.
+
+    Args:
+        drops_pending: Do not run the tool calls that the conversation ends in.
+        turns: Takes up what was begun, a response or a chain for each model that was asked.
+
+    Returns:
+        The responses, one for each call of the model that answered.
+
+    Raises:
+        Exception: Whatever the last model raised.
+    """
+    answered: list[AnyResponse] = []
+
+    def respond(session: Session, made: list[AnyResponse | AnyChain]) -> None:
+        watch = watch_for(session, recorder)
+        if watch is not None:
+            watch.drops_pending = drops_pending
+        turn = session.respond(text, system=system, attachments=attachments, watch=watch)
+        made.append(turn)
+        if turns is not None:
+            turns.append(turn)
+        answered.extend(run_turn(session, turn, recorder, watch))
+
+    answer(session, respond)
+    return answered
+
+
+def follow_up(prompt: str, responses: list[AnyResponse]) -> str:
+    """The text of a further prompt, with the last answer in place of `$input`."""
+    return inputs.clean_argument(prompt).replace("$input", responses[-1].text_or_raise())
+
+
+def is_answered(turn: AnyResponse | AnyChain) -> bool:
+    """Whether the first response of a turn is complete."""
+    responses = getattr(turn, "_responses", [turn])
+    return bool(responses) and responses[0]._done
+
+
+def watch_for(session: Session, recorder: Recorder) -> ToolWatch | None:
+    """Who stands by when tools are called; `None` where none can be."""
+    if session.toolset is None and not session.pending_calls:
+        return None
+    from .calls import ToolWatch
+
+    return ToolWatch(session, recorder)
+
+
+def run_turn(
+    session: Session,
+    turn: AnyResponse | AnyChain,
+    recorder: Recorder,
+    watch: ToolWatch | None = None,
+) -> list[AnyResponse]:
+    """Run one prompt to its end, showing the answer as it comes; whatever was shown is kept.
+
+    Returns:
+        The responses, one for each call of the model.
 
     Raises:
         Exception: Whatever the model raised, after the part of its answer was kept.
     """
-    display = make_display(session)
-    recorder.begin(response)
+    progress = Progress(make_display(session), recorder)
+    if watch is not None:
+        watch.display = progress.display
     try:
-        _drive(response, display)
-        display.finish(response.text_or_raise())
+        _drive(turn, progress)
+        progress.display.finish(progress.text())
     except BaseException as error:
-        with suppress(OSError):
-            display.break_off()
-        _keep_partial(response, recorder)
+        progress.break_off()
         if isinstance(error, BrokenPipeError) and not isinstance(error, OutputClosed):
             raise ConnectionLost(f"The connection to the model broke off: {error}") from error
         raise
     if session.request.usage:
-        show_note(f"Token usage: {response.token_usage()}")
-    recorder.end(response)
+        for response in progress.responses:
+            show_note(f"Token usage: {response.token_usage()}")
+    progress.keep()
+    return progress.responses
+
+
+class Progress:
+    """One prompt under way: its responses, shown as they come and kept one by one.
+
+    Attributes:
+        responses: The responses so far, one for each call of the model.
+        show: Takes each event of the last one.
+    """
+
+    def __init__(self, display: Display, recorder: Recorder) -> None:
+        self.display = display
+        self.responses: list[AnyResponse] = []
+        self.show = display.event
+        self._recorder = recorder
+        self._before = ""
+        self._is_kept = True
+
+    def begin(self, response: AnyResponse) -> None:
+        """Take up a response that is about to be sent."""
+        if self.responses:
+            self._before = self.text()
+            self.show = self._show_after_others
+        self.responses.append(response)
+        self._is_kept = False
+        self._recorder.begin(response)
+
+    def _show_after_others(self, event: StreamEvent) -> None:
+        """Show an event; before the first text a space, where two responses would meet."""
+        if event.type == "text" and event.chunk:
+            self.show = self.display.event
+            if _needs_space(self._before, event.chunk):
+                self.display.event(replace(event, chunk=" "))
+        self.display.event(event)
+
+    def end(self, response: AnyResponse) -> None:
+        """Keep a response that asks for tools before they are run; the last one is shown first."""
+        if response._tool_calls:
+            self.keep()
+
+    def text(self) -> str:
+        """The text of all responses as it is shown."""
+        shown = ""
+        for response in self.responses:
+            text = "".join(response._chunks)
+            shown += f" {text}" if _needs_space(shown, text) else text
+        return shown
+
+    def keep(self) -> None:
+        """Keep the last response, unless that was done."""
+        if not self._is_kept:
+            self._is_kept = True
+            self._recorder.end(self.responses[-1])
+
+    def break_off(self) -> None:
+        """Leave the output tidy, and keep what there is of the last response."""
+        with suppress(OSError):
+            self.display.break_off()
+        if not self._is_kept:
+            self._is_kept = True
+            _keep_partial(self.responses[-1], self._recorder)
+
+
+def _needs_space(before: str, after: str) -> bool:
+    return bool(before and after) and not (before[-1].isspace() or after[0].isspace())
 
 
 def _keep_partial(response: AnyResponse, recorder: Recorder) -> None:
@@ -127,20 +261,32 @@ def _print_records(recorder: Recorder) -> None:
     write_out("".join(json_array(recorder.rows())))
 
 
-def _drive(response: AnyResponse, display: Display) -> None:
-    if hasattr(response, "astream_events"):
+def _drive(turn: Any, progress: Progress) -> None:
+    """Run a response or chain to its end."""
+    if hasattr(turn, "astream_events"):
         import asyncio
 
-        asyncio.run(_drive_async(response, display))
-    else:
-        show = display.event
+        asyncio.run(_drive_async(turn, progress))
+        return
+    responses = turn.responses() if hasattr(turn, "responses") else (turn,)
+    for response in responses:
+        progress.begin(response)
         for event in response.stream_events():
-            show(event)
+            progress.show(event)
+        progress.end(response)
 
 
-async def _drive_async(response: Any, display: Display) -> None:
-    async for event in response.astream_events():
-        display.event(event)
+async def _drive_async(turn: Any, progress: Progress) -> None:
+    responses = turn.responses() if hasattr(turn, "responses") else _only(turn)
+    async for response in responses:
+        progress.begin(response)
+        async for event in response.astream_events():
+            progress.show(event)
+        progress.end(response)
+
+
+async def _only(response: Any) -> AsyncIterator[Any]:
+    yield response
 
 
 class Recorder:

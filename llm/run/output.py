@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ..parts import StreamEvent
 
 DIM = "\x1b[2m"
+RED = "\x1b[31m"
+GREEN = "\x1b[32m"
 YELLOW = "\x1b[33m"
 RESET = "\x1b[0m"
 
@@ -28,6 +30,9 @@ class Display(Protocol):
 
     def finish(self, text: str) -> None:
         """Take the whole text, once the response is complete."""
+
+    def pause(self) -> None:
+        """Leave the line to something else that is about to be shown."""
 
     def break_off(self) -> None:
         """Leave the output tidy after a response that ended early."""
@@ -72,7 +77,7 @@ class StreamDisplay:
         self._out_is_terminal = is_terminal(sys.stdout)
         self._err_is_terminal = is_terminal(sys.stderr)
         self._in_reasoning = False
-        self._started = False
+        self._in_line = False
 
     def event(self, event: StreamEvent) -> None:
         """Write one piece of text or reasoning and flush it; other events show nothing."""
@@ -82,7 +87,7 @@ class StreamDisplay:
         if event.type == "text":
             if self._in_reasoning:
                 self._end_reasoning()
-            self._started = True
+            self._in_line = not chunk.endswith("\n")
             write_out(visible(chunk) if self._out_is_terminal else chunk)
         elif event.type == "reasoning" and self._show_reasoning:
             self._in_reasoning = True
@@ -94,11 +99,14 @@ class StreamDisplay:
         self._end_reasoning()
         write_out("\n")
 
-    def break_off(self) -> None:
+    def pause(self) -> None:
         """End the line on a terminal, so that what follows has its own; a pipe stays as it is."""
         self._end_reasoning()
-        if self._started and self._out_is_terminal:
+        if self._in_line and self._out_is_terminal:
             write_out("\n")
+            self._in_line = False
+
+    break_off = pause
 
     def _end_reasoning(self) -> None:
         if self._in_reasoning:
@@ -129,8 +137,10 @@ class WholeDisplay:
         shown = text if block is None else block
         write_out((visible(shown) if is_terminal(sys.stdout) else shown) + "\n")
 
-    def break_off(self) -> None:
+    def pause(self) -> None:
         """Show nothing: no part of the answer was shown before."""
+
+    break_off = pause
 
 
 class NoDisplay:
@@ -142,12 +152,18 @@ class NoDisplay:
     def finish(self, text: str) -> None:
         """Show nothing."""
 
-    def break_off(self) -> None:
+    def pause(self) -> None:
         """Show nothing."""
+
+    break_off = pause
 
 
 def show_note(text: str) -> None:
     """Write one line for the user to stderr, yellow on a terminal."""
-    colour, reset = (YELLOW, RESET) if is_terminal(sys.stderr) else ("", "")
-    shown = masked(visible(text) if colour else text)
-    print(f"{colour}{shown}{reset}", file=sys.stderr, flush=True)
+    print(coloured(text, YELLOW), file=sys.stderr, flush=True)
+
+
+def coloured(text: str, colour: str) -> str:
+    """A line for stderr: on a terminal in colour and without control sequences of its own."""
+    text = masked(text)
+    return f"{colour}{visible(text)}{RESET}" if is_terminal(sys.stderr) else text

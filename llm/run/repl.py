@@ -5,21 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ConversationNotSupported
 from . import inputs
-from .calling import answer
-from .execute import Recorder, note_ignored_history, run_turn
+from .execute import Recorder, ask, follow_up, is_answered, note_ignored_history
 from .output import OutputClosed
 from .request import PromptRequest, Session, open_session
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-
-    from .request import AnyResponse
 
 PROMPT = "> "
 START_LINES = (
@@ -150,12 +146,14 @@ class _Chat:
         self._console = console
         self._system = session.request.system
         self._told_ignored = False
+        self._is_interrupted = False
 
     def turn(self, text: str) -> None:
         """Answer one prompt. An error is shown, Ctrl-C ends the answer; the chat goes on."""
         try:
             self._answer(text)
         except KeyboardInterrupt:
+            self._is_interrupted = True
             print(file=sys.stderr)
         except OutputClosed:
             raise
@@ -163,19 +161,25 @@ class _Chat:
             self._console.report(error)
 
     def _answer(self, text: str) -> None:
-        answer(self._session, partial(self._respond, text))
-
-    def _respond(self, text: str, session: Session, made: list[AnyResponse]) -> None:
-        response = session.respond(text, system=self._system)
-        made.append(response)
+        drops_pending, self._is_interrupted = self._is_interrupted, False
+        turns: list[Any] = []
         try:
-            run_turn(session, response, self._recorder)
+            responses = ask(
+                self._session,
+                self._recorder,
+                text,
+                system=self._system,
+                drops_pending=drops_pending,
+                turns=turns,
+            )
         finally:
-            if response._done:
+            if any(map(is_answered, turns)):
                 self._system = None
-        if response.history_ignored and not self._told_ignored:
+        if responses[0].history_ignored and not self._told_ignored:
             self._told_ignored = True
-            note_ignored_history(response)
+            note_ignored_history(responses[0])
+        for prompt in self._session.request.then:
+            responses = ask(self._session, self._recorder, follow_up(prompt, responses))
 
 
 def read_plain_line(prompt: str) -> str:

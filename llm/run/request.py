@@ -20,12 +20,32 @@ if TYPE_CHECKING:
     from ..content import Attachment
     from ..models.async_response import AsyncResponse
     from ..models.base import _AsyncModel, _Model
+    from ..models.chain import AsyncChainResponse, ChainResponse
     from ..models.conversation import AsyncConversation, Conversation
     from ..models.response import Response
+    from ..tools.calling import ToolCall
+    from .calls import ToolWatch
+    from .toolset import Toolset
 
     AnyModel = _Model | _AsyncModel
     AnyConversation = Conversation | AsyncConversation
     AnyResponse = Response | AsyncResponse
+    AnyChain = ChainResponse | AsyncChainResponse
+
+
+@dataclass(frozen=True)
+class ToolSettings:
+    """How tools are run, as given on a command line.
+
+    Args:
+        debug: Show each call and its result.
+        approve: Ask before each call.
+        chain_limit: The most responses that one prompt may take; no limit for 0.
+    """
+
+    debug: bool = False
+    approve: bool = False
+    chain_limit: int = 5
 
 
 @dataclass(frozen=True)
@@ -55,6 +75,11 @@ class PromptRequest:
         retries: How often a failed request is sent again; the model's default where missing.
         timeout_s: The longest silence of the server, in seconds; the same.
         fallback: Models to try where one fails before its first token; the same.
+        tools: Names and specifications of tools.
+        functions: Python code, or paths of files with it, whose functions are tools.
+        foreign_tools: Names and specifications of tools that somebody else chose.
+        tool_settings: How tools are run.
+        then: Further prompts, each on the answer before, for which `$input` stands.
     """
 
     prompt: str | None = None
@@ -79,6 +104,11 @@ class PromptRequest:
     retries: int | None = None
     timeout_s: float | None = None
     fallback: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    foreign_tools: tuple[str, ...] = ()
+    tool_settings: ToolSettings = ToolSettings()
+    then: tuple[str, ...] = ()
 
     @property
     def continues(self) -> bool:
@@ -110,12 +140,14 @@ class Session:
         conversation: A new conversation, or the continued one with its history.
         options: The validated options that are not `None`.
         fallbacks: Models to try, in order, where the one before fails before its first token.
+        toolset: The tools that every prompt offers; `None` where there are none.
     """
 
     request: PromptRequest
     conversation: AnyConversation
     options: dict[str, Any]
     fallbacks: tuple[AnyModel, ...] = ()
+    toolset: Toolset | None = None
 
     @property
     def model(self) -> AnyModel:
@@ -127,24 +159,41 @@ class Session:
         """Whether the answer is asked for, and shown, piece by piece."""
         return bool(self.model.can_stream) and not self.request.shows_whole
 
+    @property
+    def pending_calls(self) -> list[ToolCall]:
+        """The tool calls that the conversation ends in and that have no results."""
+        return self.conversation._pending_calls()
+
     def respond(
-        self, text: str, *, system: str | None = None, attachments: tuple[Attachment, ...] = ()
-    ) -> AnyResponse:
-        """The response to one turn; nothing has been sent yet.
+        self,
+        text: str,
+        *,
+        system: str | None = None,
+        attachments: tuple[Attachment, ...] = (),
+        watch: ToolWatch | None = None,
+    ) -> AnyResponse | AnyChain:
+        """What answers one prompt; nothing has been sent yet.
+
+        Args:
+            watch: Stands by when tools are called. Without it the prompt offers no tools.
+
+        Returns:
+            A chain where tools may be called, else a response.
 
         Raises:
             ValueError: The model does not take what it is given, e.g. attachments.
         """
-        keywords: dict[str, Any] = {"key": self.request.key} if self.request.key else {}
-        return self.conversation.prompt(
-            text,
-            attachments=list(attachments),
-            system=system,
-            stream=self.stream,
-            options=self.options or None,
-            hide_reasoning=self.request.hide_reasoning,
-            **keywords,
-        )
+        values: dict[str, Any] = {"key": self.request.key} if self.request.key else {}
+        values |= {
+            "attachments": list(attachments),
+            "system": system,
+            "stream": self.stream,
+            "options": self.options or None,
+            "hide_reasoning": self.request.hide_reasoning,
+        }
+        if watch is None:
+            return self.conversation.prompt(text, **values)
+        return watch.chain(text, values)
 
 
 def open_session(request: PromptRequest) -> Session:
@@ -158,7 +207,12 @@ def open_session(request: PromptRequest) -> Session:
     options = resolve_options(conversation.model, request.options)
     names = set_policy(conversation, request)
     fallbacks = tuple(_get_model(name, request.is_async) for name in names)
-    return Session(request, conversation, options, fallbacks)
+    toolset = None
+    if request.tools or request.functions or request.foreign_tools or conversation.loaded_tools:
+        from .toolset import gather
+
+        toolset = gather(request, conversation)
+    return Session(request, conversation, options, fallbacks, toolset)
 
 
 def resolve_conversation(request: PromptRequest) -> AnyConversation:

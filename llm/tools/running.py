@@ -95,6 +95,9 @@ def _tool_steps(call: ToolCall, tool: Tool) -> Steps:
     if tool.implementation is None:
         missing = NotImplementedError(f'tool "{tool.name}" has no implementation')
         return _failed(call, f"Error: {missing}", missing)
+    malformed = _malformed_arguments(call, tool)
+    if malformed is not None:
+        return _failed(call, f"Error: {malformed}", malformed, instance=box_behind(tool))
     arguments = dict(call.arguments)
     if _wants_call(tool.implementation):
         arguments[INJECTED_PARAMETER] = call
@@ -106,6 +109,13 @@ def _tool_steps(call: ToolCall, tool: Tool) -> Steps:
     except Exception as error:  # whatever a tool raises, the model is told
         return _failed(call, f"Error: {error}", error, instance=box_behind(tool))
     return _succeeded(call, value, box_behind(tool))
+
+
+def _malformed_arguments(call: ToolCall, tool: Tool) -> ValueError | None:
+    """What is wrong where a model wrote arguments that are no JSON object."""
+    if call.arguments.keys() != {"_raw"} or "_raw" in tool.input_schema.get("properties", {}):
+        return None
+    return ValueError(f"the arguments are not a JSON object: {call.arguments['_raw']}")
 
 
 def _wants_call(function: Callable[..., Any]) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
     import inspect
@@ -15,6 +15,26 @@ if TYPE_CHECKING:
 
 # Given by the engine to a tool that declares it, never by the model.
 INJECTED_PARAMETER = "llm_tool_call"
+_SIDE_EFFECTS = "llm_side_effects"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def tool(*, side_effects: bool = True) -> Callable[[F], F]:
+    """A decorator that declares what a function or method does when it is called as a tool.
+
+    The function stays as it is otherwise.
+
+    Args:
+        side_effects: Whether calling it can change or send anything. Rules about which tools may
+            run can let those pass that only look.
+    """
+
+    def declare(function: F) -> F:
+        setattr(function, _SIDE_EFFECTS, side_effects)
+        return function
+
+    return declare
 
 
 @dataclass
@@ -38,6 +58,11 @@ class Tool:
     def __post_init__(self) -> None:
         if not isinstance(self.input_schema, dict):
             self.input_schema = _without_titles(self.input_schema.model_json_schema())
+
+    @property
+    def side_effects(self) -> bool:
+        """Whether calling it can change or send anything; so it is unless `llm.tool` says no."""
+        return bool(getattr(self.implementation, _SIDE_EFFECTS, True))
 
     def hash(self) -> str:
         """SHA-256 hex digest of what the model is told and of the plugin's name, if any."""

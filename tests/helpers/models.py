@@ -7,6 +7,7 @@ with these models installed.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sys
 import threading
@@ -14,7 +15,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 import llm
 from llm.models import Options
-from llm.parts import StreamEvent
+from llm.parts import StreamEvent, ToolResultPart
 
 FENCED = "One:\n```python\nfirst()\n```\nTwo:\n```\nsecond()\n```\nEnd."
 
@@ -283,6 +284,51 @@ class Patient(llm.Model):
         yield f"loaded before {before}, while waiting True"
 
 
+def script_turn(prompt: llm.Prompt) -> list | str | None:
+    """What a scripted model does next: the last user message is the JSON list of its turns."""
+    said = prompt.messages
+    asked = max(n for n, message in enumerate(said) if message.role == "user")
+    turns = json.loads(said[asked].text()) if said[asked].text().startswith("[") else []
+    done = [message for message in said[asked:] if message.role == "assistant"]
+    if len(done) < len(turns):
+        return turns[len(done)]
+    parts = [part for message in said for part in message.parts]
+    return "; ".join(part.output for part in parts if isinstance(part, ToolResultPart))
+
+
+class Scripted(llm.Model):
+    """Calls tools as the prompt says, and at the end tells all results.
+
+    The prompt is a JSON list; of each turn it says the text, or the calls as `[name, arguments]`.
+    """
+
+    model_id = "scripted"
+    supports_tools = True
+    can_stream = True
+    attachment_types = {"image/png"}
+
+    def execute(self, prompt, stream, response, conversation):
+        turn = script_turn(prompt)
+        if isinstance(turn, str):
+            yield turn
+            return
+        yield "calling"
+        for name, arguments in turn:
+            response.add_tool_call(llm.ToolCall(name, arguments))
+
+
+class AsyncScripted(llm.AsyncModel):
+    """The asynchronous twin of the scripted model."""
+
+    model_id = "scripted"
+    supports_tools = True
+    can_stream = True
+
+    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[str, None]:
+        for chunk in Scripted.execute(self, prompt, stream, response, conversation):
+            yield chunk
+
+
 class FakeModels:
     """The plugin that registers all of them."""
 
@@ -291,6 +337,7 @@ class FakeModels:
         register(Echo(), AsyncEcho(), aliases=["e"])
         register(Fails(), AsyncFails())
         register(Slow(), AsyncSlow())
+        register(Scripted(), AsyncScripted())
         for model in (
             Forgetful,
             Picky,

@@ -1,0 +1,124 @@
+"""Standing by when a model has tools called: showing the calls, and asking about them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .output import GREEN, RED, RESET, YELLOW, coloured, show_note
+
+if TYPE_CHECKING:
+    from ..content import Attachment
+    from ..tools.calling import ToolCall, ToolResult
+    from ..tools.tool import Tool
+    from .execute import Recorder
+    from .output import Display
+    from .request import AnyChain, Session
+
+
+class ToolWatch:
+    """Sees every tool call of a conversation, before and after.
+
+    Args:
+        session: The conversation.
+        recorder: Keeps the results.
+    """
+
+    #: Where the answer is being shown; it is told before anything else is.
+    display: Display | None = None
+    #: The person has stopped the calls that have no results: they are not run any more.
+    drops_pending: bool = False
+
+    def __init__(self, session: Session, recorder: Recorder) -> None:
+        self._session = session
+        self._recorder = recorder
+        self._settings = session.request.tool_settings
+
+    def chain(self, text: str, values: dict[str, Any]) -> AnyChain:
+        """The chain of a prompt whose tool calls this object sees.
+
+        Calls that an earlier process left without results are run first.
+
+        Args:
+            text: The prompt.
+            values: Further arguments of `Conversation.chain`.
+        """
+        toolset, pending = self._session.toolset, self._session.pending_calls
+        if pending and self.drops_pending:
+            values["tool_results"] = [_dropped(call) for call in pending]
+            pending = []
+        chain = self._session.conversation.chain(
+            text,
+            tools=toolset.tools if toolset else None,
+            chain_limit=self._settings.chain_limit,
+            before_call=self.before_call,
+            after_call=self.after_call,
+            **values,
+        )
+        chain.prompt._calls_before = pending
+        return chain
+
+    def before_call(self, tool: Tool | None, call: ToolCall) -> None:
+        """Tell about a call that cannot be run."""
+        if tool is None:
+            self._note(f"The model asked for a tool that does not exist: {call.name}")
+
+    def after_call(self, tool: Tool, call: ToolCall, result: ToolResult) -> None:
+        """Show what a call gave, if that was asked for; a failure is always told."""
+        if self._settings.debug:
+            self._pause_display()
+            show_call(call, result)
+        elif result.exception is not None:
+            self._note(f"Tool {call.name} failed: {result.exception}")
+
+    def _note(self, text: str) -> None:
+        self._pause_display()
+        show_note(text)
+
+    def _pause_display(self) -> None:
+        if self.display is not None:
+            self.display.pause()
+
+
+def _dropped(call: ToolCall) -> ToolResult:
+    from ..errors import CancelToolCall
+    from ..tools.calling import ToolResult
+
+    stopped = CancelToolCall("User stopped the tool call")
+    return ToolResult(
+        call.name, f"Cancelled: {stopped}", tool_call_id=call.tool_call_id, exception=stopped
+    )
+
+
+def call_text(call: ToolCall) -> str:
+    """A tool call as one line for a person."""
+    return f"Tool call: {call.name}({call.arguments})"
+
+
+def show_call(call: ToolCall, result: ToolResult) -> None:
+    """Write a tool call and its result to stderr."""
+    lines = ["", coloured(call_text(call), YELLOW)]
+    lines += [coloured(f"  {line}", GREEN) for line in _pretty(result.output).split("\n")]
+    if result.attachments:
+        lines.append("  Attachments:")
+        lines += [
+            coloured(f"    {_described(attachment)}", RESET) for attachment in result.attachments
+        ]
+    if result.exception is not None:
+        lines.append(coloured(f"  Exception: {result.exception}", RED))
+    print(*lines, "", sep="\n", file=sys.stderr, flush=True)
+
+
+def _pretty(output: str) -> str:
+    try:
+        return json.dumps(json.loads(output), indent=2, ensure_ascii=False)
+    except ValueError:
+        return output
+
+
+def _described(attachment: Attachment) -> str:
+    where = attachment.path or attachment.url
+    if where is None:
+        where = f"{len(attachment.content or b''):,} bytes"
+    return f"{attachment.type or 'unknown type'}: {where}"
