@@ -201,7 +201,9 @@ def test_usage_goes_to_stderr():
     """`-u` tells the tokens after the answer."""
     result = run("-m", "echo", "hi", "-u")
     assert result.stdout == "user: hi\n"
-    assert result.stderr == 'Token usage: 1,234 input, 5 output, {"cached": 1}\n'
+    usage, conversation = result.stderr.splitlines()
+    assert usage == 'Token usage: 1,234 input, 5 output, {"cached": 1}'
+    assert conversation.startswith("Conversation: ")
 
 
 def test_json_prints_the_log_record():
@@ -225,7 +227,7 @@ def test_async_runs_the_twin():
     assert run("-c", "more", "--async").stdout == (
         "async user: hi | assistant: async user: hi | user: more\n"
     )
-    assert run("-m", "echo", "hi", "--async", "--no-stream", "-u").stderr == (
+    assert run("-m", "echo", "hi", "--async", "--no-stream", "-u", "-n").stderr == (
         "Token usage: 1 input, 2 output\n"
     )
 

@@ -130,8 +130,12 @@ continue_option = click.option(
     help="Continue the conversation used last.",
 )
 conversation_option = click.option(
-    "--cid", "--conversation", "conversation_id", help="Continue the conversation with this id."
+    "--cid",
+    "--conversation",
+    "conversation_id",
+    help="Continue this conversation: its id or title, or the beginning of either.",
 )
+name_option = click.option("--name", metavar="TITLE", help="Title of the conversation.")
 retries_option = click.option(
     "--retries",
     type=click.IntRange(min=0),

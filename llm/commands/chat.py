@@ -17,6 +17,7 @@ from ._errors import error_text, reported
 @shared.continue_option
 @shared.conversation_option
 @shared.tool_options
+@shared.name_option
 @shared.model_options_option
 @shared.database_option
 @shared.no_stream_option
@@ -31,6 +32,7 @@ def chat(
     model_id: str | None,
     _continue: bool,
     conversation_id: str | None,
+    name: str | None,
     options: tuple[tuple[str, str], ...],
     database: str | None,
     no_stream: bool,
@@ -53,6 +55,7 @@ def chat(
         model_id=model_id,
         continue_latest=bool(_continue),
         conversation_id=conversation_id,
+        name=name,
         options=tuple(options),
         database=database,
         no_stream=no_stream,

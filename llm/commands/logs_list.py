@@ -75,7 +75,10 @@ DEFAULT_COUNT = 3
     "-c", "--current", "current_conversation", is_flag=True, help="Only the conversation used last."
 )
 @click.option(
-    "--cid", "--conversation", "conversation_id", help="Only the conversation with this id."
+    "--cid",
+    "--conversation",
+    "conversation_id",
+    help="Only this conversation: its id or title, or the beginning of either.",
 )
 @click.option("--id-gt", help="Only entries with an id after this one.")
 @click.option("--id-gte", help="Only this id and those after it.")
@@ -133,6 +136,8 @@ def logs_list(
     with closing(log_query.open_for_reading(path or database or logs_db_path())) as conn:
         if current_conversation or (response and not conversation_id):
             conversation_id = _current_conversation(conn)
+        elif conversation_id:
+            conversation_id = _named_conversation(conn, conversation_id)
         filters = log_query.LogFilters(
             limit=_limit(count, conversation_id),
             model=model,
@@ -232,6 +237,13 @@ def _current_conversation(conn: sqlite3.Connection) -> str:
     if conversation_id is None:
         raise NotFound("No conversations found: nothing has been logged yet")
     return conversation_id
+
+
+def _named_conversation(conn: sqlite3.Connection, name: str) -> str:
+    """The id that a name stands for; the name itself where it stands for nothing."""
+    from ..logs.threads import find_conversation_id
+
+    return find_conversation_id(conn, name) or name
 
 
 def _matching_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:

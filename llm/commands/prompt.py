@@ -36,12 +36,18 @@ if TYPE_CHECKING:
 @shared.hide_reasoning_option
 @shared.continue_option
 @shared.conversation_option
+@shared.name_option
 @shared.key_option
 @shared.retries_option
 @shared.timeout_option
 @shared.fallback_option
 @click.option("--async", "async_", is_flag=True, help="Run the asynchronous form of the model.")
-@click.option("-u", "--usage", is_flag=True, help="Show how many tokens were used.")
+@click.option(
+    "-u",
+    "--usage",
+    is_flag=True,
+    help="Show how many tokens were used, and the id of the conversation.",
+)
 @click.option("-x", "--extract", is_flag=True, help="Print only the first fenced code block.")
 @click.option(
     "--xl",
@@ -73,6 +79,7 @@ def prompt(
     hide_reasoning: bool,
     _continue: bool,
     conversation_id: str | None,
+    name: str | None,
     key: str | None,
     retries: int | None,
     timeout_s: float | None,
@@ -120,6 +127,7 @@ def prompt(
         queries=tuple(queries),
         continue_latest=bool(_continue),
         conversation_id=conversation_id,
+        name=name,
         is_async=async_,
         key=key,
         no_stream=no_stream,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -13,6 +14,7 @@ from ..errors import NotFound
 from .db import open_log
 from .query import LogFilters, iter_rows, open_for_reading, select_ids
 from .threads import ConversationInfo, list_conversations, require_conversation_id
+from .times import parse_time
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -86,6 +88,8 @@ class Database:
         query: str | None = None,
         *,
         model: str | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
         conversation_id: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Row]:
@@ -94,6 +98,9 @@ class Database:
         Args:
             query: Full-text search in the syntax of SQLite FTS5.
             model: The id of the model asked for, or of the one that answered.
+            since: Only what began then or later: a `datetime` or `date`, or a text such as
+                `2026-01-31`, `3d` or `2h`. What names no time zone is of this machine's zone.
+            until: Only what began before then; a date means its end.
             conversation_id: Only this conversation.
             limit: So many of the newest; of the best with `query`.
 
@@ -102,8 +109,16 @@ class Database:
 
         Raises:
             LogError: The file cannot be read, or the query is not valid.
+            InvalidInput: A time is not understood.
         """
-        filters = LogFilters(limit=limit, model=model, query=query, conversation_id=conversation_id)
+        filters = LogFilters(
+            limit=limit,
+            model=model,
+            query=query,
+            conversation_id=conversation_id,
+            since=_time(since),
+            until=_time(until, end_of_day=True),
+        )
         if not self.path.exists():
             return
         with closing(open_for_reading(self.path)) as conn:
@@ -176,3 +191,10 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<Database {self.path}>"
+
+
+def _time(moment: date | str | None, *, end_of_day: bool = False) -> str | None:
+    if moment is None:
+        return None
+    text = moment if isinstance(moment, str) else moment.isoformat()
+    return parse_time(text, end_of_day=end_of_day)

@@ -103,7 +103,8 @@ def load_conversation(
 
     Args:
         source: The file, or an open database. A file of an older release is migrated.
-        conversation_id: Its id; the conversation used last where it is `None`.
+        conversation_id: Its id or title, or an unambiguous beginning of either; the conversation
+            used last where it is `None`.
         async_: Make an `AsyncConversation`.
         model: The model to go on with; the one that answered last where missing.
 
@@ -112,13 +113,14 @@ def load_conversation(
 
     Raises:
         LogError: The file cannot be read.
+        NotFound: The beginning is that of several conversations.
         UnknownModelError: `model` is missing, and the one that answered last is not installed.
     """
     if isinstance(source, (str, os.PathLike)) and not os.path.exists(source):
         return None
     with _reading(source) as conn:
         wanted = conversation_id or latest_conversation_id(conn)
-        stored = None if wanted is None else _read(conn, wanted)
+        stored = None if wanted is None else _read_named(conn, wanted)
         if stored is None:
             return None
         if model is None:
@@ -176,6 +178,16 @@ def _get_model(model_id: str | None, async_: bool) -> _BaseModel:
     return found
 
 
+def _read_named(conn: sqlite3.Connection, name: str) -> _Stored | None:
+    stored = _read(conn, name)
+    if stored is None:
+        from .threads import find_conversation_id
+
+        found = find_conversation_id(conn, name)
+        stored = None if found is None else _read(conn, found)
+    return stored
+
+
 def _read(conn: sqlite3.Connection, conversation_id: str) -> _Stored | None:
     """What the log holds of a conversation, apart from what `responses` alone needs."""
     stored = _Stored(conversation_id)
@@ -217,6 +229,7 @@ def _assemble(
     make = AsyncConversation if async_ else Conversation
     conversation: Any = make(model=model, id=stored.id, name=stored.name)
     messages, is_as_stored = _merged_messages(conn, stored, model)
+    conversation._stored_name = stored.name or ""
     conversation.loaded_messages = messages
     if is_as_stored and stored.tip is not None:
         conversation._loaded_tip = (len(messages), stored.tip)

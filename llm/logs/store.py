@@ -18,6 +18,8 @@ from .shared import ensure_fragment, ensure_tool, ensure_tool_instance
 from .turns import Turn, now_text
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from sqlite_utils import Database
 
     from ..models.prompt import Prompt
@@ -207,6 +209,7 @@ class LogStore:
         thread_id = thread_id or response._thread_id() or new_ulid()
         with log_errors(self, "write to"), immediate(self._conn):
             turn.write(self._conn, thread_id, _thread_name(response))
+            _store_new_name(self._conn, response.conversation, thread_id)
         if turn.tip is not None:
             count = len(response.prompt._messages) + len(response._output_messages())
             response._stored_tip = (count, turn.tip)
@@ -244,6 +247,19 @@ def _known_tip(response: _BaseResponse) -> tuple[int, str] | None:
         count = prompt._loaded_count
     # Another number of messages: the history was changed since.
     return (count, tip[1]) if tip is not None and count and tip[0] == count else None
+
+
+def _store_new_name(conn: sqlite3.Connection, conversation: Any, thread_id: str) -> None:
+    """Keep a title that was given to the conversation since it was read from the log, or logged."""
+    name = getattr(conversation, "name", None)
+    if not name:
+        return
+    stored = getattr(conversation, "_stored_name", None)
+    if stored is not None and stored != name:
+        from .threads import rename_conversation
+
+        rename_conversation(conn, thread_id, name)
+    conversation._stored_name = name
 
 
 def _thread_name(response: _BaseResponse) -> str:

@@ -325,6 +325,8 @@ class AsyncResponse(_BaseResponse):
         twin = self._finished_twin()
         twin.log_to_db(db)
         self._stored_tip = twin._stored_tip
+        if self.conversation is not None and twin.conversation is not None:
+            self.conversation._stored_name = twin.conversation._stored_name
 
 
 async def _called(callback: Callable[[Any], Any], response: AsyncResponse) -> None:

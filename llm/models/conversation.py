@@ -52,6 +52,8 @@ class _BaseConversation(Generic[R]):
     # Where loaded_messages end in the log: (number of messages, address of the last one).
     _loaded_tip: tuple[int, str] | None = None
     _responses_read: bool = False
+    # The title in the log; another `name` goes there with the next turn.
+    _stored_name: str | None = None
 
     def __init__(
         self,
@@ -424,4 +426,5 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
             policy=self.policy,
         )
         twin._loaded_tip = self._loaded_tip
+        twin._stored_name = self._stored_name
         return twin

@@ -150,6 +150,8 @@ def run_turn(
     if session.request.usage:
         for response in progress.responses:
             show_note(f"Token usage: {response.token_usage()}")
+        if session.request.is_logged:
+            show_note(f"Conversation: {session.conversation.id}")
     progress.keep()
     return progress.responses
 

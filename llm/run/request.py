@@ -60,7 +60,8 @@ class PromptRequest:
         model_id: A model's id or alias.
         queries: Words that choose a model where `model_id` is not given.
         continue_latest: Go on with the conversation used last.
-        conversation_id: Go on with this conversation.
+        conversation_id: Go on with this conversation: its id or title, or the beginning of either.
+        name: The title of the conversation.
         is_async: Run the asynchronous twin of the model.
         key: A key, or the name of a stored key.
         no_stream: Ask the model for its whole answer at once.
@@ -90,6 +91,7 @@ class PromptRequest:
     queries: tuple[str, ...] = ()
     continue_latest: bool = False
     conversation_id: str | None = None
+    name: str | None = None
     is_async: bool = False
     key: str | None = None
     no_stream: bool = False
@@ -224,11 +226,12 @@ def resolve_conversation(request: PromptRequest) -> AnyConversation:
     if request.log and request.no_log:
         raise LLMError("--log and --no-log are mutually exclusive")
     model = _requested_model(request)
-    if request.continues:
-        conversation = _load_conversation(request, model)
-        if conversation is not None:
-            return conversation
-    return (model or _default_model(request)).conversation()
+    conversation = _load_conversation(request, model) if request.continues else None
+    if conversation is None:
+        conversation = (model or _default_model(request)).conversation()
+    if request.name:
+        conversation.name = request.name
+    return conversation
 
 
 def model_from_queries(queries: tuple[str, ...]) -> str:
