@@ -41,6 +41,7 @@ _COMMANDS = {
         "List the installed plugins, with the hooks that each implements.",
     ),
     "prompt": Lazy("llm.commands.prompt:prompt", "Send a prompt to a model and print its answer."),
+    "tools": Lazy("llm.commands.tools:tools", "List tools that models can call."),
     "uninstall": Lazy(
         "llm.commands.install:uninstall", "Uninstall packages that are installed beside llm."
     ),

@@ -10,7 +10,7 @@ def llm_version() -> str:
     return VERSION
 
 
-def llm_time() -> dict[str, str | bool]:
+def llm_time() -> dict:  # type: ignore[type-arg]  # `llm tools` shows the type
     """Return the current time, as local time and UTC"""
     import datetime
 

@@ -13,6 +13,8 @@ from .tool import ServerSideTool, Tool
 from .toolbox import Toolbox, instantiate_from_spec
 
 if TYPE_CHECKING:
+    import inspect
+
     from ..models.base import _BaseModel
     from ..models.prompt import ToolDef
 
@@ -22,13 +24,13 @@ ToolClass = type[Toolbox] | type[ServerSideTool]
 CODE_MODULE = "llm_functions"
 
 
-def gather_tools(specs: Sequence[str], model: _BaseModel) -> list[ToolDef]:
+def gather_tools(specs: Sequence[str], model: _BaseModel | None) -> list[ToolDef]:
     """The tools that were named, in order.
 
     Args:
         specs: Names of registered tools; toolboxes and server-side tools of the model as
             `Name`, `Name("argument")` or `Name(key="value")`.
-        model: The model that gets them.
+        model: The model that gets them; without one there are no server-side tools.
 
     Raises:
         NotFound: There are no tools of some of these names.
@@ -122,19 +124,34 @@ def _reason(error: Exception, spec: str, classes: dict[str, ToolClass]) -> str:
     if not isinstance(error, TypeError):
         return f"{type(error).__name__}: {error}"
     tool_class = classes[_name_in(spec)]
-    return f"{error}. It is written {tool_class.__name__}{signature_text(tool_class.__init__)}"
+    return f"{error}. It is written {tool_class.__name__}{constructor_text(tool_class)}"
 
 
 def signature_text(function: Any) -> str:
     """The signature of a function or method as Python writes it, without `self`."""
-    import inspect
-
     try:
-        signature = inspect.signature(function)
+        signature = _signature(function)
     except (TypeError, ValueError):
         return "(...)"
     parameters = [p for p in signature.parameters.values() if p.name != "self"]
     return str(signature.replace(parameters=parameters)).removesuffix(" -> None")
+
+
+def constructor_text(tool_class: ToolClass) -> str:
+    """The arguments that a toolbox or server-side tool is made with, as Python writes them."""
+    if tool_class.__init__ is object.__init__:
+        return "()"
+    return signature_text(tool_class.__init__)
+
+
+def _signature(function: Any) -> inspect.Signature:
+    import inspect
+
+    try:
+        # Types that are written as text are shown as the types that they mean.
+        return inspect.signature(function, eval_str=True)
+    except NameError:
+        return inspect.signature(function)
 
 
 def tools_from_code(code_or_path: str) -> list[Tool]:

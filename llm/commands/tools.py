@@ -1,0 +1,57 @@
+"""`llm tools`: which tools there are for models to call."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from . import _options as shared
+from ._errors import reported
+from ._group import LazyGroup
+
+if TYPE_CHECKING:
+    from ..models.base import _BaseModel
+
+
+@click.group(cls=LazyGroup, default="list")
+def tools() -> None:
+    """List tools that models can call."""
+
+
+@tools.command(name="list")
+@click.argument("tool_defs", nargs=-1, metavar="[TOOL]...")
+@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@click.option("-m", "--model", "model_id", help="Add the tools that this model's provider runs.")
+@shared.functions_option
+@reported
+def tools_list(
+    tool_defs: tuple[str, ...],
+    json_: bool,
+    model_id: str | None,
+    python_tools: tuple[str, ...],
+) -> None:
+    """List the available tools, or only those named.
+
+    \b
+        llm tools
+        llm tools llm_time 'SQLite("data.db")'
+        llm tools --functions 'def shout(text: str): return text.upper()'
+    """
+    from ..tools.gather import tools_from_code
+    from ._tools import Listing
+
+    functions = [tool for code in python_tools for tool in tools_from_code(code)]
+    listing = Listing.of(tool_defs, functions, _model(model_id))
+    if json_:
+        click.echo(json.dumps(listing.as_json(), indent=2))
+        return
+    for line in listing.lines():
+        click.echo(line)
+
+
+def _model(model_id: str | None) -> _BaseModel | None:
+    import llm
+
+    return None if model_id is None else llm.get_model(model_id)
