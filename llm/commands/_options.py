@@ -223,3 +223,10 @@ def tool_fields(values: dict[str, Any]) -> dict[str, Any]:
             chain_limit=values["chain_limit"],
         ),
     }
+
+
+truncate_option = click.option(
+    "--truncate",
+    type=click.Choice(["oldest", "middle", "none"]),
+    help="Turns to leave out where the conversation is too long for the model. Default: none.",
+)

@@ -26,6 +26,7 @@ from ._errors import error_text, reported
 @shared.retries_option
 @shared.timeout_option
 @shared.fallback_option
+@shared.truncate_option
 @reported
 def chat(
     system: str | None,
@@ -41,6 +42,7 @@ def chat(
     retries: int | None,
     timeout_s: float | None,
     fallback: tuple[str, ...],
+    truncate: str | None,
     **tool_options: Any,
 ) -> None:
     """Hold an ongoing chat with a model.
@@ -64,6 +66,7 @@ def chat(
         retries=retries,
         timeout_s=timeout_s,
         fallback=tuple(fallback),
+        truncate=truncate,
         **shared.tool_fields(tool_options),
     )
     run_chat(request, Console(read_line=make_reader(), edit=_edit, report=_report))

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 @shared.retries_option
 @shared.timeout_option
 @shared.fallback_option
+@shared.truncate_option
 @click.option("--async", "async_", is_flag=True, help="Run the asynchronous form of the model.")
 @click.option(
     "-u",
@@ -84,6 +85,7 @@ def prompt(
     retries: int | None,
     timeout_s: float | None,
     fallback: tuple[str, ...],
+    truncate: str | None,
     async_: bool,
     usage: bool,
     extract: bool,
@@ -142,6 +144,7 @@ def prompt(
         retries=retries,
         timeout_s=timeout_s,
         fallback=tuple(fallback),
+        truncate=truncate,
         **shared.tool_fields(tool_options),
     )
     if show_model_options:

@@ -13,6 +13,7 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, cast
 
+from ..errors import ContextTooLong
 from ..parts import Message, StreamEvent, TextPart
 from ..tools.running import by_name, prepare_async, run_calls_async, toolboxes_of
 from .prompt import Prompt
@@ -120,6 +121,10 @@ class AsyncResponse(_BaseResponse):
             for callback in self.done_callbacks:
                 await _called(callback, self)
             return False
+        except ContextTooLong as error:
+            self._source = None
+            if not self._shorten(error):
+                raise
         except BaseException:
             # The generator is gone; whoever asks again starts the model anew.
             self._source = None

@@ -128,6 +128,7 @@ class _Model(_BaseModel):
         after_call: Callable[..., Any] | None = None,
         chain_limit: int | None = None,
         policy: CallPolicy | None = None,
+        truncate: str | None = None,
         log: ResponseLog | None = None,
     ) -> Conversation:
         """A new conversation with this model.
@@ -138,6 +139,8 @@ class _Model(_BaseModel):
             after_call: Called after each tool call.
             chain_limit: The most responses that one chain may take; no limit for 0.
             policy: How often requests are sent again and how long to wait for the server.
+            truncate: Which turns to leave out where the history is too long for the model:
+                `oldest`, `middle` (the first turn is kept), or `none`.
             log: An `llm.Database`, or any function; it is given each finished response.
         """
         from .conversation import Conversation
@@ -149,6 +152,7 @@ class _Model(_BaseModel):
             after_call=after_call,
             chain_limit=chain_limit,
             policy=policy,
+            truncate=truncate,
             log=log,
         )
 
@@ -304,6 +308,7 @@ class _AsyncModel(_BaseModel):
         after_call: Callable[..., Any] | None = None,
         chain_limit: int | None = None,
         policy: CallPolicy | None = None,
+        truncate: str | None = None,
         log: ResponseLog | None = None,
     ) -> AsyncConversation:
         """A new conversation with this model; the arguments are those of `Model.conversation`."""
@@ -316,6 +321,7 @@ class _AsyncModel(_BaseModel):
             after_call=after_call,
             chain_limit=chain_limit,
             policy=policy,
+            truncate=truncate,
             log=log,
         )
 

@@ -46,12 +46,16 @@ class _BaseConversation(Generic[R]):
         before_call: Called before each tool call.
         after_call: Called after each tool call.
         policy: How often requests are sent again and how long to wait for the server.
+        truncate: Which turns to leave out where the history is too long for the model:
+            `oldest`, `middle`, or `none`.
         log: An `llm.Database`, or any function; it is given each finished response.
     """
 
     # Where loaded_messages end in the log: (number of messages, address of the last one).
     _loaded_tip: tuple[int, str] | None = None
     _responses_read: bool = False
+    # How many tokens may be sent, once a service has said that there were too many.
+    _token_budget: int | None = None
     # The title in the log; another `name` goes there with the next turn.
     _stored_name: str | None = None
 
@@ -68,6 +72,7 @@ class _BaseConversation(Generic[R]):
         before_call: Callable[..., Any] | None = None,
         after_call: Callable[..., Any] | None = None,
         policy: CallPolicy | None = None,
+        truncate: str | None = None,
         log: ResponseLog | None = None,
     ) -> None:
         self.model: Any = model
@@ -82,6 +87,7 @@ class _BaseConversation(Generic[R]):
         self.before_call = before_call
         self.after_call = after_call
         self.policy = policy
+        self.truncate = _checked(truncate)
         self.log = log
 
     @classmethod
@@ -177,6 +183,14 @@ class _BaseConversation(Generic[R]):
         count = len(self._all_responses())
         plural = "" if count == 1 else "s"
         return f"<{type(self).__name__}: {self.id} - {count} response{plural}>"
+
+
+def _checked(choice: str | None) -> str | None:
+    if choice is not None:
+        from .truncation import check_choice
+
+        check_choice(choice)
+    return choice
 
 
 class Conversation(_BaseConversation[Response]):
@@ -424,6 +438,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
             tools=self.tools,
             chain_limit=self.chain_limit,
             policy=self.policy,
+            truncate=self.truncate,
         )
         twin._loaded_tip = self._loaded_tip
         twin._stored_name = self._stored_name

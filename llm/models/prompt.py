@@ -46,6 +46,8 @@ class Prompt:
     _continues_count: int = 0
     _loaded_count: int = 0
     _chain_system: str | None = None
+    # What is sent of the chain where that is not all of it.
+    _sent: list[Message] | None = None
     # Calls that the history ends in, to be run before this prompt is sent, and not instead of it.
     _calls_before: Sequence[ToolCall] = ()
 
@@ -151,7 +153,12 @@ class Prompt:
     def messages(self) -> list[Message]:
         """Everything that is sent: the history, then this turn's input. A list of your own."""
         self._history_read = True
-        return list(self._messages)
+        return list(self._sent_messages)
+
+    @property
+    def _sent_messages(self) -> list[Message]:
+        """The chain without the turns that were left out to make it fit."""
+        return self._messages if self._sent is None else self._sent
 
     @property
     def _messages(self) -> list[Message]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from ..errors import ContextTooLong
 from ..parts import Message, StreamEvent, TextPart
 from ..tools.calling import ToolCall
 from .prompt import Prompt
@@ -82,6 +83,10 @@ class Response(_BaseResponse):
             for callback in self.done_callbacks:
                 callback(self)
             return False
+        except ContextTooLong as error:
+            self._source = None
+            if not self._shorten(error):
+                raise
         except BaseException:
             # The generator is gone; whoever asks again starts the model anew.
             self._source = None

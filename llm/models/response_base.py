@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..content import Attachment
+    from ..errors import ContextTooLong
     from ..serialization import PromptDict, ResponseDict
     from ..tools.calling import ToolResult
     from .base import _BaseModel
@@ -216,6 +217,10 @@ class _BaseResponse:
         self._start = time.monotonic()
         self._start_utcnow = datetime.now(timezone.utc)
         model: Any = self.model
+        if getattr(self.conversation, "_token_budget", None) is not None:
+            from .truncation import cut_to_budget
+
+            cut_to_budget(self)
         request = self._as_text() if model.continues_as_text else self.prompt
         self.prompt._history_read = False
         if self.conversation is not None:
@@ -239,12 +244,18 @@ class _BaseResponse:
         self._output = self.response_json = self.resolved_model = None
         self.set_usage()
 
+    def _shorten(self, error: ContextTooLong) -> bool:
+        """Leave out turns, as the conversation wants; whether it makes sense to ask again."""
+        from .truncation import shorten
+
+        return shorten(self, error)
+
     def _as_text(self) -> Prompt:
         """The prompt with the history in front of it as text; the prompt of the log stays as is."""
         request = copy(self.prompt)
         said = [
             text
-            for message in self.prompt._messages
+            for message in self.prompt._sent_messages
             if message.role in ("user", "assistant") and (text := message.text())
         ]
         request.prompt = "\n".join(said)

@@ -34,6 +34,7 @@ def set_policy(conversation: AnyConversation, request: PromptRequest) -> tuple[s
         timeout_s=TIMEOUT_S if timeout_s is None else timeout_s,
         tell=show_note,
     )
+    conversation.truncate = request.truncate or stored.truncate
     return request.fallback or stored.fallback
 
 
@@ -77,14 +78,16 @@ def _has_begun(response: Any) -> bool:
 def _standing_in(session: Session, model: AnyModel) -> Iterator[Session]:
     """The session with another model, which the conversation has as long as the block runs."""
     conversation: Any = session.conversation
-    former, policy = conversation.model, conversation.policy
+    former = conversation.model
+    policy, cut = conversation.policy, (conversation.truncate, conversation._token_budget)
     options = options_for(model, session)
-    conversation.model = model
+    conversation.model, conversation._token_budget = model, None
     set_policy(conversation, session.request)
     try:
         yield replace(session, options=options, fallbacks=session.fallbacks[1:])
     finally:
         conversation.model, conversation.policy = former, policy
+        conversation.truncate, conversation._token_budget = cut
 
 
 def options_for(model: _BaseModel, session: Session) -> dict[str, Any]:

@@ -76,6 +76,7 @@ class PromptRequest:
         retries: How often a failed request is sent again; the model's default where missing.
         timeout_s: The longest silence of the server, in seconds; the same.
         fallback: Models to try where one fails before its first token; the same.
+        truncate: Which turns to leave out of a conversation that is too long; the same.
         tools: Names and specifications of tools.
         functions: Python code, or paths of files with it, whose functions are tools.
         foreign_tools: Names and specifications of tools that somebody else chose.
@@ -106,6 +107,7 @@ class PromptRequest:
     retries: int | None = None
     timeout_s: float | None = None
     fallback: tuple[str, ...] = ()
+    truncate: str | None = None
     tools: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     foreign_tools: tuple[str, ...] = ()
