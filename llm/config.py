@@ -68,8 +68,20 @@ def read_text(path: Path) -> str | None:
     Raises:
         ConfigError: The file cannot be read or is not UTF-8.
     """
+    text = exact_text(path)
+    if text is None or "\r" not in text:
+        return text and text.removeprefix("\ufeff")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def exact_text(path: Path) -> str | None:
+    """The text of a UTF-8 file with its own line ends and byte order mark, or None.
+
+    Raises:
+        ConfigError: The file cannot be read or is not UTF-8.
+    """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as ex:
@@ -169,6 +181,22 @@ def update_json(
         change(content)
         text = json.dumps(content, indent=indent) + ("\n" if newline else "")
         write_text_atomic(path, text, mode)
+
+
+def update_text(path: Path, change: Callable[[str], str], mode: int | None = None) -> None:
+    """Change the text of a file, so that changes of two processes at once both stay.
+
+    Args:
+        path: The file, created where it is missing.
+        change: Gives the new text for the old, which has its own line ends; where it raises,
+            nothing is written.
+        mode: The permissions of the file, see `write_text_atomic`.
+
+    Raises:
+        ConfigError: The file cannot be read or written.
+    """
+    with _locked(path):
+        write_text_atomic(path, change(exact_text(path) or ""), mode)
 
 
 @contextlib.contextmanager

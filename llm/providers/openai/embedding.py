@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import llm
 
@@ -12,6 +12,7 @@ from .shared import DEFAULT_BASE, DUMMY_KEY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from .lane import Call
     from .wire import Json
 
 
@@ -26,7 +27,7 @@ class OpenAIEmbeddingModel(llm.EmbeddingModel):
         headers: HTTP headers to add.
     """
 
-    needs_key = "openai"
+    needs_key: str | None = "openai"
     key_env_var = "OPENAI_API_KEY"
     batch_size = 100
 
@@ -64,7 +65,7 @@ class OpenAIEmbeddingModel(llm.EmbeddingModel):
         answer = next(exchange(self._call(request, key)))
         yield from vectors_from(answer, len(texts))
 
-    def _call(self, request: Json, key: str | None) -> Any:
+    def _call(self, request: Json, key: str | None) -> Call:
         from ..._version import VERSION
         from .faults import Endpoint
         from .lane import Call

@@ -86,7 +86,7 @@ def _load(path: str) -> ExtraModels:
     problems: list[ConfigError] = []
     for entry, line_of in entries:
         try:
-            models.append(_model(path, entry, line_of))
+            models.append(model_from(path, entry, line_of))
         except ConfigError as error:
             problems.append(error)
     return ExtraModels(tuple(models), tuple(problems))
@@ -140,7 +140,20 @@ def _line_finder(node: Any) -> _LineOf:
     return line_of
 
 
-def _model(path: str, entry: Any, line_of: _LineOf) -> ExtraModel:
+def model_from(
+    path: str, entry: Any, line_of: Callable[[str], int | None] = lambda key: None
+) -> ExtraModel:
+    """The model that an entry stands for.
+
+    Args:
+        path: The file, for errors.
+        entry: What the file holds there.
+        line_of: The line of a key of the entry, where it is known.
+
+    Raises:
+        ConfigError: It is no entry, or one of its values has the wrong type.
+    """
+
     def wrong(key: str, problem: str) -> ConfigError:
         return ConfigError(path, problem, "This model is left out", line_of(key))
 

@@ -63,7 +63,7 @@ def register_embedding_models(register: RegisterEmbeddingModel) -> None:
 @llm.hookimpl
 def register_commands(cli: click.Group) -> None:
     """Add the group `llm openai`."""
-    from .commands import openai
+    from ...commands.openai import openai
 
     cli.add_command(openai)
 

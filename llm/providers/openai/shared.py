@@ -329,7 +329,6 @@ class _Shared:
         import llm
 
         from .faults import Endpoint, incomplete
-        from .notices import tell
 
         rest = list(fold.finish())
         if fold.resolved_model:
@@ -341,8 +340,14 @@ class _Shared:
             incomplete(Endpoint(self._url(endpoint_path)))
         for name, arguments, call_id in fold.calls():
             response.add_tool_call(llm.ToolCall(name, arguments, call_id))
-        tell(fold.notices())
+        self._tell(fold.notices())
         return rest
+
+    def _tell(self, notices: list[str]) -> None:
+        """Let the user know how the answer ended."""
+        from .notices import tell
+
+        tell(notices)
 
 
 def _function_tools(prompt: Prompt) -> list[Tool]:
