@@ -10,14 +10,20 @@ from typing_extensions import NotRequired, TypedDict
 __all__ = [
     "AttachmentDict",
     "AttachmentPartDict",
+    "ConversationDict",
+    "FragmentDict",
+    "InstanceDict",
     "MessageDict",
+    "MessageNodeDict",
     "PartDict",
     "PromptDict",
     "ReasoningPartDict",
     "ResponseDict",
     "TextPartDict",
     "ToolCallPartDict",
+    "ToolDict",
     "ToolResultPartDict",
+    "TurnDict",
     "UsageDict",
 ]
 
@@ -117,4 +123,84 @@ class ResponseDict(TypedDict):
     messages: list[MessageDict]
     id: str
     usage: NotRequired[UsageDict]
+    datetime_utc: NotRequired[str]
+
+
+class InstanceDict(TypedDict):
+    """A configured toolbox or provider tool: the name of its class and its arguments."""
+
+    name: str
+    arguments: dict[str, Any]
+    plugin: NotRequired[str]
+
+
+class ToolDict(TypedDict):
+    """What a model is told of a tool, and where the tool comes from."""
+
+    name: str
+    description: str | None
+    input_schema: dict[str, Any]
+    plugin: NotRequired[str]
+    instance: NotRequired[InstanceDict]
+    server_side: NotRequired[bool]
+
+
+class FragmentDict(TypedDict):
+    """A fragment: its text and where it came from."""
+
+    content: str
+    source: NotRequired[str]
+
+
+class MessageNodeDict(MessageDict):
+    """A message; `parent` is the number of its predecessor where that is not the one before."""
+
+    parent: NotRequired[int | None]
+    fragments: NotRequired[list[int]]
+
+
+class TurnDict(TypedDict):
+    """One turn; `input` and `output` are numbers of the last message given, and answered."""
+
+    id: str
+    model: str
+    input: int | None
+    output: int | None
+    options: NotRequired[dict[str, Any]]
+    system: NotRequired[str]
+    schema: NotRequired[dict[str, Any]]
+    tools: NotRequired[list[int]]
+    fragments: NotRequired[list[int]]
+    system_fragments: NotRequired[list[int]]
+    tool_instances: NotRequired[dict[str, InstanceDict]]
+    hide_reasoning: NotRequired[bool]
+    usage: NotRequired[UsageDict]
+    resolved_model: NotRequired[str]
+    datetime_utc: NotRequired[str]
+    duration_ms: NotRequired[int]
+    prompt_json: NotRequired[Any]
+    response_json: NotRequired[Any]
+
+
+class ConversationDict(TypedDict):
+    """A conversation, as `Conversation.to_dict()` gives it; `tip` numbers its last message.
+
+    A chain has the same shape, with the ids of its own turns in `responses`.
+    """
+
+    format: Literal["llm-conversation", "llm-chain"]
+    version: int
+    id: str
+    name: str | None
+    model: str | None
+    messages: list[MessageNodeDict]
+    turns: list[TurnDict]
+    tip: int | None
+    tools: NotRequired[list[ToolDict]]
+    fragments: NotRequired[list[FragmentDict]]
+    offered_tools: NotRequired[list[int]]
+    chain_limit: NotRequired[int]
+    loaded_tools: NotRequired[list[str]]
+    responses: NotRequired[list[str]]
+    forked_from: NotRequired[str]
     datetime_utc: NotRequired[str]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..content import Attachment, Fragment
+from ..models.revival import remembered_exception as remembered_exception
 from ..tools.calling import ToolResult
 from ..tools.tool import Tool
 from .chains import rows_by_ids
@@ -168,15 +169,6 @@ def _results(conn: sqlite3.Connection, ids: Sequence[object]) -> defaultdict[Any
         )
         found[response_id].append(result)
     return found
-
-
-def remembered_exception(text: str) -> Exception:
-    """An exception that reads like the one that was logged as `ClassName: message`."""
-    name, colon, message = text.partition(": ")
-    if not colon or not name.isidentifier():
-        name, message = "Exception", text
-    error: Exception = type(name, (Exception,), {})(message)
-    return error
 
 
 _TOOLS_OF_FIRST = (

@@ -7,11 +7,10 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..parts import AttachmentPart, Message, TextPart, ToolCallPart, ToolResultPart
-from ..tools.calling import ToolResult
+from ..models.revival import prompt_of, restored_options
+from ..parts import Message, TextPart, ToolCallPart
 from ..tools.tool import Tool
 from .chains import load_messages
-from .legacy import remembered_exception
 from .replies import expand_reply
 
 if TYPE_CHECKING:
@@ -113,7 +112,9 @@ def _restore_turn(
         Tool(name, description, json.loads(shape or "{}"), None, plugin)
         for name, description, shape, plugin in conn.execute(_TOOLS, [turn.id])
     ]
-    prompt = _prompt_of(inputs, model, turn.options_json, schema, tools)
+    options = restored_options(model, _decoded(turn.options_json))
+    prompt = prompt_of(inputs, model, options=options, schema=schema, tools=tools)
+    prompt._system = last_system(inputs)
     response = _response(
         conversation,
         prompt,
@@ -133,6 +134,11 @@ def _restore_turn(
     return response
 
 
+def last_system(messages: Sequence[Message]) -> str | None:
+    """The text of the last system message; `None` where there is none."""
+    return next((m.text() for m in reversed(messages) if m.role == "system"), None)
+
+
 def _reply(
     text: str,
     outputs: list[Message],
@@ -145,73 +151,6 @@ def _reply(
     except ValueError:
         # What it refers to is gone, such as a model that is not installed any more.
         return None
-
-
-def _prompt_of(
-    inputs: list[Message],
-    model: _BaseModel,
-    options_json: str | None,
-    schema: dict[str, Any] | None,
-    tools: list[Tool],
-) -> Prompt:
-    """The prompt whose complete chain is `inputs`; its own part is the end of it."""
-    from ..models.prompt import Prompt
-
-    first = len(inputs)
-    while first and inputs[first - 1].role in ("user", "tool"):
-        first -= 1
-    own = inputs[first:]
-    said = [message for message in own if message.role == "user"]
-    systems = [message.text() for message in inputs if message.role == "system"]
-    prompt = Prompt(
-        "".join([message.text() for message in said]),
-        model,
-        attachments=[
-            part.attachment
-            for message in said
-            for part in message.parts
-            if isinstance(part, AttachmentPart) and part.attachment is not None
-        ],
-        system=systems[-1] if systems else None,
-        options=restored_options(model, options_json),
-        schema=schema,
-        tools=tools,
-        tool_results=[
-            _tool_result(part)
-            for message in own
-            for part in message.parts
-            if isinstance(part, ToolResultPart)
-        ],
-    )
-    prompt._chain = inputs
-    return prompt
-
-
-def _tool_result(part: ToolResultPart) -> ToolResult:
-    return ToolResult(
-        name=part.name,
-        output=part.output,
-        attachments=list(part.attachments),
-        tool_call_id=part.tool_call_id,
-        exception=remembered_exception(part.exception) if part.exception else None,
-    )
-
-
-def restored_options(model: _BaseModel, options_json: str | None) -> Any:
-    """The options of a stored prompt; those that the model does not take any more are left out."""
-    values = json.loads(options_json) if options_json else None
-    if not values:
-        return None
-    from pydantic import ValidationError
-
-    fields = model.Options.model_fields
-    known = {name: value for name, value in values.items() if name in fields}
-    try:
-        return model.Options(**known)
-    except ValidationError as error:
-        refused = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
-        good = {name: value for name, value in known.items() if name not in refused}
-        return model.Options(**good) if refused else None
 
 
 def restore_legacy(
@@ -247,7 +186,7 @@ def _restore_legacy_turn(
         attachments=turn.attachments,
         system=row["system"],
         system_fragments=turn.system_fragments,
-        options=restored_options(model, row["options_json"]),
+        options=restored_options(model, _decoded(row["options_json"])),
         schema=turn.schema,
         tools=turn.tools,
         tool_results=turn.results,
@@ -307,6 +246,10 @@ def _response(
     # Plugins of the time before messages look for earlier attachments here.
     response.attachments = list(prompt.attachments)
     return response
+
+
+def _decoded(text: str | None) -> Any:
+    return json.loads(text) if text else None
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -7,9 +7,17 @@ be done next and is sent what came of it. `ChainResponse` and `AsyncChainRespons
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union, cast
 
 from ..errors import ChainLimitExceeded
 from ..parts import Message, StreamEvent, ToolCallPart, ToolResultPart
@@ -30,9 +38,12 @@ from .response_base import ResponseLog, _BaseResponse
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+    from typing_extensions import Self
 
-    from .base import _BaseModel
+    from ..serialization import ConversationDict
+    from .base import _AsyncModel, _BaseModel, _Model
     from .conversation import _BaseConversation
+    from .prompt import ToolDef
 
 BeforeCallSync = Callable[[Optional[Tool], ToolCall], None]
 AfterCallSync = Callable[[Tool, ToolCall, ToolResult], None]
@@ -282,12 +293,69 @@ class _BaseChainResponse(Generic[R]):
             if response._done:
                 response.log_to_db(db)  # type: ignore[attr-defined]
 
+    def _to_dict(self) -> ConversationDict:
+        from .portable import CHAIN_FORMAT
+
+        shape: ConversationDict = self.conversation.to_dict()
+        shape["format"] = cast(Any, CHAIN_FORMAT)
+        shape["responses"] = [response.id for response in self._responses]
+        if self.chain_limit is not None:
+            shape["chain_limit"] = self.chain_limit
+        return shape
+
+    @classmethod
+    def _of_conversation(cls, conversation: Any, shape: ConversationDict) -> Self:
+        """The finished chain of some of the responses of a conversation."""
+        from ..errors import InvalidInput
+
+        own = set(shape.get("responses", ()))
+        responses = [response for response in conversation._responses if response.id in own]
+        if not responses:
+            raise InvalidInput('Not a chain: there are no "responses" in it')
+        limit = shape.get("chain_limit")
+        chain = cls(responses[0].prompt, conversation.model, False, conversation, chain_limit=limit)
+        chain._responses = responses
+        chain._ended = True
+        return chain
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} prompt={self.prompt.prompt!r} model={self.model}>"
 
 
 class ChainResponse(_BaseChainResponse[Response]):
     """A chain with a synchronous model. Nothing is sent before somebody reads from it."""
+
+    @classmethod
+    def from_dict(
+        cls,
+        shape: ConversationDict,
+        *,
+        model: _Model | None = None,
+        tools: Iterable[ToolDef] | None = None,
+    ) -> ChainResponse:
+        """The finished chain that `to_dict()` described, in a conversation that can go on.
+
+        Where the chain was paused before tools had run, `conversation.chain()` runs them and goes
+        on.
+
+        Args:
+            model: The model to go on with; the one of that name where missing.
+            tools: Functions and toolboxes, as for `Conversation.from_dict`.
+
+        Raises:
+            InvalidInput: It is no chain.
+            UnknownModelError: No model of that name is installed.
+        """
+        from .conversation import Conversation
+
+        conversation = Conversation.from_dict(shape, model=model, tools=tools)
+        return cls._of_conversation(conversation, shape)
+
+    def to_dict(self) -> ConversationDict:
+        """The chain as plain JSON values, with the whole conversation that it belongs to."""
+        for response in self.responses():
+            response._force()
+        return self._to_dict()
 
     def _step(self) -> bool:
         """Go on to the next response; `False` when the chain is complete."""
@@ -354,6 +422,32 @@ class ChainResponse(_BaseChainResponse[Response]):
 
 class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
     """A chain with an asynchronous model. Nothing is sent before somebody reads from it."""
+
+    @classmethod
+    def from_dict(
+        cls,
+        shape: ConversationDict,
+        *,
+        model: _AsyncModel | None = None,
+        tools: Iterable[ToolDef] | None = None,
+    ) -> AsyncChainResponse:
+        """The finished chain that `to_dict()` described; see `ChainResponse.from_dict`."""
+        from .conversation import AsyncConversation
+
+        conversation = AsyncConversation.from_dict(shape, model=model, tools=tools)
+        return cls._of_conversation(conversation, shape)
+
+    def to_dict(self) -> ConversationDict:
+        """The chain as plain JSON values, with the whole conversation that it belongs to.
+
+        Raises:
+            ValueError: It was not read to its end.
+        """
+        if not self._ended:
+            raise ValueError(
+                "Chain not yet complete \N{EM DASH} call `await chain.text()` before to_dict()"
+            )
+        return self._to_dict()
 
     async def _step(self) -> bool:
         """Go on to the next response; `False` when the chain is complete."""

@@ -14,6 +14,7 @@ from .response_base import ResponseLog, _BaseResponse
 if TYPE_CHECKING:
     from ..content import Attachment
     from ..policy import CallPolicy
+    from ..serialization import ConversationDict
     from ..tools.calling import ToolCall, ToolResult
     from .async_response import AsyncResponse
     from .base import _AsyncModel, _BaseModel, _Model
@@ -97,6 +98,15 @@ class _BaseConversation(Generic[R]):
 
         look_up = llm.get_async_model if cls._is_async() else llm.get_model
         return cls(model=look_up(row["model"]), id=row["id"], name=row["name"])
+
+    def to_dict(self) -> ConversationDict:
+        """The conversation as plain JSON values, complete: every message, turn, tool, attachment.
+
+        Files that are attached by path stay where they are; functions cannot be written down.
+        """
+        from .portable import conversation_dict
+
+        return conversation_dict(self)
 
     @staticmethod
     def _is_async() -> bool:
@@ -197,6 +207,33 @@ class Conversation(_BaseConversation[Response]):
     """A conversation with a synchronous model."""
 
     model: _Model
+
+    @classmethod
+    def from_dict(
+        cls,
+        shape: ConversationDict,
+        *,
+        model: _Model | None = None,
+        tools: Iterable[ToolDef] | None = None,
+    ) -> Conversation:
+        """The conversation that `to_dict()` described, ready to go on.
+
+        Args:
+            model: The model to go on with; the one of that name where missing.
+            tools: Functions and toolboxes that take the place of tools of their names. Those that
+                plugins registered come back by themselves; others can be shown, but not called.
+
+        Raises:
+            InvalidInput: It is no conversation.
+            UnknownModelError: No model of that name is installed.
+        """
+        import llm
+
+        from .revival import checked, fill_conversation
+
+        conversation = cls(model or llm.get_model(checked(shape)["model"]))
+        fill_conversation(conversation, checked(shape), Response, tools)
+        return conversation
 
     def prompt(
         self,
@@ -321,6 +358,24 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
     """A conversation with an asynchronous model."""
 
     model: _AsyncModel
+
+    @classmethod
+    def from_dict(
+        cls,
+        shape: ConversationDict,
+        *,
+        model: _AsyncModel | None = None,
+        tools: Iterable[ToolDef] | None = None,
+    ) -> AsyncConversation:
+        """The conversation that `to_dict()` described; see `Conversation.from_dict`."""
+        import llm
+
+        from .async_response import AsyncResponse
+        from .revival import checked, fill_conversation
+
+        conversation = cls(model or llm.get_async_model(checked(shape)["model"]))
+        fill_conversation(conversation, checked(shape), AsyncResponse, tools)
+        return conversation
 
     @staticmethod
     def _is_async() -> bool:
