@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from copy import copy
 from pathlib import Path
 
 import click
@@ -32,9 +31,7 @@ def walk(group: click.Group, parent: click.Context) -> Iterator[click.Context]:
         command = group.get_command(parent, name)
         if command is None or command.hidden:
             continue
-        # A command keeps the help option of its first context, so that one gets a copy.
-        shown = copy(command)
-        context = click.Context(shown, info_name=name, parent=parent, terminal_width=WIDTH)
+        context = click.Context(command, info_name=name, parent=parent, terminal_width=WIDTH)
         yield context
         if isinstance(command, click.Group):
             yield from walk(command, context)

@@ -158,7 +158,7 @@ def command_lines(page: Path) -> list[list[str]]:
 def parse(arguments: list[str]) -> list[str]:
     """Parse the arguments as the command does, without running it; return the path it took."""
     command: click.Command = cli
-    context = click.Context(cli, info_name="llm")
+    context = click.Context(cli, info_name="llm", **cli.context_settings)
     path = []
     while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
         found = command.get_command(context, arguments[0])
