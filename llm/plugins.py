@@ -202,7 +202,7 @@ def _named_distributions(names: str) -> Iterator[Distribution]:
         try:
             yield metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            print(f"Plugin {name} could not be found", file=sys.stderr)
+            _tell(f"Plugin {name} could not be found")
 
 
 def _entry_points_of(distribution: Distribution) -> list[EntryPoint]:
@@ -338,4 +338,14 @@ def _report(plugin: str, ex: BaseException) -> None:
     problem = " ".join(f"{type(ex).__name__}: {ex}".split()).removesuffix(":")
     fault = Fault(plugin, name, version, problem)
     if _faults.setdefault(plugin, fault) is fault:
-        print(f"Plugin {name} failed to load: {problem}", file=sys.stderr)
+        _tell(f"Plugin {name} failed to load: {problem}")
+
+
+def _tell(line: str) -> None:
+    from .secrets import masked
+    from .text import visible
+
+    err = sys.stderr
+    if err is not None:
+        line = masked(line)
+        print(visible(line) if err.isatty() else line, file=err)

@@ -154,6 +154,9 @@ fallback_option = click.option(
     metavar="MODEL",
     help="Model to try where the one before fails before its first token; may be repeated.",
 )
+raw_option = click.option(
+    "--raw", is_flag=True, help="Pass control sequences on to a terminal instead of showing them."
+)
 tool_option = click.option(
     "-T",
     "--tool",
@@ -193,6 +196,19 @@ then_option = click.option(
     multiple=True,
     help="Further prompt, after the answer; $input in it stands for that answer.",
 )
+
+
+def call_options(command: Command) -> Command:
+    """The options about how a model is called, and how its answer is shown."""
+    for option in (raw_option, truncate_option, fallback_option, timeout_option, retries_option):
+        command = option(command)
+    return command
+
+
+def call_fields(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `PromptRequest` that come from `call_options`."""
+    names = ("retries", "timeout_s", "fallback", "truncate", "raw")
+    return {name: values[name] for name in names}
 
 
 def tool_options(command: Command) -> Command:

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from ..run.output import say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -33,11 +34,11 @@ def aliases_list(json_: bool) -> None:
         for alias in entry.aliases
     ]
     if json_:
-        click.echo(json.dumps({alias: model_id for alias, model_id, _ in rows}, indent=4))
+        say(json.dumps({alias: model_id for alias, model_id, _ in rows}, indent=4))
         return
     width = max((len(alias) for alias, _, _ in rows), default=0)
     for alias, model_id, kind in rows:
-        click.echo(f"{alias:<{width}} : {model_id}{kind}")
+        say(f"{alias:<{width}} : {model_id}{kind}")
 
 
 @aliases.command(name="set")
@@ -68,7 +69,7 @@ def aliases_set(alias: str, model_id: str | None, query: tuple[str, ...]) -> Non
     for entry in llm.get_models_with_aliases():
         if all(entry.matches(text) for text in query):
             llm.set_alias(alias, entry.model_id)
-            click.echo(f"Alias '{alias}' set to model '{entry.model_id}'", err=True)
+            say(f"Alias '{alias}' set to model '{entry.model_id}'", err=True)
             return
     raise click.ClickException(f"No model found matching query: {', '.join(query)}")
 
@@ -89,4 +90,4 @@ def aliases_path_command() -> None:
     """Show the path of the file that holds the aliases."""
     from ..config import aliases_path
 
-    click.echo(aliases_path())
+    say(aliases_path())

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..run.output import say
 from . import _options as shared
 from ._errors import error_text, reported
 
@@ -23,10 +24,7 @@ from ._errors import error_text, reported
 @shared.no_stream_option
 @shared.hide_reasoning_option
 @shared.key_option
-@shared.retries_option
-@shared.timeout_option
-@shared.fallback_option
-@shared.truncate_option
+@shared.call_options
 @reported
 def chat(
     system: str | None,
@@ -39,11 +37,7 @@ def chat(
     no_stream: bool,
     hide_reasoning: bool,
     key: str | None,
-    retries: int | None,
-    timeout_s: float | None,
-    fallback: tuple[str, ...],
-    truncate: str | None,
-    **tool_options: Any,
+    **more_options: Any,
 ) -> None:
     """Hold an ongoing chat with a model.
 
@@ -63,11 +57,8 @@ def chat(
         no_stream=no_stream,
         hide_reasoning=hide_reasoning,
         key=key,
-        retries=retries,
-        timeout_s=timeout_s,
-        fallback=tuple(fallback),
-        truncate=truncate,
-        **shared.tool_fields(tool_options),
+        **shared.call_fields(more_options),
+        **shared.tool_fields(more_options),
     )
     run_chat(request, Console(read_line=make_reader(), edit=_edit, report=_report))
 
@@ -80,7 +71,7 @@ def _edit() -> str | None:
         _report(error)
         return None
     if text is None:
-        click.echo("Editor closed without saving", err=True)
+        say("Editor closed without saving", err=True)
         return None
     return text.strip()
 
@@ -89,4 +80,4 @@ def _report(error: Exception) -> None:
     """Show an error and let the chat go on; under `LLM_RAISE_ERRORS` it ends with a traceback."""
     if os.environ.get("LLM_RAISE_ERRORS"):
         raise error
-    click.echo(f"Error: {error_text(error)}", err=True)
+    say(f"Error: {error_text(error)}", err=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import click
 
+from ..run.output import say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -28,12 +29,12 @@ def keys_list(json_: bool) -> None:
 
     names = sorted(name for name in load_keys() if name != _NOTE)
     if json_:
-        click.echo(json.dumps(names, indent=2))
+        say(json.dumps(names, indent=2))
     elif not names and not keys_path().exists():
-        click.echo("No keys found")
+        say("No keys found")
     else:
         for name in names:
-            click.echo(name)
+            say(name)
 
 
 @keys.command(name="path")
@@ -42,7 +43,7 @@ def keys_path_command() -> None:
     """Show the path of the file that holds the keys."""
     from ..config import keys_path
 
-    click.echo(keys_path())
+    say(keys_path())
 
 
 @keys.command(name="get")
@@ -58,7 +59,7 @@ def keys_get(name: str) -> None:
 
     stored = load_keys()
     _check_name(name, stored)
-    click.echo(stored[name])
+    say(stored[name])
 
 
 def _check_name(name: str, stored: Mapping[str, str]) -> None:

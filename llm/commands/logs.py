@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..run.output import say
 from ._errors import reported
 from ._group import Lazy, LazyGroup
 
@@ -28,7 +29,7 @@ def path() -> None:
     """Print the path of the log database."""
     from ..config import logs_db_path
 
-    click.echo(logs_db_path())
+    say(logs_db_path())
 
 
 @logs.command()
@@ -41,16 +42,16 @@ def status() -> None:
     file = logs_db_path()
     found = db.status(file)
     if found is None:
-        click.echo(f"No log database found at {file}")
+        say(f"No log database found at {file}")
         return
-    click.echo("Logging is ON for all prompts" if logs_on() else "Logging is OFF")
-    click.echo(f"Found log database at {file}")
-    click.echo(f"Number of threads logged:\t{found.threads}")
-    click.echo(f"Number of turns logged:\t\t{found.turns}")
+    say("Logging is ON for all prompts" if logs_on() else "Logging is OFF")
+    say(f"Found log database at {file}")
+    say(f"Number of threads logged:\t{found.threads}")
+    say(f"Number of turns logged:\t\t{found.turns}")
     if found.legacy_conversations or found.legacy_responses:
-        click.echo(f"Number of legacy conversations:\t{found.legacy_conversations}")
-        click.echo(f"Number of legacy responses:\t{found.legacy_responses}")
-    click.echo(f"Database file size: \t\t{_readable_size(found.size_bytes)}")
+        say(f"Number of legacy conversations:\t{found.legacy_conversations}")
+        say(f"Number of legacy responses:\t{found.legacy_responses}")
+    say(f"Database file size: \t\t{_readable_size(found.size_bytes)}")
 
 
 @logs.command()
@@ -80,7 +81,7 @@ def backup(path: str) -> None:
     from ..logs import db
 
     size_bytes = db.backup(logs_db_path(), path)
-    click.echo(f"Backed up {_readable_size(size_bytes)} to {path}")
+    say(f"Backed up {_readable_size(size_bytes)} to {path}")
 
 
 def _readable_size(size_bytes: float) -> str:

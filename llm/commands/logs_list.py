@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ._errors import reported
+from ._options import raw_option
 
 if TYPE_CHECKING:
     import sqlite3
@@ -93,6 +94,7 @@ DEFAULT_COUNT = 3
 )
 @click.option("--json", "json_output", is_flag=True, help="Print JSON.")
 @click.option("-e", "--expand", is_flag=True, help="Show the whole content of fragments.")
+@raw_option
 @reported
 def logs_list(
     count: int | None,
@@ -122,6 +124,7 @@ def logs_list(
     utc: bool,
     json_output: bool,
     expand: bool,
+    raw: bool,
 ) -> None:
     """Show logged prompts and their responses.
 
@@ -153,17 +156,19 @@ def logs_list(
         )
         ids = _matching_ids(conn, filters)
         one = conversation_id is not None
+        pieces: Iterable[str]
         view = _View(json_output, short, truncate, usage, expand, utc, one)
         if data or data_array or data_key is not None or data_ids:
             # A bare --data has always begun with the newest.
             ids = ids[::-1] if data and not query else ids
-            _print(_data(conn, ids, key=data_key, with_ids=data_ids, as_array=data_array))
+            pieces = _data(conn, ids, key=data_key, with_ids=data_ids, as_array=data_array)
         elif json_output or not (extract or extract_last or response):
-            _print(view.pieces(conn, ids))
+            pieces = view.pieces(conn, ids)
         elif extract or extract_last:
-            _print(_code_block(conn, ids, last=extract_last) or view.pieces(conn, ids))
+            pieces = _code_block(conn, ids, last=extract_last) or view.pieces(conn, ids)
         else:
-            _print(f"{row['response']}\n" for row in view.rows(conn, ids[-1:]))
+            pieces = (f"{row['response']}\n" for row in view.rows(conn, ids[-1:]))
+        _print(pieces, raw)
 
 
 class _View(NamedTuple):
@@ -281,13 +286,13 @@ def _code_block(conn: sqlite3.Connection, ids: Sequence[str], *, last: bool) -> 
     return []
 
 
-def _print(pieces: Iterable[str]) -> None:
+def _print(pieces: Iterable[str], raw: bool) -> None:
     """Write to stdout; what a terminal would execute is made visible there."""
     from ..run.output import is_terminal, tolerate_unencodable
     from ..text import visible
 
     tolerate_unencodable(sys.stdout)
-    if is_terminal(sys.stdout):
+    if is_terminal(sys.stdout) and not raw:
         pieces = map(visible, pieces)
     for piece in pieces:
         sys.stdout.write(piece)

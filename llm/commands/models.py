@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..run.output import say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -55,12 +56,12 @@ def models_list(
         and (entry.shown.supports_tools or not tools)
     ]
     if json_:
-        click.echo(as_json(chosen, options=options))
+        say(as_json(chosen, options=options))
         return
     for line in as_text(chosen, options=options, async_=async_):
-        click.echo(line)
+        say(line)
     if not (query or options or schemas or model_ids):
-        click.echo(f"Default: {resolve_default_model(entries)}")
+        say(f"Default: {resolve_default_model(entries)}")
 
 
 def _is_wanted(
@@ -82,7 +83,7 @@ def models_default(model: str | None) -> None:
     if model:
         llm.set_default_model(llm.get_model(model).model_id)
     else:
-        click.echo(llm.get_default_model())
+        say(llm.get_default_model())
 
 
 @models.group(name="options", cls=LazyGroup, default="list")
@@ -99,14 +100,14 @@ def models_options_list(json_: bool) -> None:
 
     stored = stored_options()
     if json_:
-        click.echo(json.dumps(stored, indent=2))
+        say(json.dumps(stored, indent=2))
     elif not stored:
-        click.echo("No default options set for any models.", err=True)
+        say("No default options set for any models.", err=True)
     else:
         for model_id, options in stored.items():
-            click.echo(f"{model_id}:")
+            say(f"{model_id}:")
             for key, value in options.items():
-                click.echo(f"  {key}: {value}")
+                say(f"  {key}: {value}")
 
 
 @models_options.command(name="show")
@@ -121,12 +122,12 @@ def models_options_show(model: str, json_: bool) -> None:
     model_id = resolve_model_id(model)
     options = stored_options().get(model_id, {})
     if json_:
-        click.echo(json.dumps(options, indent=2))
+        say(json.dumps(options, indent=2))
     elif not options:
-        click.echo(f"No default options set for model '{model_id}'.", err=True)
+        say(f"No default options set for model '{model_id}'.", err=True)
     else:
         for key, value in options.items():
-            click.echo(f"{key}: {value}")
+            say(f"{key}: {value}")
 
 
 @models_options.command(name="set")
@@ -148,7 +149,7 @@ def models_options_set(model: str, key: str, value: str) -> None:
 
     model_id = resolve_model_id(model)
     store_option(model_id, key, value)
-    click.echo(f"Set default option {key}={value} for model {model_id}", err=True)
+    say(f"Set default option {key}={value} for model {model_id}", err=True)
 
 
 @models_options.command(name="clear")
@@ -169,6 +170,6 @@ def models_options_clear(model: str, key: str | None) -> None:
     cleared = [key] if key else list(stored_options().get(model_id, {}))
     clear_options(model_id, key)
     if len(cleared) == 1:
-        click.echo(f"Cleared option '{cleared[0]}' for model {model_id}")
+        say(f"Cleared option '{cleared[0]}' for model {model_id}")
     elif cleared:
-        click.echo(f"Cleared {', '.join(cleared)} options for model {model_id}")
+        say(f"Cleared {', '.join(cleared)} options for model {model_id}")

@@ -7,6 +7,7 @@ import json
 
 import click
 
+from ..run.output import say
 from ._errors import reported
 
 
@@ -29,7 +30,7 @@ def plugins(all: bool, hooks: tuple[str, ...], json_: bool) -> None:
     rows = get_plugins(all=all)
     if hooks:
         rows = [row for row in rows if _implemented(row) & set(hooks)]
-    click.echo(json.dumps(rows, indent=2))
+    say(json.dumps(rows, indent=2))
 
 
 def _implemented(row: dict[str, object]) -> set[str]:

@@ -38,10 +38,7 @@ if TYPE_CHECKING:
 @shared.conversation_option
 @shared.name_option
 @shared.key_option
-@shared.retries_option
-@shared.timeout_option
-@shared.fallback_option
-@shared.truncate_option
+@shared.call_options
 @click.option("--async", "async_", is_flag=True, help="Run the asynchronous form of the model.")
 @click.option(
     "-u",
@@ -82,16 +79,12 @@ def prompt(
     conversation_id: str | None,
     name: str | None,
     key: str | None,
-    retries: int | None,
-    timeout_s: float | None,
-    fallback: tuple[str, ...],
-    truncate: str | None,
     async_: bool,
     usage: bool,
     extract: bool,
     extract_last: bool,
     json_output: bool,
-    **tool_options: Any,
+    **more_options: Any,
 ) -> None:
     """Send a prompt to a model and print its answer.
 
@@ -141,11 +134,8 @@ def prompt(
         extract_last=extract_last,
         usage=usage,
         json_output=json_output,
-        retries=retries,
-        timeout_s=timeout_s,
-        fallback=tuple(fallback),
-        truncate=truncate,
-        **shared.tool_fields(tool_options),
+        **shared.call_fields(more_options),
+        **shared.tool_fields(more_options),
     )
     if show_model_options:
         _show_options(request)

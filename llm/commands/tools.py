@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..run.output import say
 from . import _options as shared
 from ._errors import reported
 from ._group import LazyGroup
@@ -45,10 +46,10 @@ def tools_list(
     functions = [tool for code in python_tools for tool in tools_from_code(code)]
     listing = Listing.of(tool_defs, functions, _model(model_id))
     if json_:
-        click.echo(json.dumps(listing.as_json(), indent=2))
+        say(json.dumps(listing.as_json(), indent=2))
         return
     for line in listing.lines():
-        click.echo(line)
+        say(line)
 
 
 def _model(model_id: str | None) -> _BaseModel | None:

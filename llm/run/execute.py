@@ -253,8 +253,8 @@ def make_display(session: Session) -> Display:
     if request.json_output:
         return NoDisplay()
     if session.stream:
-        return StreamDisplay(show_reasoning=not request.hide_reasoning)
-    return WholeDisplay(extract=request.extract, extract_last=request.extract_last)
+        return StreamDisplay(show_reasoning=not request.hide_reasoning, raw=request.raw)
+    return WholeDisplay(extract=request.extract, extract_last=request.extract_last, raw=request.raw)
 
 
 def _print_records(recorder: Recorder) -> None:

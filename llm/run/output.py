@@ -54,6 +54,24 @@ def tolerate_unencodable(stream: TextIO | None) -> None:
         reconfigure(errors="replace")
 
 
+def say(message: object = "", *, err: bool = False) -> None:
+    """Write lines to stdout or stderr as it may be shown: on a terminal without control sequences,
+    with a replacement for what the encoding lacks.
+
+    Raises:
+        OutputClosed: Nobody reads it.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if stream is None:
+        return
+    tolerate_unencodable(stream)
+    text = str(message)
+    try:
+        print(visible(text) if is_terminal(stream) else text, file=stream, flush=True)
+    except BrokenPipeError as error:
+        raise OutputClosed(*error.args) from error
+
+
 def write_out(text: str) -> None:
     """Write to stdout and flush.
 
@@ -67,11 +85,45 @@ def write_out(text: str) -> None:
         raise OutputClosed(*error.args) from error
 
 
-class StreamDisplay:
-    """Shows text on stdout as it comes, piece by piece, and reasoning dimmed on stderr."""
+class _Shown:
+    """A text that comes in pieces, as it is to be written.
 
-    def __init__(self, *, show_reasoning: bool) -> None:
+    Args:
+        is_guarded: Make control characters visible.
+    """
+
+    def __init__(self, is_guarded: bool) -> None:
+        self._is_guarded = is_guarded
+        # A carriage return whose line feed may come with the next piece.
+        self._held = ""
+
+    def piece(self, text: str) -> str:
+        """What to write for the next piece."""
+        if not self._is_guarded:
+            return text
+        text = self._held + text
+        self._held = "\r" if text.endswith("\r") else ""
+        return visible(text[: len(text) - len(self._held)])
+
+    def rest(self) -> str:
+        """What to write at the end."""
+        held, self._held = self._held, ""
+        return visible(held)
+
+
+class StreamDisplay:
+    """Shows text on stdout as it comes, piece by piece, and reasoning dimmed on stderr.
+
+    Args:
+        show_reasoning: Show reasoning at all.
+        raw: Pass control sequences on to a terminal.
+    """
+
+    def __init__(self, *, show_reasoning: bool, raw: bool = False) -> None:
         tolerate_unencodable(sys.stdout)
+        tolerate_unencodable(sys.stderr)
+        self._text = _Shown(is_terminal(sys.stdout) and not raw)
+        self._reasoning = _Shown(is_terminal(sys.stderr) and not raw)
         self._err = sys.stderr
         self._show_reasoning = show_reasoning
         self._out_is_terminal = is_terminal(sys.stdout)
@@ -88,16 +140,17 @@ class StreamDisplay:
             if self._in_reasoning:
                 self._end_reasoning()
             self._in_line = not chunk.endswith("\n")
-            write_out(visible(chunk) if self._out_is_terminal else chunk)
+            write_out(self._text.piece(chunk))
         elif event.type == "reasoning" and self._show_reasoning:
             self._in_reasoning = True
-            self._err.write(f"{DIM}{visible(chunk)}{RESET}" if self._err_is_terminal else chunk)
+            shown = self._reasoning.piece(chunk)
+            self._err.write(f"{DIM}{shown}{RESET}" if self._err_is_terminal else shown)
             self._err.flush()
 
     def finish(self, text: str) -> None:
         """End the answer with one newline."""
         self._end_reasoning()
-        write_out("\n")
+        write_out(self._text.rest() + "\n")
 
     def pause(self) -> None:
         """End the line on a terminal, so that what follows has its own; a pipe stays as it is."""
@@ -111,7 +164,7 @@ class StreamDisplay:
     def _end_reasoning(self) -> None:
         if self._in_reasoning:
             self._in_reasoning = False
-            self._err.write("\n")
+            self._err.write(self._reasoning.rest() + "\n")
             self._err.flush()
 
 
@@ -121,9 +174,13 @@ class WholeDisplay:
     Args:
         extract: Show only the first fenced block, if there is one.
         extract_last: Show only the last fenced block, if there is one.
+        raw: Pass control sequences on to a terminal.
     """
 
-    def __init__(self, *, extract: bool = False, extract_last: bool = False) -> None:
+    def __init__(
+        self, *, extract: bool = False, extract_last: bool = False, raw: bool = False
+    ) -> None:
+        self._raw = raw
         self._extract = extract or extract_last
         self._last = extract_last
 
@@ -135,7 +192,8 @@ class WholeDisplay:
         block = extract_fenced_code_block(text, last=self._last) if self._extract else None
         tolerate_unencodable(sys.stdout)
         shown = text if block is None else block
-        write_out((visible(shown) if is_terminal(sys.stdout) else shown) + "\n")
+        guarded = is_terminal(sys.stdout) and not self._raw
+        write_out((visible(shown) if guarded else shown) + "\n")
 
     def pause(self) -> None:
         """Show nothing: no part of the answer was shown before."""

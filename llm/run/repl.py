@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import ConversationNotSupported
 from . import inputs
 from .execute import Recorder, ask, follow_up, is_answered, note_ignored_history
-from .output import OutputClosed
+from .output import OutputClosed, say
 from .request import PromptRequest, Session, open_session
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def run_chat(request: PromptRequest, console: Console) -> None:
     session = open_session(request)
     if not session.model.supports_conversation:
         raise ConversationNotSupported(f"{session.model} does not support conversations")
-    print(f"Chatting with {session.model.model_id}", *START_LINES, sep="\n", flush=True)
+    say("\n".join([f"Chatting with {session.model.model_id}", *START_LINES]))
     with Recorder(request) as recorder:
         chat = _Chat(session, recorder, console)
         for text in read_prompts(console.read_line, console.edit):

@@ -77,6 +77,7 @@ class PromptRequest:
         timeout_s: The longest silence of the server, in seconds; the same.
         fallback: Models to try where one fails before its first token; the same.
         truncate: Which turns to leave out of a conversation that is too long; the same.
+        raw: Pass control sequences on to a terminal.
         tools: Names and specifications of tools.
         functions: Python code, or paths of files with it, whose functions are tools.
         foreign_tools: Names and specifications of tools that somebody else chose.
@@ -108,6 +109,7 @@ class PromptRequest:
     timeout_s: float | None = None
     fallback: tuple[str, ...] = ()
     truncate: str | None = None
+    raw: bool = False
     tools: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     foreign_tools: tuple[str, ...] = ()

@@ -257,6 +257,18 @@ class Rude(llm.Model):
         yield "a\x1b]0;title\x07b\r\nc\td"
 
 
+class Evil(llm.Model):
+    """Thinks and fails with control sequences for the terminal."""
+
+    model_id = "evil"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        if prompt.prompt != "now":
+            yield StreamEvent("reasoning", "\x1b]0;title\x07 thoughts")
+        raise ValueError("\x1b]0;title\x07 trouble")
+
+
 class Interrupted(llm.Model):
     """Is stopped by its user in the middle, or loses its connection."""
 
@@ -348,6 +360,7 @@ class FakeModels:
             Leaky,
             Single,
             Endless,
+            Evil,
             Odd,
             Interrupted,
             Patient,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...run.output import say
+
 if TYPE_CHECKING:
     from .store import InstalledModel
 
@@ -33,15 +35,15 @@ def install_command() -> None:
     from .store import DEFAULT_NAME
 
     if install.engine_version() is None:
-        click.echo(f"Installing the engine {install.ENGINE_REQUIREMENT} ...", err=True)
+        say(f"Installing the engine {install.ENGINE_REQUIREMENT} ...", err=True)
         install.install_engine()
-    click.echo(f"Engine: {PACKAGE} {install.engine_version()}")
+    say(f"Engine: {PACKAGE} {install.engine_version()}")
     if not install.has_default_model():
         size = install.megabytes(install.MODEL_SIZE_BYTES)
-        click.echo(f"Fetching the model {DEFAULT_NAME} ({size}) ...", err=True)
+        say(f"Fetching the model {DEFAULT_NAME} ({size}) ...", err=True)
     model = install.install_default_model()
-    click.echo(f"Model: {model.model_id} in {model.path}")
-    click.echo(SMALL_MODEL_NOTE, err=True)
+    say(f"Model: {model.model_id} in {model.path}")
+    say(SMALL_MODEL_NOTE, err=True)
 
 
 @local.command(name="add")
@@ -69,7 +71,7 @@ def add_command(name: str, source: str, sha256: str | None, copy: bool) -> None:
         model = add.add_url(name, source, sha256)
     else:
         model = add.add_file(name, Path(source).expanduser(), sha256, copy)
-    click.echo(f"Added {model.model_id}: {model.path}")
+    say(f"Added {model.model_id}: {model.path}")
 
 
 @local.command(name="list")
@@ -80,12 +82,12 @@ def list_command(json_output: bool) -> None:
 
     models = store.installed_models()
     if json_output:
-        click.echo(json.dumps([_as_json(model) for model in models], indent=2))
+        say(json.dumps([_as_json(model) for model in models], indent=2))
         return
     if not models:
-        click.echo("No local model is installed. Run: llm local install", err=True)
+        say("No local model is installed. Run: llm local install", err=True)
     for model in models:
-        click.echo(_as_line(model))
+        say(_as_line(model))
 
 
 @local.command(name="remove")
@@ -100,7 +102,7 @@ def remove_command(name: str, yes: bool) -> None:
         what = f"Delete {model.path}" if model.is_owned else f"Forget {model.path} (the file stays)"
         click.confirm(f"Remove {model.model_id}? {what}", abort=True, err=True)
     add.remove(model)
-    click.echo(f"Removed {model.model_id}")
+    say(f"Removed {model.model_id}")
 
 
 @local.command(name="path")
@@ -108,7 +110,7 @@ def path_command() -> None:
     """Show the folder of the local models."""
     from . import store
 
-    click.echo(store.local_dir())
+    say(store.local_dir())
 
 
 def _as_line(model: InstalledModel) -> str:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...run.output import say
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,11 +28,11 @@ def list_models(json_: bool, key: str | None) -> None:
 
     found = fetch_models(key)
     if json_:
-        click.echo(json.dumps(found, indent=4))
+        say(json.dumps(found, indent=4))
         return
     rows = [_row(model) for model in found]
     for line in dicts_to_table_string(["id", "owned_by", "created"], rows):
-        click.echo(line)
+        say(line)
 
 
 def fetch_models(key: str | None) -> list[Json]:
@@ -148,9 +150,7 @@ def add(
 
 
 def _note(text: str) -> None:
-    from llm.text import visible
-
-    click.echo(visible(text), err=True)
+    say(text, err=True)
 
 
 def _choose(names: Sequence[str]) -> str:
@@ -178,7 +178,7 @@ def _reviewed(entry: Entry, *, edit: bool, yes: bool) -> Entry:
     if edit:
         entry = _edited(entry)
     while True:
-        click.echo(entry_text(entry), nl=False)
+        say(entry_text(entry).rstrip("\n"))
         if yes or not _is_interactive():
             return entry
         choice = click.prompt(
