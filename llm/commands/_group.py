@@ -69,11 +69,7 @@ class LazyGroup(click.Group):
         entry = self._lazy.pop(name, None)
         if entry is not None:
             module, _, attribute = entry.target.partition(":")
-            command: click.Command = getattr(import_module(module), attribute)
-            # click remembers the help option of whoever asks first, which may be a plugin that
-            # runs the command on its own.
-            command.context_settings.setdefault("help_option_names", ["-h", "--help"])
-            self._ready[name] = command
+            self._ready[name] = getattr(import_module(module), attribute)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command, in place of one that has the same name.

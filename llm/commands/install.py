@@ -9,7 +9,11 @@ import click
 from ._errors import reported
 
 
-@click.command(name="install")
+# Plugins run these two on their own, and click remembers the help option of whoever asks first.
+_HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.command(name="install", context_settings=_HELP)
 @click.argument("packages", nargs=-1)
 @click.option("-U", "--upgrade", is_flag=True, help="Upgrade packages to the latest version.")
 @click.option(
@@ -41,7 +45,7 @@ def install(
     ctx.exit(_pip("install", *chosen, *where, *packages))
 
 
-@click.command(name="uninstall")
+@click.command(name="uninstall", context_settings=_HELP)
 @click.argument("packages", nargs=-1, required=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_context
