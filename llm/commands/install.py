@@ -8,7 +8,6 @@ import click
 
 from ._errors import reported
 
-
 # Plugins run these two on their own, and click remembers the help option of whoever asks first.
 _HELP = {"help_option_names": ["-h", "--help"]}
 
