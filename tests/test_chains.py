@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import llm
-from llm.models.chain import AskNext, CallTools, Respond, chain_plan, pending_tool_calls
+from llm.models.plan import AskNext, CallTools, Respond, chain_plan, pending_tool_calls
 from llm.parts import ToolCallPart, ToolResultPart
 from llm.tools.calling import ToolCall
 

@@ -19,7 +19,6 @@ from llm.models.chain import AsyncChainResponse as AsyncChainResponse
 from llm.models.chain import BeforeCallAsync as BeforeCallAsync
 from llm.models.chain import BeforeCallSync as BeforeCallSync
 from llm.models.chain import ChainResponse as ChainResponse
-from llm.models.chain import NextPrompt as NextPrompt
 from llm.models.chain import _BaseChainResponse as _BaseChainResponse
 from llm.models.checks import _partition_tools as _partition_tools
 from llm.models.conversation import AsyncConversation as AsyncConversation
@@ -29,6 +28,7 @@ from llm.models.embedding import EmbeddingModel as EmbeddingModel
 from llm.models.options import LazyOptions as LazyOptions
 from llm.models.options import Options as Options
 from llm.models.options import Options as _Options
+from llm.models.plan import NextPrompt as NextPrompt
 from llm.models.prompt import Prompt as Prompt
 from llm.models.prompt import ToolDef as ToolDef
 from llm.models.response import Response as Response

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
         BeforeCallAsync,
         BeforeCallSync,
         ChainResponse,
-        NextPrompt,
     )
     from .conversation import AsyncConversation, Conversation
+    from .plan import NextPrompt
     from .prompt import ToolDef
     from .response import Response
     from .response_base import ResponseLog

@@ -11,16 +11,12 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Generator,
     Iterable,
     Iterator,
-    Sequence,
 )
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union, cast
 
-from ..errors import ChainLimitExceeded
-from ..parts import Message, StreamEvent, ToolCallPart, ToolResultPart
+from ..parts import StreamEvent
 from ..tools.calling import ToolCall, ToolResult
 from ..tools.running import (
     by_name,
@@ -32,6 +28,7 @@ from ..tools.running import (
 )
 from ..tools.tool import Tool
 from .async_response import AsyncResponse
+from .plan import AskNext, CallTools, NextPrompt, Respond, chain_plan, next_limit_of
 from .prompt import Prompt
 from .response import Response
 from .response_base import ResponseLog, _BaseResponse
@@ -50,125 +47,7 @@ AfterCallSync = Callable[[Tool, ToolCall, ToolResult], None]
 BeforeCallAsync = Callable[[Optional[Tool], ToolCall], Union[None, Awaitable[None]]]
 AfterCallAsync = Callable[[Tool, ToolCall, ToolResult], Union[None, Awaitable[None]]]
 
-#: Makes the next prompt: text in which `$input` stands for the last answer, a prompt, or nothing.
-NextPrompt = Callable[..., Any]
-
 R = TypeVar("R", bound=_BaseResponse)
-
-
-@dataclass(frozen=True, slots=True)
-class Respond:
-    """Send the prompt; wanted back: the finished response."""
-
-    prompt: Prompt
-
-
-@dataclass(frozen=True, slots=True)
-class CallTools:
-    """Run the calls with the tools of the prompt; wanted back: the results in order."""
-
-    prompt: Prompt
-    calls: list[ToolCall]
-
-
-@dataclass(frozen=True, slots=True)
-class AskNext:
-    """Ask the caller's function for the next prompt; wanted back: what it returns."""
-
-    response: _BaseResponse
-    prompt: Prompt
-
-
-Action = Union[Respond, CallTools, AskNext]
-Plan = Generator[Action, Any, None]
-
-
-def chain_plan(
-    prompt: Prompt,
-    follow: Callable[..., Prompt],
-    limit: int | None = None,
-    next_limit: int | None = 0,
-) -> Plan:
-    """The course of a chain.
-
-    Args:
-        prompt: The first prompt. Where its history ends in tool calls without results, these are
-            run first.
-        follow: Makes a prompt of the same kind that goes on after what has been said: of tool
-            results (`tool_results=`), or of what the caller's function returned (`given=`).
-        limit: The most responses; `None` and 0 mean no limit.
-        next_limit: How often the caller's function is asked; `None` means always, 0 never.
-
-    Raises:
-        ChainLimitExceeded: One more response would be needed.
-    """
-    pending = list(prompt._calls_before)
-    if not pending and prompt.tools:
-        pending = pending_tool_calls(prompt._messages)
-    if pending:
-        results = yield CallTools(prompt, pending)
-        prompt = follow(prompt, tool_results=results)
-    count = asked = 0
-    while True:
-        response = yield Respond(prompt)
-        count += 1
-        at_limit = bool(limit) and count >= (limit or 0)
-        calls = list(response._tool_calls)
-        if calls:
-            if at_limit:
-                raise ChainLimitExceeded(f"Chain limit of {limit} exceeded.")
-            results = yield CallTools(response.prompt, calls)
-            prompt = follow(response.prompt, tool_results=results)
-            continue
-        if next_limit is not None and asked >= next_limit:
-            return
-        asked += 1
-        given = yield AskNext(response, response.prompt)
-        if given is None:
-            return
-        if at_limit:
-            raise ChainLimitExceeded(f"Chain limit of {limit} exceeded.")
-        prompt = follow(response.prompt, given=given, answer="".join(response._chunks))
-
-
-def pending_tool_calls(messages: Sequence[Message]) -> list[ToolCall]:
-    """The tool calls at the end of a history that have no results yet.
-
-    They are those of the last assistant message, if nothing but tool messages follows it. A
-    result belongs to the call of its id; one without an id to the first open call of its name.
-    """
-    results: list[ToolResultPart] = []
-    for message in reversed(messages):
-        if message.role == "tool":
-            results += [part for part in message.parts if isinstance(part, ToolResultPart)]
-        elif message.role == "assistant":
-            return _without_results(message, results)
-        else:
-            break
-    return []
-
-
-def _without_results(message: Message, results: list[ToolResultPart]) -> list[ToolCall]:
-    done = {result.tool_call_id for result in results if result.tool_call_id is not None}
-    done_by_name = [result.name for result in results if result.tool_call_id is None]
-    pending = []
-    for part in message.parts:
-        if not isinstance(part, ToolCallPart) or part.server_executed:
-            continue
-        if part.tool_call_id in done:
-            continue
-        if part.name in done_by_name:
-            done_by_name.remove(part.name)
-            continue
-        pending.append(ToolCall(part.name, part.arguments, part.tool_call_id))
-    return pending
-
-
-def next_limit_of(next: NextPrompt | None, once: bool, repeat: int | None) -> int | None:
-    """How often the caller's function may be asked."""
-    if next is None:
-        return 0
-    return 1 if once else repeat
 
 
 class _Seam:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         BeforeCallAsync,
         BeforeCallSync,
         ChainResponse,
-        NextPrompt,
     )
+    from .plan import NextPrompt
     from .prompt import ToolDef
 
 R = TypeVar("R", bound=_BaseResponse)
@@ -180,7 +180,7 @@ class _BaseConversation(Generic[R]):
             history = last.prompt._messages + last._output_messages()
         if not any(isinstance(part, (ToolCallPart, ToolResultPart)) for part in history[-1].parts):
             return []
-        from .chain import pending_tool_calls
+        from .plan import pending_tool_calls
 
         return pending_tool_calls(history)
 
