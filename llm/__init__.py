@@ -46,6 +46,7 @@ __all__ = [
     "hookimpl",
     "schema_dsl",
     "system",
+    "tool",
     "tool_message",
     "user",
     "user_dir",
@@ -111,7 +112,7 @@ __getattr__, __dir__ = attach(
             "llm.schemas": ("schema_dsl",),
             "llm.templates": ("Template",),
             "llm.tools.calling": ("ToolCall", "ToolOutput", "ToolResult"),
-            "llm.tools.tool": ("ServerSideTool", "Tool"),
+            "llm.tools.tool": ("ServerSideTool", "Tool", "tool"),
             "llm.tools.toolbox": ("Toolbox",),
         }
     ),

@@ -69,4 +69,5 @@ from llm.tools.calling import ToolOutput as ToolOutput
 from llm.tools.calling import ToolResult as ToolResult
 from llm.tools.tool import ServerSideTool as ServerSideTool
 from llm.tools.tool import Tool as Tool
+from llm.tools.tool import tool as tool
 from llm.tools.toolbox import Toolbox as Toolbox

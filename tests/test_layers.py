@@ -22,6 +22,7 @@ LAYERS = (
     ),
     (
         *("tools.tool", "tools.toolbox", "tools.calling", "tools.running", "tools.builtin"),
+        *("tools.limits", "tools.policy"),
         "models.*",
     ),
     ("registry",),

@@ -191,6 +191,40 @@ chain_limit_option = click.option(
     show_default=True,
     help="How many answers in a row may call tools or use their results; 0 for no limit.",
 )
+tools_allow_option = click.option(
+    "--allow",
+    "tools_allow",
+    multiple=True,
+    metavar="RULE",
+    help="Run calls of this tool without a question: TOOL or TOOL(argument=pattern).",
+)
+tools_deny_option = click.option(
+    "--deny",
+    "tools_deny",
+    multiple=True,
+    metavar="RULE",
+    help="Refuse calls of this tool: TOOL or TOOL(argument=pattern).",
+)
+tools_ask_option = click.option(
+    "--ask",
+    "tools_ask",
+    type=click.Choice(["always", "foreign", "never"]),
+    help="Ask about every other call, or about tools that came with a template from elsewhere.",
+)
+tool_output_limit_option = click.option(
+    "--tool-output-limit",
+    type=click.IntRange(min=0),
+    default=100_000,
+    show_default=True,
+    metavar="CHARACTERS",
+    help="Longest result of a tool that the model is sent; 0 for no limit.",
+)
+tool_timeout_option = click.option(
+    "--tool-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Longest time that a tool call may take.",
+)
 then_option = click.option(
     "--then",
     multiple=True,
@@ -215,6 +249,11 @@ def tool_options(command: Command) -> Command:
     """The options about tools that `prompt` and `chat` have."""
     for option in (
         then_option,
+        tool_timeout_option,
+        tool_output_limit_option,
+        tools_ask_option,
+        tools_deny_option,
+        tools_allow_option,
         chain_limit_option,
         tools_approve_option,
         tools_debug_option,
@@ -237,6 +276,11 @@ def tool_fields(values: dict[str, Any]) -> dict[str, Any]:
             debug=values["tools_debug"],
             approve=values["tools_approve"],
             chain_limit=values["chain_limit"],
+            allow=tuple(values["tools_allow"]),
+            deny=tuple(values["tools_deny"]),
+            ask=values["tools_ask"],
+            output_limit=values["tool_output_limit"],
+            timeout_s=values["tool_timeout"],
         ),
     }
 

@@ -261,16 +261,16 @@ class AsyncResponse(_BaseResponse):
         calls = await self.tool_calls() if tool_calls_list is None else tool_calls_list
         usable = self._tools_to_run(tools)
         await prepare_async(toolboxes_of(usable))
-        return await run_calls_async(calls, by_name(usable), *self._hooks(before_call, after_call))
+        hooks = self._hooks(before_call, after_call)
+        return await run_calls_async(calls, by_name(usable), *hooks, self.tool_timeout_s)
 
     async def execute_tool_call(self, tool_call: ToolCall) -> ToolResult:
         """Run one tool call, for models that run their tool loop themselves."""
         self._name_call(tool_call)
         usable = self.prompt.tools
         await prepare_async(toolboxes_of(usable))
-        results = await run_calls_async(
-            [tool_call], by_name(usable), self.before_call, self.after_call
-        )
+        hooks = self._hooks(None, None)
+        results = await run_calls_async([tool_call], by_name(usable), *hooks, self.tool_timeout_s)
         return results[0]
 
     async def reply(

@@ -90,6 +90,9 @@ class _BaseChainResponse(Generic[R]):
         log: Is given each finished response; the log of the conversation where missing.
     """
 
+    #: The longest time that a tool call may take, in seconds; no limit for `None`.
+    tool_timeout_s: float | None = None
+
     def __init__(
         self,
         prompt: Prompt,
@@ -163,6 +166,7 @@ class _BaseChainResponse(Generic[R]):
         )
         if self._log is not None:
             response._keep_in(self._log)
+        response.tool_timeout_s = self.tool_timeout_s
         self._responses.append(response)
         return response
 
@@ -261,7 +265,11 @@ class ChainResponse(_BaseChainResponse[Response]):
             return _ask(self._next, action)
         prepare(toolboxes_of(action.prompt.tools))
         return run_calls(
-            action.calls, by_name(action.prompt.tools), self.before_call, self.after_call
+            action.calls,
+            by_name(action.prompt.tools),
+            self.before_call,
+            self.after_call,
+            self.tool_timeout_s,
         )
 
     def responses(self) -> Iterator[Response]:
@@ -354,7 +362,11 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
             return await given if hasattr(given, "__await__") else given
         await prepare_async(toolboxes_of(action.prompt.tools))
         return await run_calls_async(
-            action.calls, by_name(action.prompt.tools), self.before_call, self.after_call
+            action.calls,
+            by_name(action.prompt.tools),
+            self.before_call,
+            self.after_call,
+            self.tool_timeout_s,
         )
 
     async def responses(self) -> AsyncIterator[AsyncResponse]:

@@ -188,7 +188,8 @@ class Response(_BaseResponse):
         calls = self.tool_calls() if tool_calls_list is None else tool_calls_list
         usable = self._tools_to_run(tools)
         prepare(toolboxes_of(usable))
-        return run_calls(calls, by_name(usable), *self._hooks(before_call, after_call))
+        hooks = self._hooks(before_call, after_call)
+        return run_calls(calls, by_name(usable), *hooks, self.tool_timeout_s)
 
     def execute_tool_call(self, tool_call: ToolCall) -> ToolResult:
         """Run one tool call, for models that run their tool loop themselves.
@@ -201,7 +202,8 @@ class Response(_BaseResponse):
         self._name_call(tool_call)
         usable = self.prompt.tools
         prepare(toolboxes_of(usable))
-        return run_calls([tool_call], by_name(usable), self.before_call, self.after_call)[0]
+        hooks = self._hooks(None, None)
+        return run_calls([tool_call], by_name(usable), *hooks, self.tool_timeout_s)[0]
 
     def on_done(self, callback: Callable[[Response], Any]) -> None:
         """Call `callback` with this response once it is complete, or at once if it is."""

@@ -62,6 +62,8 @@ class _BaseResponse:
     resolved_model: str | None = None
     #: There was a history and the model looked at none of it.
     history_ignored: bool = False
+    #: The longest time that a tool call may take, in seconds; no limit for `None`.
+    tool_timeout_s: float | None = None
     _prompt_json: Any = None
     _done: bool = False
     _start: float | None = None

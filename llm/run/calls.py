@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from .approval import Gate, call_text
 from .output import GREEN, RED, RESET, YELLOW, coloured, show_note
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class ToolWatch:
         self._session = session
         self._recorder = recorder
         self._settings = session.request.tool_settings
+        self._gate = Gate(self._settings, session.toolset)
 
     def chain(self, text: str, values: dict[str, Any]) -> AnyChain:
         """The chain of a prompt whose tool calls this object sees.
@@ -56,25 +58,29 @@ class ToolWatch:
             after_call=self.after_call,
             **values,
         )
+        chain.tool_timeout_s = self._settings.timeout_s
         chain.prompt._calls_before = pending
         return chain
 
     def before_call(self, tool: Tool | None, call: ToolCall) -> None:
-        """Tell about a call that cannot be run."""
+        """Let a call pass or refuse it; tell about one that cannot be run.
+
+        Raises:
+            CancelToolCall: The call is not allowed.
+        """
+        self._pause_display()
         if tool is None:
-            self._note(f"The model asked for a tool that does not exist: {call.name}")
+            show_note(f"The model asked for a tool that does not exist: {call.name}")
+        else:
+            self._gate.check(tool, call)
 
     def after_call(self, tool: Tool, call: ToolCall, result: ToolResult) -> None:
         """Show what a call gave, if that was asked for; a failure is always told."""
+        result.output = cut(result.output, self._settings.output_limit)
         if self._settings.debug:
-            self._pause_display()
             show_call(call, result)
         elif result.exception is not None:
-            self._note(f"Tool {call.name} failed: {result.exception}")
-
-    def _note(self, text: str) -> None:
-        self._pause_display()
-        show_note(text)
+            show_note(f"Tool {call.name} failed: {result.exception}")
 
     def _pause_display(self) -> None:
         if self.display is not None:
@@ -91,11 +97,6 @@ def _dropped(call: ToolCall) -> ToolResult:
     )
 
 
-def call_text(call: ToolCall) -> str:
-    """A tool call as one line for a person."""
-    return f"Tool call: {call.name}({call.arguments})"
-
-
 def show_call(call: ToolCall, result: ToolResult) -> None:
     """Write a tool call and its result to stderr."""
     lines = ["", coloured(call_text(call), YELLOW)]
@@ -108,6 +109,13 @@ def show_call(call: ToolCall, result: ToolResult) -> None:
     if result.exception is not None:
         lines.append(coloured(f"  Exception: {result.exception}", RED))
     print(*lines, "", sep="\n", file=sys.stderr, flush=True)
+
+
+def cut(output: str, limit: int) -> str:
+    """The text of a result, cut to a number of characters; the cut is marked. 0 means no limit."""
+    if not limit or len(output) <= limit:
+        return output
+    return f"{output[:limit]}\n[cut here: {len(output) - limit:,} more characters]"
 
 
 def _pretty(output: str) -> str:

@@ -152,7 +152,8 @@ class _Chat:
         """Answer one prompt. An error is shown, Ctrl-C ends the answer; the chat goes on."""
         try:
             self._answer(text)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, EOFError):
+            # Ctrl-D at a question is the end of the answer too.
             self._is_interrupted = True
             print(file=sys.stderr)
         except OutputClosed:

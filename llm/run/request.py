@@ -41,11 +41,21 @@ class ToolSettings:
         debug: Show each call and its result.
         approve: Ask before each call.
         chain_limit: The most responses that one prompt may take; no limit for 0.
+        allow: Rules for calls that need no question.
+        deny: Rules for calls that are refused.
+        ask: Which calls to ask about that no rule covers: always, foreign or never.
+        output_limit: The most characters of a result that the model is sent; no limit for 0.
+        timeout_s: The longest time that a call may take, in seconds; no limit where missing.
     """
 
     debug: bool = False
     approve: bool = False
     chain_limit: int = 5
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    ask: str | None = None
+    output_limit: int = 100_000
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -160,8 +160,12 @@ def run_calls(
     tools: dict[str, Tool],
     before_call: Hook | None = None,
     after_call: Hook | None = None,
+    timeout_s: float | None = None,
 ) -> list[ToolResult]:
     """The results of the calls, in order, one after the other.
+
+    Args:
+        timeout_s: The longest time that a tool may take, in seconds; no limit where missing.
 
     Raises:
         PauseChain: A tool wants the chain to stop. It carries the call and the results so far;
@@ -172,19 +176,19 @@ def run_calls(
     for call in calls:
         steps = call_steps(call, tools.get(call.name), before_call, after_call)
         try:
-            results.append(_drive(steps))
+            results.append(_drive(steps, timeout_s))
         except PauseChain as pause:
             pause.tool_results = results
             raise
     return results
 
 
-def _drive(steps: Steps) -> ToolResult:
+def _drive(steps: Steps, timeout_s: float | None) -> ToolResult:
     try:
         step = next(steps)
         while True:
             try:
-                value = _perform(step)
+                value = _perform(step, timeout_s)
             except Exception as error:
                 step = steps.throw(error)
             else:
@@ -194,15 +198,32 @@ def _drive(steps: Steps) -> ToolResult:
         return result
 
 
-def _perform(step: Step) -> Any:
-    value = step.function(*step.args, **(step.kwargs or {}))
+def _perform(step: Step, timeout_s: float | None) -> Any:
+    value = _called(step, timeout_s)
     if not hasattr(value, "__await__"):
         return value
     if step.hook is None:
-        return _run_coroutine(value)
+        return _run_coroutine(_limited(value, timeout_s))
     if hasattr(value, "close"):
         value.close()
     raise TypeError(f"{step.hook} must not be asynchronous in a synchronous chain")
+
+
+def _called(step: Step, timeout_s: float | None) -> Any:
+    """What the function of a step returns; only tools have a time limit."""
+    if timeout_s is None or step.hook is not None:
+        return step.function(*step.args, **(step.kwargs or {}))
+    from .limits import call_within
+
+    return call_within(timeout_s, lambda: step.function(*step.args, **(step.kwargs or {})))
+
+
+def _limited(awaitable: Awaitable[Any], timeout_s: float | None) -> Awaitable[Any]:
+    if timeout_s is None:
+        return awaitable
+    from .limits import wait_within
+
+    return wait_within(timeout_s, awaitable)
 
 
 def _run_coroutine(awaitable: Awaitable[Any]) -> Any:
@@ -231,6 +252,7 @@ async def run_calls_async(
     tools: dict[str, Tool],
     before_call: Hook | None = None,
     after_call: Hook | None = None,
+    timeout_s: float | None = None,
 ) -> list[ToolResult]:
     """The results of the calls, in order; asynchronous tools run at the same time.
 
@@ -246,10 +268,10 @@ async def run_calls_async(
         tool = tools.get(call.name)
         steps = call_steps(call, tool, before_call, after_call)
         if _is_async(tool):
-            outcomes.append(asyncio.create_task(_drive_async(steps)))
+            outcomes.append(asyncio.create_task(_drive_async(steps, timeout_s)))
             continue
         try:
-            outcomes.append(await _drive_async(steps))
+            outcomes.append(await _drive_async(steps, timeout_s))
         except Exception as error:
             outcomes.append(error)
             break
@@ -287,14 +309,14 @@ def _settle(outcomes: Sequence[ToolResult | BaseException]) -> list[ToolResult]:
     return results
 
 
-async def _drive_async(steps: Steps) -> ToolResult:
+async def _drive_async(steps: Steps, timeout_s: float | None) -> ToolResult:
     try:
         step = next(steps)
         while True:
             try:
-                value = step.function(*step.args, **(step.kwargs or {}))
+                value = _called(step, timeout_s)
                 if hasattr(value, "__await__"):
-                    value = await value
+                    value = await (value if step.hook else _limited(value, timeout_s))
             except Exception as error:
                 step = steps.throw(error)
             else:

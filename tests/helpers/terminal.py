@@ -8,7 +8,7 @@ import pty
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 RUN_LLM = [sys.executable, str(Path(__file__).parent / "run_llm.py")]
@@ -53,14 +53,17 @@ class Terminal:
 
 @contextlib.contextmanager
 def at_terminal(
-    *args: str, streams: tuple[str, ...] = ("stdin", "stdout", "stderr"), **env: str
+    *args: str,
+    streams: tuple[str, ...] = ("stdin", "stdout", "stderr"),
+    launcher: Sequence[str] = RUN_LLM,
+    **env: str,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Terminal]]:
     """The command with the fake models, with the named streams on a terminal; no other input."""
     master, slave = pty.openpty()
     others = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     ends = {name: slave if name in streams else other for name, other in others.items()}
     process = subprocess.Popen(
-        [*RUN_LLM, *args],
+        [*launcher, *args],
         **ends,
         env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", **env},
         # A terminal of its own, so that Ctrl-C typed there reaches the command and no one else.

@@ -1,0 +1,169 @@
+"""Whether a tool call may run: the rules, and the person where these leave it to them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from ..errors import CancelToolCall, ConfigError, InvalidInput
+from ..text import visible
+from ..tools.policy import Candidate, Decision, Rule, Rules, decide
+from . import inputs
+from .output import show_note
+from .tool_rules import load_rules, remember
+
+if TYPE_CHECKING:
+    from ..tools.calling import ToolCall
+    from ..tools.tool import Tool
+    from .request import ToolSettings
+    from .toolset import Toolset
+
+QUESTION = "Approve tool call? [y/N]: "
+CHOICES = "y: yes   n: no   a: yes, always for this tool   f: yes, always in this folder"
+REFUSAL = "User cancelled tool call"
+
+
+class LineSource(Protocol):
+    """Gives lines with their ends, and an empty text at the end."""
+
+    def readline(self) -> str:
+        """The next line."""
+
+
+@dataclass
+class Terminal:
+    """A person who can be asked.
+
+    Args:
+        reader: What they type.
+        writer: What they see.
+    """
+
+    reader: LineSource
+    writer: TextIO
+
+    def ask(self, question: str) -> str:
+        """The next line that they type, stripped and in lower case.
+
+        Raises:
+            EOFError: There is none.
+        """
+        self.writer.write(question)
+        self.writer.flush()
+        line = self.reader.readline()
+        if not line:
+            raise EOFError
+        return line.strip().lower()
+
+
+@contextmanager
+def open_terminal() -> Iterator[Terminal | None]:
+    """The terminal that the command was started at, also where standard input is a pipe.
+
+    Gives `None` where there is none.
+    """
+    if inputs.stdin_is_terminal():
+        yield Terminal(sys.stdin, sys.stderr)
+        return
+    names = ("CONIN$", "CONOUT$") if sys.platform == "win32" else ("/dev/tty", "/dev/tty")
+    with ExitStack() as stack:
+        try:
+            reader = stack.enter_context(open(names[0], encoding="utf-8", errors="replace"))
+            writer = stack.enter_context(open(names[1], "w", encoding="utf-8", errors="replace"))
+        except OSError:
+            yield None
+        else:
+            yield Terminal(reader, writer)
+
+
+class Gate:
+    """Lets tool calls pass, or refuses them.
+
+    Args:
+        settings: Of the command line.
+        toolset: The tools, and who chose them.
+
+    Raises:
+        ConfigError: `tools.yaml` is not valid.
+        InvalidInput: A rule of the command line has no valid form.
+    """
+
+    def __init__(self, settings: ToolSettings, toolset: Toolset | None) -> None:
+        self._settings = settings
+        self._toolset = toolset
+        ask = "always" if settings.approve else settings.ask
+        try:
+            self._given = Rules.parse(settings.allow, settings.deny, ask)
+        except ValueError as error:
+            raise InvalidInput(str(error)) from error
+        self._stored = load_rules()
+
+    def check(self, tool: Tool, call: ToolCall) -> None:
+        """Return where the call may run.
+
+        Raises:
+            CancelToolCall: It may not.
+            EOFError: `--ta` was given and nobody answers.
+        """
+        decision, reason = decide((self._given, self._stored), self._candidate(tool, call))
+        if decision is Decision.DENY:
+            show_note(f"Refused {call_text(call)}: {reason}")
+            raise CancelToolCall(f"This call is not allowed: {reason}")
+        if decision is Decision.ASK:
+            self._ask(call, reason)
+
+    def _candidate(self, tool: Tool, call: ToolCall) -> Candidate:
+        from ..tools.running import box_behind
+
+        box = box_behind(tool)
+        return Candidate(
+            call.name,
+            call.arguments,
+            type(box).__name__ if box is not None else None,
+            self._toolset is not None and self._toolset.is_foreign(call.name),
+            tool.side_effects,
+        )
+
+    def _ask(self, call: ToolCall, reason: str) -> None:
+        with open_terminal() as terminal:
+            if terminal is None and not self._settings.approve:
+                show_note(
+                    f"Refused {call_text(call)}: {reason}, and there is no terminal to ask on. "
+                    f"To allow it: --allow {call.name}"
+                )
+                raise CancelToolCall("This call is not allowed: nobody can be asked about it")
+            self._put_question(terminal or Terminal(_StandardInput(), sys.stderr), call)
+
+    def _put_question(self, terminal: Terminal, call: ToolCall) -> None:
+        terminal.writer.write(f"{visible(call_text(call))}\n")
+        answer = ""
+        while answer not in ("y", "yes", "n", "no", "a", "f"):
+            answer = terminal.ask(f"{CHOICES}\n{QUESTION}") or "no"
+        if answer in ("n", "no"):
+            raise CancelToolCall(REFUSAL)
+        if answer in ("a", "f"):
+            self._remember(call.name, os.getcwd() if answer == "f" else None)
+
+    def _remember(self, name: str, folder: str | None) -> None:
+        self._stored = replace(self._stored, allow=(*self._stored.allow, Rule(name, name)))
+        try:
+            remember(name, folder)
+        except ConfigError as error:
+            show_note(f"The answer holds for now only: {error}")
+
+
+class _StandardInput:
+    """Standard input as something to read lines from."""
+
+    @staticmethod
+    def readline() -> str:
+        return inputs.read_stdin_line()
+
+
+def call_text(call: ToolCall) -> str:
+    """A tool call as one line for a person."""
+    return f"Tool call: {call.name}({call.arguments})"

@@ -1,0 +1,249 @@
+"""Rules about which tool calls may run. Nothing is read, asked or written here."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .toolbox import _split_at_commas
+
+#: When to ask about a call that no rule allows or denies.
+ASK_CHOICES = ("always", "foreign", "never")
+DEFAULT_ASK = "foreign"
+
+_RULE = re.compile(r"([^\s()]+)\s*(?:\((.*)\))?", re.DOTALL)
+# Not an argument, but what the tool declares of itself.
+_SIDE_EFFECTS = "side_effects"
+
+
+class Decision(Enum):
+    """What is to happen to a tool call."""
+
+    ALLOW = "allow"
+    ASK = "ask"
+    DENY = "deny"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A tool call that rules are applied to.
+
+    Args:
+        tool: The tool's name.
+        arguments: The arguments that the model chose.
+        toolbox: The name of the toolbox that the tool belongs to.
+        is_foreign: Somebody else than the person chose the tool.
+        side_effects: Whether it can change or send anything.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    toolbox: str | None = None
+    is_foreign: bool = False
+    side_effects: bool = True
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Tools, and values of their arguments, as patterns.
+
+    Args:
+        text: The rule as it was written.
+        tool: Pattern of the name of a tool, or of its toolbox.
+        arguments: Patterns of arguments by name; all have to match.
+    """
+
+    text: str
+    tool: str
+    arguments: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Rule:
+        """The rule that a text such as `read_file(path=docs/*)` describes.
+
+        Raises:
+            ValueError: It has another form.
+        """
+        match = _RULE.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"Not a rule: {text!r}. Write TOOL or TOOL(argument=pattern)")
+        segments = _split_at_commas(match[2]) if match[2] else []
+        return cls(text.strip(), match[1], tuple(_argument(part, text) for part in segments))
+
+    def allows(self, call: Candidate) -> bool:
+        """Whether the rule covers a call, read as a permission.
+
+        A value that climbs out of a folder with `..` is covered by no pattern of that folder.
+        """
+        return self._covers_tool(call) and all(
+            _matches(value, pattern) and not _escapes(value, pattern)
+            for value, pattern in self._values(call)
+        )
+
+    def denies(self, call: Candidate) -> bool:
+        """Whether the rule covers a call, read as a prohibition: paths are also simplified."""
+        return self._covers_tool(call) and all(
+            _matches(value, pattern) or _matches(_simplified(value), pattern)
+            for value, pattern in self._values(call)
+        )
+
+    def _covers_tool(self, call: Candidate) -> bool:
+        names = [name for name in (call.tool, call.toolbox) if name]
+        return any(fnmatchcase(name, self.tool) for name in names)
+
+    def _values(self, call: Candidate) -> list[tuple[str | None, str]]:
+        known = {_SIDE_EFFECTS: call.side_effects, **call.arguments}
+        return [
+            (_as_text(known[name]) if name in known else None, pattern)
+            for name, pattern in self.arguments
+        ]
+
+
+def _argument(segment: str, rule: str) -> tuple[str, str]:
+    name, equals, pattern = (piece.strip() for piece in segment.partition("="))
+    if not name or not equals:
+        raise ValueError(f"Not a rule: {rule!r}. {segment.strip()!r} is not argument=pattern")
+    if len(pattern) > 1 and pattern[0] == pattern[-1] == '"':
+        pattern = json.loads(pattern)
+    if name == _SIDE_EFFECTS:
+        pattern = pattern.lower()
+    return name, pattern
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _matches(value: str | None, pattern: str) -> bool:
+    return value is not None and fnmatchcase(value, pattern)
+
+
+def _escapes(value: str | None, pattern: str) -> bool:
+    return "/" in pattern and _climbs(value or "") and not _climbs(pattern)
+
+
+def _climbs(path: str) -> bool:
+    return ".." in re.split(r"[/\\]", path)
+
+
+def _simplified(value: str | None) -> str | None:
+    return posixpath.normpath(value) if value else value
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules of one origin, e.g. of the command line or of a file.
+
+    Args:
+        allow: Calls that run without a question.
+        deny: Calls that never run, whatever is allowed.
+        ask: One of `ASK_CHOICES`; `None` leaves it to the next origin.
+    """
+
+    allow: tuple[Rule, ...] = ()
+    deny: tuple[Rule, ...] = ()
+    ask: str | None = None
+
+    @classmethod
+    def parse(
+        cls, allow: Iterable[str] = (), deny: Iterable[str] = (), ask: str | None = None
+    ) -> Rules:
+        """Rules from their texts.
+
+        Raises:
+            ValueError: One of them has another form, or `ask` is none of the choices.
+        """
+        if ask is not None and ask not in ASK_CHOICES:
+            raise ValueError(f"ask is {ask!r}, but has to be one of {', '.join(ASK_CHOICES)}")
+        return cls(
+            tuple(Rule.parse(text) for text in allow), tuple(Rule.parse(text) for text in deny), ask
+        )
+
+    @classmethod
+    def from_data(cls, data: object, folder: str) -> Rules:
+        """Rules from the content of `tools.yaml`, as they hold in a folder.
+
+        Args:
+            data: A mapping with `ask`, `allow`, `deny` and `folders`, whose keys are absolute
+                paths and whose values are mappings of the same kind.
+            folder: The absolute path of the folder; rules of the folders above it hold too.
+
+        Raises:
+            ValueError: The content has another form.
+        """
+        content = _mapping(data, "the file", ("ask", "allow", "deny", "folders"))
+        found = cls._from_mapping(content)
+        folders = _mapping(content.get("folders"), "folders")
+        for path in sorted(folders, key=len):
+            inner = _mapping(folders[path], f"folders: {path}", ("ask", "allow", "deny"))
+            rules = cls._from_mapping(inner)
+            if _is_within(folder, path):
+                found = cls(
+                    found.allow + rules.allow, found.deny + rules.deny, rules.ask or found.ask
+                )
+        return found
+
+    @classmethod
+    def _from_mapping(cls, content: Mapping[str, Any]) -> Rules:
+        return cls.parse(
+            _texts(content, "allow"), _texts(content, "deny"), _ask_text(content.get("ask"))
+        )
+
+
+def _mapping(data: object, where: str, keys: Sequence[str] | None = None) -> Mapping[str, Any]:
+    if data is None:
+        return {}
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{where} has to be a mapping")
+    for key in data:
+        if not isinstance(key, str) or (keys is not None and key not in keys):
+            raise ValueError(f"{key!r} in {where} is not known: {', '.join(keys or ('paths',))}")
+    return data
+
+
+def _texts(content: Mapping[str, Any], key: str) -> list[str]:
+    found = content.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise ValueError(f"{key} has to be a list of rules")
+    return found
+
+
+def _ask_text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _is_within(folder: str, path: str) -> bool:
+    above = path.rstrip("/\\") or path
+    return folder == above or folder.startswith((f"{above}/", f"{above}\\")) or above == "/"
+
+
+def decide(origins: Sequence[Rules], call: Candidate) -> tuple[Decision, str]:
+    """What is to happen to a call, and why.
+
+    The first origin with a rule for the call decides; within one, `deny` beats `allow`.
+
+    Args:
+        origins: The rules, the strongest first.
+        call: The call.
+    """
+    for rules in origins:
+        for rule in rules.deny:
+            if rule.denies(call):
+                return Decision.DENY, f"the rule {rule.text} denies it"
+        for rule in rules.allow:
+            if rule.allows(call):
+                return Decision.ALLOW, f"the rule {rule.text} allows it"
+    ask = next((rules.ask for rules in origins if rules.ask is not None), DEFAULT_ASK)
+    if ask == "always":
+        return Decision.ASK, "every call is to be asked about"
+    if ask == "foreign" and call.is_foreign:
+        return Decision.ASK, "the tool was chosen by a template from elsewhere"
+    return Decision.ALLOW, "nothing speaks against it"

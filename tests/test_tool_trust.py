@@ -1,0 +1,363 @@
+"""Which tool calls run: rules of options and of tools.yaml, questions, remembered answers."""
+
+import os
+import re
+import subprocess
+
+import pytest
+from click.testing import CliRunner
+
+import llm
+from llm.cli import cli
+from llm.errors import ConfigError
+from llm.run import approval, tool_rules
+from llm.run.execute import run_prompt
+from llm.run.request import PromptRequest, ToolSettings
+from tests.helpers.models import registered
+from tests.helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
+
+CODE = """
+import llm
+
+def write(path: str) -> str:
+    return "wrote " + path
+
+@llm.tool(side_effects=False)
+def look(at: str) -> str:
+    return "saw " + at
+
+def much(size: int) -> str:
+    return "x" * size
+"""
+WRITE = '[[["write", {"path": "docs/a"}]]]'
+LOOK = '[[["look", {"at": "a"}]]]'
+NO_ONE = "Cancelled: This call is not allowed: nobody can be asked about it"
+
+
+@pytest.fixture(autouse=True)
+def _models(monkeypatch):
+    # Tests may run at a terminal, which is not theirs to read from.
+    monkeypatch.setattr(approval.inputs, "stdin_is_terminal", lambda: False)
+    with registered():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_terminal(monkeypatch):
+    import contextlib
+
+    monkeypatch.setattr(approval, "open_terminal", contextlib.nullcontext)
+
+
+def run(prompt: str, *args: str):
+    """The result of a prompt with the functions above, off a terminal."""
+    return CliRunner().invoke(cli, ["-m", "scripted", prompt, "--functions", CODE, *args], input="")
+
+
+def rules(user_path, text: str) -> None:
+    """Write tools.yaml."""
+    (user_path / "tools.yaml").write_text(text)
+
+
+# Rules
+
+
+def test_own_tools_run_without_rules():
+    """A tool that the person named runs without a question."""
+    assert run(WRITE).stdout == "calling wrote docs/a\n"
+
+
+def test_denied_calls_are_refused_and_both_are_told():
+    """`--deny` refuses by tool and argument; the model is told, the person too."""
+    result = run(WRITE, "--deny", "write(path=docs/*)")
+    reason = "the rule write(path=docs/*) denies it"
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"calling Cancelled: This call is not allowed: {reason}\n",
+    )
+    assert result.stderr == f"Refused Tool call: write({{'path': 'docs/a'}}): {reason}\n"
+    assert run(WRITE, "--deny", "write(path=src/*)").stdout == "calling wrote docs/a\n"
+
+
+def test_rules_come_from_the_file(user_path):
+    """tools.yaml allows, denies and asks; options beat it."""
+    rules(
+        user_path,
+        "deny: ['write(path=docs/*)']\nask: always\nallow:\n  - '*(side_effects=false)'\n",
+    )
+    assert "Cancelled" in run(WRITE).stdout
+    assert run(WRITE, "--allow", "write").stdout == "calling wrote docs/a\n"
+    assert run(LOOK).stdout == "calling saw a\n"
+    assert run('[[["much", {"size": 1}]]]').stdout == f"calling {NO_ONE}\n"
+    assert run('[[["much", {"size": 1}]]]', "--ask", "never").stdout == "calling x\n"
+
+
+def test_rules_of_the_current_folder_hold(user_path, tmp_path, monkeypatch):
+    """Rules below `folders` hold in that folder and below it only."""
+    (tmp_path / "here" / "below").mkdir(parents=True)
+    rules(user_path, f"folders:\n  {tmp_path}/here:\n    deny: [write]\n")
+    assert run(WRITE).stdout == "calling wrote docs/a\n"
+    monkeypatch.chdir(tmp_path / "here" / "below")
+    assert "Cancelled" in run(WRITE).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("deny: [", "tools.yaml, line 2: not valid YAML"),
+        ("denny: [write]", "tools.yaml: 'denny' in the file is not known"),
+        ("deny: ['write(']", "tools.yaml: Not a rule: 'write('"),
+    ],
+)
+def test_rules_that_are_not_understood_stop_everything(user_path, text, problem):
+    """With a broken file nothing is sent; the message names the place."""
+    rules(user_path, text + "\n")
+    result = run(WRITE)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert problem in result.stderr
+
+
+def test_rule_of_an_option_that_is_not_understood_is_refused():
+    """A bad rule on the command line is a usage error."""
+    result = run(WRITE, "--deny", "write(")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Not a rule: 'write('" in result.stderr
+
+
+# Tools that somebody else chose
+
+
+def foreign(capsys, **settings) -> str:
+    """What a prompt prints whose tool came from elsewhere."""
+    run_prompt(
+        PromptRequest(
+            prompt='[[["llm_version", {}]]]',
+            model_id="scripted",
+            foreign_tools=("llm_version",),
+            tool_settings=ToolSettings(**settings),
+            no_log=True,
+        )
+    )
+    return capsys.readouterr()
+
+
+@pytest.fixture
+def _empty_stdin(monkeypatch):
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+
+@pytest.mark.usefixtures("_empty_stdin")
+def test_foreign_tools_are_refused_where_nobody_can_be_asked(capsys):
+    """Off a terminal a tool from elsewhere does not run, unless a rule says so."""
+    refused = foreign(capsys)
+    assert refused.out == f"calling {NO_ONE}\n"
+    assert "To allow it: --allow llm_version" in refused.err
+    assert foreign(capsys, allow=("llm_*",)).out == f"calling {llm.cli.VERSION}\n"
+    assert foreign(capsys, ask="never").out == f"calling {llm.cli.VERSION}\n"
+
+
+@pytest.mark.usefixtures("_empty_stdin")
+def test_foreign_tool_that_the_person_named_too_is_their_own(capsys):
+    """Naming a tool with -T makes it the person's own."""
+    run_prompt(
+        PromptRequest(
+            prompt='[[["llm_version", {}]]]',
+            model_id="scripted",
+            tools=("llm_version",),
+            foreign_tools=("llm_version", "llm_time"),
+            no_log=True,
+        )
+    )
+    assert capsys.readouterr().out == f"calling {llm.cli.VERSION}\n"
+
+
+# Questions
+
+
+def test_approve_ends_where_nobody_answers():
+    """`--ta` without a terminal reads standard input, whose end is the end of the command."""
+    result = run(WRITE, "--ta")
+    assert (result.exit_code, result.stdout) == (1, "calling")
+    assert "Approve tool call? [y/N]: " in result.stderr
+    assert "Aborted!" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("keys", "result"),
+    [
+        ("y\n", "wrote docs/a"),
+        ("YES\n", "wrote docs/a"),
+        ("n\n", "Cancelled: User cancelled tool call"),
+        ("\n", "Cancelled: User cancelled tool call"),
+        ("what?\ny\n", "wrote docs/a"),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["--async"]])
+def test_approve_asks_on_the_terminal(keys, result, flags):
+    """`--ta` shows the call and asks; only a yes runs it."""
+    arguments = ["-m", "scripted", WRITE, "--functions", CODE, "--ta", "-n", *flags]
+    with at_terminal(*arguments) as (process, terminal):
+        shown = terminal.wait_for("Approve tool call? [y/N]: ")
+        assert shown.startswith("calling\nTool call: write({'path': 'docs/a'})\n")
+        terminal.type(keys)
+        assert result in terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+
+
+def test_approve_asks_on_the_terminal_where_stdin_is_a_pipe():
+    """The prompt comes from a pipe, the question goes to the terminal of the command."""
+    command = [*RUN_LLM, "-m", "scripted", "--functions", CODE, "--ta", "-n"]
+    script = 'printf "%s" "$PROMPT" | "$@" 2>/dev/null | cat'
+    with at_terminal_shell(script, command, PROMPT=WRITE) as (process, terminal):
+        terminal.wait_for("Approve tool call? [y/N]: ")
+        terminal.type("y\n")
+        assert "wrote docs/a" in terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+
+
+def at_terminal_shell(script: str, command: list[str], **env: str):
+    """A shell script at a terminal of its own."""
+    return at_terminal(*command, launcher=["sh", "-c", script, "sh"], **env)
+
+
+def test_control_sequences_of_arguments_are_visible_in_questions():
+    """What is asked about cannot be hidden by control sequences."""
+    prompt = '[[["write", {"path": "\\u009b2Kx"}]]]'
+    with at_terminal("-m", "scripted", prompt, "--functions", CODE, "--ta", "-n") as (_, terminal):
+        shown = terminal.wait_for("Approve tool call? [y/N]: ")
+        assert "\x9b" not in shown
+        terminal.type("n\n")
+        terminal.rest()
+
+
+@pytest.mark.parametrize(("key", "in_folder"), [("a", False), ("f", True)])
+def test_answers_are_remembered(user_path, key, in_folder):
+    """An answer for ever, or for this folder, goes to tools.yaml and holds from then on."""
+    rules(user_path, "# mine\nask: always\n")
+    twice = '[[["write", {"path": "a"}]], [["write", {"path": "b"}]]]'
+    arguments = ["-m", "scripted", twice, "--functions", CODE, "-n"]
+    with at_terminal(*arguments) as (process, terminal):
+        terminal.wait_for("Approve tool call? [y/N]: ")
+        terminal.type(f"{key}\n")
+        assert "wrote a; wrote b" in terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+    stored = (user_path / "tools.yaml").read_text()
+    place = (
+        f"folders:\n  '{os.getcwd()}':\n    allow:\n    - 'write'"
+        if in_folder
+        else "allow:\n- 'write'"
+    )
+    assert stored == f"# mine\nask: always\n{place}\n"
+    assert run(WRITE).stdout == "calling wrote docs/a\n"
+
+
+def test_answer_that_cannot_be_written_holds_for_now(user_path, monkeypatch, capsys):
+    """A read-only file is told; the calls of this run go on."""
+
+    def fail(*args):
+        raise ConfigError("tools.yaml", "cannot be written")
+
+    monkeypatch.setattr(approval, "remember", fail)
+    gate = approval.Gate(ToolSettings(ask="always"), None)
+    gate._remember("write", None)
+    gate.check(llm.Tool("write"), llm.ToolCall("write", {}))
+    assert "The answer holds for now only" in capsys.readouterr().err
+
+
+# Writing the file
+
+
+@pytest.mark.parametrize(
+    ("before", "keys", "after"),
+    [
+        ("", ["allow"], "allow:\n- 'x'\n"),
+        ("# note\n", ["allow"], "# note\nallow:\n- 'x'\n"),
+        ("ask: always", ["allow"], "ask: always\nallow:\n- 'x'\n"),
+        ("allow: []\n", ["allow"], "allow: ['x']\n"),
+        ("allow: [a] # one\nask: never\n", ["allow"], "allow: [a, 'x'] # one\nask: never\n"),
+        ("allow: [a, x]\n", ["allow"], "allow: [a, x]\n"),
+        (
+            "allow:\n  - a  # one\n\n# end\nask: never\n",
+            ["allow"],
+            "allow:\n  - a  # one\n  - 'x'\n\n# end\nask: never\n",
+        ),
+        (
+            "folders:\n  /a:\n    deny: [b]\nask: never\n",
+            ["folders", "/a", "allow"],
+            "folders:\n  /a:\n    deny: [b]\n    allow:\n    - 'x'\nask: never\n",
+        ),
+        ("{ask: never}\n", ["allow"], "ask: never\nallow:\n- x\n"),
+        ("allow:\n", ["allow"], "allow:\n- x\n"),
+    ],
+)
+def test_rules_are_added_without_touching_the_rest(before, keys, after):
+    """A new rule is put where it belongs; comments stay where the form of the file allows it."""
+    assert tool_rules.with_item(before, keys, "x") == after
+
+
+def test_rules_are_added_quoted():
+    """Quotes and paths with odd signs come out right."""
+    text = tool_rules.with_item("", ["folders", "/it's: here", "allow"], "f(a='*')")
+    assert text == "folders:\n  '/it''s: here':\n    allow:\n    - 'f(a=''*'')'\n"
+
+
+def test_rules_of_a_broken_file_are_not_touched(user_path):
+    """Nothing is added to a file that is not understood."""
+    rules(user_path, "allow: [")
+    with pytest.raises(ConfigError):
+        tool_rules.remember("x")
+    assert (user_path / "tools.yaml").read_text() == "allow: ["
+
+
+# Limits
+
+
+def test_results_are_cut_and_the_cut_is_marked():
+    """100,000 characters of a result are sent, or as many as the option says; 0 sends all."""
+    prompt = '[[["much", {"size": 100005}]]]'
+    assert run(prompt).stdout.endswith("x\n[cut here: 5 more characters]\n")
+    assert run(prompt, "--tool-output-limit", "3").stdout == (
+        "calling xxx\n[cut here: 100,002 more characters]\n"
+    )
+    assert len(run(prompt, "--tool-output-limit", "0").stdout) == len("calling \n") + 100005
+
+
+@pytest.mark.parametrize("flags", [[], ["--async"]])
+def test_slow_calls_are_ended(flags):
+    """`--tool-timeout` ends a call that takes longer; the model is told."""
+    code = "import threading\ndef wait(): threading.Event().wait()"
+    done = subprocess.run(
+        [
+            *(*RUN_LLM, "-m", "scripted", '[[["wait", {}]]]', "--functions", code, "-n"),
+            *("--tool-timeout", "0.05", *flags),
+        ],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=LIMIT_SECONDS,
+    )
+    assert done.stdout == "calling Error: the call took longer than 0.05 s\n"
+    assert re.search("Tool wait failed: the call took longer than 0.05 s", done.stderr)
+
+
+def test_tool_declares_that_it_only_looks():
+    """`llm.tool(side_effects=False)` is seen on functions and methods, and changes nothing else."""
+
+    @llm.tool(side_effects=False)
+    def look() -> str:
+        """Look"""
+        return "seen"
+
+    class Box(llm.Toolbox):
+        @llm.tool(side_effects=False)
+        def peek(self) -> str:
+            return "peeked"
+
+        def poke(self) -> str:
+            return "poked"
+
+    assert (look(), llm.Tool.function(look).side_effects) == ("seen", False)
+    declared = {tool.name: tool.side_effects for tool in Box().tools()}
+    assert declared == {"Box_peek": False, "Box_poke": True}
