@@ -46,7 +46,6 @@ __all__ = [
     "hookimpl",
     "schema_dsl",
     "system",
-    "tool",
     "tool_message",
     "user",
     "user_dir",
