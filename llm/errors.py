@@ -59,6 +59,14 @@ __all__ = [
 ]
 
 
+#: Part of the answer was printed, and the rest will not come.
+EXIT_PARTIAL = 3
+#: The user ended the command with Ctrl-C.
+EXIT_INTERRUPTED = 130
+#: Whoever read the output has gone.
+EXIT_PIPE_CLOSED = 141
+
+
 class LLMError(Exception):
     """Base of what `llm` raises on purpose; `exit_code` is what the command ends with."""
 
@@ -195,3 +203,14 @@ class PauseChain(Exception):
         super().__init__(*args)
         self.tool_call: ToolCall | None = None
         self.tool_results: list[ToolResult] = []
+
+
+def mark_partial(error: BaseException) -> None:
+    """Let the command end with the exit code for an answer of which a part was printed."""
+    error.__dict__["exit_code"] = EXIT_PARTIAL
+
+
+def exit_code_of(error: BaseException) -> int:
+    """What the command ends with after `error`."""
+    code = getattr(error, "exit_code", LLMError.exit_code)
+    return code if isinstance(code, int) else LLMError.exit_code

@@ -26,6 +26,9 @@ def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "user"
     path.mkdir()
     monkeypatch.setenv("LLM_USER_PATH", str(path))
+    # Journals may lie there.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     return path
 
 

@@ -102,12 +102,12 @@ def test_editor_that_cannot_start_is_told(monkeypatch):
 
 
 def test_error_of_the_model_is_shown_and_the_chat_goes_on(user_path):
-    """What a model raises costs one turn; the part it said stays in the history."""
+    """What a model raises costs one turn; both are recorded, in one conversation."""
     result = chat("hi\nnow\n", "-m", "fails")
     assert result.exit_code == 0
     assert result.stderr == "Error: boom\nError: boom\n"
     assert "partial answer" in result.stdout
-    assert count_turns(user_path) == (1, 1)
+    assert count_turns(user_path) == (2, 1)
 
 
 def test_error_of_the_model_is_raised_on_demand():

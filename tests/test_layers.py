@@ -49,8 +49,8 @@ HOMES = {
         "providers.openai.commands",
         "providers.local.commands",
     ),
-    # run.execute only loads it early, while the network is waited for.
-    "sqlite_utils": ("logs.", "embeddings.", "run.execute"),
+    # run.recorder only loads it early, while the network is waited for.
+    "sqlite_utils": ("logs.", "embeddings.", "run.recorder"),
     "openai": ("providers.openai.client",),
     "xllamacpp": ("providers.local.engine",),
 }

@@ -407,7 +407,7 @@ def test_parameters_names() -> None:
     names = (
         "count path database model query latest tools any_tools data data_array data_key data_ids"
         " truncate short usage response extract extract_last current_conversation"
-        " conversation_id id_gt id_gte since until utc json_output expand raw"
+        " conversation_id id_gt id_gte since until utc failed json_output expand raw"
     )
     assert " ".join(str(param.name) for param in logs_list.params) == names
 

@@ -452,13 +452,15 @@ def test_attachment_the_model_refuses(model, mime_type, reason):
 
 
 def test_error_of_the_model_is_one_line():
-    """What a model raises becomes `Error: TEXT` and exit code 1; text shown stays."""
+    """What a model raises becomes `Error: TEXT`; the exit code tells whether text was shown."""
     result = run("-m", "fails", "hi")
     assert (result.exit_code, result.stdout, result.stderr) == (
-        1,
+        3,
         "partial answer",
         "Error: boom\n",
     )
+    assert run("-m", "fails", "hi", "--no-stream").exit_code == 1
+    assert run("-m", "fails", "now").exit_code == 1
 
 
 def test_error_without_text_is_named():
@@ -480,28 +482,34 @@ def test_partial_answer_is_kept(user_path):
     assert result.stdout == "user: hi | assistant: partial answer | user: go on\n"
 
 
-@pytest.mark.parametrize("flags", [[], ["--async"]])
-def test_failure_before_any_text_leaves_no_turn(user_path, flags):
-    """Where nothing was answered nothing is logged."""
-    run("-m", "fails", "now")
-    assert not (user_path / "logs.db").exists()
+def test_prompt_without_an_answer_is_kept(user_path):
+    """Where nothing was answered the prompt is logged, and the conversation stays where it was."""
+    run("-m", "echo", "first")
+    run("-c", "-m", "fails", "now")
+    row = json.loads(run("logs", "--json", "-n", "1").stdout)[0]
+    assert (row["prompt"], row["response"], row["status"]) == ("now", "", "failed")
+    assert row["error"].startswith("ValueError: ")
+    assert run("-c", "-m", "echo", "again").stdout == (
+        "user: first | assistant: user: first | user: again\n"
+    )
 
 
 def test_async_error_keeps_the_partial_answer(user_path):
     """The asynchronous form keeps what was shown, too."""
     result = run("-m", "fails", "hi", "--async")
-    assert (result.exit_code, result.stdout) == (1, "partial")
+    assert (result.exit_code, result.stdout) == (3, "partial")
     assert result.stderr == "Error: async boom\n"
     assert len(turns(user_path / "logs.db")) == 1
 
 
 def test_unwritable_log_does_not_hide_the_answer(tmp_path):
-    """A log that cannot be written costs an error after the answer, not the answer."""
+    """A log that cannot be written costs a line after the answer, not the answer."""
     path = tmp_path / "broken.db"
     path.write_text("this is no database, only a text that is long enough" * 20)
     result = run("-m", "echo", "hi", "-d", str(path))
-    assert (result.exit_code, result.stdout) == (1, "user: hi\n")
+    assert (result.exit_code, result.stdout) == (0, "user: hi\n")
     assert str(path) in result.stderr
+    assert "is kept in" in result.stderr
     result = run("-m", "fails", "hi", "-d", str(path))
     assert result.stdout == "partial answer"
     assert str(path) in result.stderr
@@ -558,9 +566,9 @@ def test_error_of_the_model_reaches_a_caller(monkeypatch):
 
 
 def test_interrupt_is_no_error_message(user_path):
-    """Ctrl-C ends the command with exit code 1; what was shown is kept."""
+    """Ctrl-C ends the command with exit code 130; what was shown is kept."""
     result = run("-m", "interrupted", "stop")
-    assert (result.exit_code, result.stdout) == (1, "begun")
+    assert (result.exit_code, result.stdout) == (130, "begun")
     assert result.stderr.strip() == "Aborted!"
     assert len(turns(user_path / "logs.db")) == 1
 
@@ -568,7 +576,7 @@ def test_interrupt_is_no_error_message(user_path):
 def test_broken_connection_of_a_model_is_told():
     """A model's broken pipe is an error, not a reader that left."""
     result = run("-m", "interrupted", "cut")
-    assert (result.exit_code, result.stdout) == (1, "begun")
+    assert (result.exit_code, result.stdout) == (3, "begun")
     assert result.stderr.startswith("Error: The connection to the model broke off")
 
 

@@ -46,7 +46,7 @@ def test_text_is_shown_as_it_comes_and_kept_on_interrupt(user_path, flags):
         assert process.stdout.read(7) == b"started"
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LIMIT_SECONDS)
-    assert (process.returncode, out, err.strip()) == (1, b"", b"Aborted!")
+    assert (process.returncode, out, err.strip()) == (130, b"", b"Aborted!")
     assert logged_responses(user_path) == ["started"]
 
 
@@ -56,7 +56,7 @@ def test_closed_pipe_ends_quietly(user_path):
         assert process.stdout.readline() == b"line after line\n"
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=LIMIT_SECONDS) == 1
+        assert process.wait(timeout=LIMIT_SECONDS) == 141
     assert logged_responses(user_path)[0].startswith("line after line\n")
 
 
@@ -65,7 +65,7 @@ def test_closed_pipe_ends_whole_answer_quietly(user_path):
     with start("-m", "patient", "hi", "--no-stream") as process:
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(timeout=LIMIT_SECONDS) == 1
+        assert process.wait(timeout=LIMIT_SECONDS) == 141
     assert logged_responses(user_path) == ["loaded before False, while waiting True"]
 
 
@@ -144,7 +144,7 @@ def test_error_after_text_has_its_own_line_on_a_terminal():
     """The line that an answer broke off in is ended before the error."""
     with at_terminal("-m", "fails", "hi", "-n") as (process, terminal):
         assert terminal.rest() == "partial answer\nError: boom\n"
-        assert process.wait(timeout=LIMIT_SECONDS) == 1
+        assert process.wait(timeout=LIMIT_SECONDS) == 3
 
 
 def test_json_record_is_pure_json_on_stdout():

@@ -317,7 +317,7 @@ def failing(error):
         (llm.UnknownModelError("Unknown model: x"), 1, "Error: Unknown model: x\n"),
         (OSError(errno.ENOSPC, "No space left"), 1, "Error: [Errno 28] No space left\n"),
         (click.ClickException("own"), 1, "Error: own\n"),
-        (KeyboardInterrupt(), 1, "\nAborted!\n"),
+        (KeyboardInterrupt(), 130, "\nAborted!\n"),
         (EOFError(), 1, "\nAborted!\n"),
     ],
 )
@@ -373,10 +373,10 @@ def test_exceptions_raised_on_request(monkeypatch, how):
     assert invoke(failing(NotFound("z"))).stderr == "Error: z\n"
 
 
-def test_broken_pipe_is_left_to_click():
+def test_broken_pipe_is_no_message():
     """A reader that has gone away is no failure worth a message."""
     result = invoke(failing(BrokenPipeError(errno.EPIPE, "Broken pipe")))
-    assert (result.exit_code, result.stderr) == (1, "")
+    assert (result.exit_code, result.stderr) == (141, "")
 
 
 def test_command_of_a_plugin_that_raises(root, plugin):

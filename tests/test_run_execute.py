@@ -8,7 +8,7 @@ import pytest
 
 from llm import waiting
 from llm.parts import StreamEvent
-from llm.run import execute, output
+from llm.run import output, recorder
 from llm.run.request import PromptRequest
 from tests.helpers.models import Echo
 
@@ -76,8 +76,8 @@ def preloaded(monkeypatch, clock, is_sent: bool = False) -> list[str]:
         idle.set()
 
     monkeypatch.setattr("llm.logs.db.preload", preload)
-    monkeypatch.setattr(execute, "_work_clock", lambda: clock)
-    preloader = execute._Preloader()
+    monkeypatch.setattr(recorder, "_work_clock", lambda: clock)
+    preloader = recorder._Preloader()
     if is_sent:
         waiting.request_sent()
     if is_sent or clock not in (busy_clock, None):
@@ -88,7 +88,7 @@ def preloaded(monkeypatch, clock, is_sent: bool = False) -> list[str]:
 
 def busy_clock(now: list[float] = [0.0]) -> float:  # noqa: B006
     """The clock of a thread that works all the time."""
-    now[0] += execute.IDLE_CHECK_SECONDS
+    now[0] += recorder.IDLE_CHECK_SECONDS
     return now[0]
 
 
@@ -115,7 +115,7 @@ def test_preloader_leaves_a_busy_thread_alone(monkeypatch):
 
 def test_work_clock_tells_work_from_waiting():
     """Work moves the clock, waiting does not."""
-    clock = execute._work_clock()
+    clock = recorder._work_clock()
     assert clock is not None
     before = clock()
     while clock() - before < 0.02:
@@ -129,23 +129,23 @@ def test_work_clock_has_substitutes(monkeypatch):
     def missing(path: str) -> float:
         raise FileNotFoundError(path)
 
-    monkeypatch.setattr(execute, "_scheduled_seconds", missing)
-    monkeypatch.setattr(execute.time, "pthread_getcpuclockid", lambda ident: 3, raising=False)
-    monkeypatch.setattr(execute.time, "clock_gettime", lambda clock: float(clock), raising=False)
-    clock = execute._work_clock()
+    monkeypatch.setattr(recorder, "_scheduled_seconds", missing)
+    monkeypatch.setattr(recorder.time, "pthread_getcpuclockid", lambda ident: 3, raising=False)
+    monkeypatch.setattr(recorder.time, "clock_gettime", lambda clock: float(clock), raising=False)
+    clock = recorder._work_clock()
     assert clock is not None
     assert clock() == 3.0
-    monkeypatch.delattr(execute.time, "pthread_getcpuclockid")
-    assert execute._work_clock() is None
+    monkeypatch.delattr(recorder.time, "pthread_getcpuclockid")
+    assert recorder._work_clock() is None
 
 
 def test_recorder_of_unlogged_prompt_does_nothing(user_path):
     """Where nothing is to be kept nothing is prepared either."""
     request = PromptRequest(no_log=True)
     threads = threading.active_count()
-    with execute.Recorder(request) as recorder:
+    with recorder.Recorder(request) as keeper:
         response = Echo().prompt("hi")
-        recorder.begin(response)
+        keeper.begin(response)
         assert threading.active_count() == threads
-        recorder.end(response)
+        keeper.end(response)
     assert list(user_path.iterdir()) == []

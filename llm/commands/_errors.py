@@ -12,7 +12,14 @@ from typing import Any
 
 import click
 
-from ..errors import LLMError, ModelError, NeedsKeyException
+from ..errors import (
+    EXIT_INTERRUPTED,
+    EXIT_PIPE_CLOSED,
+    LLMError,
+    ModelError,
+    NeedsKeyException,
+    exit_code_of,
+)
 from ..secrets import mask_tracebacks, masked
 
 _LOCAL_HINT = (
@@ -30,7 +37,8 @@ class _Reported(contextlib.ContextDecorator):
     """Turns the exceptions of its body into those of click, which end the command.
 
     An `LLMError` gives its message and its exit code (2 with the usage line), any other exception
-    its message and exit code 1. What click knows itself passes, as do interruptions. Under
+    its message and exit code 1. Ctrl-C and a closed pipe give those that a shell expects. What
+    click knows itself passes. Under
     `LLM_RAISE_ERRORS` and in plugins' tests the failures of models and everything unexpected pass
     too, so that their traceback is seen.
     """
@@ -47,6 +55,12 @@ class _Reported(contextlib.ContextDecorator):
         if isinstance(error, click.ClickException):
             # Declared final for those who catch it.
             vars(error)["message"] = masked(error.message)
+        if isinstance(error, KeyboardInterrupt):
+            click.echo("\nAborted!", err=True)
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            _discard_output()
+            raise click.exceptions.Exit(EXIT_PIPE_CLOSED) from error
         if not isinstance(error, Exception) or _is_for_click(error):
             return
         if _wants_exceptions() and (
@@ -60,9 +74,15 @@ class _Reported(contextlib.ContextDecorator):
 reported = _Reported()
 
 
+def _discard_output() -> None:
+    """Let what is left in the buffers of a closed pipe go nowhere, without a word about it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def _is_for_click(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno == errno.EPIPE
     return isinstance(error, (click.ClickException, click.exceptions.Exit, click.Abort, EOFError))
 
 
@@ -72,7 +92,7 @@ def _wants_exceptions() -> bool:
 
 def _as_click(error: Exception) -> click.ClickException:
     text = error_text(error)
-    code = error.exit_code if isinstance(error, LLMError) else 1
+    code = exit_code_of(error)
     if code == click.UsageError.exit_code:
         return click.UsageError(text, click.get_current_context(silent=True))
     return _Failure(text, code)

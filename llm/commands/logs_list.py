@@ -92,6 +92,9 @@ DEFAULT_COUNT = 3
 @click.option(
     "--utc", is_flag=True, help="Show times in UTC, and take those given without a zone as UTC."
 )
+@click.option(
+    "--failed", is_flag=True, help="Only answers that broke off, by an interruption or an error."
+)
 @click.option("--json", "json_output", is_flag=True, help="Print JSON.")
 @click.option("-e", "--expand", is_flag=True, help="Show the whole content of fragments.")
 @raw_option
@@ -122,6 +125,7 @@ def logs_list(
     since: str | None,
     until: str | None,
     utc: bool,
+    failed: bool,
     json_output: bool,
     expand: bool,
     raw: bool,
@@ -135,8 +139,11 @@ def logs_list(
             raise click.ClickException(f"Cannot use --short and {option} together")
     from ..config import logs_db_path
     from ..logs import query as log_query
+    from ..run.recovery import take_up
 
-    with closing(log_query.open_for_reading(path or database or logs_db_path())) as conn:
+    file = path or database or logs_db_path()
+    take_up(file)
+    with closing(log_query.open_for_reading(file)) as conn:
         if current_conversation or (response and not conversation_id):
             conversation_id = _current_conversation(conn)
         elif conversation_id:
@@ -153,6 +160,7 @@ def logs_list(
             id_gte=id_gte,
             since=_time(since, utc=utc),
             until=_time(until, utc=utc, end_of_day=True),
+            failed=failed,
         )
         ids = _matching_ids(conn, filters)
         one = conversation_id is not None

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
@@ -30,6 +30,7 @@ __all__ = [
     "open_memory",
     "open_readonly",
     "preload",
+    "set_aside",
     "status",
 ]
 
@@ -70,7 +71,13 @@ def _remedy(error: Exception) -> str:
     return "Check that the file and its directory exist and can be written by you"
 
 
-def open_log(path: str | Path, *, create: bool = True, any_thread: bool = False) -> Database:
+def open_log(
+    path: str | Path,
+    *,
+    create: bool = True,
+    any_thread: bool = False,
+    timeout_s: float = BUSY_TIMEOUT_SECONDS,
+) -> Database:
     """The log database at `path`, migrated, in WAL mode, ready to be written.
 
     A new file is readable by its owner only. Creating, switching to WAL and migrating happen
@@ -80,6 +87,7 @@ def open_log(path: str | Path, *, create: bool = True, any_thread: bool = False)
         path: The file.
         create: Make the file and its directory where they are missing.
         any_thread: Let other threads use it too; the caller sees to it that they take turns.
+        timeout_s: How long to wait for other programs that are writing to it, in seconds.
 
     Raises:
         LogError: The file is missing and may not be created, is no database, or cannot be written.
@@ -91,15 +99,15 @@ def open_log(path: str | Path, *, create: bool = True, any_thread: bool = False)
             if not create:
                 raise FileNotFoundError(2, "no such file", str(path))
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        return Database(_connect_prepared(path, any_thread))
+        return Database(_connect_prepared(path, any_thread, timeout_s))
 
 
-def _connect_prepared(path: str | Path, any_thread: bool = False) -> sqlite3.Connection:
+def _connect_prepared(path: str | Path, any_thread: bool, timeout_s: float) -> sqlite3.Connection:
     if not os.path.exists(path):
         with _locked(path):
             # SQLite itself would give a new file, and its -wal, the mode of the umask.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, check_same_thread=not any_thread)
+    conn = sqlite3.connect(path, timeout=timeout_s, check_same_thread=not any_thread)
     try:
         prepare(conn, path)
         if _is_wal(conn):
@@ -140,6 +148,41 @@ def _tell(line: str) -> None:
     elif line:
         sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def set_aside(path: str | Path) -> str | None:
+    """Give a file that is no database another name, so that a new log can be begun.
+
+    Returns:
+        The new path; `None` where the file is a database, or cannot be renamed.
+    """
+    with suppress(OSError), _locked(path):
+        # Another process may have done it meanwhile.
+        if not _is_garbage(path):
+            return None
+        target = f"{path}.broken"
+        number = 1
+        while os.path.exists(target):
+            number += 1
+            target = f"{path}.broken-{number}"
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            with suppress(FileNotFoundError):
+                os.rename(f"{path}{suffix}", f"{target}{suffix}")
+        return target
+    return None
+
+
+def _is_garbage(path: str | Path) -> bool:
+    try:
+        with closing(
+            sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True)
+        ) as conn:
+            conn.execute("select count(*) from sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        return False
+    except sqlite3.DatabaseError:
+        return True
+    return False
 
 
 def _locked(path: str | Path) -> AbstractContextManager[object]:

@@ -14,6 +14,7 @@ from ..errors import LogError
 from .db import open_log, open_readonly
 from .indexes import missing_indexes
 from .migrations import connection_of, migrate, needs_migration
+from .outcome import RECOVERED, has_outcomes
 from .rows import build_rows
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ TURN_TOOL_RESULT = """t.parent_message_hash in (
   select hash from given)"""
 LEGACY_TOOL_RESULT = "r.id in (select x.response_id from tool_results x where 1 {named})"
 
+TURN_BROKE_OFF = "t.id in (select turn_id from turn_status where status <> ?)"
+
 LATEST = """
 select id, thread_id from (select id, thread_id from turns order by id desc limit 1)
 union all
@@ -99,6 +102,7 @@ class LogFilters(NamedTuple):
         id_gte: Only this id and those after it.
         since: Only what began at this time in UTC or after it, written like `2026-01-02T03:04:05`.
         until: Only what began before this time.
+        failed: Only turns that broke off, by an interruption or an error.
     """
 
     limit: int | None = None
@@ -112,6 +116,7 @@ class LogFilters(NamedTuple):
     id_gte: str | None = None
     since: str | None = None
     until: str | None = None
+    failed: bool = False
 
 
 class _Side(NamedTuple):
@@ -122,14 +127,18 @@ class _Side(NamedTuple):
     conversation: str
     tool_result: str
     named: str
+    broke_off: str
 
     @property
     def any_model(self) -> str:
         return f"(? in ({self.alias}.model, {self.alias}.resolved_model))"
 
 
-TURN = _Side("turns", "t", "thread_id", TURN_TOOL_RESULT, "and p.tool_name = ?")
-LEGACY = _Side("responses", "r", "conversation_id", LEGACY_TOOL_RESULT, "and x.name = ?")
+TURN = _Side("turns", "t", "thread_id", TURN_TOOL_RESULT, "and p.tool_name = ?", TURN_BROKE_OFF)
+# Of the rows of older releases it is not known how they ended.
+LEGACY = _Side(
+    "responses", "r", "conversation_id", LEGACY_TOOL_RESULT, "and x.name = ?", "? is null"
+)
 
 
 class _Where(NamedTuple):
@@ -217,6 +226,8 @@ def select_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
     Raises:
         LogError: The search query is not valid.
     """
+    if filters.failed and not has_outcomes(conn):
+        return []
     limit = -1 if filters.limit is None else filters.limit
     if not filters.query:
         newest = _newest(conn, filters, limit)
@@ -334,6 +345,7 @@ def _where(
         (f"{alias}.id >= ?", filters.id_gte),
         (f"{time} >= ?", filters.since),
         (f"{time} < ?", filters.until),
+        (side.broke_off, RECOVERED if filters.failed else None),
     ]
     result = side.tool_result
     plain += [(result.format(named=side.named), name) for name in filters.tools]

@@ -58,6 +58,8 @@ class _Page:
 
     def lines(self, row: Row) -> Iterator[str]:
         yield from self._heading(row)
+        if row.get("status"):
+            yield from (_status(row), "")
         yield from ("## Prompt", "", row["prompt"] or "-- none --")
         for title, lines in self._sections(row):
             if lines:
@@ -135,6 +137,11 @@ class _Page:
         if row["response"]:
             yield _shown_response(row["response"], row.get("schema_json"))
             yield ""
+
+
+def _status(row: Row) -> str:
+    error = " ".join(row.get("error", "").split())
+    return f"Status: **{row['status']}**" + (f" ({error})" if error else "")
 
 
 def _shown_fragment(content: str) -> str:

@@ -37,6 +37,8 @@ def short_row(row: Row, *, usage: bool = False) -> dict[str, Any]:
         "conversation": row["conversation_id"],
     }
     middle = {
+        "status": row.get("status"),
+        "error": row.get("error"),
         "tool_calls": [f"{c['name']}({json.dumps(c['arguments'])})" for c in row["tool_calls"]],
         "tool_results": [
             truncate_string(f"{result['name']}: {result['output']}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .lookups import json_list
+from .outcome import read_outcomes
 from .rows_turns import turn_rows
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def build_rows(
 ) -> list[Row]:
     """The rows of `ids`, turns and legacy responses alike, in the order given.
 
-    Ids that are not in the log are left out.
+    Ids that are not in the log are left out. The row of a turn that is not complete has a `status`,
+    and where there was one an `error`, as its last keys.
 
     Args:
         conn: A migrated log database.
@@ -38,6 +40,10 @@ def build_rows(
 
         old = legacy_rows(conn, json_list(missing), expand=expand, payloads=payloads)
         found.update((row["id"], row) for row in old)
+    for row_id, outcome in read_outcomes(conn, list(found)).items():
+        found[row_id]["status"] = outcome.status
+        if outcome.error_class or outcome.error:
+            found[row_id]["error"] = ": ".join(filter(None, [outcome.error_class, outcome.error]))
     return [found[row_id] for row_id in ids if row_id in found]
 
 

@@ -13,6 +13,7 @@ from .chains import hash_chain, is_stored, load_each, load_messages, store_chain
 from .db import log_errors, prepare
 from .hashing import without_surrogates
 from .migrations import immediate
+from .outcome import write_outcome
 from .replies import load_reply
 from .shared import ensure_fragment, ensure_tool, ensure_tool_instance
 from .turns import Turn, now_text
@@ -201,7 +202,7 @@ class LogStore:
             LogError: The database cannot be written.
         """
         _complete(response)
-        known = _known_tip(response)
+        known = response._stored_part()
         turn = Turn(response, known)
         if known and not turn.is_anchored(self._conn):
             # The history was logged elsewhere.
@@ -210,6 +211,8 @@ class LogStore:
         with log_errors(self, "write to"), immediate(self._conn):
             turn.write(self._conn, thread_id, _thread_name(response))
             _store_new_name(self._conn, response.conversation, thread_id)
+            if response._outcome is not None:
+                write_outcome(self._conn, response.id, response._outcome)
         if turn.tip is not None:
             count = len(response.prompt._messages) + len(response._output_messages())
             response._stored_tip = (count, turn.tip)
@@ -234,19 +237,6 @@ def _complete(response: _BaseResponse) -> None:
     force = getattr(response, "_force", None)
     if not response._done and force is not None:
         force()
-
-
-def _known_tip(response: _BaseResponse) -> tuple[int, str] | None:
-    """Number of messages, and address of the last one, of the chain that was logged before."""
-    prompt = response.prompt
-    earlier = prompt._continues
-    tip = earlier._stored_tip if earlier is not None else None
-    count = prompt._continues_count
-    if tip is None:
-        tip = getattr(response.conversation, "_loaded_tip", None)
-        count = prompt._loaded_count
-    # Another number of messages: the history was changed since.
-    return (count, tip[1]) if tip is not None and count and tip[0] == count else None
 
 
 def _store_new_name(conn: sqlite3.Connection, conversation: Any, thread_id: str) -> None:

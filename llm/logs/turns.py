@@ -10,6 +10,7 @@ from ..secrets import masked
 from .chains import HashedMessage, hash_chain, is_stored, store_chain
 from .condense import condensed_json, replacements_for
 from .hashing import without_surrogates
+from .outcome import forget_outcome
 from .shared import ensure_fragment, ensure_schema, ensure_tool, ensure_tool_instance
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _ADD_THREAD = (
     "insert into threads (id, name, tip_message_hash, datetime_utc) values (?, ?, ?, ?)"
     " on conflict (id) do update set tip_message_hash = excluded.tip_message_hash"
 )
+_KEEP_THREAD = "insert or ignore into threads (id, name, datetime_utc) values (?, ?, ?)"
+_LATER_TURN = "select 1 from turns where thread_id = ? and id > ? limit 1"
 _ADD_TURN = (
     "insert or ignore into turns (id, thread_id, parent_message_hash, tip_message_hash, model,"
     " resolved_model, options_json, schema_id, input_tokens, output_tokens, token_details,"
@@ -95,7 +98,22 @@ class Turn:
         if self.prompt.tool_results:
             self._write_instantiations(conn)
         self._write_search(conn)
-        conn.execute(_ADD_THREAD, (thread_id, thread_name, self.tip, now_text()))
+        if self._moves_tip(conn, thread_id):
+            conn.execute(_ADD_THREAD, (thread_id, thread_name, self.tip, now_text()))
+        else:
+            conn.execute(_KEEP_THREAD, (thread_id, thread_name, now_text()))
+
+    def _moves_tip(self, conn: sqlite3.Connection, thread_id: str) -> bool:
+        """Whether the thread goes on from here.
+
+        An answer that says nothing leaves it where it was, and so does one that was taken up from
+        a dead process after the thread had gone on.
+        """
+        if self.response._outcome is None:
+            return True
+        if not self._outputs:
+            return False
+        return conn.execute(_LATER_TURN, (thread_id, self.response.id)).fetchone() is None
 
     def _condensed_reply(self) -> str | None:
         payload = self.response.response_json
@@ -145,6 +163,7 @@ class Turn:
             # The same response logged again: everything of it is written anew.
             for statement in _REMOVE_TURN:
                 conn.execute(statement, (response.id,))
+            forget_outcome(conn, response.id)
             conn.execute(_ADD_TURN, row)
 
     def _write_fragments(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..ids import encode_ulid, new_ulid, new_ulid_int
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
@@ -37,6 +37,16 @@ if TYPE_CHECKING:
 
 #: Takes each finished response, to keep it: an `llm.Database`, or any function.
 ResponseLog = Callable[[Any], Any]
+
+
+class Observer(Protocol):
+    """Is told about the course of an answer as it happens, before whoever reads it."""
+
+    def begun(self, response: _BaseResponse) -> None:
+        """The model is about to be asked; again, where an earlier attempt failed."""
+
+    def recorded(self, event: StreamEvent) -> None:
+        """The model said something."""
 
 
 class _BaseResponse:
@@ -72,6 +82,12 @@ class _BaseResponse:
     _id: str | None = None
     _indexer: PartIndexer | None = None
     _output: list[Message] | None = None
+    # It ended before it was complete.
+    _broke_off: bool = False
+    # Told about the course of the answer as it happens.
+    _observer: Observer | None = None
+    # What became of an answer that is not complete: status, error class, error text.
+    _outcome: tuple[str, str, str] | None = None
     # Where this response ends in the log: (number of messages, address of the last one).
     _stored_tip: tuple[int, str] | None = None
     # Given to replies too.
@@ -227,16 +243,12 @@ class _BaseResponse:
         self.prompt._history_read = False
         if self.conversation is not None:
             self.conversation._responses_read = False
-        if model._takes_key:
-            return model.execute(
-                request,
-                stream=self.stream,
-                response=self,
-                conversation=self.conversation,
-                key=model.get_key(self._key),
-            )
+        # Without its key a model is not asked.
+        key = {"key": model.get_key(self._key)} if model._takes_key else {}
+        if self._observer is not None:
+            self._observer.begun(self)
         return model.execute(
-            request, stream=self.stream, response=self, conversation=self.conversation
+            request, stream=self.stream, response=self, conversation=self.conversation, **key
         )
 
     def _clear(self) -> None:
@@ -272,6 +284,8 @@ class _BaseResponse:
         if self._indexer is not None:
             self._indexer.place(event)
         self._stream_events.append(event)
+        if self._observer is not None:
+            self._observer.recorded(event)
         if event.type == "text":
             self._chunks.append(event.chunk)
 
@@ -288,6 +302,32 @@ class _BaseResponse:
             conversation._add(self)
         self._end = time.monotonic()
         self._done = True
+
+    def _break_off(self) -> None:
+        """Close an answer that will not be complete; the conversation takes up what it says."""
+        self._broke_off = True
+        if self._output_messages():
+            self._finish()
+        else:
+            self._source = None
+            self._end = time.monotonic()
+            self._done = True
+
+    def _said_nothing(self) -> bool:
+        """Whether it ended before anything came."""
+        return self._broke_off and not self._output_messages()
+
+    def _stored_part(self) -> tuple[int, str] | None:
+        """How much of what is sent is in the log: number of messages, address of the last one."""
+        prompt = self.prompt
+        earlier = prompt._continues
+        tip = earlier._stored_tip if earlier is not None else None
+        count = prompt._continues_count
+        if tip is None:
+            tip = getattr(self.conversation, "_loaded_tip", None)
+            count = prompt._loaded_count
+        # Another number of messages: the history was changed since.
+        return (count, tip[1]) if tip is not None and count and tip[0] == count else None
 
     def _replay(self) -> list[StreamEvent]:
         """The events of a finished answer; made from its messages where none were kept."""

@@ -71,7 +71,8 @@ def _has_begun(response: Any) -> bool:
     responses = getattr(response, "_responses", None)
     if responses is not None:
         return any(map(_has_begun, responses))
-    return response._done or any(event.chunk for event in response._stream_events)
+    is_complete = response._done and not response._broke_off
+    return is_complete or any(event.chunk for event in response._stream_events)
 
 
 @contextmanager

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ..content import Attachment
     from ..tools.calling import ToolCall, ToolResult
     from ..tools.tool import Tool
-    from .execute import Recorder
     from .output import Display
+    from .recorder import Recorder
     from .request import AnyChain, Session
 
 
@@ -75,8 +75,9 @@ class ToolWatch:
             self._gate.check(tool, call)
 
     def after_call(self, tool: Tool, call: ToolCall, result: ToolResult) -> None:
-        """Show what a call gave, if that was asked for; a failure is always told."""
+        """Keep what a call gave, and show it if that was asked for; a failure is always told."""
         result.output = cut(result.output, self._settings.output_limit)
+        self._recorder.keep_result(self._session.conversation, result)
         if self._settings.debug:
             show_call(call, result)
         elif result.exception is not None:

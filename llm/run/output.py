@@ -25,6 +25,9 @@ class OutputClosed(BrokenPipeError):
 class Display(Protocol):
     """Where the events of a response go while it runs, and its text when it has ended."""
 
+    has_shown: bool
+    """Whether any text of the answer was shown."""
+
     def event(self, event: StreamEvent) -> None:
         """Take one event as it arrives."""
 
@@ -130,6 +133,7 @@ class StreamDisplay:
         self._err_is_terminal = is_terminal(sys.stderr)
         self._in_reasoning = False
         self._in_line = False
+        self.has_shown = False
 
     def event(self, event: StreamEvent) -> None:
         """Write one piece of text or reasoning and flush it; other events show nothing."""
@@ -140,6 +144,7 @@ class StreamDisplay:
             if self._in_reasoning:
                 self._end_reasoning()
             self._in_line = not chunk.endswith("\n")
+            self.has_shown = True
             write_out(self._text.piece(chunk))
         elif event.type == "reasoning" and self._show_reasoning:
             self._in_reasoning = True
@@ -177,6 +182,8 @@ class WholeDisplay:
         raw: Pass control sequences on to a terminal.
     """
 
+    has_shown = False
+
     def __init__(
         self, *, extract: bool = False, extract_last: bool = False, raw: bool = False
     ) -> None:
@@ -203,6 +210,8 @@ class WholeDisplay:
 
 class NoDisplay:
     """Shows nothing of the answer; `--json` prints its record instead."""
+
+    has_shown = False
 
     def event(self, event: StreamEvent) -> None:
         """Show nothing."""

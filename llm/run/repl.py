@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ConversationNotSupported
 from . import inputs
-from .execute import Recorder, ask, follow_up, is_answered, note_ignored_history
+from .execute import ask, follow_up, is_answered, note_ignored_history
 from .output import OutputClosed, say
+from .recorder import Recorder
 from .request import PromptRequest, Session, open_session
+from .signals import Stopped, dying_tidily
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -131,7 +133,7 @@ def run_chat(request: PromptRequest, console: Console) -> None:
     if not session.model.supports_conversation:
         raise ConversationNotSupported(f"{session.model} does not support conversations")
     say("\n".join([f"Chatting with {session.model.model_id}", *START_LINES]))
-    with Recorder(request) as recorder:
+    with dying_tidily(), Recorder(request) as recorder:
         chat = _Chat(session, recorder, console)
         for text in read_prompts(console.read_line, console.edit):
             chat.turn(text)
@@ -152,6 +154,8 @@ class _Chat:
         """Answer one prompt. An error is shown, Ctrl-C ends the answer; the chat goes on."""
         try:
             self._answer(text)
+        except Stopped:
+            raise
         except (KeyboardInterrupt, EOFError):
             # Ctrl-D at a question is the end of the answer too.
             self._is_interrupted = True
@@ -248,6 +252,8 @@ def _next_action(parser: LineParser, read_line: LineReader) -> Action:
     while action is None:
         try:
             action = parser.feed(read_line("" if parser.in_block else PROMPT))
+        except Stopped:
+            raise
         except (EOFError, KeyboardInterrupt) as stop:
             action = _stopped(parser, stop)
     return action

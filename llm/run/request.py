@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import config
 from ..errors import LLMError, NotFound, UnknownModelError
 from .calling import set_policy
+from .recovery import take_up
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -239,6 +240,8 @@ def resolve_conversation(request: PromptRequest) -> AnyConversation:
     """
     if request.log and request.no_log:
         raise LLMError("--log and --no-log are mutually exclusive")
+    if request.is_logged:
+        take_up(request.database_path, tell=request.continues)
     model = _requested_model(request)
     conversation = _load_conversation(request, model) if request.continues else None
     if conversation is None:

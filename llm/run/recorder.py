@@ -1,0 +1,302 @@
+"""Keeping the responses of a command: a journal while one runs, then a turn in the log database."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from .. import waiting
+from ..errors import LogError, NeedsKeyException
+from ..secrets import masked
+from .journal import Journal, ResultsJournal
+from .output import show_note
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import sqlite_utils
+
+    from ..tools.calling import ToolResult
+    from .request import AnyConversation, AnyResponse, PromptRequest
+
+# How often the preloader looks whether the main thread has come to wait for the network, below
+# which share of that time at work it counts as waiting, and how many times in a row that must be.
+IDLE_CHECK_SECONDS = 0.004
+IDLE_SHARE = 0.25
+IDLE_CHECKS = 6
+
+
+class Recorder:
+    """Keeps the responses of one command: in the log database, in memory for `--json`, or not.
+
+    Every response passes `begin` before it is sent, and once when it is over `end`, or `break_off`
+    where it is not complete. From `begun` on a journal holds what came, so that it outlasts the
+    process; it goes when the turn is in the log. A database that cannot be written costs a line on
+    stderr: the journal then stays, and the next command that can write the log takes it up.
+    """
+
+    def __init__(self, request: PromptRequest) -> None:
+        self._path = request.database_path if request.is_logged else None
+        self._journal_target = os.path.abspath(request.database) if request.database else None
+        self._is_wanted = request.is_logged or request.json_output
+        self._wants_rows = request.json_output
+        self._database: sqlite_utils.Database | None = None
+        self._preloader: _Preloader | None = None
+        self._responses: list[AnyResponse] = []
+        self._unlogged: list[AnyResponse] = []
+        self._results: ResultsJournal | None = None
+        self._last: AnyResponse | None = None
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def begin(self, response: AnyResponse) -> None:
+        """Get ready to keep `response`, which is about to be sent."""
+        if self._is_wanted and self._preloader is None:
+            self._preloader = _Preloader()
+        if self._path is not None:
+            response._observer = _Successor(Journal(self._journal_target), self._take_results())
+
+    def end(self, response: AnyResponse) -> None:
+        """Keep `response`, which is complete."""
+        if self._is_wanted:
+            self._keep(response)
+
+    def break_off(self, response: AnyResponse, error: BaseException) -> None:
+        """Keep what came of `response` before `error` ended it; nothing where nothing was sent."""
+        is_complete = response._done
+        if not is_complete:
+            _close(response._source)
+            response._break_off()
+        if not self._is_wanted:
+            return
+        if not is_complete:
+            if response._start is None or isinstance(error, NeedsKeyException):
+                _journal_of(response).remove()
+                return
+            response._outcome = _outcome_of(error)
+        self._keep(response)
+
+    def keep_result(self, conversation: AnyConversation, result: ToolResult) -> None:
+        """Keep the result of a tool that has run, until it is part of a request."""
+        if self._path is None:
+            return
+        if self._results is None:
+            last = self._last
+            tip = last._stored_tip if last is not None else conversation._loaded_tip
+            self._results = ResultsJournal(
+                conversation.id,
+                last.id if last is not None else None,
+                tip[1] if tip is not None else None,
+                self._journal_target,
+            )
+        self._results.add(result)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The log records of the responses kept, oldest first, as `llm logs --json` has them."""
+        from ..logs.db import open_memory
+        from ..logs.rows import rows_for_turn_ids
+
+        if self._unlogged:
+            self._close_database()
+            self._database = open_memory()
+            for response in self._responses:
+                response.log_to_db(self._database)
+        database = self._open()
+        return rows_for_turn_ids(database.conn, [response.id for response in self._responses])
+
+    def close(self) -> None:
+        """Let go of the database; results that no request has taken go to the end of the thread."""
+        if self._preloader is not None:
+            self._preloader.finish()
+        results = self._take_results()
+        if results is not None:
+            is_logged = self._append_results(results)
+            results.close(keep=not is_logged)
+        self._close_database()
+
+    def _keep(self, response: AnyResponse) -> None:
+        self._last = response
+        journal = _journal_of(response)
+        journal.finished(response._outcome)
+        if self._wants_rows and not response._said_nothing():
+            self._responses.append(response)
+        try:
+            response.log_to_db(self._open())
+        except LogError as error:
+            self._unlogged.append(response)
+            if journal.is_whole:
+                text = f"{error}. The answer is kept in {journal.path} until it can be logged"
+            else:
+                text = f"{error}. This answer is not recorded"
+            journal.close()
+            show_note(text)
+        else:
+            journal.remove()
+
+    def _take_results(self) -> ResultsJournal | None:
+        results, self._results = self._results, None
+        return results
+
+    def _append_results(self, results: ResultsJournal) -> bool:
+        """Whether the log has taken the results up."""
+        from .replay import append_results
+
+        if results.caller in [response.id for response in self._unlogged]:
+            return False
+        try:
+            append_results(
+                self._open(), results.thread_id, results.caller, results.tip, results.parts
+            )
+        except LogError as error:
+            show_note(str(error))
+            return False
+        return True
+
+    def _open(self) -> sqlite_utils.Database:
+        if self._database is None:
+            if self._preloader is not None:
+                self._preloader.finish()
+            self._database = self._opened()
+        return self._database
+
+    def _opened(self) -> sqlite_utils.Database:
+        from ..logs.db import open_log, open_memory, set_aside
+
+        if self._path is None:
+            return open_memory()
+        try:
+            return open_log(self._path)
+        except LogError:
+            # A file that was named for this command may be anything: it stays where it is.
+            moved = set_aside(self._path) if self._journal_target is None else None
+            if moved is None:
+                raise
+            show_note(
+                f"{self._path} was no usable database. It is now {moved}, unchanged, and a new log"
+                " was begun"
+            )
+            return open_log(self._path)
+
+    def _close_database(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+class _Successor:
+    """The observer of a response; its journal takes over from the results that it was given."""
+
+    def __init__(self, journal: Journal, results: ResultsJournal | None) -> None:
+        self.journal = journal
+        self._results = results
+        self.recorded = journal.recorded
+
+    def begun(self, response: Any) -> None:
+        """Take down the request, and only then give up the results that are part of it."""
+        self.journal.begun(response)
+        if self._results is not None:
+            self._results.close(keep=not self.journal.is_whole)
+            self._results = None
+
+
+def _journal_of(response: AnyResponse) -> Journal:
+    observer = response._observer
+    return observer.journal if isinstance(observer, _Successor) else Journal()
+
+
+def _outcome_of(error: BaseException) -> tuple[str, str, str]:
+    from ..logs.outcome import FAILED, INTERRUPTED, Outcome
+
+    is_failure = isinstance(error, Exception) and not isinstance(error, BrokenPipeError)
+    name = type(error).__name__
+    return Outcome(FAILED if is_failure else INTERRUPTED, name, masked(str(error)))
+
+
+def _close(source: Any) -> None:
+    """Let a model's generator let go of its connection; what it raises on that way is moot."""
+    if hasattr(source, "close"):
+        with suppress(Exception):
+            source.close()
+
+
+class _Preloader:
+    """Imports what logging needs while the calling thread waits for the network.
+
+    It holds back until the request is out, because on one interpreter lock it could only delay
+    it.
+    """
+
+    def __init__(self) -> None:
+        self._wake = threading.Event()
+        self._is_sent = False
+        self._thread = threading.Thread(target=self._run, args=(_work_clock(),), daemon=True)
+        self._thread.start()
+        waiting.meanwhile(self._sent)
+
+    def finish(self) -> None:
+        """Stop holding back, and return when everything is imported or left to the caller."""
+        waiting.forget(self._sent)
+        self._wake.set()
+        self._thread.join()
+
+    def _sent(self) -> None:
+        self._is_sent = True
+        self._wake.set()
+
+    def _run(self, clock: Callable[[], float] | None) -> None:
+        if self._may_begin(clock):
+            from ..logs.db import preload
+
+            preload()
+
+    def _may_begin(self, clock: Callable[[], float] | None) -> bool:
+        """Wait until the request is sent; whether that was before the imports are needed.
+
+        A model that does not say when it is sent gives itself away by being idle for a while.
+        """
+        if clock is None:
+            self._wake.wait()
+            return self._is_sent
+        worked, idle_checks = clock(), 0
+        while idle_checks < IDLE_CHECKS and not self._wake.wait(IDLE_CHECK_SECONDS):
+            before, worked = worked, clock()
+            is_idle = worked - before < IDLE_CHECK_SECONDS * IDLE_SHARE
+            idle_checks = idle_checks + 1 if is_idle else 0
+        return self._is_sent or idle_checks >= IDLE_CHECKS
+
+
+def _work_clock() -> Callable[[], float] | None:
+    """A clock of the seconds that the calling thread was working, `None` where there is none.
+
+    On Linux the time in which it could not work because the processors were taken counts too: a
+    thread on a crowded machine is not idle.
+    """
+    path = f"/proc/self/task/{threading.get_native_id()}/schedstat"
+    try:
+        _scheduled_seconds(path)
+        return partial(_scheduled_seconds, path)
+    except (OSError, ValueError):
+        clock_of = getattr(time, "pthread_getcpuclockid", None)
+        if clock_of is None:
+            return None
+        return partial(time.clock_gettime, clock_of(threading.get_ident()))
+
+
+def _scheduled_seconds(path: str) -> float:
+    with open(path, "rb") as file:
+        on_processor, waiting_for_one, _ = file.read().split()
+    return (int(on_processor) + int(waiting_for_one)) / 1e9
