@@ -151,8 +151,8 @@ def test_list_is_default(user_path: Path) -> None:
         (1024**4, "1.00TB"),
     ],
 )
-def test_readable_size_units(size_bytes: int, text: str) -> None:
+def testreadable_size_units(size_bytes: int, text: str) -> None:
     """Sizes have two decimals and the largest unit that fits."""
-    from llm.commands.logs import _readable_size
+    from llm.commands.logs import readable_size
 
-    assert _readable_size(size_bytes) == text
+    assert readable_size(size_bytes) == text

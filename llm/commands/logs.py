@@ -9,11 +9,26 @@ from ._errors import reported
 from ._group import Lazy, LazyGroup
 
 _TARGET = "llm.commands.logs_list:logs_list"
+_DELETE = "llm.commands.logs_delete"
+_UPKEEP = "llm.commands.logs_upkeep"
 
 
 @click.group(
     cls=LazyGroup,
-    lazy={"list": Lazy(_TARGET, "Show logged prompts and their responses.")},
+    lazy={
+        "list": Lazy(_TARGET, "Show logged prompts and their responses."),
+        "delete": Lazy(f"{_DELETE}:delete", "Delete prompts and their responses from the log."),
+        "expire": Lazy(f"{_DELETE}:expire", "Delete everything that is older than some age."),
+        "redact": Lazy(f"{_DELETE}:redact", "Replace what matches PATTERN everywhere in the log."),
+        "vacuum": Lazy(
+            f"{_UPKEEP}:vacuum",
+            "Write the log database anew, without the space that deleted rows have left.",
+        ),
+        "verify": Lazy(
+            f"{_UPKEEP}:verify",
+            "Check that the log is whole, and that every message is the one that was stored.",
+        ),
+    },
     default="list",
 )
 def logs() -> None:
@@ -51,7 +66,7 @@ def status() -> None:
     if found.legacy_conversations or found.legacy_responses:
         say(f"Number of legacy conversations:\t{found.legacy_conversations}")
         say(f"Number of legacy responses:\t{found.legacy_responses}")
-    say(f"Database file size: \t\t{_readable_size(found.size_bytes)}")
+    say(f"Database file size: \t\t{readable_size(found.size_bytes)}")
 
 
 @logs.command()
@@ -81,10 +96,11 @@ def backup(path: str) -> None:
     from ..logs import db
 
     size_bytes = db.backup(logs_db_path(), path)
-    say(f"Backed up {_readable_size(size_bytes)} to {path}")
+    say(f"Backed up {readable_size(size_bytes)} to {path}")
 
 
-def _readable_size(size_bytes: float) -> str:
+def readable_size(size_bytes: float) -> str:
+    """A size for people: two decimals and a unit."""
     if not size_bytes:
         return "0B"
     for unit in ("B", "KB", "MB", "GB"):

@@ -162,7 +162,7 @@ def logs_list(
             until=_time(until, utc=utc, end_of_day=True),
             failed=failed,
         )
-        ids = _matching_ids(conn, filters)
+        ids = matching_ids(conn, filters)
         one = conversation_id is not None
         pieces: Iterable[str]
         view = _View(json_output, short, truncate, usage, expand, utc, one)
@@ -259,7 +259,7 @@ def _named_conversation(conn: sqlite3.Connection, name: str) -> str:
     return find_conversation_id(conn, name) or name
 
 
-def _matching_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
+def matching_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
     """The ids; where the model's name is not in the log, those of the model it is an alias of."""
     from ..logs.query import select_ids
 

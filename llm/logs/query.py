@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import LogError
 from .db import open_log, open_readonly
 from .indexes import missing_indexes
+from .lookups import json_list
 from .migrations import connection_of, migrate, needs_migration
 from .outcome import RECOVERED, has_outcomes
 from .rows import build_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from .rows import Row
@@ -200,6 +201,17 @@ def current_conversation_id(conn: sqlite3.Connection) -> str | None:
     """The id of the conversation that was used last, or `None` where nothing is logged."""
     row = conn.execute(LATEST).fetchone()
     return None if row is None else row[1]
+
+
+def existing_ids(conn: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
+    """Those of some ids that are in the log, of turns and of legacy responses."""
+    sql = "select id from {} where id in (select value from json_each(?))"
+    wanted = json_list(ids)
+    return {
+        row_id
+        for table in ("turns", "responses")
+        for (row_id,) in conn.execute(sql.format(table), [wanted])
+    }
 
 
 def select_rows(conn: sqlite3.Connection, filters: LogFilters) -> list[Row]:

@@ -40,7 +40,7 @@ def load_reply(conn: sqlite3.Connection, turn_id: str) -> Any:
     return expand_reply(
         text,
         [stored.message for stored in load_messages(conn, tip, after=parent)],
-        conn.execute(_TOOLS, [turn_id]).fetchall(),
+        tools_of_turn(conn, turn_id),
         json.loads(schema_json) if schema_json else None,
         model_id,
     )
@@ -69,12 +69,18 @@ def expand_reply(
         [referenced(message)[0] for message in outputs],
         tools,
         schema,
-        _model_replacements(model_id) if '"m.' in text else None,
+        model_replacements(model_id) if '"m.' in text else None,
     )
     return expanded_json(text, replacements)
 
 
-def _model_replacements(model_id: str) -> Mapping[str, Any] | None:
+def tools_of_turn(conn: sqlite3.Connection, turn_id: str) -> list[tuple[str, str | None]]:
+    """Name and description of each tool of a turn."""
+    return conn.execute(_TOOLS, [turn_id]).fetchall()
+
+
+def model_replacements(model_id: str) -> Mapping[str, Any] | None:
+    """What replies of a model may refer to beside their turn; `None` where it is not installed."""
     import llm
 
     aliases = llm.get_model_aliases()

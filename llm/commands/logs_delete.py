@@ -1,0 +1,246 @@
+"""`llm logs delete`, `expire` and `redact`: taking things out of the log for good."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import click
+
+from ..run.output import say
+from ._errors import reported
+from .logs_upkeep import compacted, database_option, opened
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from ..logs.query import LogFilters
+    from ..logs.redact import Redacted
+
+SHOWN = 10
+
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+@click.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option(
+    "--cid", "--conversation", "conversation_id", help="The whole conversation with this id."
+)
+@click.option("-m", "--model", help="What this model answered.")
+@click.option("-q", "--query", help="What matches this search (SQLite FTS5 syntax).")
+@click.option(
+    "--since", metavar="TIME", help="What began at this time or later: a date, or an age (3d, 2h)."
+)
+@click.option(
+    "--until", metavar="TIME", help="What began before this time, or on this day: a date or an age."
+)
+@click.option("--older-than", metavar="AGE", help="What is older than this: 90d, 12h, 4w.")
+@click.option("--utc", is_flag=True, help="Take times given without a zone as UTC.")
+@yes_option
+@database_option
+@reported
+def delete(
+    ids: tuple[str, ...],
+    conversation_id: str | None,
+    model: str | None,
+    query: str | None,
+    since: str | None,
+    until: str | None,
+    older_than: str | None,
+    utc: bool,
+    yes: bool,
+    database: str | None,
+) -> None:
+    """Delete prompts and their responses from the log.
+
+    Give the ids of some, or options; what passes all of them is shown and, once you agree,
+    deleted. Messages that a remaining prompt contains in its history stay.
+    """
+    from ..logs.query import LogFilters
+    from ..logs.times import parse_age, parse_time
+
+    if until is not None and older_than is not None:
+        raise click.UsageError("Give --until or --older-than, not both")
+    filters = LogFilters(
+        model=model,
+        query=query,
+        since=None if since is None else parse_time(since, utc=utc),
+        until=None if until is None else parse_time(until, utc=utc, end_of_day=True),
+    )
+    if older_than is not None:
+        filters = filters._replace(until=parse_age(older_than))
+    if not ids and conversation_id is None and filters == LogFilters():
+        raise click.UsageError("Say what to delete: ids, or an option such as --cid or --model")
+    path, conn = opened(database)
+    with closing(conn):
+        conversations = []
+        if conversation_id is not None:
+            whole = _conversation_id(conn, conversation_id)
+            conversations = [] if ids or filters != LogFilters() else [whole]
+            filters = filters._replace(conversation_id=whole)
+        _delete(path, conn, _matching(conn, ids, filters), conversations, yes=yes)
+
+
+@click.command()
+@click.option(
+    "--older-than", metavar="AGE", required=True, help="What is older than this: 90d, 12h, 4w."
+)
+@yes_option
+@database_option
+@reported
+def expire(older_than: str, yes: bool, database: str | None) -> None:
+    """Delete everything that is older than some age."""
+    from ..logs.erase import delete_old_logs
+    from ..logs.query import LogFilters
+    from ..logs.times import parse_age
+
+    until = parse_age(older_than)
+    path, conn = opened(database)
+    with closing(conn):
+        found = _matching(conn, (), LogFilters(until=until))
+        _delete(path, conn, found, [], yes=yes, further=lambda: delete_old_logs(conn, until))
+
+
+def _conversation_id(conn: sqlite3.Connection, name: str) -> str:
+    from ..errors import NotFound
+    from ..logs.threads import find_conversation_id
+
+    found = find_conversation_id(conn, name)
+    if found is None:
+        raise NotFound(f"No conversation found with id={name}: llm logs shows the ids")
+    return found
+
+
+def _matching(conn: sqlite3.Connection, ids: Sequence[str], filters: LogFilters) -> list[str]:
+    """The ids that are meant, newest last.
+
+    Raises:
+        NotFound: One of the ids given is not in the log.
+    """
+    from ..errors import NotFound
+    from ..logs.query import existing_ids
+    from .logs_list import matching_ids
+
+    if not ids:
+        return matching_ids(conn, filters)
+    known = existing_ids(conn, ids)
+    for wanted in ids:
+        if wanted not in known:
+            raise NotFound(f"No entry found with id={wanted}: llm logs shows the ids")
+    if filters == type(filters)():
+        return sorted(known)
+    return sorted(known.intersection(matching_ids(conn, filters)))
+
+
+def _delete(
+    path: Path,
+    conn: sqlite3.Connection,
+    ids: Sequence[str],
+    conversations: Sequence[str],
+    *,
+    yes: bool,
+    further: Callable[[], int] = lambda: 0,
+) -> None:
+    """Show what was found, ask, delete it and clean the file."""
+    from ..logs.erase import delete_turns
+
+    _show(conn, ids)
+    if not yes and (ids or conversations):
+        click.confirm(f"Delete {_counted(len(ids), 'entry')} for good?", abort=True, err=True)
+    count = delete_turns(conn, ids, conversations)
+    count += further()
+    if count or conversations:
+        compacted(conn, path)
+    say(f"Deleted {_counted(count, 'entry')}")
+
+
+def _show(conn: sqlite3.Connection, ids: Sequence[str]) -> None:
+    from ..logs.query import iter_rows
+    from ..logs.times import stored_time
+    from ..text import truncate_string
+
+    for row in iter_rows(conn, ids[-SHOWN:], payloads=False):
+        prompt = truncate_string(row["prompt"] or "", 60, normalize_whitespace=True)
+        line = f"{row['id']}  {stored_time(row['datetime_utc'])}  {row['model']}  {prompt}"
+        say(line)
+    if len(ids) > SHOWN:
+        say(f"... and {len(ids) - SHOWN:,} older ones")
+
+
+@click.command()
+@click.argument("pattern")
+@click.option(
+    "-F",
+    "--fixed-string",
+    is_flag=True,
+    help="Take PATTERN literally, not as a regular expression.",
+)
+@click.option(
+    "--with",
+    "replacement",
+    default="[redacted]",
+    show_default=True,
+    metavar="TEXT",
+    help="What to put in its place.",
+)
+@yes_option
+@database_option
+@reported
+def redact(
+    pattern: str, fixed_string: bool, replacement: str, yes: bool, database: str | None
+) -> None:
+    """Replace what matches PATTERN everywhere in the log.
+
+    PATTERN is a regular expression of Python. It is looked for in messages, names of
+    conversations, options, arguments and results of tools, fragments, schemas and raw replies, in
+    tables of older releases too. Names of models and tools, and ids, stay. An attachment is
+    removed when PATTERN matches its whole id.
+    """
+    from ..logs import redact as log_redact
+    from ..logs.scrub import Scrubber
+
+    scrubber = Scrubber(_compiled(pattern, is_literal=fixed_string), replacement)
+    path, conn = opened(database)
+    with closing(conn):
+        found = log_redact.find(conn, scrubber)
+        if not found.total:
+            say("Nothing in the log matches")
+            return
+        say(f"Found in {_places(found)}")
+        if not yes:
+            click.confirm("Replace it for good?", abort=True, err=True)
+        done = log_redact.redact(conn, scrubber)
+        compacted(conn, path)
+        say(f"Redacted {_places(done)}")
+
+
+def _compiled(pattern: str, *, is_literal: bool) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(re.escape(pattern) if is_literal else pattern)
+    except re.error as error:
+        raise click.UsageError(
+            f"Invalid regular expression: {pattern!r}: {error}. Give --fixed-string to look for"
+            " the text itself"
+        ) from error
+    if compiled.fullmatch(""):
+        raise click.UsageError(f"The pattern {pattern!r} matches the empty text: it is everywhere")
+    return compiled
+
+
+def _places(found: Redacted) -> str:
+    counts = {
+        "message": found.messages,
+        "fragment": found.fragments,
+        "attachment": found.attachments,
+        "other value": found.values,
+    }
+    return ", ".join(_counted(count, noun) for noun, count in counts.items() if count)
+
+
+def _counted(count: int, noun: str) -> str:
+    plural = {"entry": "entries"}.get(noun, f"{noun}s")
+    return f"{count:,} {noun if count == 1 else plural}"

@@ -1,0 +1,95 @@
+"""`llm logs vacuum` and `verify`: keeping the log small, and finding out whether it is whole."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..run.output import say
+from ._errors import reported
+
+if TYPE_CHECKING:
+    import sqlite3
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+database_option = click.option(
+    "-d",
+    "--database",
+    type=click.Path(readable=True, exists=True, dir_okay=False),
+    help="Path to the log database.",
+)
+
+
+def opened(database: str | None) -> tuple[Path, sqlite3.Connection]:
+    """The path of the log and a connection that can write it.
+
+    Raises:
+        LogError: There is no such file, or it cannot be written.
+    """
+    from ..config import logs_db_path
+    from ..logs.db import open_log
+
+    path = Path(database) if database else logs_db_path()
+    return path, open_log(path, create=False).conn
+
+
+@click.command()
+@database_option
+@reported
+def vacuum(database: str | None) -> None:
+    """Write the log database anew, without the space that deleted rows have left."""
+    path, conn = opened(database)
+    with closing(conn):
+        compacted(conn, path)
+
+
+def compacted(conn: sqlite3.Connection, path: Path) -> None:
+    """Rebuild the file and say what that has gained."""
+    from ..logs.upkeep import compact
+    from .logs import readable_size
+
+    sizes = compact(conn, path)
+    before, after = readable_size(sizes.before), readable_size(sizes.after)
+    say(f"Rebuilt {path}: {before} before, {after} now")
+
+
+@click.command()
+@database_option
+@reported
+def verify(database: str | None) -> None:
+    """Check that the log is whole, and that every message is the one that was stored.
+
+    Prints a line for each damage, and ends with exit code 1 if there is any.
+    """
+    from ..errors import LogError
+    from ..logs.upkeep import find_damage, message_count
+
+    path, conn = opened(database)
+    with closing(conn):
+        count = message_count(conn)
+        damage = 0
+        for line in find_damage(conn, _progress(count)):
+            damage += 1
+            say(line)
+    if damage:
+        raise LogError(
+            f"The log {path} is damaged: {damage:,} findings above."
+            " A copy from before may help: llm logs backup makes one"
+        )
+    say(f"Verified {count:,} messages: the log is whole")
+
+
+def _progress(total: int) -> Callable[[int], None]:
+    def show(count: int) -> None:
+        if total >= 10_000 and sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{count:,} of {total:,} messages")
+            sys.stderr.write("\r\x1b[K" if count + 500 >= total else "")
+            sys.stderr.flush()
+
+    return show

@@ -1,0 +1,60 @@
+"""Replacing what a pattern matches in texts, in JSON and in the columns of tables."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import re
+    import sqlite3
+
+# Keys that stand for something else in a condensed payload.
+_MARKERS = ("$", "$r", "$raw")
+
+
+class Scrubber:
+    """Replaces what a pattern matches.
+
+    Args:
+        pattern: What to look for.
+        replacement: What to put in its place, literally.
+    """
+
+    def __init__(self, pattern: re.Pattern[str], replacement: str) -> None:
+        self.pattern = pattern
+        self.replacement = replacement
+
+    def text(self, text: str) -> str:
+        """`text` with every match replaced."""
+        return self.pattern.sub(lambda match: self.replacement if match[0] else "", text)
+
+    def value(self, value: Any) -> Any:
+        """A JSON value with every match in a text or key of it replaced."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            if list(value) == ["$"] and isinstance(value["$"], str):
+                # It stands for a text that is kept, and rewritten, elsewhere.
+                return value
+            return {
+                key if key in _MARKERS else self.text(key): self.value(item)
+                for key, item in value.items()
+            }
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        return value
+
+    def json(self, text: str, **format: Any) -> str:
+        """A JSON text with every match replaced; text that is no JSON as plain text."""
+        try:
+            value = json.loads(text)
+        except ValueError:
+            return self.text(text)
+        scrubbed = self.value(value)
+        return text if scrubbed == value else json.dumps(scrubbed, **format)
+
+    def install(self, conn: sqlite3.Connection) -> None:
+        """Let SQL of a connection call `scrub_text(x)` and `scrub_json(x)`."""
+        conn.create_function("scrub_text", 1, lambda x: self.text(x) if isinstance(x, str) else x)
+        conn.create_function("scrub_json", 1, lambda x: self.json(x) if isinstance(x, str) else x)
