@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# puremagic and the providers name the same formats differently.
-_PROVIDER_NAMES = {"audio/wave": "audio/wav"}
+# puremagic and the providers name the same formats differently. Text has no magic number: what
+# puremagic 2 guesses about a file of text is nothing that puremagic 1 or bytes in memory show.
+_PROVIDER_NAMES = {"audio/wave": "audio/wav", "text/plain": ""}
 
 
 def type_of_bytes(content: bytes) -> str | None:

@@ -189,7 +189,7 @@ def _find_entry_points() -> Iterator[tuple[EntryPoint, Distribution]]:
         distributions = list(_named_distributions(chosen))
     else:
         distributions = [found for found in metadata.distributions() if _entry_points_of(found)]
-        distributions.sort(key=lambda found: (found.name or "").lower())
+        distributions.sort(key=lambda found: _field(found, "Name").lower())
     for distribution in distributions:
         for entry_point in _entry_points_of(distribution):
             yield entry_point, distribution
@@ -211,15 +211,21 @@ def _entry_points_of(distribution: Distribution) -> list[EntryPoint]:
     except Exception as ex:
         # Metadata that cannot be read concerns us only where it may be that of a plugin.
         if f"[{_GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
-            _report(distribution.name or "(unnamed)", ex)
+            _report(_field(distribution, "Name") or "(unnamed)", ex)
         return []
+
+
+def _field(distribution: Distribution, name: str) -> str:
+    """A field of the metadata, or nothing; Python warns of asking for one that is missing."""
+    metadata = distribution.metadata
+    return metadata[name] if name in metadata else ""  # noqa: SIM401 (its type has no get)
 
 
 def _load_entry_point(entry_point: EntryPoint, distribution: Distribution) -> None:
     name = entry_point.name
     if manager().has_plugin(name) or manager().is_blocked(name):
         return
-    _origins[name] = _Origin(distribution.name or name, distribution.version or "")
+    _origins[name] = _Origin(_field(distribution, "Name") or name, _field(distribution, "Version"))
     try:
         # What a plugin prints while it is imported must not get into the output of the command.
         with contextlib.redirect_stdout(sys.stderr):
@@ -259,9 +265,14 @@ def _stand_in(name: str, hooks: tuple[str, ...]) -> ModuleType:
 
 
 def _new_manager() -> PluginManager:
+    import warnings
+
     from pluggy import PluginManager
 
     from . import hookspecs
+
+    # A plugin that replaces the look-up calls this hook itself, without what was added to it later.
+    warnings.filterwarnings("ignore", "Argument.*'model_aliases' which are declared in the hook")
 
     class GuardedManager(PluginManager):
         """A plugin manager whose hook calls survive the exceptions of plugins."""

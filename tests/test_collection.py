@@ -237,7 +237,7 @@ llm.Collection("words", db, model=Fake()).embed(sys.argv[2], "text " + sys.argv[
     processes = [
         subprocess.Popen([sys.executable, "-c", script, path, str(n), root]) for n in range(6)
     ]
-    assert [process.wait() for process in processes] == [0] * 6
+    assert [process.wait(timeout=120) for process in processes] == [0] * 6
     db = Database(path)
     assert llm.Collection("words", db).count() == 6
     db.close()

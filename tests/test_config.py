@@ -140,7 +140,7 @@ def test_update_json_from_many_processes(user_path):
         "for n in range(5): set_key(f'{sys.argv[1]}-{n}', 'x')"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(number)]) for number in range(4)]
-    assert [process.wait() for process in running] == [0] * 4
+    assert [process.wait(timeout=120) for process in running] == [0] * 4
     expected = {f"{number}-{n}" for number in range(4) for n in range(5)}
     assert set(config.load_keys()) - {"// Note"} == expected
 

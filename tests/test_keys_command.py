@@ -83,7 +83,7 @@ def test_key_asked_for_on_a_terminal(user_path):
     while b"Enter key: " not in shown:
         shown += os.read(controller, 1000)
     os.write(controller, b"sk-3\n")
-    assert process.wait() == 0
+    assert process.wait(timeout=120) == 0
     os.close(controller)
     assert json.loads((user_path / "keys.json").read_text())["a"] == "sk-3"
 

@@ -174,7 +174,7 @@ def test_open_log_many_processes_at_once_all_write(tmp_path: Path) -> None:
         )
         for number in range(12)
     ]
-    failures = [process.communicate()[1].decode() for process in started]
+    failures = [process.communicate(timeout=120)[1].decode() for process in started]
     assert failures == [""] * 12
     conn = open_readonly(path)
     assert conn.execute("select count(*) from threads").fetchone()[0] == 12

@@ -368,7 +368,7 @@ def test_terminal_controls_visible(log: LogBuilder) -> None:
     log.turn("01", "a", "red \x1b[31m end")
     with at_terminal("logs", "-r") as (process, terminal):
         shown = terminal.rest()
-        process.wait()
+        process.wait(timeout=120)
     assert "\x1b[31m" not in shown
     assert "red \N{SYMBOL FOR ESCAPE}[31m end" in shown
 

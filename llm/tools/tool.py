@@ -147,31 +147,38 @@ def _is_argument(parameter: inspect.Parameter) -> bool:
 
 
 def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    from typing import get_type_hints
+    from inspect import unwrap
 
-    target = function
+    target: Any = function
     if not hasattr(function, "__annotations__") and callable(function):
         # An object with `__call__`, or a functools.partial.
         target = getattr(function, "func", None) or type(function).__call__
+    annotations = getattr(target, "__annotations__", {})
+    names = getattr(unwrap(target), "__globals__", {})
     try:
-        return get_type_hints(target, include_extras=True)
+        return _evaluated(annotations, names)
     except NameError:
         # A name that only type checkers know, perhaps of the return type: the others still count.
-        return _resolvable_hints(target)
-    except TypeError:
-        return {}
+        return _resolvable_hints(annotations, names)
 
 
-def _resolvable_hints(function: Any) -> dict[str, Any]:
-    from contextlib import suppress
+def _evaluated(annotations: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
     from types import SimpleNamespace
     from typing import get_type_hints
 
+    # Not of the function itself: Python 3.10 would make an optional int of `x: int = None`, and
+    # the hash of a tool must not depend on the version.
+    holder = SimpleNamespace(__annotations__=annotations)
+    return get_type_hints(holder, names, include_extras=True)
+
+
+def _resolvable_hints(annotations: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    from contextlib import suppress
+
     hints: dict[str, Any] = {}
-    for name, annotation in function.__annotations__.items():
-        single = SimpleNamespace(__annotations__={name: annotation})
+    for name, annotation in annotations.items():
         with suppress(NameError):
-            hints |= get_type_hints(single, function.__globals__, include_extras=True)
+            hints |= _evaluated({name: annotation}, names)
     return hints
 
 

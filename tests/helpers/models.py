@@ -11,6 +11,7 @@ import json
 import re
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterator
 
 import llm
@@ -291,7 +292,10 @@ class Patient(llm.Model):
 
     def execute(self, prompt, stream, response, conversation):
         before = "sqlite_utils" in sys.modules
+        deadline = time.monotonic() + 60
         while "llm.logs.store" not in sys.modules or "sqlite_utils" not in sys.modules:
+            if time.monotonic() > deadline:
+                raise llm.ModelError("nothing was imported within a minute")
             threading.Event().wait(0.01)
         yield f"loaded before {before}, while waiting True"
 
