@@ -263,7 +263,7 @@ def test_answer_that_cannot_be_written_holds_for_now(user_path, monkeypatch, cap
     gate = approval.Gate(ToolSettings(ask="always"), None)
     gate._remember("write", None)
     gate.check(llm.Tool("write"), llm.ToolCall("write", {}))
-    assert "The answer holds for now only" in capsys.readouterr().err
+    assert "The answer is not remembered" in capsys.readouterr().err
 
 
 # Writing the file

@@ -153,7 +153,7 @@ class Gate:
         try:
             remember(name, folder)
         except ConfigError as error:
-            show_note(f"The answer holds for now only: {error}")
+            show_note(f"The answer is not remembered: {error}")
 
 
 class _StandardInput:
