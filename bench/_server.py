@@ -1,4 +1,4 @@
-"""A server with OpenAI's chat protocol on the loopback interface, in a process of its own.
+"""A server with both of OpenAI's protocols on the loopback interface, in a process of its own.
 
 The name of the model says what it streams: `chunks-N` N pieces of text as fast as they are taken,
 `paced-N` N pieces, each the time in nanoseconds at which it is sent, one every two milliseconds.
@@ -40,6 +40,33 @@ def event(content: str | None, finish_reason: str | None = None) -> bytes:
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
+def response_event(kind: str, **fields: object) -> bytes:
+    """Return one event of the Responses protocol as a server-sent event."""
+    return (
+        f"event: {kind}\ndata: ".encode() + json.dumps({"type": kind, **fields}).encode() + b"\n\n"
+    )
+
+
+def response_delta(text: str) -> bytes:
+    """Return one piece of text of the Responses protocol."""
+    place = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    return response_event("response.output_text.delta", delta=text, sequence_number=7, **place)
+
+
+def response_end() -> bytes:
+    """Return the event that completes a response."""
+    final = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1700000000,
+        "status": "completed",
+        "model": "bench",
+        "output": [],
+        "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2},
+    }
+    return response_event("response.completed", response=final, sequence_number=9)
+
+
 def framed(data: bytes) -> bytes:
     """Return the data as one chunk of the chunked transfer coding."""
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
@@ -78,7 +105,18 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self._stream(int(count), paced=kind == "paced")
+        if self.path.endswith("/responses"):
+            self._stream_response(int(count))
+        else:
+            self._stream(int(count), paced=kind == "paced")
+
+    def _stream_response(self, count: int) -> None:
+        item = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
+        self.wfile.write(framed(response_event("response.output_item.added", item=item)))
+        piece = framed(response_delta("word "))
+        for _ in range(count):
+            self.wfile.write(piece)
+        self.wfile.write(framed(response_end()) + b"0\r\n\r\n")
 
     def _stream(self, count: int, *, paced: bool) -> None:
         piece = framed(event("word "))
@@ -107,10 +145,11 @@ class Remote:
         """Return the processor time of the watched process when its request had arrived."""
         return float(urllib.request.urlopen(f"{self.address}/seen", timeout=10).read())
 
-    def register(self, user_path: Path, **models: str) -> None:
+    def register(self, user_path: Path, *, responses: bool = False, **models: str) -> None:
         """Write models (id = name on the server) into the user directory of an environment."""
+        more = "  responses: true\n  reasoning: true\n" if responses else ""
         lines = [
-            f"- model_id: {model_id}\n  model_name: {name}\n  api_base: {self.address}/v1\n"
+            f"- model_id: {model_id}\n  model_name: {name}\n  api_base: {self.address}/v1\n{more}"
             for model_id, name in models.items()
         ]
         (user_path / "extra-openai-models.yaml").write_text("".join(lines))

@@ -242,7 +242,7 @@ def tool_message(*items: object, provider_metadata: Metadata | None = None) -> M
     return Message("tool", normalize_parts(items), provider_metadata)
 
 
-@dataclass
+@dataclass(slots=True)
 class StreamEvent:
     """One piece of an answer as it arrives.
 

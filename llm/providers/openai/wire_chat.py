@@ -66,6 +66,9 @@ def _user_content(message: Message, image_detail: str | None) -> str | list[Json
 
 
 def _assistant_message(message: Message) -> Json:
+    parts = message.parts
+    if len(parts) == 1 and isinstance(parts[0], TextPart):
+        return {"role": "assistant", "content": parts[0].text}
     text = message.text()
     calls = [
         {
@@ -73,7 +76,7 @@ def _assistant_message(message: Message) -> Json:
             "id": part.tool_call_id,
             "function": {"name": part.name, "arguments": json.dumps(part.arguments)},
         }
-        for part in message.parts
+        for part in parts
         if isinstance(part, ToolCallPart) and not part.server_executed
     ]
     if not calls:

@@ -75,7 +75,16 @@ def _user_content(message: Message, image_detail: str | None) -> str | list[Json
     return [{"type": "input_text", "text": text}, *items] if text else items
 
 
-def _assistant_items(message: Message) -> Iterator[Json]:
+def _assistant_items(message: Message) -> Iterable[Json]:
+    parts = message.parts
+    if len(parts) == 1 and isinstance(parts[0], TextPart):
+        # The usual message of a long conversation.
+        text = parts[0].text
+        return [{"role": "assistant", "content": text}] if text else ()
+    return _items_of_parts(message)
+
+
+def _items_of_parts(message: Message) -> Iterator[Json]:
     for part in message.parts:
         if isinstance(part, ReasoningPart):
             item = _reasoning_item(part)
