@@ -69,7 +69,7 @@ setup(
         "pluggy>=1.3,<2",
         "prompt_toolkit>=3.0.43,<4",
         "puremagic>=1.28",
-        "pydantic>=2,<3",
+        "pydantic>=2.9,<3",
         "python-ulid>=2",
         "PyYAML>=6",
         "rich>=13",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "aliases": Lazy("llm.commands.aliases:aliases", "Manage aliases of models."),
     "chat": Lazy("llm.commands.chat:chat", "Hold an ongoing chat with a model."),
+    "fragments": Lazy("llm.commands.fragments:fragments", "Manage stored fragments of prompts."),
     "install": Lazy(
         "llm.commands.install:install", "Install packages, such as plugins, beside llm."
     ),
@@ -39,14 +40,18 @@ _COMMANDS = {
         "List the installed plugins, with the hooks that each implements.",
     ),
     "prompt": Lazy("llm.commands.prompt:prompt", "Send a prompt to a model and print its answer."),
+    "schemas": Lazy("llm.commands.schemas:schemas", "Manage stored schemas of answers."),
     "tools": Lazy("llm.commands.tools:tools", "List tools that models can call."),
+    "templates": Lazy("llm.commands.templates:templates", "Manage prompt templates."),
     "uninstall": Lazy(
         "llm.commands.install:uninstall", "Uninstall packages that are installed beside llm."
     ),
 }
 
 # No plugin can have a say in these; they have to answer at once.
-_WITHOUT_PLUGINS = frozenset({("aliases", "path"), ("keys", "path"), ("logs", "path")})
+_WITHOUT_PLUGINS = frozenset(
+    {("aliases", "path"), ("keys", "path"), ("logs", "path"), ("templates", "path")}
+)
 COLLECT_AFTER_ALLOCATIONS = 100_000
 _QUICK = f"{__name__}.quick"
 
@@ -166,7 +171,9 @@ __getattr__, __dir__ = attach(
                 "user_dir",
             ),
             "llm.errors": ("AttachmentError", "FragmentNotFound", "LoadTemplateError"),
+            "llm.fragments": ("resolve_fragments",),
             "llm.migrations": ("migrate",),
+            "llm.templates": ("load_template",),
         }
     ),
 )

@@ -20,6 +20,7 @@
     │   └── FragmentNotFound          1
     ├── AttachmentError               1   an attachment cannot be read or is not accepted
     ├── LoadTemplateError             1   also a ValueError
+    ├── SchemaMismatch                4   also a ValueError: an answer does not fit its schema
     └── InvalidInput                  2   also a ValueError: a value given by the user is malformed
     CancelToolCall                        raised by a `before_call` hook to refuse one tool call
     PauseChain                            raised by a tool to stop the chain until it is resumed
@@ -55,6 +56,7 @@ __all__ = [
     "Overloaded",
     "PauseChain",
     "RateLimited",
+    "SchemaMismatch",
     "UnknownModelError",
 ]
 
@@ -179,6 +181,23 @@ class AttachmentError(LLMError):
 
 class LoadTemplateError(LLMError, ValueError):
     """A template cannot be loaded."""
+
+
+class SchemaMismatch(LLMError, ValueError):
+    """An answer is not what its schema asks for.
+
+    Args:
+        message: The text for the user.
+        place: Where in the answer, as `$.items[2].name`; `$` stands for all of it.
+        problem: What is wrong there.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, place: str = "$", problem: str = "") -> None:
+        super().__init__(message)
+        self.place = place
+        self.problem = problem
 
 
 class InvalidInput(LLMError, ValueError):

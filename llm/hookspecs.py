@@ -71,8 +71,8 @@ def register_template_loaders(register: RegisterTemplateLoader) -> None:
 
     Args:
         register: `register(prefix, loader)`. The loader is called with `rest` and returns a
-            `Template`, or raises ValueError where there is none. `functions` of such templates
-            are never executed.
+            `Template`, or raises ValueError where there is none. What such templates name of
+            files, tools and functions is used only with the consent of the user.
     """
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from ._version import VERSION
 from .errors import ConnectionLost
@@ -13,28 +15,61 @@ if TYPE_CHECKING:
 USER_AGENT = f"llm/{VERSION}"
 MAX_REDIRECTS = 3
 TIMEOUT_SECONDS = 30.0
+TOTAL_SECONDS = 600.0
+MAX_BYTES = 100_000_000
 
 
-def request(method: str, url: str) -> httpx2.Response:
+class Reply(NamedTuple):
+    """What a server answered: headers with lower-case names, the body, and its text encoding."""
+
+    headers: Mapping[str, str]
+    content: bytes
+    charset: str | None
+
+
+def request(method: str, url: str) -> Reply:
     """The reply to one request, redirects followed up to three times.
 
     Raises:
         ConnectionLost: The address is no good, the server cannot be reached, answers with an
-            error status, or takes longer than half a minute.
+            error status, sends more than `MAX_BYTES`, or takes longer than half a minute between
+            two pieces, or ten in all.
     """
     import httpx2
 
     try:
-        with httpx2.Client(
-            follow_redirects=True,
-            max_redirects=MAX_REDIRECTS,
-            timeout=TIMEOUT_SECONDS,
-            headers={"user-agent": USER_AGENT},
-        ) as client:
-            reply: httpx2.Response = client.request(method, url).raise_for_status()
-            return reply
+        with (
+            httpx2.Client(
+                follow_redirects=True,
+                max_redirects=MAX_REDIRECTS,
+                timeout=TIMEOUT_SECONDS,
+                headers={"user-agent": USER_AGENT},
+            ) as client,
+            client.stream(method, url) as reply,
+        ):
+            reply.raise_for_status()
+            content = _read_limited(reply, url)
+            headers = {name.lower(): value for name, value in reply.headers.items()}
+            return Reply(headers, content, reply.charset_encoding)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise ConnectionLost(f"Could not fetch {url}: {error}") from error
+
+
+def _read_limited(reply: httpx2.Response, url: str) -> bytes:
+    """The body, given up as soon as it is too large or takes too long."""
+    pieces: list[bytes] = []
+    size_bytes = 0
+    deadline = time.monotonic() + TOTAL_SECONDS
+    for piece in reply.iter_bytes():
+        size_bytes += len(piece)
+        if size_bytes > MAX_BYTES:
+            limit = f"{MAX_BYTES / 1_000_000:.0f} MB"
+            raise ConnectionLost(f"Could not fetch {url}: it is larger than {limit}")
+        if time.monotonic() > deadline:
+            limit = f"{TOTAL_SECONDS:.0f} seconds"
+            raise ConnectionLost(f"Could not fetch {url}: it was not complete after {limit}")
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def head_content_type(url: str) -> str | None:
@@ -46,6 +81,15 @@ def head_content_type(url: str) -> str | None:
 def fetch(url: str) -> bytes:
     """The bytes at `url`."""
     return request("GET", url).content
+
+
+def fetch_text(url: str) -> str:
+    """The text at `url`, in the encoding that the server names, else UTF-8."""
+    reply = request("GET", url)
+    try:
+        return reply.content.decode(reply.charset or "utf-8", "replace")
+    except LookupError:
+        return reply.content.decode("utf-8", "replace")
 
 
 def logging_client() -> httpx2.Client:

@@ -468,8 +468,17 @@ def get_template_loaders() -> dict[str, TemplateLoader]:
 
 
 def get_fragment_loaders() -> dict[str, FragmentLoader]:
-    """The loaders of fragments by prefix; a prefix that is taken gets `_1`, `_2` and so on."""
-    return _loaders("register_fragment_loaders")
+    """The loaders of fragments by prefix; a prefix that is taken gets `_1`, `_2` and so on.
+
+    Those of plugins come first. Ours, `dir` and `cmd`, are `llm-dir` and `llm-cmd` where a plugin
+    has the prefix.
+    """
+    from .loaders import BUILTIN_LOADERS
+
+    loaders = _loaders("register_fragment_loaders")
+    for prefix, loader in BUILTIN_LOADERS.items():
+        loaders[_unused(f"llm-{prefix}" if prefix in loaders else prefix, loaders)] = loader
+    return loaders
 
 
 def _loaders(hook_name: str) -> dict[str, Callable[[str], Any]]:

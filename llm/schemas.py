@@ -110,6 +110,15 @@ def resolve_schema_input(
         InvalidInput: It is none of these.
         LLMError: The template has no schema, or the file does not hold JSON.
     """
+    return resolve_schema(text, load_template, lambda schema_id: _stored_schema(db, schema_id))
+
+
+def resolve_schema(
+    text: str,
+    load_template: Callable[[str], Template],
+    find_stored: Callable[[str], dict[str, Any] | None],
+) -> dict[str, Any]:
+    """As `resolve_schema_input`, with a function that finds a stored schema by its id."""
     text = text.strip()
     if text.startswith("t:"):
         schema = load_template(text[2:]).schema_object
@@ -117,20 +126,27 @@ def resolve_schema_input(
             raise NotFound(f"Template {text[2:]!r} has no schema")
         return schema
     if text.startswith("{"):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             return dict(json.loads(text))
-    if " " in text or "," in text:
+    if any(separator in text for separator in " ,\n"):
         return _dsl_input(text)
-    path = Path(text)
-    if path.is_file():
-        return _schema_file(path)
-    stored = _stored_schema(db, text)
+    if _is_file(text):
+        return _schema_file(Path(text))
+    stored = find_stored(text)
     if stored is not None:
         return stored
     raise InvalidInput(
         f"Invalid schema {text!r}: neither JSON, nor a list of fields such as 'name, age int', "
         "nor a file, nor the id of a stored schema (llm schemas lists them)"
     )
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        # Too long for a path, or with a NUL in it.
+        return False
 
 
 def _stored_schema(db: Database, schema_id: str) -> dict[str, Any] | None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 import string
 from collections.abc import Mapping
-from typing import Any, Optional
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from .errors import LLMError
+from . import template_files as files
+from .errors import LLMError, LoadTemplateError
+from .text import has_plugin_prefix
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+Origin = Literal["code", "file", "loader", "url"]
 
 
 class AttachmentType(BaseModel):
@@ -44,6 +53,9 @@ class Template(BaseModel):
 
     # Only code that comes from a file of the user's own may run.
     _functions_is_trusted: bool = PrivateAttr(default=False)
+    _origin: Origin = PrivateAttr(default="code")
+    # What it was looked up with.
+    _reference: str = PrivateAttr(default="")
 
     class MissingVariables(LLMError):
         """Variables of a template have neither a value nor a default."""
@@ -79,6 +91,150 @@ class Template(BaseModel):
             for match in re.finditer(string.Template.pattern, text or "")
         ]
         return list(dict.fromkeys(name for name in found if name))
+
+    @property
+    def uses_input(self) -> bool:
+        """Whether `$input` occurs in the prompt or the system prompt."""
+        return "input" in self._variables()
+
+    def fields(self) -> dict[str, Any]:
+        """The keys that have a value, in the order in which `--save` writes them."""
+        values = self.model_dump(exclude_none=True)
+        order = [*SAVED_ORDER, *values]
+        return {key: values[key] for key in dict.fromkeys(order) if key in values}
+
+
+SAVED_ORDER = (
+    *("model", "prompt", "system", "defaults", "extract", "extract_last", "schema_object"),
+    *("fragments", "system_fragments", "functions", "tools", "attachments"),
+    *("attachment_types", "options"),
+)
+
+
+def load_template(name: str) -> Template:
+    """The template that a person named.
+
+    Args:
+        name: A URL, `prefix:rest` for the loader of a plugin, a path, or the name of a template
+            in the user's directory; tried in this order.
+
+    Raises:
+        LoadTemplateError: There is none, or it is broken: the message names file, line and key.
+    """
+    if name.startswith(("http://", "https://")):
+        return _fetched(name)
+    is_file = _is_file(name)
+    if has_plugin_prefix(name) and not is_file:
+        return _loaded(name)
+    path = Path(name) if is_file else files.templates_dir() / f"{name}{files.SUFFIX}"
+    if not is_file and not _is_file(str(path)):
+        raise LoadTemplateError(f"Invalid template: {name}{_hint(name)}")
+    template = parse_template(name, files.read_template_text(path), str(path))
+    template._functions_is_trusted = True
+    template._origin = "file"
+    return template
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        # Too long for a path, or with a NUL in it.
+        return False
+
+
+def _hint(name: str) -> str:
+    from .registry import nearest_names
+
+    near = nearest_names(name, files.template_names())
+    if near:
+        return f" - did you mean {' or '.join(near)}?"
+    return ": there is no such file or template ('llm templates' lists yours)"
+
+
+def _fetched(url: str) -> Template:
+    from .http import fetch_text
+
+    try:
+        text = fetch_text(url)
+    except LLMError as error:
+        raise LoadTemplateError(f"Could not load template {url}: {error}") from error
+    template = parse_template(url, text, url)
+    template._origin, template._reference = "url", url
+    return template
+
+
+def _loaded(name: str) -> Template:
+    import llm
+
+    prefix, _, rest = name.partition(":")
+    loaders = llm.get_template_loaders()
+    if prefix not in loaders:
+        known = ", ".join(loaders) or "none"
+        raise LoadTemplateError(f"Unknown template prefix: {prefix} (loaders: {known})")
+    try:
+        template = loaders[prefix](rest)
+    except Exception as error:  # whatever the loader of a plugin raises
+        text = str(error) or type(error).__name__
+        raise LoadTemplateError(f"Could not load template {name}: {text}") from error
+    if not isinstance(template, Template):
+        raise LoadTemplateError(
+            f"Could not load template {name}: its loader returned {type(template).__name__}"
+        )
+    template._functions_is_trusted = False
+    template._origin, template._reference = "loader", name
+    return template
+
+
+def parse_template(name: str, text: str, where: str) -> Template:
+    """The template that a YAML text describes.
+
+    Args:
+        name: The name that it was looked up with; one in the text is ignored.
+        text: The YAML.
+        where: What names the file in messages.
+
+    Raises:
+        LoadTemplateError: It is broken: the message names file, line and key.
+    """
+    fields = {**files.parse_fields(text, where), "name": name}
+    try:
+        template = Template.model_validate(fields)
+    except (ValidationError, RecursionError) as error:
+        problems = error.errors() if isinstance(error, ValidationError) else []
+        lines = [_problem(problem, text, where) for problem in problems]
+        raise LoadTemplateError("\n".join(lines) or f"{where}: nested too deeply") from error
+    _check_schema(template, text, where)
+    return template
+
+
+def _problem(problem: ErrorDetails, text: str, where: str) -> str:
+    location = problem["loc"]
+    reason = problem["msg"]
+    if problem["type"] == "extra_forbidden":
+        from .registry import nearest_names
+
+        near = nearest_names(str(location[0]), list(Template.model_fields))
+        reason = "unknown key" + (f" - did you mean {' or '.join(near)}?" if near else "")
+    line = files.line_of(text, location)
+    key = ".".join(map(str, location))
+    return f"{where}, line {line}: {key}: {reason}"
+
+
+def _check_schema(template: Template, text: str, where: str) -> None:
+    """Refuse a schema that is not JSON: YAML knows dates, bytes and values within themselves."""
+    try:
+        json.dumps(template.schema_object)
+    except (TypeError, ValueError, RecursionError) as error:
+        line = files.line_of(text, ["schema_object"])
+        raise LoadTemplateError(f"{where}, line {line}: schema_object: {error}") from error
+
+
+def dump_yaml(fields: Mapping[str, Any], *, sort_keys: bool = False) -> str:
+    """The YAML of a template as 0.36 writes it: block style, indented by four."""
+    import yaml
+
+    return yaml.safe_dump(dict(fields), indent=4, default_flow_style=False, sort_keys=sort_keys)
 
 
 def _filled(text: str, values: Mapping[str, Any]) -> str:

@@ -15,6 +15,8 @@ START = (
     "Type 'exit' or 'quit' to exit\n"
     "Type '!multi' to enter multiple lines, then '!end' to finish\n"
     "Type '!edit' to open your default editor and modify the prompt\n"
+    "Type '!fragment <my_fragment> [<another_fragment> ...]' to insert one or more fragments\n"
+    "Type '!attach <path or URL> [...]' to attach files to the next prompt\n"
 )
 
 

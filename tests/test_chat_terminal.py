@@ -82,7 +82,7 @@ def test_interrupt_while_reading_a_pipe_leaves(lines):
     )
     with process:
         shown = b""
-        while not shown.endswith(b"> "):
+        while not shown.endswith(b"\n> "):
             shown += process.stdout.read(1)
         process.stdin.write(lines)
         process.stdin.flush()

@@ -18,7 +18,7 @@ def test_error_is_on_the_tree(name: str) -> None:
     """Everything that is raised on purpose has the common base, and an exit code."""
     error = getattr(errors, name)
     assert issubclass(error, errors.LLMError)
-    assert error.exit_code == (2 if name == "InvalidInput" else 1)
+    assert error.exit_code == {"InvalidInput": 2, "SchemaMismatch": 4}.get(name, 1)
 
 
 def test_error_tree_in_the_docstring_is_complete() -> None:

@@ -18,6 +18,7 @@ LAYERS = (
     ("errors", "hookspecs", "config", "policy", "secrets", "_lazy", "_version"),
     (
         *("parts", "content", "serialization", "schemas", "text", "media", "ids", "http"),
+        *("terminal", "validation", "gitignore"),
         *("plugins", "plugin_index", "http_log", "waiting", "model_defaults"),
     ),
     (
@@ -26,7 +27,10 @@ LAYERS = (
         "models.*",
     ),
     ("registry",),
-    ("templates", "fragments", "tools.gather", "logs.*", "embeddings.*"),
+    (
+        *("templates", "template_files", "fragments", "loaders"),
+        *("tools.gather", "logs.*", "embeddings.*"),
+    ),
     ("run.*",),
     ("commands.*", "providers.*"),
     ("cli", "__main__"),

@@ -401,4 +401,6 @@ def test_loaders_registered(plugin):
         register_fragment_loaders=register_fragment_loaders,
     )
     assert llm.get_template_loaders() == {"t": str}
-    assert llm.get_fragment_loaders() == {"f": str, "f_1": int, "f_2": len}
+    loaders = llm.get_fragment_loaders()
+    assert list(loaders) == ["f", "f_1", "f_2", "dir", "cmd"]
+    assert list(loaders.values())[:3] == [str, int, len]

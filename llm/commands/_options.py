@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from ..content import Attachment
+    from ..run.request import PromptRequest
 
     _AttachmentParam = click.ParamType[Attachment]
 else:
@@ -108,6 +109,34 @@ model_options_option = click.option(
     type=(str, str),
     multiple=True,
     help="Option of the model, as key and value.",
+)
+fragment_option = click.option(
+    "-f",
+    "--fragment",
+    "fragments",
+    multiple=True,
+    help="Fragment for the prompt: an alias, hash, path or URL, - for standard input, dir:PATH, "
+    "cmd:'COMMAND', or the prefix of a plugin.",
+)
+system_fragment_option = click.option(
+    "--sf",
+    "--system-fragment",
+    "system_fragments",
+    multiple=True,
+    help="Fragment for the system prompt.",
+)
+param_option = click.option(
+    "-p",
+    "--param",
+    "param",
+    type=(str, str),
+    multiple=True,
+    help="Value of a variable of the template, as name and value.",
+)
+trust_option = click.option(
+    "--trust",
+    is_flag=True,
+    help="Let a template from elsewhere use the files, attachments, tools and functions it names.",
 )
 key_option = click.option(
     "--key",
@@ -239,12 +268,6 @@ def call_options(command: Command) -> Command:
     return command
 
 
-def call_fields(values: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a `PromptRequest` that come from `call_options`."""
-    names = ("retries", "timeout_s", "fallback", "truncate", "raw")
-    return {name: values[name] for name in names}
-
-
 def tool_options(command: Command) -> Command:
     """The options about tools that `prompt` and `chat` have."""
     for option in (
@@ -264,25 +287,40 @@ def tool_options(command: Command) -> Command:
     return command
 
 
-def tool_fields(values: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a `PromptRequest` that come from `tool_options`."""
-    from ..run.request import ToolSettings
+# The names that plugins know the options by, where a request has others.
+_FIELDS = {
+    "_continue": "continue_latest",
+    "async_": "is_async",
+    "attachment_types": "typed_attachments",
+    "param": "params",
+    "python_tools": "functions",
+    "template": "templates",
+}
 
-    return {
-        "tools": tuple(values["tools"]),
-        "functions": tuple(values["python_tools"]),
-        "then": tuple(values["then"]),
-        "tool_settings": ToolSettings(
-            debug=values["tools_debug"],
-            approve=values["tools_approve"],
-            chain_limit=values["chain_limit"],
-            allow=tuple(values["tools_allow"]),
-            deny=tuple(values["tools_deny"]),
-            ask=values["tools_ask"],
-            output_limit=values["tool_output_limit"],
-            timeout_s=values["tool_timeout"],
-        ),
-    }
+
+def request_from(given: Mapping[str, Any]) -> PromptRequest:
+    """The request that the options of `llm prompt` or `llm chat` make.
+
+    Args:
+        given: The values by the names of the parameters.
+    """
+    from ..run.request import PromptRequest, ToolSettings
+
+    values = {_FIELDS.get(name, name): value for name, value in given.items()}
+    template = values.get("templates")
+    if not isinstance(template, tuple):
+        values["templates"] = (template,) if template else ()
+    values["tool_settings"] = ToolSettings(
+        debug=values.pop("tools_debug"),
+        approve=values.pop("tools_approve"),
+        chain_limit=values.pop("chain_limit"),
+        allow=tuple(values.pop("tools_allow")),
+        deny=tuple(values.pop("tools_deny")),
+        ask=values.pop("tools_ask"),
+        output_limit=values.pop("tool_output_limit"),
+        timeout_s=values.pop("tool_timeout"),
+    )
+    return PromptRequest(**values)
 
 
 truncate_option = click.option(

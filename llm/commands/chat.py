@@ -19,6 +19,11 @@ from ._errors import error_text, reported
 @shared.conversation_option
 @shared.tool_options
 @shared.name_option
+@shared.fragment_option
+@shared.system_fragment_option
+@click.option("-t", "--template", help="Template to use.")
+@shared.param_option
+@shared.trust_option
 @shared.model_options_option
 @shared.database_option
 @shared.no_stream_option
@@ -26,40 +31,14 @@ from ._errors import error_text, reported
 @shared.key_option
 @shared.call_options
 @reported
-def chat(
-    system: str | None,
-    model_id: str | None,
-    _continue: bool,
-    conversation_id: str | None,
-    name: str | None,
-    options: tuple[tuple[str, str], ...],
-    database: str | None,
-    no_stream: bool,
-    hide_reasoning: bool,
-    key: str | None,
-    **more_options: Any,
-) -> None:
+def chat(**given: Any) -> None:
     """Hold an ongoing chat with a model.
 
     Ctrl-C stops an answer; on an empty line it leaves, as Ctrl-D does.
     """
     from ..run.repl import Console, make_reader, run_chat
-    from ..run.request import PromptRequest
 
-    request = PromptRequest(
-        system=system,
-        model_id=model_id,
-        continue_latest=bool(_continue),
-        conversation_id=conversation_id,
-        name=name,
-        options=tuple(options),
-        database=database,
-        no_stream=no_stream,
-        hide_reasoning=hide_reasoning,
-        key=key,
-        **shared.call_fields(more_options),
-        **shared.tool_fields(more_options),
-    )
+    request = shared.request_from(given)
     run_chat(request, Console(read_line=make_reader(), edit=_edit, report=_report))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import click
 
@@ -42,6 +42,19 @@ DEFAULT_COUNT = 3
     "-q", "--query", help="Search prompts and responses (SQLite FTS5 syntax), best match first."
 )
 @click.option("-l", "--latest", is_flag=True, help="With --query: the newest first.")
+@click.option(
+    "-f",
+    "--fragment",
+    "fragments",
+    multiple=True,
+    help="Only prompts with this fragment: an alias, hash, path or URL; several: with each.",
+)
+@click.option(
+    "--schema",
+    "schema_input",
+    help="Only prompts with this schema: fields, JSON, a file, an id, or t:TEMPLATE.",
+)
+@click.option("--schema-multi", help="Only prompts with this schema of the items of a list.")
 @click.option(
     "-T",
     "--tool",
@@ -106,6 +119,9 @@ def logs_list(
     model: str | None,
     query: str | None,
     latest: bool,
+    fragments: tuple[str, ...],
+    schema_input: str | None,
+    schema_multi: str | None,
     tools: tuple[str, ...],
     any_tools: bool,
     data: bool,
@@ -161,6 +177,7 @@ def logs_list(
             since=_time(since, utc=utc),
             until=_time(until, utc=utc, end_of_day=True),
             failed=failed,
+            **_content(path or database, fragments, schema_input, schema_multi),
         )
         ids = matching_ids(conn, filters)
         one = conversation_id is not None
@@ -177,6 +194,35 @@ def logs_list(
         else:
             pieces = (f"{row['response']}\n" for row in view.rows(conn, ids[-1:]))
         _print(pieces, raw)
+
+
+class _Content(TypedDict):
+    """What the filters by content are."""
+
+    fragments: tuple[str, ...]
+    schema_id: str | None
+
+
+def _content(
+    database: str | None,
+    fragments: tuple[str, ...],
+    schema_input: str | None,
+    schema_multi: str | None,
+) -> _Content:
+    """The hashes of the fragments, and the id of the schema, that were named."""
+    if not (fragments or schema_input or schema_multi):
+        return {"fragments": (), "schema_id": None}
+    from ..run.material import load_fragments, prepare
+    from ..run.request import PromptRequest
+    from ..schemas import make_schema_id
+
+    request = PromptRequest(database=database, schema_input=schema_input, schema_multi=schema_multi)
+    texts, _ = load_fragments(request, fragments, only_text=True)
+    schema = prepare(request).schema
+    return {
+        "fragments": tuple(text.id() for text in texts),
+        "schema_id": None if schema is None else make_schema_id(schema)[0],
+    }
 
 
 class _View(NamedTuple):

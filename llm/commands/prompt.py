@@ -10,7 +10,6 @@ from . import _options as shared
 from ._errors import reported
 
 if TYPE_CHECKING:
-    from ..content import Attachment
     from ..run.request import PromptRequest
 
 
@@ -30,6 +29,32 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show the options of the chosen model and send nothing.",
 )
+@click.option(
+    "--schema",
+    "schema_input",
+    help="Schema that the answer has to fit: fields such as 'name, age int', JSON, a file, the id "
+    "of a stored schema, or t:TEMPLATE.",
+)
+@click.option("--schema-multi", help="Schema of the items of a list.")
+@click.option(
+    "--repair",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="How often to ask again for an answer that does not fit the schema.",
+)
+@shared.fragment_option
+@shared.system_fragment_option
+@click.option(
+    "-t",
+    "--template",
+    "template",
+    multiple=True,
+    help="Template to use: its name, a path, a URL, or the prefix of a plugin. Several are applied "
+    "from left to right.",
+)
+@shared.param_option
+@shared.trust_option
 @shared.no_stream_option
 @click.option("-n", "--no-log", is_flag=True, help="Do not log this prompt and its answer.")
 @click.option("--log", is_flag=True, help="Log this one even if logging is off.")
@@ -39,6 +64,12 @@ if TYPE_CHECKING:
 @shared.name_option
 @shared.key_option
 @shared.call_options
+@click.option("--save", metavar="NAME", help="Save the prompt as a template; nothing is sent.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    help="Write the files that the model makes into this folder.",
+)
 @click.option("--async", "async_", is_flag=True, help="Run the asynchronous form of the model.")
 @click.option(
     "-u",
@@ -61,31 +92,7 @@ if TYPE_CHECKING:
     help="Print the log record of the answer, as 'llm logs --json' does.",
 )
 @reported
-def prompt(
-    prompt: str | None,
-    system: str | None,
-    model_id: str | None,
-    database: str | None,
-    queries: tuple[str, ...],
-    attachments: tuple[Attachment, ...],
-    attachment_types: tuple[Attachment, ...],
-    options: tuple[tuple[str, str], ...],
-    show_model_options: bool,
-    no_stream: bool,
-    no_log: bool,
-    log: bool,
-    hide_reasoning: bool,
-    _continue: bool,
-    conversation_id: str | None,
-    name: str | None,
-    key: str | None,
-    async_: bool,
-    usage: bool,
-    extract: bool,
-    extract_last: bool,
-    json_output: bool,
-    **more_options: Any,
-) -> None:
+def prompt(show_model_options: bool, save: str | None, **given: Any) -> None:
     """Send a prompt to a model and print its answer.
 
     Text piped to the command goes in front of the prompt.
@@ -110,35 +117,24 @@ def prompt(
     \b
       llm 'What time is it?' -T llm_time
       llm '12345 * 6789?' --functions 'def multiply(a: int, b: int): return a * b'
-    """
-    from ..run.request import PromptRequest
 
-    request = PromptRequest(
-        prompt=prompt,
-        system=system,
-        attachments=(*attachments, *attachment_types),
-        options=tuple(options),
-        model_id=model_id,
-        queries=tuple(queries),
-        continue_latest=bool(_continue),
-        conversation_id=conversation_id,
-        name=name,
-        is_async=async_,
-        key=key,
-        no_stream=no_stream,
-        hide_reasoning=hide_reasoning,
-        database=database,
-        log=log,
-        no_log=no_log,
-        extract=extract,
-        extract_last=extract_last,
-        usage=usage,
-        json_output=json_output,
-        **shared.call_fields(more_options),
-        **shared.tool_fields(more_options),
-    )
+    Fragments are longer texts that are stored once, schemas say what the answer has to look like,
+    templates keep all of it for the next time:
+
+    \b
+      llm -f notes.txt 'Summarize this'
+      llm -f dir:src -f cmd:'git diff' 'Review this change'
+      llm --schema 'name, age int, bio: one sentence' 'Invent a dog'
+      llm -s 'Translate to French' --save french
+      llm -t french 'Good morning'
+    """
+    request = shared.request_from(given)
     if show_model_options:
         _show_options(request)
+    elif save:
+        from ..run.save import save_template
+
+        save_template(save, request)
     else:
         from ..run.execute import run_prompt
 
@@ -147,8 +143,9 @@ def prompt(
 
 def _show_options(request: PromptRequest) -> None:
     """What `llm models --options -m MODEL` prints for the model that would answer."""
+    from ..run.material import prepare
     from ..run.request import resolve_conversation
     from .models import models_list
 
-    model_id = resolve_conversation(request).model.model_id
+    model_id = resolve_conversation(prepare(request)).model.model_id
     click.get_current_context().invoke(models_list, options=True, model_ids=(model_id,))

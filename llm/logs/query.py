@@ -77,6 +77,14 @@ TURN_TOOL_RESULT = """t.parent_message_hash in (
     where m.role in ('user', 'tool'))
   select hash from given)"""
 LEGACY_TOOL_RESULT = "r.id in (select x.response_id from tool_results x where 1 {named})"
+TURN_FRAGMENT = """t.id in (
+  select u.turn_id from turn_fragments u join fragments f on f.id = u.fragment_id
+  where f.hash = ?)"""
+LEGACY_FRAGMENT = """r.id in (
+  select u.response_id from (
+    select response_id, fragment_id from prompt_fragments
+    union all select response_id, fragment_id from system_fragments) u
+  join fragments f on f.id = u.fragment_id where f.hash = ?)"""
 
 TURN_BROKE_OFF = "t.id in (select turn_id from turn_status where status <> ?)"
 
@@ -104,6 +112,8 @@ class LogFilters(NamedTuple):
         since: Only what began at this time in UTC or after it, written like `2026-01-02T03:04:05`.
         until: Only what began before this time.
         failed: Only turns that broke off, by an interruption or an error.
+        fragments: Hashes of fragments; each was part of the prompt or system prompt.
+        schema_id: The answer was asked to fit this schema.
     """
 
     limit: int | None = None
@@ -118,6 +128,8 @@ class LogFilters(NamedTuple):
     since: str | None = None
     until: str | None = None
     failed: bool = False
+    fragments: tuple[str, ...] = ()
+    schema_id: str | None = None
 
 
 class _Side(NamedTuple):
@@ -129,16 +141,21 @@ class _Side(NamedTuple):
     tool_result: str
     named: str
     broke_off: str
+    fragment: str
 
     @property
     def any_model(self) -> str:
         return f"(? in ({self.alias}.model, {self.alias}.resolved_model))"
 
 
-TURN = _Side("turns", "t", "thread_id", TURN_TOOL_RESULT, "and p.tool_name = ?", TURN_BROKE_OFF)
+TURN = _Side(
+    *("turns", "t", "thread_id", TURN_TOOL_RESULT, "and p.tool_name = ?"),
+    *(TURN_BROKE_OFF, TURN_FRAGMENT),
+)
 # Of the rows of older releases it is not known how they ended.
 LEGACY = _Side(
-    "responses", "r", "conversation_id", LEGACY_TOOL_RESULT, "and x.name = ?", "? is null"
+    *("responses", "r", "conversation_id", LEGACY_TOOL_RESULT, "and x.name = ?"),
+    *("? is null", LEGACY_FRAGMENT),
 )
 
 
@@ -358,6 +375,8 @@ def _where(
         (f"{time} >= ?", filters.since),
         (f"{time} < ?", filters.until),
         (side.broke_off, RECOVERED if filters.failed else None),
+        (f"{alias}.schema_id = ?", filters.schema_id),
+        *((side.fragment, digest) for digest in filters.fragments),
     ]
     result = side.tool_result
     plain += [(result.format(named=side.named), name) for name in filters.tools]

@@ -199,6 +199,20 @@ class AsyncResponse(_BaseResponse):
         await self._force()
         return self.response_json
 
+    async def parsed(self) -> Any:
+        """The value that the answer describes; see `Response.parsed`."""
+        await self._force()
+        return self._parsed()
+
+    async def stream_objects(self) -> AsyncIterator[Any]:
+        """The JSON object or list of the answer as it grows; see `Response.stream_objects`."""
+        from ..validation import GrowingValue
+
+        growing = GrowingValue()
+        async for piece in self:
+            for value in growing.feed(piece):
+                yield value
+
     async def messages(self) -> list[Message]:
         """The answer as messages: usually one; none where nothing but empty text came."""
         await self._force()

@@ -11,6 +11,8 @@ from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from ..content import Attachment
     from .base import _BaseModel
     from .options import Options
@@ -50,6 +52,8 @@ class Prompt:
     _sent: list[Message] | None = None
     # Calls that the history ends in, to be run before this prompt is sent, and not instead of it.
     _calls_before: Sequence[ToolCall] = ()
+    # The pydantic class that the schema was made from.
+    _schema_class: type[BaseModel] | None = None
 
     def __init__(
         self,
@@ -75,9 +79,10 @@ class Prompt:
         self._system = system
         self.system_fragments = list(system_fragments) if system_fragments else []
         self.prompt_json = prompt_json
-        self.schema: dict[str, Any] | None = (
-            schema if schema is None or isinstance(schema, dict) else schema.model_json_schema()
-        )
+        self.schema: dict[str, Any] | None = schema
+        if schema is not None and not isinstance(schema, dict):
+            self._schema_class = schema
+            self.schema = schema.model_json_schema()
         self._tool_sources: list[ToolDef] = list(tools) if tools else []
         self.tools: list[AnyTool] = wrap_tools(self._tool_sources)
         self.tool_results = list(tool_results) if tool_results else []
@@ -207,7 +212,7 @@ class Prompt:
             system=self._system,
             system_fragments=self.system_fragments,
             options=self._options,
-            schema=self.schema,
+            schema=self._schema_class or self.schema,
             tools=self.tools,
             tool_results=tool_results,
             hide_reasoning=self.hide_reasoning,

@@ -133,6 +133,29 @@ class Response(_BaseResponse):
         self._force()
         return self.response_json
 
+    def parsed(self) -> Any:
+        """The value that the answer describes: JSON that fits the schema of the prompt.
+
+        Returns:
+            An instance where the schema was given as a pydantic class, else what JSON gives.
+
+        Raises:
+            SchemaMismatch: The answer does not fit; it tells where.
+        """
+        self._force()
+        return self._parsed()
+
+    def stream_objects(self) -> Iterator[Any]:
+        """The JSON object or list of the answer as it grows, each time it says more than before.
+
+        What is yielded is not checked; `parsed()` gives the complete value, checked.
+        """
+        from ..validation import GrowingValue
+
+        growing = GrowingValue()
+        for piece in self:
+            yield from growing.feed(piece)
+
     def messages(self) -> list[Message]:
         """The answer as messages: usually one; none where nothing but empty text came."""
         self._force()

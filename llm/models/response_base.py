@@ -353,6 +353,15 @@ class _BaseResponse:
 
     # What a finished answer can tell.
 
+    def _parsed(self) -> Any:
+        """The answer as a value that fits the schema; see `Response.parsed`."""
+        from ..validation import parse_answer, parse_model
+
+        text = "".join(self._chunks)
+        if self.prompt._schema_class is not None:
+            return parse_model(text, self.prompt._schema_class)
+        return parse_answer(text, self.prompt.schema)
+
     def _usage(self) -> Usage:
         return Usage(self.input_tokens, self.output_tokens, self.token_details)
 

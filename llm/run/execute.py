@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConnectionLost, mark_partial
-from . import inputs
+from ..errors import ConnectionLost, SchemaMismatch, mark_partial
+from . import answers, inputs, material
 from .calling import answer
 from .output import (
     Display,
@@ -24,7 +24,6 @@ from .request import PromptRequest, Session, open_session
 from .signals import dying_tidily
 
 if TYPE_CHECKING:
-    from ..content import Attachment
     from ..parts import StreamEvent
     from .calls import ToolWatch
     from .request import AnyChain, AnyResponse
@@ -37,34 +36,60 @@ def run_prompt(request: PromptRequest) -> None:
         LLMError: The request cannot be met.
         Exception: Whatever the model raised.
     """
+    request = material.prepare(request)
     session = open_session(request)
-    has_input = request.prompt is not None or bool(request.attachments or session.pending_calls)
-    text = inputs.prompt_text(request.prompt, may_wait=not has_input)
+    turn = material.first_input(request, may_wait=not session.pending_calls)
     with dying_tidily(), Recorder(request) as recorder:
-        responses = ask(
-            session, recorder, text, system=request.system, attachments=request.attachments
-        )
+        responses = ask(session, recorder, turn.text, turn.values)
         if responses[0].history_ignored:
             note_ignored_history(responses[0])
         for prompt in request.then:
-            responses = ask(session, recorder, follow_up(prompt, responses))
+            responses += ask(session, recorder, follow_up(prompt, responses))
+        mismatch = ask_again(session, responses, recorder)
         if request.json_output:
             _print_records(recorder)
+        elif request.repair:
+            _whole_display(request).finish(responses[-1].text_or_raise())
+        if request.out:
+            answers.write_attachments(responses, request.out)
+        if mismatch is not None:
+            raise mismatch
+
+
+def ask_again(
+    session: Session, responses: list[AnyResponse], recorder: Recorder
+) -> SchemaMismatch | None:
+    """Check the last answer; as often as the request allows, ask for one that fits its schema.
+
+    Args:
+        responses: The responses so far; further ones are added.
+
+    Returns:
+        What is wrong with the last answer, if something is.
+    """
+    mismatch = answers.mismatch_of(responses[-1])
+    for attempt in range(session.request.repair):
+        if mismatch is None:
+            break
+        show_note(f"{mismatch}. Asking again ({attempt + 1} of {session.request.repair})")
+        responses += ask(session, recorder, answers.repair_prompt(mismatch))
+        mismatch = answers.mismatch_of(responses[-1])
+    return mismatch
 
 
 def ask(
     session: Session,
     recorder: Recorder,
     text: str,
+    values: Mapping[str, Any] | None = None,
     *,
-    system: str | None = None,
-    attachments: tuple[Attachment, ...] = (),
     drops_pending: bool = False,
     turns: list[AnyResponse | AnyChain] | None = None,
 ) -> list[AnyResponse]:
     """Have one prompt answered, tool calls and all; by another model where one cannot.
 
     Args:
+        values: Further arguments of `Conversation.prompt`.
         drops_pending: Do not run the tool calls that the conversation ends in.
         turns: Takes up what was begun, a response or a chain for each model that was asked.
 
@@ -80,7 +105,7 @@ def ask(
         watch = watch_for(session, recorder)
         if watch is not None:
             watch.drops_pending = drops_pending
-        turn = session.respond(text, system=system, attachments=attachments, watch=watch)
+        turn = session.respond(text, values, watch)
         made.append(turn)
         if turns is not None:
             turns.append(turn)
@@ -226,10 +251,14 @@ def note_ignored_history(response: AnyResponse) -> None:
 def make_display(session: Session) -> Display:
     """The display that a request asks for."""
     request = session.request
-    if request.json_output:
+    if request.json_output or request.repair:
         return NoDisplay()
     if session.stream:
         return StreamDisplay(show_reasoning=not request.hide_reasoning, raw=request.raw)
+    return _whole_display(request)
+
+
+def _whole_display(request: PromptRequest) -> WholeDisplay:
     return WholeDisplay(extract=request.extract, extract_last=request.extract_last, raw=request.raw)
 
 

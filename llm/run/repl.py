@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import ConversationNotSupported
-from . import inputs
-from .execute import ask, follow_up, is_answered, note_ignored_history
+from . import inputs, material
+from .execute import ask, ask_again, follow_up, is_answered, note_ignored_history
 from .output import OutputClosed, say
 from .recorder import Recorder
 from .request import PromptRequest, Session, open_session
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
+    from ..content import Attachment
+
 PROMPT = "> "
 START_LINES = (
     "Type 'exit' or 'quit' to exit",
     "Type '!multi' to enter multiple lines, then '!end' to finish",
     "Type '!edit' to open your default editor and modify the prompt",
+    "Type '!fragment <my_fragment> [<another_fragment> ...]' to insert one or more fragments",
+    "Type '!attach <path or URL> [...]' to attach files to the next prompt",
 )
 
 
@@ -129,7 +134,7 @@ def run_chat(request: PromptRequest, console: Console) -> None:
     Raises:
         LLMError: The request cannot be met, or the model takes no conversation.
     """
-    session = open_session(request)
+    session = open_session(material.prepare(request))
     if not session.model.supports_conversation:
         raise ConversationNotSupported(f"{session.model} does not support conversations")
     say("\n".join([f"Chatting with {session.model.model_id}", *START_LINES]))
@@ -146,7 +151,10 @@ class _Chat:
         self._session = session
         self._recorder = recorder
         self._console = console
-        self._system = session.request.system
+        request = session.request
+        # What goes with the first prompt only: from then on it is in the history.
+        self._content = material.load_content(request)
+        self._attached: list[Attachment] = []
         self._told_ignored = False
         self._is_interrupted = False
 
@@ -166,25 +174,83 @@ class _Chat:
             self._console.report(error)
 
     def _answer(self, text: str) -> None:
+        turn = self._turn_input(text)
+        if turn is None:
+            return
         drops_pending, self._is_interrupted = self._is_interrupted, False
         turns: list[Any] = []
         try:
             responses = ask(
                 self._session,
                 self._recorder,
-                text,
-                system=self._system,
+                turn.text,
+                turn.values,
                 drops_pending=drops_pending,
                 turns=turns,
             )
         finally:
             if any(map(is_answered, turns)):
-                self._system = None
+                self._content, self._attached = material.TurnInput(""), []
         if responses[0].history_ignored and not self._told_ignored:
             self._told_ignored = True
             note_ignored_history(responses[0])
         for prompt in self._session.request.then:
-            responses = ask(self._session, self._recorder, follow_up(prompt, responses))
+            responses += ask(self._session, self._recorder, follow_up(prompt, responses))
+        mismatch = ask_again(self._session, responses, self._recorder)
+        if mismatch is not None:
+            self._console.report(mismatch)
+
+    def _turn_input(self, typed: str) -> material.TurnInput | None:
+        """What goes into the next turn; `None` where the user has only attached something.
+
+        Lines that begin with `!fragment` or `!attach` are instructions, not text.
+        """
+        request = self._session.request
+        asked = read_instructions(typed)
+        fragments, attachments = material.load_fragments(request, asked.fragments)
+        self._attached += [inputs.attachment_from(value) for value in asked.attachments]
+        if asked.attachments and not (asked.text or fragments):
+            return None
+        text, system = material.fill(request, asked.text or None)
+        content = self._content
+        return replace(
+            content,
+            text=text or "",
+            system=system,
+            fragments=[*content.fragments, *fragments],
+            attachments=[*content.attachments, *self._attached, *attachments],
+        )
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """What a prompt of a chat consists of: text, and names of fragments and attachments."""
+
+    text: str
+    fragments: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
+
+
+def read_instructions(typed: str) -> Instructions:
+    """The prompt without the lines `!fragment A B` and `!attach A B`, and what those name."""
+    lines: list[str] = []
+    named: dict[str, list[str]] = {"!fragment": [], "!attach": []}
+    for line in typed.split("\n"):
+        word, _, rest = line.strip().partition(" ")
+        if word in named and rest.strip():
+            named[word] += _words(rest)
+        else:
+            lines.append(line)
+    return Instructions("\n".join(lines), tuple(named["!fragment"]), tuple(named["!attach"]))
+
+
+def _words(text: str) -> list[str]:
+    import shlex
+
+    try:
+        return shlex.split(text, posix=os.name != "nt")
+    except ValueError:
+        return text.split()
 
 
 def read_plain_line(prompt: str) -> str:

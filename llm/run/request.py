@@ -6,6 +6,7 @@ before anything is sent.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ..models.chain import AsyncChainResponse, ChainResponse
     from ..models.conversation import AsyncConversation, Conversation
     from ..models.response import Response
+    from ..templates import Template
     from ..tools.calling import ToolCall
     from .calls import ToolWatch
     from .toolset import Toolset
@@ -94,12 +96,25 @@ class PromptRequest:
         foreign_tools: Names and specifications of tools that somebody else chose.
         tool_settings: How tools are run.
         then: Further prompts, each on the answer before, for which `$input` stands.
+        typed_attachments: Attachments whose type was given; they are sent after the others.
+        fragments: Names of fragments in front of the prompt.
+        system_fragments: Names of fragments in front of the system prompt.
+        schema_input: What names the schema of the answer.
+        schema_multi: What names the schema of the items of the answer.
+        templates: Names of templates, applied from left to right.
+        params: Values of variables of the templates, as pairs.
+        trust: Let templates from elsewhere use what they name.
+        repair: How often to ask again for an answer that does not fit its schema.
+        out: The folder for files that the model makes.
+        schema: The schema itself, once `material.prepare` has found it.
+        loaded_templates: The templates themselves, once `material.prepare` has loaded them.
+        template_model: The model that the templates ask for.
     """
 
     prompt: str | None = None
     system: str | None = None
     attachments: tuple[Attachment, ...] = ()
-    options: tuple[tuple[str, str], ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
     model_id: str | None = None
     queries: tuple[str, ...] = ()
     continue_latest: bool = False
@@ -126,6 +141,19 @@ class PromptRequest:
     foreign_tools: tuple[str, ...] = ()
     tool_settings: ToolSettings = ToolSettings()
     then: tuple[str, ...] = ()
+    typed_attachments: tuple[Attachment, ...] = ()
+    fragments: tuple[str, ...] = ()
+    system_fragments: tuple[str, ...] = ()
+    schema_input: str | None = None
+    schema_multi: str | None = None
+    templates: tuple[str, ...] = ()
+    params: tuple[tuple[str, str], ...] = ()
+    trust: bool = False
+    repair: int = 0
+    out: str | None = None
+    schema: dict[str, Any] | None = None
+    loaded_templates: tuple[Template, ...] = ()
+    template_model: str | None = None
 
     @property
     def continues(self) -> bool:
@@ -145,7 +173,8 @@ class PromptRequest:
     @property
     def shows_whole(self) -> bool:
         """Whether the answer is shown, if at all, only when it is complete."""
-        return self.no_stream or self.extract or self.extract_last or self.json_output
+        late = self.extract or self.extract_last or self.json_output or self.repair > 0
+        return self.no_stream or late
 
 
 @dataclass(frozen=True)
@@ -184,14 +213,14 @@ class Session:
     def respond(
         self,
         text: str,
-        *,
-        system: str | None = None,
-        attachments: tuple[Attachment, ...] = (),
+        values: Mapping[str, Any] | None = None,
         watch: ToolWatch | None = None,
     ) -> AnyResponse | AnyChain:
         """What answers one prompt; nothing has been sent yet.
 
         Args:
+            text: The prompt.
+            values: Further arguments of `Conversation.prompt`, see `TurnInput.values`.
             watch: Stands by when tools are called. Without it the prompt offers no tools.
 
         Returns:
@@ -200,17 +229,17 @@ class Session:
         Raises:
             ValueError: The model does not take what it is given, e.g. attachments.
         """
-        values: dict[str, Any] = {"key": self.request.key} if self.request.key else {}
-        values |= {
-            "attachments": list(attachments),
-            "system": system,
+        given: dict[str, Any] = {"key": self.request.key} if self.request.key else {}
+        given |= {
+            **(values or {}),
             "stream": self.stream,
+            "schema": self.request.schema,
             "options": self.options or None,
             "hide_reasoning": self.request.hide_reasoning,
         }
         if watch is None:
-            return self.conversation.prompt(text, **values)
-        return watch.chain(text, values)
+            return self.conversation.prompt(text, **given)
+        return watch.chain(text, given)
 
 
 def open_session(request: PromptRequest) -> Session:
@@ -278,6 +307,7 @@ def _requested_model(request: PromptRequest) -> AnyModel | None:
     model_id = request.model_id
     if model_id is None and request.queries:
         model_id = model_from_queries(request.queries)
+    model_id = model_id if model_id is not None else request.template_model
     return None if model_id is None else _get_model(model_id, request.is_async)
 
 
@@ -312,7 +342,7 @@ def _load_conversation(request: PromptRequest, model: AnyModel | None) -> AnyCon
     return found
 
 
-def resolve_options(model: AnyModel, given: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+def resolve_options(model: AnyModel, given: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     """The options for a model: those given, then its stored defaults, validated and converted.
 
     Returns:
@@ -333,7 +363,7 @@ def resolve_options(model: AnyModel, given: tuple[tuple[str, str], ...]) -> dict
     return {name: value for name, value in options if value is not None}
 
 
-def _describe_invalid(error: ValidationError, model: AnyModel, given: dict[str, str]) -> str:
+def _describe_invalid(error: ValidationError, model: AnyModel, given: dict[str, Any]) -> str:
     """Two lines for each option that was refused: its name, and why."""
     from ..registry import nearest_names
 

@@ -1,0 +1,136 @@
+"""`llm fragments`: texts that are stored once and go into many prompts."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import click
+
+from ..run.output import say
+from ._errors import reported
+from ._group import LazyGroup
+
+if TYPE_CHECKING:
+    from ..content import Fragment
+
+
+@click.group(cls=LazyGroup, default="list")
+def fragments() -> None:
+    """Manage stored fragments of prompts.
+
+    A fragment is a text that is stored once and may go into many prompts:
+
+    \b
+      llm fragments set style style-guide.md
+      llm -f style -f article.txt 'Edit this article'
+    """
+
+
+@fragments.command(name="list")
+@click.option(
+    "queries",
+    "-q",
+    "--query",
+    multiple=True,
+    help="Only those with this hash or alias, or with this text in source or content.",
+)
+@click.option("--aliases", is_flag=True, help="Only those that have an alias.")
+@click.option("json_", "--json", is_flag=True, help="Output as JSON, with the whole content.")
+@reported
+def fragments_list(queries: tuple[str, ...], aliases: bool, json_: bool) -> None:
+    """List the stored fragments, the oldest first."""
+    from ..config import logs_db_path
+    from ..logs.fragments import iter_fragments
+    from ..logs.query import open_for_reading
+    from ..logs.render_fragments import fragments_yaml
+    from ._listing import print_pieces
+
+    path = logs_db_path()
+    if not path.exists():
+        if json_:
+            say("[]")
+        return
+    with closing(open_for_reading(path)) as conn:
+        found = iter_fragments(conn, queries, only_aliased=aliases, cut=not json_)
+        if json_:
+            say(json.dumps([fragment._asdict() for fragment in found], indent=4))
+        else:
+            print_pieces(fragments_yaml(found))
+
+
+def _checked_alias(ctx: click.Context, param: click.Parameter, alias: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", alias):
+        raise click.BadParameter(
+            "Fragment alias must be alphanumeric, with _ and - allowed", ctx, param
+        )
+    return alias
+
+
+@fragments.command(name="set")
+@click.argument("alias", callback=_checked_alias)
+@click.argument("fragment")
+@reported
+def fragments_set(alias: str, fragment: str) -> None:
+    """Store a fragment under an alias.
+
+    FRAGMENT is a path, a URL, the hash or another alias of a stored fragment, - for standard
+    input, or what a loader understands.
+    """
+    from ..config import logs_db_path
+    from ..content import Fragment
+    from ..logs.db import open_log
+    from ..logs.fragments import set_fragment_alias
+
+    found = _resolved(fragment)
+    text = found[0] if len(found) == 1 else Fragment("\n".join(found), fragment)
+    with closing(open_log(logs_db_path())) as db:
+        set_fragment_alias(db, alias, text)
+
+
+def _resolved(name: str) -> list[Fragment]:
+    """The texts that a name stands for; a loader may give several."""
+    from ..content import Fragment
+    from ..run.material import load_fragments
+    from ..run.request import PromptRequest
+
+    texts, _ = load_fragments(PromptRequest(), [name], only_text=True)
+    return texts or [Fragment("", name)]
+
+
+@fragments.command(name="show")
+@click.argument("alias_or_hash")
+@reported
+def fragments_show(alias_or_hash: str) -> None:
+    """Print the content of a fragment."""
+    from ._listing import print_pieces
+
+    print_pieces(f"{text}\n" for text in _resolved(alias_or_hash))
+
+
+@fragments.command(name="remove")
+@click.argument("alias")
+@reported
+def fragments_remove(alias: str) -> None:
+    """Remove an alias; the fragment stays, as prompts refer to it."""
+    from ..config import logs_db_path
+    from ..logs.db import open_log
+    from ..logs.fragments import remove_fragment_alias
+
+    path = logs_db_path()
+    if path.exists():
+        with closing(open_log(path)) as db:
+            remove_fragment_alias(db, alias)
+
+
+@fragments.command(name="loaders")
+@reported
+def fragments_loaders() -> None:
+    """Show the loaders of fragments, ours and those of plugins."""
+    import llm
+
+    from ._listing import print_loaders
+
+    print_loaders(llm.get_fragment_loaders(), apart=True, none="No fragment loaders found")

@@ -1,0 +1,118 @@
+"""`llm schemas`: the schemas that answers were asked to fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import click
+
+from ..run.output import say
+from ._errors import reported
+from ._group import LazyGroup
+
+if TYPE_CHECKING:
+    from ..logs.schemas import StoredSchema
+
+
+@click.group(cls=LazyGroup, default="list")
+def schemas() -> None:
+    """Manage stored schemas of answers.
+
+    A schema says what an answer has to look like:
+
+    \b
+      llm --schema 'name, age int, bio: one sentence' 'Invent a dog'
+      llm schemas
+    """
+
+
+@schemas.command(name="list")
+@click.option(
+    "-d",
+    "--database",
+    type=click.Path(readable=True, exists=True, dir_okay=False),
+    help="Path to the log database.",
+)
+@click.option("queries", "-q", "--query", multiple=True, help="Only those that hold this text.")
+@click.option("--full", is_flag=True, help="Show each schema as a whole.")
+@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@click.option("nl", "--nl", is_flag=True, help="Output as JSON, one object a line.")
+@reported
+def schemas_list(
+    database: str | None, queries: tuple[str, ...], full: bool, json_: bool, nl: bool
+) -> None:
+    """List the schemas that prompts have used, the one used last at the end."""
+    from ..config import logs_db_path
+    from ..logs.query import open_for_reading
+    from ..logs.schemas import iter_schemas
+    from ..text import output_rows_as_json
+    from ._listing import print_pieces
+
+    with closing(open_for_reading(database or logs_db_path())) as conn:
+        found = iter_schemas(conn, queries)
+        if json_ or nl:
+            rows = (schema._asdict() for schema in found)
+            print_pieces(f"{line}\n" for line in output_rows_as_json(rows, nl=nl))
+        else:
+            print_pieces(_yaml(found, full=full))
+
+
+def _yaml(schemas: Iterable[StoredSchema], *, full: bool) -> Iterator[str]:
+    from ..schemas import schema_summary
+
+    for schema in schemas:
+        text = json.dumps(schema.content, indent=2) if full else schema_summary(schema.content)
+        indented = text.replace("\n", "\n    ")
+        plural = "" if schema.times_used == 1 else "s"
+        yield (
+            f"- id: {schema.id}\n"
+            f"  {'schema' if full else 'summary'}: |\n    {indented}\n"
+            f"  usage: |\n    {schema.times_used} time{plural}, "
+            f"most recently {schema.recently_used}\n"
+        )
+
+
+@schemas.command(name="show")
+@click.argument("schema_id")
+@click.option(
+    "-d",
+    "--database",
+    type=click.Path(readable=True, exists=True, dir_okay=False),
+    help="Path to the log database.",
+)
+@reported
+def schemas_show(schema_id: str, database: str | None) -> None:
+    """Print a stored schema as JSON."""
+    from ..config import logs_db_path
+    from ..errors import NotFound
+    from ..logs.query import open_for_reading
+    from ..logs.schemas import find_schema
+
+    with closing(open_for_reading(database or logs_db_path())) as conn:
+        found = find_schema(conn, schema_id)
+    if found is None:
+        raise NotFound(f"Invalid schema ID: {schema_id} ('llm schemas' lists what is stored)")
+    say(json.dumps(found, indent=2))
+
+
+@schemas.command(name="dsl")
+@click.argument("text", metavar="TEXT")
+@click.option("--multi", is_flag=True, help="A list of such objects.")
+@reported
+def schemas_dsl(text: str, multi: bool) -> None:
+    """Print the JSON schema that a list of fields stands for.
+
+    \b
+      llm schemas dsl 'name, age int, bio: one sentence'
+    """
+    from ..errors import InvalidInput
+    from ..schemas import schema_dsl
+
+    try:
+        schema = schema_dsl(text, multi)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
+    say(json.dumps(schema, indent=2))

@@ -1,0 +1,118 @@
+"""What `.gitignore` files leave out, without asking git.
+
+Source: https://git-scm.com/docs/gitignore
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+
+class _Rule(NamedTuple):
+    """One line of a `.gitignore`: which paths below its folder it decides about, and how."""
+
+    pattern: re.Pattern[str]
+    only_folders: bool
+    is_negated: bool
+
+
+class IgnoreRules:
+    """The rules that hold in a folder: its own, and those of the folders above it."""
+
+    def __init__(self, folder: Path, above: IgnoreRules | None = None) -> None:
+        self._folder = folder
+        self._above = above
+        self._rules = _read_rules(folder / ".gitignore")
+
+    @classmethod
+    def for_folder(cls, folder: Path) -> IgnoreRules:
+        """The rules in a folder, those of its repository included."""
+        above = None
+        for parent in _folders_of_repository(folder):
+            above = cls(parent, above)
+        return cls(folder, above)
+
+    def below(self, name: str) -> IgnoreRules:
+        """The rules in the sub-folder of that name."""
+        return IgnoreRules(self._folder / name, self)
+
+    def ignores(self, path: Path, *, is_folder: bool) -> bool:
+        """Whether a path directly in this folder is left out."""
+        rules: IgnoreRules | None = self
+        while rules is not None:
+            decision = rules._decide(path.relative_to(rules._folder).as_posix(), is_folder)
+            if decision is not None:
+                return decision
+            rules = rules._above
+        return False
+
+    def _decide(self, relative: str, is_folder: bool) -> bool | None:
+        """What the last rule that matches says; `None` where none does."""
+        for rule in reversed(self._rules):
+            if (is_folder or not rule.only_folders) and rule.pattern.fullmatch(relative):
+                return not rule.is_negated
+        return None
+
+
+def _folders_of_repository(folder: Path) -> list[Path]:
+    """The folders above `folder` up to the root of its repository, the root first."""
+    found: list[Path] = []
+    for parent in folder.parents:
+        found.insert(0, parent)
+        if (parent / ".git").exists():
+            return found
+        if (folder / ".git").exists():
+            return []
+    return []
+
+
+def _read_rules(path: Path) -> list[_Rule]:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [rule for line in lines if (rule := _rule(line)) is not None]
+
+
+@lru_cache(maxsize=1000)
+def _rule(line: str) -> _Rule | None:
+    text = re.sub(r"(?<!\\) +$", "", line)
+    if not text or text.startswith("#"):
+        return None
+    is_negated = text.startswith("!")
+    text = text[is_negated:]
+    only_folders = text.endswith("/")
+    text = text.rstrip("/")
+    if not text:
+        return None
+    prefix = "" if "/" in text else "(?:.*/)?"
+    try:
+        pattern = re.compile(prefix + _regular_expression(text.lstrip("/")), re.DOTALL)
+    except re.error:
+        return None
+    return _Rule(pattern, only_folders, is_negated)
+
+
+_TOKEN = re.compile(r"\*\*/|/\*\*$|\*+|\?|\[[!^]?\]?[^\]]*\]|\\.|.", re.DOTALL)
+
+
+def _regular_expression(glob: str) -> str:
+    return "".join(_translated(match[0], match.start()) for match in _TOKEN.finditer(glob))
+
+
+def _translated(token: str, at: int) -> str:
+    if token == "**/":
+        return "(?:.*/)?"
+    if token == "/**":
+        return "/.*"
+    if token.startswith("*"):
+        return "[^/]*"
+    if token == "?":
+        return "[^/]"
+    if token[0] == "[" and len(token) > 2:
+        inner = token[1:-1].replace("\\", "\\\\")
+        return f"(?!/)[{'^' + inner[1:] if inner[0] in '!^' else inner}]"
+    return re.escape(token[-1] if token[0] == "\\" else token)

@@ -1,0 +1,85 @@
+"""What is done with an answer when it is there: checking it, asking again, keeping its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import LLMError, SchemaMismatch
+from ..parts import AttachmentPart
+from .output import show_note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..content import Attachment
+    from .request import AnyResponse
+
+REPAIR_PROMPT = (
+    "Your answer does not fit the JSON schema that was given. At {place}: {problem}\n"
+    "Answer again, with JSON that fits the schema and nothing else."
+)
+_SUFFIXES = {"image/jpeg": ".jpg", "text/plain": ".txt", "audio/mpeg": ".mp3", "audio/wav": ".wav"}
+
+
+def mismatch_of(response: AnyResponse) -> SchemaMismatch | None:
+    """What is wrong with an answer; `None` where it fits its schema or has none."""
+    if response.prompt.schema is None:
+        return None
+    try:
+        response._parsed()
+    except SchemaMismatch as error:
+        return error
+    return None
+
+
+def repair_prompt(mismatch: SchemaMismatch) -> str:
+    """The prompt that asks a model to answer again."""
+    return REPAIR_PROMPT.format(place=mismatch.place, problem=mismatch.problem)
+
+
+def write_attachments(responses: Sequence[AnyResponse], folder: str) -> None:
+    """Write the files that a model made into a folder, and tell their names on stderr.
+
+    Args:
+        responses: The answers.
+        folder: Made where it does not exist. A name that is taken is not used again.
+
+    Raises:
+        LLMError: A file cannot be written, or its bytes cannot be had.
+    """
+    target = Path(folder)
+    number = 0
+    for response in responses:
+        for attachment in _made(response):
+            number += 1
+            try:
+                target.mkdir(parents=True, exist_ok=True)
+                path = _unused(target, f"{response.id}-{number}", _suffix(attachment))
+                path.write_bytes(attachment.content_bytes() or b"")
+            except OSError as error:
+                raise LLMError(f"Cannot write to {folder}: {error.strerror}") from error
+            show_note(f"Wrote {path}")
+
+
+def _made(response: AnyResponse) -> Iterator[Attachment]:
+    for message in response._output_messages():
+        for part in message.parts:
+            if isinstance(part, AttachmentPart) and part.attachment is not None:
+                yield part.attachment
+
+
+def _suffix(attachment: Attachment) -> str:
+    import mimetypes
+
+    kind = attachment.resolve_type() or ""
+    return _SUFFIXES.get(kind) or mimetypes.guess_extension(kind) or ".bin"
+
+
+def _unused(folder: Path, name: str, suffix: str) -> Path:
+    path = folder / f"{name}{suffix}"
+    count = 1
+    while path.exists():
+        count += 1
+        path = folder / f"{name}-{count}{suffix}"
+    return path

@@ -1,0 +1,124 @@
+"""Templates that somebody else wrote: what they reach for, and whether they may."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .. import config
+from ..errors import LLMError
+from ..terminal import confirm
+from ..text import has_plugin_prefix
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..templates import Template
+
+_WEB = ("http://", "https://")
+
+
+def check_template(template: Template, *, trust: bool) -> None:
+    """Make sure that a template may be used, and that its functions may run.
+
+    A template from a URL or a loader may have texts, a model, options and a schema. Local files,
+    stored fragments, attachments, tools and functions need the consent of the user, which is
+    remembered by the content of the template.
+
+    Args:
+        template: The template.
+        trust: The user trusts it already.
+
+    Raises:
+        LLMError: The user declines, there is nobody to ask, or the template runs a command.
+    """
+    _refuse_commands(template)
+    if template._origin not in ("url", "loader"):
+        return
+    wishes = list(_wishes(template))
+    if not wishes:
+        return
+    digest = template_hash(template)
+    if not is_trusted(digest):
+        if not trust:
+            _ask(template, wishes)
+        remember(digest, name_of(template))
+    template._functions_is_trusted = True
+
+
+def _ask(template: Template, wishes: list[str]) -> None:
+    listing = "\n".join(f"  {wish}" for wish in wishes)
+    intro = f"Template {name_of(template)} comes from elsewhere and wants to use:\n{listing}"
+    answer = confirm(f"{intro}\nUse it, and trust this version of it from now on?")
+    if answer is None:
+        raise LLMError(
+            f"{intro}\nThere is no terminal to ask on. Add --trust if you trust its author"
+        )
+    if not answer:
+        raise LLMError(f"Template {name_of(template)} is not used: you declined")
+
+
+def _wishes(template: Template) -> Iterator[str]:
+    """A line for each thing that the user has to know about."""
+    for name in [*(template.fragments or ()), *(template.system_fragments or ())]:
+        if not name.startswith(_WEB):
+            yield f"fragment: {name}"
+    for value in template.attachments or ():
+        yield f"attachment: {value}"
+    for attachment in template.attachment_types or ():
+        yield f"attachment: {attachment.value} as {attachment.type}"
+    for tool in template.tools or ():
+        yield f"tool: {tool}"
+    if template.functions:
+        code = template.functions.strip().replace("\n", "\n    ")
+        yield f"functions:\n    {code}"
+
+
+def _refuse_commands(template: Template) -> None:
+    """No template may run a command by naming it as a fragment."""
+    names = [*(template.fragments or ()), *(template.system_fragments or ())]
+    for name in filter(has_plugin_prefix, names):
+        import llm
+
+        from ..loaders import load_command_output
+
+        if llm.get_fragment_loaders().get(name.partition(":")[0]) is load_command_output:
+            raise LLMError(
+                f"Template {name_of(template)} names a command, {name!r}: templates cannot run "
+                f"commands. Give it yourself with -f {name!r}"
+            )
+
+
+def name_of(template: Template) -> str:
+    """What the user calls a template."""
+    return template._reference or template.name
+
+
+# What is trusted is remembered in a file of ours, by the hash of its content.
+
+
+def template_hash(template: Template) -> str:
+    """The SHA-256 hex digest of everything in a template but its name."""
+    fields = template.model_dump(exclude={"name"}, exclude_none=True)
+    content = json.dumps(fields, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _trusted_path() -> Path:
+    return config.user_dir() / "trusted_templates.json"
+
+
+def is_trusted(digest: str) -> bool:
+    """Whether the user has trusted a template of that content."""
+    return digest in config.read_json_object(_trusted_path())
+
+
+def remember(digest: str, name: str) -> None:
+    """Keep that the user trusts a template of that content."""
+
+    def change(trusted: config.JSONObject) -> None:
+        trusted[digest] = name
+
+    config.update_json(_trusted_path(), change, indent=2, newline=True)

@@ -1,0 +1,289 @@
+"""Files of templates: where they are, what is in them, and where in them a mistake is.
+
+Nothing here imports pydantic or, for files in the usual shape, YAML: a list of hundreds of
+templates has to appear at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import config
+from .errors import LoadTemplateError
+
+if TYPE_CHECKING:
+    import yaml
+
+SUFFIX = ".yaml"
+# Nesting beyond this is left to the slower parser: the fast one is not safe from it.
+_MANY_BRACKETS = 2000
+# What the YAML library raises, beside its own errors, for values that contradict their tag.
+_ODD_VALUES = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+def templates_dir() -> Path:
+    """The directory of the user's templates, created where that is possible."""
+    path = config.user_dir() / "templates"
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError:
+        # Reading then finds nothing, and writing says what is wrong.
+        pass
+    return path
+
+
+def template_path(name: str) -> Path:
+    """The file of the user's template of that name, whether it exists or not.
+
+    Raises:
+        LoadTemplateError: The name would lead out of the directory.
+    """
+    if not name or name.startswith(".") or re.search(r"[/\\\0]", name):
+        raise LoadTemplateError(f"Invalid template name: {name!r}. It becomes the name of a file")
+    return templates_dir() / f"{name}{SUFFIX}"
+
+
+def template_names() -> list[str]:
+    """The names of the user's templates, sorted, whether they are valid or not."""
+    return sorted(path.name.removesuffix(SUFFIX) for path in templates_dir().glob(f"*{SUFFIX}"))
+
+
+def read_template_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        LoadTemplateError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LoadTemplateError(f"{path}: cannot be read ({reason})") from error
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise LoadTemplateError(f"{path}, line {line}: not UTF-8 text") from error
+
+
+def parse_fields(text: str, where: str) -> dict[Any, Any]:
+    """The mapping that a template is; a plain string is its prompt.
+
+    Args:
+        text: The YAML.
+        where: What names the file in messages.
+
+    Raises:
+        LoadTemplateError: It is not YAML, or neither a mapping nor a string.
+    """
+    import yaml
+
+    try:
+        found = yaml.load(text, Loader=_loader(text))
+    except yaml.YAMLError as error:
+        line = _error_line(error, text)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+        raise _broken(where, text, line, f"not valid YAML ({problem})") from error
+    except _ODD_VALUES as error:
+        line = _odd_line(text)
+        raise _broken(where, text, line, f"a value that YAML does not allow ({error})") from error
+    if isinstance(found, str):
+        found = {"prompt": found}
+    if isinstance(found, dict):
+        return found
+    problem = "empty" if found is None else f"a {type(found).__name__}, not a mapping of keys"
+    raise LoadTemplateError(f"{where}, line 1: {problem}. Write for example 'prompt: ...'")
+
+
+def _loader(text: str) -> type[Any]:
+    import yaml
+
+    brackets = sum(map(text.count, "[{-?"))
+    if brackets > _MANY_BRACKETS or " " * _MANY_BRACKETS in text:
+        return yaml.SafeLoader
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _broken(where: str, text: str, line: int, problem: str) -> LoadTemplateError:
+    key = _key_above(text, line)
+    in_key = f", in {key!r}" if key else ""
+    return LoadTemplateError(f"{where}, line {line}{in_key}: {problem}")
+
+
+def _key_above(text: str, line: int) -> str | None:
+    """The key of the top level to which a line belongs."""
+    for above in reversed(text.split("\n")[:line]):
+        match = re.match(r"([A-Za-z_]\w*)\s*:", above)
+        if match:
+            return match[1]
+    return None
+
+
+def _error_line(error: yaml.YAMLError, text: str) -> int:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is not None:
+        return int(mark.line) + 1
+    position = getattr(error, "position", None) or 0
+    return text[:position].count("\n") + 1
+
+
+def _odd_line(text: str) -> int:
+    """The line of the first value that cannot be constructed."""
+    import yaml
+
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, *_ODD_VALUES):
+        return 1
+    for _, node in root.value if isinstance(root, yaml.MappingNode) else ():
+        try:
+            yaml.SafeLoader("").construct_object(node, deep=True)
+        except (yaml.YAMLError, *_ODD_VALUES):
+            return int(node.start_mark.line) + 1
+    return 1
+
+
+def line_of(text: str, location: Sequence[str | int]) -> int:
+    """The line in which the value at a location stands, or the last key on the way to it."""
+    import yaml
+
+    try:
+        node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, *_ODD_VALUES):
+        return 1
+    line = 1
+    for step in location:
+        found = _child(node, step)
+        if found is None:
+            break
+        line, node = found
+    return line
+
+
+def _child(node: Any, step: str | int) -> tuple[int, Any] | None:
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(step):
+                return int(key.start_mark.line) + 1, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return int(node.value[step].start_mark.line) + 1, node.value[step]
+    return None
+
+
+# Listing
+
+_TEXTS = frozenset(["name", "prompt", "system", "model", "functions"])
+_FLAGS = frozenset(["extract", "extract_last"])
+_LISTS = frozenset(["fragments", "system_fragments", "attachments", "tools"])
+_MAPPINGS = frozenset(["defaults", "options"])
+_KEY = re.compile(r"([a-z_]+):(?: (.*))?")
+_WORDS = frozenset(["yes", "no", "true", "false", "on", "off", "null"])
+
+
+def iter_prompts() -> Iterator[tuple[str, str | None, str | None]]:
+    """Name, prompt and system prompt of each valid template of the user, sorted by name."""
+    folder = templates_dir()
+    for name in template_names():
+        try:
+            text = read_template_text(folder / f"{name}{SUFFIX}")
+            fields = quick_fields(text)
+            if fields is None:
+                from .templates import parse_template
+
+                template = parse_template(name, text, name)
+                yield name, template.prompt, template.system
+            else:
+                yield name, fields.get("prompt"), fields.get("system")
+        except LoadTemplateError:
+            continue
+
+
+def quick_fields(text: str) -> dict[str, str] | None:
+    """The texts of a template in the usual shape; `None` where YAML has to decide.
+
+    The usual shape: keys at the margin with a plain or simply quoted text, a literal block, or a
+    flat list or mapping of such texts below.
+    """
+    fields: dict[str, str] = {}
+    seen = set()
+    lines = text.split("\n")
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        at += 1
+        if not line:
+            continue
+        match = _KEY.fullmatch(line)
+        if match is None or match[1] in seen:
+            return None
+        key, value = match.groups()
+        seen.add(key)
+        start = at
+        while at < len(lines) and (not lines[at] or lines[at][0] in " -"):
+            at += 1
+        found = _quick_value(key, value, lines[start:at])
+        if found is None:
+            return None
+        if key in _TEXTS:
+            fields[key] = found
+    return fields if seen else None
+
+
+def _quick_value(key: str, value: str | None, below: list[str]) -> str | None:
+    """The text of a key; an empty one where it is valid and of no interest here."""
+    if key in _TEXTS:
+        if value in ("|", "|-"):
+            return _quick_block(below, strip=value == "|-")
+        return None if any(below) else _quick_scalar(value)
+    if key in _FLAGS:
+        return "" if value in ("true", "false") and not any(below) else None
+    if value is None and key in _LISTS:
+        return _quick_items(below, r"( *)- (.*)")
+    if value is None and key in _MAPPINGS:
+        return _quick_items(below, r"( +)[A-Za-z_]\w*: (.*)")
+    return None
+
+
+def _quick_items(below: list[str], shape: str) -> str | None:
+    indents = set()
+    for line in filter(None, below):
+        match = re.fullmatch(shape, line)
+        if match is None or _quick_scalar(match[2]) is None:
+            return None
+        indents.add(match[1])
+    return "" if len(indents) == 1 else None
+
+
+def _quick_block(below: list[str], *, strip: bool) -> str | None:
+    while below and not below[-1]:
+        below = below[:-1]
+    if not below or not below[0].strip() or any("\t" in line for line in below):
+        return None
+    indent = len(below[0]) - len(below[0].lstrip(" "))
+    margin = " " * indent
+    if not indent or any(line and not line.startswith(margin) for line in below):
+        return None
+    text = "\n".join(line[indent:] for line in below)
+    if not text.replace("\n", "").isprintable():
+        return None
+    return text if strip else text + "\n"
+
+
+def _quick_scalar(value: str | None) -> str | None:
+    if not value or not value.isprintable():
+        return None
+    first = value[0]
+    if first in "'\"":
+        inner = value[1:-1]
+        ends = len(value) > 1 and value[-1] == first
+        return inner if ends and first not in inner and "\\" not in inner else None
+    if not (first.isascii() and first.isalpha()) and first != "$":
+        return None
+    if ": " in value or " #" in value or value[-1] in ": " or value.lower() in _WORDS:
+        return None
+    return value

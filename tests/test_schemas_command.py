@@ -1,0 +1,276 @@
+"""Schemas: naming them, listing them, and answers that have to fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+from click.testing import CliRunner
+
+import llm
+from llm.cli import cli
+from llm.errors import InvalidInput, SchemaMismatch
+from llm.validation import GrowingValue, check_schema, parse_answer, validate
+from tests.helpers.content import Scripted, registered
+
+DOG = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+}
+REX = '{"name": "Rex", "age": 3}'
+BAD = '{"name": "Rex", "age": "three"}'
+
+
+class Dog(pydantic.BaseModel):
+    """A schema as a class."""
+
+    name: str
+    age: int
+
+
+@pytest.fixture(autouse=True)
+def _content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with registered():
+        yield
+
+
+def run(*args: str, code: int = 0, model: str = "tell"):
+    """The result of a command that ends with `code`."""
+    result = CliRunner(env={"LLM_MODEL": model}).invoke(cli, list(args))
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+def schema_of(*args: str) -> Any:
+    """The schema that the model was given, whatever it answered."""
+    result = CliRunner(env={"LLM_MODEL": "tell"}).invoke(cli, [*args, "x"])
+    assert result.exit_code in (0, 4), result.output
+    return json.loads(result.stdout)["schema"]
+
+
+def test_schema_can_be_named_in_every_way(user_path, tmp_path):
+    """Fields, JSON, a file, a template, and the id of a stored schema."""
+    (tmp_path / "dog.json").write_text(json.dumps(DOG))
+    (user_path / "templates").mkdir()
+    (user_path / "templates" / "dog.yaml").write_text(f"schema_object: {json.dumps(DOG)}")
+    for text in ("name, age int", "name\nage int", json.dumps(DOG), "dog.json", "t:dog"):
+        assert schema_of("--schema", text) == DOG
+    [stored] = json.loads(run("schemas", "list", "--json").stdout)
+    assert stored["times_used"] == 5
+    assert schema_of("--schema", stored["id"]) == DOG
+    assert schema_of("--schema-multi", "name, age int")["properties"]["items"]["items"] == DOG
+    assert schema_of("--schema", "a, b", "--schema-multi", "dog.json")["required"] == ["items"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        ("name", 2, "Invalid schema 'name'"),
+        ("{bad", 2, "Invalid schema '{bad'"),
+        ("[" * 20000, 2, "Invalid schema"),
+        ('{"a":' * 20000, 2, "Invalid schema"),
+        ("a foo", 2, "Invalid schema DSL: unknown type 'foo' for field 'a'"),
+        ("a, a", 2, "duplicate field name 'a'"),
+        (": x y", 2, "is missing a name"),
+        ("broken.json", 1, "broken.json: no JSON schema"),
+        ("t:none", 1, "Invalid template: none"),
+        ("t:plain", 1, "Template 'plain' has no schema"),
+        ('{"type": "bogus"}', 2, "Not a valid JSON schema: $.type: 'bogus' is not valid"),
+    ],
+)
+def test_unusable_schema_is_an_error(user_path, tmp_path, text, code, message):
+    """It is refused before anything is sent: 2 for a bad value, 1 for a bad file or template."""
+    (tmp_path / "broken.json").write_text("{")
+    (user_path / "templates").mkdir()
+    (user_path / "templates" / "plain.yaml").write_text("prompt: x")
+    result = run("--schema", text, "x", code=code)
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_model_without_schemas_is_refused():
+    """A model that cannot take a schema is not asked."""
+    from tests.helpers.models import registered as fake_models
+
+    with fake_models():
+        result = run("--schema", "a, b", "x", code=1, model="echo")
+    assert "does not support schemas" in result.stderr
+
+
+def test_list_shows_use_and_summary():
+    """Each schema with its fields, how often and when it was used last."""
+    run("--schema", "name, age int", "x", code=4)
+    run("--schema", "name, age int", "x", code=4)
+    run("--schema-multi", "title", "x", code=2)
+    run("--schema-multi", "title,", "x", code=4)
+    shown = run("schemas").output
+    assert "  summary: |\n    {name, age}\n  usage: |\n    2 times, most recently 20" in shown
+    assert "  summary: |\n    {items: [{title}]}\n  usage: |\n    1 time, most recently 20" in shown
+    assert shown.index("{name, age}") < shown.index("{items")
+    assert '  schema: |\n    {\n      "type": "object",' in run("schemas", "list", "--full").output
+    [line] = run("schemas", "list", "--nl", "-q", "TITLE").output.splitlines()
+    row = json.loads(line)
+    assert list(row) == ["id", "content", "recently_used", "times_used"]
+    assert json.loads(run("schemas", "show", row["id"]).output) == row["content"]
+    assert json.loads(run("schemas", "list", "--json", "-q", "none").output) == []
+
+
+def test_schema_commands_tell_what_is_missing(user_path):
+    """Without a database, or with an unknown id, they say so."""
+    assert "No log database found" in run("schemas", code=1).stderr
+    run("x")
+    assert "Invalid schema ID: nosuch" in run("schemas", "show", "nosuch", code=1).stderr
+
+
+def test_dsl_prints_the_schema():
+    """`schemas dsl` prints what a list of fields stands for."""
+    assert json.loads(run("schemas", "dsl", "name, age int").output) == DOG
+    multi = json.loads(run("schemas", "dsl", "name, age int", "--multi").output)
+    assert multi["properties"]["items"]["items"] == DOG
+    assert "unknown type 'foo'" in run("schemas", "dsl", "a foo", code=2).stderr
+
+
+def test_logs_of_a_schema():
+    """`llm logs --schema` keeps the prompts that had it; `--data` prints their objects."""
+    Scripted.answers = [REX, '{"items": [{"name": "A", "age": 1}]}', "other"]
+    run("--schema", "name, age int", "x", model="scripted")
+    run("--schema-multi", "name, age int", "y", model="scripted")
+    run("z", model="scripted")
+    assert run("logs", "--schema", "name, age int", "--data").output == REX + "\n"
+    arguments = ["--schema-multi", "name, age int", "--data-key", "items"]
+    assert run("logs", *arguments).output == '{"name": "A", "age": 1}\n'
+    assert json.loads(run("logs", "--schema", "other, x", "--json").output) == []
+
+
+# Answers
+
+
+def test_fitting_answer_is_printed():
+    """An answer that fits ends with exit code 0."""
+    Scripted.answers = [REX]
+    assert run("--schema", "name, age int", "x", model="scripted").stdout == REX + "\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (BAD, "$.age: 'three' is not of type 'integer'"),
+        ("{}", "$: 'name' is a required property (and 1 more)"),
+        ("Sure!", "it is not JSON (Expecting value: line 1 column 1 (char 0))"),
+        ("", "it is empty"),
+        ("[" * 100000, "The answer is nested too deeply"),
+    ],
+)
+def test_misfitting_answer_is_reported_with_its_place(user_path, answer, message):
+    """It is printed and logged, what is wrong is told with its place, the exit code is 4."""
+    Scripted.answers = [answer]
+    result = run("--schema", "name, age int", "x", model="scripted", code=4)
+    assert result.stdout == answer + "\n"
+    assert message in result.stderr
+    assert json.loads(run("logs", "--json").stdout)[0]["response"] == answer
+
+
+def test_repair_asks_again_with_the_error():
+    """The model is told the place; only the last answer is printed, all are logged."""
+    Scripted.answers = ["no", BAD, REX]
+    result = run("--schema", "name, age int", "--repair", "3", "x", model="scripted")
+    assert result.stdout == REX + "\n"
+    assert "Asking again (2 of 3)" in result.stderr
+    assert "At $.age: 'three' is not of type 'integer'" in Scripted.asked[2]
+    rows = json.loads(run("logs", "--json").stdout)
+    assert [row["response"] for row in rows] == ["no", BAD, REX]
+    assert len({row["conversation_id"] for row in rows}) == 1
+
+
+def test_repair_gives_up_after_its_number():
+    """After N further answers the last is printed, with exit code 4."""
+    Scripted.answers = [BAD, "worse"]
+    result = run("--schema", "name, age int", "--repair", "1", "x", model="scripted", code=4)
+    assert result.stdout == "worse\n"
+    assert Scripted.answers == []
+
+
+def test_repair_without_need_asks_once():
+    """A first answer that fits is enough, and records are printed as without it."""
+    Scripted.answers = [REX]
+    arguments = ["--schema", "name, age int", "--repair", "2", "--json", "x"]
+    [row] = json.loads(run(*arguments, model="scripted").stdout)
+    assert row["response"] == REX
+
+
+# Python
+
+
+def response(answer: str, schema: Any = DOG):
+    """A response with that answer."""
+    Scripted.answers = [answer]
+    return llm.get_model("scripted").prompt("x", schema=schema)
+
+
+def test_parsed_gives_the_value():
+    """`parsed()` gives what JSON gives, or an instance of the class that was the schema."""
+    assert response(REX).parsed() == {"name": "Rex", "age": 3}
+    assert response(REX, Dog).parsed() == Dog(name="Rex", age=3)
+    assert response("[1]", None).parsed() == [1]
+
+
+def test_parsed_refuses_what_does_not_fit():
+    """It raises with place and problem, for both kinds of schema."""
+    for schema in (DOG, Dog):
+        with pytest.raises(SchemaMismatch, match=r"\$\.age: ") as caught:
+            response(BAD, schema).parsed()
+        assert caught.value.place == "$.age"
+        assert caught.value.exit_code == 4
+    with pytest.raises(SchemaMismatch, match="does not fit Dog"):
+        response("nothing", Dog).parsed()
+
+
+def test_stream_objects_grow():
+    """Each object says more than the one before; the last is complete."""
+    seen = list(response(REX).stream_objects())
+    assert seen[-1] == {"name": "Rex", "age": 3}
+    assert seen[0] in ({}, {"name": ""})
+    assert len(seen) == len({json.dumps(value) for value in seen})
+    names = [value.get("name", "") for value in seen]
+    assert names == sorted(names, key=len)
+
+
+@pytest.mark.asyncio
+async def test_async_twin_parses_and_grows():
+    """The asynchronous response has both, to be awaited and iterated."""
+    Scripted.answers = [REX, REX, BAD]
+    model = llm.get_async_model("scripted")
+    assert await model.prompt("x", schema=Dog).parsed() == Dog(name="Rex", age=3)
+    seen = [value async for value in model.prompt("x", schema=DOG).stream_objects()]
+    assert seen[-1] == {"name": "Rex", "age": 3}
+    with pytest.raises(SchemaMismatch):
+        await model.prompt("x", schema=DOG).parsed()
+
+
+def test_growing_value_survives_what_is_no_json():
+    """Text that is no JSON gives nothing."""
+    growing = GrowingValue()
+    assert [value for piece in ("Sure! ", "{", "}") for value in growing.feed(piece)] == []
+    growing = GrowingValue()
+    assert list(growing.feed('[1, {"a": "b')) == [[1, {"a": "b"}]]
+    assert list(growing.feed("")) == []
+
+
+def test_validation_never_fetches():
+    """A reference out of the schema is an error, not a request."""
+    with pytest.raises(SchemaMismatch, match=r"refers to 'http://127\.0\.0\.1:1/x'"):
+        validate({}, {"$ref": "http://127.0.0.1:1/x"})
+    assert parse_answer("1", {"$defs": {"n": {"type": "integer"}}, "$ref": "#/$defs/n"}) == 1
+
+
+def test_validation_survives_odd_schemas():
+    """A schema that cannot be used is told, whatever goes wrong."""
+    with pytest.raises(SchemaMismatch, match="cannot be checked"):
+        validate({"a": 1}, {"type": "bogus"})
+    with pytest.raises(InvalidInput, match=r"\$\.properties"):
+        check_schema({"properties": []})
