@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from llm.logs.query import LogFilters, select_rows
 from llm.logs.redact import find, redact
 from llm.logs.scrub import Scrubber
 from llm.logs.upkeep import find_damage
+from llm.run.journal import Journal
 from tests.helpers.databases import RELEASES, copy_of, plugin_of_the_data
 from tests.helpers.log_models import Says, event
 from tests.helpers.logged import LogBuilder
@@ -281,3 +283,33 @@ def test_redact_fixed_string(db: Any, plugin: ModuleType) -> None:
     response.log_to_db(db)
     assert invoke("redact", "-F", "sk-(1)", "-y").exit_code == 0
     assert select_rows(db.conn, LogFilters())[0]["prompt"] == "[redacted]"
+
+
+def journal_of(response: llm.Response) -> Journal:
+    """The journal of a response whose request was sent."""
+    journal = Journal()
+    journal.begun(response)
+    journal.recorded(event("text", f"so far {SECRET}"))
+    return journal
+
+
+def test_redact_what_a_dead_process_left(db: Any, user_path: Path) -> None:
+    """A journal whose process has died is logged first, and so it is rewritten too."""
+    db.close()
+    journal = journal_of(Says("x").prompt(f"Tell {SECRET}"))
+    assert journal._fd is not None
+    os.close(journal._fd)
+    assert invoke("redact", SECRET, "-y").exit_code == 0
+    assert list((user_path / "inflight").iterdir()) == []
+    assert files_with(user_path, SECRET) == []
+    row = json.loads(invoke("list", "--json").stdout)[0]
+    assert (row["prompt"], row["response"]) == ("Tell [redacted]", "so far [redacted]")
+
+
+def test_redact_while_a_prompt_is_answered(db: Any) -> None:
+    """The journal of a process that lives cannot be rewritten, and that is said."""
+    journal = journal_of(Says("x").prompt(f"Tell {SECRET}"))
+    result = invoke("redact", SECRET, "-y")
+    assert "1 prompt on the way to the log" in result.stderr
+    assert journal._fd is not None
+    os.close(journal._fd)

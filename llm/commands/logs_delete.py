@@ -207,6 +207,7 @@ def redact(
     path, conn = opened(database)
     with closing(conn):
         found = log_redact.find(conn, scrubber)
+        _tell_of_running()
         if not found.total:
             say("Nothing in the log matches")
             return
@@ -216,6 +217,18 @@ def redact(
         done = log_redact.redact(conn, scrubber)
         compacted(conn, path)
         say(f"Redacted {_places(done)}")
+
+
+def _tell_of_running() -> None:
+    """Say that the texts of prompts that are being answered now cannot be rewritten."""
+    from ..run.journal import leftovers
+    from ..run.output import show_note
+
+    if running := len(leftovers()):
+        show_note(
+            f"{_counted(running, 'prompt')} on the way to the log cannot be rewritten:"
+            " redact again when they have ended"
+        )
 
 
 def _compiled(pattern: str, *, is_literal: bool) -> re.Pattern[str]:

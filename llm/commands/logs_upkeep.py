@@ -29,13 +29,17 @@ database_option = click.option(
 def opened(database: str | None) -> tuple[Path, sqlite3.Connection]:
     """The path of the log and a connection that can write it.
 
+    What dead processes have left is in the log by then.
+
     Raises:
         LogError: There is no such file, or it cannot be written.
     """
     from ..config import logs_db_path
     from ..logs.db import open_log
+    from ..run.recovery import take_up
 
     path = Path(database) if database else logs_db_path()
+    take_up(path, tell=True)
     return path, open_log(path, create=False).conn
 
 
