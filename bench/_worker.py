@@ -2,7 +2,9 @@
 
 `unlogged N`: seconds of processor time of a prompt; `logged N FILE`: of a prompt stored in FILE;
 `bare N FILE`: of a transaction with the rows of one such prompt, by sqlite3 alone;
-`turns N FILE`: of each of N logged turns of one conversation.
+`turns N FILE`: of each of N logged turns of one conversation;
+`chain N`: of a tool call in a chain of N; `chain_logged N FILE`: of one that is stored in FILE;
+`concurrent N`: seconds on the clock of an answer with N asynchronous tool calls of 50 ms.
 """
 
 from __future__ import annotations
@@ -25,6 +27,92 @@ class Nothing(llm.Model):
 
     def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any) -> Iterator[str]:
         yield "ok"
+
+
+class Caller(llm.Model):
+    """Asks for a tool call so many times, then answers."""
+
+    model_id = "caller"
+    supports_tools = True
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any) -> Iterator[str]:
+        if self.left:
+            self.left -= 1
+            response.add_tool_call(llm.ToolCall("add", {"a": self.left, "b": 1}, f"c{self.left}"))
+            yield ""
+        else:
+            yield "ok"
+
+
+class AsyncCaller(llm.AsyncModel):
+    """Asks for many tool calls at once, then answers."""
+
+    model_id = "async-caller"
+    supports_tools = True
+    calls = 0
+
+    async def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any) -> Any:
+        calls, self.calls = self.calls, 0
+        for number in range(calls):
+            response.add_tool_call(llm.ToolCall("wait", {}, f"c{number}"))
+        yield "ok"
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+async def wait() -> str:
+    """Wait 50 ms."""
+    import asyncio
+
+    await asyncio.sleep(0.05)
+    return "waited"
+
+
+def _run_chain(count: int) -> Any:
+    tool = llm.Tool.function(add)
+    # `model.chain()` of 0.36 takes no limit.
+    chain = Caller(count).conversation().chain("go", tools=[tool], chain_limit=0)
+    chain.text()
+    return chain
+
+
+def chain(count: int) -> float:
+    """Return the processor time of a tool call in a chain that is not stored."""
+    _run_chain(3)
+    began = time.process_time()
+    _run_chain(count)
+    return (time.process_time() - began) / count
+
+
+def chain_logged(count: int, path: str) -> float:
+    """Return the processor time of a tool call in a chain that is stored."""
+    database = open_database(path)
+    _run_chain(3).log_to_db(database)
+    began = time.process_time()
+    _run_chain(count).log_to_db(database)
+    return (time.process_time() - began) / count
+
+
+def concurrent(count: int) -> float:
+    """Return the seconds that an answer with so many asynchronous tool calls takes."""
+    import asyncio
+
+    async def program() -> float:
+        tool = llm.Tool.function(wait)
+        model = AsyncCaller()
+        await model.chain("warm", tools=[tool]).text()
+        model.calls = count
+        began = time.perf_counter()
+        await model.chain("go", tools=[tool]).text()
+        return time.perf_counter() - began
+
+    return asyncio.run(program())
 
 
 def open_database(path: str) -> Any:
@@ -127,5 +215,13 @@ def bare(count: int, path: str) -> float:
 
 if __name__ == "__main__":
     task, number, *path = sys.argv[1:]
-    tasks: dict[str, Any] = {"unlogged": unlogged, "logged": logged, "bare": bare, "turns": turns}
+    tasks: dict[str, Any] = {
+        "unlogged": unlogged,
+        "logged": logged,
+        "bare": bare,
+        "turns": turns,
+        "chain": chain,
+        "chain_logged": chain_logged,
+        "concurrent": concurrent,
+    }
     print(json.dumps(tasks[task](int(number), *path)))
