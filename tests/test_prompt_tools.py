@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import subprocess
 
 import pytest
 from click.testing import CliRunner
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 import llm
 from llm.cli import cli
 from tests.helpers.models import registered
+from tests.helpers.terminal import RUN_LLM
 
 CODE = """
 import llm
@@ -381,3 +383,50 @@ def test_chat_has_tools():
     )
     assert result.exit_code == 0
     assert "calling A!\nA!\n" in result.stdout
+
+
+def test_chat_drops_calls_that_were_stopped(monkeypatch):
+    """Ctrl-C during a call: what had finished is told, the rest is not run any more."""
+    runs = []
+
+    def first() -> str:
+        runs.append("first")
+        return "one"
+
+    def stopped() -> str:
+        runs.append("stopped")
+        raise KeyboardInterrupt
+
+    tools = [llm.Tool.function(first), llm.Tool.function(stopped)]
+    monkeypatch.setattr("llm.tools.gather.tools_from_code", lambda code: tools)
+    monkeypatch.setattr("llm.run.toolset.tools_from_code", lambda code: tools)
+    lines = f"{script([call('first'), call('stopped'), call('later')])}\n[]\n[]\n"
+    result = CliRunner().invoke(cli, ["chat", "-m", "scripted", "--functions", "x"], input=lines)
+    assert runs == ["first", "stopped"]
+    dropped = "Cancelled: User stopped the tool call"
+    assert result.stdout.count(f"one; {dropped}; {dropped}\n") == 2
+
+
+def test_killed_loop_goes_on_without_running_a_call_again(user_path, tmp_path):
+    """SIGKILL in the middle of a call: `-c` runs that one and the next, not those before."""
+    runs, code = tmp_path / "runs", tmp_path / "tools.py"
+    source = f"""
+import sys, threading
+def step(at: str) -> str:
+    with open({str(runs)!r}, "a") as file:
+        file.write(at + " ")
+    if at == "b" and WAITS:
+        print("waiting", flush=True)
+        threading.Event().wait()
+    return at
+"""
+    code.write_text(source + "WAITS = True\n")
+    prompt = script([call("step", at="0")], [call("step", at=at) for at in "abc"])
+    command = [*RUN_LLM, "-m", "scripted", prompt, "--functions", str(code)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"calling callingwaiting\n"
+        process.kill()
+    code.write_text(source + "WAITS = False\n")
+    result = run("-c", "--functions", str(code))
+    assert result.stdout == "0; a; b; c\n"
+    assert runs.read_text() == "0 a b b c "

@@ -232,6 +232,19 @@ def test_control_sequences_of_arguments_are_visible_in_questions():
         terminal.rest()
 
 
+@pytest.mark.parametrize(("prompt", "asks"), [("[]", True), ("", False)])
+def test_interrupted_calls_are_asked_about_where_something_else_is_said(prompt, asks):
+    """A call that was interrupted runs with `-c` alone; with a new prompt a person is asked."""
+    assert run(WRITE, "--cl", "1").exit_code == 1
+    with at_terminal("-c", prompt, "--functions", CODE) as (process, terminal):
+        if asks:
+            assert "was interrupted" in terminal.wait_for("Approve tool call? [y/N]: ")
+            terminal.type("n\n")
+        shown = terminal.rest()
+        assert ("User cancelled" in shown, "wrote docs/a" in shown) == (asks, not asks)
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+
+
 @pytest.mark.parametrize(("key", "in_folder"), [("a", False), ("f", True)])
 def test_answers_are_remembered(user_path, key, in_folder):
     """An answer for ever, or for this folder, goes to tools.yaml and holds from then on."""

@@ -135,7 +135,7 @@ class _BaseChainResponse(Generic[R]):
     ) -> Prompt:
         """The prompt after `prompt`, whose answer the conversation has taken up."""
         if prompt._calls_before:
-            prompt.tool_results = tool_results or []
+            prompt.tool_results = [*prompt.tool_results, *(tool_results or [])]
             prompt._attach_results(prompt.tool_results)
             prompt._calls_before = ()
             self.conversation._put_history(prompt)

@@ -60,6 +60,9 @@ class _BaseConversation(Generic[R]):
     # The title in the log; another `name` goes there with the next turn.
     _stored_name: str | None = None
 
+    # Results, by the id of the call, that no request has taken up.
+    _finished_calls: Mapping[str | None, ToolResult] = {}
+
     def __init__(
         self,
         model: _BaseModel,
@@ -141,6 +144,7 @@ class _BaseConversation(Generic[R]):
         """Take up a finished response: from here on it carries the history."""
         self._responses.append(response)
         self.loaded_messages = None
+        self._finished_calls = {}
 
     def _prepare(
         self,

@@ -83,6 +83,10 @@ def open_terminal() -> Iterator[Terminal | None]:
 class Gate:
     """Lets tool calls pass, or refuses them.
 
+    Attributes:
+        interrupted: Ids of calls that were interrupted before. Whoever goes on with something else
+            may not want them any more, so they are asked about where somebody sits there.
+
     Args:
         settings: Of the command line.
         toolset: The tools, and who chose them.
@@ -101,6 +105,7 @@ class Gate:
         except ValueError as error:
             raise InvalidInput(str(error)) from error
         self._stored = load_rules()
+        self.interrupted: set[str | None] = set()
 
     def check(self, tool: Tool, call: ToolCall) -> None:
         """Return where the call may run.
@@ -114,6 +119,9 @@ class Gate:
             show_note(f"Refused {call_text(call)}: {reason}")
             raise CancelToolCall(f"This call is not allowed: {reason}")
         if decision is Decision.ASK:
+            self._ask(call, reason)
+        elif not reason and call.tool_call_id in self.interrupted and inputs.stdin_is_terminal():
+            show_note("This call was interrupted before it was finished:")
             self._ask(call, reason)
 
     def _candidate(self, tool: Tool, call: ToolCall) -> Candidate:

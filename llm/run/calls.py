@@ -47,8 +47,11 @@ class ToolWatch:
             values: Further arguments of `Conversation.chain`.
         """
         toolset, pending = self._session.toolset, self._session.pending_calls
-        if pending and self.drops_pending:
-            values["tool_results"] = [_dropped(call) for call in pending]
+        finished = self._session.conversation._finished_calls
+        results = [finished[call.tool_call_id] for call in pending if call.tool_call_id in finished]
+        pending = [call for call in pending if call.tool_call_id not in finished]
+        if self.drops_pending:
+            results += [_dropped(call) for call in pending]
             pending = []
         chain = self._session.conversation.chain(
             text,
@@ -56,10 +59,13 @@ class ToolWatch:
             chain_limit=self._settings.chain_limit,
             before_call=self.before_call,
             after_call=self.after_call,
+            tool_results=results or None,
             **values,
         )
         chain.tool_timeout_s = self._settings.timeout_s
         chain.prompt._calls_before = pending
+        if text.strip():
+            self._gate.interrupted = {call.tool_call_id for call in pending}
         return chain
 
     def before_call(self, tool: Tool | None, call: ToolCall) -> None:
@@ -77,7 +83,9 @@ class ToolWatch:
     def after_call(self, tool: Tool, call: ToolCall, result: ToolResult) -> None:
         """Keep what a call gave, and show it if that was asked for; a failure is always told."""
         result.output = cut(result.output, self._settings.output_limit)
-        self._recorder.keep_result(self._session.conversation, result)
+        conversation = self._session.conversation
+        conversation._finished_calls = {**conversation._finished_calls, call.tool_call_id: result}
+        self._recorder.keep_result(conversation, result)
         if self._settings.debug:
             show_call(call, result)
         elif result.exception is not None:

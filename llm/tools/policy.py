@@ -226,7 +226,7 @@ def _is_within(folder: str, path: str) -> bool:
 
 
 def decide(origins: Sequence[Rules], call: Candidate) -> tuple[Decision, str]:
-    """What is to happen to a call, and why.
+    """What is to happen to a call, and why; no reason where nothing speaks against it.
 
     The first origin with a rule for the call decides; within one, `deny` beats `allow`.
 
@@ -246,4 +246,4 @@ def decide(origins: Sequence[Rules], call: Candidate) -> tuple[Decision, str]:
         return Decision.ASK, "every call is to be asked about"
     if ask == "foreign" and call.is_foreign:
         return Decision.ASK, "the tool was chosen by a template from elsewhere"
-    return Decision.ALLOW, "nothing speaks against it"
+    return Decision.ALLOW, ""
