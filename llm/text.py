@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 CONVERSATION_NAME_LENGTH = 32
+# Almost always enough of a text to find its first words in.
+_NAME_SEARCH_LENGTH = 4096
 
 _FENCED_BLOCK = re.compile(
     r"^(?P<fence>`{3,})(?P<language>\w+)?[ \t]*\r?\n(?P<code>.*?)^(?P=fence)[ \r]*$",
@@ -17,7 +19,9 @@ _FENCED_BLOCK = re.compile(
 
 def conversation_name(text: str) -> str:
     """The title of a conversation from its first prompt: one line of at most 32 characters."""
-    collapsed = re.sub(r"\s+", " ", text)
+    collapsed = re.sub(r"\s+", " ", text[:_NAME_SEARCH_LENGTH])
+    if len(collapsed) <= CONVERSATION_NAME_LENGTH and len(text) > _NAME_SEARCH_LENGTH:
+        collapsed = re.sub(r"\s+", " ", text)
     if len(collapsed) <= CONVERSATION_NAME_LENGTH:
         return collapsed
     return collapsed[: CONVERSATION_NAME_LENGTH - 1] + "\N{HORIZONTAL ELLIPSIS}"

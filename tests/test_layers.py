@@ -18,7 +18,7 @@ LAYERS = (
     ("errors", "hookspecs", "config", "policy", "secrets", "_lazy", "_version"),
     (
         *("parts", "content", "serialization", "schemas", "text", "media", "ids", "http"),
-        *("terminal", "validation", "gitignore"),
+        *("terminal", "validation", "gitignore", "long_json"),
         *("plugins", "plugin_index", "http_log", "waiting", "model_defaults"),
     ),
     (
@@ -68,6 +68,7 @@ HEAVY = {
 LOADED_LAZILY = {
     "http_log": {"httpx2"},
     "providers.openai.client": {"httpx2"},
+    "providers.openai.long_body": {"httpx2"},
     "templates": {"pydantic"},
 }
 

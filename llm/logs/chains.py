@@ -9,14 +9,18 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ..content import Attachment
+from ..long_json import slices
 from ..parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
-from .hashing import address, canonical_json, cleaned, referenced, without_surrogates
-from .shared import add_attachment
+from .hashing import address, cleaned, referenced
+from .shared import add_attachment, ensure_fragment
 
 if TYPE_CHECKING:
     import sqlite3
 
     from ..serialization import PartDict
+
+# A text of more characters is stored in slices.
+LONG_PART = 16 << 20
 
 # Number and text of each fragment that may occur in a message.
 Fragments = Sequence[tuple[int, str]]
@@ -67,9 +71,7 @@ def hash_chain(messages: Iterable[Message], parent: str | None) -> list[HashedMe
     chain: list[HashedMessage] = []
     for message in messages:
         shape, attachments = referenced(message)
-        text = canonical_json(shape)
-        if without_surrogates(text) != text:
-            shape = cleaned(shape)
+        shape = cleaned(shape)
         hashed = HashedMessage(address(shape, parent), parent, shape, attachments)
         chain.append(hashed)
         parent = hashed.hash
@@ -119,6 +121,8 @@ def _store_part(
     kind = payload.pop("type")
     text: str | None = payload.pop("text", None)
     pieces = split_by_fragments(text, fragments) if text and fragments else []
+    if text and not pieces and len(text) > LONG_PART:
+        pieces = _in_slices(conn, text)
     if pieces:
         text, payload = None, {"text_ref": pieces, **payload}
     used = _store_references(conn, payload, attachments)
@@ -131,6 +135,15 @@ def _store_part(
         )
     for order, number in enumerate(p["fragment"] for p in pieces if "fragment" in p):
         conn.execute("insert into part_fragments values (?, ?, ?)", (part_id, number, order))
+
+
+def _in_slices(conn: sqlite3.Connection, text: str) -> list[dict[str, Any]]:
+    """A very long text as pieces: its beginning, and fragments.
+
+    SQLite needs two further copies of whatever is written at once.
+    """
+    start, *others = slices(text)
+    return [{"literal": start}, *({"fragment": ensure_fragment(conn, text)} for text in others)]
 
 
 def _store_references(

@@ -11,8 +11,10 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
+from ..long_json import json_pieces
 from ..parts import AttachmentPart, Message, ToolResultPart
 from ..secrets import masked
 
@@ -44,7 +46,10 @@ def canonical_json(obj: object) -> str:
 
 def content_hash(obj: object) -> str:
     """The address of any JSON value: `b2:` and 32 hexadecimal digits (BLAKE2b, 16 bytes)."""
-    return _digest(without_surrogates(canonical_json(obj)))
+    digest = hashlib.blake2b(digest_size=16)
+    for piece in json_pieces(obj, canonical_json, encode_basestring):
+        digest.update(without_surrogates(piece).encode("utf-8"))
+    return HASH_PREFIX + digest.hexdigest()
 
 
 def message_hash(message: Message, parent_hash: str | None) -> str:
@@ -58,10 +63,6 @@ def message_hash(message: Message, parent_hash: str | None) -> str:
 def address(shape: dict[str, Any], parent_hash: str | None) -> str:
     """The address of a message in the form that `referenced` gives it."""
     return content_hash({"parent": parent_hash, "message": shape})
-
-
-def _digest(text: str) -> str:
-    return HASH_PREFIX + hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest()
 
 
 def without_surrogates(text: str) -> str:

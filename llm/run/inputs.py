@@ -9,6 +9,7 @@ from pathlib import Path
 from ..content import Attachment
 from ..errors import AttachmentError, InvalidInput, LLMError
 from ..secrets import remember
+from .output import show_note
 
 STDIN = "-"
 
@@ -39,11 +40,16 @@ def read_stdin_line() -> str:
     return decode_text(buffer.readline()) if buffer is not None else sys.stdin.readline()
 
 
-def decode_text(raw: bytes) -> str:
+def decode_text(raw: bytes, source: str = "standard input") -> str:
     """Text from bytes of unknown encoding: UTF-8, else the locale's, else what can be saved.
 
     UTF-8 comes first even where the locale says otherwise (`LC_ALL=C` in a container): other
-    encodings practically never pass as UTF-8 by accident.
+    encodings practically never pass as UTF-8 by accident. Where something cannot be read, a line
+    on stderr says so.
+
+    Args:
+        raw: The bytes.
+        source: Where they come from, for that line.
     """
     try:
         return raw.decode("utf-8")
@@ -51,7 +57,12 @@ def decode_text(raw: bytes) -> str:
         try:
             return raw.decode(getattr(sys.stdin, "encoding", None) or "utf-8")
         except (UnicodeDecodeError, LookupError):
+            _note_replacement(source)
             return raw.decode("utf-8", "replace")
+
+
+def _note_replacement(source: str) -> None:
+    show_note(f"Not all of {source} is valid UTF-8: what cannot be read was replaced")
 
 
 def clean_argument(text: str) -> str:
@@ -59,8 +70,9 @@ def clean_argument(text: str) -> str:
     if text.isascii():
         return text
     try:
-        return decode_text(text.encode("utf-8", "surrogateescape"))
+        return decode_text(text.encode("utf-8", "surrogateescape"), "the command line")
     except UnicodeEncodeError:
+        _note_replacement("the command line")
         return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -7,13 +7,14 @@ before anything is sent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import config
 from ..errors import LLMError, NotFound, UnknownModelError
 from .calling import set_policy
+from .inputs import clean_argument
 from .recovery import take_up
 
 if TYPE_CHECKING:
@@ -249,6 +250,7 @@ def open_session(request: PromptRequest) -> Session:
         LLMError: Options of the command contradict each other, or the model, the conversation or
             a model option is unknown or not allowed.
     """
+    request = _with_clean_arguments(request)
     conversation = resolve_conversation(request)
     options = resolve_options(conversation.model, request.options)
     names = set_policy(conversation, request)
@@ -340,6 +342,22 @@ def _load_conversation(request: PromptRequest, model: AnyModel | None) -> AnyCon
     if found is None and wanted:
         raise NotFound(f"No conversation found with id={wanted}")
     return found
+
+
+def _with_clean_arguments(request: PromptRequest) -> PromptRequest:
+    """The request with texts that can be sent and logged, whatever bytes the shell passed on."""
+    given = (request.system, *(value for _, value in request.options))
+    if all(value.isascii() for value in given if isinstance(value, str)):
+        return request
+    return replace(
+        request,
+        system=_clean(request.system),
+        options=tuple((name, _clean(value)) for name, value in request.options),
+    )
+
+
+def _clean(value: Any) -> Any:
+    return clean_argument(value) if isinstance(value, str) else value
 
 
 def resolve_options(model: AnyModel, given: tuple[tuple[str, Any], ...]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ... import waiting
+from ...long_json import json_pieces
 from ...policy import CallPolicy
 from . import faults, show
 from .sse import ErrorPayload, EventDecoder
@@ -54,10 +55,13 @@ class Call:
         """POST with a body, else GET."""
         return "GET" if self.body is None else "POST"
 
-    @property
-    def content(self) -> bytes:
-        """The body as it goes over the wire."""
-        return b"" if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
+    def pieces(self) -> Iterator[str]:
+        """The body as it goes over the wire; in several pieces where there is much of it."""
+        if self.body is not None:
+            yield from json_pieces(self.body, _encode, json.encoder.encode_basestring_ascii)
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Reader:
@@ -230,20 +234,24 @@ def close() -> None:
 
 
 def _request(call: Call, client: httpx2.Client | httpx2.AsyncClient) -> httpx2.Request:
+    pieces = call.pieces()
+    start = next(pieces, "").encode()
+    is_long = next(pieces, None) is not None
     request = client.build_request(
         call.method,
         call.endpoint.url,
-        content=call.content,
+        content=b"" if is_long else start,
         headers=dict(call.headers),
         timeout=_timeout(call),
     )
+    if is_long:
+        from .long_body import put_body
+
+        put_body(request, call.pieces)
     if show.is_wanted():
+        content = "".join(call.pieces()).encode()
         show.show_request(
-            request.method,
-            str(request.url),
-            request.headers,
-            call.content,
-            call.endpoint.secrets,
+            request.method, str(request.url), request.headers, content, call.endpoint.secrets
         )
     return request
 
