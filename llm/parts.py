@@ -247,7 +247,8 @@ class StreamEvent:
     """One piece of an answer as it arrives.
 
     Args:
-        type: `text`, `reasoning`, `tool_call_name`, `tool_call_args` or `tool_result`.
+        type: `text`, `reasoning`, `tool_call_name`, `tool_call_args`, `tool_result` or
+            `attachment`.
         chunk: The text of this piece.
         part_index: Which part of the answer it belongs to; found by the assembly where `None`.
         tool_call_id: The call it belongs to.
@@ -256,6 +257,7 @@ class StreamEvent:
         redacted: There was reasoning that is not shown.
         provider_metadata: Opaque values to keep with the part, by provider name.
         message_index: Which message of the answer it belongs to, where there are several.
+        attachment: A file that the model made, on an `attachment`, which has an empty chunk.
     """
 
     type: str
@@ -267,3 +269,4 @@ class StreamEvent:
     redacted: bool = False
     provider_metadata: Metadata | None = None
     message_index: int = 0
+    attachment: Attachment | None = None

@@ -120,6 +120,11 @@ def test_events_of_messages_assemble_to_the_same() -> None:
     assert assemble(events_of(messages)) == messages
 
 
-def test_events_of_attachments_are_none() -> None:
-    """There is no event for an attachment: a replay leaves it out."""
-    assert events_of([Message("assistant", [AttachmentPart(llm.Attachment(url="u"))])]) == []
+def test_attachments_survive_a_replay() -> None:
+    """A file that a model made is a part of its own, in events and in messages."""
+    first, second = llm.Attachment(url="u"), llm.Attachment(content=b"x", type="image/png")
+    messages = [Message("assistant", [AttachmentPart(first), AttachmentPart(second)])]
+    events = events_of(messages)
+    assert [event.type for event in events] == ["attachment", "attachment"]
+    assert assemble(events) == messages
+    assert assemble([StreamEvent("attachment", "")]) == []

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..parts import (
+    AttachmentPart,
     Message,
     Metadata,
     Part,
@@ -29,6 +30,7 @@ _FAMILIES = {
     "tool_call_name": "tool_call",
     "tool_call_args": "tool_call",
     "tool_result": "tool_result",
+    "attachment": "attachment",
 }
 
 
@@ -66,7 +68,7 @@ class PartIndexer:
                 return self._by_call_id.get(event.tool_call_id, self._next)
             continues = event.type == "tool_call_args" and self._family == "tool_call"
             return self._index if continues else self._next
-        if family == "tool_result" or family != self._family:
+        if family in ("tool_result", "attachment") or family != self._family:
             return self._next
         return self._index
 
@@ -163,7 +165,13 @@ def _tool_result_part(group: _Group) -> Part:
     )
 
 
+def _attachment_part(group: _Group) -> Part | None:
+    attachment = group.events[-1].attachment
+    return AttachmentPart(attachment, group.metadata()) if attachment is not None else None
+
+
 _BUILDERS = {
+    "attachment": _attachment_part,
     "text": _text_part,
     "reasoning": _reasoning_part,
     "tool_call": _tool_call_part,
@@ -226,10 +234,7 @@ def assemble(events: Iterable[StreamEvent], calls: Sequence[ToolCall] = ()) -> l
 
 
 def events_of(messages: Iterable[Message]) -> list[StreamEvent]:
-    """The events that would have spelled the given messages: the reverse of `assemble`.
-
-    Attachments have no event and are left out.
-    """
+    """The events that would have spelled the given messages: the reverse of `assemble`."""
     events: list[StreamEvent] = []
     index = 0
     for message_index, message in enumerate(messages):
@@ -247,6 +252,8 @@ def _part_events(part: Part) -> list[StreamEvent]:
         return [StreamEvent("text", part.text)]
     if isinstance(part, ReasoningPart):
         return [StreamEvent("reasoning", part.text, redacted=part.redacted)]
+    if isinstance(part, AttachmentPart):
+        return [StreamEvent("attachment", "", attachment=part.attachment)]
     if isinstance(part, ToolCallPart):
         call_id, server = part.tool_call_id, part.server_executed
         arguments = json.dumps(part.arguments)

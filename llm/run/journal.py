@@ -144,6 +144,7 @@ class Journal:
             and event.message_index == last.message_index
             and event.tool_call_id == last.tool_call_id
             and event.provider_metadata is None
+            and event.attachment is None
             and not (event.redacted or event.server_executed or event.tool_name)
         ):
             self._write(f"{encode_basestring_ascii(event.chunk)}\n")
@@ -345,6 +346,8 @@ def _event_line(event: StreamEvent) -> str:
         value = getattr(event, name)
         if value != default:
             shape[name] = value
+    if event.attachment is not None:
+        shape["attachment"] = event.attachment.to_dict()
     return _line(shape)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from ..content import Fragment
+from ..content import Attachment, Fragment
 from ..parts import Message, Part, StreamEvent
 from .journal import is_in_user_directory
 
@@ -122,7 +122,7 @@ def _take(record: Record, line: Any) -> None:
         message, part, text = line
         record.request["messages"][message]["parts"][part]["text"] += text
     elif "type" in line:
-        record.events.append(StreamEvent(**line))
+        record.events.append(_event(line))
     elif "done" in line:
         record.done = line["done"]
     elif "result" in line:
@@ -130,6 +130,12 @@ def _take(record: Record, line: Any) -> None:
     elif "again" in line:
         record.events.clear()
         record.request["started"] = line["again"]
+
+
+def _event(shape: dict[str, Any]) -> StreamEvent:
+    if "attachment" in shape:
+        shape["attachment"] = Attachment.from_dict(shape["attachment"])
+    return StreamEvent(**shape)
 
 
 def _following(last: StreamEvent, chunk: str) -> StreamEvent:

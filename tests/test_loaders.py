@@ -1,0 +1,297 @@
+"""The loaders of fragments that are always there, `.gitignore`, and questions at the terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import llm
+from llm import terminal
+from llm.cli import cli
+from llm.errors import LLMError
+from llm.gitignore import IgnoreRules
+from llm.loaders import load_command_output, load_folder
+from tests.helpers.content import TEMPLATES, registered
+
+
+@pytest.fixture(autouse=True)
+def _content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    with registered():
+        yield
+
+
+def write(files: dict[str, str | bytes]) -> None:
+    """Write files below the working directory."""
+    for name, content in files.items():
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def names(rest: str) -> list[str]:
+    """The names under which `dir:` gives files, in order."""
+    return [fragment.split("\n")[0] for fragment in load_folder(rest)]
+
+
+class Screen(io.StringIO):
+    """A terminal that is only written to."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: str) -> Screen:
+    """A terminal at which the user gives that answer."""
+    screen, keys = Screen(), Screen(answer)
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr("sys.stdin", keys)
+    return screen
+
+
+def test_folder_gives_its_text_files(capsys):
+    """All text files below, sorted, with their name; binary and empty ones are skipped."""
+    write({"b.py": "b = 1\n", "sub/a.txt": "caf\xe9", "c.bin": b"\0\1", "empty.txt": ""})
+    fragments = load_folder(".")
+    assert fragments[0] == "b.py\n---\nb = 1\n---\n"
+    assert fragments[1] == "sub/a.txt\n---\ncaf\xe9\n---\n"
+    assert [fragment.source for fragment in fragments] == [
+        str(Path("b.py").resolve()),
+        str(Path("sub/a.txt").resolve()),
+    ]
+    assert capsys.readouterr().err == "dir:.: 2 files, 11 bytes\n"
+
+
+def test_folder_of_a_pattern(capsys):
+    """Wildcards choose among the files that are not ignored; a single file may be named."""
+    write({"src/a.py": "a", "src/x/b.py": "b", "src/c.txt": "c", "src/.gitignore": "x/\n"})
+    assert names("src/**/*.py") == ["src/a.py"]
+    assert names("src/c.txt") == ["src/c.txt"]
+    assert names("src/*.t?t") == ["src/c.txt"]
+    assert names("") == ["src/.gitignore", "src/a.py", "src/c.txt"]
+    assert "dir:src/c.txt: 1 file, 1 bytes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        ("nosuch", "there is no folder 'nosuch'"),
+        ("no/such/*.py", "no text files found in 'no/such/\\*.py'"),
+        (".", "no text files found in '.'"),
+    ],
+)
+def test_folder_without_text_is_an_error(rest, message):
+    """Nothing to send is an error that names what was asked for."""
+    with pytest.raises(LLMError, match=message):
+        load_folder(rest)
+
+
+def test_folder_outside_keeps_its_path(tmp_path):
+    """Files outside of the working directory are named as they were asked for."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "f.txt").write_text("f")
+    assert names(str(tmp_path / "other")) == [f"{tmp_path}/other/f.txt"]
+
+
+def test_big_folder_is_refused_without_a_terminal(monkeypatch):
+    """More than 1 MB is not sent where nobody can be asked."""
+    write({"big.txt": "x" * 1_200_000})
+    with pytest.raises(LLMError, match=r"dir:\.: 1 file, 1\.2 MB is more than 1\.0 MB"):
+        load_folder(".")
+
+
+def test_big_folder_is_asked_about(monkeypatch):
+    """On a terminal the user decides."""
+    write({"big.txt": "x" * 1_200_000, "small.txt": "x" * 2000})
+    screen = answering(monkeypatch, "y\n")
+    assert len(load_folder(".")) == 2
+    assert "dir:.: 2 files, 1.2 MB. Send all of it? [y/N]: " in screen.getvalue()
+    answering(monkeypatch, "\n")
+    with pytest.raises(LLMError, match="declined"):
+        load_folder(".")
+    assert "dir:small.txt: 1 file, 2.0 kB" in _note_of(monkeypatch, "small.txt")
+
+
+def _note_of(monkeypatch: pytest.MonkeyPatch, rest: str) -> str:
+    screen = answering(monkeypatch, "")
+    load_folder(rest)
+    return screen.getvalue()
+
+
+def test_unreadable_places_are_skipped(monkeypatch, capsys):
+    """What nobody may read is told and left out."""
+    write({"a.txt": "a", "b.txt": "b", "locked/c.txt": "c"})
+    real_open, real_scan = open, os.scandir
+
+    def refusing_open(path, *args, **kwargs):
+        if str(path).endswith("b.txt"):
+            raise PermissionError(13, "Permission denied")
+        return real_open(path, *args, **kwargs)
+
+    def refusing_scan(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return real_scan(path)
+
+    monkeypatch.setattr("builtins.open", refusing_open)
+    monkeypatch.setattr("os.scandir", refusing_scan)
+    assert names(".") == ["a.txt"]
+    shown = capsys.readouterr().err
+    assert "b.txt is skipped: Permission denied" in shown
+    assert "locked is skipped: Permission denied" in shown
+
+
+def test_rules_agree_with_git(tmp_path):
+    """What `.gitignore` files leave out is what git leaves out."""
+    if shutil.which("git") is None:
+        pytest.fail("git is needed to compare with")
+    rules = (
+        "*.log\n!keep.log\n/top.txt\nbuild/\ndocs/*.md\n**/cache\na/**/z.txt\n# comment\n\n"
+        "sp\\ ace.txt\n[abc].x\n[!d].y\ntrail.txt   \nfoo/**\n\\!bang\nq?.t\n"
+    )
+    files = [
+        *("x.log", "keep.log", "top.txt", "sub/top.txt", "build/a", "sub/build/b", "docs/a.md"),
+        *("docs/x/b.md", "cache/c", "sub/cache", "a/z.txt", "a/b/c/z.txt", "sp ace.txt", "a.x"),
+        *("e.x", "d.y", "e.y", "trail.txt", "foo/bar", "foo/x/y", "!bang", "q1.t", "q.t"),
+        *("sub/x.log", "sub/only.txt", "sub/deep/only.txt", "sub/keep2.txt"),
+    ]
+    write({name: "x" for name in files})
+    write({".gitignore": rules, "sub/.gitignore": "only.txt\n!x.log\n[\n"})
+    subprocess.run(["git", "init", "-q"], check=True)
+    shown = subprocess.run(
+        ["git", "ls-files", "-z", "--others", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert names(".") == sorted(filter(None, shown.stdout.split("\0")))
+    below = [name for name in shown.stdout.split("\0") if name.startswith("sub/")]
+    assert names("sub") == sorted(below)
+
+
+def test_rules_above_the_repository_do_not_count(tmp_path):
+    """A `.gitignore` above the root of a repository is none of its business."""
+    (tmp_path / ".gitignore").write_text("*\n")
+    write({"a.txt": "a"})
+    Path(".git").mkdir()
+    assert names(".") == ["a.txt"]
+    assert not IgnoreRules.for_folder(Path.cwd()).ignores(Path.cwd() / "a.txt", is_folder=False)
+
+
+# cmd:
+
+
+def test_command_output_is_a_fragment(capsys):
+    """What the command prints; its messages go to stderr, and it reads nothing."""
+    fragment = load_command_output("echo out; echo err >&2; cat")
+    assert fragment == "out\n"
+    assert fragment.source == "cmd:echo out; echo err >&2; cat"
+    assert capsys.readouterr().err == "err\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"), [("echo no >&2; exit 3", "code 3: no"), ("exit 1", "without a message")]
+)
+def test_failing_command_is_an_error(command, reason):
+    """A command that fails is told with its code and message."""
+    with pytest.raises(LLMError, match=reason):
+        load_command_output(command)
+
+
+def test_both_loaders_from_the_command_line():
+    """`-f dir:` and `-f cmd:` go into the prompt; both may be named again as `logs -f`."""
+    write({"a.txt": "a"})
+    result = CliRunner().invoke(cli, ["-m", "tell", "-f", "dir:.", "-f", "cmd:echo hi", "x"])
+    assert json.loads(result.stdout)["messages"] == [["user", "a.txt\n---\na\n---\n\nhi\n\nx"]]
+
+
+def test_plugin_keeps_its_prefix(plugin):
+    """A plugin that registers `dir` and `cmd` keeps them; ours are `llm-dir` and `llm-cmd`."""
+
+    @llm.hookimpl
+    def register_fragment_loaders(register):
+        register("dir", len)
+        register("cmd", len)
+
+    plugin("owner", register_fragment_loaders=register_fragment_loaders)
+    loaders = llm.get_fragment_loaders()
+    assert loaders["dir"] is len
+    assert loaders["llm-dir"] is load_folder
+    assert loaders["llm-cmd"] is load_command_output
+    result = CliRunner().invoke(cli, ["-m", "tell", "-f", "llm-cmd:echo hi", "x"])
+    assert json.loads(result.stdout)["messages"] == [["user", "hi\n\nx"]]
+
+
+# Questions
+
+
+def test_question_without_a_terminal(monkeypatch):
+    """Where standard error is no terminal, or nobody can answer, there is no answer."""
+    assert terminal.confirm("really?") is None
+    monkeypatch.setattr("sys.stderr", Screen())
+    monkeypatch.setattr(terminal, "_TERMINAL", "/nonexistent/tty")
+    assert terminal.confirm("really?") is None
+    monkeypatch.setattr(terminal, "_TERMINAL", os.devnull)
+    assert terminal.confirm("really?") is None
+
+
+def test_question_is_asked_on_the_terminal_behind_a_pipe(monkeypatch):
+    """Where standard input is a pipe the answer comes from the terminal of the process."""
+    master, slave = os.openpty()
+    try:
+        monkeypatch.setattr("sys.stderr", screen := Screen())
+        monkeypatch.setattr("sys.stdin", io.StringIO("the prompt"))
+        monkeypatch.setattr(terminal, "_TERMINAL", os.ttyname(slave))
+        os.write(master, b"yes\n")
+        assert terminal.confirm("a\x1b[2Jb?") is True
+        assert screen.getvalue() == "a\u241b[2Jb? [y/N]: "
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_trust_is_asked_for_and_remembered(monkeypatch, user_path):
+    """On a terminal the wishes are shown; no is no, yes is remembered."""
+    from llm.run.trust import check_template
+    from llm.templates import load_template
+
+    screen = answering(monkeypatch, "n\n")
+    with pytest.raises(LLMError, match="you declined"):
+        check_template(load_template("tl:greedy"), trust=False)
+    assert "functions:\n    def shout(): return 'HI'" in screen.getvalue()
+    answering(monkeypatch, "y\n")
+    check_template(load_template("tl:greedy"), trust=False)
+    silent = answering(monkeypatch, "")
+    template = load_template("tl:greedy")
+    check_template(template, trust=False)
+    assert silent.getvalue() == ""
+    assert template._functions_is_trusted
+    stored = json.loads((user_path / "trusted_templates.json").read_text())
+    assert list(stored.values()) == ["tl:greedy"]
+
+
+def test_attachments_of_templates_need_trust(monkeypatch):
+    """Attachments of both kinds and local system fragments are wishes, addresses are not."""
+    from llm.run.trust import check_template
+    from llm.templates import load_template
+
+    wishes = {
+        "attachments": ["a.png"],
+        "attachment_types": [{"type": "text/plain", "value": "b"}],
+        "system_fragments": ["secrets.txt"],
+    }
+    monkeypatch.setitem(TEMPLATES, "files", wishes)
+    with pytest.raises(LLMError) as caught:
+        check_template(load_template("tl:files"), trust=False)
+    for wish in ("attachment: a.png", "attachment: b as text/plain", "fragment: secrets.txt"):
+        assert wish in str(caught.value)
+    check_template(load_template("tl:web"), trust=False)
