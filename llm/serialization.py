@@ -35,6 +35,7 @@ class AttachmentDict(TypedDict):
     url: NotRequired[str]
     path: NotRequired[str]
     content: NotRequired[str]
+    id: NotRequired[str]
 
 
 class TextPartDict(TypedDict):
@@ -143,6 +144,7 @@ class ToolDict(TypedDict):
     plugin: NotRequired[str]
     instance: NotRequired[InstanceDict]
     server_side: NotRequired[bool]
+    hash: NotRequired[str]
 
 
 class FragmentDict(TypedDict):
@@ -156,6 +158,7 @@ class MessageNodeDict(MessageDict):
     """A message; `parent` is the number of its predecessor where that is not the one before."""
 
     parent: NotRequired[int | None]
+    hash: NotRequired[str]
     fragments: NotRequired[list[int]]
 
 
@@ -180,6 +183,7 @@ class TurnDict(TypedDict):
     duration_ms: NotRequired[int]
     prompt_json: NotRequired[Any]
     response_json: NotRequired[Any]
+    condensed_json: NotRequired[str]
 
 
 class ConversationDict(TypedDict):

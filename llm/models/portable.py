@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from ..content import Fragment
+from ..errors import InvalidInput
+from ..ids import new_ulid
+from ..text import conversation_name
 from ..tools.tool import ServerSideTool
 from .options import option_values
 
@@ -34,7 +37,7 @@ class MessageTree:
 
     def __init__(self) -> None:
         self.nodes: list[MessageNodeDict] = []
-        self._messages: list[Message] = []
+        self.messages: list[Message] = []
         self._successors: dict[int | None, list[int]] = {}
         self._known: dict[tuple[int | None, int], int] = {}
         # Those that are equal to another one: their identity is known as long as they live.
@@ -58,11 +61,11 @@ class MessageTree:
     def _place(self, message: Message, parent: int | None) -> int:
         siblings = self._successors.setdefault(parent, [])
         for number in siblings:
-            if self._messages[number] == message:
+            if self.messages[number] == message:
                 self._doubles.append(message)
                 return number
         number = len(self.nodes)
-        self._messages.append(message)
+        self.messages.append(message)
         siblings.append(number)
         shape: Any = message.to_dict()
         self.nodes.append(node(shape, parent, number))
@@ -75,11 +78,17 @@ def node(shape: Any, parent: int | None, number: int) -> MessageNodeDict:
     return cast("MessageNodeDict", shape if parent == before else {"parent": parent, **shape})
 
 
-def conversation_dict(conversation: _BaseConversation[Any]) -> ConversationDict:
-    """Everything that a conversation holds, apart from functions."""
-    tree = MessageTree()
-    tools = _Table()
-    fragments = _Table()
+def conversation_dict(
+    conversation: _BaseConversation[Any], tree: MessageTree | None = None
+) -> ConversationDict:
+    """Everything that a conversation holds, apart from functions.
+
+    Args:
+        conversation: The conversation.
+        tree: Takes up the messages, for callers who want them as objects too.
+    """
+    tree = tree or MessageTree()
+    tools, fragments = Table(), Table()
     responses = conversation._all_responses()
     turns = [_turn(response, tree, tools, fragments) for response in responses]
     shape: dict[str, Any] = {
@@ -110,14 +119,21 @@ def conversation_dict(conversation: _BaseConversation[Any]) -> ConversationDict:
     return cast("ConversationDict", shape)
 
 
-class _Table:
-    """Values that turns refer to by number, each of them once."""
+class Table:
+    """Values that turns refer to by number, each of them once.
 
-    def __init__(self) -> None:
+    Args:
+        entries: Those that are in it to begin with.
+    """
+
+    def __init__(self, entries: Iterable[Any] = ()) -> None:
         self.entries: list[Any] = []
         self._numbers: dict[str, int] = {}
+        for entry in entries:
+            self.add(entry)
 
     def add(self, entry: Any) -> int:
+        """The number of an entry, which is put in if it is new."""
         text = json.dumps(entry, sort_keys=True)
         if text not in self._numbers:
             self._numbers[text] = len(self.entries)
@@ -125,9 +141,15 @@ class _Table:
         return self._numbers[text]
 
 
-def _turn(response: _BaseResponse, tree: MessageTree, tools: _Table, fragments: _Table) -> TurnDict:
+def _turn(response: _BaseResponse, tree: MessageTree, tools: Table, fragments: Table) -> TurnDict:
     prompt = response.prompt
+    count = len(tree.nodes)
     given = tree.add(prompt._messages)
+    texts = [*prompt.fragments, *prompt.system_fragments]
+    for entry, message in zip(tree.nodes[count:], tree.messages[count:], strict=True):
+        used = [fragments.add(fragment_dict(text)) for text in texts if occurs(text, message)]
+        if used:
+            entry["fragments"] = used
     turn: dict[str, Any] = {
         "id": response.id,
         "model": response.model.model_id,
@@ -153,6 +175,11 @@ def _turn(response: _BaseResponse, tree: MessageTree, tools: _Table, fragments: 
     }
     turn.update((name, value) for name, value in optional.items() if value)
     return cast("TurnDict", turn)
+
+
+def occurs(text: str, message: Message) -> bool:
+    """Whether a text of the message has `text` in it."""
+    return any(text in getattr(part, "text", "") for part in message.parts)
 
 
 def _result_instances(prompt: Prompt) -> dict[str, InstanceDict]:
@@ -205,3 +232,83 @@ def instance_dict(owner: Any) -> InstanceDict | None:
 def plain(value: Any) -> Any:
     """`value` in JSON values alone; what JSON cannot express becomes its `str()`."""
     return json.loads(json.dumps(value, default=str)) if value else value
+
+
+def parents_of(shape: ConversationDict) -> list[int | None]:
+    """The number of the predecessor of each message; `None` where there is none.
+
+    Raises:
+        InvalidInput: A message names one that does not come before it.
+    """
+    parents: list[int | None] = []
+    for number, node in enumerate(shape["messages"]):
+        parent = node.get("parent", number - 1 if number else None)
+        if parent is not None and not 0 <= parent < number:
+            raise InvalidInput(f"Message {number} of the conversation has no predecessor")
+        parents.append(parent)
+    return parents
+
+
+def from_messages(
+    messages: Iterable[Any], model_id: str | None, *, name: str | None = None
+) -> ConversationDict:
+    """A conversation of messages alone, given as dictionaries: an answer ends a turn.
+
+    Args:
+        messages: The messages, oldest first.
+        model_id: The model that is said to have answered.
+        name: The title; the beginning of the first prompt where missing.
+    """
+    nodes = list(messages)
+    shape: Any = {
+        "format": FORMAT,
+        "version": VERSION,
+        "id": new_ulid(),
+        "name": name or conversation_name(_first_text(nodes)),
+        "model": model_id,
+        "messages": nodes,
+        "turns": [],
+        "tip": len(nodes) - 1 if nodes else None,
+    }
+    if model_id is not None:
+        shape["turns"] = turns_of(shape, model_id)
+    conversation: ConversationDict = shape
+    return conversation
+
+
+def _first_text(nodes: Iterable[Any]) -> str:
+    """The text of the first message of the user."""
+    for entry in nodes:
+        if entry["role"] == "user":
+            return "".join([part.get("text", "") for part in entry["parts"]])
+    return ""
+
+
+def turns_of(shape: ConversationDict, model_id: str) -> list[TurnDict]:
+    """The turns that the messages up to the tip look like: each run of answers ends one."""
+    from datetime import datetime, timezone
+
+    now = datetime.now(timezone.utc).isoformat()
+    numbers: list[int] = []
+    end = shape["tip"]
+    parents = parents_of(shape)
+    while end is not None:
+        numbers.append(end)
+        end = parents[end]
+    numbers.reverse()
+    turns: list[TurnDict] = []
+    given: int | None = None
+    for number, following in zip(numbers, [*numbers[1:], None], strict=True):
+        if shape["messages"][number]["role"] != "assistant":
+            given = number
+        elif following is None or shape["messages"][following]["role"] != "assistant":
+            turns.append(
+                {
+                    "id": new_ulid(),
+                    "model": model_id,
+                    "input": given,
+                    "output": number,
+                    "datetime_utc": now,
+                }
+            )
+    return turns

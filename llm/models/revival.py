@@ -11,7 +11,7 @@ from ..parts import AttachmentPart, Message, ToolResultPart
 from ..tools.calling import ToolResult
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
-from .portable import CHAIN_FORMAT, FORMAT, INSTANCE, VERSION
+from .portable import CHAIN_FORMAT, FORMAT, INSTANCE, VERSION, parents_of
 from .prompt import Prompt, wrap_tools
 
 if TYPE_CHECKING:
@@ -38,8 +38,24 @@ def checked(shape: Any) -> ConversationDict:
             f"Cannot read a conversation of version {shape.get('version')!r}: this release of llm"
             f" knows version {VERSION}. Install a newer one"
         )
-    checked_shape: ConversationDict = shape  # type: ignore[assignment]
-    return checked_shape
+    _require(shape, ("id", "name", "model", "messages", "turns", "tip"), "The conversation")
+    count = len(shape["messages"])
+    for number, turn in enumerate(shape["turns"], 1):
+        _require(turn, ("id", "model", "input", "output"), f"Turn {number}")
+    for end in [
+        shape["tip"],
+        *(turn[key] for turn in shape["turns"] for key in ("input", "output")),
+    ]:
+        if end is not None and not 0 <= end < count:
+            raise InvalidInput(f"Message {end} is not in the conversation, which has {count}")
+    conversation: ConversationDict = shape  # type: ignore[assignment]
+    return conversation
+
+
+def _require(shape: Any, names: Sequence[str], what: str) -> None:
+    missing = [name for name in names if not isinstance(shape, dict) or name not in shape]
+    if missing:
+        raise InvalidInput(f"{what} has no {missing[0]!r}")
 
 
 def fill_conversation(
@@ -97,14 +113,8 @@ class Nodes:
     """The messages of a conversation in JSON values, as objects."""
 
     def __init__(self, shape: ConversationDict) -> None:
-        self.messages: list[Message] = []
-        self.parents: list[int | None] = []
-        for number, node in enumerate(shape["messages"]):
-            parent = node.get("parent", number - 1 if number else None)
-            if parent is not None and not 0 <= parent < number:
-                raise InvalidInput(f"Message {number} of the conversation has no predecessor")
-            self.parents.append(parent)
-            self.messages.append(Message.from_dict(node))
+        self.parents = parents_of(shape)
+        self.messages = [Message.from_dict(node) for node in shape["messages"]]
 
     def numbers_upto(self, end: int | None) -> list[int]:
         """The numbers of the messages from the first one to `end`."""
