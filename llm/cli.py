@@ -24,6 +24,9 @@ _COMMANDS = {
     "aliases": Lazy("llm.commands.aliases:aliases", "Manage aliases of models."),
     "chat": Lazy("llm.commands.chat:chat", "Hold an ongoing chat with a model."),
     "fragments": Lazy("llm.commands.fragments:fragments", "Manage stored fragments of prompts."),
+    "conversations": Lazy(
+        "llm.commands.conversations:conversations", "Manage logged conversations."
+    ),
     "install": Lazy(
         "llm.commands.install:install", "Install packages, such as plugins, beside llm."
     ),

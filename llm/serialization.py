@@ -184,6 +184,7 @@ class TurnDict(TypedDict):
     prompt_json: NotRequired[Any]
     response_json: NotRequired[Any]
     condensed_json: NotRequired[str]
+    outcome: NotRequired[list[str]]
 
 
 class ConversationDict(TypedDict):

@@ -257,3 +257,21 @@ def test_fork_without_turns_arrives_with_turns(tmp_path: Path) -> None:
     assert [r.text() for r in again.responses] == ["ok", "ok"]
     copy = import_conversation(source.conn, shape)
     assert export_conversation(source.conn, copy)["turns"] == []
+
+
+def test_outcome_of_a_turn_travels() -> None:
+    """A turn that broke off is marked as such in the other log, and in Python."""
+    outcome = ("failed", "ValueError", "no")
+    response = Says().conversation().prompt("a")
+    response.text()
+    response._outcome = outcome
+    source, target = open_memory(), open_memory()
+    response.log_to_db(source)
+    assert response.conversation is not None
+    shape = through_json(export_conversation(source.conn, response.conversation.id))
+    import_conversation(target.conn, shape)
+    sql = "select * from turn_status"
+    assert target.execute(sql).fetchall() == [(response.id, *outcome)]
+    again = llm.Conversation.from_dict(shape, model=Says())
+    assert again.responses[0]._outcome == outcome
+    assert through_json(response.conversation.to_dict())["turns"][0]["outcome"] == list(outcome)

@@ -82,7 +82,7 @@ def delete(
             whole = _conversation_id(conn, conversation_id)
             conversations = [] if ids or filters != LogFilters() else [whole]
             filters = filters._replace(conversation_id=whole)
-        _delete(path, conn, _matching(conn, ids, filters), conversations, yes=yes)
+        delete_shown(path, conn, _matching(conn, ids, filters), conversations, yes=yes)
 
 
 @click.command()
@@ -102,7 +102,7 @@ def expire(older_than: str, yes: bool, database: str | None) -> None:
     path, conn = opened(database)
     with closing(conn):
         found = _matching(conn, (), LogFilters(until=until))
-        _delete(path, conn, found, [], yes=yes, further=lambda: delete_old_logs(conn, until))
+        delete_shown(path, conn, found, [], yes=yes, further=lambda: delete_old_logs(conn, until))
 
 
 def _conversation_id(conn: sqlite3.Connection, name: str) -> str:
@@ -136,7 +136,7 @@ def _matching(conn: sqlite3.Connection, ids: Sequence[str], filters: LogFilters)
     return sorted(known.intersection(matching_ids(conn, filters)))
 
 
-def _delete(
+def delete_shown(
     path: Path,
     conn: sqlite3.Connection,
     ids: Sequence[str],

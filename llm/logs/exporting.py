@@ -15,6 +15,7 @@ from ..models.portable import MessageTree, Table, conversation_dict
 from ..parts import AttachmentPart, ToolResultPart
 from .chains import rows_by_ids
 from .importing import hashed_nodes
+from .outcome import read_outcomes
 from .rehydrate import load_conversation
 from .threads import conversation_info
 
@@ -54,13 +55,14 @@ _FRAGMENTS_OF_MESSAGES = (
 )
 
 
-class _Absent(Model):
+class Absent(Model):
     """Stands for the model of a conversation, which need not be installed to be read."""
 
     def __init__(self, model_id: str | None) -> None:
         self.model_id = model_id or ""
 
     def execute(self, *args: object, **values: object) -> NoReturn:
+        """Refuse to answer."""
         raise UnknownModelError(f"Unknown model: {self.model_id}")
 
 
@@ -79,7 +81,7 @@ def export_conversation(conn: sqlite3.Connection, conversation_id: str) -> Conve
         NotFound: There is none.
     """
     info = conversation_info(conn, conversation_id)
-    conversation = load_conversation(conn, conversation_id, model=_Absent(info.model))
+    conversation = load_conversation(conn, conversation_id, model=Absent(info.model))
     if conversation is None:
         raise NotFound(f"No conversation found with id={conversation_id}")
     tree = MessageTree()
@@ -165,6 +167,8 @@ class _Details:
                 if reply and "response_json" not in turn and reply not in ("null", "{}", "[]"):
                     # It refers to something that only a model that is not installed knows.
                     turn["condensed_json"] = reply
+        for turn_id, outcome in read_outcomes(self._conn, list(self._turns)).items():
+            self._turns[turn_id]["outcome"] = list(outcome)
 
     def _add_tools(self) -> None:
         found: dict[str, list[Any]] = {}

@@ -12,10 +12,12 @@ from ..ids import new_ulid
 from ..models.portable import parents_of, turns_of
 from ..models.revival import checked
 from ..parts import Part
+from ..secrets import masked
 from .chains import HashedMessage, store_chain
 from .condense import condensed_json, replacements_for
 from .hashing import _inserted, address, cleaned, reference, without_surrogates
 from .migrations import immediate
+from .outcome import write_outcome
 from .shared import ensure_fragment, ensure_schema, ensure_tool, ensure_tool_instance
 from .turns import (
     _ADD_FRAGMENT,
@@ -201,6 +203,8 @@ class _Import:
             self._conn.execute(_ADD_TOOL, row)
         for call_id, instance in shape.get("tool_instances", {}).items():
             self._conn.execute(_ADD_INSTANTIATION, (turn.id, call_id, self._instance_id(instance)))
+        if "outcome" in shape:
+            write_outcome(self._conn, turn.id, tuple(shape["outcome"]))
         self._write_search(turn)
 
     def _between(self, start: int | None, end: int | None) -> list[HashedMessage]:
@@ -242,7 +246,7 @@ class _Import:
             [(tool["name"], tool.get("description")) for tool in tools],
             shape.get("schema"),
         )
-        return condensed_json(shape["response_json"], replacements)
+        return masked(condensed_json(shape["response_json"], replacements))
 
     def _tool_id(self, shape: Mapping[str, Any]) -> int:
         from ..tools.tool import Tool

@@ -39,6 +39,7 @@ _LATEST = (
     "select id, id from threads where id = (select max(id) from threads)",
 )
 _THREAD = "select name, tip_message_hash, forked_from from threads where id = ?"
+_LEGACY_MODEL = "select model from responses where conversation_id = ? order by id desc limit 1"
 _TURN_HEADS = "select id, model, tip_message_hash from turns where thread_id = ? order by id"
 _MODEL_OF_CHAIN = """
 with recursive chain (hash, parent_hash) as (
@@ -218,6 +219,7 @@ def _model_id(conn: sqlite3.Connection, stored: _Stored) -> str | None:
     sql = "select model from turns where thread_id = ? order by id desc limit 1"
     row = conn.execute(sql, [stored.forked_from]).fetchone()
     row = row or conn.execute(_MODEL_OF_CHAIN, [stored.tip]).fetchone()
+    row = row or conn.execute(_LEGACY_MODEL, [stored.forked_from]).fetchone()
     return None if row is None else row[0]
 
 

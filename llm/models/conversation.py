@@ -231,13 +231,9 @@ class Conversation(_BaseConversation[Response]):
             InvalidInput: It is no conversation.
             UnknownModelError: No model of that name is installed.
         """
-        import llm
+        from .revival import revived
 
-        from .revival import checked, fill_conversation
-
-        conversation = cls(model or llm.get_model(checked(shape)["model"]))
-        fill_conversation(conversation, checked(shape), Response, tools)
-        return conversation
+        return revived(cls, Response, shape, model, tools)
 
     def prompt(
         self,
@@ -372,14 +368,10 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
         tools: Iterable[ToolDef] | None = None,
     ) -> AsyncConversation:
         """The conversation that `to_dict()` described; see `Conversation.from_dict`."""
-        import llm
-
         from .async_response import AsyncResponse
-        from .revival import checked, fill_conversation
+        from .revival import revived
 
-        conversation = cls(model or llm.get_async_model(checked(shape)["model"]))
-        fill_conversation(conversation, checked(shape), AsyncResponse, tools)
-        return conversation
+        return revived(cls, AsyncResponse, shape, model, tools)
 
     @staticmethod
     def _is_async() -> bool:

@@ -170,6 +170,7 @@ def _turn(response: _BaseResponse, tree: MessageTree, tools: Table, fragments: T
         "resolved_model": response.resolved_model,
         "datetime_utc": response._datetime_utc(),
         "duration_ms": response._duration_ms(),
+        "outcome": list(response._outcome or ()),
         "prompt_json": plain(response._prompt_json),
         "response_json": plain(response.response_json),
     }
@@ -298,7 +299,7 @@ def turns_of(shape: ConversationDict, model_id: str) -> list[TurnDict]:
     numbers.reverse()
     turns: list[TurnDict] = []
     given: int | None = None
-    for number, following in zip(numbers, [*numbers[1:], None], strict=True):
+    for number, following in zip(numbers, [*numbers[1:], None], strict=False):
         if shape["messages"][number]["role"] != "assistant":
             given = number
         elif following is None or shape["messages"][following]["role"] != "assistant":

@@ -58,6 +58,28 @@ def _require(shape: Any, names: Sequence[str], what: str) -> None:
         raise InvalidInput(f"{what} has no {missing[0]!r}")
 
 
+def revived(
+    conversation_class: type[C],
+    response_class: Any,
+    shape: Any,
+    model: _BaseModel | None,
+    tools: Iterable[ToolDef] | None,
+) -> C:
+    """The conversation that its JSON values describe, with the model of that name if none is given.
+
+    Raises:
+        InvalidInput: They describe no conversation.
+        UnknownModelError: No model of that name is installed.
+    """
+    import llm
+
+    checked_shape = checked(shape)
+    look_up = llm.get_async_model if conversation_class._is_async() else llm.get_model
+    conversation = conversation_class(model or look_up(checked_shape["model"]))
+    fill_conversation(conversation, checked_shape, response_class, tools)
+    return conversation
+
+
 def fill_conversation(
     conversation: _BaseConversation[Any],
     shape: ConversationDict,
@@ -101,6 +123,9 @@ def fill_conversation(
         response.resolved_model = turn.get("resolved_model")
         response.response_json = turn.get("response_json")
         response._prompt_json = turn.get("prompt_json")
+        if "outcome" in turn:
+            status, error_class, error = turn["outcome"]
+            response._outcome = (status, error_class, error)
         # Plugins of the time before messages look for earlier attachments here.
         response.attachments = list(prompt.attachments)
         conversation._responses.append(response)

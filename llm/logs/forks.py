@@ -1,0 +1,121 @@
+"""Conversations that branch off others."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NotFound
+from .exporting import Absent
+from .rehydrate import load_conversation
+from .store import LogStore
+from .threads import ConversationInfo, conversation_info
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+_FORKS = "select id, forked_from from threads where forked_from is not null order by id"
+_THERE = (
+    "select 1 from threads where id = ?1"
+    " union all select 1 from conversations where id = ?1 limit 1"
+)
+
+
+def fork_conversation(
+    db: Database, conversation_id: str, *, at: str | None = None, name: str | None = None
+) -> str:
+    """Make a conversation that goes on from another one, and give its id; nothing is copied.
+
+    Args:
+        db: The log database.
+        conversation_id: The conversation to leave.
+        at: The last turn that both share, by its id or the beginning of it; the latest one where
+            missing.
+        name: The title; that of the other one with ` (fork)` behind it where missing.
+
+    Raises:
+        NotFound: There is no such conversation or turn, or it could be any of several.
+    """
+    store = LogStore(db)
+    info = conversation_info(db.conn, conversation_id)
+    conversation = load_conversation(db, conversation_id, model=Absent(info.model))
+    if conversation is None:
+        raise NotFound(f"No conversation found with id={conversation_id}")
+    if at is None:
+        messages, known = conversation.loaded_messages or [], conversation._loaded_tip
+    else:
+        response = _turn(conversation, at)
+        messages = response.prompt._messages + response._output_messages()
+        known = response._stored_tip
+    tip = known[1] if known is not None else store.ensure_chain(messages)
+    title = name if name is not None else f"{info.name or ''} (fork)".strip()
+    return store.create_thread(title, tip, forked_from=conversation_id)
+
+
+def _turn(conversation: Any, at: str) -> Any:
+    found = [r for r in conversation._all_responses() if r.id.startswith(at.lower())]
+    if len(found) != 1:
+        several = "several turns begin" if found else "no turn begins"
+        raise NotFound(
+            f"In conversation {conversation.id} {several} with {at!r}. "
+            f"'llm logs --cid {conversation.id}' shows their ids"
+        )
+    return found[0]
+
+
+def family_trees(conn: sqlite3.Connection, conversation_id: str | None = None) -> Iterator[str]:
+    """The lines of a drawing of all conversations that were forked, and of their forks.
+
+    Args:
+        conn: A migrated log database.
+        conversation_id: Only the family of this one.
+    """
+    parents = dict(conn.execute(_FORKS).fetchall())
+    children: dict[str, list[str]] = {}
+    for fork, origin in parents.items():
+        children.setdefault(origin, []).append(fork)
+    if conversation_id is not None:
+        roots = [_root(parents, conversation_id)]
+    else:
+        roots = sorted({_root(parents, fork) for fork in parents}, reverse=True)
+    for root in roots:
+        yield from _drawn(conn, children, root, "", "", frozenset())
+
+
+def _root(parents: dict[str, str], conversation_id: str) -> str:
+    seen = {conversation_id}
+    while conversation_id in parents and parents[conversation_id] not in seen:
+        conversation_id = parents[conversation_id]
+        seen.add(conversation_id)
+    return conversation_id
+
+
+def _drawn(
+    conn: sqlite3.Connection,
+    children: dict[str, list[str]],
+    conversation_id: str,
+    first: str,
+    rest: str,
+    above: frozenset[str],
+) -> Iterator[str]:
+    """The lines of one conversation and all below it; `first` and `rest` go in front."""
+    yield first + _label(conn, conversation_id)
+    above |= {conversation_id}
+    below = [child for child in children.get(conversation_id, ()) if child not in above]
+    for child in below:
+        is_last = child == below[-1]
+        corner, bar = ("└── ", "    ") if is_last else ("├── ", "│   ")
+        yield from _drawn(conn, children, child, rest + corner, rest + bar, above)
+
+
+def _label(conn: sqlite3.Connection, conversation_id: str) -> str:
+    if conn.execute(_THERE, [conversation_id]).fetchone() is None:
+        return f"{conversation_id}  (not in the log)"
+    info = conversation_info(conn, conversation_id)
+    return "  ".join(filter(None, [info.id, info.name, f"({turns_text(info)})"]))
+
+
+def turns_text(info: ConversationInfo) -> str:
+    """How many turns a conversation has, for a person."""
+    return "1 turn" if info.turns == 1 else f"{info.turns} turns"
