@@ -307,6 +307,30 @@ def test_chain_that_failed_is_over() -> None:
     assert asyncio.run(program()) == 1
 
 
+def test_prompts_of_a_chain_keep_their_own_messages() -> None:
+    """Each prompt has what was sent for it, however long the chain became; replies branch off."""
+    model = Script(["ping"], ["ping"], "done", "aside", "end")
+    conversation = model.conversation()
+    chain = conversation.chain("go", tools=[ping])
+    chain.text()
+    assert [len(response.prompt.messages) for response in chain.responses()] == [1, 3, 5]
+    middle = chain._responses[1]
+    aside = middle.reply("aside", tool_results=[])
+    assert [m.role for m in aside.prompt.messages][2:] == ["tool", "assistant", "user"]
+    after = conversation.prompt("and?")
+    assert [m.text() for m in after.prompt.messages if m.text()] == ["go", "done", "and?"]
+    assert [len(prompt.messages) for prompt in model.prompts] == [1, 3, 5]
+
+
+def test_chain_leaves_messages_that_were_given_alone(text: Callable[..., str]) -> None:
+    """A list passed as history is not changed by what follows."""
+    history = [llm.user("go")]
+    model = Script(["ping"], "done")
+    assert text(model, messages=history, tools=[ping]) == "done"
+    assert history == [llm.user("go")]
+    assert len(model.prompts[0].messages) == 1
+
+
 def test_plan_needs_no_driver() -> None:
     """The plan yields what has to be done and can be walked by hand."""
     model = Script()

@@ -149,7 +149,7 @@ class _BaseChainResponse(Generic[R]):
                 (given or "").replace("$input", answer), tool_results or []
             )
         if self._responses:
-            self.conversation._put_history(following)
+            self.conversation._put_history(following, in_place=True)
         else:
             following._continue_from(prompt._messages)
         return following

@@ -162,7 +162,12 @@ class _BaseConversation(Generic[R]):
             self._put_history(request)
         return request
 
-    def _put_history(self, request: Prompt) -> None:
+    def _put_history(self, request: Prompt, *, in_place: bool = False) -> None:
+        """Put everything so far in front of a request.
+
+        Args:
+            in_place: Nobody else goes on from the last response, so its list may be used.
+        """
         if self.loaded_messages:
             request._continue_from(self.loaded_messages)
             request._loaded_count = len(self.loaded_messages)
@@ -170,9 +175,14 @@ class _BaseConversation(Generic[R]):
         last = self._last_response()
         if last is None:
             return
-        history = last.prompt._messages + last._output_messages()
-        request._continue_from(history, last.prompt)
-        request._continues, request._continues_count = last, len(history)
+        output = last._output_messages()
+        if in_place:
+            count = request._continue_in_place(last.prompt, output)
+        else:
+            history = last.prompt._messages + output
+            request._continue_from(history, last.prompt)
+            count = len(history)
+        request._continues, request._continues_count = last, count
 
     def _pending_calls(self) -> list[ToolCall]:
         """The tool calls at the end of the history that have no results yet."""

@@ -48,6 +48,8 @@ class Prompt:
     _continues_count: int = 0
     _loaded_count: int = 0
     _chain_system: str | None = None
+    # Prompts of one chain share a list, so that its length costs nothing. Where this one ends.
+    _chain_end: int | None = None
     # What is sent of the chain where that is not all of it.
     _sent: list[Message] | None = None
     # Calls that the history ends in, to be run before this prompt is sent, and not instead of it.
@@ -172,7 +174,9 @@ class Prompt:
             self._chain = self._explicit
             if self._chain is None:
                 self._chain = self._lead_in("") + self._results() + self._typed()
-        return self._chain
+        if self._chain_end is None or self._chain_end == len(self._chain):
+            return self._chain
+        return self._chain[: self._chain_end]
 
     def _append_input(self) -> None:
         """Let the messages that were given be the history, and put this turn's input after it.
@@ -200,6 +204,26 @@ class Prompt:
         self._chain = history + self._results() + self._lead_in(before) + self._typed()
         self._chain_system = self.system or before
         self._note_history(history)
+
+    def _continue_in_place(self, last: Prompt, output: list[Message]) -> int:
+        """Make the chain like `_continue_from`, by going on with the list of `last`.
+
+        Returns:
+            The number of messages before the new input.
+        """
+        before = last._system_in_chain()
+        chain = last._messages
+        if chain is last._explicit:
+            chain = list(chain)
+        elif chain is last._chain:
+            last._chain_end = len(chain)
+        chain += output
+        count = len(chain)
+        self._note_history(chain)
+        chain += self._results() + self._lead_in(before) + self._typed()
+        self._chain, self._chain_end = chain, None
+        self._chain_system = self.system or before
+        return count
 
     def _following(self, text: str, tool_results: list[ToolResult]) -> Prompt:
         """A prompt with the same tools, options, schema and system prompt, and other input.
