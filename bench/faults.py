@@ -1,0 +1,746 @@
+"""What survives when something goes wrong: a list of faults, tried on any `llm`.
+
+    python3 bench/faults.py                 0.36, then ours
+    python3 bench/faults.py --llm PATH      one executable
+    python3 bench/faults.py --kills 500     and so many kill -9 at random moments
+
+Real processes, real signals, a real server on the loopback interface. A fault is survived where
+the answer was printed, nothing printed is missing from the log afterwards, no file was damaged, and
+the exit code tells the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import functools
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from _fault_server import KEY, Handler, Server
+
+LIMIT_S = 120
+NOBODY = 65534
+CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
+MODELS = (
+    *("steady", "steady-300", "held", "stuck", "endless", "reset", "unended", "failing", "garbled"),
+    *("filtered", "cut", "surrogate", "rude", "tools-2", "tools-9", "busy", "down", "refused"),
+)
+OLD_LOG = Path(__file__).parent.parent / "tests" / "data" / "logs-v0.26.db"
+TOOLS = """
+import os, time
+def note():
+    "Write a note."
+    with open(os.environ["NOTES"], "a") as file:
+        file.write("noted\\n")
+    return "noted"
+def wait():
+    "Wait."
+    if os.environ.get("WAIT"):
+        time.sleep(60)
+    if os.environ.get("LEAVE"):
+        raise SystemExit("left")
+    return "waited"
+"""
+
+
+class Lost(Exception):
+    """A fault was not survived; the text says why."""
+
+
+def need(condition: object, reason: str) -> None:
+    """Raise `Lost` unless the condition holds."""
+    if not condition:
+        raise Lost(reason)
+
+
+class Ground:
+    """A user directory, a server, and the executable that is tried.
+
+    Args:
+        command: The words that start it.
+        base: An empty directory.
+        server: The server.
+    """
+
+    def __init__(self, command: list[str], base: Path, server: Server) -> None:
+        self.command = command
+        self.base = base
+        self.user = base / "user"
+        self.user.mkdir()
+        base.chmod(0o755)
+        self.env = {
+            **{k: os.environ[k] for k in ("PATH", "LANG", "PYTHONPATH") if k in os.environ},
+            "HOME": str(base / "home"),
+            "LLM_USER_PATH": str(self.user),
+            "TMPDIR": str(base / "tmp"),
+            "OPENAI_API_KEY": KEY,
+            "NOTES": str(base / "notes.txt"),
+        }
+        for name in ("home", "tmp", "site"):
+            (base / name).mkdir()
+        lines = [
+            f"- model_id: {name}\n  model_name: {name}\n  api_base: {server.url}\n"
+            f"  supports_tools: true\n  api_key_name: fault\n"
+            for name in MODELS
+        ]
+        self.models_file = self.user / "extra-openai-models.yaml"
+        self.models_file.write_text("".join(lines))
+        (self.user / "keys.json").write_text(json.dumps({"fault": KEY}))
+        (self.user / "keys.json").chmod(0o600)
+
+    @property
+    def log(self) -> Path:
+        """The log database."""
+        return self.user / "logs.db"
+
+    def run(
+        self,
+        *args: str,
+        stdin: bytes = b"",
+        preexec: Callable[[], None] | None = None,
+        **env: str,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run the command to its end."""
+        return subprocess.run(
+            [*self.command, *args],
+            input=stdin,
+            capture_output=True,
+            timeout=LIMIT_S,
+            env={**self.env, **env},
+            preexec_fn=preexec,
+        )
+
+    def start(self, *args: str, **env: str) -> subprocess.Popen[bytes]:
+        """Start the command."""
+        return subprocess.Popen(
+            [*self.command, *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**self.env, **env},
+        )
+
+    def rows(self, *args: str) -> list[dict[str, object]]:
+        """Return what `llm logs` tells."""
+        done = self.run("logs", "--json", "-n", "0", *args)
+        if done.returncode != 0:
+            return []
+        found: list[dict[str, object]] = json.loads(done.stdout)
+        return found
+
+    def need_turn(self, prompt: str, answer: str = "", model: str | None = None) -> None:
+        """Raise `Lost` unless the log has a turn with this prompt, and the answer as printed."""
+        for row in self.rows():
+            if row["prompt"] == prompt and answer.strip() in str(row["response"]):
+                need(model in (None, row["model"]), f"logged as {row['model']}")
+                return
+        raise Lost(f"{prompt!r} with {answer[:40]!r} is not in the log")
+
+    def plugin(self, source: str) -> None:
+        """Install a plugin with the name `bad`."""
+        site = self.base / "site"
+        (site / "llm_bad.py").write_text(source)
+        metadata = site / "llm_bad-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: llm-bad\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text("[llm]\nbad = llm_bad\n")
+        (metadata / "RECORD").write_text(
+            "llm_bad.py,,\nllm_bad-1.0.dist-info/METADATA,,\n"
+            "llm_bad-1.0.dist-info/entry_points.txt,,\nllm_bad-1.0.dist-info/RECORD,,\n"
+        )
+        self.env["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(site), self.env.get("PYTHONPATH")])
+        )
+
+
+Fault = Callable[[Ground], None]
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(name: str) -> Callable[[Fault], Fault]:
+    """Put a function into the list under this name."""
+
+    def add(function: Fault) -> Fault:
+        FAULTS[name] = function
+        return function
+
+    return add
+
+
+def each(names: str) -> Callable[[Callable[[Ground, str], None]], None]:
+    """Put a function into the list once for each name, which it is given."""
+
+    def add(function: Callable[[Ground, str], None]) -> None:
+        for name in names.split(", "):
+            FAULTS[name] = functools.partial(_named, function, name)
+
+    return add
+
+
+def _named(function: Callable[[Ground, str], None], name: str, ground: Ground) -> None:
+    function(ground, name)
+
+
+def printed_until(process: subprocess.Popen[bytes], text: bytes) -> bytes:
+    """Read standard output up to a text."""
+    assert process.stdout is not None
+    seen = b""
+    while text not in seen:
+        piece = os.read(process.stdout.fileno(), 65536)
+        if not piece:
+            assert process.stderr is not None
+            raise Lost(f"ended early: {process.stderr.read()[-200:]!r}")
+        seen += piece
+    return seen
+
+
+# Signals and pipes
+
+
+@each("SIGINT in mid-stream, SIGTERM in mid-stream, SIGHUP in mid-stream, SIGKILL in mid-stream")
+def _signal(ground: Ground, name: str) -> None:
+    number = getattr(signal, name.split()[0])
+    process = ground.start("-m", "held", "say it")
+    printed = printed_until(process, b"second")
+    process.send_signal(number)
+    process.communicate(timeout=LIMIT_S)
+    expected = (130,) if number == signal.SIGINT else (-number, 128 + number)
+    need(process.returncode in expected, f"exit code {process.returncode}")
+    ground.need_turn("say it", printed.decode())
+
+
+@fault("SIGKILL, then continue")
+def _continue_after_kill(ground: Ground) -> None:
+    process = ground.start("-m", "held", "say it")
+    printed_until(process, b"second")
+    process.kill()
+    process.communicate(timeout=LIMIT_S)
+    done = ground.run("-c", "-m", "steady", "go on")
+    need(done.returncode == 0, done.stderr.decode()[-200:])
+    conversations = {row["conversation_id"] for row in ground.rows()}
+    need(len(ground.rows()) == 2, f"{len(ground.rows())} turns")
+    need(len(conversations) == 1, "another conversation")
+
+
+@fault("output closed by the reader")
+def _closed_pipe(ground: Ground) -> None:
+    process = ground.start("-m", "endless", "talk")
+    printed_until(process, b"line after line\n")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    error = process.stderr.read()
+    process.wait(LIMIT_S)
+    need(process.returncode in (141, -signal.SIGPIPE), f"exit code {process.returncode}")
+    need(not error, f"said {error[-200:]!r}")
+    ground.need_turn("talk", "line after line")
+
+
+# The far end
+
+
+@each("reset, unended, failing, garbled, filtered")
+def _broken_stream(ground: Ground, name: str) -> None:
+    done = ground.run("-m", name, "say it")
+    need(done.stdout.strip() == b"first second", f"printed {done.stdout!r}")
+    need(done.returncode == 3, f"exit code {done.returncode}")
+    need(done.stderr.strip(), "said nothing")
+    need(b"Traceback" not in done.stderr, "traceback")
+    ground.need_turn("say it", "first second")
+
+
+@fault("stopped at the length limit")
+def _length(ground: Ground) -> None:
+    done = ground.run("-m", "cut", "say it")
+    need(done.returncode == 0, f"exit code {done.returncode}")
+    need(done.stderr.strip(), "said nothing")
+    ground.need_turn("say it", "first second")
+
+
+@each("busy, down, refused")
+def _refused(ground: Ground, name: str) -> None:
+    done = ground.run("-m", name, "say it")
+    need(done.returncode == 1, f"exit code {done.returncode}")
+    need(KEY.encode() not in done.stderr, "the key was shown")
+    ground.need_turn("say it")
+    raw = b"".join(path.read_bytes() for path in ground.user.glob("logs.db*"))
+    need(KEY.encode() not in raw, "the key is in the log")
+
+
+# Tools
+
+
+@fault("chain limit reached")
+def _chain_limit(ground: Ground) -> None:
+    done = ground.run("-m", "tools-9", "--functions", TOOLS, "--cl", "2", "use tools")
+    need(done.returncode == 1, f"exit code {done.returncode}")
+    need(len(ground.rows()) == 2, f"{len(ground.rows())} of 2 turns are in the log")
+
+
+@fault("SystemExit in a tool")
+def _tool_leaves(ground: Ground) -> None:
+    ground.run("-m", "tools-2", "--functions", TOOLS, "use tools", LEAVE="1")
+    need(ground.rows(), "the turn that asked for the tools is not in the log")
+
+
+@fault("SIGKILL while a tool runs")
+def _killed_in_tool(ground: Ground) -> None:
+    process = ground.start("-m", "tools-2", "--functions", TOOLS, "use tools", WAIT="1")
+    notes = Path(ground.env["NOTES"])
+    deadline = time.monotonic() + 30
+    while not (notes.exists() and notes.read_text()):
+        need(time.monotonic() < deadline, "the tool did not run")
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.kill()
+    process.communicate(timeout=LIMIT_S)
+    need(ground.rows(), "the turn that asked for the tools is not in the log")
+    done = ground.run("-c", "-m", "tools-2", "--functions", TOOLS, "go on")
+    need(done.returncode == 0, done.stderr.decode()[-200:])
+    need(notes.read_text().count("noted") == 1, "a tool that had finished was run again")
+
+
+# The database
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        conn.execute("begin immediate")
+        yield
+
+
+@fault("database locked all the time")
+def _locked_database(ground: Ground) -> None:
+    ground.run("-m", "steady", "before")
+    with _locked(ground.log):
+        done = ground.run("-m", "steady", "say it")
+    need(done.stdout.strip() == b"word0 word1 word2", f"printed {done.stdout!r}")
+    need(done.returncode == 0, f"exit code {done.returncode}")
+    ground.need_turn("say it", "word0 word1 word2")
+
+
+@fault("database locked after the answer began")
+def _locked_later(ground: Ground) -> None:
+    ground.run("-m", "steady", "before")
+    Handler.hold.clear()
+    process = ground.start("-m", "stuck", "say it")
+    try:
+        printed_until(process, b"second")
+        with _locked(ground.log):
+            Handler.hold.set()
+            process.communicate(timeout=LIMIT_S)
+    finally:
+        Handler.hold.set()
+    need(process.returncode == 0, f"exit code {process.returncode}")
+    ground.need_turn("say it", "first second")
+
+
+@fault("database is garbage")
+def _garbage(ground: Ground) -> None:
+    garbage = b"This is no database.\n" * 500
+    ground.log.write_bytes(garbage)
+    done = ground.run("-m", "steady", "say it")
+    need(done.stdout.strip() == b"word0 word1 word2", f"printed {done.stdout!r}")
+    kept = [path for path in ground.user.iterdir() if path.is_file()]
+    need(garbage in [path.read_bytes() for path in kept], "the file was changed")
+    if ground.log.read_bytes() == garbage:
+        ground.log.unlink()
+    ground.need_turn("say it", "word0 word1 word2")
+
+
+@fault("database cut short")
+def _cut_short(ground: Ground) -> None:
+    ground.run("-m", "steady", "before")
+    whole = ground.log.read_bytes()
+    ground.log.write_bytes(whole[: len(whole) // 3])
+    for suffix in ("-wal", "-shm"):
+        Path(f"{ground.log}{suffix}").unlink(missing_ok=True)
+    done = ground.run("-m", "steady", "say it")
+    need(done.stdout.strip() == b"word0 word1 word2", f"printed {done.stdout!r}")
+    if not ground.rows():
+        ground.log.unlink(missing_ok=True)
+    ground.need_turn("say it", "word0 word1 word2")
+
+
+def _small_files() -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+@each("disk full with a log, disk full without a log")
+def _disk_full(ground: Ground, name: str) -> None:
+    if "without" not in name:
+        ground.run("-m", "steady", "before")
+    done = ground.run("-m", "steady", "say it", preexec=_small_files)
+    need(done.stdout.strip() == b"word0 word1 word2", f"printed {done.stdout!r}")
+    need(done.returncode == 0, f"exit code {done.returncode}")
+    ground.need_turn("say it", "word0 word1 word2")
+
+
+def _no_files() -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+@fault("nothing can be written anywhere")
+def _nothing_writable(ground: Ground) -> None:
+    done = ground.run("-m", "steady", "say it", preexec=_no_files)
+    need(done.stdout.strip() == b"word0 word1 word2", f"printed {done.stdout!r}")
+    need(done.returncode == 0, f"exit code {done.returncode}")
+    need(b"not recorded" in done.stderr, "did not say that nothing is recorded")
+
+
+def _as_nobody() -> None:
+    """Become somebody who cannot write everywhere; who is no superuser stays who they are."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+
+
+def _without_powers() -> None:
+    """Take from the superuser the power to write where the mode forbids it."""
+    if os.geteuid() == 0:
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+
+
+@functools.cache
+def _as_somebody_else(python: str) -> Callable[[], None]:
+    """Choose how to lose the superuser's powers: not every interpreter is for others to run."""
+    try:
+        subprocess.run([python, "-c", ""], preexec_fn=_as_nobody, check=True, capture_output=True)
+    except (OSError, subprocess.SubprocessError):
+        return _without_powers
+    return _as_nobody
+
+
+@each("user directory read-only with a log, user directory read-only without a log")
+def _read_only(ground: Ground, name: str) -> None:
+    if "without" not in name:
+        ground.run("-m", "steady", "before")
+    become = _as_somebody_else(sys.executable)
+    if become is _as_nobody and os.geteuid() == 0:
+        for folder in ("home", "tmp"):
+            os.chown(ground.base / folder, NOBODY, NOBODY)
+        for path in (ground.user, *ground.user.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+    ground.user.chmod(0o555)
+    try:
+        done = ground.run("-m", "steady", "say it", preexec=become)
+    finally:
+        ground.user.chmod(0o755)
+    need(done.stdout.strip() == b"word0 word1 word2", f"printed {done.stdout!r}")
+    need(done.returncode == 0, f"exit code {done.returncode}")
+    for _ in range(2):
+        logged = ground.run("logs", "--json", "-n", "0", preexec=become)
+    found = json.loads(logged.stdout) if logged.returncode == 0 else []
+    need("say it" in [row["prompt"] for row in found], "not in the log once it can be written")
+
+
+# No trace
+
+
+@each("--no-log leaves no trace, logging switched off leaves no trace")
+def _no_trace(ground: Ground, name: str) -> None:
+    if name.startswith("--"):
+        done = ground.run("-m", "steady", "secret words", "--no-log")
+    else:
+        ground.run("logs", "off")
+        done = ground.run("-m", "steady", "secret words")
+    need(done.returncode == 0, f"exit code {done.returncode}")
+    need(not ground.log.exists(), "a database was created")
+    for path in ground.base.rglob("*"):
+        if path.is_file():
+            need(b"secret words" not in path.read_bytes(), f"{path.name} has the prompt")
+
+
+# Many at once
+
+
+def _together(ground: Ground, commands: list[list[str]]) -> list[int]:
+    processes = [ground.start(*command) for command in commands]
+    for process in processes:
+        process.communicate(timeout=LIMIT_S)
+    return [process.returncode for process in processes]
+
+
+@each("40 prompts at once on a fresh log, 40 prompts at once on an existing log")
+def _forty(ground: Ground, name: str) -> None:
+    if "existing" in name:
+        ground.run("-m", "steady", "before")
+    codes = _together(ground, [["-m", "steady", f"prompt {n}"] for n in range(40)])
+    need(codes == [0] * 40, f"{codes.count(0)} of 40 answered")
+    logged = {str(row["prompt"]) for row in ground.rows()} - {"before"}
+    need(len(logged) == 40, f"{len(logged)} of 40 logged")
+
+
+@fault("10 processes migrate an old log at once")
+def _migrate(ground: Ground) -> None:
+    shutil.copy(OLD_LOG, ground.log)
+    codes = _together(ground, [["-m", "steady", f"prompt {n}"] for n in range(10)])
+    need(codes == [0] * 10, f"{codes.count(0)} of 10 answered")
+    with contextlib.closing(sqlite3.connect(ground.log)) as conn:
+        need(conn.execute("pragma integrity_check").fetchone()[0] == "ok", "damaged")
+        names = [name for (name,) in conn.execute("select name from _llm_migrations")]
+    need(len(names) == len(set(names)), "migrated twice")
+    logged = {str(row["prompt"]) for row in ground.rows()}
+    need(len([p for p in logged if p.startswith("prompt ")]) == 10, "turns are missing")
+
+
+@fault("20 keys set at once")
+def _keys(ground: Ground) -> None:
+    _together(ground, [["keys", "set", f"name{n}", "--value", f"v{n}"] for n in range(20)])
+    stored = json.loads((ground.user / "keys.json").read_text())
+    need(len([name for name in stored if name.startswith("name")]) == 20, f"{len(stored)} keys")
+
+
+@fault("20 aliases set at once")
+def _aliases(ground: Ground) -> None:
+    _together(ground, [["aliases", "set", f"name{n}", "steady"] for n in range(20)])
+    stored = json.loads((ground.user / "aliases.json").read_text())
+    need(len(stored) == 20, f"{len(stored)} of 20 aliases")
+
+
+@fault("20 model options set at once")
+def _options(ground: Ground) -> None:
+    models = [name for name in MODELS if "-" not in name][:12]
+    _together(ground, [["models", "options", "set", name, "seed", "1"] for name in models])
+    stored = json.loads((ground.user / "model_options.json").read_text())
+    need(len(stored) == len(models), f"{len(stored)} of {len(models)} options")
+
+
+# Files
+
+
+@each("keys.json, aliases.json, model_options.json")
+def _corrupt(ground: Ground, name: str) -> None:
+    path = ground.user / name
+    path.write_text('{"a": "b",\n  broken\n')
+    command = {
+        "keys.json": ["keys", "set", "x", "--value", "y"],
+        "aliases.json": ["aliases", "set", "x", "steady"],
+        "model_options.json": ["models", "options", "set", "steady", "seed", "1"],
+    }[name]
+    done = ground.run(*command)
+    need(path.read_text() == '{"a": "b",\n  broken\n', "the file was replaced")
+    need(done.returncode == 1, f"exit code {done.returncode}")
+    need(name.encode() in done.stderr, "the file is not named")
+    need(b"line 2" in done.stderr, "the line is not named")
+    need(b"Traceback" not in done.stderr, "traceback")
+    need(ground.run("logs", "path").returncode == 0, "stops a command that does not need it")
+
+
+@fault("extra-openai-models.yaml")
+def _corrupt_models(ground: Ground) -> None:
+    text = "- model_id: a\n  model_name: b\n c: [\n"
+    ground.models_file.write_text(text)
+    done = ground.run("-m", "a", "hi")
+    need(b"extra-openai-models.yaml" in done.stderr, "the file is not named")
+    need(b"line " in done.stderr, "the line is not named")
+    need(b"Traceback" not in done.stderr, "traceback")
+    for command in (["logs", "status"], ["keys"], ["aliases", "path"]):
+        need(ground.run(*command).returncode == 0, f"{command} stops")
+
+
+@fault("private files")
+def _modes(ground: Ground) -> None:
+    (ground.user / "keys.json").chmod(0o644)
+    ground.run("keys", "set", "x", "--value", "y")
+    ground.run("-m", "steady", "hi")
+    for name in ("keys.json", "logs.db"):
+        mode = stat.S_IMODE((ground.user / name).stat().st_mode)
+        need(mode == 0o600, f"{name} has mode {mode:o}")
+
+
+@fault("private directory")
+def _private_directory(ground: Ground) -> None:
+    home = ground.base / "home"
+    config = home / ".config" / "io.datasette.llm"
+    config.mkdir(parents=True)
+    config.chmod(0o755)
+    shutil.copy(ground.models_file, config)
+    del ground.env["LLM_USER_PATH"]
+    done = ground.run("-m", "steady", "hi", "--key", KEY)
+    need(done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-200:]!r}")
+    mode = stat.S_IMODE(config.stat().st_mode)
+    need(mode == 0o700, f"mode {mode:o}")
+
+
+# Plugins
+
+
+def _built_ins_work(ground: Ground) -> None:
+    for command in (["logs", "path"], ["-m", "steady", "hi", "-n"], ["plugins"], ["models"]):
+        done = ground.run(*command)
+        need(done.returncode == 0, f"{command} ended with {done.returncode}")
+        need(b"Traceback" not in done.stderr, f"{command}: traceback")
+        need(b"printed by a plugin" not in done.stdout, f"{command}: a plugin's output")
+    done = ground.run("plugins")
+    need(b"bad" in done.stdout + done.stderr, "llm plugins does not show it")
+
+
+@each(
+    "plugin raises at import, plugin raises in register_models, plugin raises in"
+    " register_commands, plugin exits at import, plugin prints at import"
+)
+def _bad_plugin(ground: Ground, name: str) -> None:
+    hook = "import llm\n@llm.hookimpl\ndef {}:\n    raise ValueError('boom')\n"
+    sources = {
+        "plugin raises at import": "raise ValueError('boom')",
+        "plugin raises in register_models": hook.format("register_models(register)"),
+        "plugin raises in register_commands": hook.format("register_commands(cli)"),
+        "plugin exits at import": "import sys\nsys.exit(7)",
+        "plugin prints at import": "print('printed by a plugin')",
+    }
+    ground.plugin(sources[name])
+    _built_ins_work(ground)
+
+
+@fault("plugin never ends its import")
+def _endless_plugin(ground: Ground) -> None:
+    ground.plugin(
+        "import sys, time\nsys.stderr.write('importing')\nsys.stderr.flush()\n"
+        "while True:\n    time.sleep(0.05)\n"
+    )
+    process = ground.start("plugins")
+    assert process.stderr is not None
+    seen = os.read(process.stderr.fileno(), 9)
+    need(seen.startswith(b"import"), "was not imported")
+    process.send_signal(signal.SIGINT)
+    try:
+        out, error = process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise Lost("cannot be interrupted") from None
+    need(b"Traceback" not in error, "traceback")
+    need(b"bad" in out + error, "the plugin is not named")
+
+
+# Text
+
+
+@fault("input that is no UTF-8")
+def _undecodable(ground: Ground) -> None:
+    done = ground.run("-m", "steady", stdin=b"caf\xe9 \x00 au lait")
+    need(done.returncode == 0, f"exit code {done.returncode}")
+    need("au lait" in str(ground.rows()), "not in the log")
+
+
+@fault("half a character in the answer")
+def _surrogate(ground: Ground) -> None:
+    done = ground.run("-m", "surrogate", "hi", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    need(done.returncode == 0, f"exit code {done.returncode}")
+    need("snow \u2603" in str(ground.rows()), "not in the log")
+
+
+# Running them
+
+
+@contextlib.contextmanager
+def ground(command: list[str], server: Server) -> Iterator[Ground]:
+    """Give the place for one fault; it is gone afterwards."""
+    base = Path(tempfile.mkdtemp(prefix="llm-fault-"))
+    try:
+        yield Ground(command, base, server)
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def attempt(command: list[str], server: Server, name: str) -> str | None:
+    """Try one fault; return why it was not survived, or `None`."""
+    with ground(command, server) as place:
+        try:
+            FAULTS[name](place)
+        except (Lost, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
+            return f"{type(error).__name__}: {error}" if not isinstance(error, Lost) else str(error)
+    return None
+
+
+def kills(command: list[str], server: Server, count: int, seed: int = 1) -> int:
+    """Kill processes at random moments; return how many lost something.
+
+    One conversation log takes them all: streaming, committing, migrating an old file, recovering
+    what the one before left. In the end the database has to be whole and to hold every word.
+    """
+    chance = random.Random(seed)
+    lost = 0
+    with ground(command, server) as place:
+        shutil.copy(OLD_LOG, place.log)
+        printed: dict[str, str] = {}
+        for number in range(count):
+            prompt = f"kill {number}"
+            process = place.start("-m", "steady-300", prompt)
+            timer = threading.Timer(chance.uniform(0.05, 1.1), process.kill)
+            timer.start()
+            out, _ = process.communicate(timeout=LIMIT_S)
+            timer.cancel()
+            printed[prompt] = out.decode().strip()
+        found = {str(row["prompt"]): str(row["response"]) for row in place.rows()}
+        for prompt, text in printed.items():
+            if text and not found.get(prompt, "").startswith(text):
+                lost += 1
+        with contextlib.closing(sqlite3.connect(place.log)) as conn:
+            if conn.execute("pragma integrity_check").fetchone()[0] != "ok":
+                return count
+    return lost
+
+
+def report(command: list[str], server: Server, kill_count: int, only: str | None) -> None:
+    """Try all faults, print a line for each, and the sum."""
+    names = [name for name in FAULTS if only is None or only in name]
+    survived = 0
+    for name in names:
+        reason = attempt(command, server, name)
+        survived += reason is None
+        print(
+            f"{'survived' if reason is None else 'LOST    '}  {name}"
+            + (f": {' '.join(reason.split())[:150]}" if reason else ""),
+            flush=True,
+        )
+    if kill_count:
+        lost = kills(command, server, kill_count)
+        survived += not lost
+        names.append("kills")
+        print(f"{'LOST    ' if lost else 'survived'}  {kill_count} kills: {lost} lost something")
+    print(f"{survived} of {len(names)} faults survived", flush=True)
+
+
+def main() -> None:
+    """Read the command line and try the faults."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--llm", help="the executable to try (default: 0.36, then ours)")
+    parser.add_argument("--kills", type=int, default=0, help="number of kills at random moments")
+    parser.add_argument("--only", help="only faults whose name contains this text")
+    args = parser.parse_args()
+    if args.llm:
+        commands = {args.llm: [args.llm]}
+    else:
+        from _setup import environments
+
+        commands = {made.name: [made.llm] for made in environments()}
+    server = Server()
+    for name, command in commands.items():
+        print(f"{name}:")
+        report(command, server, args.kills, args.only)
+
+
+if __name__ == "__main__":
+    main()
