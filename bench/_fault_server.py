@@ -1,4 +1,4 @@
-"""A server with OpenAI's chat protocol whose answers go wrong in the way that the model's name says.
+"""A server with OpenAI's chat protocol whose answers go wrong as the model's name says.
 
 It runs in a thread of the caller. `steady` answers as asked; `steady-N` with N words, one a
 millisecond; each other name is one fault.

@@ -36,6 +36,7 @@ from _fault_server import KEY, Handler, Server
 
 LIMIT_S = 120
 NOBODY = 65534
+AT_ONCE = 5
 CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 MODELS = (
     *("steady", "steady-300", "held", "stuck", "endless", "reset", "unended", "failing", "garbled"),
@@ -76,13 +77,15 @@ class Ground:
         command: The words that start it.
         base: An empty directory.
         server: The server.
+        crowd: How many processes run at once where many do.
     """
 
-    def __init__(self, command: list[str], base: Path, server: Server) -> None:
+    def __init__(self, command: list[str], base: Path, server: Server, crowd: int = 40) -> None:
+        self.crowd = crowd
         self.command = command
         self.base = base
         self.user = base / "user"
-        self.user.mkdir()
+        self.user.mkdir(0o700)
         base.chmod(0o755)
         self.env = {
             **{k: os.environ[k] for k in ("PATH", "LANG", "PYTHONPATH") if k in os.environ},
@@ -245,7 +248,8 @@ def _closed_pipe(ground: Ground) -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
-    error = process.stderr.read()
+    with process.stderr:
+        error = process.stderr.read()
     process.wait(LIMIT_S)
     need(process.returncode in (141, -signal.SIGPIPE), f"exit code {process.returncode}")
     need(not error, f"said {error[-200:]!r}")
@@ -481,14 +485,15 @@ def _together(ground: Ground, commands: list[list[str]]) -> list[int]:
     return [process.returncode for process in processes]
 
 
-@each("40 prompts at once on a fresh log, 40 prompts at once on an existing log")
-def _forty(ground: Ground, name: str) -> None:
+@each("many prompts at once on a fresh log, many prompts at once on an existing log")
+def _crowd(ground: Ground, name: str) -> None:
     if "existing" in name:
         ground.run("-m", "steady", "before")
-    codes = _together(ground, [["-m", "steady", f"prompt {n}"] for n in range(40)])
-    need(codes == [0] * 40, f"{codes.count(0)} of 40 answered")
+    count = ground.crowd
+    codes = _together(ground, [["-m", "steady", f"prompt {n}"] for n in range(count)])
+    need(codes == [0] * count, f"{codes.count(0)} of {count} answered")
     logged = {str(row["prompt"]) for row in ground.rows()} - {"before"}
-    need(len(logged) == 40, f"{len(logged)} of 40 logged")
+    need(len(logged) == count, f"{len(logged)} of {count} logged")
 
 
 @fault("10 processes migrate an old log at once")
@@ -655,18 +660,18 @@ def _surrogate(ground: Ground) -> None:
 
 
 @contextlib.contextmanager
-def ground(command: list[str], server: Server) -> Iterator[Ground]:
+def ground(command: list[str], server: Server, crowd: int = 40) -> Iterator[Ground]:
     """Give the place for one fault; it is gone afterwards."""
     base = Path(tempfile.mkdtemp(prefix="llm-fault-"))
     try:
-        yield Ground(command, base, server)
+        yield Ground(command, base, server, crowd)
     finally:
         shutil.rmtree(base, ignore_errors=True)
 
 
-def attempt(command: list[str], server: Server, name: str) -> str | None:
+def attempt(command: list[str], server: Server, name: str, crowd: int = 40) -> str | None:
     """Try one fault; return why it was not survived, or `None`."""
-    with ground(command, server) as place:
+    with ground(command, server, crowd) as place:
         try:
             FAULTS[name](place)
         except (Lost, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
@@ -685,14 +690,16 @@ def kills(command: list[str], server: Server, count: int, seed: int = 1) -> int:
     with ground(command, server) as place:
         shutil.copy(OLD_LOG, place.log)
         printed: dict[str, str] = {}
-        for number in range(count):
-            prompt = f"kill {number}"
-            process = place.start("-m", "steady-300", prompt)
-            timer = threading.Timer(chance.uniform(0.05, 1.1), process.kill)
-            timer.start()
-            out, _ = process.communicate(timeout=LIMIT_S)
-            timer.cancel()
-            printed[prompt] = out.decode().strip()
+        for first in range(0, count, AT_ONCE):
+            prompts = [f"kill {number}" for number in range(first, min(first + AT_ONCE, count))]
+            running = [place.start("-m", "steady-300", prompt) for prompt in prompts]
+            timers = [threading.Timer(chance.uniform(0.05, 1.5), p.kill) for p in running]
+            for timer in timers:
+                timer.start()
+            for prompt, process in zip(prompts, running, strict=True):
+                printed[prompt] = process.communicate(timeout=LIMIT_S)[0].decode().strip()
+            for timer in timers:
+                timer.cancel()
         found = {str(row["prompt"]): str(row["response"]) for row in place.rows()}
         for prompt, text in printed.items():
             if text and not found.get(prompt, "").startswith(text):

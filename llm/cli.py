@@ -76,6 +76,13 @@ class _Root(LazyGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the root options; anything that is no command is a prompt."""
+        from . import plugins
+
+        plugins.outlasts_interrupts = (
+            args[:1] != ["prompt"]
+            and args[:1] != ["chat"]
+            and bool(set(args[:1]) & _COMMANDS.keys())
+        )
         ctx.meta[_QUICK] = tuple(args[:2]) in _WITHOUT_PLUGINS or args[:1] == ["--version"]
         return super().parse_args(ctx, args)
 

@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast, overload
 
+from . import permissions
 from .errors import ConfigError
+from .permissions import tighten
 from .secrets import remember
 
 DEFAULT_MODEL = "gpt-5.6-luna"
@@ -55,8 +57,23 @@ def user_dir() -> Path:
     """
     path = Path(user_path())
     with contextlib.suppress(OSError):
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(0o700, parents=True, exist_ok=True)
+        if not os.environ.get("LLM_USER_PATH"):
+            tighten(path, 0o700)
     return path
+
+
+def tell_if_shared(database: str | None = None) -> None:
+    """Say once that others can read a directory or database that the user named.
+
+    Args:
+        database: A log database that is not the one of the user directory.
+    """
+    folder = user_dir()
+    if os.environ.get("LLM_USER_PATH"):
+        permissions.tell_if_shared(folder, folder / "told.json")
+    if database:
+        permissions.tell_if_shared(database, folder / "told.json")
 
 
 # Reading and writing
@@ -243,7 +260,9 @@ def load_keys() -> dict[str, str]:
     Raises:
         ConfigError: `keys.json` is not valid.
     """
-    return cast("dict[str, str]", read_json_object(keys_path()))
+    path = keys_path()
+    tighten(path, 0o600)
+    return cast("dict[str, str]", read_json_object(path))
 
 
 def get_key(

@@ -60,6 +60,10 @@ class _Origin(NamedTuple):
     version: str
 
 
+# Whether Ctrl-C during the import or a hook of a plugin gives up that plugin alone: the command
+# needs no plugin, and sends nothing.
+outlasts_interrupts = False
+
 _loaded = False
 # Two, so that asking for the manager never waits for the import of a plugin.
 _load_lock = threading.RLock()
@@ -231,10 +235,10 @@ def _load_entry_point(entry_point: EntryPoint, distribution: Distribution) -> No
         with contextlib.redirect_stdout(sys.stderr):
             plugin = entry_point.load()
         manager().register(plugin, name=name)
-    except (Exception, SystemExit) as ex:
+    except (Exception, SystemExit, KeyboardInterrupt) as ex:
         if manager().has_plugin(name):
             manager().unregister(name=name)
-        _report(name, ex)
+        _report(name, _outlasted(ex))
 
 
 def _stand_in(name: str, hooks: tuple[str, ...]) -> ModuleType:
@@ -334,10 +338,19 @@ def _isolated(plugin: str) -> Iterator[None]:
     names.append(plugin)
     try:
         yield
-    except (Exception, SystemExit) as ex:
-        _report(plugin, ex)
+    except (Exception, SystemExit, KeyboardInterrupt) as ex:
+        _report(plugin, _outlasted(ex))
     finally:
         names.pop()
+
+
+def _outlasted(ex: BaseException) -> BaseException:
+    """What is reported about a plugin after `ex`; Ctrl-C may be meant for the command, too."""
+    if not isinstance(ex, KeyboardInterrupt):
+        return ex
+    if not outlasts_interrupts:
+        raise ex
+    return InterruptedError("it took too long, and was interrupted")
 
 
 def _report(plugin: str, ex: BaseException) -> None:

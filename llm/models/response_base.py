@@ -82,6 +82,8 @@ class _BaseResponse:
     _id: str | None = None
     _indexer: PartIndexer | None = None
     _output: list[Message] | None = None
+    # Why the provider has cut it off, where it did so on purpose.
+    _cut_off: str | None = None
     # It ended before it was complete.
     _broke_off: bool = False
     # Told about the course of the answer as it happens.

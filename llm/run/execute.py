@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConnectionLost, SchemaMismatch, mark_partial
+from ..errors import ConnectionLost, ModelError, SchemaMismatch, mark_partial
 from . import answers, inputs, material
 from .calling import answer
 from .output import (
@@ -156,6 +156,7 @@ def run_turn(
     try:
         _drive(turn, progress)
         progress.display.finish(progress.text())
+        _check_end(progress.responses[-1])
     except BaseException as error:
         cause = _told(error)
         progress.break_off(cause)
@@ -234,6 +235,16 @@ class Progress:
 
 def _needs_space(before: str, after: str) -> bool:
     return bool(before and after) and not (before[-1].isspace() or after[0].isspace())
+
+
+def _check_end(response: AnyResponse) -> None:
+    """Refuse to take an answer for complete that the provider has cut off.
+
+    Raises:
+        ModelError: It did.
+    """
+    if response._cut_off:
+        raise ModelError(response._cut_off)
 
 
 def _told(error: BaseException) -> BaseException:

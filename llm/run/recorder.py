@@ -10,8 +10,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .. import waiting
+from .. import config, waiting
 from ..errors import LogError, NeedsKeyException
+from ..permissions import tighten
 from ..secrets import masked
 from .journal import Journal, ResultsJournal
 from .output import show_note
@@ -68,6 +69,7 @@ class Recorder:
         if self._is_wanted and self._preloader is None:
             self._preloader = _Preloader()
         if self._path is not None:
+            config.tell_if_shared(self._journal_target)
             response._observer = _Successor(Journal(self._journal_target), self._take_results())
 
     def end(self, response: AnyResponse) -> None:
@@ -77,8 +79,8 @@ class Recorder:
 
     def break_off(self, response: AnyResponse, error: BaseException) -> None:
         """Keep what came of `response` before `error` ended it; nothing where nothing was sent."""
-        is_complete = response._done
-        if not is_complete:
+        is_complete = response._done and not response._cut_off
+        if not response._done:
             _close(response._source)
             response._break_off()
         if not self._is_wanted:
@@ -178,6 +180,9 @@ class Recorder:
 
         if self._path is None:
             return open_memory()
+        if self._journal_target is None:
+            for suffix in ("", "-wal", "-shm"):
+                tighten(f"{self._path}{suffix}", 0o600)
         try:
             return open_log(self._path)
         except LogError:

@@ -14,6 +14,7 @@ from ...errors import ModelError
 from ...ids import new_ulid
 from ...parts import StreamEvent
 from ...text import remove_dict_none_values
+from .notices import FILTERED
 from .wire import DONE, Event, Json, TextMender, arguments_from, arguments_text, malformed
 
 
@@ -244,7 +245,7 @@ class ChatFold:
         if self._finish_reason == "length":
             told.append("The answer is cut off: it reached the limit of tokens (-o max_tokens)")
         elif self._finish_reason == "content_filter":
-            told.append("The answer was stopped by the provider's content filter")
+            told.append(FILTERED)
         return told
 
 

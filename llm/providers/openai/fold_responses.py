@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 from ...errors import ModelError
 from ...parts import StreamEvent
 from ...text import remove_dict_none_values
+from .notices import FILTERED
 from .wire import DONE, Event, Json, TextMender, arguments_from, arguments_text, malformed
 
 
@@ -332,7 +333,7 @@ def _incomplete_notice(details: Any) -> str:
     if reason == "max_output_tokens":
         return "The answer is cut off: it reached the limit of tokens (-o max_tokens)"
     if reason == "content_filter":
-        return "The answer was stopped by the provider's content filter"
+        return FILTERED
     return f"The answer is incomplete: {reason or 'the provider gives no reason'}"
 
 

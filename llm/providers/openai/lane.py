@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ... import waiting
+from ...errors import ModelError
 from ...long_json import json_pieces
 from ...policy import CallPolicy
 from . import faults, show
@@ -77,6 +78,7 @@ class Reader:
         self._whole: list[bytes] | None = None
         self._begun = False
         self.is_done = False
+        self._failure: ModelError | None = None
 
     def feed(self, piece: bytes) -> list[Json]:
         """The objects that `piece` completes; `DONE` among them where the stream says it ends."""
@@ -97,6 +99,15 @@ class Reader:
             return self._objects(self._decoder.finish())
         return [self._object(b"".join(self._whole)), DONE]
 
+    def check(self) -> None:
+        """Raise the error that the stream told of, once what came before it was taken.
+
+        Raises:
+            ModelError: There was one.
+        """
+        if self._failure is not None:
+            raise self._failure
+
     def _objects(self, payloads: list[bytes]) -> list[Json]:
         objects: list[Json] = []
         for payload in payloads:
@@ -106,7 +117,13 @@ class Reader:
                 self.is_done = True
                 objects.append(DONE)
             elif payload:
-                objects.append(self._object(payload))
+                try:
+                    objects.append(self._object(payload))
+                except ModelError as error:
+                    if not objects:
+                        raise
+                    self._failure = error
+                    break
         return objects
 
     def _object(self, payload: bytes) -> Json:
@@ -284,6 +301,7 @@ def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Itera
                 if is_shown:
                     show.show_chunk(piece, call.endpoint.secrets)
                 yield from reader.feed(piece)
+                reader.check()
                 if reader.is_done:
                     return
         yield from reader.finish()
@@ -365,6 +383,7 @@ async def exchange_async(
                     show.show_chunk(piece, call.endpoint.secrets)
                 for value in reader.feed(piece):
                     yield value
+                reader.check()
                 if reader.is_done:
                     return
         for value in reader.finish():

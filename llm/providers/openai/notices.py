@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from ...secrets import masked
 from ...text import visible
 
+FILTERED = "The answer was stopped by the provider's content filter"
+
 
 def tell(notices: Iterable[str]) -> None:
     """Write each notice on a line of its own; the answer before it may not have ended its line."""

@@ -329,6 +329,7 @@ class _Shared:
         import llm
 
         from .faults import Endpoint, incomplete
+        from .notices import FILTERED
 
         rest = list(fold.finish())
         if fold.resolved_model:
@@ -340,7 +341,11 @@ class _Shared:
             incomplete(Endpoint(self._url(endpoint_path)))
         for name, arguments, call_id in fold.calls():
             response.add_tool_call(llm.ToolCall(name, arguments, call_id))
-        self._tell(fold.notices())
+        notices = fold.notices()
+        if FILTERED in notices:
+            notices.remove(FILTERED)
+            response._cut_off = FILTERED
+        self._tell(notices)
         return rest
 
     def _tell(self, notices: list[str]) -> None:

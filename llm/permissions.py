@@ -1,0 +1,76 @@
+"""Who else can read the files of the user: what is ours is closed, what was named is told about."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from contextlib import suppress
+
+OTHERS = 0o077
+
+
+def tighten(path: str | os.PathLike[str], mode: int) -> None:
+    """Let nobody but the owner use a file or directory of ours; say so where others could.
+
+    Args:
+        path: The file; nothing happens where it is missing or belongs to somebody else.
+        mode: The permissions that it gets.
+    """
+    if not _is_open(path):
+        return
+    with suppress(OSError):
+        os.chmod(path, mode)
+        print(f"Others could read {path}: now only you can", file=sys.stderr)
+
+
+def tell_if_shared(path: str | os.PathLike[str], told: str | os.PathLike[str]) -> None:
+    """Say, once for each path, that others can read what the user named; its mode stays.
+
+    Args:
+        path: The file or directory.
+        told: A file that remembers what was said.
+    """
+    if not _is_open(path) or not _is_reachable(path):
+        return
+    name = os.path.abspath(path)
+    known = _read_list(told)
+    if name in known:
+        return
+    print(f"Others can read {path}. To keep them out: chmod go= {path}", file=sys.stderr)
+    with suppress(OSError):
+        fd = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
+            json.dump([*known, name], file)
+
+
+def _is_open(path: str | os.PathLike[str]) -> bool:
+    if os.name == "nt":
+        return False
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    return bool(found.st_mode & OTHERS) and found.st_uid == os.getuid()
+
+
+def _is_reachable(path: str | os.PathLike[str]) -> bool:
+    """Whether others get as far as the directory of `path`."""
+    folder = os.path.dirname(os.path.realpath(path))
+    while True:
+        if not os.stat(folder).st_mode & (stat.S_IXGRP | stat.S_IXOTH):
+            return False
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return True
+        folder = parent
+
+
+def _read_list(path: str | os.PathLike[str]) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return []
+    return [str(item) for item in found] if isinstance(found, list) else []
