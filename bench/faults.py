@@ -710,12 +710,15 @@ def kills(command: list[str], server: Server, count: int, seed: int = 1) -> int:
     return lost
 
 
-def report(command: list[str], server: Server, kill_count: int, only: str | None) -> None:
+def report(
+    command: list[str], server: Server, runs: int, kill_count: int, only: str | None
+) -> None:
     """Try all faults, print a line for each, and the sum."""
     names = [name for name in FAULTS if only is None or only in name]
     survived = 0
     for name in names:
-        reason = attempt(command, server, name)
+        reasons = (attempt(command, server, name) for _ in range(runs))
+        reason = next((found for found in reasons if found), None)
         survived += reason is None
         print(
             f"{'survived' if reason is None else 'LOST    '}  {name}"
@@ -734,6 +737,7 @@ def main() -> None:
     """Read the command line and try the faults."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--llm", help="the executable to try (default: 0.36, then ours)")
+    parser.add_argument("--runs", type=int, default=1, help="runs of each fault (default 1)")
     parser.add_argument("--kills", type=int, default=0, help="number of kills at random moments")
     parser.add_argument("--only", help="only faults whose name contains this text")
     args = parser.parse_args()
@@ -746,7 +750,7 @@ def main() -> None:
     server = Server()
     for name, command in commands.items():
         print(f"{name}:")
-        report(command, server, args.kills, args.only)
+        report(command, server, args.runs, args.kills, args.only)
 
 
 if __name__ == "__main__":

@@ -65,24 +65,21 @@ class _Root(LazyGroup):
     # Default plugins whose commands stand in the table above already.
     provides = frozenset({"llm.default_plugins.local", "llm.default_plugins.openai_models"})
     _plugins_called = False
+    _sends_nothing = False
 
     def _complete(self) -> None:
+        from . import plugins
         from .plugins import call_each, guests_possible
 
         if not self._plugins_called and guests_possible():
+            plugins.outlasts_interrupts = self._sends_nothing
             # Set first: a hook may read `cli.commands`.
             self._plugins_called = True
             call_each("register_commands", cli=self)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the root options; anything that is no command is a prompt."""
-        from . import plugins
-
-        plugins.outlasts_interrupts = (
-            args[:1] != ["prompt"]
-            and args[:1] != ["chat"]
-            and bool(set(args[:1]) & _COMMANDS.keys())
-        )
+        self._sends_nothing = bool({*args[:1]} & (_COMMANDS.keys() - {"prompt", "chat"}))
         ctx.meta[_QUICK] = tuple(args[:2]) in _WITHOUT_PLUGINS or args[:1] == ["--version"]
         return super().parse_args(ctx, args)
 

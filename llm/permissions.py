@@ -12,7 +12,7 @@ OTHERS = 0o077
 
 
 def tighten(path: str | os.PathLike[str], mode: int) -> None:
-    """Let nobody but the owner use a file or directory of ours; say so where others could.
+    """Let nobody but the owner use a file or directory of ours; say so if others could get there.
 
     Args:
         path: The file; nothing happens where it is missing or belongs to somebody else.
@@ -22,7 +22,8 @@ def tighten(path: str | os.PathLike[str], mode: int) -> None:
         return
     with suppress(OSError):
         os.chmod(path, mode)
-        print(f"Others could read {path}: now only you can", file=sys.stderr)
+        if _is_reachable(path):
+            print(f"Others could read {path}: now only you can", file=sys.stderr)
 
 
 def tell_if_shared(path: str | os.PathLike[str], told: str | os.PathLike[str]) -> None:
