@@ -302,9 +302,7 @@ def test_add_asks_for_a_key_where_one_is_needed(server: OpenAIServer) -> None:
     server.add(error_reply(401, "Who are you?"))
     result = add("x", "--base-url", server.url)
     assert result.exit_code == 1
-    assert "Who are you?. Give the key of this server with --key KEY" in result.stderr
-    server.add(error_reply(401, "Wrong"))
-    assert "--key KEY" not in add("x", "--base-url", server.url, "--key", "sk-wrong").stderr
+    assert "Who are you?. Give the right key of this server with --key" in result.stderr
 
 
 def test_add_says_when_nobody_answers(free_port: int) -> None:

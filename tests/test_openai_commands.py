@@ -85,4 +85,4 @@ def test_hook_adds_the_group() -> None:
 
     root = click.Group()
     register_commands(root)
-    assert sorted(root.commands["openai"].commands) == ["add", "models"]
+    assert sorted(root.commands["openai"].commands) == ["add", "endpoint", "models"]

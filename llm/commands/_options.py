@@ -138,6 +138,13 @@ trust_option = click.option(
     is_flag=True,
     help="Let a template from elsewhere use the files, attachments, tools and functions it names.",
 )
+schema_option = click.option(
+    "--schema",
+    "schema_input",
+    help="Schema that the answer has to fit: fields such as 'name, age int', JSON, a file, the id "
+    "of a stored schema, or t:TEMPLATE.",
+)
+schema_multi_option = click.option("--schema-multi", help="Schema of the items of a list.")
 key_option = click.option(
     "--key",
     # Before the options and the prompt that read the rest of standard input.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..run.output import say
 from . import _options as shared
 from ._errors import error_text, reported
+
+if TYPE_CHECKING:
+    from ..run.repl import Console
 
 
 @click.command(name="chat")
@@ -36,10 +39,16 @@ def chat(**given: Any) -> None:
 
     Ctrl-C stops an answer; on an empty line it leaves, as Ctrl-D does.
     """
-    from ..run.repl import Console, make_reader, run_chat
+    from ..run.repl import run_chat
 
-    request = shared.request_from(given)
-    run_chat(request, Console(read_line=make_reader(), edit=_edit, report=_report))
+    run_chat(shared.request_from(given), make_console())
+
+
+def make_console() -> Console:
+    """The terminal as a chat needs it."""
+    from ..run.repl import Console, make_reader
+
+    return Console(read_line=make_reader(), edit=_edit, report=_report)
 
 
 def _edit() -> str | None:

@@ -15,6 +15,10 @@ _HOME = "llm.providers.openai.commands"
         "add": Lazy(
             f"{_HOME}:add", "Add a model of a compatible server, after asking what it can do."
         ),
+        "endpoint": Lazy(
+            "llm.commands.openai_endpoint:endpoint",
+            "Send a prompt to any compatible server, by its address.",
+        ),
         "models": Lazy(f"{_HOME}:list_models", "List the models that your OpenAI account can use."),
     },
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -29,13 +29,8 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show the options of the chosen model and send nothing.",
 )
-@click.option(
-    "--schema",
-    "schema_input",
-    help="Schema that the answer has to fit: fields such as 'name, age int', JSON, a file, the id "
-    "of a stored schema, or t:TEMPLATE.",
-)
-@click.option("--schema-multi", help="Schema of the items of a list.")
+@shared.schema_option
+@shared.schema_multi_option
 @click.option(
     "--repair",
     type=click.IntRange(min=0),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..content import Attachment
 
 PROMPT = "> "
+# Lines that begin with these name files.
+INSTRUCTIONS = ("!fragment", "!attach")
 START_LINES = (
     "Type 'exit' or 'quit' to exit",
     "Type '!multi' to enter multiple lines, then '!end' to finish",
@@ -128,8 +130,15 @@ class Console:
     report: Callable[[Exception], None]
 
 
-def run_chat(request: PromptRequest, console: Console) -> None:
+def run_chat(
+    request: PromptRequest, console: Console, instructions: tuple[str, ...] = INSTRUCTIONS
+) -> None:
     """Hold a chat: read a prompt, answer it, keep the turn, until the user leaves.
+
+    Args:
+        request: What was asked for.
+        console: The terminal.
+        instructions: The words that begin a line which names files; elsewhere they are text.
 
     Raises:
         LLMError: The request cannot be met, or the model takes no conversation.
@@ -137,20 +146,32 @@ def run_chat(request: PromptRequest, console: Console) -> None:
     session = open_session(material.prepare(request))
     if not session.model.supports_conversation:
         raise ConversationNotSupported(f"{session.model} does not support conversations")
-    say("\n".join([f"Chatting with {session.model.model_id}", *START_LINES]))
+    say("\n".join([f"Chatting with {session.model.model_id}", *_start_lines(instructions)]))
     with dying_tidily(), Recorder(request) as recorder:
-        chat = _Chat(session, recorder, console)
+        chat = _Chat(session, recorder, console, instructions)
         for text in read_prompts(console.read_line, console.edit):
             chat.turn(text)
+
+
+def _start_lines(instructions: tuple[str, ...]) -> list[str]:
+    missing = set(INSTRUCTIONS) - set(instructions)
+    return [line for line in START_LINES if not any(word in line for word in missing)]
 
 
 class _Chat:
     """A chat under way: what has to be said once is said once."""
 
-    def __init__(self, session: Session, recorder: Recorder, console: Console) -> None:
+    def __init__(
+        self,
+        session: Session,
+        recorder: Recorder,
+        console: Console,
+        instructions: tuple[str, ...],
+    ) -> None:
         self._session = session
         self._recorder = recorder
         self._console = console
+        self._instructions = instructions
         request = session.request
         # What goes with the first prompt only: from then on it is in the history.
         self._content = material.load_content(request)
@@ -206,7 +227,7 @@ class _Chat:
         Lines that begin with `!fragment` or `!attach` are instructions, not text.
         """
         request = self._session.request
-        asked = read_instructions(typed)
+        asked = read_instructions(typed, self._instructions)
         fragments, attachments = material.load_fragments(request, asked.fragments)
         self._attached += [inputs.attachment_from(value) for value in asked.attachments]
         if asked.attachments and not (asked.text or fragments):
@@ -231,13 +252,13 @@ class Instructions:
     attachments: tuple[str, ...] = ()
 
 
-def read_instructions(typed: str) -> Instructions:
+def read_instructions(typed: str, words: tuple[str, ...] = INSTRUCTIONS) -> Instructions:
     """The prompt without the lines `!fragment A B` and `!attach A B`, and what those name."""
     lines: list[str] = []
     named: dict[str, list[str]] = {"!fragment": [], "!attach": []}
     for line in typed.split("\n"):
         word, _, rest = line.strip().partition(" ")
-        if word in named and rest.strip():
+        if word in words and rest.strip():
             named[word] += _words(rest)
         else:
             lines.append(line)

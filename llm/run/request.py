@@ -110,6 +110,7 @@ class PromptRequest:
         schema: The schema itself, once `material.prepare` has found it.
         loaded_templates: The templates themselves, once `material.prepare` has loaded them.
         template_model: The model that the templates ask for.
+        model: The model itself, where it is not a registered one.
     """
 
     prompt: str | None = None
@@ -155,6 +156,7 @@ class PromptRequest:
     schema: dict[str, Any] | None = None
     loaded_templates: tuple[Template, ...] = ()
     template_model: str | None = None
+    model: AnyModel | None = None
 
     @property
     def continues(self) -> bool:
@@ -306,6 +308,8 @@ def model_from_queries(queries: tuple[str, ...]) -> str:
 
 def _requested_model(request: PromptRequest) -> AnyModel | None:
     """The model named on the command line, if one is."""
+    if request.model is not None:
+        return request.model
     model_id = request.model_id
     if model_id is None and request.queries:
         model_id = model_from_queries(request.queries)

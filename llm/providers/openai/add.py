@@ -9,7 +9,7 @@ from pathlib import Path
 import llm
 
 from ...config import load_keys, set_key
-from ...errors import AuthError, InvalidInput, ModelError, NotFound
+from ...errors import InvalidInput, ModelError, NotFound
 from .extra_entry import Entry, add_entry, checked
 from .probe import Server, find_server, probe
 
@@ -96,22 +96,16 @@ def make_entry(wanted: Addition, choose: Choose, tell: Tell) -> Entry:
     """
     key = llm.get_key(wanted.key) if wanted.key else None
     server = Server(wanted.base_url.rstrip("/"), key, wanted.headers)
-    try:
-        server, model_name = _model_at(server, wanted, choose)
-        tell(f"{model_name} at {server.base_url}")
-        found = probe(
-            server,
-            model_name,
-            responses=wanted.responses,
-            only_embeddings=wanted.embedding,
-            known=wanted.known,
-            tell=lambda ability, is_there: tell(f"  {ability}: {'yes' if is_there else 'no'}"),
-        )
-    except AuthError as error:
-        if wanted.key:
-            raise
-        reason = str(error).partition(" No key was sent")[0].rstrip(".")
-        raise AuthError(f"{reason}. Give the key of this server with --key KEY") from error
+    server, model_name = _model_at(server, wanted, choose)
+    tell(f"{model_name} at {server.base_url}")
+    found = probe(
+        server,
+        model_name,
+        responses=wanted.responses,
+        only_embeddings=wanted.embedding,
+        known=wanted.known,
+        tell=lambda ability, is_there: tell(f"  {ability}: {'yes' if is_there else 'no'}"),
+    )
     wanted = replace(wanted, model_name=model_name, base_url=server.base_url)
     return _entry(wanted, found)
 

@@ -30,9 +30,10 @@ class Endpoint:
         model: The model's name at the server.
         key_name: The name of the key in keys.json, or `None` where no key is needed.
         secrets: Texts that must never be shown.
+        key_advice: What to tell the user where the server refuses the key, if it is nothing usual.
     """
 
-    __slots__ = ("key_name", "model", "secrets", "url")
+    __slots__ = ("key_advice", "key_name", "model", "secrets", "url")
 
     def __init__(
         self,
@@ -40,10 +41,12 @@ class Endpoint:
         model: str = "",
         key_name: str | None = None,
         secrets: Iterable[str] = (),
+        key_advice: str | None = None,
     ) -> None:
         self.url = url
         self.model = model
         self.key_name = key_name
+        self.key_advice = key_advice
         self.secrets = tuple(secret for secret in secrets if len(secret) >= 6)
 
     @property
@@ -105,6 +108,8 @@ def _sentences(message: str, advice: str) -> str:
 
 
 def _key_advice(endpoint: Endpoint) -> str:
+    if endpoint.key_advice:
+        return endpoint.key_advice
     if endpoint.key_name:
         return f"Check the key: llm keys set {endpoint.key_name}"
     return (

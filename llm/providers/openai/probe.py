@@ -16,7 +16,7 @@ from .chat import Chat
 from .embedding import OpenAIEmbeddingModel
 from .responses import Responses
 from .shared import _Shared
-from .wire import Json, malformed
+from .wire import Json
 from .wire_embeddings import embeddings_request, vectors_from
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # Enough for a short answer after some reasoning, little enough for a slow machine.
 MAX_TOKENS = 300
 IMAGE_SIDE = 64
-LISTING = CallPolicy(timeout_s=30.0)
 # A 5xx is how some servers say that they cannot do a thing: it is not asked for again.
 ONCE = CallPolicy(retries=0, timeout_s=300.0)
 # These say nothing about what a model can do.
@@ -47,21 +46,6 @@ class Server:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def model_ids(server: Server) -> list[str]:
-    """The ids of the models that a server lists.
-
-    Raises:
-        ModelError: The server refused, or does not answer as the API promises.
-    """
-    call = _ProbedChat("", server)._call("models", {}, None, LISTING)
-    call.body = None
-    answer = next(lane.exchange(call))
-    listed = answer.get("data")
-    if not isinstance(listed, list):
-        raise malformed(TypeError("data is not a list"), answer)
-    return [str(entry["id"]) for entry in listed if isinstance(entry, dict) and "id" in entry]
-
-
 def find_server(server: Server) -> tuple[Server, list[str]]:
     """The server under the address that works, and the ids of its models.
 
@@ -74,12 +58,12 @@ def find_server(server: Server) -> tuple[Server, list[str]]:
     has_path = "/" in server.base_url.partition("://")[2]
     first, second = (server, longer) if has_path else (longer, server)
     try:
-        return first, model_ids(first)
+        return first, _ProbedChat("", first).list_model_ids()
     except _FATAL:
         raise
     except ModelError as error:
         try:
-            return second, model_ids(second)
+            return second, _ProbedChat("", second).list_model_ids()
         except ModelError:
             raise error from None
 
@@ -212,6 +196,7 @@ class _Probed(_Shared):
     """
 
     more: Json
+    key_advice = "Give the right key of this server with --key"
 
     def __init__(self, name: str, server: Server) -> None:
         super().__init__(

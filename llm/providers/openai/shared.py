@@ -28,6 +28,7 @@ DEFAULT_BASE = "https://api.openai.com/v1"
 # Sent where no key is needed: some servers insist on a header.
 DUMMY_KEY = "DUMMY_KEY"
 
+LISTING_TIMEOUT_S = 30.0
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/pdf")
 AUDIO_TYPES = ("audio/wav", "audio/mpeg")
 
@@ -75,6 +76,8 @@ class _Shared:
     key: Optional[str] = None
     attachment_types: Iterable[str]
     default_max_tokens: int | None = None
+    # What to tell the user where the server refuses the key, if it is nothing usual.
+    key_advice: str | None = None
 
     def __init__(
         self,
@@ -229,7 +232,25 @@ class _Shared:
 
         secrets = [] if key == DUMMY_KEY else [key]
         secrets += [str(value) for value in (self.headers or {}).values()]
-        return Endpoint(self._url(path), self._name(), self.needs_key, secrets)
+        return Endpoint(self._url(path), self._name(), self.needs_key, secrets, self.key_advice)
+
+    def list_model_ids(self) -> list[str]:
+        """The ids of the models that the server of this model lists.
+
+        Raises:
+            ModelError: The server refused, or does not answer as the API promises.
+        """
+        from ...policy import CallPolicy
+        from .lane import exchange
+        from .wire import malformed
+
+        call = self._call("models", {}, None, CallPolicy(timeout_s=LISTING_TIMEOUT_S))
+        call.body = None
+        answer = next(exchange(call))
+        listed = answer.get("data")
+        if not isinstance(listed, list):
+            raise malformed(TypeError("data is not a list"), answer)
+        return [str(entry["id"]) for entry in listed if isinstance(entry, dict) and "id" in entry]
 
     def _call(self, path: str, request: Json, key: str | None, policy: CallPolicy) -> Call:
         """The request as the fast lane sends it; `request` is as for the `openai` library."""
