@@ -173,6 +173,62 @@ def test_foreign_tool_that_the_person_named_too_is_their_own(capsys):
     assert capsys.readouterr().out == f"calling {llm.cli.VERSION}\n"
 
 
+@pytest.mark.usefixtures("_empty_stdin")
+@pytest.mark.parametrize("is_async", [False, True])
+def test_foreign_tools_stay_foreign_when_the_conversation_goes_on(capsys, is_async):
+    """`-c` does not turn a tool from elsewhere into one that the person named."""
+    asked = '[[["llm_version", {}]]]'
+    foreign = PromptRequest(
+        prompt="hi", model_id="scripted", foreign_tools=("llm_version",), is_async=is_async
+    )
+    run_prompt(foreign)
+    for request in (
+        PromptRequest(prompt=asked, continue_latest=True, is_async=is_async),
+        PromptRequest(prompt=asked, continue_latest=True),
+    ):
+        capsys.readouterr()
+        run_prompt(request)
+        assert NO_ONE in capsys.readouterr().out
+    run_prompt(PromptRequest(prompt=asked, continue_latest=True, tools=("llm_version",)))
+    assert capsys.readouterr().out.endswith(f"{llm.cli.VERSION}\n")
+
+
+def test_tools_of_a_template_by_url_are_foreign():
+    """Tools of a fetched template are refused off a terminal unless it is trusted now; those of
+    one's own file run."""
+    import http.server
+    import threading
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = b"tools: [llm_version]\n"
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args): ...
+
+    asked = '[[["llm_version", {}]]]'
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}/t.yaml"
+        arguments = ["-m", "scripted", "-t", url, asked]
+        refused = CliRunner().invoke(cli, arguments, input="")
+        trusted = CliRunner().invoke(cli, [*arguments, "--trust"], input="")
+        # The version that was trusted is let in, its calls are asked about.
+        later = CliRunner().invoke(cli, arguments, input="")
+        server.shutdown()
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert trusted.stdout == f"calling {llm.cli.VERSION}\n"
+    assert later.stdout == f"calling {NO_ONE}\n"
+    templates = llm.user_dir() / "templates"
+    templates.mkdir()
+    (templates / "own.yaml").write_text("tools: [llm_version]\n")
+    result = CliRunner().invoke(cli, ["-m", "scripted", "-t", "own", asked], input="")
+    assert result.stdout == f"calling {llm.cli.VERSION}\n"
+
+
 # Questions
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from .chains import StoredMessage, hash_chain, load_messages
 from .db import log_errors, open_log, open_readonly
+from .foreign import read_foreign_tools
 from .legacy import LegacyTurn, complete_rows, legacy_tool_specs, load_legacy_turns
 from .migrations import connection_of, needs_migration
 from .restore import load_turn_rows, restore_legacy, restore_turns
@@ -236,6 +237,8 @@ def _assemble(
     if is_as_stored and stored.tip is not None:
         conversation._loaded_tip = (len(messages), stored.tip)
     conversation.loaded_tools = _tool_specs(conn, stored, model)
+    if conversation.loaded_tools:
+        conversation._foreign_tools = read_foreign_tools(conn, stored.id)
 
     def load() -> list[Any]:
         with _reading(source) as again:

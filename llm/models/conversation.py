@@ -62,6 +62,8 @@ class _BaseConversation(Generic[R]):
 
     # Results, by the id of the call, that no request has taken up.
     _finished_calls: Mapping[str | None, ToolResult] = {}
+    # Names of tools and toolboxes that somebody else than the person chose.
+    _foreign_tools: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -502,5 +504,6 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
             truncate=self.truncate,
         )
         twin._loaded_tip = self._loaded_tip
+        twin._foreign_tools = self._foreign_tools
         twin._stored_name = self._stored_name
         return twin

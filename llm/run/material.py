@@ -136,8 +136,9 @@ def _all(templates: Sequence[Template], field: str) -> list[Any]:
 
 def _merged_tools(request: PromptRequest, templates: Sequence[Template]) -> dict[str, Any]:
     codes = [t.functions for t in templates if t.functions and t._functions_is_trusted]
-    own = [t for t in templates if t._origin == "file"]
-    foreign = [t for t in templates if t._origin != "file"]
+    # Calls of other tools are asked about one by one.
+    own = [t for t in templates if t._origin == "file" or request.trust]
+    foreign = [t for t in templates if t._origin != "file" and not request.trust]
     return {
         "functions": (*codes, *request.functions),
         "tools": (*_all(own, "tools"), *request.tools),

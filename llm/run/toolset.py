@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import LLMError
-from ..tools.gather import gather_tools, tools_from_code
+from ..tools.gather import gather_tools, name_in, tools_from_code
 from .output import show_note
 
 if TYPE_CHECKING:
@@ -20,20 +20,22 @@ class Toolset:
     """Tools that every prompt of a conversation offers.
 
     Args:
-        own: Those that the person chose, now or earlier in the conversation.
-        foreign: Those that somebody else chose.
+        functions: Functions that the person gave as code.
+        foreign: Tools that somebody else chose.
+        named: Tools that the person named, now or earlier in the conversation.
     """
 
-    own: Sequence[ToolDef] = ()
+    functions: Sequence[ToolDef] = ()
     foreign: Sequence[ToolDef] = ()
+    named: Sequence[ToolDef] = ()
 
     @property
     def tools(self) -> list[ToolDef]:
-        """All of them; of two with one name the person's own counts, as it comes later."""
-        return [*self.foreign, *self.own]
+        """All of them; of two with one name the later counts."""
+        return [*self.functions, *self.foreign, *self.named]
 
     def is_foreign(self, name: str) -> bool:
-        """Whether the tool of that name was chosen by somebody else alone."""
+        """Whether the tool that counts for a name was chosen by somebody else."""
         if not self.foreign:
             return False
         from ..models.prompt import wrap_tools
@@ -41,7 +43,7 @@ class Toolset:
         def names(tools: Sequence[ToolDef]) -> set[str]:
             return {tool.name for tool in wrap_tools(tools)}
 
-        return name in names(self.foreign) and name not in names(self.own)
+        return name in names(self.foreign) and name not in names(self.named)
 
 
 def gather(request: PromptRequest, conversation: AnyConversation) -> Toolset | None:
@@ -53,25 +55,31 @@ def gather(request: PromptRequest, conversation: AnyConversation) -> Toolset | N
     Raises:
         LLMError: There is no such tool, a specification or the code of a function cannot be used.
     """
-    own: list[ToolDef] = [tool for code in request.functions for tool in tools_from_code(code)]
+    functions = [tool for code in request.functions for tool in tools_from_code(code)]
+    named: list[ToolDef] = []
     foreign = gather_tools(request.foreign_tools, conversation.model)
     if request.tools or foreign:
-        own += gather_tools(request.tools, conversation.model)
+        named += gather_tools(request.tools, conversation.model)
+        conversation._foreign_tools = frozenset(map(name_in, request.foreign_tools)) - frozenset(
+            map(name_in, request.tools)
+        )
     else:
-        own += _restored(conversation)
-    return Toolset(own, foreign) if own or foreign else None
+        for spec, tool in _restored(conversation):
+            is_foreign = name_in(spec) in conversation._foreign_tools
+            (foreign if is_foreign else named).append(tool)
+    return Toolset(functions, foreign, named) if functions or foreign or named else None
 
 
-def _restored(conversation: AnyConversation) -> list[ToolDef]:
-    """The tools that the conversation began with, as far as they are still there."""
-    restored: list[ToolDef] = []
+def _restored(conversation: AnyConversation) -> list[tuple[str, ToolDef]]:
+    """Specification and tool of those that the conversation began with and that are still there."""
+    restored: list[tuple[str, ToolDef]] = []
     for spec in conversation.loaded_tools or ():
         try:
             tools = gather_tools([spec], conversation.model)
         except LLMError as error:
             show_note(f"This conversation goes on without the tool {spec}. {error}")
             continue
-        restored += [tool for tool in tools if _fits(tool, spec, conversation)]
+        restored += [(spec, tool) for tool in tools if _fits(tool, spec, conversation)]
     return restored
 
 

@@ -73,7 +73,8 @@ def is_class_spec(spec: str) -> bool:
     return spec[:1].isupper()
 
 
-def _name_in(spec: str) -> str:
+def name_in(spec: str) -> str:
+    """The name of the tool or class in a specification."""
     return spec.partition("(")[0].strip()
 
 
@@ -82,13 +83,13 @@ def _is_known(
 ) -> bool:
     if isinstance(registered.get(spec), Tool):
         return True
-    return is_class_spec(spec) and _name_in(spec) in classes
+    return is_class_spec(spec) and name_in(spec) in classes
 
 
 def _suggestion(missing: Iterable[str], known: Sequence[str]) -> str:
     from ..registry import nearest_names
 
-    near = dict.fromkeys(near for spec in missing for near in nearest_names(_name_in(spec), known))
+    near = dict.fromkeys(near for spec in missing for near in nearest_names(name_in(spec), known))
     return f" - did you mean {' or '.join(near)}?" if near else ""
 
 
@@ -116,14 +117,14 @@ def make_from_spec(spec: str, classes: dict[str, ToolClass]) -> Toolbox | Server
 
 
 def _forms(spec: str) -> str:
-    name = _name_in(spec) or "Name"
+    name = name_in(spec) or "Name"
     return f'{name}, {name}("text") or {name}(key="text")'
 
 
 def _reason(error: Exception, spec: str, classes: dict[str, ToolClass]) -> str:
     if not isinstance(error, TypeError):
         return f"{type(error).__name__}: {error}"
-    tool_class = classes[_name_in(spec)]
+    tool_class = classes[name_in(spec)]
     return f"{error}. It is written {tool_class.__name__}{constructor_text(tool_class)}"
 
 
