@@ -182,6 +182,7 @@ _FLAGS = frozenset(["extract", "extract_last"])
 _LISTS = frozenset(["fragments", "system_fragments", "attachments", "tools"])
 _MAPPINGS = frozenset(["defaults", "options"])
 _KEY = re.compile(r"([a-z_]+):(?: (.*))?")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|true|false")
 _WORDS = frozenset(["yes", "no", "true", "false", "on", "off", "null"])
 
 
@@ -245,15 +246,18 @@ def _quick_value(key: str, value: str | None, below: list[str]) -> str | None:
     if value is None and key in _LISTS:
         return _quick_items(below, r"( *)- (.*)")
     if value is None and key in _MAPPINGS:
-        return _quick_items(below, r"( +)[A-Za-z_]\w*: (.*)")
+        return _quick_items(below, r"( +)[A-Za-z_]\w*: (.*)", is_free=True)
     return None
 
 
-def _quick_items(below: list[str], shape: str) -> str | None:
+def _quick_items(below: list[str], shape: str, *, is_free: bool = False) -> str | None:
+    """An empty text where each line has the shape; with numbers as values where all are allowed."""
     indents = set()
     for line in filter(None, below):
         match = re.fullmatch(shape, line)
-        if match is None or _quick_scalar(match[2]) is None:
+        if match is None or not (
+            _quick_scalar(match[2]) or (is_free and _NUMBER.fullmatch(match[2]))
+        ):
             return None
         indents.add(match[1])
     return "" if len(indents) == 1 else None

@@ -9,6 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+# The full number of examples of the tests that try anything: --hypothesis-profile=full
+settings.register_profile("full", max_examples=5000, deadline=None)
 
 # These need pseudo-terminals and signals of Unix.
 collect_ignore_glob = ["test_*_terminal.py"] if sys.platform == "win32" else []

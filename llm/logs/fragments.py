@@ -28,8 +28,9 @@ _WHERE_QUERY = """(hash = :q{n}
 _ALIASES = "select fragment_id, alias from fragment_aliases order by rowid"
 _SET_ALIAS = "insert or replace into fragment_aliases (alias, fragment_id) values (?, ?)"
 _HAS_TABLE = "select 1 from sqlite_master where type = 'table' and name = 'fragment_aliases'"
-# One more than is shown, so that it can be told whether something was cut off.
-_START_OF_CONTENT = "substr(content, 1, 101)"
+_START_OF_CONTENT = (
+    "case when length(content) > 100 then substr(content, 1, 97) || '...' else content end"
+)
 
 
 class StoredFragment(NamedTuple):
@@ -76,13 +77,12 @@ def iter_fragments(
         content=_START_OF_CONTENT if cut else "content",
         where=f"where {' and '.join(conditions)}" if conditions else "",
     )
+    none: list[str] = []
     values = {f"q{number}": query for number, query in enumerate(queries)}
     values["aliased"] = json.dumps(list(aliases))
     for fragment_id, digest, stored, source, content in conn.execute(sql, values):
-        text = content or ""
-        if cut and len(text) > 100:
-            text = text[:97] + "..."
-        yield StoredFragment(digest, aliases.get(fragment_id, []), stored, source, text)
+        names = aliases.get(fragment_id, none) if aliases else none
+        yield StoredFragment(digest, names, stored, source, content or "")
 
 
 def set_fragment_alias(db: AnyDatabase, alias: str, fragment: str) -> None:

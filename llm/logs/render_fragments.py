@@ -21,7 +21,6 @@ _WORDS = frozenset(["yes", "no", "true", "false", "on", "off", "null"])
 _QUOTED_STARTS = _PLAIN_STARTS | {"#"}
 # Control characters that YAML does not write as JSON does.
 _NOT_LIKE_JSON = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
-_INDENTED_NOTHING = re.compile(r"^    $", re.MULTILINE)
 _SPECIAL = re.compile(r"[^ !#-\[\]-~]")
 _NAMED = {
     "\0": "0", "\x07": "a", "\x08": "b", "\t": "t", "\n": "n", "\x0b": "v", "\x0c": "f",
@@ -98,8 +97,10 @@ def _literal(text: str) -> str:
     body = text if text[-1] != "\n" else text[:-1]
     indented = body.replace("\n", "\n    ")
     if "\n\n" in text:
-        # Empty lines stay empty.
-        indented = _INDENTED_NOTHING.sub("", indented)
+        # Empty lines stay empty; of several together each pass reaches every second.
+        while "\n    \n" in indented:
+            indented = indented.replace("\n    \n", "\n\n")
+        indented = indented.removesuffix("\n    ") + ("\n" if indented.endswith("\n    ") else "")
     return f"|{hint}\n    {indented}" if body[0] != "\n" else f"|{hint}\n{indented}"
 
 
