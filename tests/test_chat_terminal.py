@@ -1,5 +1,6 @@
 """`llm chat` at a terminal (Unix only)."""
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -107,3 +108,78 @@ def test_closed_output_ends_the_chat_quietly():
         process.stdin.close()
         assert process.wait(timeout=LIMIT_SECONDS) == 141
         assert process.stderr.read() == b""
+
+
+def test_pasted_block_is_one_message(user_path):
+    """What the terminal marks as pasted is sent as one message, line ends and all."""
+    with at_terminal("chat", "-m", "echo") as (process, terminal):
+        terminal.wait_for(READY)
+        terminal.type("\x1b[200~first line\nexit\n\nlast line\x1b[201~\r")
+        terminal.wait_for("user: first line")
+        terminal.wait_for(READY)
+        terminal.type("\x04")
+        terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+    with sqlite3.connect(user_path / "logs.db") as db:
+        asked = db.execute("select prompt from turn_search").fetchall()
+    assert asked == [("first line\nexit\n\nlast line",)]
+
+
+def test_lines_of_earlier_chats_can_be_called_up(user_path):
+    """The history is kept in a file that only its owner can read."""
+    old = os.umask(0)
+    try:
+        chat_of_lines("remember this")
+    finally:
+        os.umask(old)
+    path = user_path / "chat-history"
+    assert path.stat().st_mode & 0o777 == 0o600
+    with at_terminal("chat", "-m", "forgetful") as (process, terminal):
+        terminal.wait_for(READY)
+        terminal.type("\x1b[A and that\r")
+        terminal.wait_for("Only remember this and that")
+        terminal.wait_for(READY)
+        terminal.type("\x04")
+        terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+
+
+def chat_of_lines(*lines: str, model: str = "forgetful", **env: str) -> str:
+    """What the terminal shows of a chat in which these lines are typed."""
+    shown = ""
+    with at_terminal("chat", "-m", model, **env) as (process, terminal):
+        for line in lines:
+            shown += terminal.wait_for(READY)
+            terminal.type(f"{line}\r")
+        shown += terminal.wait_for(READY)
+        terminal.type("\x04")
+        shown += terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+    return shown
+
+
+def test_no_history_where_logging_is_off(user_path):
+    """Who keeps no log keeps no list of what they asked."""
+    (user_path / "logs-off").touch()
+    assert "Only private" in chat_of_lines("private")
+    assert not (user_path / "chat-history").exists()
+
+
+def test_history_has_no_keys(user_path):
+    """A key in use that was typed into a prompt is masked there too."""
+    chat_of_lines("first", "my key is sk-in-use", model="keyed", VAULT_KEY="sk-in-use")
+    text = (user_path / "chat-history").read_text()
+    assert "my key is [...]" in text
+    assert "sk-in-use" not in text
+
+
+def test_history_that_cannot_be_kept_is_no_obstacle(user_path):
+    """A directory in place of the file costs the history, not the chat."""
+    (user_path / "chat-history").mkdir()
+    assert "Only hello" in chat_of_lines("hello")
+
+
+def test_error_of_the_provider_does_not_end_the_chat():
+    """The error is shown, the next prompt is asked for."""
+    shown = chat_of_lines("now", "silently now", model="fails")
+    assert "Error: boom" in shown

@@ -56,7 +56,9 @@ class _Reported(contextlib.ContextDecorator):
             # Declared final for those who catch it.
             vars(error)["message"] = masked(error.message)
         if isinstance(error, KeyboardInterrupt):
-            click.echo("\nAborted!", err=True)
+            from ..run.output import say
+
+            say("\nAborted!", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             _discard_output()

@@ -41,14 +41,21 @@ def chat(**given: Any) -> None:
     """
     from ..run.repl import run_chat
 
-    run_chat(shared.request_from(given), make_console())
+    request = shared.request_from(given)
+    run_chat(request, make_console(keeps_history=request.is_logged))
 
 
-def make_console() -> Console:
-    """The terminal as a chat needs it."""
-    from ..run.repl import Console, make_reader
+def make_console(*, keeps_history: bool = False) -> Console:
+    """The terminal as a chat needs it.
 
-    return Console(read_line=make_reader(), edit=_edit, report=_report)
+    Args:
+        keeps_history: Remember the lines for later chats.
+    """
+    from ..run.line_editor import make_reader
+    from ..run.repl import Console
+
+    read_line = make_reader(keeps_history=keeps_history)
+    return Console(read_line=read_line, edit=_edit, report=_report)
 
 
 def _edit() -> str | None:

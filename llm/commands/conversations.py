@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..run.output import say
 from ._errors import reported
 from ._group import Lazy, LazyGroup
 
@@ -156,7 +157,7 @@ def fork(conversation: str, at: str | None, name: str | None, database: str | No
 
     with closing(writing(database)) as db:
         found = require_conversation_id(db.conn, conversation)
-        click.echo(fork_conversation(db, found, at=at, name=name))
+        say(fork_conversation(db, found, at=at, name=name))
 
 
 @conversations.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..run.output import say
 from ._errors import reported
 from .conversations import database_option, reading, write, writing
 
@@ -121,7 +122,7 @@ def import_(
                 shape["name"] = name
             if form == "markdown":
                 _settle_origin(db.conn, shape)
-            click.echo(import_conversation(db.conn, shape))
+            say(import_conversation(db.conn, shape))
 
 
 def _settle_origin(conn: sqlite3.Connection, shape: Any) -> None:

@@ -10,6 +10,7 @@ from ..parts import Message, ToolCallPart, ToolResultPart
 from .prompt import Prompt
 from .response import Response
 from .response_base import ResponseLog, _BaseResponse
+from .truncation import check_choice
 
 if TYPE_CHECKING:
     from ..content import Attachment
@@ -47,16 +48,14 @@ class _BaseConversation(Generic[R]):
         before_call: Called before each tool call.
         after_call: Called after each tool call.
         policy: How often requests are sent again and how long to wait for the server.
-        truncate: Which turns to leave out where the history is too long for the model:
-            `oldest`, `middle`, or `none`.
+        truncate: Turns to leave out where there are too many: `oldest`, `middle` or `none`.
         log: An `llm.Database`, or any function; it is given each finished response.
     """
 
     # Where loaded_messages end in the log: (number of messages, address of the last one).
     _loaded_tip: tuple[int, str] | None = None
     _responses_read: bool = False
-    # How many tokens may be sent, once a service has said that there were too many.
-    _token_budget: int | None = None
+    _token_budget: int | None = None  # what may be sent, once a service said it was too much
     # The title in the log; another `name` goes there with the next turn.
     _stored_name: str | None = None
 
@@ -93,7 +92,7 @@ class _BaseConversation(Generic[R]):
         self.before_call = before_call
         self.after_call = after_call
         self.policy = policy
-        self.truncate = _checked(truncate)
+        self.truncate = check_choice(truncate)
         self.log = log
 
     @classmethod
@@ -209,14 +208,6 @@ class _BaseConversation(Generic[R]):
         count = len(self._all_responses())
         plural = "" if count == 1 else "s"
         return f"<{type(self).__name__}: {self.id} - {count} response{plural}>"
-
-
-def _checked(choice: str | None) -> str | None:
-    if choice is not None:
-        from .truncation import check_choice
-
-        check_choice(choice)
-    return choice
 
 
 class Conversation(_BaseConversation[Response]):

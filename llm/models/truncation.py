@@ -62,14 +62,15 @@ def _characters(part: Part) -> int:
     return len(part.output) if isinstance(part, ToolResultPart) else 0
 
 
-def check_choice(choice: str) -> None:
-    """See to it that `choice` is one.
+def check_choice(choice: str | None) -> str | None:
+    """`choice`, if it is one or missing.
 
     Raises:
         InvalidInput: It is none of `oldest`, `middle` and `none`.
     """
-    if choice not in CHOICES:
+    if choice is not None and choice not in CHOICES:
         raise InvalidInput(f"truncate: {choice!r} is none of {', '.join(CHOICES)}")
+    return choice
 
 
 def truncate(

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConversationNotSupported
 from . import inputs, material
@@ -17,10 +17,8 @@ from .request import PromptRequest, Session, open_session
 from .signals import Stopped, dying_tidily
 
 if TYPE_CHECKING:
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-
     from ..content import Attachment
+    from .line_editor import LineReader
 
 PROMPT = "> "
 # Lines that begin with these name files.
@@ -101,18 +99,6 @@ class LineParser:
         text = "\n".join(self._lines)
         self.reset()
         return Say(text) if text.strip() else None
-
-
-class LineReader(Protocol):
-    """Where the lines of a chat come from."""
-
-    def __call__(self, prompt: str) -> str:
-        """The next line, without its end.
-
-        Raises:
-            EOFError: There is none.
-            KeyboardInterrupt: The user wants to leave.
-        """
 
 
 @dataclass(frozen=True)
@@ -272,49 +258,6 @@ def _words(text: str) -> list[str]:
         return shlex.split(text, posix=os.name != "nt")
     except ValueError:
         return text.split()
-
-
-def read_plain_line(prompt: str) -> str:
-    """The next line of standard input, after writing `prompt` to stdout."""
-    sys.stdout.write(prompt)
-    sys.stdout.flush()
-    line = inputs.read_stdin_line()
-    if not line:
-        raise EOFError
-    return line.rstrip("\r\n")
-
-
-def make_reader() -> LineReader:
-    """A line editor with history (in memory) on a terminal, plain lines otherwise."""
-    if not inputs.stdin_is_terminal():
-        return read_plain_line
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.history import InMemoryHistory
-
-    session: PromptSession[str] = PromptSession(
-        history=InMemoryHistory(), key_bindings=_key_bindings()
-    )
-
-    def read_line(prompt: str) -> str:
-        return session.prompt(prompt)
-
-    return read_line
-
-
-def _key_bindings() -> KeyBindings:
-    """Ctrl-C empties the line; on an empty line it leaves."""
-    from prompt_toolkit.key_binding import KeyBindings
-
-    bindings = KeyBindings()
-
-    @bindings.add("c-c")
-    def _(event: KeyPressEvent) -> None:
-        if event.current_buffer.text:
-            event.current_buffer.reset()
-        else:
-            event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
-
-    return bindings
 
 
 def read_prompts(read_line: LineReader, edit: Callable[[], str | None]) -> Iterator[str]:

@@ -1,0 +1,118 @@
+"""The lines of a chat: edited and remembered at a terminal, plain otherwise."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ..config import user_dir
+from ..secrets import masked
+from . import inputs
+
+if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import History
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+HISTORY_NAME = "chat-history"
+
+
+class LineReader(Protocol):
+    """Where the lines of a chat come from."""
+
+    def __call__(self, prompt: str) -> str:
+        """The next line, without its end.
+
+        Raises:
+            EOFError: There is none.
+            KeyboardInterrupt: The user wants to leave.
+        """
+
+
+def make_reader(*, keeps_history: bool = False) -> LineReader:
+    """A line editor on a terminal, where a pasted block is one line; plain lines otherwise.
+
+    Args:
+        keeps_history: Remember the lines of earlier chats, and these for later ones, in the file
+            `chat-history` of the user directory.
+    """
+    if not inputs.stdin_is_terminal():
+        return read_plain_line
+    from prompt_toolkit import PromptSession
+
+    history = _history(history_path() if keeps_history else None)
+    session: PromptSession[str] = PromptSession(history=history, key_bindings=_key_bindings())
+
+    def read_line(prompt: str) -> str:
+        return session.prompt(prompt)
+
+    return read_line
+
+
+def read_plain_line(prompt: str) -> str:
+    """The next line of standard input, after writing `prompt` to stdout."""
+    sys.stdout.write(prompt)
+    sys.stdout.flush()
+    line = inputs.read_stdin_line()
+    if not line:
+        raise EOFError
+    return line.rstrip("\r\n")
+
+
+def history_path() -> Path:
+    """The path of the file that holds the lines of chats."""
+    return user_dir() / HISTORY_NAME
+
+
+def _history(path: Path | None) -> History:
+    """The lines of earlier chats; those of this one alone where there can be no file."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    if path is None or not _is_private(path):
+        return InMemoryHistory()
+
+    class PrivateHistory(FileHistory):
+        """Lines in a file, without keys."""
+
+        def load_history_strings(self) -> Iterable[str]:
+            """The lines of the file, the latest first; none if it cannot be read."""
+            with suppress(OSError):
+                return list(super().load_history_strings())
+            return []
+
+        def store_string(self, string: str) -> None:
+            """Add a line to the file; a full disk is no reason to end the chat."""
+            with suppress(OSError):
+                super().store_string(masked(string))
+
+    return PrivateHistory(str(path))
+
+
+def _is_private(path: Path) -> bool:
+    """Whether the file is there, can be written, and nobody else can read it."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        os.chmod(path, 0o600)
+    except OSError:
+        return False
+    return True
+
+
+def _key_bindings() -> KeyBindings:
+    """Ctrl-C empties the line; on an empty line it leaves."""
+    from prompt_toolkit.key_binding import KeyBindings
+
+    bindings = KeyBindings()
+
+    @bindings.add("c-c")
+    def _(event: KeyPressEvent) -> None:
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            event.app.exit(exception=KeyboardInterrupt, style="class:aborting")
+
+    return bindings
