@@ -485,15 +485,8 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
 
     def to_sync_conversation(self) -> Conversation:
         """A synchronous conversation of the same id, name, model and tools, without responses."""
-        twin = Conversation(
-            model=self.model,
-            id=self.id,
-            name=self.name,
-            tools=self.tools,
-            chain_limit=self.chain_limit,
-            policy=self.policy,
-            truncate=self.truncate,
-        )
+        kept = ("model", "id", "name", "tools", "chain_limit", "policy", "truncate")
+        twin = Conversation(**{name: getattr(self, name) for name in kept})
         twin._loaded_tip = self._loaded_tip
         twin._foreign_tools = self._foreign_tools
         twin._stored_name = self._stored_name
