@@ -146,7 +146,10 @@ def test_commands_print_in_one_way():
     assert wrong == []
 
 
-def test_say_without_a_stream_is_silent(monkeypatch: pytest.MonkeyPatch):
-    """A closed standard output is no error."""
+def test_say_without_a_stream_is_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """A closed standard output is no error, and nothing goes to the other stream instead."""
     monkeypatch.setattr("sys.stdout", None)
     say("nobody hears this")
+    assert capsys.readouterr().err == ""
