@@ -1,0 +1,81 @@
+"""Runs inside one of the two environments: the processor time of commands within one process.
+
+`command COUNT JSON`: the best of COUNT calls of `llm` with the arguments in the JSON list, in
+seconds; `first COUNT JSON`: the first call alone. `logged COUNT FILE`: the median of a turn that is
+added to the log in FILE.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from _worker import Nothing, open_database
+
+import llm
+from llm.cli import cli
+
+
+class Reader(Nothing):
+    """Looks at the whole conversation before it answers."""
+
+    def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any) -> Iterator[str]:
+        yield f"{len(prompt.messages)} messages"
+
+
+def _register() -> None:
+    @llm.hookimpl
+    def register_models(register: Callable[..., None]) -> None:
+        register(Reader())
+
+    plugin = ModuleType("nothing")
+    plugin.register_models = register_models  # type: ignore[attr-defined]
+    llm.plugins.pm.register(plugin, "nothing")
+
+
+def _call(args: list[str]) -> float:
+    began = time.process_time()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        cli(args, standalone_mode=False)
+    return time.process_time() - began
+
+
+def command(count: int, arguments: str) -> float:
+    """Return the processor time of the fastest call but the first, which imports."""
+    args = json.loads(arguments)
+    _call(args)
+    return min(_call(args) for _ in range(count))
+
+
+def first(count: int, arguments: str) -> float:
+    """Return the processor time of the first call."""
+    return _call(json.loads(arguments))
+
+
+def logged(count: int, path: str) -> float:
+    """Return the processor time of storing a prompt that was answered."""
+    model, database = Nothing(), open_database(path)
+    times = []
+    for number in range(count):
+        response = model.prompt(f"one more {number}")
+        response.text()
+        began = time.process_time()
+        response.log_to_db(database)
+        times.append(time.process_time() - began)
+    return statistics.median(times[count // 5 :])
+
+
+if __name__ == "__main__":
+    import llm.plugins
+
+    _register()
+    task, number, value = sys.argv[1:]
+    tasks: dict[str, Any] = {"command": command, "first": first, "logged": logged}
+    sys.__stdout__.write(json.dumps(tasks[task](int(number), value)))  # type: ignore[union-attr]
