@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import statistics
 import subprocess
@@ -19,6 +20,7 @@ from _logs_file import legacy_file, turns_file
 from _measure import Figure, child_environment, report, show, user_paths
 from _setup import BENCH, Environment, environments
 
+FULL = 1_000_000
 LEGACY = 100_000
 LIMIT_S = 600
 INDEX_LIMIT_S = 90.0
@@ -64,9 +66,11 @@ def inside(environment: Environment, user: Path, task: str, count: int, value: o
 class Bench:
     """Both programs on the same log, each with a copy of its own."""
 
-    def __init__(self, users: list[Path], runs: int) -> None:
+    def __init__(self, users: list[Path], runs: int, turns: int) -> None:
         self.sides = list(zip(environments(), users, strict=True))
         self._runs = runs
+        # On a small log both are fast: what is promised is that ours stays so.
+        self._is_full = turns >= FULL
         self.figures: list[Figure] = []
 
     def medians(self, task: str, count: int, *values: object) -> list[float]:
@@ -82,7 +86,8 @@ class Bench:
         """Print what was measured, and keep the ratio with its limit."""
         theirs, ours = times
         show(name, theirs, ours)
-        self.figures.append(Figure(name, ours / theirs, limit_ms / theirs_ms))
+        limit = limit_ms / theirs_ms if self._is_full else math.inf
+        self.figures.append(Figure(name, ours / theirs, limit))
 
 
 def build_indexes(environment: Environment, user: Path, turns: int) -> Figure:
@@ -118,7 +123,7 @@ def measure_first_start(bench: Bench, users: list[Path]) -> None:
 def main() -> int:
     """Make the log, measure every command in both environments and print the ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--turns", type=int, default=1_000_000, help="turns (default %(default)s)")
+    parser.add_argument("--turns", type=int, default=FULL, help="turns (default %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each (default %(default)s)")
     options = parser.parse_args()
     theirs, ours = environments()
@@ -126,7 +131,7 @@ def main() -> int:
     with user_paths(theirs, ours) as users:
         for user in users:
             shutil.copy(source, user / "logs.db")
-        bench = Bench(users, options.runs)
+        bench = Bench(users, options.runs, options.turns)
         bench.figures.append(build_indexes(ours, users[1], options.turns))
         for case in CASES:
             name = " ".join(["llm", *case.args])
