@@ -28,6 +28,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from _fault_server import KEY, Handler, Server
 LIMIT_S = 120
 NOBODY = 65534
 AT_ONCE = 5
+ON_ONE_LOG = 25
 CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 MODELS = (
     *("steady", "steady-300", "held", "stuck", "endless", "reset", "unended", "failing", "garbled"),
@@ -679,35 +681,85 @@ def attempt(command: list[str], server: Server, name: str, crowd: int = 40) -> s
     return None
 
 
-def kills(command: list[str], server: Server, count: int, seed: int = 1) -> int:
+def kills(
+    command: list[str],
+    server: Server,
+    count: int,
+    seed: int = 1,
+    moments: Counter[str] | None = None,
+) -> int:
     """Kill processes at random moments; return how many lost something.
 
-    One conversation log takes them all: streaming, committing, migrating an old file, recovering
-    what the one before left. In the end the database has to be whole and to hold every word.
+    A process that has ended before its kill does not count. Several at a time work on one log:
+    they migrate an old file, stream, commit, and recover what the ones before left. Now and then
+    an old file is begun with again. In the end each database has to be whole and hold every word.
+
+    Args:
+        command: The words that start the executable.
+        server: The server.
+        count: How many kills.
+        seed: Chooses the moments.
+        moments: Counts when the kills came.
+
+    Raises:
+        Lost: Not one kill came in the middle of a stream, so that nothing was tried.
     """
     chance = random.Random(seed)
-    lost = 0
-    with ground(command, server) as place:
-        shutil.copy(OLD_LOG, place.log)
-        printed: dict[str, str] = {}
-        for first in range(0, count, AT_ONCE):
-            prompts = [f"kill {number}" for number in range(first, min(first + AT_ONCE, count))]
-            running = [place.start("-m", "steady-300", prompt) for prompt in prompts]
-            timers = [threading.Timer(chance.uniform(0.05, 1.5), p.kill) for p in running]
-            for timer in timers:
-                timer.start()
-            for prompt, process in zip(prompts, running, strict=True):
-                printed[prompt] = process.communicate(timeout=LIMIT_S)[0].decode().strip()
-            for timer in timers:
-                timer.cancel()
-        found = {str(row["prompt"]): str(row["response"]) for row in place.rows()}
-        for prompt, text in printed.items():
-            if text and not found.get(prompt, "").startswith(text):
-                lost += 1
-        with contextlib.closing(sqlite3.connect(place.log)) as conn:
-            if conn.execute("pragma integrity_check").fetchone()[0] != "ok":
-                return count
+    moments = Counter() if moments is None else moments
+    lost = hits = 0
+    while hits < count:
+        with ground(command, server) as place:
+            began = time.monotonic()
+            place.run("-m", "steady-300", "whole", "-n")
+            span = time.monotonic() - began
+            shutil.copy(OLD_LOG, place.log)
+            printed: dict[str, str] = {}
+            target = min(count, hits + ON_ONE_LOG)
+            while hits < target:
+                hits += _kill_some(
+                    place, chance, span, min(AT_ONCE, target - hits), printed, moments
+                )
+            lost += _missing(place, printed)
+    need(count < ON_ONE_LOG or moments["in mid-stream"], "no kill came in mid-stream")
     return lost
+
+
+def _kill_some(
+    place: Ground,
+    chance: random.Random,
+    span: float,
+    count: int,
+    printed: dict[str, str],
+    moments: Counter[str],
+) -> int:
+    """Kill some processes at once, each at a moment of its own; return how many it hit."""
+    prompts = [f"kill {len(printed) + number}" for number in range(count)]
+    running = [place.start("-m", "steady-300", prompt) for prompt in prompts]
+    timers = [threading.Timer(chance.uniform(0.02, span * 1.2), p.kill) for p in running]
+    for timer in timers:
+        timer.start()
+    hits = 0
+    for prompt, process, timer in zip(prompts, running, timers, strict=True):
+        out = process.communicate(timeout=LIMIT_S)[0].decode()
+        timer.cancel()
+        printed[prompt] = out.strip()
+        if process.returncode == -signal.SIGKILL:
+            hits += 1
+            after = "after the answer" if out.endswith("\n") else "in mid-stream"
+            moments[after if out else "before the answer"] += 1
+    return hits
+
+
+def _missing(place: Ground, printed: dict[str, str]) -> int:
+    """Count the answers that the log does not have as they were printed; all if it is damaged."""
+    found = {str(row["prompt"]): str(row["response"]) for row in place.rows()}
+    with contextlib.closing(sqlite3.connect(place.log)) as conn:
+        if conn.execute("pragma integrity_check").fetchone()[0] != "ok":
+            return len(printed)
+    return sum(
+        bool(text) and not found.get(prompt, "").startswith(text)
+        for prompt, text in printed.items()
+    )
 
 
 def report(
@@ -726,10 +778,13 @@ def report(
             flush=True,
         )
     if kill_count:
-        lost = kills(command, server, kill_count)
+        moments: Counter[str] = Counter()
+        lost = kills(command, server, kill_count, moments=moments)
         survived += not lost
         names.append("kills")
-        print(f"{'LOST    ' if lost else 'survived'}  {kill_count} kills: {lost} lost something")
+        when = ", ".join(f"{number} {moment}" for moment, number in moments.items())
+        verdict = "LOST    " if lost else "survived"
+        print(f"{verdict}  {kill_count} kills ({when}): {lost} lost something")
     print(f"{survived} of {len(names)} faults survived", flush=True)
 
 

@@ -407,7 +407,7 @@ def _extras(prompt: Prompt) -> dict[str, Any]:
         "fragments": _fragments(prompt.fragments),
         "system_fragments": _fragments(prompt.system_fragments),
         # The beginning is enough: a new thread is named after it.
-        "title": (prompt._prompt or prompt.prompt or prompt.system)[:1000],
+        "title": (prompt.prompt or prompt.system)[:1000],
     }
     return {name: value for name, value in found.items() if value}
 

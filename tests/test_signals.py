@@ -1,0 +1,127 @@
+"""Signals that end a command, and the exit codes of answers that broke off."""
+
+import signal
+import sys
+import threading
+
+import pytest
+from click.testing import CliRunner
+
+import llm
+from llm.cli import cli
+from llm.config import logs_db_path
+from llm.errors import ModelError, exit_code_of, mark_partial
+from llm.logs.db import open_log, set_aside
+from llm.run.signals import Stopped, dying_tidily
+from tests.helpers.log_models import plugin_of
+
+
+def test_signal_becomes_an_exception_and_is_raised_again(monkeypatch):
+    """Within the block a signal can be cleaned up after; then the process dies of it."""
+    raised = []
+    monkeypatch.setattr(signal, "raise_signal", raised.append)
+    with pytest.raises(Stopped) as stop, dying_tidily():
+        signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+    assert raised == [signal.SIGTERM]
+    assert stop.value.signal_number == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_handled_signal_is_left_alone():
+    """Who ignores a signal, as nohup does, goes on ignoring it."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with dying_tidily():
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_other_threads_have_no_signals():
+    """Outside the main thread nothing is changed, and nothing fails."""
+    seen = []
+
+    def work() -> None:
+        with dying_tidily():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.SIG_DFL]
+
+
+def test_exit_code_of_a_partial_answer():
+    """An error that came after some text has an exit code of its own."""
+    error = ValueError("boom")
+    assert exit_code_of(error) == 1
+    mark_partial(error)
+    assert exit_code_of(error) == 3
+    assert exit_code_of(ModelError("boom")) == 1
+
+
+class Filtered(llm.Model):
+    """Is stopped by its provider."""
+
+    model_id = "filtered"
+    can_stream = True
+
+    def execute(self, prompt, stream, response, conversation):
+        yield "some text"
+        response._cut_off = "The filter stopped it"
+
+
+def test_answer_that_was_cut_off_is_failed(plugin):
+    """An answer that the provider stopped is kept with its status, and ends with exit code 3."""
+    plugin("filters", **plugin_of(Filtered()))
+    runner = CliRunner()
+    result = runner.invoke(cli, ["-m", "filtered", "hi"], input="")
+    assert (result.exit_code, result.stdout) == (3, "some text\n")
+    assert result.stderr == "Error: The filter stopped it\n"
+    shown = runner.invoke(cli, ["logs", "--failed"]).stdout
+    assert "Status: **failed** (ModelError: The filter stopped it)" in shown
+    assert "status: failed" in runner.invoke(cli, ["logs", "--short"]).stdout
+
+
+def test_failed_lists_nothing_where_nothing_failed():
+    """`llm logs --failed` of a log without failures is empty."""
+    open_log(logs_db_path()).conn.close()
+    result = CliRunner().invoke(cli, ["logs", "--failed"])
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_garbage_is_set_aside_under_a_free_name(tmp_path):
+    """A file that is no database gets another name, never that of an earlier one."""
+    path = tmp_path / "logs.db"
+    for number in (1, 2):
+        path.write_text(f"garbage {number}" * 200)
+        set_aside(path)
+    assert not path.exists()
+    assert (tmp_path / "logs.db.broken").read_text().startswith("garbage 1")
+    assert (tmp_path / "logs.db.broken-2").read_text().startswith("garbage 2")
+
+
+def test_database_is_never_set_aside(tmp_path):
+    """A database that can be read stays where it is."""
+    path = tmp_path / "logs.db"
+    open_log(path).conn.close()
+    assert set_aside(path) is None
+    assert path.exists()
+    assert set_aside(tmp_path / "missing.db") is None
+
+
+def test_interrupted_import_gives_up_the_plugin(monkeypatch, install_plugin, fresh_plugins):
+    """Ctrl-C while a plugin is imported costs a listing that plugin; a prompt it ends."""
+    from llm import plugins
+
+    install_plugin("llm-endless", "raise KeyboardInterrupt")
+    monkeypatch.setenv("LLM_LOAD_PLUGINS", "llm-endless")
+    monkeypatch.setattr(plugins, "outlasts_interrupts", True)
+    plugins.load_plugins()
+    assert plugins.faults()[0].problem.startswith("InterruptedError")
+    monkeypatch.setattr(plugins, "_loaded", False)
+    monkeypatch.setattr(plugins, "outlasts_interrupts", False)
+    sys.modules.pop("llm_endless", None)
+    with pytest.raises(KeyboardInterrupt):
+        plugins.load_plugins()
