@@ -97,6 +97,29 @@ def text_stream(*texts: str, usage: dict[str, Any] | None = None) -> Reply:
     return sse_reply(chunks)
 
 
+def tool_call_stream(*calls: tuple[str, dict[str, Any]]) -> Reply:
+    """A streamed chat completion that asks for tool calls, each a name and its arguments."""
+    delta = {"role": "assistant", "tool_calls": _wanted(calls)}
+    return sse_reply([chunk(delta), chunk(finish="tool_calls")])
+
+
+def tool_call_reply(*calls: tuple[str, dict[str, Any]]) -> Reply:
+    """The same in one piece."""
+    return json_reply(completion({"content": None, "tool_calls": _wanted(calls)}, "tool_calls"))
+
+
+def _wanted(calls: Iterable[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": index,
+            "id": f"call_{index}",
+            "type": "function",
+            "function": {"name": name, "arguments": json.dumps(arguments)},
+        }
+        for index, (name, arguments) in enumerate(calls)
+    ]
+
+
 def completion(message: dict[str, Any], finish: str = "stop", **more: Any) -> dict[str, Any]:
     """A whole chat completion."""
     return {
