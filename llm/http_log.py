@@ -10,6 +10,8 @@ from typing import TextIO
 import httpx2
 
 from .secrets import masked
+from .shown_body import ShownBody
+from .text import visible
 
 _SECRET = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
 _CUT = frozenset({"cookie", "set-cookie"})
@@ -27,11 +29,11 @@ class LoggingTransport(httpx2.HTTPTransport):
         out = self._out or sys.stderr
         # Compressed bytes would not be readable.
         request.headers["accept-encoding"] = "identity"
-        print(masked(describe_request(request)), file=out)
+        _show(masked(describe_request(request)) + "\n", out)
         response = super().handle_request(request)
-        print(f"Response: status_code={response.status_code}", file=out)
-        head = ["  Headers:", *header_lines(response.headers), "  Body:"]
-        print(masked("\n".join(head)), file=out)
+        lines = header_lines(response.headers)
+        head = [f"Response: status_code={response.status_code}", "  Headers:", *lines, "  Body:\n"]
+        _show(masked("\n".join(head)), out)
         stream = response.stream
         assert isinstance(stream, httpx2.SyncByteStream)
         response.stream = _Echo(stream, out)
@@ -46,13 +48,22 @@ class _Echo(httpx2.SyncByteStream):
         self._out = out
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._stream:
-            self._out.write(masked(chunk.decode("utf-8", "replace")))
-            self._out.flush()
-            yield chunk
+        body = ShownBody()
+        try:
+            for chunk in self._stream:
+                _show(body.feed(chunk), self._out)
+                yield chunk
+        finally:
+            _show(body.end(), self._out)
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _show(text: str, out: TextIO) -> None:
+    """Write a text; on a terminal, control sequences are made visible."""
+    out.write(visible(text) if out.isatty() else text)
+    out.flush()
 
 
 def describe_request(request: httpx2.Request) -> str:

@@ -1,12 +1,14 @@
 """Keys in use are never shown: what equals one is masked wherever text leaves the program.
 
 Whoever resolves a key says `remember(key)`. Errors, notes, the log, the journal, debug output and
-tracebacks pass through `masked`.
+tracebacks pass through `masked`; what comes in pieces passes through `Pieces`, because a key may be
+split between two of them.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 MASK = "[...]"
 # A shorter text would be found by chance in the middle of other words.
@@ -33,12 +35,79 @@ def remember(secret: object) -> None:
     _forms.update(dict.fromkeys(ordered))
 
 
-def masked(text: str) -> str:
-    """`text` with `[...]` in place of each key in use."""
+def masked(text: str, also: Iterable[str] = ()) -> str:
+    """`text` with `[...]` in place of each key in use.
+
+    Args:
+        text: The text.
+        also: Further keys.
+    """
     for form in _forms:
         if form in text:
             text = text.replace(form, MASK)
+    for form in also:
+        text = text.replace(form, MASK)
     return text
+
+
+def unfinished(text: str, also: Iterable[str] = ()) -> int:
+    """How many characters at the end of `text` may be the beginning of a key in use.
+
+    Args:
+        text: The text.
+        also: Further keys.
+    """
+    longest = 0
+    for form in (*_forms, *also) if also else _forms:
+        if form[0] not in text:
+            continue
+        start = max(len(text) - len(form) + 1, 0)
+        while (start := text.find(form[0], start)) >= 0:
+            if form.startswith(text[start:]):
+                longest = max(longest, len(text) - start)
+                break
+            start += 1
+    return longest
+
+
+class Pieces:
+    """A text that comes in pieces, watched for keys that are split between them.
+
+    Args:
+        also: Further keys to mask, however short.
+    """
+
+    def __init__(self, also: Iterable[str] = ()) -> None:
+        self._also = [secret for secret in also if secret]
+        self._open: list[str] = []
+
+    @property
+    def open_count(self) -> int:
+        """How many of the last pieces may hold the beginning of a key that the next one ends."""
+        return len(self._open)
+
+    def add(self, piece: str) -> list[str]:
+        """Take the next piece.
+
+        Returns:
+            What to show in place of the pieces that were open so far, and of this one.
+        """
+        texts = [*self._open, piece] if self._open else [piece]
+        whole = "".join(texts)
+        shown = masked(whole, self._also)
+        if shown != whole:
+            texts = [shown, *[""] * len(self._open)]
+        self._open = _last(texts, unfinished(shown, self._also))
+        return texts
+
+
+def _last(texts: list[str], length: int) -> list[str]:
+    """As many of the last texts as hold so many characters."""
+    start = len(texts)
+    while length > 0:
+        start -= 1
+        length -= len(texts[start])
+    return texts[start:]
 
 
 def mask_tracebacks() -> None:

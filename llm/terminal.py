@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from .secrets import masked
 from .text import visible
 
 # The terminal that controls the process, for when standard input is a pipe.
@@ -15,7 +16,8 @@ _TERMINAL = "/dev/tty"
 
 
 def note(text: str) -> None:
-    """Write one line to stderr; control characters are made visible on a terminal."""
+    """Write one line to stderr without keys; control characters are made visible on a terminal."""
+    text = masked(text)
     shown = visible(text) if sys.stderr is not None and sys.stderr.isatty() else text
     print(shown, file=sys.stderr, flush=True)
 

@@ -16,6 +16,7 @@ from llm.parts import StreamEvent
 from llm.run import journal as journals
 from llm.run import replay
 from llm.run.journal import Journal, ResultsJournal, leftovers
+from llm.run.journal_lines import EventLines
 from llm.run.recorder import Recorder
 from llm.run.recovery import take_up
 from llm.run.request import PromptRequest
@@ -414,6 +415,58 @@ def test_keys_are_masked():
     assert "sk-journal" not in Path(journal.path).read_text()
 
 
+def test_key_in_pieces_is_masked(log):
+    """A key that comes in several events is written over once it is there, metadata and all else
+    stay."""
+    from llm.secrets import remember
+
+    remember(key := "sk-journal-0123456789")
+    pieces = ["the s", "ecret s", event("text", key[1:4], provider_metadata={"p": 1}), key[4:], "."]
+    journal = run(Says(pieces).conversation().prompt("hi"), until=3)
+    assert key[1:4] in Path(journal.path).read_text()
+    response = Says(pieces).conversation().prompt("hi")
+    journal = run(response)
+    content = Path(journal.path).read_text()
+    assert not any(part in content for part in (key, key[1:], key[1:4], key[4:]))
+    assert '"p": 1' in content
+    take_up(log)
+    assert [row["response"] for row in rows(log)] == ["the secret sk-j", "the secret [...]."]
+
+
+def test_key_across_slices_is_masked(monkeypatch):
+    """A key in a long prompt is masked wherever the slices end."""
+    from llm.secrets import remember
+
+    remember(key := "sk-journal-0123456789")
+    monkeypatch.setattr(journals, "SLICE", 10)
+    journal = run(Says("ok").conversation().prompt(f"012345{key}"))
+    lines = [json.loads(line) for line in Path(journal.path).read_text().splitlines()]
+    assert "".join(line[2] for line in lines if isinstance(line, list)) == "012345[...]"
+
+
+def test_key_in_pieces_is_masked_where_the_journal_moves(log, monkeypatch):
+    """What is written anew elsewhere has the key masked too."""
+    from llm.secrets import remember
+
+    remember(key := "sk-journal-0123456789")
+    disk = Disk(monkeypatch)
+    journal = Journal()
+    response = Says(["key s", key[1:5], key[5:], "."]).conversation().prompt("hi")
+    response._observer = journal
+    events = response.stream_events()
+    next(events)
+    next(events)
+    disk.full.add(journal._fd)
+    list(events)
+    assert journal.is_whole
+    journal.close()
+    content = Path(journal.path).read_text()
+    assert key[1:5] not in content
+    assert key[5:] not in content
+    take_up(log)
+    assert rows(log)[0]["response"] == "key [...]."
+
+
 def test_recorder_keeps_results_at_its_end(log):
     """Results that no request has taken are behind their calls when the command ends."""
     with Recorder(PromptRequest()) as recorder:
@@ -466,8 +519,6 @@ def test_event_of_a_stream_survives_the_file():
     full = StreamEvent(
         "tool_result", "\ud83d out", 3, "c1", True, "search", False, {"p": {"q": [1, None]}}, 2
     )
-    record = replay.read_record(
-        b'{"journal": 1}\n' + journals._event_line(full).encode() + b'"more"\n'
-    )
+    record = replay.read_record(b'{"journal": 1}\n' + EventLines().add(full)[1] + b'"more"\n')
     assert record.events[0] == full
     assert record.events[1] == StreamEvent("tool_result", "more", 3, "c1", message_index=2)

@@ -19,7 +19,7 @@ LAYERS = (
     (
         *("parts", "content", "serialization", "schemas", "text", "media", "ids", "http"),
         *("terminal", "validation", "gitignore", "long_json"),
-        *("plugins", "plugin_index", "http_log", "waiting", "model_defaults"),
+        *("plugins", "plugin_index", "http_log", "shown_body", "waiting", "model_defaults"),
     ),
     (
         *("tools.tool", "tools.toolbox", "tools.calling", "tools.running", "tools.builtin"),

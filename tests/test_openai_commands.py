@@ -54,6 +54,21 @@ def test_models_are_listed_as_json(server: OpenAIServer, monkeypatch: pytest.Mon
     assert server.last.headers["authorization"] == "Bearer sk-env"
 
 
+def test_key_may_come_from_standard_input_or_a_file(server: OpenAIServer, tmp_path) -> None:
+    """`--key -` takes the first line, `--key @FILE` a file; a missing one is a usage error."""
+    path = tmp_path / "key"
+    path.write_text("sk-from-file\n")
+    for value, sent in (("-", "sk-from-stdin"), (f"@{path}", "sk-from-file")):
+        server.add(json_reply({"data": MODELS}))
+        arguments = ["openai", "models", "--key", value]
+        result = CliRunner().invoke(cli, arguments, input="sk-from-stdin\nmore\n")
+        assert result.exit_code == 0
+        assert server.last.headers["authorization"] == f"Bearer {sent}"
+    result = run("models", "--key", "@/nowhere/key")
+    assert result.exit_code == 2
+    assert "Invalid value for '--key': Could not read a key from /nowhere/key" in result.output
+
+
 def test_missing_key_is_told(server: OpenAIServer) -> None:
     """Without a key nothing is sent."""
     result = run("models")

@@ -6,16 +6,20 @@ import json
 import os
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm import secrets
 from llm.cli import cli
 from llm.config import get_key
 from llm.run.inputs import key_argument
+from llm.shown_body import ShownBody
 
 from .helpers.openai_server import OpenAIServer, Reply, error_reply, text_stream
 from .helpers.terminal import LIMIT_SECONDS, RUN_LLM
@@ -84,6 +88,60 @@ def test_longer_key_is_masked_whole_where_it_contains_a_shorter():
     assert secrets.masked("secret-key-longer secret-key") == "[...] [...]"
 
 
+@given(
+    st.lists(st.sampled_from([KEY, KEY[:5], KEY[3:], "s", "sk-", "some text "]), max_size=6),
+    st.data(),
+)
+def test_key_in_pieces_is_masked_as_in_one(words: list[str], data: st.DataObject):
+    """However a text is cut, what its pieces show together is what the whole would show."""
+    secrets.remember(KEY)
+    text = "".join(words)
+    places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    cut = [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
+    pieces, shown = secrets.Pieces(), []
+    for piece in cut:
+        former = len(shown) - pieces.open_count
+        shown[former:] = pieces.add(piece)
+    assert "".join(shown) == secrets.masked(text)
+    assert len(shown) == len(cut)
+
+
+@given(
+    st.lists(st.integers(1, len(KEY) - 1), max_size=4), st.lists(st.integers(0, 400), max_size=6)
+)
+def test_dump_shows_no_part_of_a_key(splits: list[int], reads: list[int]):
+    """A key that comes in several events, which are read in any pieces, is masked; nothing else is
+    missing, and no event."""
+    secrets.remember(KEY)
+    places = sorted(splits)
+    parts = [KEY[a:b] for a, b in zip([0, *places], [*places, len(KEY)], strict=True)]
+    texts = ["Your s", "ecret snow \u2603 is ", *parts, " yes", " and s"]
+    events = [
+        b"data: " + json.dumps({"c": [{"t": text}]}, ensure_ascii=False).encode() for text in texts
+    ]
+    raw = b"\n\n".join([*events, b"data: [DONE]", b""])
+    places = sorted(min(read, len(raw)) for read in reads)
+    body = ShownBody()
+    shown = [body.feed(raw[a:b]) for a, b in zip([0, *places], [*places, len(raw)], strict=True)]
+    lines = ("".join(shown) + body.end()).split("\n\n")
+    assert lines[-2:] == ["data: [DONE]", ""]
+    found = [json.loads(line.removeprefix("data:"))["c"][0]["t"] for line in lines[:-2]]
+    assert len(found) == len(texts)
+    assert "".join(found) == "Your secret snow \u2603 is [...] yes and s"
+
+
+def test_dump_shows_what_is_no_event_as_it_comes():
+    """A body of another kind is not held back, but for the beginning of a key."""
+    secrets.remember(KEY)
+    body = ShownBody(("own-key",))
+    assert body.feed(b'{"error": "bad own-key ') == '{"error": "bad [...] '
+    assert body.feed(b"and " + KEY[:4].encode()) == "and "
+    assert body.feed(KEY[4:].encode()) == "[...]"
+    assert body.feed(b" \xe2\x98") == " "
+    assert body.feed(b"\x83 sk-pro") == "\u2603 "
+    assert body.end() == "sk-pro"
+
+
 def test_resolved_keys_are_remembered(monkeypatch):
     """Whatever `get_key` gives is masked from then on, wherever it came from."""
     monkeypatch.setenv("SOME_KEY", "from-environment")
@@ -132,10 +190,51 @@ def test_key_in_prompt_and_answer_is_not_logged(user_path: Path):
 
 def test_key_in_debug_output_is_not_shown(server: OpenAIServer):
     """The dump of requests and replies has neither the header nor the body's copy of it."""
-    server.add(text_stream("Your key: ", KEY))
+    server.add(text_stream("Your key: ", KEY, " or ", KEY[:9], KEY[9:], "."))
     result = run("-m", "mine", f"what about {KEY}", LLM_OPENAI_SHOW_RESPONSES="1")
     assert "Request: POST" in result.stderr
-    assert KEY not in result.stderr
+    assert "data: [DONE]" in result.stderr
+    assert not any(part in result.stderr for part in (KEY, KEY[:9], KEY[9:]))
+    server.add(error_reply(401, f"Not {KEY}"))
+    result = run("-m", "mine", "hi", LLM_OPENAI_SHOW_RESPONSES="1")
+    assert '{"error": {"message": "Not [...]"}}' in result.stderr
+
+
+def test_key_split_between_chunks_does_not_stay_in_the_journal(
+    server: OpenAIServer, user_path: Path
+):
+    """A process that is killed right after the key has come leaves a journal without it."""
+    held = threading.Event()
+    reply = text_stream("Your key: ", "s", KEY[1:9], KEY[9:], ", keep it.")
+    reply.pieces.insert(-2, held)
+    server.add(reply)
+    with subprocess.Popen([*RUN_LLM, "-m", "mine", "hi"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(len(f"Your key: {KEY}, keep it."))
+        process.kill()
+    held.set()
+    [journal] = (user_path / "inflight").iterdir()
+    assert not any(part in journal.read_text() for part in (KEY, KEY[1:9], KEY[9:]))
+    [row] = json.loads(run("logs", "--json").stdout)
+    assert (row["response"], row["status"]) == ("Your key: [...], keep it.", "interrupted")
+
+
+@pytest.mark.parametrize(
+    "args", [["-m", f"not-{KEY}", "hi"], ["-m", "echo", "-a", f"/no/{KEY}"], ["-f", f"no-{KEY}"]]
+)
+def test_given_key_is_masked_before_it_is_used(args: list[str]):
+    """An error that comes before any model is called does not show the text of `--key`."""
+    for line in (["--key", KEY, *args], [*args, "--key", KEY]):
+        result = run(*line)
+        assert result.returncode in (1, 2)
+        assert "[...]" in result.stderr
+        assert KEY not in result.stderr
+
+
+def test_name_of_a_stored_key_is_no_secret(user_path: Path):
+    """What `--key` names is shown as usual."""
+    (user_path / "keys.json").write_text(json.dumps({"vaulted": KEY}))
+    assert "Unknown model: vaulted" in run("-m", "vaulted", "--key", "vaulted", "hi").stderr
 
 
 # Where keys come from

@@ -76,7 +76,7 @@ def open_log(
     *,
     create: bool = True,
     any_thread: bool = False,
-    timeout_s: float = BUSY_TIMEOUT_SECONDS,
+    timeout_s: float | None = None,
 ) -> Database:
     """The log database at `path`, migrated, in WAL mode, ready to be written.
 
@@ -87,7 +87,8 @@ def open_log(
         path: The file.
         create: Make the file and its directory where they are missing.
         any_thread: Let other threads use it too; the caller sees to it that they take turns.
-        timeout_s: How long to wait for other programs that are writing to it, in seconds.
+        timeout_s: How long to wait for other programs that are writing to it, in seconds; without
+            it `BUSY_TIMEOUT_SECONDS`.
 
     Raises:
         LogError: The file is missing and may not be created, is no database, or cannot be written.
@@ -102,12 +103,15 @@ def open_log(
         return Database(_connect_prepared(path, any_thread, timeout_s))
 
 
-def _connect_prepared(path: str | Path, any_thread: bool, timeout_s: float) -> sqlite3.Connection:
+def _connect_prepared(
+    path: str | Path, any_thread: bool, timeout_s: float | None
+) -> sqlite3.Connection:
     if not os.path.exists(path):
         with _locked(path):
             # SQLite itself would give a new file, and its -wal, the mode of the umask.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    conn = sqlite3.connect(path, timeout=timeout_s, check_same_thread=not any_thread)
+    wait_s = BUSY_TIMEOUT_SECONDS if timeout_s is None else timeout_s
+    conn = sqlite3.connect(path, timeout=wait_s, check_same_thread=not any_thread)
     try:
         prepare(conn, path)
         if _is_wal(conn):

@@ -48,7 +48,7 @@ def content_hash(obj: object) -> str:
     """The address of any JSON value: `b2:` and 32 hexadecimal digits (BLAKE2b, 16 bytes)."""
     digest = hashlib.blake2b(digest_size=16)
     for piece in json_pieces(obj, canonical_json, encode_basestring):
-        digest.update(without_surrogates(piece).encode("utf-8"))
+        digest.update(storable(piece).encode("utf-8"))
     return HASH_PREFIX + digest.hexdigest()
 
 
@@ -65,7 +65,7 @@ def address(shape: dict[str, Any], parent_hash: str | None) -> str:
     return content_hash({"parent": parent_hash, "message": shape})
 
 
-def without_surrogates(text: str) -> str:
+def storable(text: str) -> str:
     """`text` as it may be stored: each lone surrogate, which no encoding can express, replaced by
     U+FFFD, and each key in use by a mask."""
     text = masked(text)
@@ -73,9 +73,9 @@ def without_surrogates(text: str) -> str:
 
 
 def cleaned(value: Any) -> Any:
-    """`value` with lone surrogates replaced in every text of it."""
+    """`value` with every text of it as it may be stored."""
     if isinstance(value, str):
-        return without_surrogates(value)
+        return storable(value)
     if isinstance(value, dict):
         return {cleaned(key): cleaned(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -15,7 +15,7 @@ from ..parts import Part
 from ..secrets import masked
 from .chains import HashedMessage, store_chain
 from .condense import condensed_json, replacements_for
-from .hashing import _inserted, address, cleaned, reference, without_surrogates
+from .hashing import _inserted, address, cleaned, reference, storable
 from .migrations import immediate
 from .outcome import write_outcome
 from .shared import ensure_fragment, ensure_schema, ensure_tool, ensure_tool_instance
@@ -145,7 +145,7 @@ class _Import:
         name = self._shape["name"]
         row = (
             thread_id,
-            without_surrogates(name) if name else name,
+            storable(name) if name else name,
             None if tip is None else self._nodes[tip].hash,
             self._shape.get("forked_from"),
             self._shape.get("datetime_utc") or now_text(),
@@ -174,7 +174,7 @@ class _Import:
         """Store what is new of the messages; give number and text of each fragment."""
         fragments = []
         for fragment in self._shape.get("fragments", ()):
-            content = without_surrogates(fragment["content"])
+            content = storable(fragment["content"])
             source = fragment.get("source")
             text = content if source is None else Fragment(content, source)
             fragments.append((ensure_fragment(self._conn, text), content))

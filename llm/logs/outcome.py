@@ -45,11 +45,11 @@ class Outcome(NamedTuple):
 
 def write_outcome(conn: sqlite3.Connection, turn_id: str, outcome: tuple[str, str, str]) -> None:
     """Record how a turn ended; within the caller's transaction."""
-    from .hashing import without_surrogates
+    from .hashing import storable
 
     conn.execute(_TABLE)
     status, error_class, error = outcome
-    conn.execute(_WRITE, (turn_id, status, error_class or None, without_surrogates(error) or None))
+    conn.execute(_WRITE, (turn_id, status, error_class or None, storable(error) or None))
 
 
 def forget_outcome(conn: sqlite3.Connection, turn_id: str) -> None:

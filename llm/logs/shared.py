@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..content import Fragment
-from .hashing import without_surrogates
+from .hashing import storable
 from .migrations import connection_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def ensure_schema(db: AnyDatabase, schema: dict[str, Any]) -> str:
 def ensure_fragment(db: AnyDatabase, content: str) -> int:
     """The id under which a fragment is stored; the source of its first use is kept."""
     conn = connection_of(db)
-    text = without_surrogates(content)
+    text = storable(content)
     source = content.source if isinstance(content, Fragment) else None
     digest = Fragment(text).id()
     sql = "select id from fragments where hash = ?"
@@ -78,7 +78,7 @@ def ensure_tool(db: AnyDatabase, tool: Tool | ServerSideTool) -> int:
     if found is None:
         schema = json.dumps(tool.input_schema)
         texts = [tool.name, tool.description, schema, tool.plugin]
-        clean = [text and without_surrogates(text) for text in texts]
+        clean = [text and storable(text) for text in texts]
         conn.execute(_ADD_TOOL, [digest, *clean])
         found = conn.execute(sql, [digest]).fetchone()
     return int(found[0])
@@ -113,7 +113,7 @@ def add_attachment(
     first use did.
     """
     key, kind = reference["id"], reference["type"]
-    path, url = (value and without_surrogates(value) for value in (attachment.path, attachment.url))
+    path, url = (value and storable(value) for value in (attachment.path, attachment.url))
     conn.execute(_ADD_ATTACHMENT, [key, kind, path, url, attachment.content or None])
     stored = conn.execute("select type from attachments where id = ?", [key]).fetchone()[0]
     return {"id": key} if stored == kind else {"id": key, "type": kind}

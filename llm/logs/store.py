@@ -12,7 +12,7 @@ from ..text import conversation_name
 from .chains import hash_chain, is_stored, load_each, load_messages, store_chain
 from .db import log_errors, prepare
 from .foreign import write_foreign_tools
-from .hashing import without_surrogates
+from .hashing import storable
 from .migrations import immediate
 from .outcome import write_outcome
 from .replies import load_reply
@@ -84,8 +84,7 @@ class LogStore:
         chain = hash_chain(messages, parent)
         with immediate(self._conn):
             known = [
-                (ensure_fragment(self._conn, text), without_surrogates(text))
-                for text in fragments or ()
+                (ensure_fragment(self._conn, text), storable(text)) for text in fragments or ()
             ]
             store_chain(self._conn, chain, known)
         return chain[-1].hash if chain else parent
@@ -259,6 +258,6 @@ def _store_new_name(conn: sqlite3.Connection, conversation: Any, thread_id: str)
 def _thread_name(response: _BaseResponse) -> str:
     name = getattr(response.conversation, "name", None)
     if name:
-        return without_surrogates(name)
+        return storable(name)
     prompt: Prompt = response.prompt
-    return without_surrogates(conversation_name(prompt.prompt or prompt.system or ""))
+    return storable(conversation_name(prompt.prompt or prompt.system or ""))

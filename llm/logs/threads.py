@@ -13,7 +13,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from ..errors import NotFound
-from .hashing import without_surrogates
+from .hashing import storable
 from .migrations import immediate
 
 # How many conversations an ambiguous name is told to stand for.
@@ -258,7 +258,7 @@ def _ambiguous(conn: sqlite3.Connection, name: str, ids: list[str]) -> str:
 
 def rename_conversation(conn: sqlite3.Connection, conversation_id: str, name: str) -> None:
     """Give a conversation another title, wherever it is stored."""
-    values = [without_surrogates(name), conversation_id]
+    values = [storable(name), conversation_id]
     with immediate(conn):
         for table in ("threads", "conversations"):
             conn.execute(f"update {table} set name = ? where id = ?", values)

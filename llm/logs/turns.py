@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..secrets import masked
 from .chains import HashedMessage, hash_chain, is_stored, store_chain
 from .condense import condensed_json, replacements_for
-from .hashing import without_surrogates
+from .hashing import storable
 from .outcome import forget_outcome
 from .shared import ensure_fragment, ensure_schema, ensure_tool, ensure_tool_instance
 
@@ -133,7 +133,7 @@ class Turn:
         if not (prompt.fragments or prompt.system_fragments):
             return []
         return [
-            (ensure_fragment(conn, text), kind, order, without_surrogates(text))
+            (ensure_fragment(conn, text), kind, order, storable(text))
             for kind, texts in (("prompt", prompt.fragments), ("system", prompt.system_fragments))
             for order, text in enumerate(texts)
         ]

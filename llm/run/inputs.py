@@ -6,8 +6,9 @@ import os
 import sys
 from pathlib import Path
 
+from ..config import load_keys
 from ..content import Attachment
-from ..errors import AttachmentError, InvalidInput, LLMError
+from ..errors import AttachmentError, ConfigError, InvalidInput, LLMError
 from ..secrets import remember
 from .output import show_note
 
@@ -86,7 +87,12 @@ def key_argument(value: str | None) -> str | None:
     Raises:
         InvalidInput: There is no such file, or nothing in it.
     """
-    if value is None or (value != STDIN and not value.startswith("@")):
+    if value is None:
+        return None
+    if value != STDIN and not value.startswith("@"):
+        if not _is_stored(value):
+            # Now: an error that comes before the model is called may quote it.
+            remember(value)
         return value
     if value == STDIN and stdin_is_terminal():
         from getpass import getpass
@@ -99,6 +105,15 @@ def key_argument(value: str | None) -> str | None:
         raise InvalidInput(f"No key in {source}")
     remember(found)
     return found.strip()
+
+
+def _is_stored(name: str) -> bool:
+    """Whether there is a stored key with that name."""
+    try:
+        return name in load_keys()
+    except ConfigError:
+        # Whoever needs the file will tell.
+        return False
 
 
 def _file_text(path: str) -> str:

@@ -11,38 +11,27 @@ the model is asked anew; `{"results": ...}`; `{"done": ...}` at the end.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
 from ..config import user_path
-from ..parts import Part, StreamEvent
 from ..secrets import masked
+from .journal_lines import EventLines, json_line
 
 if TYPE_CHECKING:
     from ..models.prompt import AnyTool, Prompt
     from ..models.response_base import _BaseResponse
+    from ..parts import Part, StreamEvent
     from ..tools.calling import ToolResult
 
 SUFFIX = ".jsonl"
 FOLDER = "inflight"
 # Texts of a request that are longer are written in slices of this length.
 SLICE = 1 << 20
-
-_EVENT_DEFAULTS = {
-    "part_index": None,
-    "tool_call_id": None,
-    "server_executed": False,
-    "tool_name": None,
-    "redacted": False,
-    "provider_metadata": None,
-    "message_index": 0,
-}
 
 
 def folders() -> Iterator[str]:
@@ -119,7 +108,7 @@ class Journal:
 
     def __init__(self, database: str | None = None) -> None:
         self._database = database
-        self._last = StreamEvent("", "")
+        self._lines = EventLines()
 
     @property
     def is_whole(self) -> bool:
@@ -129,27 +118,16 @@ class Journal:
     def begun(self, response: _BaseResponse) -> None:
         """Take down the request, which is about to be sent."""
         if self._response is not None:
-            self._last = StreamEvent("", "")
-            self._write(f'{{"again": "{response._datetime_utc()}"}}\n')
+            self._lines = EventLines()
+            self._write(f'{{"again": "{response._datetime_utc()}"}}\n'.encode())
             return
         self._response = response
         self._move()
 
     def recorded(self, event: StreamEvent) -> None:
         """Take down one event."""
-        last, self._last = self._last, event
-        if (
-            event.part_index == last.part_index
-            and event.type == last.type
-            and event.message_index == last.message_index
-            and event.tool_call_id == last.tool_call_id
-            and event.provider_metadata is None
-            and event.attachment is None
-            and not (event.redacted or event.server_executed or event.tool_name)
-        ):
-            self._write(f"{encode_basestring_ascii(event.chunk)}\n")
-        else:
-            self._write(_event_line(event))
+        back, data = self._lines.add(event)
+        self._write(data, back)
 
     def finished(self, outcome: tuple[str, str, str] | None) -> None:
         """Take down the end of the answer.
@@ -158,7 +136,7 @@ class Journal:
             outcome: Status, error class and error text of an answer that is not complete.
         """
         if self._response is not None:
-            self._write(_done_line(self._response, outcome))
+            self._write(masked(_done_line(self._response, outcome)).encode())
             if self._is_torn:
                 # Perhaps there is room again.
                 self._move(outcome, is_finished=True)
@@ -181,11 +159,13 @@ class Journal:
             with suppress(OSError):
                 os.unlink(self.path)
 
-    def _write(self, line: str) -> None:
+    def _write(self, data: bytes, back: int = 0) -> None:
+        """Write lines, over so many bytes at the end; all of it elsewhere where that fails."""
         if self._fd is None or self._is_torn:
             return
-        data = masked(line).encode()
         try:
+            if back:
+                os.lseek(self._fd, -back, os.SEEK_CUR)
             if os.write(self._fd, data) == len(data):
                 return
         except OSError:
@@ -223,8 +203,11 @@ class Journal:
         assert self._fd is not None
         for line in _request_lines(response, self._database):
             write_whole(self._fd, line)
+        self._lines = EventLines()
         for event in response._stream_events:
-            write_whole(self._fd, _event_line(event))
+            back, data = self._lines.add(event)
+            os.lseek(self._fd, -back, os.SEEK_CUR)
+            _write_bytes(self._fd, data)
         if is_finished:
             write_whole(self._fd, _done_line(response, outcome))
 
@@ -256,7 +239,7 @@ class ResultsJournal:
         self.parts.append(part)
         if self._journal._fd is not None:
             with suppress(OSError):
-                write_whole(self._journal._fd, _line({"result": part.to_dict()}))
+                write_whole(self._journal._fd, json_line({"result": part.to_dict()}))
 
     def _begin(self) -> None:
         from ..ids import new_ulid
@@ -274,7 +257,7 @@ class ResultsJournal:
             self._journal.path = os.path.join(folder, name)
             with suppress(OSError):
                 self._journal._fd = _create(self._journal.path)
-                write_whole(self._journal._fd, _line(header))
+                write_whole(self._journal._fd, json_line(header))
                 break
 
     def close(self, *, keep: bool) -> None:
@@ -290,7 +273,7 @@ def _create(path: str) -> int:
     """
     if not is_in_user_directory(path):
         _make_private(os.path.dirname(path))
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         fd = os.open(path, flags, 0o600)
     except FileNotFoundError:
@@ -328,27 +311,16 @@ def write_whole(fd: int, line: str) -> None:
     Raises:
         OSError: It could not be written to its end.
     """
-    data = memoryview(masked(line).encode())
+    _write_bytes(fd, masked(line).encode())
+
+
+def _write_bytes(fd: int, content: bytes) -> None:
+    data = memoryview(content)
     while data:
         count = os.write(fd, data)
         if not count:
             raise OSError(28, "no space left")
         data = data[count:]
-
-
-def _line(value: object) -> str:
-    return json.dumps(value, default=str) + "\n"
-
-
-def _event_line(event: StreamEvent) -> str:
-    shape: dict[str, Any] = {"type": event.type, "chunk": event.chunk}
-    for name, default in _EVENT_DEFAULTS.items():
-        value = getattr(event, name)
-        if value != default:
-            shape[name] = value
-    if event.attachment is not None:
-        shape["attachment"] = event.attachment.to_dict()
-    return _line(shape)
 
 
 def _done_line(response: _BaseResponse, outcome: tuple[str, str, str] | None) -> str:
@@ -361,7 +333,7 @@ def _done_line(response: _BaseResponse, outcome: tuple[str, str, str] | None) ->
         "response_json": response.response_json,
         "calls": [[call.name, call.arguments, call.tool_call_id] for call in response._tool_calls],
     }
-    return _line({"done": done})
+    return json_line({"done": done})
 
 
 def _request_lines(response: _BaseResponse, database: str | None) -> Iterator[str]:
@@ -372,7 +344,7 @@ def _request_lines(response: _BaseResponse, database: str | None) -> Iterator[st
         message.to_dict() for message in prompt._messages[stored[0] if stored else 0 :]
     ]
     slices = list(_cut_long_texts(messages))
-    yield _line(
+    yield json_line(
         {
             "journal": 1,
             "id": response.id,
@@ -389,7 +361,7 @@ def _request_lines(response: _BaseResponse, database: str | None) -> Iterator[st
     )
     for message, part, text in slices:
         for start in range(0, len(text), SLICE):
-            yield _line([message, part, text[start : start + SLICE]])
+            yield json_line([message, part, text[start : start + SLICE]])
 
 
 def _extras(prompt: Prompt) -> dict[str, Any]:
@@ -419,7 +391,8 @@ def _cut_long_texts(messages: Iterable[Any]) -> Iterator[tuple[int, int, str]]:
             text = part.get("text")
             if text is not None and len(text) > SLICE:
                 part["text"] = ""
-                yield index, number, text
+                # Now: a slice might end within a key.
+                yield index, number, masked(text)
 
 
 def _fragments(texts: Iterable[str]) -> list[list[str]]:

@@ -188,14 +188,18 @@ class _Echo(httpx2.SyncByteStream, httpx2.AsyncByteStream):
         self._secrets = secrets
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._stream:
-            show.show_chunk(piece, self._secrets)
-            yield piece
+        with show.showing(self._secrets) as show_piece:
+            for piece in self._stream:
+                if show_piece is not None:
+                    show_piece(piece)
+                yield piece
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._stream:
-            show.show_chunk(piece, self._secrets)
-            yield piece
+        with show.showing(self._secrets) as show_piece:
+            async for piece in self._stream:
+                if show_piece is not None:
+                    show_piece(piece)
+                yield piece
 
     def close(self) -> None:
         self._stream.close()

@@ -9,17 +9,41 @@ import click
 from ...run.output import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
 
     from .extra_entry import Entry
     from .wire import Json
 
+    Command = TypeVar("Command", bound=Callable[..., Any])
+
 MODELS_URL = "https://api.openai.com/v1/models"
+
+
+def _read_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    from ...errors import InvalidInput
+    from ...run.inputs import key_argument
+
+    try:
+        return key_argument(value)
+    except InvalidInput as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+def _key_option(meaning: str) -> Callable[[Command], Command]:
+    """The option `--key`, read before anything else reads standard input."""
+    sources = "@FILE, or - for the first line of stdin"
+    return click.option(
+        "--key",
+        is_eager=True,
+        callback=_read_key,
+        help=f"{meaning}, the name of a stored one, {sources}.",
+    )
 
 
 @click.command(name="models")
 @click.option("json_", "--json", is_flag=True, help="Output as JSON")
-@click.option("--key", help="OpenAI API key, or the name of a stored one")
+@_key_option("OpenAI API key")
 def list_models(json_: bool, key: str | None) -> None:
     """List the models that your OpenAI account can use."""
     import json
@@ -83,9 +107,7 @@ _IS_KNOWN = "Say so instead of having it found out."
 @click.argument("name")
 @click.option("--base-url", required=True, help="Address of the server, such as http://host/v1.")
 @click.option("-m", "--model", "model_name", help="Name of the model at the server.")
-@click.option(
-    "--key", help="Key for the server, which will be stored, or the name of a stored one."
-)
+@_key_option("Key for the server, which will be stored")
 @click.option(
     "-H", "--header", "headers", type=(str, str), multiple=True, help="HTTP header: name and value."
 )

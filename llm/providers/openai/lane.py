@@ -284,6 +284,12 @@ def _show_head(call: Call, reply: httpx2.Response) -> None:
         show.show_response(reply.status_code, reply.headers, call.endpoint.secrets)
 
 
+def _show_refusal(call: Call, body: bytes) -> None:
+    with show.showing(call.endpoint.secrets) as show_piece:
+        if show_piece is not None:
+            show_piece(body + b"\n")
+
+
 def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Iterator[Json]:
     """The JSON objects of the answer as they arrive: events, or one whole body.
 
@@ -295,11 +301,10 @@ def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Itera
     """
     reader = Reader(call.endpoint)
     with _opened(call, sleep) as reply:
-        is_shown = show.is_wanted()
-        with _broken_off(call):
+        with _broken_off(call), show.showing(call.endpoint.secrets) as show_piece:
             for piece in reply.iter_bytes():
-                if is_shown:
-                    show.show_chunk(piece, call.endpoint.secrets)
+                if show_piece is not None:
+                    show_piece(piece)
                 yield from reader.feed(piece)
                 reader.check()
                 if reader.is_done:
@@ -324,6 +329,7 @@ def _opened(call: Call, sleep: Callable[[float], object]) -> Iterator[httpx2.Res
                 return
             with _broken_off(call):
                 body = reply.read()
+            _show_refusal(call, body)
             pause = trouble.after_status(reply.status_code, reply.headers, body)
         finally:
             reply.close()
@@ -376,11 +382,10 @@ async def exchange_async(
     """As `exchange`, without blocking the event loop."""
     reader = Reader(call.endpoint)
     async with _opened_async(call, sleep) as reply:
-        is_shown = show.is_wanted()
-        with _broken_off(call):
+        with _broken_off(call), show.showing(call.endpoint.secrets) as show_piece:
             async for piece in reply.aiter_bytes():
-                if is_shown:
-                    show.show_chunk(piece, call.endpoint.secrets)
+                if show_piece is not None:
+                    show_piece(piece)
                 for value in reader.feed(piece):
                     yield value
                 reader.check()
@@ -412,6 +417,7 @@ async def _opened_async(
                     return
                 with _broken_off(call):
                     body = await reply.aread()
+                _show_refusal(call, body)
                 pause = trouble.after_status(reply.status_code, reply.headers, body)
             finally:
                 await reply.aclose()

@@ -6,10 +6,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
-from ...secrets import MASK
-from ...secrets import masked as without_keys
+from ...secrets import MASK, masked
+from ...shown_body import ShownBody
 from ...text import visible
 
 _SECRET_HEADER = re.compile(r"authorization|key|token|secret|password|credential", re.IGNORECASE)
@@ -20,14 +21,6 @@ def is_wanted() -> bool:
     return bool(os.environ.get("LLM_OPENAI_SHOW_RESPONSES"))
 
 
-def masked(text: str, secrets: Iterable[str]) -> str:
-    """`text` without any of the secrets."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, MASK)
-    return without_keys(text)
-
-
 def show_request(
     method: str, url: str, headers: Mapping[str, str], body: bytes, secrets: Iterable[str] = ()
 ) -> None:
@@ -35,18 +28,30 @@ def show_request(
     lines = [f"Request: {method} {url}", "  Headers:", *_header_lines(headers)]
     if body:
         lines += ["  Body:", _indented(body)]
-    _write(masked("\n".join(lines), secrets) + "\n")
+    _write(masked("\n".join(lines), _known(secrets)) + "\n")
 
 
 def show_response(status: int, headers: Mapping[str, str], secrets: Iterable[str] = ()) -> None:
     """Write the head of a reply; its chunks follow as they arrive."""
     lines = [f"Response: status_code={status}", "  Headers:", *_header_lines(headers), "  Body:"]
-    _write(masked("\n".join(lines), secrets) + "\n")
+    _write(masked("\n".join(lines), _known(secrets)) + "\n")
 
 
-def show_chunk(piece: bytes, secrets: Iterable[str] = ()) -> None:
-    """Write a piece of a reply's body."""
-    _write(masked(piece.decode("utf-8", "replace"), secrets))
+@contextmanager
+def showing(secrets: Iterable[str] = ()) -> Iterator[Callable[[bytes], None] | None]:
+    """A function that writes the next piece of a reply's body; `None` where nobody asked for it."""
+    if not is_wanted():
+        yield None
+        return
+    body = ShownBody(secrets)
+    try:
+        yield lambda piece: _write(body.feed(piece))
+    finally:
+        _write(body.end())
+
+
+def _known(secrets: Iterable[str]) -> list[str]:
+    return [secret for secret in secrets if secret]
 
 
 def _header_lines(headers: Mapping[str, str]) -> list[str]:
@@ -56,7 +61,7 @@ def _header_lines(headers: Mapping[str, str]) -> list[str]:
 def _header_value(name: str, value: str) -> str:
     if name.lower() in ("cookie", "set-cookie"):
         return value.partition("=")[0] + "=..."
-    return "[...]" if _SECRET_HEADER.search(name) else value
+    return MASK if _SECRET_HEADER.search(name) else value
 
 
 def _indented(body: bytes) -> str:
