@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# puremagic and the providers name the same formats differently. Text has no magic number: what
-# puremagic 2 guesses about a file of text is nothing that puremagic 1 or bytes in memory show.
-_PROVIDER_NAMES = {"audio/wave": "audio/wav", "text/plain": ""}
+# puremagic and the providers name the same formats differently.
+_PROVIDER_NAMES = {"audio/wave": "audio/wav"}
 
 
 def type_of_bytes(content: bytes) -> str | None:
@@ -17,11 +16,14 @@ def type_of_bytes(content: bytes) -> str | None:
         found = puremagic.from_string(content, mime=True)
     except (puremagic.PureError, ValueError):
         return None
-    return _PROVIDER_NAMES.get(found, found) or None
+    # Text has no magic number; puremagic 2 guesses all the same, where puremagic 1 finds nothing.
+    return None if found == "text/plain" else _PROVIDER_NAMES.get(found, found) or None
 
 
 def type_of_path(path: str | Path) -> str | None:
     """The MIME type that the file at `path` shows by its content, or `None`.
+
+    A text file has it from the extension of its name, such as `.txt` or `.md`.
 
     Raises:
         OSError: The file cannot be read.
@@ -31,5 +33,7 @@ def type_of_path(path: str | Path) -> str | None:
     try:
         found = puremagic.from_file(str(path), mime=True)
     except (puremagic.PureError, ValueError):
+        return None
+    if found == "text/plain" and not Path(path).suffix:
         return None
     return _PROVIDER_NAMES.get(found, found) or None

@@ -413,6 +413,18 @@ def test_attachments_are_sent_in_order(tmp_path):
     assert result.stdout == "user: hi + image/png 32 bytes + text/plain 3 bytes\n"
 
 
+@pytest.mark.parametrize("name", ["note.txt", "note.md"])
+def test_attachment_of_text_has_the_type_of_its_extension(tmp_path, name):
+    """A text file needs no `--at` where its name says that it is text."""
+    text = tmp_path / name
+    text.write_text("abc")
+    assert run("-m", "echo", "hi", "-a", str(text)).stdout == "user: hi + text/plain 3 bytes\n"
+    bare = text.rename(tmp_path / "note")
+    result = run("-m", "echo", "hi", "-a", str(bare))
+    assert result.exit_code == 2
+    assert "Could not determine mimetype" in result.stderr
+
+
 def test_attachment_of_stdin_leaves_no_text():
     """Bytes that `-` took are not part of the prompt."""
     result = run("-m", "echo", "hi", "--at", "-", "text/plain", stdin=b"\xff\xfe")
