@@ -115,6 +115,9 @@ def _is_worth_retrying(status: int | None, headers: Mapping[str, str], body: byt
         return told == "true"
     if status == 429 and b"insufficient_quota" in body:
         return False
+    if status == 500 and b"Failed to parse" in body:
+        # llama.cpp's word for a request that it will not understand the next time either.
+        return False
     return status in _RETRY_STATUSES or status >= 500
 
 

@@ -60,9 +60,10 @@ def test_real_server_streams_what_it_says_at_once(url: str) -> None:
     assert "".join(pieces) == model.prompt("Count to three.", stream=False, **asked).text()
 
 
-def test_real_server_goes_on_with_a_conversation(url: str) -> None:
+@pytest.mark.parametrize("kind", [Chat, Responses])
+def test_real_server_goes_on_with_a_conversation(url: str, kind: Any) -> None:
     """The history is taken in the form in which it is sent."""
-    conversation = made(Chat, url).conversation()
+    conversation = made(kind, url).conversation()
     conversation.prompt("My name is Ann.", max_tokens=5, system="Be brief").text()
     second = conversation.prompt("What is my name?", max_tokens=5)
     second.text()
@@ -78,7 +79,8 @@ def test_real_server_embeds(url: str) -> None:
     assert len(vectors[0]) == len(vectors[1]) > 100
 
 
-def test_real_server_calls_a_tool_and_takes_its_result(url: str) -> None:
+@pytest.mark.parametrize("kind", [Chat, Responses])
+def test_real_server_calls_a_tool_and_takes_its_result(url: str, kind: Any) -> None:
     """A tool call arrives with its arguments, and the chain ends with an answer."""
     cities: list[str] = []
 
@@ -88,15 +90,27 @@ def test_real_server_calls_a_tool_and_takes_its_result(url: str) -> None:
         return "rain, 12 degrees"
 
     options = {"max_tokens": 60, "temperature": 0}
-    chain = made(Chat, url).chain(
+    chain = made(kind, url).chain(
         "Call get_weather for London", tools=[get_weather], options=options
     )
     assert chain.text() is not None
     assert cities
 
 
+@pytest.mark.parametrize("kind", [Chat, Responses])
+def test_real_server_takes_a_tool_that_nobody_described(url: str, kind: Any) -> None:
+    """A function without a docstring is a tool, too."""
+
+    def get_weather(city: str) -> str:
+        return "rain"
+
+    asked = made(kind, url).prompt("Call get_weather for London", tools=[get_weather], max_tokens=5)
+    assert asked.text() is not None
+    assert asked.usage().output > 0
+
+
 def test_real_server_keeps_to_a_schema(url: str) -> None:
-    """The answer has the form that was asked for."""
+    """The answer has the form that was asked for; its Responses API does not look at schemas."""
     answer = made(Chat, url).prompt("A dog.", schema=DOG, max_tokens=40, temperature=0)
     assert isinstance(json.loads(answer.text())["age"], int)
 

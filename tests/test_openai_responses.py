@@ -135,12 +135,29 @@ def test_options_that_the_api_does_not_know_are_told(
 ) -> None:
     """They are not sent, and one line names them."""
     server.add(json_reply({"object": "response", "output": []}))
-    run(Responses, server.url, stream=False, options={"stop": "x", "seed": 1, "temperature": 0})
-    assert "stop" not in server.last.body
+    options = {"stop": "x", "presence_penalty": 1, "logit_bias": {"1": 2}, "temperature": 0}
+    run(Responses, server.url, stream=False, options=options)
+    assert not {"stop", "presence_penalty", "logit_bias"} & set(server.last.body)
     assert server.last.body["temperature"] == 0
     assert capsys.readouterr().err == (
-        "Not sent, as the Responses API has no such option: stop, seed\n"
+        "Not sent, as the Responses API has no such option: presence_penalty, stop, logit_bias\n"
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_seed_is_sent_to_compatible_servers(server: OpenAIServer, kind: type) -> None:
+    """They know it, though the API of OpenAI does not, nor does its library."""
+    server.add(json_reply({"object": "response", "output": []}))
+    run(kind, server.url, stream=False, options={"seed": 1})
+    assert server.last.body["seed"] == 1
+
+
+def test_seed_is_not_sent_to_openai(capsys: pytest.CaptureFixture[str]) -> None:
+    """It would refuse the request."""
+    response = Responses("gpt-5", key="k").prompt("hi", seed=1)
+    request = response.model._request(response.prompt, True, response)
+    assert not {"seed", "extra_body"} & set(request)
+    assert capsys.readouterr().err.endswith("no such option: seed\n")
 
 
 def test_no_summary_is_asked_for_where_none_is_wanted(server: OpenAIServer) -> None:

@@ -137,7 +137,7 @@ class Completion(Chat):
         streams = bool(stream and self.can_stream)
         fields = self.build_kwargs(prompt, streams)
         request = {"model": self._name(), "prompt": text, "stream": streams, **fields}
-        fold = CompletionFold()
+        fold = CompletionFold(streams)
         for value in self._answers("completions", request, key, response.policy):
             yield from fold.feed(value)
         yield from self._settle(fold, response, "completions")

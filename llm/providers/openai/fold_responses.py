@@ -348,8 +348,8 @@ def reasoning_text(item: Json) -> str:
 
 def reasoning_metadata(item: Json) -> Json:
     """What has to go back to the API with the next turn, under the provider's name."""
-    kept = {name: item[name] for name in ("id", "encrypted_content") if item.get(name)}
-    return {"openai": {**kept, "summary": item.get("summary") or []}}
+    names = ("id", "encrypted_content", "summary")
+    return {"openai": {name: item[name] for name in names if item.get(name)}}
 
 
 def refresh_server_tool_events(given: list[StreamEvent] | None, final: list[StreamEvent]) -> None:

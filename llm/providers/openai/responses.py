@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import llm
 
-from .shared import _Shared
+from .shared import DEFAULT_BASE, _Shared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -215,15 +215,9 @@ class _SharedResponses(_Shared):
 
     def _request(self, prompt: Prompt, stream: bool, response: Response | AsyncResponse) -> Json:
         from ...models.options import option_values
-        from .notices import tell
         from .wire import redacted_messages
-        from .wire_responses import UNKNOWN_OPTIONS
 
-        options = option_values(prompt)
-        ignored = [name for name in UNKNOWN_OPTIONS if name in options]
-        if ignored:
-            tell([f"Not sent, as the Responses API has no such option: {', '.join(ignored)}"])
-        detail = options.get("image_detail")
+        detail = option_values(prompt).get("image_detail")
         more = {"image_detail": detail} if detail else {}
         items, instructions = self._build_responses_input(prompt, **more)
         if instructions and not self.allows_system_prompt:
@@ -234,7 +228,18 @@ class _SharedResponses(_Shared):
         response._prompt_json = kept
         streams = bool(stream and self.can_stream)
         fields = self._finalize_responses_kwargs(prompt, streams, instructions)
+        self._take_out_unknown(fields)
         return {"model": self._name(), "input": items, "stream": streams, **fields}
+
+    def _take_out_unknown(self, fields: Json) -> None:
+        """Leave out of a request what the API does not know, and say so."""
+        from .wire_responses import taken_out
+
+        is_compatible = not self._url(PATH).startswith(DEFAULT_BASE)
+        ignored = taken_out(fields, seed_is_known=is_compatible)
+        if ignored:
+            names = ", ".join(ignored)
+            self._tell([f"Not sent, as the Responses API has no such option: {names}"])
 
     def _fold(self) -> ResponsesFold:
         from .faults import Endpoint, told_in_stream

@@ -306,6 +306,15 @@ class _Shared:
     def _answers(
         self, path: str, request: Json, key: str | None, policy: CallPolicy
     ) -> Iterator[Json]:
+        """The JSON objects of the answer to a request, in the form that the server takes."""
+        from .plainer import Forms, answers
+
+        forms = Forms(self._url(path), request)
+        return answers(forms, lambda form: self._sent(path, form, key, policy))
+
+    def _sent(
+        self, path: str, request: Json, key: str | None, policy: CallPolicy
+    ) -> Iterator[Json]:
         """The JSON objects of the answer, through the lane that this model takes."""
         if not self._uses_own_client():
             from .lane import exchange
@@ -320,6 +329,15 @@ class _Shared:
         self, path: str, request: Json, key: str | None, policy: CallPolicy
     ) -> AsyncIterator[Json]:
         """As `_answers`, without blocking the event loop."""
+        from .plainer import Forms, answers_async
+
+        forms = Forms(self._url(path), request)
+        return answers_async(forms, lambda form: self._sent_async(path, form, key, policy))
+
+    def _sent_async(
+        self, path: str, request: Json, key: str | None, policy: CallPolicy
+    ) -> AsyncIterator[Json]:
+        """As `_sent`, without blocking the event loop."""
         if not self._uses_own_client():
             from .lane import exchange_async
 

@@ -21,13 +21,20 @@ def completion_text(messages: Iterable[Message]) -> str:
 
 
 class CompletionFold(ChatFold):
-    """Folds the chunks of a streamed completion, or one whole completion, into text."""
+    """Folds the chunks of a streamed completion, or one whole completion, into text.
 
-    def __init__(self) -> None:
+    Args:
+        is_streamed: The answer was asked for in chunks, which look like whole completions.
+    """
+
+    def __init__(self, is_streamed: bool = True) -> None:
         super().__init__()
+        self._is_streamed = is_streamed
         self._logprobs: list[Any] = []
 
     def _take_choice(self, chunk: Json, choice: Json) -> Sequence[Event]:
+        if not self._is_streamed:
+            self._whole = chunk
         reason = choice.get("finish_reason")
         if reason:
             self._finish_reason = str(reason)
@@ -40,8 +47,8 @@ class CompletionFold(ChatFold):
         return self._text(text) if isinstance(text, str) else ()
 
     def response_json(self) -> Json:
-        """What the chunks amount to, without nulls."""
+        """The whole body, or what the chunks amount to; without nulls."""
         combined = super().response_json()
-        if self._logprobs:
+        if self._logprobs and self._is_streamed:
             combined["logprobs"] = remove_dict_none_values(self._logprobs)
         return combined

@@ -24,14 +24,13 @@ if TYPE_CHECKING:
     from ...content import Attachment
     from ...tools.tool import Tool
 
-# Options that this API does not know; they are not sent.
+# Options that this API does not know. Subclasses may find another place for them.
 UNKNOWN_OPTIONS = ("frequency_penalty", "presence_penalty", "stop", "logit_bias", "seed")
 # Options that shape the request in other ways than by their own name.
 _SHAPING = frozenset(
     {
         *("max_tokens", "json_object", "chat_completions", "image_detail", "reasoning_effort"),
         *("reasoning_summary", "verbosity"),
-        *UNKNOWN_OPTIONS,
     }
 )
 
@@ -161,6 +160,22 @@ def request_options(options: Json, *, schema: Json | None) -> Json:
     if text:
         fields["text"] = text
     return fields
+
+
+def taken_out(fields: Json, *, seed_is_known: bool) -> list[str]:
+    """The names of options that the API does not know, which are taken out of `fields`.
+
+    Args:
+        fields: The fields of a request; changed in place.
+        seed_is_known: The server is a compatible one: those know `seed`, as an extra field.
+    """
+    if seed_is_known and "seed" in fields:
+        extra = dict(fields.get("extra_body") or {})
+        fields["extra_body"] = {"seed": fields.pop("seed"), **extra}
+    ignored = [name for name in UNKNOWN_OPTIONS if name in fields]
+    for name in ignored:
+        del fields[name]
+    return ignored
 
 
 def reasoning_settings(options: Json, *, is_hidden: bool, has_default: bool) -> Json:
