@@ -7,7 +7,7 @@ templates has to appear at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import yaml
 
 SUFFIX = ".yaml"
-# Nesting beyond this is left to the slower parser: the fast one is not safe from it.
-_MANY_BRACKETS = 2000
+MAX_DEPTH = 200
+# What aliases such as *name may stand for, all in all; a few lines can mean billions of values.
+MAX_VALUES = 100_000
 # What the YAML library raises, beside its own errors, for values that contradict their tag.
 _ODD_VALUES = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
@@ -82,7 +83,8 @@ def parse_fields(text: str, where: str) -> dict[Any, Any]:
     import yaml
 
     try:
-        found = yaml.load(text, Loader=_loader(text))
+        too_deep = _first_too_deep(text)
+        found = None if too_deep else yaml.load(text, Loader=loader())
     except yaml.YAMLError as error:
         line = _error_line(error, text)
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
@@ -90,21 +92,66 @@ def parse_fields(text: str, where: str) -> dict[Any, Any]:
     except _ODD_VALUES as error:
         line = _odd_line(text)
         raise _broken(where, text, line, f"a value that YAML does not allow ({error})") from error
+    if too_deep:
+        problem = f"nested too deeply (more than {MAX_DEPTH} levels)"
+        raise _broken(where, text, too_deep, problem)
     if isinstance(found, str):
         found = {"prompt": found}
     if isinstance(found, dict):
+        if "*" in text:
+            _check_size(found, text, where)
         return found
     problem = "empty" if found is None else f"a {type(found).__name__}, not a mapping of keys"
     raise LoadTemplateError(f"{where}, line 1: {problem}. Write for example 'prompt: ...'")
 
 
-def _loader(text: str) -> type[Any]:
+def loader() -> type[Any]:
+    """The loader of plain YAML: the fast one, where the library has it."""
     import yaml
 
-    brackets = sum(map(text.count, "[{-?"))
-    if brackets > _MANY_BRACKETS or " " * _MANY_BRACKETS in text:
-        return yaml.SafeLoader
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _first_too_deep(text: str) -> int | None:
+    """The line of the first value within more than `MAX_DEPTH` others; none of them is made."""
+    import yaml
+
+    if sum(map(text.count, "[{-?")) <= MAX_DEPTH and " " * MAX_DEPTH not in text:
+        return None
+    depth = 0
+    for event in yaml.parse(text, Loader=loader()):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return _line(event)
+    return None
+
+
+def _line(found: yaml.Event | yaml.Node) -> int:
+    return int(found.start_mark.line) + 1 if found.start_mark else 1
+
+
+def _check_size(fields: dict[Any, Any], text: str, where: str) -> None:
+    """Refuse aliases that stand for too much, or for what they are in."""
+    for key, value in fields.items():
+        try:
+            size = _size(value, {})
+        except RecursionError:
+            problem = "refers to itself"
+        else:
+            problem = f"stands for more than {MAX_VALUES} values" if size > MAX_VALUES else ""
+        if problem:
+            raise LoadTemplateError(f"{where}, line {lines_of(text)([key])}: {key}: {problem}")
+
+
+def _size(value: Any, known: dict[int, int]) -> int:
+    """How many values there are in a value; one that is met again counts again."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(item, known) for item in inner)
+    return known[id(value)]
 
 
 def _broken(where: str, text: str, line: int, problem: str) -> LoadTemplateError:
@@ -134,33 +181,39 @@ def _odd_line(text: str) -> int:
     """The line of the first value that cannot be constructed."""
     import yaml
 
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, *_ODD_VALUES):
-        return 1
+    root = _composed(text)
     for _, node in root.value if isinstance(root, yaml.MappingNode) else ():
         try:
             yaml.SafeLoader("").construct_object(node, deep=True)
         except (yaml.YAMLError, *_ODD_VALUES):
-            return int(node.start_mark.line) + 1
+            return _line(node)
     return 1
 
 
-def line_of(text: str, location: Sequence[str | int]) -> int:
-    """The line in which the value at a location stands, or the last key on the way to it."""
+def _composed(text: str) -> Any:
+    """The nodes of a text, which know their lines; `None` where there are none."""
     import yaml
 
     try:
-        node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+        return yaml.compose(text, Loader=loader())
     except (yaml.YAMLError, *_ODD_VALUES):
-        return 1
-    line = 1
-    for step in location:
-        found = _child(node, step)
-        if found is None:
-            break
-        line, node = found
-    return line
+        return None
+
+
+def lines_of(text: str) -> Callable[[Sequence[str | int]], int]:
+    """A function that tells the line of the value at a location, or of the last key on its way."""
+    root = _composed(text)
+
+    def line_of(location: Sequence[str | int]) -> int:
+        line, node = 1, root
+        for step in location:
+            found = _child(node, step)
+            if found is None:
+                break
+            line, node = found
+        return line
+
+    return line_of
 
 
 def _child(node: Any, step: str | int) -> tuple[int, Any] | None:
@@ -169,9 +222,9 @@ def _child(node: Any, step: str | int) -> tuple[int, Any] | None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == str(step):
-                return int(key.start_mark.line) + 1, value
+                return _line(key), value
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return int(node.value[step].start_mark.line) + 1, node.value[step]
+        return _line(node.value[step]), node.value[step]
     return None
 
 

@@ -18,6 +18,7 @@ from .text import has_plugin_prefix
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+_SHOWN_PROBLEMS = 10
 Origin = Literal["code", "file", "loader", "url"]
 
 
@@ -202,13 +203,26 @@ def parse_template(name: str, text: str, where: str) -> Template:
         template = Template.model_validate(fields)
     except (ValidationError, RecursionError) as error:
         problems = error.errors() if isinstance(error, ValidationError) else []
-        lines = [_problem(problem, text, where) for problem in problems]
-        raise LoadTemplateError("\n".join(lines) or f"{where}: nested too deeply") from error
+        raise LoadTemplateError(_told(problems, text, where)) from error
     _check_schema(template, text, where)
     return template
 
 
-def _problem(problem: ErrorDetails, text: str, where: str) -> str:
+def _told(problems: list[ErrorDetails], text: str, where: str) -> str:
+    """A line for each of the first problems."""
+    if not problems:
+        return f"{where}, line 1: nested too deeply"
+    line_of = files.lines_of(text)
+    lines = [
+        f"{where}, line {line_of(problem['loc'])}: {_problem(problem)}"
+        for problem in problems[:_SHOWN_PROBLEMS]
+    ]
+    if len(problems) > _SHOWN_PROBLEMS:
+        lines.append(f"and {len(problems) - _SHOWN_PROBLEMS} more")
+    return "\n".join(lines)
+
+
+def _problem(problem: ErrorDetails) -> str:
     location = problem["loc"]
     reason = problem["msg"]
     if problem["type"] == "extra_forbidden":
@@ -216,9 +230,7 @@ def _problem(problem: ErrorDetails, text: str, where: str) -> str:
 
         near = nearest_names(str(location[0]), list(Template.model_fields))
         reason = "unknown key" + (f" - did you mean {' or '.join(near)}?" if near else "")
-    line = files.line_of(text, location)
-    key = ".".join(map(str, location))
-    return f"{where}, line {line}: {key}: {reason}"
+    return f"{'.'.join(map(str, location))}: {reason}"
 
 
 def _check_schema(template: Template, text: str, where: str) -> None:
@@ -226,7 +238,7 @@ def _check_schema(template: Template, text: str, where: str) -> None:
     try:
         json.dumps(template.schema_object)
     except (TypeError, ValueError, RecursionError) as error:
-        line = files.line_of(text, ["schema_object"])
+        line = files.lines_of(text)(["schema_object"])
         raise LoadTemplateError(f"{where}, line {line}: schema_object: {error}") from error
 
 

@@ -141,6 +141,12 @@ def test_missing_variables_are_named_before_stdin_is_read(templates):
     assert run("-t", "t", "x", code=1).stderr == "Error: Missing variables: one, two\n"
 
 
+# A few lines that stand for billions of values.
+BOMB = "  a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10)
+)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -156,10 +162,16 @@ def test_missing_variables_are_named_before_stdin_is_read(templates):
         ("- a\n", "line 1: a list, not a mapping"),
         ("5", "line 1: a int, not a mapping"),
         ("prompt: x\nschema_object: {a: 2001-01-01}\n", "line 2: schema_object: Object of type"),
-        ("prompt: x\nschema_object: &a {a: *a}\n", "line 2: schema_object: Circular"),
+        ("prompt: x\nschema_object: &a {a: *a}\n", "line 2: schema_object: refers to itself"),
+        ("defaults:\n" + BOMB, "line 1: defaults: stands for more than 100000 values"),
+        ("prompt: x\nfragments:\n" + "- [a]\n" * 12, "line 3: fragments.0: Input should be a"),
+        ("prompt: x\nfragments:\n" + "- [a]\n" * 12, "\nand 2 more"),
         ("prompt: a\x07b\n", "line 1, in 'prompt': not valid YAML"),
         ("a: 1\n--- \nb: 2\n", "not valid YAML"),
-        ("[" * 50000, "line 1: a value that YAML does not allow"),
+        ("[" * 50000, "nest"),
+        ("x: " + "{a: " * 300 + "}" * 300, "line 1, in 'x': nested too deeply (more than 200"),
+        ("- " * 50000, "line 1: nested too deeply (more than 200 levels)"),
+        ("\n".join(" " * n + "a:" for n in range(999)), "line 201, in 'a': nested too deeply"),
         ("1: x\n", "line 1: 1: Keys should be strings"),
     ],
 )

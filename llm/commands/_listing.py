@@ -5,13 +5,10 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
 from typing import Any
 
 from ..run.output import OutputClosed, is_terminal, say, tolerate_unencodable
 from ..text import visible
-
-_BATCH = 500
 
 
 def print_pieces(pieces: Iterable[str]) -> None:
@@ -19,10 +16,8 @@ def print_pieces(pieces: Iterable[str]) -> None:
     tolerate_unencodable(sys.stdout)
     if is_terminal(sys.stdout):
         pieces = map(visible, pieces)
-    remaining = iter(pieces)
     try:
-        while batch := list(islice(remaining, _BATCH)):
-            sys.stdout.write("".join(batch))
+        sys.stdout.writelines(pieces)
         sys.stdout.flush()
     except BrokenPipeError as error:
         raise OutputClosed(*error.args) from error

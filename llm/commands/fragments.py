@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -45,7 +44,7 @@ def fragments_list(queries: tuple[str, ...], aliases: bool, json_: bool) -> None
     from ..config import logs_db_path
     from ..logs.fragments import iter_fragments
     from ..logs.query import open_for_reading
-    from ..logs.render_fragments import fragments_yaml
+    from ..logs.render_fragments import fragments_json, fragments_yaml
     from ._listing import print_pieces
 
     path = logs_db_path()
@@ -55,10 +54,7 @@ def fragments_list(queries: tuple[str, ...], aliases: bool, json_: bool) -> None
         return
     with closing(open_for_reading(path)) as conn:
         found = iter_fragments(conn, queries, only_aliased=aliases, cut=not json_)
-        if json_:
-            say(json.dumps([fragment._asdict() for fragment in found], indent=4))
-        else:
-            print_pieces(fragments_yaml(found))
+        print_pieces(fragments_json(found) if json_ else fragments_yaml(found))
 
 
 def _checked_alias(ctx: click.Context, param: click.Parameter, alias: str) -> str:

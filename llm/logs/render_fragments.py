@@ -1,14 +1,16 @@
-"""Stored fragments as YAML, character by character what PyYAML writes, at a tenth of its cost.
+"""Stored fragments as YAML, character by character what PyYAML writes, and as JSON.
 
 A list of thousands of fragments has to appear at once. The shapes that nearly all values have are
-written here: plain and quoted scalars, and literal blocks. Whatever else there is goes to PyYAML.
+written here: plain and quoted scalars, and literal blocks. Texts of the same shape are written
+many at a time, as one long string. Whatever else there is goes to PyYAML.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from json.encoder import encode_basestring_ascii
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +23,11 @@ _WORDS = frozenset(["yes", "no", "true", "false", "on", "off", "null"])
 _QUOTED_STARTS = _PLAIN_STARTS | {"#"}
 # Control characters that YAML does not write as JSON does.
 _NOT_LIKE_JSON = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
+# All that is in a text which is written as it is, and the NUL between two.
+_ORDINARY = bytes([0, 10, *range(32, 127)])
+_HEX_DIGITS = b"0123456789abcdef"
+_BATCH = 256
+_FEW = 8
 _SPECIAL = re.compile(r"[^ !#-\[\]-~]")
 _NAMED = {
     "\0": "0", "\x07": "a", "\x08": "b", "\t": "t", "\n": "n", "\x0b": "v", "\x0c": "f",
@@ -30,26 +37,118 @@ _NAMED = {
 
 
 def fragments_yaml(fragments: Iterable[StoredFragment]) -> Iterator[str]:
-    """The YAML of each fragment, one item of a list."""
-    item = ""
-    for fragment in fragments:
-        item = _item(fragment)
-        yield item
-    if item.endswith("\n\n"):
+    """The YAML of the fragments, items of a list; each piece holds whole items."""
+    remaining = iter(fragments)
+    piece = ""
+    while batch := list(islice(remaining, _BATCH)):
+        piece = _items(batch)
+        yield piece
+    if piece.endswith("\n\n"):
         # A block that keeps its empty lines at the end has to be told where it ends.
         yield "...\n"
 
 
-def _item(fragment: StoredFragment) -> str:
-    digest, aliases, stored, source, content = fragment
-    if not digest.isalnum() or digest.isdecimal() or digest[1:2] in "box_":
-        digest = _scalar(digest)
-    names = "".join([f"\n  - {_scalar(alias)}" for alias in aliases]) or " []"
-    place = "null" if source is None else _scalar(source)
-    return (
-        f"- hash: {digest}\n  aliases:{names}\n  datetime_utc: '{stored}'\n"
-        f"  source: {place}\n  content: {_scalar(content)}\n"
+def fragments_json(fragments: Iterable[StoredFragment]) -> Iterator[str]:
+    """The fragments as `json.dumps(..., indent=4)` writes a list, one piece for each."""
+    before = "[\n"
+    for fragment in fragments:
+        digest, aliases, time, source, content = fragment
+        names = ",\n            ".join(map(_quoted, aliases))
+        listed = f"[\n            {names}\n        ]" if aliases else "[]"
+        yield (
+            f'{before}    {{\n        "hash": {_quoted(digest)},\n'
+            f'        "aliases": {listed},\n'
+            f'        "datetime_utc": {_json(time)},\n'
+            f'        "source": {_json(source)},\n'
+            f'        "content": {_quoted(content)}\n    }}'
+        )
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def _json(text: str | None) -> str:
+    return "null" if text is None else _quoted(text)
+
+
+def _items(batch: list[StoredFragment]) -> str:
+    digests, aliases, times, sources, contents = zip(*batch, strict=True)
+    places = _scalars([source or "" for source in sources])
+    values = zip(
+        _digests(digests), aliases, times, sources, places, _scalars(contents), strict=True
     )
+    return "".join(
+        [
+            f"- hash: {digest}\n"
+            f"  aliases:{_names(names) if names else ' []'}\n"
+            f"  datetime_utc: {'null' if time is None else repr(time)}\n"
+            f"  source: {'null' if source is None else place}\n"
+            f"  content: {content}\n"
+            for digest, names, time, source, place, content in values
+        ]
+    )
+
+
+def _names(aliases: list[str]) -> str:
+    return "".join([f"\n  - {_scalar(alias)}" for alias in aliases])
+
+
+# Many texts at once
+
+
+def _digests(texts: Sequence[str]) -> list[str]:
+    """Hashes as they are, unless one is something else or could be read as a number."""
+    if "".join(texts).encode("utf-8", "replace").translate(None, _HEX_DIGITS):
+        return [_scalar(text) for text in texts]
+    return [
+        _scalar(text) if len(text) < 6 or text.isdecimal() or _is_binary(text) else text
+        for text in texts
+    ]
+
+
+def _is_binary(text: str) -> bool:
+    return text.startswith("0b") and not text[2:].strip("01")
+
+
+def _scalars(texts: Sequence[str]) -> list[str]:
+    """The YAML of each text."""
+    if len(texts) < _FEW:
+        return [_scalar(text) for text in texts]
+    joined = "\0".join(texts) + "\0"
+    # Between texts there is a NUL, so none may be in one.
+    if not joined.encode("utf-8", "replace").translate(None, _ORDINARY) and (
+        joined.count("\0") == len(texts)
+    ):
+        written = _blocks(texts, joined) if "\n" in joined else _plain(texts, joined)
+        if written is not None:
+            return written
+    middle = len(texts) // 2
+    return _scalars(texts[:middle]) + _scalars(texts[middle:])
+
+
+def _plain(texts: Sequence[str], joined: str) -> list[str] | None:
+    """Texts of one line that need no quotes, as they are; `None` where one is different."""
+    if any(sign in joined for sign in (": ", " #", ":\0", " \0")):
+        return None
+    is_plain = {text[:1] for text in texts} <= _PLAIN_STARTS
+    return list(texts) if is_plain and _WORDS.isdisjoint(map(str.lower, texts)) else None
+
+
+def _blocks(texts: Sequence[str], joined: str) -> list[str] | None:
+    """Texts of several lines as literal blocks; `None` where one is different."""
+    if any(sign in joined for sign in (" \n", " \0", "\n\n\n", "\n\n\0")):
+        return None
+    # A line break sorts before a space, and both before all that may begin a block.
+    if min(texts) < "!" or not all("\n" in text for text in texts):
+        return None
+    # Empty lines stay empty.
+    indented = joined[:-1].replace("\n\n", "\1").replace("\n", "\n    ").replace("\1", "\n\n    ")
+    return [
+        f"|-\n    {text}" if text[-1] != " " else f"|\n    {text[:-5]}"
+        for text in indented.split("\0")
+    ]
+
+
+# One text
 
 
 def _scalar(text: str) -> str:
@@ -78,17 +177,14 @@ def _is_plain(text: str) -> bool:
 
 def _lines(text: str) -> str:
     """A literal block, unless something in the text cannot stand in one."""
-    if (
-        " \n" in text
-        or text[-1] == " "
-        or text.isspace()
-        or not text.replace("\n", "").isprintable()
-    ):
+    if " \n" in text or text[-1] == " " or not text.replace("\n", "").isprintable():
         return _double_quoted(text)
     return _literal(text)
 
 
 def _literal(text: str) -> str:
+    if not text.strip("\n"):
+        return f"|2+{text}"
     hint = "2" if text[0] in " \n" else ""
     if text[-1] != "\n":
         hint += "-"
@@ -106,7 +202,7 @@ def _literal(text: str) -> str:
 
 def _double_quoted(text: str) -> str:
     if text.isascii() and not _NOT_LIKE_JSON.search(text):
-        return encode_basestring_ascii(text)
+        return _quoted(text)
     return '"' + _SPECIAL.sub(_escaped, text) + '"'
 
 
