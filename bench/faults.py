@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import ctypes
 import functools
+import itertools
 import json
 import os
 import random
@@ -26,11 +27,12 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _fault_server import KEY, Handler, Server
@@ -38,7 +40,7 @@ from _fault_server import KEY, Handler, Server
 LIMIT_S = 120
 NOBODY = 65534
 AT_ONCE = 5
-ON_ONE_LOG = 25
+ON_ONE_LOG = 15
 CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 MODELS = (
     *("steady", "steady-300", "held", "stuck", "endless", "reset", "unended", "failing", "garbled"),
@@ -681,6 +683,22 @@ def attempt(command: list[str], server: Server, name: str, crowd: int = 40) -> s
     return None
 
 
+class Kill(NamedTuple):
+    """A kind of kill: the command that is killed, and when.
+
+    Attributes:
+        moment: What the command is doing then.
+        is_prompt: Whether it is a prompt, or a command that reads the log.
+        after: Output that is waited for.
+        span_s: The kill comes within so many seconds of that.
+    """
+
+    moment: str
+    is_prompt: bool
+    after: bytes
+    span_s: float
+
+
 def kills(
     command: list[str],
     server: Server,
@@ -706,48 +724,87 @@ def kills(
     """
     chance = random.Random(seed)
     moments = Counter() if moments is None else moments
-    lost = hits = 0
-    while hits < count:
+    lost = 0
+    while (left := count - moments.total()) > 0:
         with ground(command, server) as place:
-            began = time.monotonic()
-            place.run("-m", "steady-300", "whole", "-n")
-            span = time.monotonic() - began
+            kinds = _kinds(place)
             shutil.copy(OLD_LOG, place.log)
             printed: dict[str, str] = {}
-            target = min(count, hits + ON_ONE_LOG)
-            while hits < target:
-                hits += _kill_some(
-                    place, chance, span, min(AT_ONCE, target - hits), printed, moments
-                )
+            target = moments.total() + min(left, ON_ONE_LOG)
+            batches = _batches(kinds)
+            while (missing := target - moments.total()) > 0:
+                _kill_some(place, chance, next(batches)[:missing], printed, moments)
             lost += _missing(place, printed)
-    need(count < ON_ONE_LOG or moments["in mid-stream"], "no kill came in mid-stream")
+    need(count < ON_ONE_LOG or moments["streaming"], "no kill came in mid-stream")
     return lost
+
+
+def _batches(kinds: list[Kill]) -> Iterator[list[Kill]]:
+    """What is killed at once, time after time; a log is migrated but once."""
+    first, *further = (kinds[at : at + AT_ONCE] for at in range(0, len(kinds), AT_ONCE))
+    return itertools.chain([first], itertools.cycle(further))
+
+
+def _kinds(place: Ground) -> list[Kill]:
+    """What is killed on one log, and how long each takes where nobody disturbs it."""
+    shutil.copy(OLD_LOG, place.log)
+    reading_s = _seconds(lambda: place.run("logs", "-n", "1"))
+    place.log.unlink()
+    began = time.monotonic()
+    process = place.start("-m", "steady-300", "undisturbed")
+    printed_until(process, b"word0 ")
+    streaming_at = time.monotonic()
+    printed_until(process, b"\n")
+    committing_at = time.monotonic()
+    process.communicate(timeout=LIMIT_S)
+    end = time.monotonic()
+    for path in place.user.glob("logs.db*"):
+        path.unlink()
+    migrating = Kill("migrating", False, b"", reading_s)
+    starting = Kill("starting", True, b"", streaming_at - began)
+    streaming = Kill("streaming", True, b"word0 ", committing_at - streaming_at)
+    committing = Kill("committing", True, b"\n", 2 * (end - committing_at))
+    recovering = Kill("recovering", False, b"", reading_s)
+    return [
+        *(migrating, migrating, migrating, migrating, committing),
+        *(streaming, streaming, committing, committing, starting),
+        *(recovering, recovering, streaming, committing, committing),
+    ]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
 
 
 def _kill_some(
     place: Ground,
     chance: random.Random,
-    span: float,
-    count: int,
+    kinds: Sequence[Kill],
     printed: dict[str, str],
     moments: Counter[str],
-) -> int:
-    """Kill some processes at once, each at a moment of its own; return how many it hit."""
-    prompts = [f"kill {len(printed) + number}" for number in range(count)]
-    running = [place.start("-m", "steady-300", prompt) for prompt in prompts]
-    timers = [threading.Timer(chance.uniform(0.02, span * 1.2), p.kill) for p in running]
-    for timer in timers:
-        timer.start()
-    hits = 0
-    for prompt, process, timer in zip(prompts, running, timers, strict=True):
-        out = process.communicate(timeout=LIMIT_S)[0].decode()
-        timer.cancel()
-        printed[prompt] = out.strip()
-        if process.returncode == -signal.SIGKILL:
-            hits += 1
-            after = "after the answer" if out.endswith("\n") else "in mid-stream"
-            moments[after if out else "before the answer"] += 1
-    return hits
+) -> None:
+    """Kill some processes at once, each at a moment of its own; count those that were hit."""
+    prompts = [f"kill {len(printed) + number}" for number in range(len(kinds))]
+    delays = [chance.uniform(0, kind.span_s) for kind in kinds]
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        ends = list(pool.map(_kill_one, itertools.repeat(place), kinds, prompts, delays))
+    for kind, prompt, (out, is_hit) in zip(kinds, prompts, ends, strict=True):
+        moments.update([kind.moment] * is_hit)
+        if kind.is_prompt:
+            printed[prompt] = out.strip()
+
+
+def _kill_one(place: Ground, kind: Kill, prompt: str, delay: float) -> tuple[str, bool]:
+    """What a process printed before it was killed, and whether that was before its end."""
+    args = ("-m", "steady-300", prompt) if kind.is_prompt else ("logs", "-n", "1")
+    process = place.start(*args)
+    seen = printed_until(process, kind.after)
+    time.sleep(delay)
+    process.kill()
+    out = seen + process.communicate(timeout=LIMIT_S)[0]
+    return out.decode(), process.returncode == -signal.SIGKILL
 
 
 def _missing(place: Ground, printed: dict[str, str]) -> int:
@@ -778,14 +835,23 @@ def report(
             flush=True,
         )
     if kill_count:
-        moments: Counter[str] = Counter()
-        lost = kills(command, server, kill_count, moments=moments)
-        survived += not lost
+        survived += _report_kills(command, server, kill_count)
         names.append("kills")
-        when = ", ".join(f"{number} {moment}" for moment, number in moments.items())
-        verdict = "LOST    " if lost else "survived"
-        print(f"{verdict}  {kill_count} kills ({when}): {lost} lost something")
     print(f"{survived} of {len(names)} faults survived", flush=True)
+
+
+def _report_kills(command: list[str], server: Server, count: int) -> bool:
+    """Kill so many processes and print what became of it; return whether nothing was lost."""
+    moments: Counter[str] = Counter()
+    try:
+        lost = kills(command, server, count, moments=moments)
+    except Lost as error:
+        print(f"LOST      {count} kills: {error}", flush=True)
+        return False
+    when = ", ".join(f"{number} {moment}" for moment, number in moments.most_common())
+    verdict = "LOST    " if lost else "survived"
+    print(f"{verdict}  {count} kills ({when}): {lost} lost something", flush=True)
+    return not lost
 
 
 def main() -> None:

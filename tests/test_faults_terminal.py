@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -51,4 +52,7 @@ def test_fault_is_survived(server: object, name: str) -> None:
 
 def test_kills_lose_nothing(server: object) -> None:
     """Processes killed at random moments leave a whole database that holds every word."""
-    assert faults.kills(COMMAND, server, KILLS) == 0
+    moments: Counter[str] = Counter()
+    assert faults.kills(COMMAND, server, KILLS, moments=moments) == 0
+    assert moments.total() == KILLS
+    assert min(moments[moment] for moment in ("migrating", "streaming", "committing")) > 0

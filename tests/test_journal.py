@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import llm
+from llm.cli import cli
 from llm.logs.db import open_log
 from llm.logs.rows import build_rows
 from llm.logs.store import LogStore
@@ -113,6 +115,20 @@ def test_prompt_without_output_leaves_the_thread(log):
     take_up(log)
     assert [row["prompt"] for row in rows(log)] == ["one", "two"]
     assert said(log, conversation.id) == ["one", "first"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["logs", "logs status", "logs backup copy.db", "logs verify", "schemas", "fragments"],
+)
+def test_next_command_on_the_log_takes_up_what_was_left(log, command, monkeypatch, tmp_path):
+    """Whatever opens the log finds in it what a dead process had received."""
+    monkeypatch.chdir(tmp_path)
+    open_log(log).close()
+    run(Says(["one ", "two"]).conversation().prompt("count"), until=2)
+    assert CliRunner().invoke(cli, command.split()).exit_code == 0
+    assert leftovers() == []
+    assert [row["response"] for row in rows(log)] == ["one two"]
 
 
 def test_history_in_the_log_is_not_written_again(log):

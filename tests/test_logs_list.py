@@ -112,14 +112,14 @@ def test_payload_plugin_missing(user_path: Path, fakeplug: ModuleType) -> None:
 def test_old_file_directory_read_only(user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of an older release that cannot be migrated is shown from a copy in memory."""
     from llm.errors import LogError
-    from llm.logs import query
+    from llm.logs import db
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise LogError("read-only")
 
     path = use_log(user_path, "v0.26")
     before = path.read_bytes()
-    monkeypatch.setattr(query, "open_log", refuse)
+    monkeypatch.setattr(db, "open_log", refuse)
     assert logs("-n", "0") == expected("v0.26", "expected.md")
     assert path.read_bytes() == before
 

@@ -17,6 +17,7 @@ from llm.logs import LogStore
 from llm.logs.chains import hash_chain
 from llm.logs.db import needs_migration, open_log, open_readonly
 from llm.logs.legacy import remembered_exception
+from llm.logs.outcome import FAILED, Outcome
 from llm.logs.rehydrate import latest_conversation_id, load_conversation
 from tests.helpers.databases import DATA, copy_of, plugin_of_the_data
 from tests.helpers.log_models import AsyncSays, Says, Search, event, plugin_of
@@ -211,6 +212,50 @@ def test_load_conversation_latest_is_the_one_used_last(db: sqlite_utils.Database
     say(db, old, "c")
     assert latest_conversation_id(db.conn) == old.id
     assert loaded(db, None).id == old.id
+
+
+def fail(db: sqlite_utils.Database, conversation: Any, text: str) -> None:
+    """Prompt a conversation and log that there was no answer."""
+    response = conversation.prompt(text)
+    response._begin()
+    response._break_off()
+    response._outcome = Outcome(FAILED, "ModelError", "no luck")
+    response.log_to_db(db)
+
+
+def test_load_conversation_without_an_answer_has_nothing_of_it(db: sqlite_utils.Database) -> None:
+    """A prompt that failed is no part of what the next one sends, even where it was the first."""
+    before = Says().conversation()
+    fail(db, before, "lost")
+    conversation = loaded(db, before.id)
+    response = conversation.prompt("next")
+    assert texts(response.prompt.messages) == ["next"]
+    response.log_to_db(db)
+    fail(db, loaded(db, before.id), "lost too")
+    again = loaded(db, before.id)
+    assert texts(again.prompt("last").prompt.messages) == ["next", "ok", "last"]
+    assert [response.prompt.prompt for response in again.responses] == ["lost", "next", "lost too"]
+
+
+def test_load_conversation_latest_is_one_with_an_answer(db: sqlite_utils.Database) -> None:
+    """`-c` goes on with what was answered, not with an attempt to begin something else."""
+    fail(db, Says().conversation(), "never answered")
+    assert latest_conversation_id(db.conn) is None
+    answered = Says().conversation()
+    say(db, answered, "a")
+    fail(db, Says().conversation(), "never answered")
+    assert latest_conversation_id(db.conn) == answered.id
+
+
+def test_load_conversation_of_an_old_file_without_changing_it(tmp_path: Path) -> None:
+    """A command that leaves no trace reads an old file through a copy, at once and later."""
+    path = copy_of("0.26", tmp_path)
+    before = path.read_bytes()
+    conversation = loaded(path, BOOM, may_change=False)
+    assert conversation.loaded_messages
+    assert conversation.responses
+    assert path.read_bytes() == before
+    assert list(tmp_path.glob("logs*")) == [path]
 
 
 def test_load_conversation_that_does_not_exist_is_none(

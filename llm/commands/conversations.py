@@ -224,12 +224,9 @@ def database_path(database: str | None) -> str | Path:
 
 def reading(database: str | None) -> sqlite3.Connection:
     """A connection to the log that can only read; what dead processes have left is in it."""
-    from ..logs.query import open_for_reading
-    from ..run.recovery import take_up
+    from ..run import recovery
 
-    path = database_path(database)
-    take_up(path)
-    return open_for_reading(path)
+    return recovery.reading(database_path(database))
 
 
 def writing(database: str | None, *, create: bool = False) -> Database:

@@ -43,8 +43,8 @@ def fragments_list(queries: tuple[str, ...], aliases: bool, json_: bool) -> None
     """List the stored fragments, the oldest first."""
     from ..config import logs_db_path
     from ..logs.fragments import iter_fragments
-    from ..logs.query import open_for_reading
     from ..logs.render_fragments import fragments_json, fragments_yaml
+    from ..run.recovery import reading
     from ._listing import print_pieces
 
     path = logs_db_path()
@@ -52,7 +52,7 @@ def fragments_list(queries: tuple[str, ...], aliases: bool, json_: bool) -> None
         if json_:
             say("[]")
         return
-    with closing(open_for_reading(path)) as conn:
+    with closing(reading(path)) as conn:
         found = iter_fragments(conn, queries, only_aliased=aliases, cut=not json_)
         print_pieces(fragments_json(found) if json_ else fragments_yaml(found))
 

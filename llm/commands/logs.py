@@ -53,8 +53,10 @@ def status() -> None:
     """Show whether prompts are logged, and what the log holds."""
     from ..config import logs_db_path, logs_on
     from ..logs import db
+    from ..run.recovery import take_up
 
     file = logs_db_path()
+    take_up(file)
     found = db.status(file)
     if found is None:
         say(f"No log database found at {file}")
@@ -94,7 +96,9 @@ def backup(path: str) -> None:
     """Write a compact copy of the log database to the file PATH."""
     from ..config import logs_db_path
     from ..logs import db
+    from ..run.recovery import take_up
 
+    take_up(logs_db_path())
     size_bytes = db.backup(logs_db_path(), path)
     say(f"Backed up {readable_size(size_bytes)} to {path}")
 

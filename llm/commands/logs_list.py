@@ -155,11 +155,9 @@ def logs_list(
             raise click.ClickException(f"Cannot use --short and {option} together")
     from ..config import logs_db_path
     from ..logs import query as log_query
-    from ..run.recovery import take_up
+    from ..run.recovery import reading
 
-    file = path or database or logs_db_path()
-    take_up(file)
-    with closing(log_query.open_for_reading(file)) as conn:
+    with closing(reading(path or database or logs_db_path())) as conn:
         if current_conversation or (response and not conversation_id):
             conversation_id = _current_conversation(conn)
         elif conversation_id:

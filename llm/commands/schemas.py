@@ -46,12 +46,12 @@ def schemas_list(
 ) -> None:
     """List the schemas that prompts have used, the one used last at the end."""
     from ..config import logs_db_path
-    from ..logs.query import open_for_reading
     from ..logs.schemas import iter_schemas
+    from ..run.recovery import reading
     from ..text import output_rows_as_json
     from ._listing import print_pieces
 
-    with closing(open_for_reading(database or logs_db_path())) as conn:
+    with closing(reading(database or logs_db_path())) as conn:
         found = iter_schemas(conn, queries)
         if json_ or nl:
             rows = (schema._asdict() for schema in found)
@@ -88,10 +88,10 @@ def schemas_show(schema_id: str, database: str | None) -> None:
     """Print a stored schema as JSON."""
     from ..config import logs_db_path
     from ..errors import NotFound
-    from ..logs.query import open_for_reading
     from ..logs.schemas import find_schema
+    from ..run.recovery import reading
 
-    with closing(open_for_reading(database or logs_db_path())) as conn:
+    with closing(reading(database or logs_db_path())) as conn:
         found = find_schema(conn, schema_id)
     if found is None:
         raise NotFound(f"Invalid schema ID: {schema_id} ('llm schemas' lists what is stored)")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from ..errors import LogError
 from .indexes import build_indexes, missing_indexes
-from .migrations import migrate, needs_migration
+from .migrations import connection_of, migrate, needs_migration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,7 @@ BUSY_TIMEOUT_SECONDS = 5.0
 __all__ = [
     "LogStatus",
     "backup",
+    "brought_up_to_date",
     "log_errors",
     "needs_migration",
     "open_log",
@@ -247,6 +248,29 @@ def open_readonly(path: str | Path) -> sqlite3.Connection:
             return _connect_uri(path, "mode=ro")
         except sqlite3.OperationalError:
             return _connect_uri(path, "mode=ro&immutable=1")
+
+
+def brought_up_to_date(
+    path: str | Path, conn: sqlite3.Connection, *, may_change: bool = True
+) -> sqlite3.Connection:
+    """A connection that reads the current tables of a file of an older release.
+
+    Args:
+        path: The file.
+        conn: A connection to it, which is closed.
+        may_change: Migrate the file. Otherwise, and where it cannot be written, a copy in memory
+            is migrated.
+    """
+    try:
+        if may_change:
+            with suppress(LogError):
+                return connection_of(open_log(path, create=False))
+        copy = sqlite3.connect(":memory:")
+        conn.backup(copy)
+        migrate(copy)
+        return copy
+    finally:
+        conn.close()
 
 
 def _connect_uri(path: str | Path, parameters: str) -> sqlite3.Connection:

@@ -11,10 +11,10 @@ import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import LogError
-from .db import open_log, open_readonly
+from .db import brought_up_to_date, open_log, open_readonly
 from .indexes import missing_indexes
 from .lookups import json_list
-from .migrations import connection_of, migrate, needs_migration
+from .migrations import connection_of, needs_migration
 from .outcome import RECOVERED, has_outcomes
 from .rows import build_rows
 
@@ -164,11 +164,15 @@ class _Where(NamedTuple):
     values: list[str]
 
 
-def open_for_reading(path: str | Path) -> sqlite3.Connection:
+def open_for_reading(path: str | Path, *, may_change: bool = True) -> sqlite3.Connection:
     """A connection that reads the current tables of the log at `path`.
 
     A file of an older release is brought up to date first; where it cannot be written, a copy in
     memory is. Bytes that are no UTF-8 are replaced, so that any row can be shown.
+
+    Args:
+        path: The file.
+        may_change: Bring the file itself up to date, not a copy.
 
     Raises:
         LogError: There is no such file, or it cannot be read.
@@ -179,23 +183,11 @@ def open_for_reading(path: str | Path) -> sqlite3.Connection:
         )
     conn = open_readonly(path)
     if needs_migration(conn):
-        conn = _brought_up_to_date(path, conn)
-    elif missing_indexes(conn):
+        conn = brought_up_to_date(path, conn, may_change=may_change)
+    elif may_change and missing_indexes(conn):
         conn = _indexed(path, conn)
     conn.text_factory = _decoded_text
     return conn
-
-
-def _brought_up_to_date(path: str | Path, conn: sqlite3.Connection) -> sqlite3.Connection:
-    try:
-        return connection_of(open_log(path, create=False))
-    except LogError:
-        copy = sqlite3.connect(":memory:")
-        conn.backup(copy)
-        migrate(copy)
-        return copy
-    finally:
-        conn.close()
 
 
 def _indexed(path: str | Path, conn: sqlite3.Connection) -> sqlite3.Connection:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from .chains import StoredMessage, hash_chain, load_messages
-from .db import log_errors, open_log, open_readonly
+from .db import brought_up_to_date, log_errors, open_readonly
 from .foreign import read_foreign_tools
 from .legacy import LegacyTurn, complete_rows, legacy_tool_specs, load_legacy_turns
 from .migrations import connection_of, needs_migration
@@ -34,10 +35,14 @@ if TYPE_CHECKING:
     Source = Union[str, Path, Database, sqlite3.Connection]
 
 _LATEST = (
-    "select thread_id, id from turns where id = (select max(id) from turns)",
+    # One that never got an answer has nothing to go on with.
+    "select thread_id, id from turns"
+    " where exists (select 1 from threads where id = thread_id and tip_message_hash is not null)"
+    " or exists (select 1 from conversations where id = thread_id) order by id desc limit 1",
     "select conversation_id, id from responses where conversation_id is not null"
     " order by id desc limit 1",
-    "select id, id from threads where id = (select max(id) from threads)",
+    "select id, id from threads where tip_message_hash is not null"
+    " or not exists (select 1 from turns where thread_id = threads.id) order by id desc limit 1",
 )
 _THREAD = "select name, tip_message_hash, forked_from from threads where id = ?"
 _LEGACY_MODEL = "select model from responses where conversation_id = ? order by id desc limit 1"
@@ -86,8 +91,8 @@ class _Stored:
 def latest_conversation_id(conn: sqlite3.Connection) -> str | None:
     """The conversation that was used last; `None` where nothing is logged.
 
-    That is the one of the latest turn or response. A thread that was just made, by a fork, counts
-    from its making.
+    That is the one of the latest turn or response, among those that have an answer. A thread that
+    was just made, by a fork, counts from its making.
     """
     found = [row for sql in _LATEST if (row := conn.execute(sql).fetchone()) is not None]
     latest = max(found, key=lambda row: row[1], default=None)
@@ -100,15 +105,17 @@ def load_conversation(
     *,
     async_: bool = False,
     model: _BaseModel | None = None,
+    may_change: bool = True,
 ) -> Conversation | AsyncConversation | None:
     """A conversation from the log, with its whole history, ready for the next prompt.
 
     Args:
-        source: The file, or an open database. A file of an older release is migrated.
+        source: The file, or an open database.
         conversation_id: Its id or title, or an unambiguous beginning of either; the conversation
             used last where it is `None`.
         async_: Make an `AsyncConversation`.
         model: The model to go on with; the one that answered last where missing.
+        may_change: Migrate a file of an older release, which is read through a copy otherwise.
 
     Returns:
         The conversation; `None` where there is none of that id, or none at all.
@@ -120,14 +127,14 @@ def load_conversation(
     """
     if isinstance(source, (str, os.PathLike)) and not os.path.exists(source):
         return None
-    with _reading(source) as conn:
+    with _reading(source, may_change) as conn:
         wanted = conversation_id or latest_conversation_id(conn)
         stored = None if wanted is None else _read_named(conn, wanted)
         if stored is None:
             return None
         if model is None:
             model = _get_model(stored.model_id, async_)
-        return _assemble(conn, source, stored, model, async_)
+        return _assemble(conn, partial(_reading, source, may_change), stored, model, async_)
 
 
 def response_from_row(
@@ -160,15 +167,14 @@ def _resolve_payloads(conn: sqlite3.Connection, responses: Sequence[Any]) -> Non
 
 
 @contextmanager
-def _reading(source: Source) -> Iterator[sqlite3.Connection]:
+def _reading(source: Source, may_change: bool) -> Iterator[sqlite3.Connection]:
     """A connection to read from, which is closed afterwards if it was made here."""
     if not isinstance(source, (str, os.PathLike)):
         yield connection_of(source)
         return
     conn = open_readonly(source)
     if needs_migration(conn):
-        conn.close()
-        conn = open_log(source).conn
+        conn = brought_up_to_date(source, conn, may_change=may_change)
     with closing(conn), log_errors(source, "read"):
         yield conn
 
@@ -225,7 +231,11 @@ def _model_id(conn: sqlite3.Connection, stored: _Stored) -> str | None:
 
 
 def _assemble(
-    conn: sqlite3.Connection, source: Source, stored: _Stored, model: _BaseModel, async_: bool
+    conn: sqlite3.Connection,
+    reading: Callable[[], AbstractContextManager[sqlite3.Connection]],
+    stored: _Stored,
+    model: _BaseModel,
+    async_: bool,
 ) -> Conversation | AsyncConversation:
     from ..models.conversation import AsyncConversation, Conversation
 
@@ -241,7 +251,7 @@ def _assemble(
         conversation._foreign_tools = read_foreign_tools(conn, stored.id)
 
     def load() -> list[Any]:
-        with _reading(source) as again:
+        with reading() as again:
             return _responses(again, stored, model, conversation)
 
     conversation._set_history(load)

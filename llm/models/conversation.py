@@ -169,7 +169,7 @@ class _BaseConversation(Generic[R]):
         Args:
             in_place: Nobody else goes on from the last response, so its list may be used.
         """
-        if self.loaded_messages:
+        if self.loaded_messages is not None:
             request._continue_from(self.loaded_messages)
             request._loaded_count = len(self.loaded_messages)
             return
@@ -188,12 +188,14 @@ class _BaseConversation(Generic[R]):
     def _pending_calls(self) -> list[ToolCall]:
         """The tool calls at the end of the history that have no results yet."""
         history = self.loaded_messages
-        if not history:
+        if history is None:
             last = self._last_response()
             if last is None:
                 return []
             history = last.prompt._messages + last._output_messages()
-        if not any(isinstance(part, (ToolCallPart, ToolResultPart)) for part in history[-1].parts):
+        if not history or not any(
+            isinstance(part, (ToolCallPart, ToolResultPart)) for part in history[-1].parts
+        ):
             return []
         from .plan import pending_tool_calls
 

@@ -254,5 +254,5 @@ def _in_log(
         return None
     from ..logs.query import open_for_reading
 
-    with closing(open_for_reading(path)) as conn:
+    with closing(open_for_reading(path, may_change=request.is_logged)) as conn:
         return find(conn)

@@ -11,6 +11,7 @@ from .journal import leftovers, lock
 from .output import show_note
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
 
 
@@ -33,6 +34,18 @@ def take_up(database: str | Path, *, tell: bool = False) -> None:
             if tell:
                 show_note(f"{error}. What is not in the log yet is kept in {os.path.dirname(path)}")
             return
+
+
+def reading(database: str | Path) -> sqlite3.Connection:
+    """A connection that reads the log; what dead processes have left is in it.
+
+    Raises:
+        LogError: There is no such file, or it cannot be read.
+    """
+    from ..logs.query import open_for_reading
+
+    take_up(database)
+    return open_for_reading(database)
 
 
 def _is_writable(database: str) -> bool:

@@ -338,7 +338,13 @@ def _load_conversation(request: PromptRequest, model: AnyModel | None) -> AnyCon
     found = None
     if path.exists():
         try:
-            found = load_conversation(path, wanted, async_=request.is_async, model=model)
+            found = load_conversation(
+                path,
+                wanted,
+                async_=request.is_async,
+                model=model,
+                may_change=request.is_logged,
+            )
         except UnknownModelError as error:
             raise UnknownModelError(
                 f"{error}. Go on with another model by adding -m MODEL"
