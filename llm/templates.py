@@ -175,6 +175,9 @@ def _loaded(name: str) -> Template:
         raise LoadTemplateError(f"Unknown template prefix: {prefix} (loaders: {known})")
     try:
         template = loaders[prefix](rest)
+    except ValidationError as error:
+        text = "\n".join(map(_problem, error.errors()[:_SHOWN_PROBLEMS]))
+        raise LoadTemplateError(f"Could not load template {name}: {text}") from error
     except Exception as error:  # whatever the loader of a plugin raises
         text = str(error) or type(error).__name__
         raise LoadTemplateError(f"Could not load template {name}: {text}") from error
