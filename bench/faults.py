@@ -220,13 +220,18 @@ def printed_until(process: subprocess.Popen[bytes], text: bytes) -> bytes:
 # Signals and pipes
 
 
-@each("SIGINT in mid-stream, SIGTERM in mid-stream, SIGHUP in mid-stream, SIGKILL in mid-stream")
+@each(
+    "SIGINT in mid-stream, SIGTERM in mid-stream, SIGHUP in mid-stream, SIGKILL in mid-stream,"
+    " SIGINT in mid-stream --async, SIGTERM in mid-stream --async, SIGHUP in mid-stream --async"
+)
 def _signal(ground: Ground, name: str) -> None:
-    number = getattr(signal, name.split()[0])
-    process = ground.start("-m", "held", "say it")
+    signal_name, *_, flag = name.split()
+    number = getattr(signal, signal_name)
+    process = ground.start("-m", "held", "say it", *([flag] if flag == "--async" else []))
     printed = printed_until(process, b"second")
     process.send_signal(number)
-    process.communicate(timeout=LIMIT_S)
+    error = process.communicate(timeout=LIMIT_S)[1]
+    need(b"Traceback" not in error, "traceback")
     expected = (130,) if number == signal.SIGINT else (-number, 128 + number)
     need(process.returncode in expected, f"exit code {process.returncode}")
     ground.need_turn("say it", printed.decode())
@@ -245,9 +250,10 @@ def _continue_after_kill(ground: Ground) -> None:
     need(len(conversations) == 1, "another conversation")
 
 
-@fault("output closed by the reader")
-def _closed_pipe(ground: Ground) -> None:
-    process = ground.start("-m", "endless", "talk")
+@each("output closed by the reader, output closed by the reader --async")
+def _closed_pipe(ground: Ground, name: str) -> None:
+    flags = ["--async"] if "--async" in name else []
+    process = ground.start("-m", "endless", "talk", *flags)
     printed_until(process, b"line after line\n")
     assert process.stdout is not None
     assert process.stderr is not None
@@ -258,6 +264,21 @@ def _closed_pipe(ground: Ground) -> None:
     need(process.returncode in (141, -signal.SIGPIPE), f"exit code {process.returncode}")
     need(not error, f"said {error[-200:]!r}")
     ground.need_turn("talk", "line after line")
+
+
+@fault("listing closed by the reader")
+def _closed_listing(ground: Ground) -> None:
+    ground.run("-m", "steady-300", "a long answer")
+    for command in (["logs"], ["logs", "--json"], ["models"], ["logs", "status"]):
+        process = ground.start(*command)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        with process.stderr:
+            error = process.stderr.read()
+        process.wait(LIMIT_S)
+        need(process.returncode in (141, -signal.SIGPIPE), f"exit code {process.returncode}")
+        need(not error, f"{command} said {error[-200:]!r}")
 
 
 # The far end

@@ -6,6 +6,7 @@ loaded when a command needs them, and before anybody gets to see `cli.commands`.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -109,7 +110,11 @@ class _Root(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; whatever it raises becomes a message and an exit code."""
         with reported:
-            return super().invoke(ctx)
+            done = super().invoke(ctx)
+            # Here, where a pipe that is closed gives the exit code that it should.
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return done
 
 
 @click.group(

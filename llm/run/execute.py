@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from .output import (
 )
 from .recorder import Recorder
 from .request import PromptRequest, Session, open_session
-from .signals import dying_tidily
+from .signals import dying_tidily, run_async
 
 if TYPE_CHECKING:
     from ..parts import StreamEvent
@@ -282,9 +282,7 @@ def _print_records(recorder: Recorder) -> None:
 def _drive(turn: Any, progress: Progress) -> None:
     """Run a response or chain to its end."""
     if hasattr(turn, "astream_events"):
-        import asyncio
-
-        asyncio.run(_drive_async(turn, progress))
+        run_async(_drive_async(turn, progress))
         return
     responses = turn.responses() if hasattr(turn, "responses") else (turn,)
     for response in responses:
@@ -298,8 +296,9 @@ async def _drive_async(turn: Any, progress: Progress) -> None:
     responses = turn.responses() if hasattr(turn, "responses") else _only(turn)
     async for response in responses:
         progress.begin(response)
-        async for event in response.astream_events():
-            progress.show(event)
+        async with aclosing(response.astream_events()) as events:
+            async for event in events:
+                progress.show(event)
         progress.end(response)
 
 
