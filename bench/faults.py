@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import functools
 import itertools
 import json
@@ -41,7 +40,6 @@ LIMIT_S = 120
 NOBODY = 65534
 AT_ONCE = 5
 ON_ONE_LOG = 15
-CAP_DAC_OVERRIDE, PR_CAPBSET_DROP = 1, 24
 MODELS = (
     *("steady", "steady-300", "held", "stuck", "endless", "reset", "unended", "failing", "garbled"),
     *("filtered", "cut", "surrogate", "rude", "tools-2", "tools-9", "busy", "down", "refused"),
@@ -436,49 +434,36 @@ def _nothing_writable(ground: Ground) -> None:
     need(b"not recorded" in done.stderr, "did not say that nothing is recorded")
 
 
-def _as_nobody() -> None:
-    """Become somebody who cannot write everywhere; who is no superuser stays who they are."""
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+def _as_nobody() -> list[str]:
+    """The words that run a command as somebody who is no superuser.
 
-
-def _without_powers() -> None:
-    """Take from the superuser the power to write where the mode forbids it."""
-    if os.geteuid() == 0:
-        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
-
-
-@functools.cache
-def _as_somebody_else(python: str) -> Callable[[], None]:
-    """Choose how to lose the superuser's powers: not every interpreter is for others to run."""
-    try:
-        subprocess.run([python, "-c", ""], preexec_fn=_as_nobody, check=True, capture_output=True)
-    except (OSError, subprocess.SubprocessError):
-        return _without_powers
-    return _as_nobody
+    They may read everything, because an interpreter may lie in the superuser's home, but write
+    nothing that is not theirs.
+    """
+    if os.geteuid() != 0:
+        return []
+    powers = "-all,+dac_read_search"
+    user = (f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    return ["setpriv", *user, f"--inh-caps={powers}", f"--ambient-caps={powers}"]
 
 
 @each("user directory read-only with a log, user directory read-only without a log")
 def _read_only(ground: Ground, name: str) -> None:
     if "without" not in name:
         ground.run("-m", "steady", "before")
-    become = _as_somebody_else(sys.executable)
-    if become is _as_nobody and os.geteuid() == 0:
-        for folder in ("home", "tmp"):
-            os.chown(ground.base / folder, NOBODY, NOBODY)
-        for path in (ground.user, *ground.user.rglob("*")):
+    ground.command = [*_as_nobody(), *ground.command]
+    if os.geteuid() == 0:
+        for path in (ground.user, *ground.base.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
     ground.user.chmod(0o555)
     try:
-        done = ground.run("-m", "steady", "say it", preexec=become)
+        done = ground.run("-m", "steady", "say it")
     finally:
         ground.user.chmod(0o755)
     need(done.stdout.strip() == b"word0 word1 word2", f"printed {done.stdout!r}")
     need(done.returncode == 0, f"exit code {done.returncode}")
     for _ in range(2):
-        logged = ground.run("logs", "--json", "-n", "0", preexec=become)
+        logged = ground.run("logs", "--json", "-n", "0")
     found = json.loads(logged.stdout) if logged.returncode == 0 else []
     need("say it" in [row["prompt"] for row in found], "not in the log once it can be written")
 

@@ -31,7 +31,7 @@ def tell_if_shared(path: str | os.PathLike[str], told: str | os.PathLike[str]) -
 
     Args:
         path: The file or directory.
-        told: A file that remembers what was said.
+        told: A file that remembers what was said; where it cannot be written nothing is.
     """
     if not _is_open(path) or not _is_reachable(path):
         return
@@ -39,11 +39,12 @@ def tell_if_shared(path: str | os.PathLike[str], told: str | os.PathLike[str]) -
     known = _read_list(told)
     if name in known:
         return
-    print(f"Others can read {path}. To keep them out: chmod go= {path}", file=sys.stderr)
+    # Where it cannot be remembered it would be said every time.
     with suppress(OSError):
         fd = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(fd, "w", encoding="utf-8") as file:
             json.dump([*known, name], file)
+        print(f"Others can read {path}. To keep them out: chmod go= {path}", file=sys.stderr)
 
 
 def _is_open(path: str | os.PathLike[str]) -> bool:

@@ -104,6 +104,14 @@ def test_memory_of_what_was_told_may_be_lost(user_path, capsys, reachable):
     assert capsys.readouterr().err.count("Others can read") == 2
 
 
+def test_nothing_is_said_that_cannot_be_remembered(user_path, capsys, reachable):
+    """In a directory that cannot be written the same line would come with every command."""
+    user_path.chmod(0o755)
+    (user_path / "told.json").mkdir()
+    config.tell_if_shared()
+    assert capsys.readouterr().err == ""
+
+
 def test_missing_and_foreign_files_are_left_alone(tmp_path, monkeypatch):
     """Only what is there and belongs to the user is tightened."""
     permissions.tighten(tmp_path / "missing", 0o600)
