@@ -98,13 +98,16 @@ def exact_text(path: Path) -> str | None:
         ConfigError: The file cannot be read or is not UTF-8.
     """
     try:
-        return path.read_bytes().decode("utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
-    except UnicodeDecodeError as ex:
-        raise ConfigError(path, "not valid UTF-8 text", _repair(path)) from ex
     except OSError as ex:
         raise ConfigError(path, f"cannot be read ({ex.strerror})", _check_access(path)) from ex
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as ex:
+        line = content.count(b"\n", 0, ex.start) + 1
+        raise ConfigError(path, "not valid UTF-8 text", _repair(path), line) from ex
 
 
 def read_json_object(path: Path) -> JSONObject:

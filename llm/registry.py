@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, TypeVar
 
 from . import config, plugins
-from .errors import AliasNotFound, NeedsKeyException, UnknownModelError
+from .errors import AliasNotFound, ConfigError, NeedsKeyException, UnknownModelError
 
 if TYPE_CHECKING:
     from .content import Attachment, Fragment
@@ -118,6 +118,8 @@ class EmbeddingModelWithAliases:
 
 # Models
 
+_leaves_out_user_aliases = False
+
 
 def get_models_with_aliases() -> list[ModelWithAliases]:
     """All registered models, each with the aliases of its plugin and then those of the user.
@@ -143,6 +145,8 @@ def get_models_with_aliases() -> list[ModelWithAliases]:
 
 def _user_aliases() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
+    if _leaves_out_user_aliases:
+        return found
     for alias, model_id in config.load_aliases().items():
         # A plugin keeps objects there; they are its own affair.
         if isinstance(model_id, str):
@@ -197,10 +201,7 @@ def get_model(name: str | None = None) -> SyncModel:
     Raises:
         UnknownModelError: No synchronous model has that name.
     """
-    import llm
-
-    entries = llm.get_models_with_aliases()
-    wanted = name or resolve_default_model(entries)
+    wanted, entries = _look_up(name)
     for entry in _bearing(wanted, entries):
         if entry.model:
             return entry.model
@@ -218,16 +219,40 @@ def get_async_model(name: str | None = None) -> AnyAsyncModel:
     Raises:
         UnknownModelError: No asynchronous model has that name.
     """
-    import llm
-
-    entries = llm.get_models_with_aliases()
-    wanted = name or resolve_default_model(entries)
+    wanted, entries = _look_up(name)
     for entry in _bearing(wanted, entries):
         if entry.async_model:
             return entry.async_model
     if any(_bearing(wanted, entries)):
         raise UnknownModelError(f"Unknown async model (sync model exists): {wanted}")
     raise _unknown_model(wanted, entries)
+
+
+def _look_up(name: str | None) -> tuple[str, list[ModelWithAliases]]:
+    """The name of the wanted model, and the registered models.
+
+    A model that has the name without the user's aliases does not need `aliases.json`, so it may be
+    broken.
+
+    Raises:
+        ConfigError: It is, and the name could be an alias.
+    """
+    import llm
+
+    global _leaves_out_user_aliases
+    try:
+        entries = llm.get_models_with_aliases()
+        return name or resolve_default_model(entries), entries
+    except ConfigError:
+        _leaves_out_user_aliases = True
+        try:
+            entries = llm.get_models_with_aliases()
+            wanted = name or resolve_default_model(entries)
+        finally:
+            _leaves_out_user_aliases = False
+        if any(_bearing(wanted, entries)):
+            return wanted, entries
+        raise
 
 
 def resolve_default_model(entries: Sequence[ModelWithAliases] | None = None) -> str:

@@ -157,7 +157,7 @@ def _size(value: Any, known: dict[int, int]) -> int:
 def _broken(where: str, text: str, line: int, problem: str) -> LoadTemplateError:
     key = _key_above(text, line)
     in_key = f", in {key!r}" if key else ""
-    return LoadTemplateError(f"{where}, line {line}{in_key}: {problem}")
+    return LoadTemplateError(f"{where}, line {line}{in_key}: {problem}. Correct that line")
 
 
 def _key_above(text: str, line: int) -> str | None:

@@ -65,7 +65,7 @@ def test_user_dir_not_creatable(tmp_path, monkeypatch):
         (b'{\n  "a": 1,\n  b\n}', 3, "not valid JSON"),
         (b"", 1, "not valid JSON"),
         (b"[1]", 1, "not a JSON object"),
-        (b'{"a": "\xff"}', None, "not valid UTF-8"),
+        (b'{\n"a": "\xff"}', 2, "not valid UTF-8"),
         (b"[" * 100_000, None, "nested too deeply"),
     ],
 )

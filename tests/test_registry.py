@@ -135,10 +135,13 @@ def test_user_aliases_are_added(models, user_path):
 
 
 def test_corrupt_aliases(models, user_path):
-    """A corrupt file of aliases is named when models are looked up."""
+    """A corrupt file of aliases is named where it may be needed; it stops no model that is found
+    without it."""
     (user_path / "aliases.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"aliases\.json, line 1"):
-        llm.get_model("one")
+    for look_up in (llm.get_models_with_aliases, lambda: llm.get_model("mine")):
+        with pytest.raises(ConfigError, match=r"aliases\.json, line 1"):
+            look_up()
+    assert llm.get_model("one").model_id == "one"
 
 
 def test_model_aliases_list_is_live(plugin, models):

@@ -93,6 +93,7 @@ def _load(path: str) -> ExtraModels:
 
 
 _LineOf = Callable[[str], int]
+_REMEDY = "Correct the file: its models are left out until then"
 
 
 def _entries(path: str) -> Iterator[tuple[Any, _LineOf]]:
@@ -111,7 +112,7 @@ def _entries(path: str) -> Iterator[tuple[Any, _LineOf]]:
             return
         if not isinstance(root, yaml.SequenceNode):
             problem = "not a list of models: each begins with '- model_id:'"
-            raise ConfigError(path, problem, line=_line(root))
+            raise ConfigError(path, problem, _REMEDY, _line(root))
         for node in root.value:
             yield loader.construct_object(node, deep=True), _line_finder(node)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -120,7 +121,7 @@ def _entries(path: str) -> Iterator[tuple[Any, _LineOf]]:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         line = mark.line + 1 if mark is not None else None
-        raise ConfigError(path, f"not valid YAML ({problem})", line=line) from error
+        raise ConfigError(path, f"not valid YAML ({problem})", _REMEDY, line) from error
     finally:
         loader.dispose()
 
