@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import http.server
+import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import llm
-from llm.errors import ConnectionLost
+import llm.cli
+from llm import http
+from llm.cli import cli
+from llm.errors import ConnectionLost, LLMError
+from llm.logs.db import open_memory
 
 DATA = Path(__file__).parent / "data"
 VECTORS = json.loads((DATA / "id_vectors.json").read_text())
 PIXEL = DATA / "files" / "pixel.png"
 
 
-class Site(http.server.BaseHTTPRequestHandler):
-    """A few pages: `/hop/N` redirects N times, `/png` and `/text` have a type, `/gone` fails."""
+class Site(BaseHTTPRequestHandler):
+    """A few pages: `/hop/N` redirects N times, `/png` and `/text` have a type, `/gone` fails.
+
+    `/endless` never stops, `/silent` says nothing more after its first byte.
+    """
 
     def do_GET(self) -> None:
         """Answer; the body only where it was asked for."""
@@ -29,6 +38,8 @@ class Site(http.server.BaseHTTPRequestHandler):
             self._send(302, location=f"/hop/{int(what[2]) - 1}")
         elif what[1] == "gone":
             self._send(404)
+        elif what[1] in ("endless", "silent"):
+            self._go_on(until_gone=what[1] == "endless")
         elif what[1] == "bare":
             self._send(200, b"?")
         else:
@@ -46,16 +57,27 @@ class Site(http.server.BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body)
 
+    def _go_on(self, *, until_gone: bool) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "image/png")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"x")
+            while until_gone and self.command == "GET":
+                self.wfile.write(b"x" * 500)
+            self.server.is_over.wait()
+
     def log_message(self, *args: object) -> None:
         """Nothing on the terminal."""
 
 
-class Server(http.server.ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     """The site, with its address and a list of what was asked."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Site)
         self.log: list[tuple[str, str]] = []
+        self.is_over = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -66,6 +88,7 @@ def site() -> Iterator[Server]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
+        server.is_over.set()
         server.shutdown()
         thread.join()
 
@@ -162,6 +185,58 @@ def test_attachment_bytes_of_url_with_four_redirects(site: Server) -> None:
     """A fourth redirect is one too many."""
     with pytest.raises(ConnectionLost, match=r"Could not fetch .*/hop/4"):
         llm.Attachment(url=f"{site.url}/hop/4").content_bytes()
+
+
+@pytest.fixture(params=["attachment", "fragment", "template"])
+def fetch(request: pytest.FixtureRequest) -> Callable[[str], object]:
+    """Each of the ways to get what is at an address."""
+    return {
+        "attachment": lambda url: llm.Attachment(url=url).content_bytes(),
+        "fragment": lambda url: llm.cli.resolve_fragments(open_memory(), [url]),
+        "template": llm.cli.load_template,
+    }[request.param]
+
+
+def test_url_that_never_ends_is_given_up(
+    site: Server, fetch: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than so many bytes are not taken, whoever asks."""
+    monkeypatch.setattr(http, "MAX_BYTES", 2_000_000)
+    with pytest.raises(LLMError, match=r"Could not fetch .*/endless: it is larger than 2 MB"):
+        fetch(f"{site.url}/endless")
+
+
+def test_url_that_takes_too_long_is_given_up(
+    site: Server, fetch: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However steadily the bytes come, there is an end to waiting for the last one."""
+    monkeypatch.setattr(http, "TOTAL_SECONDS", 0.0)
+    with pytest.raises(LLMError, match=r"/endless: it was not complete after 0 seconds"):
+        fetch(f"{site.url}/endless")
+
+
+def test_url_that_falls_silent_is_given_up(
+    site: Server, fetch: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that says nothing more is not waited for without end."""
+    monkeypatch.setattr(http, "TIMEOUT_SECONDS", 0.1)
+    with pytest.raises(LLMError, match=r"Could not fetch .*/silent: .*timed out"):
+        fetch(f"{site.url}/silent")
+
+
+def test_url_limits_are_generous_and_finite() -> None:
+    """100 MB, three redirects, half a minute of silence, ten minutes in all."""
+    limits = (http.MAX_BYTES, http.MAX_REDIRECTS, http.TIMEOUT_SECONDS, http.TOTAL_SECONDS)
+    assert limits == (100_000_000, 3, 30.0, 600.0)
+
+
+@pytest.mark.parametrize("name", ["/hop/4", "/gone", "/bare"])
+def test_attachment_of_a_url_is_checked_before_anything_is_sent(site: Server, name: str) -> None:
+    """`-a URL` with too many redirects, an error status or no type is an error in its use."""
+    result = CliRunner().invoke(cli, ["-m", "nosuch", "-a", site.url + name, "x"], input="")
+    assert result.exit_code == 2
+    assert site.url + name in result.stderr
+    assert {method for method, _ in site.log} == {"HEAD"}
 
 
 @pytest.mark.parametrize("path", ["/gone", "http://127.0.0.1:1/x", "http://[bad"])
