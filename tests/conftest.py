@@ -7,9 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.helpers.release_036 import Release
 
 # The full number of examples of the tests that try anything: --hypothesis-profile=full
 settings.register_profile("full", max_examples=5000, deadline=None)
@@ -34,6 +38,25 @@ def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     return path
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    """A running 0.36."""
+    from tests.helpers.release_036 import release_036
+
+    with release_036(tmp_path_factory.mktemp("plugin")) as release:
+        yield release
+
+
+@pytest.fixture
+def other(release: Release, user_path: Path) -> Iterator[Release]:
+    """0.36, on the user directory of the test; the same plugin is there for us."""
+    from tests.helpers.databases import plugin_of_the_data
+
+    release.user_path = user_path
+    with plugin_of_the_data():
+        yield release
 
 
 @pytest.fixture

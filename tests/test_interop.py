@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -17,24 +17,9 @@ from llm.logs import LogStore
 from llm.logs.db import open_log
 from llm.logs.indexes import INDEXES
 from llm.logs.upkeep import find_damage
-from tests.helpers.databases import DATA, RELEASES, plugin_of_the_data
+from tests.helpers.databases import DATA, RELEASES
 from tests.helpers.logged import use_log
-from tests.helpers.release_036 import Release, release_036
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-    """A running 0.36."""
-    with release_036(tmp_path_factory.mktemp("plugin")) as release:
-        yield release
-
-
-@pytest.fixture
-def other(release: Release, user_path: Path) -> Iterator[Release]:
-    """0.36, on the user directory of the test; the same plugin is there for us."""
-    release.user_path = user_path
-    with plugin_of_the_data():
-        yield release
+from tests.helpers.release_036 import Release
 
 
 def run(*args: str, stdin: str | None = None) -> str:
