@@ -120,3 +120,44 @@ def test_replacements_for_arguments_long_only_with_spaces_have_that_form() -> No
     found = replacements_for([{"role": "assistant", "parts": [part]}])
     assert len(json.dumps(arguments)) >= 64 > len(json.dumps(arguments, separators=(",", ":")))
     assert list(found) == ["0.0.args2"]
+
+
+BOOK = "All work and no play. " * 200
+BOOKS = {
+    "alone": {"content": BOOK},
+    "within": {"content": f"It says: {BOOK} And so on: {BOOK}"},
+    "longer one first": {"content": BOOK + BOOK, "more": [BOOK, "short"]},
+    "in a container": {"item": {"id": "r", "text": BOOK}, "x": {"id": "r", "text": BOOK, "y": 1}},
+    "beside a private character": {"content": BOOK, "odd": "\ue0000\ue000"},
+}
+
+
+@pytest.mark.parametrize("payload", BOOKS.values(), ids=list(BOOKS))
+def test_condensed_json_of_long_texts_is_that_of_the_library(payload: Any) -> None:
+    """Long texts are referred to as short ones are, and come back whole."""
+    from condense_json import condense_json
+
+    replacements = {
+        "0.0.text": BOOK,
+        "0.1.text": BOOK + BOOK,
+        "0.2.pm": {"id": "r", "text": BOOK},
+        "0.3.text": BOOK[:64],
+    }
+    stored = condensed_json(payload, replacements)
+    assert json.loads(stored) == condense_json(payload, replacements)
+    assert expanded_json(stored, replacements) == payload
+
+
+def test_condensed_json_of_a_long_text_takes_little_memory() -> None:
+    """Looking for a text does not take a hundred times its size."""
+    import tracemalloc
+
+    text = "".join(f"word {number} " for number in range(50_000))
+    condensed_json({"content": BOOK}, {"0.0.text": BOOK})
+    tracemalloc.start()
+    try:
+        condensed_json({"content": text}, {"0.0.text": text})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * len(text)

@@ -14,6 +14,10 @@ from typing import Any
 MINIMUM_LENGTH = 64
 _MARKERS = ('"$"', '"$r"', '"$raw"')
 
+# A private character, and how it stands in JSON text.
+_STAND_IN, _STAND_IN_ESCAPED = "\ue000", "\\ue000"
+_LONG = 2_000
+
 Replacements = dict[str, Any]
 
 
@@ -28,7 +32,36 @@ def condensed_json(payload: object, replacements: Mapping[str, Any]) -> str:
     from condense_json import condense_json
 
     # From the text, so that values of other types are compared in the form they are stored in.
-    return json.dumps(condense_json(json.loads(text), replacements))
+    value = json.loads(text)
+    stand_ins = _stand_ins(text, replacements)
+    if stand_ins:
+        value = _with_stand_ins(value, stand_ins)
+        replacements = _with_stand_ins(dict(replacements), stand_ins)
+    return json.dumps(condense_json(value, replacements))
+
+
+def _stand_ins(json_text: str, replacements: Mapping[str, Any]) -> dict[str, str]:
+    """Short texts that stand for the long ones while these are looked for, by long text.
+
+    The library compiles what it looks for into a pattern, which takes 150 bytes a character.
+    """
+    if _STAND_IN_ESCAPED in json_text:
+        return {}
+    texts = sorted(
+        {t for t in replacements.values() if isinstance(t, str) and len(t) >= _LONG}, key=len
+    )
+    return {text: f"{_STAND_IN}{n}{_STAND_IN}" for n, text in enumerate(reversed(texts))}
+
+
+def _with_stand_ins(value: Any, stand_ins: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_stand_ins(item, stand_ins) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_with_stand_ins(item, stand_ins) for item in value]
+    if isinstance(value, str) and len(value) >= _LONG:
+        for text, stand_in in stand_ins.items():
+            value = value.replace(text, stand_in)
+    return value
 
 
 def expanded_json(text: str, replacements: Mapping[str, Any]) -> Any:

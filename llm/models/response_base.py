@@ -22,6 +22,7 @@ from .assembly import PartIndexer, assemble, events_of
 from .checks import check_prompt
 from .options import option_values
 from .prompt import Prompt, wrap_tools
+from .recording import EventLog, Pieces, joined
 from .usage import Usage
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ class _BaseResponse:
         self.attachments: list[Attachment] = []
         self.done_callbacks: list[Callable[[Any], Any]] = []
         self._source: Any = None
-        self._chunks: list[str] = []
-        self._stream_events: list[StreamEvent] = []
+        self._chunks = Pieces()
+        self._stream_events = EventLog(self._chunks)
         self._tool_calls: list[ToolCall] = []
 
     @classmethod
@@ -148,7 +149,7 @@ class _BaseResponse:
         if id is not None:
             response.id = id
         response._output = list(messages)
-        response._chunks = [text for message in messages if (text := message.text())]
+        response._chunks = Pieces(text for message in messages if (text := message.text()))
         response._tool_calls = [
             ToolCall(part.name, part.arguments, part.tool_call_id)
             for message in messages
@@ -254,8 +255,8 @@ class _BaseResponse:
         )
 
     def _clear(self) -> None:
-        self._chunks.clear()
-        self._stream_events.clear()
+        self._chunks = Pieces()
+        self._stream_events = EventLog(self._chunks)
         self._tool_calls.clear()
         self._output = self.response_json = self.resolved_model = None
         self.set_usage()
@@ -288,8 +289,6 @@ class _BaseResponse:
         self._stream_events.append(event)
         if self._observer is not None:
             self._observer.recorded(event)
-        if event.type == "text":
-            self._chunks.append(event.chunk)
 
     def _finish(self) -> None:
         """Close a complete answer; the callbacks are the driver's to call."""
@@ -331,7 +330,7 @@ class _BaseResponse:
         # Another number of messages: the history was changed since.
         return (count, tip[1]) if tip is not None and count and tip[0] == count else None
 
-    def _replay(self) -> list[StreamEvent]:
+    def _replay(self) -> Sequence[StreamEvent]:
         """The events of a finished answer; made from its messages where none were kept."""
         return self._stream_events or events_of(self._output_messages())
 
@@ -342,7 +341,7 @@ class _BaseResponse:
 
     def _assemble(self) -> list[Message]:
         if self._stream_events:
-            return assemble(self._stream_events, self._tool_calls)
+            return assemble(joined(self._stream_events), self._tool_calls)
         # Filled by hand rather than streamed.
         message = Message("assistant", [])
         text = "".join(self._chunks)

@@ -49,7 +49,8 @@ class ChatFold:
         self._role: str | None = None
         self._finish_reason: str | None = None
         self._refusal: list[str] = []
-        self._texts: list[str] = []
+        # The answer so far, in UTF-8: strings of a few characters cost ten times as much.
+        self._text_utf8 = bytearray()
         self._mender = TextMender()
         self._reasoning_mender = TextMender()
         self._calls: list[_Call] = []
@@ -137,7 +138,7 @@ class ChatFold:
         text = self._mender.mend(text)
         if not text:
             return ()
-        self._texts.append(text)
+        self._text_utf8 += text.encode()
         return (text,)
 
     def _content(self, content: Any) -> Iterator[Event]:
@@ -206,7 +207,7 @@ class ChatFold:
         events: list[Event] = []
         rest = self._mender.rest()
         if rest:
-            self._texts.append(rest)
+            self._text_utf8 += rest.encode()
             events.append(rest)
         details = (self.usage or {}).get("completion_tokens_details")
         tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
@@ -229,7 +230,7 @@ class ChatFold:
         if self._whole is not None:
             return cast("Json", remove_dict_none_values(self._whole))
         combined = {
-            "content": "".join(self._texts),
+            "content": self._text_utf8.decode(),
             "role": self._role,
             "finish_reason": self._finish_reason,
             "usage": self.usage,

@@ -66,7 +66,6 @@ class ResponsesFold:
         self._tools = tools
         self._failure = failure
         self._final: Json = {}
-        self._texts: list[str] = []
         self._mender = TextMender()
         self._refusal: list[str] = []
         self._messages = 0
@@ -111,7 +110,6 @@ class ResponsesFold:
         text = self._mender.mend(text)
         if not text:
             return ()
-        self._texts.append(text)
         if self._message_index:
             return (StreamEvent("text", text, message_index=self._message_index),)
         return (text,)
@@ -278,7 +276,6 @@ class ResponsesFold:
         events: list[Event] = []
         rest = self._mender.rest()
         if rest:
-            self._texts.append(rest)
             events.append(self._event("text", rest))
         details = (self.usage or {}).get("output_tokens_details")
         tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
