@@ -613,7 +613,8 @@ def _built_ins_work(ground: Ground) -> None:
 
 @each(
     "plugin raises at import, plugin raises in register_models, plugin raises in"
-    " register_commands, plugin exits at import, plugin prints at import"
+    " register_commands, plugin exits at import, plugin prints at import, plugin prints in a hook,"
+    " plugin leaves by an exception of its own, model raises when it is listed"
 )
 def _bad_plugin(ground: Ground, name: str) -> None:
     hook = "import llm\n@llm.hookimpl\ndef {}:\n    raise ValueError('boom')\n"
@@ -623,6 +624,17 @@ def _bad_plugin(ground: Ground, name: str) -> None:
         "plugin raises in register_commands": hook.format("register_commands(cli)"),
         "plugin exits at import": "import sys\nsys.exit(7)",
         "plugin prints at import": "print('printed by a plugin')",
+        "plugin prints in a hook": hook.format("register_models(register)").replace(
+            "raise ValueError('boom')", "print('printed by a plugin')"
+        ),
+        "plugin leaves by an exception of its own": (
+            "class Left(BaseException):\n    pass\nraise Left('boom')"
+        ),
+        "model raises when it is listed": hook.format("register_models(register)").replace(
+            "raise ValueError('boom')", "register(Bad())"
+        )
+        + "class Bad(llm.Model):\n    model_id = 'bad'\n    def execute(self, *args):\n"
+        "        yield ''\n    def __str__(self):\n        raise ValueError('boom')\n",
     }
     ground.plugin(sources[name])
     _built_ins_work(ground)
@@ -647,6 +659,12 @@ def _endless_plugin(ground: Ground) -> None:
         raise Lost("cannot be interrupted") from None
     need(b"Traceback" not in error, "traceback")
     need(b"bad" in out + error, "the plugin is not named")
+    process = ground.start("-m", "steady", "hi")
+    assert process.stderr is not None
+    os.read(process.stderr.fileno(), 9)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    need(process.returncode == 130, f"a prompt ended with {process.returncode}")
 
 
 # Text

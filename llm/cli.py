@@ -107,6 +107,11 @@ class _Root(LazyGroup):
         gc.set_threshold(COLLECT_AFTER_ALLOCATIONS)
         return super().main(*args, **kwargs)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the command line: plugins are imported here, which may be interrupted."""
+        with reported:
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; whatever it raises becomes a message and an exit code."""
         with reported:

@@ -235,7 +235,7 @@ def _load_entry_point(entry_point: EntryPoint, distribution: Distribution) -> No
         with contextlib.redirect_stdout(sys.stderr):
             plugin = entry_point.load()
         manager().register(plugin, name=name)
-    except (Exception, SystemExit, KeyboardInterrupt) as ex:
+    except BaseException as ex:
         if manager().has_plugin(name):
             manager().unregister(name=name)
         _report(name, _outlasted(ex))
@@ -305,7 +305,7 @@ def _guard(implementation: HookImpl) -> None:
 
 def _guarded(plugin: str, function: Callable[..., object]) -> Callable[..., object]:
     def call(*args: object, **kwargs: object) -> object:
-        with _isolated(plugin):
+        with isolated(plugin):
             return function(*args, **kwargs)
         return None
 
@@ -317,11 +317,11 @@ def _guarded_wrapper(
 ) -> Callable[..., Generator[None, object, object]]:
     def call(*args: object, **kwargs: object) -> Generator[None, object, object]:
         wrapper: Generator[None, object, object] | None = None
-        with _isolated(plugin):
+        with isolated(plugin):
             wrapper = function(*args, **kwargs)  # type: ignore[assignment]  # pluggy checked it
             next(wrapper)  # type: ignore[arg-type]  # a generator, see above
         outcome = yield
-        with _isolated(plugin):
+        with isolated(plugin):
             try:
                 if wrapper is not None:
                     wrapper.send(outcome)
@@ -333,12 +333,20 @@ def _guarded_wrapper(
 
 
 @contextlib.contextmanager
-def _isolated(plugin: str) -> Iterator[None]:
+def isolated(plugin: str) -> Iterator[None]:
+    """Run code of a plugin: where it raises, that is reported once, and what follows goes on.
+
+    What it prints goes to standard error: output of a command is not its affair.
+
+    Args:
+        plugin: The name that it is registered under.
+    """
     names: list[str] = _running.__dict__.setdefault("names", [])
     names.append(plugin)
     try:
-        yield
-    except (Exception, SystemExit, KeyboardInterrupt) as ex:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except BaseException as ex:
         _report(plugin, _outlasted(ex))
     finally:
         names.pop()
@@ -356,6 +364,9 @@ def _outlasted(ex: BaseException) -> BaseException:
 def _report(plugin: str, ex: BaseException) -> None:
     """Say once for each plugin what is wrong; with LLM_RAISE_ERRORS raise it instead."""
     if os.environ.get("LLM_RAISE_ERRORS"):
+        if isinstance(ex, SystemExit):
+            # It would end the program without a word.
+            raise RuntimeError(f"{plugin} wants to end the program") from ex
         raise ex
     origin = _origins.get(plugin)
     name, version = origin or (plugin, None)

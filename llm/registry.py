@@ -8,7 +8,7 @@ because plugins replace some of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, TypeVar
 
 from . import config, plugins
@@ -70,6 +70,10 @@ class RegisterFragmentLoader(Protocol):
         """Register a loader for fragments named `prefix:rest`."""
 
 
+# Stands for the plugin of a model that no hook has registered.
+_UNKNOWN = "(unknown)"
+
+
 @dataclass
 class ModelWithAliases:
     """A registered model: the synchronous class, the asynchronous one, or both, and its aliases."""
@@ -77,6 +81,8 @@ class ModelWithAliases:
     model: SyncModel | None
     async_model: AnyAsyncModel | None
     aliases: list[str]
+    #: The name of the plugin that registered it.
+    plugin: str = field(default=_UNKNOWN, compare=False, repr=False)
 
     @property
     def model_id(self) -> str:
@@ -93,7 +99,9 @@ class ModelWithAliases:
 
     def matches(self, query: str) -> bool:
         """Whether an alias, the displayed name or the async id contains `query`, in any case."""
-        names = [*self.aliases, str(self.shown)]
+        names = [*self.aliases]
+        with plugins.isolated(self.plugin):
+            names.append(str(self.shown))
         if self.async_model:
             names.append(self.async_model.model_id)
         return any(query.lower() in name.lower() for name in names)
@@ -135,7 +143,8 @@ def get_models_with_aliases() -> list[ModelWithAliases]:
         async_model: AnyAsyncModel | None = None,
         aliases: Iterable[str] | None = None,
     ) -> None:
-        entry = ModelWithAliases(model, async_model, list(aliases or ()))
+        plugin = plugins.running_plugin() or _UNKNOWN
+        entry = ModelWithAliases(model, async_model, list(aliases or ()), plugin)
         entry.aliases += user_aliases.get(entry.model_id, ())
         entries.append(entry)
 
@@ -288,8 +297,9 @@ def nothing_can_answer() -> bool:
 
 def _keyless(entries: Iterable[ModelWithAliases]) -> ModelWithAliases | None:
     for entry in entries:
-        if getattr(entry.shown, "answers_without_key", False):
-            return entry
+        with plugins.isolated(entry.plugin):
+            if getattr(entry.shown, "answers_without_key", False):
+                return entry
     return None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..plugins import isolated
 from ._errors import problems_text
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ def as_json(entries: Iterable[ModelWithAliases], *, options: bool) -> str:
         entries: The models.
         options: Add the JSON schema of each option.
     """
-    return json.dumps([_row(entry, options) for entry in entries], indent=2)
+    rows = []
+    for entry in entries:
+        with isolated(entry.plugin):
+            rows.append(_row(entry, options))
+    return json.dumps(rows, indent=2)
 
 
 def _row(entry: ModelWithAliases, options: bool) -> dict[str, object]:
@@ -62,13 +67,16 @@ def as_text(
     """
     described: set[type] = set()
     for entry in entries:
-        model = entry.async_model if async_ and entry.async_model else entry.shown
-        aliases = f" (aliases: {', '.join(entry.aliases)})" if entry.aliases else ""
-        yield f"{model}{aliases}"
-        if options:
-            yield from _option_lines(model, describe=type(model) not in described)
-            yield from _feature_lines(model, entry)
-            described.add(type(model))
+        lines: list[str] = []
+        with isolated(entry.plugin):
+            model = entry.async_model if async_ and entry.async_model else entry.shown
+            aliases = f" (aliases: {', '.join(entry.aliases)})" if entry.aliases else ""
+            lines.append(f"{model}{aliases}")
+            if options:
+                lines += _option_lines(model, describe=type(model) not in described)
+                lines += _feature_lines(model, entry)
+                described.add(type(model))
+        yield from lines
 
 
 def _option_lines(model: _BaseModel, *, describe: bool) -> Iterator[str]:

@@ -43,18 +43,21 @@ def models_list(
     """List the available models."""
     import llm
 
+    from ..plugins import isolated
     from ..registry import resolve_default_model
     from ._models import as_json, as_text
 
     entries = llm.get_models_with_aliases()
-    chosen = [
-        entry
-        for entry in entries
-        if _is_wanted(entry, query, model_ids)
-        and (entry.async_model or not async_)
-        and (entry.shown.supports_schema or not schemas)
-        and (entry.shown.supports_tools or not tools)
-    ]
+    chosen = []
+    for entry in entries:
+        with isolated(entry.plugin):
+            if (
+                _is_wanted(entry, query, model_ids)
+                and (entry.async_model or not async_)
+                and (entry.shown.supports_schema or not schemas)
+                and (entry.shown.supports_tools or not tools)
+            ):
+                chosen.append(entry)
     if json_:
         say(as_json(chosen, options=options))
         return

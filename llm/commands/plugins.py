@@ -39,13 +39,19 @@ def _implemented(row: dict[str, object]) -> set[str]:
 
 
 def _call_hooks() -> None:
-    """Let each plugin register what it has: only that shows most faults."""
+    """Let each plugin register what it has, and show its models: only that shows most faults."""
     import llm
 
     from ..errors import ConfigError
+    from ._models import as_json, as_text
+
+    def show_models() -> None:
+        entries = llm.get_models_with_aliases()
+        list(as_text(entries, options=False))
+        as_json(entries, options=False)
 
     for look_up in (
-        llm.get_models_with_aliases,
+        show_models,
         llm.get_embedding_models_with_aliases,
         llm.get_tools,
         llm.get_template_loaders,
