@@ -34,10 +34,7 @@ JSONObject = dict[str, object]
 
 
 def user_path() -> str:
-    """The path of the user directory as text; nothing is created.
-
-    `LLM_USER_PATH` is used as it is; without it the place is the one `click.get_app_dir` gives.
-    """
+    """The path of the user directory: `LLM_USER_PATH`, else where `click.get_app_dir` has it."""
     return os.environ.get("LLM_USER_PATH") or os.path.join(_app_data_folder(), _APP_NAME)
 
 

@@ -13,14 +13,14 @@ from pluggy import HookimplMarker, HookspecMarker
 if TYPE_CHECKING:
     import click
 
-    from .registry import (
-        ModelWithAliases,
+    from .registering import (
         RegisterEmbeddingModel,
         RegisterFragmentLoader,
         RegisterModel,
         RegisterTemplateLoader,
         RegisterTool,
     )
+    from .registry import ModelWithAliases
 
 hookspec = HookspecMarker("llm")
 hookimpl = HookimplMarker("llm")

@@ -174,7 +174,11 @@ def test_timeout_ends_a_silent_server(server: OpenAIServer):
 
 
 @pytest.mark.parametrize(
-    "flags", [["--retries", "-1"], ["--retries", "x"], ["--timeout", "0"], ["--timeout", "soon"]]
+    "flags",
+    [
+        *(["--retries", "-1"], ["--retries", "x"], ["--timeout", "0"], ["--timeout", "soon"]),
+        *(["--timeout", "nan"], ["--timeout", "inf"], ["--tool-timeout", "inf"]),
+    ],
 )
 def test_impossible_numbers_are_usage_errors(flags):
     """Values that cannot be meant end with exit code 2 before anything is sent."""

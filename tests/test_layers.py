@@ -26,7 +26,7 @@ LAYERS = (
         *("tools.limits", "tools.policy"),
         "models.*",
     ),
-    ("registry",),
+    ("registry", "registering"),
     (
         *("templates", "template_files", "fragments", "loaders"),
         *("tools.gather", "logs.*", "embeddings.*"),

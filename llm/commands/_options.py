@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,6 +52,12 @@ def _typed_attachments(
         return tuple(typed_attachment(value, mime_type) for value, mime_type in values)
     except AttachmentError as error:
         raise click.BadParameter(str(error), ctx, param) from error
+
+
+def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a number of seconds", ctx, param)
+    return value
 
 
 def _read_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -181,6 +188,7 @@ timeout_option = click.option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(min=0, min_open=True),
+    callback=_finite,
     metavar="SECONDS",
     help="Longest silence of the server, before and within the answer. Default: 600.",
 )
@@ -258,6 +266,7 @@ tool_output_limit_option = click.option(
 tool_timeout_option = click.option(
     "--tool-timeout",
     type=click.FloatRange(min=0, min_open=True),
+    callback=_finite,
     metavar="SECONDS",
     help="Longest time that a tool call may take.",
 )

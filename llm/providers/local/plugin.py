@@ -11,7 +11,7 @@ from . import store
 if TYPE_CHECKING:
     import click
 
-    from llm.registry import RegisterModel
+    from llm.registering import RegisterModel
 
 
 @llm.hookimpl

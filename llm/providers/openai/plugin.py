@@ -12,7 +12,7 @@ from .extra_models import ExtraModel, read_extra_models
 if TYPE_CHECKING:
     import click
 
-    from llm.registry import RegisterEmbeddingModel, RegisterModel
+    from llm.registering import RegisterEmbeddingModel, RegisterModel
 
 # Problems of the user's file that have been told; hooks run at each look-up.
 _told: set[str] = set()
