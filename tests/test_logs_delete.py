@@ -176,6 +176,61 @@ def test_delete_prompt_that_named_the_thread_renames_it(user_path: Path) -> None
     assert files_with(user_path, SECRET) == []
 
 
+def test_delete_prompt_with_a_fragment_that_named_the_thread_renames_it(user_path: Path) -> None:
+    """The title came from the fragment, which the message only refers to."""
+    log = LogBuilder(user_path / "logs.db")
+    pieces = {"text_ref": [{"fragment": 1}, {"literal": "\nask"}]}
+    parent = log.message("in", "user", ("text", pieces))
+    tip = log.message("out", "assistant", ("text", "answer"), parent=parent)
+    log.turn("01a", "ask", "answer", parent=parent, tip=tip, thread_id="t")
+    log.turn("01b", "about music", thread_id="t")
+    with log.conn:
+        log.conn.execute("insert into fragments (id, hash, content) values (1, 'h', ?)", [SECRET])
+        log.conn.execute("insert into part_fragments values (1, 1, 0)")
+        log.conn.execute("insert into turn_fragments values ('01a', 1, 0, 'prompt')")
+        log.conn.execute("insert into threads (id, name) values ('t', ?)", [f"{SECRET} ask"])
+    run("delete", "01a", "-y")
+    assert log.conn.execute("select name from threads").fetchall() == [("about music",)]
+    log.conn.close()
+    assert files_with(user_path, SECRET) == []
+
+
+@pytest.mark.parametrize("named_by", ["prompt", "system", "fragment"])
+def test_delete_legacy_prompt_that_named_the_conversation_renames_it(
+    named_by: str, user_path: Path
+) -> None:
+    """A title of an older release goes with its prompt in the same way."""
+    log = LogBuilder(user_path / "logs.db")
+    texts = {"prompt": f"about {SECRET}"} if named_by == "prompt" else {"prompt": ""}
+    if named_by == "system":
+        texts["system"] = f"about {SECRET}"
+    log.response("01a", texts.pop("prompt"), "a", conversation_id="c", **texts)
+    log.response("01b", "about music", "b", conversation_id="c")
+    with log.conn:
+        if named_by == "fragment":
+            sql = "insert into fragments (id, hash, content) values (1, 'h', ?)"
+            log.conn.execute(sql, [f"about {SECRET}"])
+            log.conn.execute("insert into prompt_fragments values ('01a', 1, 0)")
+        sql = "insert into conversations values ('c', ?, 'm')"
+        log.conn.execute(sql, [f"about {SECRET}"])
+    run("delete", "01a", "-y")
+    assert log.conn.execute("select name from conversations").fetchall() == [("about music",)]
+    log.conn.close()
+    assert files_with(user_path, SECRET) == []
+
+
+def test_delete_keeps_a_title_that_somebody_gave(user_path: Path) -> None:
+    """Only a title that was made of what is deleted goes with it."""
+    log = LogBuilder(user_path / "logs.db")
+    log.response("01a", "first", "a", conversation_id="c")
+    log.response("01b", "second", "b", conversation_id="c")
+    with log.conn:
+        log.conn.execute("insert into conversations values ('c', 'mine', 'm')")
+    run("delete", "01a", "-y")
+    assert log.conn.execute("select name from conversations").fetchall() == [("mine",)]
+    log.conn.close()
+
+
 def test_delete_keeps_what_others_use(user_path: Path) -> None:
     """A message two turns share, and a fragment with an alias, belong to more than one."""
     log = LogBuilder(user_path / "logs.db")

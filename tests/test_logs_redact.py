@@ -217,6 +217,40 @@ def test_redact_name_cut_within_the_secret(user_path: Path) -> None:
     assert files_with(user_path, SECRET[:6]) == []
 
 
+def test_redact_name_of_a_fork_cut_within_the_secret(db: Any, user_path: Path) -> None:
+    """A fork is called after the same prompt, and is named anew in the same way."""
+    from llm.logs.forks import fork_conversation
+
+    response = Says("ok").prompt(f"My very own long key {SECRET}")
+    response.text()
+    response.log_to_db(db)
+    [named] = db.execute("select id from threads").fetchone()
+    fork = fork_conversation(db, named)
+    again = fork_conversation(db, fork)
+    db.close()
+    assert invoke("redact", SECRET, "-y").exit_code == 0
+    assert files_with(user_path, SECRET[:6]) == []
+    names = {c.id: c.name or "" for c in llm.Database().conversations()}
+    assert names[fork] == f"{names[named]} (fork)"
+    assert names[again] == f"{names[named]} (fork) (fork)"
+
+
+def test_redact_numbers_in_json(db: Any, user_path: Path) -> None:
+    """A number may be the secret: it is a text in the file, wherever JSON holds it."""
+    call = llm.ToolCall("pay", {"card": 4111111111111111, "ok": True}, "call-1")
+    model = Says([call])
+    model.raw = {"total": 4111111111111111, "rate": 0.5}
+    response = model.prompt("pay")
+    response.text()
+    response.log_to_db(db)
+    db.close()
+    assert invoke("redact", "4111[0-9]+", "-y").exit_code == 0
+    assert files_with(user_path, "4111") == []
+    row = json.loads(invoke("list", "--json").stdout)[0]
+    assert row["tool_calls"][0]["arguments"] == {"card": "[redacted]", "ok": True}
+    assert row["response_json"] == {"total": "[redacted]", "rate": 0.5}
+
+
 def test_redact_legacy_rows_status_and_table_of_2023(user_path: Path) -> None:
     """Tables that only some files have are rewritten where they are."""
     log = LogBuilder(user_path / "logs.db")

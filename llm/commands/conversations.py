@@ -170,10 +170,9 @@ def delete(names: tuple[str, ...], yes: bool, database: str | None) -> None:
 
     Messages that a remaining conversation contains, such as a fork, stay.
     """
-    from ..logs.query import LogFilters
+    from ..logs.query import LogFilters, matching_ids
     from ..logs.threads import require_conversation_id
     from .logs_delete import delete_shown
-    from .logs_list import matching_ids
     from .logs_upkeep import opened
 
     path, conn = opened(database)

@@ -122,8 +122,7 @@ def _matching(conn: sqlite3.Connection, ids: Sequence[str], filters: LogFilters)
         NotFound: One of the ids given is not in the log.
     """
     from ..errors import NotFound
-    from ..logs.query import existing_ids
-    from .logs_list import matching_ids
+    from ..logs.query import existing_ids, matching_ids
 
     if not ids:
         return matching_ids(conn, filters)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from typing_extensions import Unpack
+
     from ..logs.query import LogFilters
     from ..logs.rows import Row
 
@@ -112,86 +114,107 @@ DEFAULT_COUNT = 3
 @click.option("-e", "--expand", is_flag=True, help="Show the whole content of fragments.")
 @raw_option
 @reported
-def logs_list(
-    count: int | None,
-    path: str | None,
-    database: str | None,
-    model: str | None,
-    query: str | None,
-    latest: bool,
-    fragments: tuple[str, ...],
-    schema_input: str | None,
-    schema_multi: str | None,
-    tools: tuple[str, ...],
-    any_tools: bool,
-    data: bool,
-    data_array: bool,
-    data_key: str | None,
-    data_ids: bool,
-    truncate: bool,
-    short: bool,
-    usage: bool,
-    response: bool,
-    extract: bool,
-    extract_last: bool,
-    current_conversation: bool,
-    conversation_id: str | None,
-    id_gt: str | None,
-    id_gte: str | None,
-    since: str | None,
-    until: str | None,
-    utc: bool,
-    failed: bool,
-    json_output: bool,
-    expand: bool,
-    raw: bool,
-) -> None:
+def logs_list(**given: Unpack[_Options]) -> None:
     """Show logged prompts and their responses.
 
     The newest entries, the oldest of them first. Filters combine: an entry has to pass all.
     """
-    for option, is_given in (("--json", json_output), ("--response", response)):
-        if short and is_given:
+    for option, name in (("--json", "json_output"), ("--response", "response")):
+        if given["short"] and given.get(name):
             raise click.ClickException(f"Cannot use --short and {option} together")
     from ..config import logs_db_path
-    from ..logs import query as log_query
+    from ..logs.query import matching_ids
     from ..run.recovery import reading
 
-    with closing(reading(path or database or logs_db_path())) as conn:
-        if current_conversation or (response and not conversation_id):
-            conversation_id = _current_conversation(conn)
-        elif conversation_id:
-            conversation_id = _named_conversation(conn, conversation_id)
-        filters = log_query.LogFilters(
-            limit=_limit(count, conversation_id),
-            model=model,
-            query=query,
-            latest=latest,
-            conversation_id=conversation_id,
-            tools=tools,
-            any_tools=any_tools,
-            id_gt=id_gt,
-            id_gte=id_gte,
-            since=_time(since, utc=utc),
-            until=_time(until, utc=utc, end_of_day=True),
-            failed=failed,
-            **_content(path or database, fragments, schema_input, schema_multi),
-        )
+    with closing(reading(given["path"] or given["database"] or logs_db_path())) as conn:
+        filters = _filters(conn, given)
         ids = matching_ids(conn, filters)
-        one = conversation_id is not None
-        pieces: Iterable[str]
-        view = _View(json_output, short, truncate, usage, expand, utc, one)
-        if data or data_array or data_key is not None or data_ids:
-            # A bare --data has always begun with the newest.
-            ids = ids[::-1] if data and not query else ids
-            pieces = _data(conn, ids, key=data_key, with_ids=data_ids, as_array=data_array)
-        elif json_output or not (extract or extract_last or response):
-            pieces = view.pieces(conn, ids)
-        elif extract or extract_last:
-            pieces = _code_block(conn, ids, last=extract_last) or view.pieces(conn, ids)
-        else:
-            pieces = (f"{row['response']}\n" for row in view.rows(conn, ids[-1:]))
-        _print(pieces, raw)
+        _print(_pieces(conn, ids, given, filters), given["raw"])
+
+
+class _Options(TypedDict):
+    """The options of the command."""
+
+    count: int | None
+    path: str | None
+    database: str | None
+    model: str | None
+    query: str | None
+    latest: bool
+    fragments: tuple[str, ...]
+    schema_input: str | None
+    schema_multi: str | None
+    tools: tuple[str, ...]
+    any_tools: bool
+    data: bool
+    data_array: bool
+    data_key: str | None
+    data_ids: bool
+    truncate: bool
+    short: bool
+    usage: bool
+    response: bool
+    extract: bool
+    extract_last: bool
+    current_conversation: bool
+    conversation_id: str | None
+    id_gt: str | None
+    id_gte: str | None
+    since: str | None
+    until: str | None
+    utc: bool
+    failed: bool
+    json_output: bool
+    expand: bool
+    raw: bool
+
+
+def _filters(conn: sqlite3.Connection, given: _Options) -> LogFilters:
+    """What the options look for."""
+    from ..logs.query import LogFilters
+
+    conversation_id = given["conversation_id"]
+    if given["current_conversation"] or (given["response"] and not conversation_id):
+        conversation_id = _current_conversation(conn)
+    elif conversation_id:
+        conversation_id = _named_conversation(conn, conversation_id)
+    return LogFilters(
+        limit=_limit(given["count"], conversation_id),
+        model=given["model"],
+        query=given["query"],
+        latest=given["latest"],
+        conversation_id=conversation_id,
+        tools=given["tools"],
+        any_tools=given["any_tools"],
+        id_gt=given["id_gt"],
+        id_gte=given["id_gte"],
+        since=_time(given["since"], utc=given["utc"]),
+        until=_time(given["until"], utc=given["utc"], end_of_day=True),
+        failed=given["failed"],
+        **_content(given),
+    )
+
+
+def _pieces(
+    conn: sqlite3.Connection, ids: list[str], given: _Options, filters: LogFilters
+) -> Iterable[str]:
+    """What the options say is to be printed of the entries."""
+    key = given["data_key"]
+    if given["data"] or given["data_array"] or key is not None or given["data_ids"]:
+        # A bare --data has always begun with the newest.
+        newest_first = given["data"] and not filters.query
+        wanted = ids[::-1] if newest_first else ids
+        as_array = given["data_array"]
+        return _data(conn, wanted, key=key, with_ids=given["data_ids"], as_array=as_array)
+    view = _View.of(given, one_conversation=filters.conversation_id is not None)
+    if given["json_output"]:
+        return view.pieces(conn, ids)
+    if given["extract"] or given["extract_last"]:
+        block = _code_block(conn, ids, last=given["extract_last"])
+        return block or view.pieces(conn, ids)
+    if given["response"]:
+        return (f"{row['response']}\n" for row in view.rows(conn, ids[-1:]))
+    return view.pieces(conn, ids)
 
 
 class _Content(TypedDict):
@@ -201,21 +224,18 @@ class _Content(TypedDict):
     schema_id: str | None
 
 
-def _content(
-    database: str | None,
-    fragments: tuple[str, ...],
-    schema_input: str | None,
-    schema_multi: str | None,
-) -> _Content:
+def _content(given: _Options) -> _Content:
     """The hashes of the fragments, and the id of the schema, that were named."""
-    if not (fragments or schema_input or schema_multi):
+    schema_input, schema_multi = given["schema_input"], given["schema_multi"]
+    if not (given["fragments"] or schema_input or schema_multi):
         return {"fragments": (), "schema_id": None}
     from ..run.material import load_fragments, prepare
     from ..run.request import PromptRequest
     from ..schemas import make_schema_id
 
+    database = given["path"] or given["database"]
     request = PromptRequest(database=database, schema_input=schema_input, schema_multi=schema_multi)
-    texts, _ = load_fragments(request, fragments, only_text=True)
+    texts, _ = load_fragments(request, given["fragments"], only_text=True)
     schema = prepare(request).schema
     return {
         "fragments": tuple(text.id() for text in texts),
@@ -233,6 +253,19 @@ class _View(NamedTuple):
     expand: bool
     utc: bool
     one_conversation: bool
+
+    @classmethod
+    def of(cls, given: _Options, *, one_conversation: bool) -> _View:
+        """The view that the options ask for."""
+        return cls(
+            json=given["json_output"],
+            short=given["short"],
+            truncate=given["truncate"],
+            usage=given["usage"],
+            expand=given["expand"],
+            utc=given["utc"],
+            one_conversation=one_conversation,
+        )
 
     def rows(self, conn: sqlite3.Connection, ids: Sequence[str]) -> Iterable[Row]:
         """The rows, cut if they are to be cut."""
@@ -301,19 +334,6 @@ def _named_conversation(conn: sqlite3.Connection, name: str) -> str:
     from ..logs.threads import find_conversation_id
 
     return find_conversation_id(conn, name) or name
-
-
-def matching_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
-    """The ids; where the model's name is not in the log, those of the model it is an alias of."""
-    from ..logs.query import select_ids
-
-    ids = select_ids(conn, filters)
-    if ids or filters.model is None:
-        return ids
-    from ..registry import resolve_model_id
-
-    model_id = resolve_model_id(filters.model)
-    return ids if model_id == filters.model else select_ids(conn, filters._replace(model=model_id))
 
 
 def _data(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from .. import config
 from ..errors import NotFound
 from .db import open_log
-from .query import LogFilters, iter_rows, open_for_reading, select_ids
+from .query import LogFilters, iter_rows, matching_ids, open_for_reading
 from .threads import ConversationInfo, list_conversations, require_conversation_id
 from .times import parse_time
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .rows import Row
 
 __all__ = ["ConversationInfo", "Database"]
+
+Moment: TypeAlias = "date | timedelta | str"
 
 
 class Database:
@@ -88,8 +90,8 @@ class Database:
         query: str | None = None,
         *,
         model: str | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         conversation_id: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Row]:
@@ -97,9 +99,10 @@ class Database:
 
         Args:
             query: Full-text search in the syntax of SQLite FTS5.
-            model: The id of the model asked for, or of the one that answered.
-            since: Only what began then or later: a `datetime` or `date`, or a text such as
-                `2026-01-31`, `3d` or `2h`. What names no time zone is of this machine's zone.
+            model: The id or an alias of the model asked for, or the id of the one that answered.
+            since: Only what began then or later: a `datetime` or `date`, an age as a `timedelta`,
+                or a text such as `2026-01-31`, `3d` or `2h`. What names no time zone is of this
+                machine's zone.
             until: Only what began before then; a date means its end.
             conversation_id: Only this conversation.
             limit: So many of the newest; of the best with `query`.
@@ -122,7 +125,7 @@ class Database:
         if not self.path.exists():
             return
         with closing(open_for_reading(self.path)) as conn:
-            yield from iter_rows(conn, select_ids(conn, filters))
+            yield from iter_rows(conn, matching_ids(conn, filters))
 
     def conversations(
         self, query: str | None = None, *, limit: int | None = None
@@ -193,8 +196,10 @@ class Database:
         return f"<Database {self.path}>"
 
 
-def _time(moment: date | str | None, *, end_of_day: bool = False) -> str | None:
+def _time(moment: Moment | None, *, end_of_day: bool = False) -> str | None:
     if moment is None:
         return None
+    if isinstance(moment, timedelta):
+        moment = datetime.now(timezone.utc) - moment
     text = moment if isinstance(moment, str) else moment.isoformat()
     return parse_time(text, end_of_day=end_of_day)

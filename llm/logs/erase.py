@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..text import conversation_name
 from .lookups import json_list
+from .rehash import full_text, load_references, load_rows
 from .transactions import immediate
 
 if TYPE_CHECKING:
     import sqlite3
+
+BATCH = 500
 
 # Tables that hold nothing but what belongs to a turn or to a response, by their column.
 _OF_TURN = ("turn_search", "turn_tools", "turn_fragments", "tool_instantiations", "turn_status")
@@ -115,17 +118,33 @@ where id in (select thread_id from _llm_gone)
         select tip_message_hash from turns
         where thread_id = threads.id and tip_message_hash is not null)
 """
-_FIRST_TEXTS = """
+# Threads and conversations that are left, with the first text of what is left in them.
+_LEFT_THREADS = """
 select threads.id, threads.name, turn_search.prompt from threads
 join turns on turns.id = (select min(id) from turns where thread_id = threads.id)
 left join turn_search on turn_search.turn_id = turns.id
-where threads.id in (select thread_id from _llm_gone) and threads.name in
-    (select value from json_each(?))
+where threads.id in (select thread_id from _llm_gone)
 """
-_GONE_PROMPTS = """
-select parts.text from parts join messages on messages.hash = parts.message_hash
-where messages.hash in (select hash from _llm_messages)
-    and messages.role in ('user', 'system') and parts.text is not null
+_LEFT_CONVERSATIONS = """
+select conversations.id, conversations.name, coalesce(nullif(prompt, ''), system)
+from conversations join responses on responses.id =
+    (select min(id) from responses where conversation_id = conversations.id)
+where conversations.id in (select conversation_id from _llm_gone_old)
+"""
+_GONE_INPUTS = (
+    "select hash from messages where hash in (select hash from _llm_messages)"
+    " and role in ('user', 'system')"
+)
+# Its title was made of the prompt, with the fragments before it, or of the system prompt.
+_GONE_LEGACY = """
+select prompt, system, (
+    select group_concat(content, char(10)) from (
+        select content from prompt_fragments join fragments on fragments.id = fragment_id
+        where response_id = responses.id order by "order"))
+from responses where id in (select id from _llm_gone_old)
+    and exists (select 1 from responses as other
+        where other.conversation_id = responses.conversation_id
+        and other.id not in (select id from _llm_gone_old))
 """
 _TEMPORARY = ("_llm_gone", "_llm_gone_old", "_llm_gone_tips", "_llm_messages", "_llm_used")
 
@@ -148,8 +167,10 @@ def delete_turns(
     with immediate(conn):
         _drop_temporary(conn)
         count = _collect(conn, wanted)
+        legacy_texts = _legacy_inputs(conn)
         _delete_rows(conn)
         _delete_conversations(conn, empty)
+        _name_anew(conn, "conversations", _LEFT_CONVERSATIONS, legacy_texts)
         _delete_messages(conn)
         for table, users in _USERS.items():
             _delete_unused(conn, table, users)
@@ -207,7 +228,7 @@ def _delete_messages(conn: sqlite3.Connection) -> None:
     conn.execute(_CANDIDATES)
     conn.execute("create unique index temp._llm_messages_hash on _llm_messages (hash)")
     conn.execute(_STILL_NEEDED)
-    _rename_threads(conn)
+    _name_anew(conn, "threads", _LEFT_THREADS, _message_inputs(conn))
     for kind, table in (("attachments", "part_attachments"), ("fragments", "part_fragments")):
         column = f"{kind.removesuffix('s')}_id"
         used = f"select '{kind}', {column} from {table} where part_id in ({_GONE_PARTS})"
@@ -217,12 +238,41 @@ def _delete_messages(conn: sqlite3.Connection) -> None:
     conn.execute("delete from messages where hash in (select hash from _llm_messages)")
 
 
-def _rename_threads(conn: sqlite3.Connection) -> None:
-    """Name a remaining thread that is called after a prompt that goes after its first one."""
-    names = {conversation_name(text) for (text,) in conn.execute(_GONE_PROMPTS)}
-    for thread_id, _, prompt in conn.execute(_FIRST_TEXTS, [json_list(names)]).fetchall():
-        name = conversation_name(prompt or "")
-        conn.execute("update threads set name = ? where id = ?", [name, thread_id])
+def _name_anew(conn: sqlite3.Connection, table: str, left: str, gone: Iterable[str]) -> None:
+    """Name what is left, and called after a text that is gone, after its first text from now on.
+
+    Args:
+        conn: The database.
+        table: `threads` or `conversations`.
+        left: SQL that gives id, name and first text of what has lost something.
+        gone: The texts; read only where something is left.
+    """
+    rows = conn.execute(left).fetchall()
+    names = {conversation_name(text) for text in gone} if rows else set()
+    for key, name, text in rows:
+        if name in names:
+            new = conversation_name(text or "")
+            conn.execute(f"update {table} set name = ? where id = ?", [new, key])
+
+
+def _message_inputs(conn: sqlite3.Connection) -> Iterator[str]:
+    """The texts of the messages to be deleted that a conversation may be named after."""
+    hashes = [key for (key,) in conn.execute(_GONE_INPUTS)]
+    for start in range(0, len(hashes), BATCH):
+        rows = load_rows(conn, hashes[start : start + BATCH])
+        fragments = load_references(conn, rows).fragments
+        for row in rows:
+            texts = [full_text(part, fragments) for part in row.parts if part.type == "text"]
+            yield "".join(text or "" for text in texts)
+
+
+def _legacy_inputs(conn: sqlite3.Connection) -> list[str]:
+    """The texts that what is left of a legacy conversation may be named after."""
+    texts = []
+    for prompt, system, fragments in conn.execute(_GONE_LEGACY):
+        whole = "\n".join(text for text in (fragments, prompt) if text)
+        texts += [text for text in (prompt, system, whole) if text]
+    return texts
 
 
 def _delete_unused(conn: sqlite3.Connection, table: str, users: Iterable[tuple[str, str]]) -> None:

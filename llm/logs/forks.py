@@ -10,7 +10,7 @@ from ..errors import NotFound
 from .exporting import Absent
 from .rehydrate import load_conversation
 from .store import LogStore
-from .threads import ConversationInfo, conversation_info
+from .threads import FORK_SUFFIX, ConversationInfo, conversation_info
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -49,7 +49,7 @@ def fork_conversation(
         messages = response.prompt._messages + response._output_messages()
         known = response._stored_tip
     tip = known[1] if known is not None else store.ensure_chain(messages)
-    title = name if name is not None else f"{info.name or ''} (fork)".strip()
+    title = name if name is not None else f"{info.name or ''}{FORK_SUFFIX}".strip()
     return store.create_thread(title, tip, forked_from=conversation_id)
 
 

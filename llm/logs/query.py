@@ -262,6 +262,21 @@ def select_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
         raise _query_error(filters.query, error) from error
 
 
+def matching_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
+    """As `select_ids`; where the log does not know the model's name, that of the model it means.
+
+    Raises:
+        LogError: The search query is not valid.
+    """
+    ids = select_ids(conn, filters)
+    if ids or filters.model is None:
+        return ids
+    from ..registry import resolve_model_id
+
+    model_id = resolve_model_id(filters.model)
+    return ids if model_id == filters.model else select_ids(conn, filters._replace(model=model_id))
+
+
 def _query_error(query: str, error: sqlite3.OperationalError) -> LogError:
     text = str(error)
     if "locked" in text or "disk" in text:

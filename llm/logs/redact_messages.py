@@ -23,6 +23,7 @@ from .rehash import (
     load_rows,
     shape_of,
 )
+from .threads import FORK_SUFFIX
 
 if TYPE_CHECKING:
     import sqlite3
@@ -52,6 +53,10 @@ with recursive later (hash) as (
 )
 select messages.hash, messages.parent_hash from later join messages on messages.hash = later.hash
 """
+# A fork is called like what it was forked from.
+_NAMED = (
+    "select id, name from {table} where replace(name, ?, '') in (select value from json_each(?))"
+)
 _OF_FRAGMENTS = ("part_fragments", "turn_fragments", "prompt_fragments", "system_fragments")
 _OF_ATTACHMENTS = ("part_attachments", "prompt_attachments", "tool_results_attachments")
 # Fields of a part that name something else and are no texts.
@@ -111,9 +116,10 @@ class MessageRedaction:
         names = {old: new for old, new in self._names.items() if old != new and old}
         count = 0
         for table in ("threads", "conversations"):
-            sql = f"select id, name from {table} where name in (select value from json_each(?))"
-            for key, name in self._conn.execute(sql, [json_list(names)]).fetchall():
-                self._conn.execute(f"update {table} set name = ? where id = ?", [names[name], key])
+            sql = _NAMED.format(table=table)
+            for key, name in self._conn.execute(sql, [FORK_SUFFIX, json_list(names)]).fetchall():
+                new = names[name.replace(FORK_SUFFIX, "")] + FORK_SUFFIX * name.count(FORK_SUFFIX)
+                self._conn.execute(f"update {table} set name = ? where id = ?", [new, key])
                 count += 1
         return count
 

@@ -30,9 +30,13 @@ class Scrubber:
         return self.pattern.sub(lambda match: self.replacement if match[0] else "", text)
 
     def value(self, value: Any) -> Any:
-        """A JSON value with every match in a text or key of it replaced."""
+        """A JSON value with every match in a text, number or key of it replaced."""
         if isinstance(value, str):
             return self.text(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            written = json.dumps(value)
+            scrubbed = self.text(written)
+            return value if scrubbed == written else scrubbed
         if isinstance(value, dict):
             if list(value) == ["$"] and isinstance(value["$"], str):
                 # It stands for a text that is kept, and rewritten, elsewhere.

@@ -18,6 +18,8 @@ from .migrations import immediate
 
 # How many conversations an ambiguous name is told to stand for.
 SHOWN_CANDIDATES = 5
+# Behind the title of a fork that was given none of its own.
+FORK_SUFFIX = " (fork)"
 _AFTER_ALL = "\U0010ffff"
 
 _NEWEST_TURNS = "select id, thread_id from turns order by id desc"
@@ -163,7 +165,11 @@ def conversation_info(
     turns = sum(conn.execute(sql, [conversation_id]).fetchone()[0] for sql in _COUNTS)
     last = last_id or _last_id(conn, conversation_id)
     row = conn.execute(_TURN, [last]).fetchone() or conn.execute(_RESPONSE, [last]).fetchone()
-    model, when = row or (legacy[1] or model_of_thread(conn, conversation_id), thread[2])
+    if row is None:
+        # Threads write their time with a space, turns with a T.
+        made = thread[2] and thread[2].replace(" ", "T", 1)
+        row = (legacy[1] or model_of_thread(conn, conversation_id), made)
+    model, when = row
     return ConversationInfo(conversation_id, legacy[0] or thread[0], model, turns, when, thread[1])
 
 
@@ -197,7 +203,7 @@ def find_conversation_id(conn: sqlite3.Connection, name: str) -> str | None:
 
     Args:
         conn: A migrated log database.
-        name: An id; else the beginning of one id; else a title; else the beginning of one title.
+        name: An id; else a title; else the beginning of one id; else the beginning of one title.
 
     Raises:
         NotFound: It could be any of several.
@@ -210,8 +216,8 @@ def find_conversation_id(conn: sqlite3.Connection, name: str) -> str | None:
     end = start + _AFTER_ALL
     title = _like(name)
     for sql, values in (
-        (_BY_ID, [start, end, start, end]),
         (_BY_TITLE, [name, name]),
+        (_BY_ID, [start, end, start, end]),
         (_BY_NAME, [f"{title}%", f"{title}%"]),
     ):
         rows = conn.execute(sql, [*values, SHOWN_CANDIDATES + 1]).fetchall()
