@@ -1,13 +1,13 @@
 """Processor time of `llm logs` and `llm -c` on a log of a million turns, net of process start.
 
-Also how long the indexes take that are made once, and what a turn more costs.
+Beside it what the same costs on a log of 10,000 turns, how long the indexes take that are made
+once, and what a turn more costs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import shutil
 import statistics
 import subprocess
@@ -17,20 +17,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from _logs_file import legacy_file, turns_file
-from _measure import Figure, child_environment, report, show, user_paths
+from _measure import Figure, child_environment, report, user_paths
 from _setup import BENCH, Environment, environments
 
 FULL = 1_000_000
+SMALL = 10_000
 LEGACY = 100_000
 LIMIT_S = 600
 INDEX_LIMIT_S = 90.0
 
 
 class Case(NamedTuple):
-    """A command, with what it took in 0.36 and may take here, in milliseconds on one machine."""
+    """A command, with what it took in 0.36 and may take here, in milliseconds on one machine.
+
+    Args:
+        args: The arguments.
+        theirs_ms: What 0.36 took; `None` where it has no such command.
+        limit_ms: What ours may take.
+    """
 
     args: list[str]
-    theirs_ms: float
+    theirs_ms: float | None
     limit_ms: float
 
 
@@ -43,6 +50,7 @@ CASES = [
     Case(["logs", "-m", "no-such-model"], 381, 3),
     Case(["logs", "list", "--json", "-n", "100"], 28, 15),
     Case(["logs", "status"], 23, 10),
+    Case(["conversations", "list", "-n", "20"], None, 10),
 ]
 CONTINUE = Case(["prompt", "-c", "hello", "--no-log", "--no-stream"], 121, 5)
 PLAIN = ["prompt", "-m", "nothing", "hello", "--no-log", "--no-stream"]
@@ -63,31 +71,47 @@ def inside(environment: Environment, user: Path, task: str, count: int, value: o
     return json.loads(done.stdout)
 
 
-class Bench:
-    """Both programs on the same log, each with a copy of its own."""
+class Side(NamedTuple):
+    """A program with a copy of a log of its own."""
 
-    def __init__(self, users: list[Path], runs: int, turns: int) -> None:
-        self.sides = list(zip(environments(), users, strict=True))
+    environment: Environment
+    user: Path
+
+
+class Bench:
+    """Both programs on the same log, and ours on a small one beside it."""
+
+    def __init__(self, sides: list[Side], runs: int, turns: int) -> None:
+        self.sides = sides
         self._runs = runs
         # On a small log both are fast: what is promised is that ours stays so.
         self._is_full = turns >= FULL
         self.figures: list[Figure] = []
 
-    def medians(self, task: str, count: int, *values: object) -> list[float]:
-        """Measure by turns; several values: what the first takes more than the second."""
-        found: list[list[float]] = [[], []]
+    def measure(self, case: Case, name: str = "", without: list[str] | None = None) -> None:
+        """Measure a command by turns; with `without`: what it takes more than another one."""
+        values = [case.args] if without is None else [case.args, without]
+        sides = self.sides if case.theirs_ms is not None else self.sides[1:]
+        found: list[list[float]] = [[] for _ in sides]
         for _ in range(self._runs):
-            for times, (environment, user) in zip(found, self.sides, strict=True):
-                spent = [inside(environment, user, task, count, value) for value in values]
+            for times, (environment, user) in zip(found, sides, strict=True):
+                spent = [inside(environment, user, "command", 3, value) for value in values]
                 times.append(max(spent[0] - sum(spent[1:]), 1e-6))
-        return [statistics.median(times) for times in found]
+        medians = [statistics.median(times) for times in found]
+        self.note(name or " ".join(["llm", *case.args]), medians, case)
 
-    def note(self, name: str, times: list[float], theirs_ms: float, limit_ms: float) -> None:
-        """Print what was measured, and keep the ratio with its limit."""
-        theirs, ours = times
-        show(name, theirs, ours)
-        limit = limit_ms / theirs_ms if self._is_full else math.inf
-        self.figures.append(Figure(name, ours / theirs, limit))
+    def note(self, name: str, times: list[float], case: Case) -> None:
+        """Print what was measured, and keep it with its limits."""
+        theirs = times.pop(0) if case.theirs_ms is not None else None
+        ours = times.pop(0)
+        small = f"   on {SMALL:,} turns {times[0] * 1000:8.2f} ms" if times else ""
+        before = " " * 12 if theirs is None else f"{theirs * 1000:9.2f} ms"
+        print(f"{name:<40} 0.36 {before}   ours {ours * 1000:8.2f} ms{small}", flush=True)
+        if not self._is_full:
+            return
+        if theirs is not None and case.theirs_ms is not None:
+            self.figures.append(Figure(name, ours / theirs, case.limit_ms / case.theirs_ms))
+        self.figures.append(Figure(f"{name}, in ms", ours * 1000, case.limit_ms))
 
 
 def build_indexes(environment: Environment, user: Path, turns: int) -> Figure:
@@ -103,21 +127,29 @@ def build_indexes(environment: Environment, user: Path, turns: int) -> Figure:
     return Figure("seconds of indexing a million turns", per_million, INDEX_LIMIT_S)
 
 
-def measure_first_start(bench: Bench, users: list[Path]) -> None:
+def measure_first_start(bench: Bench) -> None:
     """Let both bring a file of 0.26 up to date."""
-    logs = [user / "legacy" for user in users]
-    for folder in logs:
-        folder.mkdir()
     found: list[list[float]] = [[], []]
     for _ in range(3):
-        for times, environment, folder in zip(found, environments(), logs, strict=True):
-            for old in folder.glob("logs.db*"):
-                old.unlink()
+        for times, (environment, user) in zip(found, bench.sides, strict=False):
+            folder = user / "legacy"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
             shutil.copy(legacy_file(LEGACY), folder / "logs.db")
-            warm = inside(environment, users[0], "first", 1, ["logs", "path"])
+            warm = inside(environment, user, "first", 1, ["logs", "path"])
             times.append(inside(environment, folder, "first", 1, ["logs", "-n", "1"]) - warm)
     name = f"first start, {LEGACY:,} of 0.26"
-    bench.note(name, [statistics.median(times) for times in found], 1500, 1500)
+    bench.note(name, [statistics.median(times) for times in found], Case([], 1500, 1500))
+
+
+def measure_all(bench: Bench) -> None:
+    """Run every case."""
+    for case in CASES:
+        bench.measure(case)
+    bench.measure(CONTINUE, "llm -c, finding and loading", PLAIN)
+    measure_first_start(bench)
+    found = [inside(e, u, "logged", 200, u / "logs.db") for e, u in bench.sides]
+    bench.note("one more logged turn", found, Case([], 4, 1))
 
 
 def main() -> int:
@@ -127,21 +159,15 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="runs of each (default %(default)s)")
     options = parser.parse_args()
     theirs, ours = environments()
-    source = turns_file(theirs, options.turns)
-    with user_paths(theirs, ours) as users:
-        for user in users:
-            shutil.copy(source, user / "logs.db")
-        bench = Bench(users, options.runs, options.turns)
+    small = Environment("small", ours.folder)
+    with user_paths(theirs, ours, small) as users:
+        sides = [Side(*side) for side in zip((theirs, ours, small), users, strict=True)]
+        for user, turns in zip(users, (options.turns, options.turns, SMALL), strict=True):
+            shutil.copy(turns_file(theirs, turns), user / "logs.db")
+        bench = Bench(sides, options.runs, options.turns)
         bench.figures.append(build_indexes(ours, users[1], options.turns))
-        for case in CASES:
-            name = " ".join(["llm", *case.args])
-            times = bench.medians("command", 3, case.args)
-            bench.note(name, times, case.theirs_ms, case.limit_ms)
-        times = bench.medians("command", 3, CONTINUE.args, PLAIN)
-        bench.note("llm -c, finding and loading", times, CONTINUE.theirs_ms, CONTINUE.limit_ms)
-        measure_first_start(bench, users)
-        found = [inside(e, u, "logged", 200, u / "logs.db") for e, u in bench.sides]
-        bench.note("one more logged turn", found, 4, 1)
+        build_indexes(ours, users[2], SMALL)
+        measure_all(bench)
     return report(bench.figures)
 
 

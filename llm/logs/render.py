@@ -34,11 +34,12 @@ def json_array(rows: Iterable[Row]) -> Iterator[str]:
 
 def _indented(value: Any, margin: str) -> str:
     """As `json.dumps(value, indent=2)`, which is made of slow Python generators."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return encode_basestring_ascii(value)
     if value is None:
         return "null"
-    if type(value) is int:
+    if kind is int:
         return repr(value)
     deeper = margin + "  "
     if value and isinstance(value, dict):

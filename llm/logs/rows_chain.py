@@ -105,20 +105,27 @@ class Chains:
             "content_length": length,
         }
 
-    def as_dicts(self, hashes: list[str]) -> list[dict[str, Any]]:
-        """Some messages in their dictionary form, for filling in a shortened payload."""
-        if self._metadata is None:
-            self._metadata = dict(
-                self._conn.execute(METADATA, [json_list(self._wanted)]).fetchall()
-            )
-        metadata = self._metadata
+    def as_dicts(self, hashes: list[str], *, metadata: bool) -> list[dict[str, Any]]:
+        """Some messages in their dictionary form, for filling in a shortened payload.
+
+        Args:
+            hashes: Their addresses.
+            metadata: With the metadata of the messages themselves, which few payloads refer to.
+        """
+        found = self._all_metadata() if metadata else {}
         return [
             {
                 "parts": [{"text": part.text, **part.payload} for part in self.parts([h])],
-                "provider_metadata": json.loads(metadata[h]) if h in metadata else None,
+                "provider_metadata": json.loads(found[h]) if h in found else None,
             }
             for h in hashes
         ]
+
+    def _all_metadata(self) -> dict[str, str]:
+        if self._metadata is None:
+            rows = self._conn.execute(METADATA, [json_list(self._wanted)])
+            self._metadata = dict(rows.fetchall())
+        return self._metadata
 
     def _messages_of(self, parent: str | None, tip: str | None) -> TurnMessages:
         own: list[str] = []

@@ -180,7 +180,7 @@ class _Builder:
         if text is None or '"$' not in text:
             return decoded(text)
         replacements = replacements_for(
-            self._chains.as_dicts(messages.outputs),
+            self._chains.as_dicts(messages.outputs, metadata=".pm" in text),
             [(tool["name"], tool["description"]) for tool in tools],
             schema if isinstance(schema, dict) else None,
             _model_replacements(turn.model) if '"m.' in text else None,
