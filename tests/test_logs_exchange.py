@@ -222,7 +222,7 @@ def test_import_that_fails_leaves_nothing() -> None:
     shape: Any = conversation.to_dict()
     shape["turns"].append({"id": "x"})
     db = open_memory()
-    with pytest.raises(InvalidInput, match="Turn 2 has no"):
+    with pytest.raises(InvalidInput, match=r"turns\.1\.model: Field required"):
         import_conversation(db.conn, shape)
     with pytest.raises(InvalidInput, match="Not a conversation"):
         import_conversation(db.conn, {"format": "other"})

@@ -108,6 +108,7 @@ def import_(
     """
     from ..logs.formats import format_of, read
     from ..logs.importing import import_conversation
+    from ..logs.transactions import immediate
     from ..registry import resolve_default_model, resolve_model_id
     from ..run.inputs import decode_text
 
@@ -116,13 +117,17 @@ def import_(
     shapes = read(text, form, resolve_model_id(model_id) if model_id else None)
     if form != "json" and any(shape["model"] is None for shape in shapes):
         shapes = read(text, form, resolve_default_model())
-    with closing(writing(database, create=True)) as db:
+    imported = []
+    # All of them or none.
+    with closing(writing(database, create=True)) as db, immediate(db.conn):
         for shape in shapes:
             if name is not None:
                 shape["name"] = name
             if form == "markdown":
                 _settle_origin(db.conn, shape)
-            say(import_conversation(db.conn, shape))
+            imported.append(import_conversation(db.conn, shape))
+    for conversation_id in imported:
+        say(conversation_id)
 
 
 def _settle_origin(conn: sqlite3.Connection, shape: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
 from ..models.portable import CHAIN_FORMAT, FORMAT, from_messages
-from ..models.revival import checked
+from ..models.shape_checks import checked
 
 if TYPE_CHECKING:
     from ..serialization import ConversationDict

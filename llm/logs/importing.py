@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..content import Attachment, Fragment
+from ..errors import InvalidInput
 from ..ids import new_ulid
 from ..models.portable import parents_of, turns_of
-from ..models.revival import checked
+from ..models.shape_checks import checked
 from ..parts import Part
 from ..secrets import masked
 from .chains import HashedMessage, store_chain
@@ -99,7 +100,10 @@ def _stored_part(shape: Any, attachments: list[Attachment]) -> dict[str, Any]:
 
 
 def _reference(shape: Any, attachments: list[Attachment]) -> dict[str, Any]:
-    attachment = Attachment.from_dict(shape)
+    try:
+        attachment = Attachment.from_dict(shape)
+    except ValueError as error:
+        raise InvalidInput(f"The content of an attachment is not valid base64: {error}") from error
     attachments.append(attachment)
     if "id" in shape:
         return {"id": shape["id"], "type": shape.get("type")}

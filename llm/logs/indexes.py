@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from .lookups import rows_if_any
 from .transactions import immediate
 
 if TYPE_CHECKING:
@@ -63,10 +64,7 @@ def note_indexes(conn: sqlite3.Connection, names: Iterable[str] = tuple(INDEXES)
 
 def missing_indexes(conn: sqlite3.Connection) -> list[str]:
     """The names of those that the database was never given; nothing is written."""
-    exists = "select 1 from sqlite_master where name = '_llm_x_migrations'"
-    if conn.execute(exists).fetchone() is None:
-        return list(INDEXES)
-    noted = {name for (name,) in conn.execute("select name from _llm_x_migrations")}
+    noted = {name for (name,) in rows_if_any(conn, "select name from _llm_x_migrations")}
     return [] if noted.issuperset(INDEXES) else [name for name in INDEXES if name not in noted]
 
 

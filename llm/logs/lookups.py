@@ -9,7 +9,7 @@ from ..text import truncate_string
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 FRAGMENT_ALIASES = """
 select fragment_id, alias from fragment_aliases
@@ -27,6 +27,20 @@ AttachmentRow = tuple[str, "str | None", "str | None", "str | None", "int | None
 def json_list(values: Iterable[str | int]) -> str:
     """`values` as the bound parameter of `in (select value from json_each(?))`."""
     return json.dumps(list(values))
+
+
+def rows_if_any(
+    conn: sqlite3.Connection, sql: str, values: Sequence[object] = ()
+) -> list[tuple[Any, ...]]:
+    """The rows of a query; none where a table that it reads is not in this file."""
+    import sqlite3
+
+    try:
+        return conn.execute(sql, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return []
+        raise
 
 
 def decoded(text: str | None) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from . import schema
 from .indexes import index_statements, note_indexes
+from .lookups import rows_if_any
 from .transactions import immediate as immediate
 
 if TYPE_CHECKING:
@@ -52,9 +53,7 @@ def needs_migration(conn: sqlite3.Connection) -> bool:
 
 def applied_names(conn: sqlite3.Connection) -> set[str]:
     """The names of the migrations that were applied to the database."""
-    if not _exists(conn, "_llm_migrations"):
-        return set()
-    return {name for (name,) in conn.execute("select name from _llm_migrations")}
+    return {name for (name,) in rows_if_any(conn, "select name from _llm_migrations")}
 
 
 def _apply_missing(conn: sqlite3.Connection) -> None:

@@ -65,11 +65,11 @@ def has_outcomes(conn: sqlite3.Connection) -> bool:
 
 def read_outcomes(conn: sqlite3.Connection, turn_ids: Sequence[str]) -> dict[str, Outcome]:
     """How those of some turns ended that are not complete, by turn id."""
-    if not turn_ids or not has_outcomes(conn):
+    if not turn_ids:
         return {}
-    from .lookups import json_list
+    from .lookups import json_list, rows_if_any
 
     return {
         str(turn_id): Outcome(status, error_class or "", error or "")
-        for turn_id, status, error_class, error in conn.execute(_READ, [json_list(turn_ids)])
+        for turn_id, status, error_class, error in rows_if_any(conn, _READ, [json_list(turn_ids)])
     }

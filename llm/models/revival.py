@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..content import Fragment
-from ..errors import InvalidInput, UnknownModelError
+from ..errors import UnknownModelError
 from ..parts import AttachmentPart, Message, ToolResultPart
 from ..tools.calling import ToolResult
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
-from .portable import CHAIN_FORMAT, FORMAT, INSTANCE, VERSION, parents_of
+from .portable import INSTANCE, parents_of
 from .prompt import Prompt, wrap_tools
+from .shape_checks import checked
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -23,39 +24,6 @@ if TYPE_CHECKING:
     from .prompt import AnyTool, ToolDef
 
 C = TypeVar("C", bound="_BaseConversation[Any]")
-
-
-def checked(shape: Any) -> ConversationDict:
-    """`shape` itself.
-
-    Raises:
-        InvalidInput: It is no conversation, or one of a later version of the format.
-    """
-    if not isinstance(shape, dict) or shape.get("format") not in (FORMAT, CHAIN_FORMAT):
-        raise InvalidInput(f'Not a conversation: there is no "format": "{FORMAT}" in it')
-    if shape.get("version") != VERSION:
-        raise InvalidInput(
-            f"Cannot read a conversation of version {shape.get('version')!r}: this release of llm"
-            f" knows version {VERSION}. Install a newer one"
-        )
-    _require(shape, ("id", "name", "model", "messages", "turns", "tip"), "The conversation")
-    count = len(shape["messages"])
-    for number, turn in enumerate(shape["turns"], 1):
-        _require(turn, ("id", "model", "input", "output"), f"Turn {number}")
-    for end in [
-        shape["tip"],
-        *(turn[key] for turn in shape["turns"] for key in ("input", "output")),
-    ]:
-        if end is not None and not 0 <= end < count:
-            raise InvalidInput(f"Message {end} is not in the conversation, which has {count}")
-    conversation: ConversationDict = shape  # type: ignore[assignment]
-    return conversation
-
-
-def _require(shape: Any, names: Sequence[str], what: str) -> None:
-    missing = [name for name in names if not isinstance(shape, dict) or name not in shape]
-    if missing:
-        raise InvalidInput(f"{what} has no {missing[0]!r}")
 
 
 def revived(
