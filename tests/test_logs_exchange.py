@@ -118,6 +118,20 @@ def test_legacy_conversations_become_threads(release: str, tmp_path: Path) -> No
         assert _described(again) == _described(shape)
 
 
+def test_results_of_a_legacy_toolbox_arrive_with_it(tmp_path: Path) -> None:
+    """Which configured toolbox gave a result is known in the other log too."""
+    source = open_log(copy_of("0.26", tmp_path))
+    sql = (
+        "select tool_call_id, i.name, i.plugin, i.arguments from {} x"
+        " join tool_instances i on i.id = x.instance_id order by tool_call_id"
+    )
+    expected = source.execute(sql.format("tool_results")).fetchall()
+    target = open_memory()
+    for conversation_id in ids_of(source.conn):
+        import_conversation(target.conn, export_conversation(source.conn, conversation_id))
+    assert target.execute(sql.format("tool_instantiations")).fetchall() == expected != []
+
+
 def _described(shape: Any) -> list[Any]:
     """Turns and messages with what they only refer to; legacy tables keep no address of a tool."""
     tables = {"tools": [{**tool, "hash": None} for tool in shape.get("tools", ())]}

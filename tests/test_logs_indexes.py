@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -58,6 +60,31 @@ def test_interrupted_building_goes_on_where_it_stopped(tmp_path: Path) -> None:
         # One row is noted for each index that was made.
         assert conn.total_changes == changes + len(last)
     assert indexes_of(path) == set(INDEXES)
+
+
+def test_killed_building_goes_on_where_it_stopped(user_path: Path) -> None:
+    """SIGKILL in the middle costs the index that was being made, and the next start goes on."""
+    path = copy_of("0.36", user_path).rename(user_path / "logs.db")
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute(
+            "with recursive n (i) as (select 1 union all select i + 1 from n where i < 300000)"
+            " insert into turns (id, thread_id, model, datetime_utc)"
+            " select printf('00%024d', i), 't', 'm', '2026-01-01' from n"
+        )
+    command = [sys.executable, "-m", "llm", "logs", "-n", "1"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        while b": 3 of" not in (line := process.stderr.readline()):
+            assert line, "it ended before the third index"
+        process.kill()
+    made = indexes_of(path)
+    assert set(list(INDEXES)[:2]) <= made < set(INDEXES)
+    again = subprocess.run(command, capture_output=True, check=True)
+    left = int(again.stderr.split()[-1])
+    assert len(INDEXES) - len(made) <= left <= len(INDEXES) - 2
+    assert indexes_of(path) == set(INDEXES)
+    with closing(sqlite3.connect(path)) as conn:
+        assert conn.execute("pragma quick_check").fetchall() == [("ok",)]
 
 
 def test_large_file_is_indexed_with_a_line_for_each_step(

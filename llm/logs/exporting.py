@@ -15,6 +15,7 @@ from ..models.portable import MessageTree, Table, conversation_dict
 from ..parts import AttachmentPart, ToolResultPart
 from .chains import rows_by_ids
 from .importing import hashed_nodes
+from .legacy import instance_shape
 from .outcome import read_outcomes
 from .rehydrate import load_conversation
 from .threads import conversation_info
@@ -183,7 +184,7 @@ class _Details:
             if plugin:
                 tool["plugin"] = plugin
             if instance[0] is not None:
-                tool["instance"] = _instance(*instance)
+                tool["instance"] = instance_shape(*instance)
             found.setdefault(turn_id, []).append(tool)
         older = self._legacy_tools()
         for turn_id, turn in self._turns.items():
@@ -193,7 +194,9 @@ class _Details:
         for turn_id, call_id, *instance in self._rows(
             _INSTANTIATIONS, self._turns, "tool_instantiations.rowid"
         ):
-            self._turns[turn_id].setdefault("tool_instances", {})[call_id] = _instance(*instance)
+            self._turns[turn_id].setdefault("tool_instances", {})[call_id] = instance_shape(
+                *instance
+            )
 
     def _legacy_tools(self) -> list[Any]:
         """The tools of legacy turns, with the toolbox that each is known to have come from."""
@@ -201,7 +204,7 @@ class _Details:
         for tool in self._known_tools:
             for name, plugin, arguments in boxes:
                 if tool["name"].startswith(f"{name}_"):
-                    tool["instance"] = _instance(name, plugin, arguments)
+                    tool["instance"] = instance_shape(name, plugin, arguments)
         return list(self._known_tools)
 
     def _add_fragments(self) -> None:
@@ -221,10 +224,3 @@ class _Details:
     def _fragment(self, content: str, source: str | None) -> int:
         entry = {"content": content} if source is None else {"content": content, "source": source}
         return self._fragments.add(entry)
-
-
-def _instance(name: str, plugin: str | None, arguments: str | None) -> dict[str, Any]:
-    shape: dict[str, Any] = {"name": name, "arguments": json.loads(arguments or "{}")}
-    if plugin is not None:
-        shape["plugin"] = plugin
-    return shape

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..content import Attachment, Fragment
+from ..models.portable import INSTANCE
 from ..models.revival import remembered_exception as remembered_exception
 from ..tools.calling import ToolResult
 from ..tools.tool import Tool
@@ -19,6 +20,8 @@ from .chains import rows_by_ids
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from ..serialization import InstanceDict
 
 _COLUMNS = (
     "id",
@@ -56,8 +59,9 @@ _TOOLS = (
 )
 _CALLS = "select response_id, name, arguments, tool_call_id from tool_calls where response_id in"
 _RESULTS = (
-    "select response_id, id, name, output, tool_call_id, exception from tool_results"
-    " where response_id in"
+    "select response_id, tool_results.id, tool_results.name, output, tool_call_id, exception,"
+    " tool_instances.name, tool_instances.plugin, tool_instances.arguments from tool_results"
+    " left join tool_instances on tool_instances.id = instance_id where response_id in"
 )
 _RESULT_ATTACHMENTS = (
     "select tool_result_id, attachments.id, type, path, url, content from tool_results_attachments"
@@ -155,11 +159,11 @@ def _call(row: Sequence[Any]) -> LegacyCall:
 
 
 def _results(conn: sqlite3.Connection, ids: Sequence[object]) -> defaultdict[Any, list[ToolResult]]:
-    rows = rows_by_ids(conn, _RESULTS, ids, "order by id")
+    rows = rows_by_ids(conn, _RESULTS, ids, "order by tool_results.id")
     numbers = [row[1] for row in rows]
     attachments = _by_response(conn, _RESULT_ATTACHMENTS, numbers, '"order"', _attachment)
     found: defaultdict[Any, list[ToolResult]] = defaultdict(list)
-    for response_id, number, name, output, tool_call_id, error in rows:
+    for response_id, number, name, output, tool_call_id, error, *instance in rows:
         result = ToolResult(
             name=name,
             output=output,
@@ -167,8 +171,18 @@ def _results(conn: sqlite3.Connection, ids: Sequence[object]) -> defaultdict[Any
             tool_call_id=tool_call_id,
             exception=remembered_exception(error) if error else None,
         )
+        if instance[0] is not None:
+            vars(result)[INSTANCE] = instance_shape(*instance)
         found[response_id].append(result)
     return found
+
+
+def instance_shape(name: str, plugin: str | None, arguments: str | None) -> InstanceDict:
+    """A stored toolbox or provider tool in JSON values."""
+    shape: InstanceDict = {"name": name, "arguments": json.loads(arguments or "{}")}
+    if plugin is not None:
+        shape["plugin"] = plugin
+    return shape
 
 
 _TOOLS_OF_FIRST = (
