@@ -23,7 +23,7 @@ LAYERS = (
     ),
     (
         *("tools.tool", "tools.toolbox", "tools.calling", "tools.running", "tools.builtin"),
-        *("tools.limits", "tools.policy"),
+        *("tools.limits", "tools.policy", "tools.signatures"),
         "models.*",
     ),
     ("registry", "registering"),

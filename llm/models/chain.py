@@ -26,6 +26,7 @@ from ..tools.running import (
     run_calls_async,
     toolboxes_of,
 )
+from ..tools.signatures import signature_of
 from ..tools.tool import Tool
 from .async_response import AsyncResponse
 from .plan import AskNext, CallTools, NextPrompt, Respond, chain_plan, next_limit_of
@@ -412,8 +413,6 @@ def _ask(next: NextPrompt | None, action: AskNext) -> Any:
 
 
 def _takes_prompt(function: Callable[..., Any]) -> bool:
-    import inspect
-
-    parameters = inspect.signature(function).parameters.values()
+    parameters = signature_of(function).parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)

@@ -85,9 +85,9 @@ class EmbeddingModel(ABC, _get_key_mixin):
             self.key = before
 
     def _accepts_key(self) -> bool:
-        import inspect
+        from ..tools.signatures import signature_of
 
-        parameters = inspect.signature(self.embed_batch).parameters.values()
+        parameters = signature_of(self.embed_batch).parameters.values()
         return any(p.name == "key" or p.kind is p.VAR_KEYWORD for p in parameters)
 
     def __str__(self) -> str:

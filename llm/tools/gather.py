@@ -9,12 +9,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LLMError, NotFound
+from .signatures import signature_of, type_hints_of
 from .tool import ServerSideTool, Tool
 from .toolbox import Toolbox, instantiate_from_spec
 
 if TYPE_CHECKING:
-    import inspect
-
     from ..models.base import _BaseModel
     from ..models.prompt import ToolDef
 
@@ -131,11 +130,18 @@ def _reason(error: Exception, spec: str, classes: dict[str, ToolClass]) -> str:
 def signature_text(function: Any) -> str:
     """The signature of a function or method as Python writes it, without `self`."""
     try:
-        signature = _signature(function)
+        signature = signature_of(function)
     except (TypeError, ValueError):
         return "(...)"
-    parameters = [p for p in signature.parameters.values() if p.name != "self"]
-    return str(signature.replace(parameters=parameters)).removesuffix(" -> None")
+    hints = type_hints_of(function)
+    shown = [
+        parameter.replace(annotation=_shown(parameter.annotation, hints.get(parameter.name)))
+        for parameter in signature.parameters.values()
+        if parameter.name != "self"
+    ]
+    result = _shown(signature.return_annotation, hints.get("return"))
+    text = str(signature.replace(parameters=shown, return_annotation=result))
+    return text.removesuffix(" -> None")
 
 
 def constructor_text(tool_class: ToolClass) -> str:
@@ -145,14 +151,19 @@ def constructor_text(tool_class: ToolClass) -> str:
     return signature_text(tool_class.__init__)
 
 
-def _signature(function: Any) -> inspect.Signature:
-    import inspect
+def _shown(annotation: Any, hint: Any) -> Any:
+    """Types that are written as text are shown as the types that they mean, if they mean any."""
+    if hint is not None:
+        return hint
+    text = getattr(annotation, "__forward_arg__", annotation)
+    return _Written(text) if isinstance(text, str) else annotation
 
-    try:
-        # Types that are written as text are shown as the types that they mean.
-        return inspect.signature(function, eval_str=True)
-    except NameError:
-        return inspect.signature(function)
+
+class _Written(str):
+    """An annotation that stands in signatures without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
 
 
 def tools_from_code(code_or_path: str) -> list[Tool]:

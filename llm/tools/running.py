@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CancelToolCall, PauseChain
 from .calling import ToolCall, ToolOutput, ToolResult
+from .signatures import signature_of
 from .tool import INJECTED_PARAMETER, ServerSideTool, Tool
 from .toolbox import Toolbox
 
@@ -119,16 +120,13 @@ def _malformed_arguments(call: ToolCall, tool: Tool) -> ValueError | None:
 
 
 def _wants_call(function: Callable[..., Any]) -> bool:
-    code = getattr(function, "__code__", None) or getattr(
-        getattr(function, "__func__", None), "__code__", None
-    )
-    if code is not None:
+    plain = getattr(function, "__func__", function)
+    code = getattr(plain, "__code__", None)
+    if code is not None and not hasattr(plain, "__wrapped__"):
         count = code.co_argcount + code.co_kwonlyargcount
         return INJECTED_PARAMETER in code.co_varnames[:count]
-    import inspect
-
     try:
-        return INJECTED_PARAMETER in inspect.signature(function).parameters
+        return INJECTED_PARAMETER in signature_of(function).parameters
     except (TypeError, ValueError):
         return False
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from .signatures import signature_of, type_hints_of
+
 if TYPE_CHECKING:
     import inspect
 
@@ -125,13 +127,11 @@ def _without_titles(value: Any) -> Any:
 
 
 def _schema_of(function: Callable[..., Any], name: str) -> dict[str, Any]:
-    import inspect
-
     from pydantic import create_model
 
-    hints = _type_hints(function)
+    hints = type_hints_of(function)
     fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in signature_of(function).parameters.values():
         if not _is_argument(parameter):
             continue
         default = ... if parameter.default is parameter.empty else parameter.default
@@ -144,42 +144,6 @@ def _is_argument(parameter: inspect.Parameter) -> bool:
     if parameter.name in ("self", INJECTED_PARAMETER):
         return False
     return parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-
-
-def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
-    from inspect import unwrap
-
-    target: Any = function
-    if not hasattr(function, "__annotations__") and callable(function):
-        # An object with `__call__`, or a functools.partial.
-        target = getattr(function, "func", None) or type(function).__call__
-    annotations = getattr(target, "__annotations__", {})
-    names = getattr(unwrap(target), "__globals__", {})
-    try:
-        return _evaluated(annotations, names)
-    except NameError:
-        # A name that only type checkers know, perhaps of the return type: the others still count.
-        return _resolvable_hints(annotations, names)
-
-
-def _evaluated(annotations: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
-    from types import SimpleNamespace
-    from typing import get_type_hints
-
-    # Not of the function itself: Python 3.10 would make an optional int of `x: int = None`, and
-    # the hash of a tool must not depend on the version.
-    holder = SimpleNamespace(__annotations__=annotations)
-    return get_type_hints(holder, names, include_extras=True)
-
-
-def _resolvable_hints(annotations: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
-    from contextlib import suppress
-
-    hints: dict[str, Any] = {}
-    for name, annotation in annotations.items():
-        with suppress(NameError):
-            hints |= _evaluated({name: annotation}, names)
-    return hints
 
 
 class ServerSideTool:
@@ -248,9 +212,7 @@ def captured_arguments(
     Returns:
         `{}` where they do not fit the signature: the constructor itself will say so.
     """
-    import inspect
-
-    signature = inspect.signature(constructor)
+    signature = signature_of(constructor)
     try:
         bound = signature.bind(instance, *args, **kwargs)
     except TypeError:
