@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 # The full number of examples of the tests that try anything: --hypothesis-profile=full
 settings.register_profile("full", max_examples=5000, deadline=None)
 
-# These need pseudo-terminals and signals of Unix.
-collect_ignore_glob = ["test_*_terminal.py"] if sys.platform == "win32" else []
+# These need pseudo-terminals, forks and signals of Unix.
+collect_ignore_glob = (
+    ["test_*_terminal.py", "test_tool_kills.py"] if sys.platform == "win32" else []
+)
 
 _FROM_OUTSIDE = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 

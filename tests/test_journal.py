@@ -323,6 +323,7 @@ def test_results_of_tools_are_put_behind_their_calls(log):
     response = Says([llm.ToolCall("add", {"a": 1}, "c1")]).conversation().prompt("hi", tools=[add])
     response.log_to_db(open_log(log))
     results = ResultsJournal(response.conversation.id, response.id, None, None)
+    results.begin()
     results.add(llm.ToolResult("add", "2", tool_call_id="c1"))
     results.close(keep=True)
     take_up(log)
@@ -335,6 +336,7 @@ def test_results_of_a_thread_that_went_on_are_dropped(log):
     conversation = Says("first").conversation()
     conversation.prompt("hi").log_to_db(open_log(log))
     results = ResultsJournal(conversation.id, None, "b2:elsewhere", None)
+    results.begin()
     results.add(llm.ToolResult("add", "2", tool_call_id="c1"))
     results.close(keep=True)
     take_up(log)
@@ -491,7 +493,8 @@ def test_recorder_keeps_results_at_its_end(log):
         recorder.begin(response)
         response.text()
         recorder.end(response)
-        recorder.keep_result(response.conversation, llm.ToolResult("add", "2", tool_call_id="c1"))
+        recorder.expect_result(response.conversation)
+        recorder.keep_result(llm.ToolResult("add", "2", tool_call_id="c1"))
     assert leftovers() == []
     last = LogStore(open_log(log)).thread_messages(response.conversation.id)[-1]
     assert last.parts[0].output == "2"
@@ -506,7 +509,8 @@ def test_recorder_hands_results_on_to_the_next_request(log):
         first.text()
         recorder.end(first)
         result = llm.ToolResult("add", "2", tool_call_id="c1")
-        recorder.keep_result(conversation, result)
+        recorder.expect_result(conversation)
+        recorder.keep_result(result)
         second = conversation.prompt("", tools=[add], tool_results=[result])
         recorder.begin(second)
         second.text()

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from tests.helpers.openai_server import OpenAIServer, error_reply, text_stream, tool_call_stream
 from tests.helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
 
 
@@ -152,3 +153,16 @@ def test_json_record_is_pure_json_on_stdout():
     result = run("-m", "reasoner", "hi", "--json", "-n")
     assert json.loads(result.stdout)[0]["reasoning"] == "Let me thinkHmDone"
     assert result.stderr == b""
+
+
+def test_results_are_sent_without_waiting_for_a_prompt(user_path):
+    """`-c` alone sends the results of tools that were not answered: nobody has to type."""
+    with OpenAIServer() as server:
+        entry = {"model_id": "served", "api_base": server.url, "supports_tools": True}
+        (user_path / "extra-openai-models.yaml").write_text(json.dumps([entry]))
+        server.add(tool_call_stream(("llm_version", {})), error_reply(400, "too much"))
+        assert run("-m", "served", "-T", "llm_version", "go").returncode == 1
+        server.add(text_stream("at last"))
+        with at_terminal("-c") as (process, terminal):
+            assert terminal.rest() == "at last\n"
+            assert process.wait(timeout=LIMIT_SECONDS) == 0

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 import llm
 from llm.cli import cli
 from tests.helpers.models import registered
+from tests.helpers.openai_server import OpenAIServer, error_reply, text_stream, tool_call_stream
 from tests.helpers.terminal import RUN_LLM
 
 CODE = """
@@ -430,3 +431,30 @@ def step(at: str) -> str:
     result = run("-c", "--functions", str(code))
     assert result.stdout == "0; a; b; c\n"
     assert runs.read_text() == "0 a b b c "
+
+
+@pytest.mark.parametrize("flags", [[], ["--async"]])
+def test_results_outlast_a_request_that_failed(user_path, tmp_path, flags):
+    """Where the results of tools were sent and nothing came back, `-c` sends them again and runs
+    no call again, with or without something more to say."""
+    runs = tmp_path / "runs"
+    code = f"""
+def once() -> str:
+    with open({str(runs)!r}, "a") as file:
+        file.write("x")
+    return "result"
+"""
+    with OpenAIServer() as server:
+        entry = {"model_id": "served", "api_base": server.url, "supports_tools": True}
+        (user_path / "extra-openai-models.yaml").write_text(json.dumps([entry]))
+        server.add(tool_call_stream(("once", {})), error_reply(400, "too much"))
+        common = ["--functions", code, *flags]
+        failed = CliRunner().invoke(cli, ["-m", "served", "go", *common])
+        server.add(error_reply(400, "still too much"), text_stream("at last"))
+        again = CliRunner().invoke(cli, ["-c", "and now?", *common], input="")
+        result = CliRunner().invoke(cli, ["-c", *common], input="")
+    assert (failed.exit_code, again.exit_code) == (1, 1)
+    assert (result.exit_code, result.output) == (0, "at last\n")
+    sent = [(message["role"], message.get("content")) for message in server.last.body["messages"]]
+    assert sent == [("user", "go"), ("assistant", None), ("tool", "result")]
+    assert runs.read_text() == "x"

@@ -1,8 +1,11 @@
 """Which tool calls run: rules of options and of tools.yaml, questions, remembered answers."""
 
+import http.server
 import os
 import re
 import subprocess
+import threading
+from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner
@@ -193,40 +196,186 @@ def test_foreign_tools_stay_foreign_when_the_conversation_goes_on(capsys, is_asy
     assert capsys.readouterr().out.endswith(f"{llm.cli.VERSION}\n")
 
 
-def test_tools_of_a_template_by_url_are_foreign():
-    """Tools of a fetched template are refused off a terminal unless it is trusted now; those of
-    one's own file run."""
-    import http.server
-    import threading
+TEMPLATE = """
+tools: [llm_version]
+functions: |
+  def shout(text: str) -> str:
+      return text.upper()
+"""
+ASKED = '[[["llm_version", {}], ["shout", {"text": "a"}]]]'
+RUN = f"calling {llm.cli.VERSION}; A\n"
+REFUSED = f"calling {NO_ONE}; {NO_ONE}\n"
+
+
+@pytest.fixture
+def template_url() -> Iterator[str]:
+    """The address of a template with a tool and a function."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            body = b"tools: [llm_version]\n"
             self.send_response(200)
-            self.send_header("content-length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(TEMPLATE.encode())
 
         def log_message(self, *args): ...
 
-    asked = '[[["llm_version", {}]]]'
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        url = f"http://127.0.0.1:{server.server_port}/t.yaml"
-        arguments = ["-m", "scripted", "-t", url, asked]
-        refused = CliRunner().invoke(cli, arguments, input="")
-        trusted = CliRunner().invoke(cli, [*arguments, "--trust"], input="")
-        # The version that was trusted is let in, its calls are asked about.
-        later = CliRunner().invoke(cli, arguments, input="")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/t.yaml"
         server.shutdown()
+        thread.join()
+
+
+def prompt(*args: str) -> str:
+    """What the command prints off a terminal."""
+    result = CliRunner().invoke(cli, list(args), input="")
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_tools_of_a_template_by_url_are_foreign(template_url):
+    """Tools and functions of a fetched template are refused off a terminal unless it is trusted
+    now; those of one's own file run."""
+    arguments = ["-m", "scripted", "-t", template_url, ASKED]
+    refused = CliRunner().invoke(cli, arguments, input="")
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert trusted.stdout == f"calling {llm.cli.VERSION}\n"
-    assert later.stdout == f"calling {NO_ONE}\n"
+    assert prompt(*arguments, "--trust") == RUN
+    # The version that was trusted is let in, its calls are asked about.
+    assert prompt(*arguments) == REFUSED
+    assert prompt(*arguments, "--allow", "llm_version", "--allow", "shout") == RUN
+
     templates = llm.user_dir() / "templates"
     templates.mkdir()
-    (templates / "own.yaml").write_text("tools: [llm_version]\n")
-    result = CliRunner().invoke(cli, ["-m", "scripted", "-t", "own", asked], input="")
-    assert result.stdout == f"calling {llm.cli.VERSION}\n"
+    (templates / "own.yaml").write_text(TEMPLATE)
+    assert prompt("-m", "scripted", "-t", "own", ASKED) == RUN
+
+
+def test_tools_of_a_loader_are_foreign_in_a_chat(plugin):
+    """What a plugin's template brings is refused in a chat off a terminal too."""
+    from llm.templates import Template
+
+    def register_template_loaders(register):
+        register("far", lambda name: Template(name=name, tools=["llm_version"]))
+
+    plugin("far-plugin", register_template_loaders=llm.hookimpl(register_template_loaders))
+    chat = ["chat", "-m", "scripted", "-t", "far:x"]
+    lines = '[[["llm_version", {}]]]\nexit\n'
+    trusted = CliRunner().invoke(cli, [*chat, "--trust"], input=lines)
+    later = CliRunner().invoke(cli, chat, input=lines)
+    assert f"calling {llm.cli.VERSION}\n" in trusted.stdout
+    assert f"calling {NO_ONE}\n" in later.stdout
+
+
+@pytest.mark.parametrize("kept", ["nothing", "started"])
+def test_foreign_tools_stay_foreign_after_a_kill(template_url, user_path, kept):
+    """A first turn that is killed, before or after the model says something, leaves the mark."""
+    prompt("-m", "scripted", "-t", template_url, "[]", "--trust", "-n")
+    command = [*RUN_LLM, "-m", "slow", "-t", template_url, "hi"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout.read(7) == b"started"
+        process.kill()
+    (journal,) = (user_path / "inflight").iterdir()
+    if kept == "nothing":
+        journal.write_text(journal.read_text().splitlines(keepends=True)[0])
+    asked = '[[["llm_version", {}]]]'
+    assert prompt("-c", "-m", "scripted", asked) == f"calling {NO_ONE}\n"
+    assert list((user_path / "inflight").iterdir()) == []
+    assert prompt("-c", asked) == f"calling {NO_ONE}; {NO_ONE}\n"
+
+
+def test_foreign_tool_is_the_persons_own_once_it_is_named(template_url):
+    """`-T` makes a function the person's own from then on; so does having named it before."""
+    asked = '[[["llm_version", {}]]]'
+    prompt("-m", "scripted", "-t", template_url, "[]", "--trust")
+    prompt("-m", "scripted", "-t", template_url, "[]")
+    assert prompt("-c", asked).endswith(f"{NO_ONE}\n")
+    assert prompt("-c", asked, "-T", "llm_version").endswith(f"{llm.cli.VERSION}\n")
+    assert prompt("-c", asked).endswith(f"{llm.cli.VERSION}\n")
+
+    prompt("-m", "scripted", "-T", "llm_version", "[]")
+    assert prompt("-c", "-t", template_url, asked).endswith(f"calling {llm.cli.VERSION}\n")
+    assert prompt("-c", asked).endswith(f"{llm.cli.VERSION}\n")
+
+
+class Safe(llm.Toolbox):
+    """Opens a drawer"""
+
+    def __init__(self, drawer: str):
+        self.drawer = drawer
+
+    def open(self) -> str:
+        return f"opened {self.drawer}"
+
+
+@pytest.fixture
+def _safe(plugin):
+    def register_tools(register):
+        register(Safe)
+
+    plugin("safe-plugin", register_tools=llm.hookimpl(register_tools))
+
+
+@pytest.mark.usefixtures("_empty_stdin", "_safe")
+def test_toolbox_with_other_arguments_is_another_one(capsys):
+    """Naming a toolbox does not make the one that somebody else configured the person's own."""
+
+    def said(**request) -> str:
+        run_prompt(PromptRequest(model_id="scripted", **request))
+        return capsys.readouterr().out
+
+    asked = '[[["Safe_open", {}]]]'
+    both = {"foreign_tools": ('Safe("theirs")',), "tools": ('Safe("mine")',)}
+    assert said(prompt=asked, **both) == "calling opened mine\n"
+    assert said(prompt=asked, continue_latest=True).endswith("opened mine\n")
+
+    said(prompt="[]", foreign_tools=('Safe("theirs")',))
+    named = said(prompt=asked, continue_latest=True, tools=('Safe("mine")',))
+    assert named == "calling opened mine\n"
+    assert said(prompt=asked, continue_latest=True).endswith(f"{NO_ONE}\n")
+
+
+@pytest.mark.usefixtures("_empty_stdin")
+def test_own_function_is_not_replaced_by_a_foreign_tool(capsys):
+    """Where the person has a function of the same name, theirs is the one that runs."""
+    run_prompt(
+        PromptRequest(
+            prompt='[[["llm_version", {}]]]',
+            model_id="scripted",
+            functions=("def llm_version(): return 'mine'",),
+            foreign_tools=("llm_version",),
+            no_log=True,
+        )
+    )
+    assert capsys.readouterr().out == "calling mine\n"
+
+
+def test_foreign_tools_stay_foreign_in_forks(template_url):
+    """A fork offers the tools of the conversation that it left, and knows whose they are."""
+    asked = '[[["llm_version", {}]]]'
+    prompt("-m", "scripted", "-t", template_url, "[]", "--trust")
+    (own,) = llm.Database().conversations()
+    prompt("conversations", "fork", own.id)
+    assert prompt("-c", asked) == f"calling {llm.cli.VERSION}\n"
+    prompt("-m", "scripted", "-t", template_url, "[]")
+    prompt("conversations", "fork", next(llm.Database().conversations()).id)
+    assert prompt("-c", asked) == f"calling {NO_ONE}\n"
+    assert prompt("-c", asked).endswith(f"{NO_ONE}\n")
+
+
+def test_calls_of_an_imported_conversation_are_asked_about(tmp_path, user_path):
+    """Whoever wrote the file chose the tools and the calls that have no results."""
+    calls = CliRunner().invoke(
+        cli, ["-m", "scripted", "-T", "llm_version", '[[["llm_version", {}]]]', "--cl", "1"]
+    )
+    assert calls.exit_code == 1
+    exported = tmp_path / "conversation.json"
+    exported.write_text(prompt("conversations", "export"))
+    imported = ("-c", "--cid", prompt("conversations", "import", str(exported)).strip())
+    assert prompt(*imported) == f"{NO_ONE}\n"
+    assert prompt(*imported, '[[["llm_version", {}]]]').endswith(f"calling {NO_ONE}; {NO_ONE}\n")
+    (original,) = {row.id for row in llm.Database().conversations()} - {imported[2]}
+    assert prompt("--cid", original) == f"{llm.cli.VERSION}\n"
 
 
 # Questions

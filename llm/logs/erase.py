@@ -212,6 +212,10 @@ def _delete_conversations(conn: sqlite3.Connection, named: str) -> None:
     """Delete threads and conversations that have nothing left, and bring the others up to date."""
     conn.execute(f"create temp table _llm_gone_tips as {_EMPTY_THREADS}", [named])
     conn.execute("delete from threads where id in (select id from _llm_gone_tips)")
+    if _exists(conn, "thread_foreign_tools"):
+        conn.execute(
+            "delete from thread_foreign_tools where thread_id in (select id from _llm_gone_tips)"
+        )
     conn.execute(
         "update threads set forked_from = null where forked_from in (select id from _llm_gone_tips)"
     )

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
 _TABLE = (
     "create table if not exists thread_foreign_tools"
     " (thread_id text, tool text, primary key (thread_id, tool))"
 )
 _WRITE = "insert or ignore into thread_foreign_tools (thread_id, tool) values (?, ?)"
+_DELETE = "delete from thread_foreign_tools where thread_id = ? and tool = ?"
 _READ = "select tool from thread_foreign_tools where thread_id = ?"
 _EXISTS = "select 1 from sqlite_master where name = 'thread_foreign_tools'"
 
 
-def write_foreign_tools(conn: sqlite3.Connection, thread_id: str, tools: Iterable[str]) -> None:
+def write_foreign(conn: sqlite3.Connection, thread_id: str, conversation: Any) -> None:
+    """Record which tools of a conversation somebody else chose, where that has changed.
+
+    It belongs into the transaction of the turn.
+    """
+    now: frozenset[str] = getattr(conversation, "_foreign", frozenset())
+    stored: frozenset[str] = getattr(conversation, "_stored_foreign", frozenset())
+    mark_foreign(conn, thread_id, now - stored)
+    if stored - now:
+        conn.executemany(_DELETE, [(thread_id, tool) for tool in stored - now])
+
+
+def mark_foreign(conn: sqlite3.Connection, thread_id: str, tools: Collection[str]) -> None:
     """Record names of tools and toolboxes that somebody else chose; in the caller's transaction."""
-    conn.execute(_TABLE)
-    conn.executemany(_WRITE, [(thread_id, tool) for tool in tools])
+    if tools:
+        conn.execute(_TABLE)
+        conn.executemany(_WRITE, [(thread_id, tool) for tool in tools])
 
 
-def read_foreign_tools(conn: sqlite3.Connection, thread_id: str) -> frozenset[str]:
+def read_foreign(conn: sqlite3.Connection, thread_id: str) -> frozenset[str]:
     """The names of the tools and toolboxes of a thread that somebody else chose."""
     if conn.execute(_EXISTS).fetchone() is None:
         return frozenset()

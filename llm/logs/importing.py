@@ -16,6 +16,7 @@ from ..parts import Part
 from ..secrets import masked
 from .chains import HashedMessage, store_chain
 from .condense import condensed_json, replacements_for
+from .foreign import mark_foreign
 from .hashing import _inserted, address, cleaned, reference, storable
 from .migrations import immediate
 from .outcome import write_outcome
@@ -155,7 +156,15 @@ class _Import:
             self._shape.get("datetime_utc") or now_text(),
         )
         self._conn.execute(_ADD_THREAD, row)
+        # Whoever wrote the file chose them, and the arguments of calls without results.
+        mark_foreign(self._conn, thread_id, self._tool_names())
         return thread_id
+
+    def _tool_names(self) -> set[str]:
+        """The names of all tools and of their toolboxes."""
+        return {tool["name"] for tool in self._tools} | {
+            tool["instance"]["name"] for tool in self._tools if tool.get("instance")
+        }
 
     def _missing_turns(self) -> Sequence[Mapping[str, Any]]:
         """Turns for the messages of a fork without any, where its origin is not in this log."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from .chains import StoredMessage, hash_chain, load_messages
 from .db import brought_up_to_date, log_errors, open_readonly
-from .foreign import read_foreign_tools
+from .foreign import read_foreign
 from .legacy import LegacyTurn, complete_rows, legacy_tool_specs, load_legacy_turns
 from .migrations import connection_of, needs_migration
 from .restore import load_turn_rows, restore_legacy, restore_turns
@@ -246,9 +246,11 @@ def _assemble(
     conversation.loaded_messages = messages
     if is_as_stored and stored.tip is not None:
         conversation._loaded_tip = (len(messages), stored.tip)
-    conversation.loaded_tools = _tool_specs(conn, stored, model)
+    first = _with_turns(conn, stored)
+    conversation.loaded_tools = _tool_specs(conn, first, model)
     if conversation.loaded_tools:
-        conversation._foreign_tools = read_foreign_tools(conn, stored.id)
+        conversation._stored_foreign = read_foreign(conn, stored.id)
+        conversation._foreign = conversation._stored_foreign | read_foreign(conn, first.id)
 
     def load() -> list[Any]:
         with reading() as again:
@@ -309,6 +311,18 @@ def _interleave(
             history = history + [item.message for item in chain[start:]]
         tip = turn.tip
     return _legacy_history(waiting, model, history) if waiting else history
+
+
+def _with_turns(conn: sqlite3.Connection, stored: _Stored) -> _Stored:
+    """The conversation itself; of a fork without turns the one that it left."""
+    seen = {stored.id}
+    while not (stored.turns or stored.legacy) and stored.forked_from not in {None, *seen}:
+        origin = _read(conn, str(stored.forked_from))
+        if origin is None:
+            break
+        stored = origin
+        seen.add(stored.id)
+    return stored
 
 
 def _tool_specs(conn: sqlite3.Connection, stored: _Stored, model: _BaseModel) -> list[str]:

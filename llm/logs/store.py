@@ -11,7 +11,7 @@ from ..parts import ToolCallPart
 from ..text import conversation_name
 from .chains import hash_chain, is_stored, load_each, load_messages, store_chain
 from .db import log_errors, prepare
-from .foreign import write_foreign_tools
+from .foreign import write_foreign
 from .hashing import storable
 from .migrations import immediate
 from .outcome import write_outcome
@@ -213,9 +213,7 @@ class LogStore:
             _store_new_name(self._conn, response.conversation, thread_id)
             if response._outcome is not None:
                 write_outcome(self._conn, response.id, response._outcome)
-            foreign_tools = getattr(response.conversation, "_foreign_tools", ())
-            if foreign_tools:
-                write_foreign_tools(self._conn, thread_id, foreign_tools)
+            write_foreign(self._conn, thread_id, response.conversation)
         if turn.tip is not None:
             count = len(response.prompt._messages) + len(response._output_messages())
             response._stored_tip = (count, turn.tip)

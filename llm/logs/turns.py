@@ -98,22 +98,32 @@ class Turn:
         if self.prompt.tool_results:
             self._write_instantiations(conn)
         self._write_search(conn)
-        if self._moves_tip(conn, thread_id):
-            conn.execute(_ADD_THREAD, (thread_id, thread_name, self.tip, now_text()))
-        else:
-            conn.execute(_KEEP_THREAD, (thread_id, thread_name, now_text()))
+        if self.response._outcome is None or self._is_last(conn, thread_id):
+            tip = self._end_of_thread()
+            if tip is not None or self.response._outcome is None:
+                conn.execute(_ADD_THREAD, (thread_id, thread_name, tip, now_text()))
+                return
+        conn.execute(_KEEP_THREAD, (thread_id, thread_name, now_text()))
 
-    def _moves_tip(self, conn: sqlite3.Connection, thread_id: str) -> bool:
-        """Whether the thread goes on from here.
-
-        An answer that says nothing leaves it where it was, and so does one that was taken up from
-        a dead process after the thread had gone on.
-        """
-        if self.response._outcome is None:
-            return True
-        if not self._outputs:
-            return False
+    def _is_last(self, conn: sqlite3.Connection, thread_id: str) -> bool:
+        """Whether the thread has not gone on since, which it may while a process lies dead."""
         return conn.execute(_LATER_TURN, (thread_id, self.response.id)).fetchone() is None
+
+    def _end_of_thread(self) -> str | None:
+        """Where the thread goes on after this turn; `None` to leave it where it was.
+
+        An answer that says nothing leaves it there, but for the results of tools that were sent:
+        the calls were finished and are not run again.
+        """
+        if self._outputs or self.response._outcome is None:
+            return self.tip
+        end = None
+        for message in self._inputs:
+            if message.shape["role"] == "tool" or (end and _brings_only_files(message)):
+                end = message.hash
+            elif message.shape["role"] == "assistant":
+                end = None
+        return end
 
     def _condensed_reply(self) -> str | None:
         payload = self.response.response_json
@@ -239,6 +249,12 @@ def _instance_of_tool(conn: sqlite3.Connection, tool: AnyTool) -> int | None:
     if isinstance(tool, ServerSideTool):
         return _instance_number(conn, tool)
     return _instance_number(conn, getattr(tool.implementation, "__self__", None))
+
+
+def _brings_only_files(message: HashedMessage) -> bool:
+    """Whether a message follows the results of tools because they have attachments."""
+    parts = message.shape["parts"]
+    return message.shape["role"] == "user" and all(part["type"] == "attachment" for part in parts)
 
 
 def _instance_number(conn: sqlite3.Connection, instance: Any) -> int | None:

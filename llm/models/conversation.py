@@ -61,8 +61,9 @@ class _BaseConversation(Generic[R]):
 
     # Results, by the id of the call, that no request has taken up.
     _finished_calls: Mapping[str | None, ToolResult] = {}
-    # Names of tools and toolboxes that somebody else than the person chose.
-    _foreign_tools: frozenset[str] = frozenset()
+    # Names of tools and toolboxes that somebody else than the person chose: now, and in the log.
+    _foreign: frozenset[str] = frozenset()
+    _stored_foreign: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -185,21 +186,36 @@ class _BaseConversation(Generic[R]):
             count = len(history)
         request._continues, request._continues_count = last, count
 
+    def _rules(
+        self, key: str | None, limit: int | None, before_call: Any, after_call: Any
+    ) -> tuple[str | None, int | None, Any, Any]:
+        """How a chain runs: what it was given, and for what is missing that of the conversation."""
+        limit = self.chain_limit if limit is None else limit
+        return key, limit, before_call or self.before_call, after_call or self.after_call
+
     def _pending_calls(self) -> list[ToolCall]:
         """The tool calls at the end of the history that have no results yet."""
-        history = self.loaded_messages
-        if history is None:
-            last = self._last_response()
-            if last is None:
-                return []
-            history = last.prompt._messages + last._output_messages()
-        if not history or not any(
-            isinstance(part, (ToolCallPart, ToolResultPart)) for part in history[-1].parts
-        ):
+        history = self._history()
+        kinds = (ToolCallPart, ToolResultPart)
+        if not history or not any(isinstance(part, kinds) for part in history[-1].parts):
             return []
         from .plan import pending_tool_calls
 
         return pending_tool_calls(history)
+
+    def _owes_answer(self) -> bool:
+        """Whether the history ends in results of tools, which the model has not answered."""
+        history = self._history()
+        if history and history[-1].role == "user" and not history[-1].text():
+            # The files that tools returned follow their results.
+            history = history[:-1]
+        return bool(history) and history[-1].role == "tool"
+
+    def _history(self) -> Sequence[Message]:
+        if self.loaded_messages is not None:
+            return self.loaded_messages
+        last = self._last_response()
+        return [] if last is None else last.prompt._messages + last._output_messages()
 
     def _last_response(self) -> R | None:
         if not self._responses:
@@ -343,19 +359,9 @@ class Conversation(_BaseConversation[Response]):
             hide_reasoning=hide_reasoning,
             keywords={},
         )
+        rules = self._rules(key, chain_limit, before_call, after_call)
         return ChainResponse(
-            request,
-            self.model,
-            stream,
-            self,
-            key=key,
-            chain_limit=self.chain_limit if chain_limit is None else chain_limit,
-            before_call=before_call or self.before_call,
-            after_call=after_call or self.after_call,
-            next=next,
-            once=once,
-            repeat=repeat,
-            log=log,
+            request, self.model, stream, self, *rules, next=next, once=once, repeat=repeat, log=log
         )
 
 
@@ -470,19 +476,9 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
             hide_reasoning=hide_reasoning,
             keywords={},
         )
+        rules = self._rules(key, chain_limit, before_call, after_call)
         return AsyncChainResponse(
-            request,
-            self.model,
-            stream,
-            self,
-            key=key,
-            chain_limit=self.chain_limit if chain_limit is None else chain_limit,
-            before_call=before_call or self.before_call,
-            after_call=after_call or self.after_call,
-            next=next,
-            once=once,
-            repeat=repeat,
-            log=log,
+            request, self.model, stream, self, *rules, next=next, once=once, repeat=repeat, log=log
         )
 
     def to_sync_conversation(self) -> Conversation:
@@ -490,6 +486,6 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
         kept = ("model", "id", "name", "tools", "chain_limit", "policy", "truncate")
         twin = Conversation(**{name: getattr(self, name) for name in kept})
         twin._loaded_tip = self._loaded_tip
-        twin._foreign_tools = self._foreign_tools
+        twin._foreign, twin._stored_foreign = self._foreign, self._stored_foreign
         twin._stored_name = self._stored_name
         return twin

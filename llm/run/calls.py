@@ -79,13 +79,14 @@ class ToolWatch:
             show_note(f"The model asked for a tool that does not exist: {call.name}")
         else:
             self._gate.check(tool, call)
+            self._recorder.expect_result(self._session.conversation)
 
     def after_call(self, tool: Tool, call: ToolCall, result: ToolResult) -> None:
         """Keep what a call gave, and show it if that was asked for; a failure is always told."""
         result.output = cut(result.output, self._settings.output_limit)
         conversation = self._session.conversation
         conversation._finished_calls = {**conversation._finished_calls, call.tool_call_id: result}
-        self._recorder.keep_result(conversation, result)
+        self._recorder.keep_result(result)
         if self._settings.debug:
             show_call(call, result)
         elif result.exception is not None:

@@ -38,7 +38,7 @@ def run_prompt(request: PromptRequest) -> None:
     """
     request = material.prepare(request)
     session = open_session(request)
-    turn = material.first_input(request, may_wait=not session.pending_calls)
+    turn = material.first_input(request, may_wait=not session.goes_on)
     with dying_tidily(), Recorder(request) as recorder:
         responses = ask(session, recorder, turn.text, turn.values)
         if responses[0].history_ignored:

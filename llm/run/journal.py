@@ -234,14 +234,13 @@ class ResultsJournal:
         from ..models.prompt import result_part
 
         part = result_part(result)
-        if not self.parts:
-            self._begin()
         self.parts.append(part)
         if self._journal._fd is not None:
             with suppress(OSError):
                 write_whole(self._journal._fd, json_line({"result": part.to_dict()}))
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Make the file before a tool runs, so that its result is one write away."""
         from ..ids import new_ulid
 
         header = {
@@ -351,6 +350,7 @@ def _request_lines(response: _BaseResponse, database: str | None) -> Iterator[st
             "started": response._datetime_utc(),
             "thread": response._thread_id(),
             "name": getattr(response.conversation, "name", None),
+            "foreign": sorted(getattr(response.conversation, "_foreign", ())),
             "database": database,
             "user": os.path.abspath(user_path()),
             "model": response.model.model_id,

@@ -135,15 +135,19 @@ def _all(templates: Sequence[Template], field: str) -> list[Any]:
 
 
 def _merged_tools(request: PromptRequest, templates: Sequence[Template]) -> dict[str, Any]:
-    codes = [t.functions for t in templates if t.functions and t._functions_is_trusted]
-    # Calls of other tools are asked about one by one.
+    # Calls of the tools of others are asked about one by one.
     own = [t for t in templates if t._origin == "file" or request.trust]
     foreign = [t for t in templates if t._origin != "file" and not request.trust]
     return {
-        "functions": (*codes, *request.functions),
+        "functions": (*_codes(own), *request.functions),
         "tools": (*_all(own, "tools"), *request.tools),
         "foreign_tools": (*request.foreign_tools, *_all(foreign, "tools")),
+        "foreign_functions": (*request.foreign_functions, *_codes(foreign)),
     }
+
+
+def _codes(templates: Sequence[Template]) -> list[str]:
+    return [t.functions for t in templates if t.functions and t._functions_is_trusted]
 
 
 # Texts

@@ -92,20 +92,24 @@ class Recorder:
             response._outcome = _outcome_of(error)
         self._keep(response)
 
-    def keep_result(self, conversation: AnyConversation, result: ToolResult) -> None:
-        """Keep the result of a tool that has run, until it is part of a request."""
-        if self._path is None:
+    def expect_result(self, conversation: AnyConversation) -> None:
+        """Get ready to keep the result of a tool, which is about to run."""
+        if self._path is None or self._results is not None:
             return
-        if self._results is None:
-            last = self._last
-            tip = last._stored_tip if last is not None else conversation._loaded_tip
-            self._results = ResultsJournal(
-                conversation.id,
-                last.id if last is not None else None,
-                tip[1] if tip is not None else None,
-                self._journal_target,
-            )
-        self._results.add(result)
+        last = self._last
+        tip = last._stored_tip if last is not None else conversation._loaded_tip
+        self._results = ResultsJournal(
+            conversation.id,
+            last.id if last is not None else None,
+            tip[1] if tip is not None else None,
+            self._journal_target,
+        )
+        self._results.begin()
+
+    def keep_result(self, result: ToolResult) -> None:
+        """Keep the result of a tool that has run, until it is part of a request."""
+        if self._results is not None:
+            self._results.add(result)
 
     def rows(self) -> list[dict[str, Any]]:
         """The log records of the responses kept, oldest first, as `llm logs --json` has them."""
@@ -157,6 +161,8 @@ class Recorder:
         """Whether the log has taken the results up."""
         from .replay import append_results
 
+        if not results.parts:
+            return True
         if results.caller in [response.id for response in self._unlogged]:
             return False
         try:

@@ -195,7 +195,11 @@ def response_of(record: Record, history: list[Message]) -> Response:
     request, done = record.request, record.done or {}
     calls = [ToolCall(*call) for call in done.get("calls", ())]
     model: Any = SimpleNamespace(model_id=request["model"])
-    conversation = SimpleNamespace(id=request["thread"], name=_thread_name(request))
+    conversation = SimpleNamespace(
+        id=request["thread"],
+        name=_thread_name(request),
+        _foreign=frozenset(request.get("foreign", ())),
+    )
     response = Response._restored(
         _prompt(request, history, model),
         model,
@@ -294,6 +298,8 @@ def append_results(
     from ..logs.db import log_errors
     from ..logs.store import LogStore
 
+    if not results:
+        return
     store = LogStore(db)
     with log_errors(store, "write to"):
         tips = "select tip_message_hash from turns where id = ?"

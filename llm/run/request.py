@@ -95,6 +95,7 @@ class PromptRequest:
         tools: Names and specifications of tools.
         functions: Python code, or paths of files with it, whose functions are tools.
         foreign_tools: Names and specifications of tools that somebody else chose.
+        foreign_functions: Python code that somebody else wrote.
         tool_settings: How tools are run.
         then: Further prompts, each on the answer before, for which `$input` stands.
         typed_attachments: Attachments whose type was given; they are sent after the others.
@@ -141,6 +142,7 @@ class PromptRequest:
     tools: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     foreign_tools: tuple[str, ...] = ()
+    foreign_functions: tuple[str, ...] = ()
     tool_settings: ToolSettings = ToolSettings()
     then: tuple[str, ...] = ()
     typed_attachments: tuple[Attachment, ...] = ()
@@ -162,6 +164,12 @@ class PromptRequest:
     def continues(self) -> bool:
         """Whether an earlier conversation is to go on."""
         return self.continue_latest or bool(self.conversation_id)
+
+    @property
+    def names_tools(self) -> bool:
+        """Whether there are tools, wherever they come from."""
+        own = self.tools or self.functions
+        return bool(own or self.foreign_tools or self.foreign_functions)
 
     @property
     def database_path(self) -> Path:
@@ -213,6 +221,11 @@ class Session:
         """The tool calls that the conversation ends in and that have no results."""
         return self.conversation._pending_calls()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is something to do without a prompt: calls to run, or results to send."""
+        return bool(self.pending_calls) or self.conversation._owes_answer()
+
     def respond(
         self,
         text: str,
@@ -258,7 +271,7 @@ def open_session(request: PromptRequest) -> Session:
     names = set_policy(conversation, request)
     fallbacks = tuple(_get_model(name, request.is_async) for name in names)
     toolset = None
-    if request.tools or request.functions or request.foreign_tools or conversation.loaded_tools:
+    if request.names_tools or conversation.loaded_tools:
         from .toolset import gather
 
         toolset = gather(request, conversation)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import LLMError
-from ..tools.gather import gather_tools, name_in, tools_from_code
+from ..tools.gather import gather_tools, name_in, spec_of, tools_from_code
 from .output import show_note
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Toolset:
 
     Args:
         functions: Functions that the person gave as code.
-        foreign: Tools that somebody else chose.
+        foreign: Tools that somebody else chose, none of which has the name of another one here.
         named: Tools that the person named, now or earlier in the conversation.
     """
 
@@ -31,7 +31,7 @@ class Toolset:
 
     @property
     def tools(self) -> list[ToolDef]:
-        """All of them; of two with one name the later counts."""
+        """All of them."""
         return [*self.functions, *self.foreign, *self.named]
 
     def is_foreign(self, name: str) -> bool:
@@ -55,19 +55,51 @@ def gather(request: PromptRequest, conversation: AnyConversation) -> Toolset | N
     Raises:
         LLMError: There is no such tool, a specification or the code of a function cannot be used.
     """
-    functions = [tool for code in request.functions for tool in tools_from_code(code)]
-    named: list[ToolDef] = []
-    foreign = gather_tools(request.foreign_tools, conversation.model)
-    if request.tools or foreign:
-        named += gather_tools(request.tools, conversation.model)
-        conversation._foreign_tools = frozenset(map(name_in, request.foreign_tools)) - frozenset(
-            map(name_in, request.tools)
-        )
+    functions = _from_code(request.functions)
+    foreign = _from_code(request.foreign_functions)
+    named = gather_tools(request.tools, conversation.model)
+    chosen = gather_tools(request.foreign_tools, conversation.model)
+    if named or chosen:
+        earlier = _own_before(conversation)
+        named = [tool for tool in chosen if spec_of(tool) in earlier] + named
+        foreign += [tool for tool in chosen if spec_of(tool) not in earlier]
+        _mark_foreign(conversation, foreign, named)
     else:
         for spec, tool in _restored(conversation):
-            is_foreign = name_in(spec) in conversation._foreign_tools
-            (foreign if is_foreign else named).append(tool)
+            (foreign if name_in(spec) in conversation._foreign else named).append(tool)
+    foreign = _without_names(foreign, _names([*functions, *named]))
     return Toolset(functions, foreign, named) if functions or foreign or named else None
+
+
+def _from_code(codes: Sequence[str]) -> list[ToolDef]:
+    return [tool for code in codes for tool in tools_from_code(code)]
+
+
+def _own_before(conversation: AnyConversation) -> set[str]:
+    """Specifications of the tools that the person named earlier in the conversation."""
+    specs = conversation.loaded_tools or ()
+    return {spec for spec in specs if name_in(spec) not in conversation._foreign}
+
+
+def _mark_foreign(
+    conversation: AnyConversation, foreign: Sequence[ToolDef], named: Sequence[ToolDef]
+) -> None:
+    """Keep which tools of a conversation somebody else chose, by their names.
+
+    A function is the person's own once they have named it. A toolbox with other arguments is
+    another one, so naming the class does not clear the one that was there.
+    """
+    own = {name for name in _names(named) if name not in conversation._foreign}
+    own |= {spec_of(tool) for tool in named}
+    conversation._foreign = (conversation._foreign | _names(foreign)) - own
+
+
+def _names(tools: Sequence[ToolDef]) -> set[str]:
+    return {name_in(spec_of(tool)) for tool in tools}
+
+
+def _without_names(tools: Sequence[ToolDef], names: set[str]) -> list[ToolDef]:
+    return [tool for tool in tools if name_in(spec_of(tool)) not in names]
 
 
 def _restored(conversation: AnyConversation) -> list[tuple[str, ToolDef]]:

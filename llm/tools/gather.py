@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -65,6 +66,14 @@ def tool_classes(
     for server_side in model.supported_server_side_tools if model is not None else ():
         classes.setdefault(server_side.__name__, server_side)
     return classes
+
+
+def spec_of(tool: ToolDef) -> str:
+    """The specification that makes a tool again, as the log has it; of a function its name."""
+    arguments = getattr(tool, "_config", None)
+    if arguments is None:
+        return str(getattr(tool, "name", None) or getattr(tool, "__name__", ""))
+    return f"{type(tool).__name__}({json.dumps(arguments, default=str)})"
 
 
 def is_class_spec(spec: str) -> bool:

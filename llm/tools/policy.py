@@ -245,5 +245,5 @@ def decide(origins: Sequence[Rules], call: Candidate) -> tuple[Decision, str]:
     if ask == "always":
         return Decision.ASK, "every call is to be asked about"
     if ask == "foreign" and call.is_foreign:
-        return Decision.ASK, "the tool was chosen by a template from elsewhere"
+        return Decision.ASK, "the tool comes from elsewhere"
     return Decision.ALLOW, ""

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Iterator
 
 import llm
 from llm.models import Options
-from llm.parts import StreamEvent, ToolResultPart
+from llm.parts import StreamEvent, ToolCallPart, ToolResultPart
 
 FENCED = "One:\n```python\nfirst()\n```\nTwo:\n```\nsecond()\n```\nEnd."
 
@@ -166,6 +166,7 @@ class Slow(llm.Model):
 
     model_id = "slow"
     can_stream = True
+    supports_tools = True
 
     def execute(self, prompt, stream, response, conversation):
         if prompt.prompt == "quick":
@@ -305,11 +306,17 @@ def script_turn(prompt: llm.Prompt) -> list | str | None:
     said = prompt.messages
     asked = max(n for n, message in enumerate(said) if message.role == "user")
     turns = json.loads(said[asked].text()) if said[asked].text().startswith("[") else []
-    done = [message for message in said[asked:] if message.role == "assistant"]
+    done = [message for message in said[asked:] if _is_whole_turn(message)]
     if len(done) < len(turns):
         return turns[len(done)]
     parts = [part for message in said for part in message.parts]
     return "; ".join(part.output for part in parts if isinstance(part, ToolResultPart))
+
+
+def _is_whole_turn(message: llm.Message) -> bool:
+    """Whether a message is an answer of a scripted model that did not break off."""
+    calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
+    return message.role == "assistant" and bool(calls or message.text() != "calling")
 
 
 class Scripted(llm.Model):

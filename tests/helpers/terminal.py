@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import select
 import subprocess
 import sys
@@ -59,6 +58,8 @@ def at_terminal(
     **env: str,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Terminal]]:
     """The command with the fake models, with the named streams on a terminal; no other input."""
+    import pty
+
     master, slave = pty.openpty()
     others = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     ends = {name: slave if name in streams else other for name, other in others.items()}
