@@ -77,9 +77,9 @@ def test_killed_loop_is_taken_up_anywhere(
         after=[["-c", *tools, *flags]],
     )
 
-    # Before the request is on disk there is no conversation.
+    # Before the first piece of an answer is on disk there is no conversation to go on with.
     begun = [o for o in outcomes if "No key found" not in o["printed"][0]]
-    assert len(outcomes) - len(begun) <= 4
+    assert len(outcomes) - len(begun) <= 7
     assert len(begun) > 50
     for outcome in begun:
         assert set(outcome["all_runs"]) == {"a", "b", "c"}, outcome

@@ -1,6 +1,7 @@
 """Which tool calls run: rules of options and of tools.yaml, questions, remembered answers."""
 
 import http.server
+import json
 import os
 import re
 import subprocess
@@ -276,10 +277,11 @@ def test_foreign_tools_stay_foreign_after_a_kill(template_url, user_path, kept):
         assert process.stdout.read(7) == b"started"
         process.kill()
     (journal,) = (user_path / "inflight").iterdir()
+    thread = json.loads(journal.read_text().splitlines()[0])["thread"]
     if kept == "nothing":
         journal.write_text(journal.read_text().splitlines(keepends=True)[0])
     asked = '[[["llm_version", {}]]]'
-    assert prompt("-c", "-m", "scripted", asked) == f"calling {NO_ONE}\n"
+    assert prompt("--cid", thread, "-m", "scripted", asked) == f"calling {NO_ONE}\n"
     assert list((user_path / "inflight").iterdir()) == []
     assert prompt("-c", asked) == f"calling {NO_ONE}; {NO_ONE}\n"
 
