@@ -16,6 +16,7 @@ TEST = [
     "pytest-asyncio>=0.24",
     "pytest-cov>=5",
     "pytest-xdist>=3.5",
+    "trustme>=1.2",
 ]
 LINT = ["mypy>=1.11", "ruff>=0.6", "types-PyYAML>=6"]
 DOCS = ["furo>=2024.8", "myst-parser>=3", "sphinx>=7.4"]
@@ -62,7 +63,7 @@ setup(
         "condense-json>=1.1,<2",
         "filelock>=3.12",
         "httpx>=0.25",
-        "httpx2>=2,<3",
+        "httpx2[socks]>=2,<3",
         "jsonschema>=4.18",
         "openai>3,<4",
         "pip",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ._version import VERSION
 from .errors import ConnectionLost
+from .network import make_client
 
 if TYPE_CHECKING:
     import httpx2
@@ -39,7 +40,8 @@ def request(method: str, url: str) -> Reply:
 
     try:
         with (
-            httpx2.Client(
+            make_client(
+                httpx2.Client,
                 follow_redirects=True,
                 max_redirects=MAX_REDIRECTS,
                 timeout=TIMEOUT_SECONDS,

@@ -15,7 +15,17 @@ PACKAGE = Path(llm.__file__).parent
 
 # From low to high. A name with a dot and a star stands for every module of a package.
 LAYERS = (
-    ("errors", "hookspecs", "config", "permissions", "policy", "secrets", "_lazy", "_version"),
+    (
+        "errors",
+        "hookspecs",
+        "config",
+        "network",
+        "permissions",
+        "policy",
+        "secrets",
+        "_lazy",
+        "_version",
+    ),
     (
         *("parts", "content", "serialization", "schemas", "text", "media", "ids", "http"),
         *("terminal", "validation", "gitignore", "long_json"),

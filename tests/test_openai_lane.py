@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm import policy
+from llm import network, policy
 from llm.errors import (
     AuthError,
     ConnectionLost,
@@ -376,10 +376,10 @@ def test_tls_is_prepared_only_where_it_is_needed(monkeypatch: pytest.MonkeyPatch
     """Plain HTTP needs no TLS context, unless a proxy is reached through TLS."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    assert lane._needs_tls("https://api.openai.com/v1")
-    assert not lane._needs_tls("http://127.0.0.1:1/v1")
+    assert network.needs_tls("https://api.openai.com/v1")
+    assert not network.needs_tls("http://127.0.0.1:1/v1")
     monkeypatch.setenv("ALL_PROXY", "https://proxy:1")
-    assert lane._needs_tls("http://127.0.0.1:1/v1")
+    assert network.needs_tls("http://127.0.0.1:1/v1")
 
 
 def test_exchange_is_shown_on_request(

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import llm.http
 from llm.default_plugins.openai_models import AsyncChat, Chat
 from llm.errors import ConnectionLost
 from llm.policy import CallPolicy
 from llm.providers.openai import lane
 
-from .helpers.openai_server import OpenAIServer, text_stream
+from .helpers.authority import Authority
+from .helpers.openai_server import OpenAIServer, Reply, text_stream
 
-# A certificate for 127.0.0.1, its own authority, with its key: good for nothing but this.
-CERTIFICATE = Path(__file__).parent / "data" / "loopback-tls.pem"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 class SdkChat(Chat):
@@ -30,31 +36,31 @@ class SdkChat(Chat):
         return super().get_client(key, async_=async_)
 
 
+KINDS = [Chat, AsyncChat, SdkChat]
+
+
 @pytest.fixture(autouse=True)
 def fresh_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No connection and no setting of the machine's gets into a test."""
     lane.close()
-    for name in (*PROXIES, "SSL_CERT_FILE", "SSL_CERT_DIR"):
+    for name in (*PROXIES, *CERTIFICATES):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     yield
     lane.close()
 
 
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """An authority that nobody has heard of."""
+    return Authority()
+
+
 @pytest.fixture
-def server() -> Iterator[OpenAIServer]:
-    """A loopback server."""
-    with OpenAIServer() as running:
+def server(authority: Authority) -> Iterator[OpenAIServer]:
+    """A loopback server, also a proxy."""
+    with OpenAIServer(authority) as running:
         yield running
-
-
-@pytest.fixture
-def secure(server: OpenAIServer) -> str:
-    """The address of the server, which speaks TLS with a certificate nobody has heard of."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    server._http.socket = context.wrap_socket(server._http.socket, server_side=True)
-    return server.url.replace("http://", "https://")
 
 
 def ask(kind: Any, address: str) -> str:
@@ -70,42 +76,215 @@ def ask(kind: Any, address: str) -> str:
     return str(response.text())
 
 
-@pytest.mark.parametrize("kind", [Chat, AsyncChat, SdkChat])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_proxy_of_the_environment_is_used(
-    server: OpenAIServer, kind: Any, monkeypatch: pytest.MonkeyPatch
+    server: OpenAIServer, kind: Any, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The request goes to the proxy, which is told the whole address."""
-    monkeypatch.setenv("HTTP_PROXY", server.url.removesuffix("/v1"))
+    monkeypatch.setenv(variable, server.proxy_url)
     server.add(text_stream("through the proxy"))
     assert ask(kind, "http://vendor.invalid/v1") == "through the proxy"
     assert server.last.path == "http://vendor.invalid/v1/chat/completions"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy"])
+def test_proxy_is_asked_for_a_tunnel_to_a_secure_server(
+    server: OpenAIServer,
+    authority: Authority,
+    tmp_path: Path,
+    kind: Any,
+    variable: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It learns the name of the server and nothing else; the server proves who it is."""
+    monkeypatch.setenv(variable, server.proxy_url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.write(tmp_path / "own.pem")))
+    server.add(text_stream("through the tunnel"))
+    assert ask(kind, "https://vendor.invalid/v1") == "through the tunnel"
+    assert server.tunnels == ["vendor.invalid:443"]
+    assert server.last.path == "/v1/chat/completions"
+    assert server.last.headers["host"] == "vendor.invalid"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_socks_proxy_is_used(
+    server: OpenAIServer, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`socks5://` works without installing anything."""
+    with socks_proxy(server) as (address, asked):
+        monkeypatch.setenv("ALL_PROXY", address)
+        server.add(text_stream("through the socks"))
+        assert ask(kind, "http://vendor.invalid/v1") == "through the socks"
+    assert asked == ["vendor.invalid"]
+    assert server.last.path == "/v1/chat/completions"
+
+
+@contextlib.contextmanager
+def socks_proxy(server: OpenAIServer) -> Iterator[tuple[str, list[str]]]:
+    """A SOCKS 5 proxy that leads everybody to `server`; the hosts that it was asked for."""
+    asked: list[str] = []
+    port = int(server.proxy_url.rpartition(":")[2])
+
+    def serve(client: socket.socket) -> None:
+        client.recv(64)
+        client.sendall(b"\x05\x00")
+        request = client.recv(512)
+        asked.append(request[5 : 5 + request[4]].decode())
+        with client, socket.create_connection(("127.0.0.1", port)) as far:
+            client.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+            back = threading.Thread(target=pump, args=(client, far))
+            back.start()
+            pump(far, client)
+            back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def listen() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    serve(listener.accept()[0])
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        yield f"socks5://127.0.0.1:{listener.getsockname()[1]}", asked
+        lane.close()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Hand on what comes."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("exception", ["127.0.0.1", "*", "localhost,127.0.0.1"])
 def test_proxy_is_left_out_where_the_environment_says_so(
-    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+    server: OpenAIServer, exception: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`NO_PROXY` names hosts that are asked directly."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", exception)
     server.add(text_stream("direct"))
     assert ask(Chat, server.url) == "direct"
     assert server.last.path == "/v1/chat/completions"
 
 
-@pytest.mark.parametrize("kind", [Chat, AsyncChat, SdkChat])
-def test_unknown_certificate_is_refused(secure: str, server: OpenAIServer, kind: Any) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_proxy_that_is_not_there_is_named(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says that there is a proxy, which variable names it, and what to do."""
+    monkeypatch.setenv("https_proxy", "http://user:pass-word@127.0.0.1:1")
+    told = r"Cannot reach vendor.invalid through the proxy that https_proxy names .* NO_PROXY"
+    with pytest.raises(ConnectionLost, match=told) as caught:
+        ask(kind, "https://vendor.invalid/v1")
+    assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_proxy_that_is_none_is_told(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One readable error for an address that makes no sense."""
+    monkeypatch.setenv("HTTP_PROXY", "ftp://127.0.0.1:1")
+    with pytest.raises(ConnectionLost, match=r"Cannot use the proxy that HTTP_PROXY names: .*ftp"):
+        ask(kind, "http://vendor.invalid/v1")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unknown_certificate_is_refused(server: OpenAIServer, kind: Any) -> None:
     """A server that cannot prove who it is gets neither prompt nor key."""
     with pytest.raises(ConnectionLost, match=r"(?i)certificate"):
-        ask(kind, secure)
+        ask(kind, server.speak_tls())
     assert server.requests == []
 
 
-@pytest.mark.parametrize("kind", [Chat, AsyncChat, SdkChat])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("variable", CERTIFICATES)
 def test_certificate_authority_of_the_environment_is_trusted(
-    secure: str, server: OpenAIServer, kind: Any, monkeypatch: pytest.MonkeyPatch
+    server: OpenAIServer,
+    authority: Authority,
+    tmp_path: Path,
+    kind: Any,
+    variable: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`SSL_CERT_FILE` names an authority of one's own."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    """Each of the usual variables names a file, or a folder, with authorities of one's own."""
+    if variable == "SSL_CERT_DIR":
+        path = authority.write_folder(tmp_path / "authorities")
+    else:
+        path = authority.write(tmp_path / "own.pem")
+    monkeypatch.setenv(variable, str(path))
     server.add(text_stream("trusted"))
-    assert ask(kind, secure) == "trusted"
+    assert ask(kind, server.speak_tls()) == "trusted"
     assert server.last.headers["authorization"] == "Bearer sk-k"
+
+
+def test_folder_of_authorities_may_be_named_by_any_variable(
+    server: OpenAIServer, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with the programs that these variables come from."""
+    folder = authority.write_folder(tmp_path / "authorities")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(folder))
+    server.add(text_stream("trusted"))
+    assert ask(Chat, server.speak_tls()) == "trusted"
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_certificates_that_are_not_there_are_named(
+    kind: Any, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error tells the variable and the path."""
+    monkeypatch.setenv(variable, "/nowhere/own.pem")
+    told = rf"{variable} names \(/nowhere/own.pem\): No such file or directory. Correct or unset"
+    with pytest.raises(ConnectionLost, match=told):
+        ask(kind, "https://127.0.0.1:1/v1")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trust_store_of_the_operating_system_is_used(
+    server: OpenAIServer,
+    authority: Authority,
+    tmp_path: Path,
+    kind: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a variable, what the administrator of the machine trusts is trusted."""
+    import ssl
+
+    installed = str(authority.write(tmp_path / "ca-certificates.crt"))
+    usual = ssl.get_default_verify_paths()
+    there = usual._replace(openssl_cafile=installed)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: there)
+    server.add(text_stream("trusted"))
+    assert ask(kind, server.speak_tls()) == "trusted"
+
+
+def test_fragments_go_through_the_same_network(
+    server: OpenAIServer, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is fetched beside the models goes by the same variables."""
+    monkeypatch.setenv("HTTPS_PROXY", server.proxy_url)
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(authority.write(tmp_path / "own.pem")))
+    server.add(Reply(pieces=[b"a novel"], content_type="text/plain"))
+    assert llm.http.fetch_text("https://books.invalid/novel.txt") == "a novel"
+    assert server.tunnels == ["books.invalid:443"]
+
+
+def test_command_ends_with_one_line(user_path: Path) -> None:
+    """No traceback and no riddle for a variable that is wrong."""
+    (user_path / "extra-openai-models.yaml").write_text(
+        "- {model_id: far, api_base: https://127.0.0.1:1/v1}\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-m", "llm", "-m", "far", "hi"],
+        env={**os.environ, "SSL_CERT_FILE": "/nowhere.pem"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("Error: Cannot use the certificates that SSL_CERT_FILE names")
+    assert result.stderr.count("\n") == 1

@@ -13,7 +13,10 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .authority import Authority
 
 
 @dataclass
@@ -135,9 +138,21 @@ def completion(message: dict[str, Any], finish: str = "stop", **more: Any) -> di
 
 
 class OpenAIServer:
-    """The server; use it in a `with` statement."""
+    """The server; use it in a `with` statement.
 
-    def __init__(self) -> None:
+    It may stand at the far end of a proxy, too: asked for a tunnel to any host, it speaks for that
+    host, by TLS if there is an authority to vouch for it.
+
+    Args:
+        authority: Vouches for the hosts.
+
+    Attributes:
+        tunnels: The hosts, with their ports, to which tunnels were asked for.
+    """
+
+    def __init__(self, authority: Authority | None = None) -> None:
+        self.authority = authority
+        self.tunnels: list[str] = []
         self.replies: list[Reply] = []
         self.requests: list[Received] = []
         self._http = _Server(("127.0.0.1", 0), _Handler)
@@ -154,6 +169,18 @@ class OpenAIServer:
     def add(self, *replies: Reply) -> None:
         """Put answers at the end of the script."""
         self.replies.extend(replies)
+
+    def speak_tls(self) -> str:
+        """Speak TLS from now on, as 127.0.0.1; returns the new base URL."""
+        assert self.authority is not None
+        context = self.authority.context("127.0.0.1")
+        self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
+        return self.url.replace("http://", "https://")
+
+    @property
+    def proxy_url(self) -> str:
+        """The address of the server as that of a proxy."""
+        return self.url.removesuffix("/v1")
 
     @property
     def last(self) -> Received:
@@ -190,6 +217,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self._answer()
+
+    def do_CONNECT(self) -> None:
+        """Open a tunnel, and speak through it for the host at its end."""
+        owner = self.server.owner
+        owner.tunnels.append(self.path)
+        self.send_response(200, "Connection established")
+        self.end_headers()
+        if owner.authority is not None:
+            context = owner.authority.context(self.path.rpartition(":")[0])
+            self.connection = context.wrap_socket(self.connection, server_side=True)
+            self.rfile = self.connection.makefile("rb")
+            self.wfile = self.connection.makefile("wb", 0)
+        self.close_connection = False
+
+    def finish(self) -> None:
+        """Close the tunnel, which nobody else knows of."""
+        super().finish()
+        if self.connection is not self.request:
+            self.connection.close()
 
     def _answer(self) -> None:
         size = int(self.headers.get("content-length") or 0)

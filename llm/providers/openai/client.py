@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
+from ...network import make_client as make_http_client
 from ...policy import CallPolicy
 from . import faults, show
 from .wire import DONE, Json
@@ -41,11 +42,12 @@ def make_client(
     """
     import openai
 
-    settings: dict[str, Any] = {"api_key": api_key}
+    kind = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient
+    hooks = _showing_hooks(api_key, is_async) if show.is_wanted() else {}
+    http_client = make_http_client(kind, event_hooks=hooks)
+    settings: dict[str, Any] = {"api_key": api_key, "http_client": http_client}
     if headers:
         settings["default_headers"] = headers
-    if show.is_wanted():
-        settings["http_client"] = _showing_client(api_key, is_async)
     if azure is not None:
         settings |= {"azure_endpoint": base_url, **azure}
         azure_class = openai.AsyncAzureOpenAI if is_async else openai.AzureOpenAI
@@ -153,8 +155,8 @@ def _translated(endpoint: faults.Endpoint) -> Iterator[_Progress]:
         raise faults.lost(endpoint, str(error), begun=progress.begun) from error
 
 
-def _showing_client(api_key: str, is_async: bool) -> httpx2.Client | httpx2.AsyncClient:
-    """An HTTP client that writes its exchanges to stderr."""
+def _showing_hooks(api_key: str, is_async: bool) -> dict[str, list[Any]]:
+    """What lets an HTTP client write its exchanges to stderr."""
     secrets = (api_key,)
 
     def asked(request: httpx2.Request) -> None:
@@ -174,10 +176,8 @@ def _showing_client(api_key: str, is_async: bool) -> httpx2.Client | httpx2.Asyn
         answered(response)
 
     if is_async:
-        return httpx2.AsyncClient(
-            event_hooks={"request": [asked_async], "response": [answered_async]}, timeout=600
-        )
-    return httpx2.Client(event_hooks={"request": [asked], "response": [answered]}, timeout=600)
+        return {"request": [asked_async], "response": [answered_async]}
+    return {"request": [asked], "response": [answered]}
 
 
 class _Echo(httpx2.SyncByteStream, httpx2.AsyncByteStream):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from ...errors import AuthError, ConnectionLost, ContextTooLong, ModelError, Overloaded, RateLimited
+from ...network import proxy_variable
 from ...policy import retry_after_s
 from ...secrets import MASK, masked
 
@@ -192,8 +193,15 @@ def lost(endpoint: Endpoint, reason: str, *, begun: bool) -> ConnectionLost:
     if begun:
         text = f"The connection to {endpoint.host} broke off before the answer was complete"
         return ConnectionLost(f"{text}: {reason}" if reason else text)
+    reason = reason or "no reason given"
+    proxy = proxy_variable(endpoint.url)
+    if proxy:
+        return ConnectionLost(
+            f"Cannot reach {endpoint.host} through the proxy that {proxy} names ({reason})."
+            " NO_PROXY lists hosts that are reached without it"
+        )
     return ConnectionLost(
-        f"Cannot reach {endpoint.host} ({reason or 'no reason given'})."
+        f"Cannot reach {endpoint.host} ({reason})."
         f" Is the server running, and is {endpoint.url} its address?"
     )
 

@@ -7,15 +7,15 @@ two drivers `exchange` and `exchange_async`, which differ in `for` and `async fo
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ... import waiting
 from ...errors import ModelError
 from ...long_json import json_pieces
+from ...network import make_client, needs_tls
 from ...policy import CallPolicy
 from . import faults, show
 from .sse import ErrorPayload, EventDecoder
@@ -23,6 +23,8 @@ from .wire import DONE, Json
 
 if TYPE_CHECKING:
     import httpx2
+
+C = TypeVar("C")
 
 _USUAL = CallPolicy()
 
@@ -215,20 +217,6 @@ def reason_of(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _settings(call: Call) -> dict[str, Any]:
-    return {"verify": _needs_tls(call.endpoint.url)}
-
-
-def _needs_tls(url: str) -> bool:
-    """Whether a TLS context is needed; making one costs 20 ms that `http://` can do without."""
-    if not url.lower().startswith("http://"):
-        return True
-    proxies = (os.environ.get(name, "") for name in _PROXY_VARIABLES)
-    return any(proxy.lower().startswith("https://") for proxy in proxies)
-
-
-_PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
-
 _clients: dict[bool, httpx2.Client] = {}
 
 
@@ -236,11 +224,15 @@ def _client(call: Call) -> httpx2.Client:
     """The client of this process: connections are kept for the next turn."""
     import httpx2
 
-    settings = _settings(call)
-    client = _clients.get(settings["verify"])
+    has_tls = needs_tls(call.endpoint.url)
+    client = _clients.get(has_tls)
     if client is None or client.is_closed:
-        client = _clients[settings["verify"]] = httpx2.Client(**settings)
+        client = _clients[has_tls] = _make_client(httpx2.Client, has_tls)
     return client
+
+
+def _make_client(kind: Callable[..., C], has_tls: bool) -> C:
+    return make_client(kind) if has_tls else make_client(kind, verify=False)
 
 
 def close() -> None:
@@ -403,7 +395,8 @@ async def _opened_async(
 
     trouble = Failures(call)
     # A client belongs to its event loop, so it is made for the call.
-    async with httpx2.AsyncClient(**_settings(call)) as client:
+    has_tls = needs_tls(call.endpoint.url)
+    async with _make_client(httpx2.AsyncClient, has_tls) as client:
         while True:
             with _failures() as failures:
                 reply = await client.send(_request(call, client), stream=True)
