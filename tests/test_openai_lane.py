@@ -439,3 +439,30 @@ def test_body_goes_out_as_compact_json(server: OpenAIServer) -> None:
     call = lane.Call(faults.Endpoint("http://x"), {}, {"a": "é\ud800", "b": 1})
     assert json.loads("".join(call.pieces()).encode()) == {"a": "é\ud800", "b": 1}
     assert b": " not in "".join(call.pieces()).encode()
+
+
+@pytest.mark.parametrize(
+    ("told", "limit"),
+    [
+        ("This model's maximum context length is 128,000 tokens. Reduce it", 128_000),
+        ("prompt is too long: 208310 tokens > 200000 maximum", 200_000),
+        ("Input tokens exceed the configured limit of 272000 tokens", 272_000),
+        ("Prompt has 9 tokens, too large for model with 8 maximum context length", 8),
+        ("The input token count (9) exceeds the maximum number of tokens allowed (8)", 8),
+        ("the request exceeds the available context size (4096 tokens)", 4096),
+        ("Your input exceeds the context window of this model", None),
+    ],
+)
+def test_context_limit_is_read_from_what_services_say(told: str, limit: int | None) -> None:
+    """However a service words it, the error has the limit that it tells."""
+    error = faults.refusal(faults.Endpoint("http://x", "m"), 400, {}, {"error": {"message": told}})
+    assert isinstance(error, ContextTooLong)
+    assert error.limit == limit
+    assert told in str(error)
+
+
+def test_context_limit_that_only_a_field_tells_is_named() -> None:
+    """Where the text does not say the limit, the error adds it."""
+    body = {"error": {"message": "exceeds the available context size", "n_ctx": 4096}}
+    error = faults.refusal(faults.Endpoint("http://x", "m"), 400, {}, body)
+    assert "the context of m, which is 4096 tokens:" in str(error)

@@ -163,8 +163,10 @@ def cut_to_budget(response: _BaseResponse) -> None:
         return
     cut = truncate(prompt._messages, conversation.truncate, budget, _counter(response))
     if cut.dropped_turns:
+        # Asked again, the response comes here again.
+        is_news = len(cut.messages) < len(prompt._sent_messages)
         prompt._sent = cut.messages
-        if response.policy.tell is not None:
+        if is_news and response.policy.tell is not None:
             response.policy.tell(
                 f"Left out {cut.dropped_turns} of {cut.turns} turns of the conversation"
                 f" to fit the context of {response.model.model_id}"

@@ -17,10 +17,16 @@ _TEXT_LIMIT = 600
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _CONTEXT_WORDS = re.compile(
     r"maximum context length|context (?:length|size|window) (?:is |was |of )?.{0,40}exceed"
-    r"|exceeds? (?:the )?.{0,40}context|prompt is too long",
+    r"|exceeds? (?:the )?.{0,40}context|(?:prompt|input)(?: is)? too (?:long|large)"
+    r"|tokens? .{0,20}exceeds? the .{0,20}(?:limit|number of tokens)",
     re.IGNORECASE,
 )
-_CONTEXT_LIMIT = re.compile(r"maximum context length (?:is|of) (\d+)", re.IGNORECASE)
+_CONTEXT_LIMIT = re.compile(
+    r"maximum context length (?:is|of) ([\d,]+)|([\d,]+) maximum"
+    r"|context (?:length|size|window)\W{1,3}(?:is |of )?([\d,]+)"
+    r"|limit of ([\d,]+)|tokens allowed \(([\d,]+)",
+    re.IGNORECASE,
+)
 
 
 class Endpoint:
@@ -165,15 +171,23 @@ def _is_context(status: int, details: dict[str, Any], told: str) -> bool:
 
 
 def _context_error(endpoint: Endpoint, told: str, details: dict[str, Any]) -> ContextTooLong:
-    limit = details.get("n_ctx")
-    found = _CONTEXT_LIMIT.search(told)
-    if not isinstance(limit, int) and found:
-        limit = int(found.group(1))
+    limit = _context_limit(told, details)
+    is_named = limit is None or str(limit) in told.replace(",", "")
     message = _sentences(
-        f"The prompt does not fit into the context of {endpoint.model}: {told}",
+        f"The prompt does not fit into the context of {endpoint.model}"
+        f"{'' if is_named else f', which is {limit} tokens'}: {told}",
         "Shorten it, or start a new conversation",
     )
-    return ContextTooLong(message, limit if isinstance(limit, int) else None)
+    return ContextTooLong(message, limit)
+
+
+def _context_limit(told: str, details: dict[str, Any]) -> int | None:
+    limit = details.get("n_ctx")
+    if isinstance(limit, int):
+        return limit
+    found = _CONTEXT_LIMIT.search(told)
+    digits = next(filter(None, found.groups()), "").replace(",", "") if found else ""
+    return int(digits) if digits else None
 
 
 def told_in_stream(endpoint: Endpoint, value: Any) -> ModelError:
