@@ -32,6 +32,14 @@ def test_reasoning_and_errors_are_harmless():
     assert TITLE not in shown
 
 
+@pytest.mark.parametrize("args", [["logs", f"{TITLE}x"], ["-a", f"{TITLE}x"], ["-m", f"{TITLE}x"]])
+def test_words_of_the_command_line_are_harmless(args):
+    """A word that was pasted is shown in the error about it, and executes nothing."""
+    shown = seen(*args)
+    assert "\u241b]0;title\u2407x" in shown
+    assert TITLE not in shown
+
+
 def test_error_in_a_chat_is_harmless():
     """The chat shows errors as the prompt does."""
     with at_terminal("chat", "-m", "evil") as (_, terminal):

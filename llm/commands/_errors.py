@@ -54,7 +54,7 @@ class _Reported(contextlib.ContextDecorator):
     ) -> None:
         if isinstance(error, click.ClickException):
             # Declared final for those who catch it.
-            vars(error)["message"] = masked(error.message)
+            vars(error)["message"] = _fit_for_stderr(error.message)
         if isinstance(error, KeyboardInterrupt):
             from ..run.output import say
 
@@ -102,7 +102,11 @@ def _as_click(error: Exception) -> click.ClickException:
 
 def error_text(error: Exception) -> str:
     """What the user reads about an exception; on a terminal without control sequences."""
-    text = masked(_plain_text(error))
+    return _fit_for_stderr(_plain_text(error))
+
+
+def _fit_for_stderr(text: str) -> str:
+    text = masked(text)
     if sys.stderr is not None and sys.stderr.isatty():
         from ..text import visible
 
