@@ -200,6 +200,21 @@ def test_key_in_debug_output_is_not_shown(server: OpenAIServer):
     assert '{"error": {"message": "Not [...]"}}' in result.stderr
 
 
+def test_key_in_a_header_or_an_address_is_not_shown(server: OpenAIServer, user_path: Path):
+    """What an entry of extra-openai-models.yaml sends by itself is a key in use, too."""
+    key, password = "sk-in-a-header-1", "pass-word-1"
+    address = server.url.replace("//", f"//somebody:{password}@")
+    entry = {"model_id": "own", "api_base": address, "headers": {"X-Api-Key": f"Token {key}"}}
+    (user_path / "extra-openai-models.yaml").write_text(json.dumps([entry]))
+    server.add(*[error_reply(401, f"No: {key} {password}") for _ in range(2)])
+    for env in ({}, {"LLM_OPENAI_SHOW_RESPONSES": "1"}):
+        result = run("-m", "own", "hi", **env)
+        assert server.last.headers["x-api-key"] == f"Token {key}"
+        assert "No: [...] [...]" in result.stderr
+        assert key not in result.stderr + stored_text(user_path)
+        assert password not in result.stderr + stored_text(user_path)
+
+
 def test_key_split_between_chunks_does_not_stay_in_the_journal(
     server: OpenAIServer, user_path: Path
 ):

@@ -52,6 +52,7 @@ class Call:
         self.headers = headers
         self.body = body
         self.policy = policy
+        show.remember_secrets(endpoint.url, headers)
 
     @property
     def method(self) -> str:

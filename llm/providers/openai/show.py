@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from ...secrets import MASK, masked
+from ...secrets import MASK, masked, remember
 from ...shown_body import ShownBody
 from ...text import visible
+from .shared import DUMMY_KEY
 
 _SECRET_HEADER = re.compile(r"authorization|key|token|secret|password|credential", re.IGNORECASE)
 
@@ -19,6 +20,20 @@ _SECRET_HEADER = re.compile(r"authorization|key|token|secret|password|credential
 def is_wanted() -> bool:
     """Whether the environment asks for the exchanges."""
     return bool(os.environ.get("LLM_OPENAI_SHOW_RESPONSES"))
+
+
+def remember_secrets(url: str, headers: Mapping[str, str]) -> None:
+    """Let the keys in headers, and the password in an address, be masked wherever text leaves."""
+    for name, value in headers.items():
+        if _SECRET_HEADER.search(name):
+            # The key stands alone, or behind a word such as Bearer.
+            secret = value.rpartition(" ")[2]
+            if secret != DUMMY_KEY:
+                remember(secret)
+    if "@" in url:
+        from urllib.parse import unquote, urlsplit
+
+        remember(unquote(urlsplit(url).password or ""))
 
 
 def show_request(
