@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,9 @@ import llm
 from llm.tools.calling import ToolCall, ToolOutput, ToolResult
 from llm.tools.running import call_steps, run_calls, run_calls_async
 from llm.tools.tool import Tool
+
+CIRCLE: list[object] = []
+CIRCLE.append(CIRCLE)
 
 Runner = Callable[..., list[ToolResult]]
 
@@ -52,7 +56,14 @@ def test_results_come_in_call_order_with_their_ids(run: Runner) -> None:
 
 @pytest.mark.parametrize(
     ("value", "output"),
-    [("text", "text"), (None, "null"), ({"a": [1]}, '{"a": [1]}'), (object, repr(object))],
+    [
+        ("text", "text"),
+        (None, "null"),
+        ({"a": [1]}, '{"a": [1]}'),
+        (object, repr(object)),
+        ({(1, 2): 3}, "{(1, 2): 3}"),
+        (CIRCLE, "[[...]]"),
+    ],
 )
 def test_output_is_text_or_json(run: Runner, value: object, output: str) -> None:
     """Text stays as it is, other values become JSON, and what has no JSON form its repr."""
@@ -62,6 +73,36 @@ def test_output_is_text_or_json(run: Runner, value: object, output: str) -> None
 
     (result,) = run([ToolCall("give", {})], tools(give))
     assert result.output == output or json.loads(result.output) == output
+    assert result.exception is None
+
+
+def test_value_that_cannot_be_written_is_an_error(run: Runner) -> None:
+    """A value that fails to describe itself costs the call, not the chain."""
+
+    class Mute:
+        def __repr__(self) -> str:
+            raise RuntimeError("no words")
+
+    (result,) = run([ToolCall("mute", {})], {"mute": Tool("mute", implementation=Mute)})
+    assert result.output == "Error: no words"
+
+
+def test_tool_does_not_end_the_program(run: Runner) -> None:
+    """A tool that calls sys.exit has failed; a hook that does so ends the program."""
+
+    async def leave_later() -> None:
+        sys.exit(4)
+
+    def leave() -> None:
+        sys.exit(3)
+
+    results = run([ToolCall("leave", {}), ToolCall("leave_later", {})], tools(leave, leave_later))
+    assert [r.output for r in results] == [
+        "Error: the tool tried to end the program with exit code 3",
+        "Error: the tool tried to end the program with exit code 4",
+    ]
+    with pytest.raises(SystemExit):
+        run([ToolCall("add", {"a": 1, "b": 2})], tools(add), lambda *given: sys.exit())
 
 
 def test_tool_output_carries_attachments(run: Runner) -> None:

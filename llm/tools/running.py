@@ -104,12 +104,12 @@ def _tool_steps(call: ToolCall, tool: Tool) -> Steps:
         arguments[INJECTED_PARAMETER] = call
     try:
         value = yield Step(tool.implementation, kwargs=arguments)
+        return _succeeded(call, value, box_behind(tool))
     except PauseChain as pause:
         pause.tool_call = call
         raise
     except Exception as error:  # whatever a tool raises, the model is told
         return _failed(call, f"Error: {error}", error, instance=box_behind(tool))
-    return _succeeded(call, value, box_behind(tool))
 
 
 def _malformed_arguments(call: ToolCall, tool: Tool) -> ValueError | None:
@@ -144,10 +144,20 @@ def _succeeded(call: ToolCall, value: Any, instance: Toolbox | None) -> ToolResu
     if isinstance(value, ToolOutput):
         attachments = list(value.attachments)
         value = value.output
-    output = value if isinstance(value, str) else json.dumps(value, default=repr)
     return ToolResult(
-        call.name, output, attachments, tool_call_id=call.tool_call_id, instance=instance
+        call.name, _text(value), attachments, tool_call_id=call.tool_call_id, instance=instance
     )
+
+
+def _text(value: Any) -> str:
+    """What the model is told of a value: text as it is, else JSON, else what Python writes."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        # Keys that are no text, or a value that contains itself.
+        return repr(value)
 
 
 # The synchronous driver.
@@ -187,13 +197,22 @@ def _drive(steps: Steps, timeout_s: float | None) -> ToolResult:
         while True:
             try:
                 value = _perform(step, timeout_s)
-            except Exception as error:
-                step = steps.throw(error)
+            except (Exception, SystemExit) as error:
+                step = steps.throw(_kept_in(step, error))
             else:
                 step = steps.send(value)
     except StopIteration as end:
         result: ToolResult = end.value
         return result
+
+
+def _kept_in(step: Step, error: Exception | SystemExit) -> Exception:
+    """What a call is told to have raised: a tool that wants to exit does not end the program."""
+    if isinstance(error, Exception):
+        return error
+    if step.hook is not None:
+        raise error
+    return RuntimeError(f"the tool tried to end the program with exit code {error.code}")
 
 
 def _perform(step: Step, timeout_s: float | None) -> Any:
@@ -315,8 +334,8 @@ async def _drive_async(steps: Steps, timeout_s: float | None) -> ToolResult:
                 value = _called(step, timeout_s)
                 if hasattr(value, "__await__"):
                     value = await (value if step.hook else _limited(value, timeout_s))
-            except Exception as error:
-                step = steps.throw(error)
+            except (Exception, SystemExit) as error:
+                step = steps.throw(_kept_in(step, error))
             else:
                 step = steps.send(value)
     except StopIteration as end:
