@@ -206,6 +206,37 @@ def test_next_gets_response_and_prompt(text: Callable[..., str]) -> None:
     assert seen == [("answer", "question")]
 
 
+@pytest.mark.parametrize(
+    ("follow", "sent"),
+    [
+        (lambda *given: f"{len(given)}", "2"),
+        (lambda response, bound=7: f"{bound}", "7"),
+        (lambda response, prompt=None: f"{prompt.prompt}!", "go!"),
+        (lambda response, prompt, bound=7: f"{prompt.prompt} {bound}", "go 7"),
+    ],
+)
+def test_next_gets_the_prompt_where_it_takes_one(
+    text: Callable[..., str], follow: Callable[..., str], sent: str
+) -> None:
+    """A second parameter is the prompt, unless it is there to bind a value."""
+    model = Script("a", "b")
+    text(model, "go", next=follow, once=True)
+    assert model.prompts[1].prompt == sent
+
+
+def test_next_may_not_return_anything_else(text: Callable[..., str]) -> None:
+    """What cannot be sent is refused in words; so is an asynchronous `next` of a synchronous
+    chain."""
+
+    async def later(response: Any) -> str:
+        return "more"
+
+    with pytest.raises(TypeError, match="next returned int"):
+        text(Script("a", "b"), "go", next=lambda r: 5)
+    with pytest.raises(TypeError, match="next returned coroutine"):
+        Script("a", "b").chain("go", next=later).text()
+
+
 def test_next_may_return_a_prompt(text: Callable[..., str]) -> None:
     """A Prompt goes on with the conversation; one with a history of its own is sent as it is."""
     model = Script("one", "two", "three")

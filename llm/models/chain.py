@@ -263,7 +263,7 @@ class ChainResponse(_BaseChainResponse[Response]):
 
     def _perform(self, action: CallTools | AskNext) -> Any:
         if isinstance(action, AskNext):
-            return _ask(self._next, action)
+            return _checked(_ask(self._next, action))
         prepare(toolboxes_of(action.prompt.tools))
         return run_calls(
             action.calls,
@@ -360,7 +360,7 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
     async def _perform(self, action: CallTools | AskNext) -> Any:
         if isinstance(action, AskNext):
             given = _ask(self._next, action)
-            return await given if hasattr(given, "__await__") else given
+            return _checked(await given if hasattr(given, "__await__") else given)
         await prepare_async(toolboxes_of(action.prompt.tools))
         return await run_calls_async(
             action.calls,
@@ -414,5 +414,24 @@ def _ask(next: NextPrompt | None, action: AskNext) -> Any:
 
 def _takes_prompt(function: Callable[..., Any]) -> bool:
     parameters = signature_of(function).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return True
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    # `lambda response, n=n: ...` binds a value; it does not ask for the prompt.
+    return any(p.default is p.empty or p.name == "prompt" for p in positional[1:])
+
+
+def _checked(given: Any) -> str | Prompt | None:
+    """What a function that makes the next prompt returned.
+
+    Raises:
+        TypeError: It cannot be sent.
+    """
+    if given is None or isinstance(given, (str, Prompt)):
+        return given
+    if hasattr(given, "close"):
+        given.close()
+    raise TypeError(
+        f"next returned {type(given).__name__}, but has to return a text, a Prompt or None"
+        " (and may be asynchronous only in an asynchronous chain)"
+    )
