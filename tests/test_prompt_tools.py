@@ -122,6 +122,7 @@ def test_functions_are_given_as_file(tmp_path):
     [
         ("def f(:", "Error in --functions definition: invalid syntax (<functions>, line 1)"),
         ("raise ValueError('x')", "The code of --functions failed: ValueError: x"),
+        ("import sys\nsys.exit(3)", "The code of --functions failed: SystemExit: 3"),
         ("missing.py", "File not found: missing.py"),
         ("def f(x: 5): ...", "f of --functions cannot be a tool"),
     ],
@@ -131,6 +132,20 @@ def test_functions_that_cannot_be_used_are_refused(code, problem):
     result = run("hi", "--functions", code)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"Error: {problem}")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_imported_names_do_not_keep_code_from_being_used():
+    """What the code imports is offered where it can be, as in 0.36, and left out elsewhere."""
+    code = "from typing import *\ndef half(n: int) -> float: return n / 2"
+    result = run(script([call("half", n=3), call("cast")]), "--functions", code)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("calling 1.5; Error: cast() missing")
+
+
+def test_negative_chain_limit_is_a_usage_error():
+    """0 means no limit; less than that means nothing."""
+    assert run("hi", "--cl", "-1").exit_code == 2
 
 
 def test_functions_that_cannot_be_read_are_refused(tmp_path):

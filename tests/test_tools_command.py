@@ -34,12 +34,14 @@ class Drawer(llm.Toolbox):
 
     def _hidden(self): ...
 
+    def close(self) -> None: ...
+
 
 class Growing(llm.Toolbox):
     """Has more tools
     once it is made"""
 
-    def __init__(self, url: "str"):
+    def __init__(self, url: "str") -> None:
         self.url = url
 
     def prepare(self):
@@ -114,7 +116,7 @@ def test_tools_are_listed_with_signature_and_plugin():
         + BUILT_IN
         + "weigh(kilos: float, unit: str = 'kg') -> str (plugin: shelf)\n\n"
         "  Weigh something\n\n  To the gram.\n\n"
-        "Drawer:\n\n  Drawer_open(hard: bool) -> str\n\n    Open it\n\n"
+        "Drawer:\n\n  Drawer_close() -> None\n\n  Drawer_open(hard: bool) -> str\n\n    Open it\n\n"
         "Growing(url: str) (plugin: shelf)\n\n  Has more tools\n  once it is made\n\n"
         "  Growing_base()\n\n"
     )
@@ -126,7 +128,8 @@ def test_tools_named_are_listed_alone():
     assert result.stdout == (
         "weigh(kilos: float, unit: str = 'kg') -> str (plugin: shelf)\n\n"
         "  Weigh something\n\n  To the gram.\n\n"
-        'Drawer(label="a"):\n\n  Drawer_open(hard: bool) -> str\n\n    Open it\n\n'
+        'Drawer(label="a"):\n\n  Drawer_close() -> None\n\n'
+        "  Drawer_open(hard: bool) -> str\n\n    Open it\n\n"
         'Growing("u"):\n\n  Growing_base()\n\n'
         "  extra(key: str) -> int\n\n    Added by a toolbox\n\n"
     )
@@ -167,8 +170,22 @@ def test_tools_are_listed_as_json():
         ("Drawer", False),
         ("Growing", True),
     ]
-    assert [tool["name"] for tool in found["toolboxes"][0]["tools"]] == ["Drawer_open"]
+    tools = [tool["name"] for tool in found["toolboxes"][0]["tools"]]
+    assert tools == ["Drawer_close", "Drawer_open"]
     assert list(found["toolboxes"][0]["tools"][0]) == ["name", "description", "arguments"]
+
+
+def test_toolbox_is_listed_under_each_of_its_names(plugin):
+    """One class that two names were given to is listed under both."""
+
+    def register_tools(register):
+        register(Drawer)
+        register(Drawer, name="Chest")
+
+    plugin("furniture", register_tools=llm.hookimpl(register_tools))
+    names = [box["name"] for box in json.loads(run("--json").stdout)["toolboxes"]]
+    assert names == ["Chest", "Drawer", "Drawer_1", "Growing"]
+    assert "\nChest:\n" in run().stdout
 
 
 def test_tools_of_a_provider_are_listed_as_json():

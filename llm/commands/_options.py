@@ -230,7 +230,7 @@ chain_limit_option = click.option(
     "--cl",
     "--chain-limit",
     "chain_limit",
-    type=int,
+    type=click.IntRange(min=0),
     default=5,
     show_default=True,
     help="How many answers in a row may call tools or use their results; 0 for no limit.",

@@ -32,6 +32,11 @@ class Box:
     is_made: bool = False
 
     @property
+    def label(self) -> str:
+        """What it is registered as; of one that was made, its class is asked."""
+        return (self.box_class.name or self.box_class.__name__) if self.is_made else self.name
+
+    @property
     def is_open(self) -> bool:
         """Whether there may be other tools once it is made."""
         return self.box_class.is_dynamic() and not self.is_made
@@ -92,7 +97,7 @@ class Listing:
             "tools": [{**_tool_json(tool), "plugin": tool.plugin} for tool in self.tools],
             "toolboxes": [
                 {
-                    "name": box.box_class.name or box.box_class.__name__,
+                    "name": box.label,
                     "dynamic": box.box_class.is_dynamic(),
                     "tools": [_tool_json(tool) for tool in box.tools],
                 }

@@ -149,21 +149,20 @@ def signature_text(function: Any) -> str:
         if parameter.name != "self"
     ]
     result = _shown(signature.return_annotation, hints.get("return"))
-    text = str(signature.replace(parameters=shown, return_annotation=result))
-    return text.removesuffix(" -> None")
+    return str(signature.replace(parameters=shown, return_annotation=result))
 
 
 def constructor_text(tool_class: ToolClass) -> str:
     """The arguments that a toolbox or server-side tool is made with, as Python writes them."""
     if tool_class.__init__ is object.__init__:
         return "()"
-    return signature_text(tool_class.__init__)
+    return signature_text(tool_class.__init__).removesuffix(" -> None")
 
 
 def _shown(annotation: Any, hint: Any) -> Any:
     """Types that are written as text are shown as the types that they mean, if they mean any."""
     if hint is not None:
-        return hint
+        return None if hint is type(None) else hint
     text = getattr(annotation, "__forward_arg__", annotation)
     return _Written(text) if isinstance(text, str) else annotation
 
@@ -193,15 +192,17 @@ def tools_from_code(code_or_path: str) -> list[Tool]:
         exec(compile(source, filename, "exec"), module.__dict__)
     except SyntaxError as error:
         raise LLMError(f"Error in --functions definition: {error}") from error
-    except Exception as error:  # somebody's own code
+    except (Exception, SystemExit) as error:  # somebody's own code
         raise LLMError(
             f"The code of --functions failed: {type(error).__name__}: {error}"
         ) from error
-    return [
-        _as_tool(name, value)
+    found = {
+        name: value
         for name, value in vars(module).items()
         if not name.startswith("_") and _is_function(value)
-    ]
+    }
+    made = [_as_tool(name, value) for name, value in found.items()]
+    return [tool for tool in made if tool is not None]
 
 
 def _source_of(code_or_path: str) -> tuple[str, str]:
@@ -222,11 +223,15 @@ def _is_function(value: Any) -> bool:
     return callable(value) or isinstance(value, Tool)
 
 
-def _as_tool(name: str, function: Any) -> Tool:
+def _as_tool(name: str, function: Any) -> Tool | None:
+    """The tool that a value of the code makes; `None` for what was imported and makes none."""
     if isinstance(function, Tool):
         return function
     own_name = getattr(function, "__name__", None)
     try:
         return Tool.function(function, name=name if own_name in (None, "<lambda>") else None)
     except Exception as error:  # a type hint can be anything
-        raise LLMError(f"{name} of --functions cannot be a tool: {error}") from error
+        if getattr(function, "__module__", CODE_MODULE) != CODE_MODULE:
+            return None
+        reason = str(error).splitlines()[0]
+        raise LLMError(f"{name} of --functions cannot be a tool: {reason}") from error
