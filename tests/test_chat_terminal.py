@@ -166,8 +166,8 @@ def test_no_history_where_logging_is_off(user_path):
 
 
 def test_history_has_no_keys(user_path):
-    """A key in use that was typed into a prompt is masked there too."""
-    chat_of_lines("first", "my key is sk-in-use", model="keyed", VAULT_KEY="sk-in-use")
+    """A key in use that was typed into a prompt is masked there too, in the first line already."""
+    chat_of_lines("my key is sk-in-use", model="keyed", VAULT_KEY="sk-in-use")
     text = (user_path / "chat-history").read_text()
     assert "my key is [...]" in text
     assert "sk-in-use" not in text

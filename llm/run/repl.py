@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,9 @@ def run_chat(
     session = open_session(material.prepare(request))
     if not session.model.supports_conversation:
         raise ConversationNotSupported(f"{session.model} does not support conversations")
+    # From here on it is masked, in the first line for the history already.
+    with suppress(Exception):
+        session.model.get_key(request.key)
     say("\n".join([f"Chatting with {session.model.model_id}", *_start_lines(instructions)]))
     with dying_tidily(), Recorder(request) as recorder:
         chat = _Chat(session, recorder, console, instructions)
