@@ -72,11 +72,12 @@ class Filtered(llm.Model):
         response._cut_off = "The filter stopped it"
 
 
-def test_answer_that_was_cut_off_is_failed(plugin):
+@pytest.mark.parametrize("flags", [[], ["--no-stream"], ["-x"]])
+def test_answer_that_was_cut_off_is_failed(plugin, flags):
     """An answer that the provider stopped is kept with its status, and ends with exit code 3."""
     plugin("filters", **plugin_of(Filtered()))
     runner = CliRunner()
-    result = runner.invoke(cli, ["-m", "filtered", "hi"], input="")
+    result = runner.invoke(cli, ["-m", "filtered", "hi", *flags], input="")
     assert (result.exit_code, result.stdout) == (3, "some text\n")
     assert result.stderr == "Error: The filter stopped it\n"
     shown = runner.invoke(cli, ["logs", "--failed"]).stdout

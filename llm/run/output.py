@@ -182,11 +182,10 @@ class WholeDisplay:
         raw: Pass control sequences on to a terminal.
     """
 
-    has_shown = False
-
     def __init__(
         self, *, extract: bool = False, extract_last: bool = False, raw: bool = False
     ) -> None:
+        self.has_shown = False
         self._raw = raw
         self._extract = extract or extract_last
         self._last = extract_last
@@ -200,6 +199,7 @@ class WholeDisplay:
         tolerate_unencodable(sys.stdout)
         shown = text if block is None else block
         guarded = is_terminal(sys.stdout) and not self._raw
+        self.has_shown = bool(shown)
         write_out((visible(shown) if guarded else shown) + "\n")
 
     def pause(self) -> None:
