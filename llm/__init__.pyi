@@ -11,12 +11,17 @@ from llm.config import user_dir as user_dir
 from llm.content import Attachment as Attachment
 from llm.content import Fragment as Fragment
 from llm.embeddings import Collection as Collection
+from llm.errors import AuthError as AuthError
 from llm.errors import CancelToolCall as CancelToolCall
+from llm.errors import ConnectionLost as ConnectionLost
+from llm.errors import ContextTooLong as ContextTooLong
 from llm.errors import ConversationNotSupported as ConversationNotSupported
 from llm.errors import LLMError as LLMError
 from llm.errors import ModelError as ModelError
 from llm.errors import NeedsKeyException as NeedsKeyException
+from llm.errors import Overloaded as Overloaded
 from llm.errors import PauseChain as PauseChain
+from llm.errors import RateLimited as RateLimited
 from llm.errors import UnknownModelError as UnknownModelError
 from llm.hookspecs import hookimpl as hookimpl
 from llm.logs.database import Database as Database
@@ -44,6 +49,7 @@ from llm.parts import user as user
 from llm.plugins import get_plugins as get_plugins
 from llm.plugins import load_plugins as load_plugins
 from llm.plugins import pm as pm
+from llm.policy import CallPolicy as CallPolicy
 from llm.registry import EmbeddingModelWithAliases as EmbeddingModelWithAliases
 from llm.registry import ModelWithAliases as ModelWithAliases
 from llm.registry import get_async_model as get_async_model

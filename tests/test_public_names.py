@@ -13,8 +13,8 @@ import llm
 from .helpers import stubs
 
 PACKAGE_NAMES = """
-    DEFAULT_MODEL Database EmbeddingModel EmbeddingModelWithAliases ModelWithAliases
-    UnknownModelError
+    AuthError CallPolicy ConnectionLost ContextTooLong DEFAULT_MODEL Database EmbeddingModel
+    EmbeddingModelWithAliases ModelWithAliases Overloaded RateLimited UnknownModelError
     cosine_similarity decode encode get_async_model_aliases get_async_models
     get_default_embedding_model get_default_model get_embedding_model get_embedding_model_aliases
     get_embedding_models get_embedding_models_with_aliases get_fragment_loaders get_model_aliases
