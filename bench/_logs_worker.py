@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from _worker import Nothing, open_database
+from _worker import Nothing
 
 import llm
 from llm.cli import cli
@@ -60,8 +60,13 @@ def first(count: int, arguments: str) -> float:
 
 
 def logged(count: int, path: str) -> float:
-    """Return the processor time of storing a prompt that was answered."""
-    model, database = Nothing(), open_database(path)
+    """Return the processor time of storing a prompt that was answered.
+
+    The file is opened as a program does that knows nothing of what is best for it.
+    """
+    import sqlite_utils
+
+    model, database = Nothing(), sqlite_utils.Database(path)
     times = []
     for number in range(count):
         response = model.prompt(f"one more {number}")
