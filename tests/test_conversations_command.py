@@ -148,7 +148,10 @@ def test_fork_at_an_earlier_turn(user_path: Path) -> None:
     fork = done("conversations", "fork", "Birds", "--at", first, "--name", "Earlier").strip()
     assert done("--cid", "Earlier", "x") == "user: one | assistant: user: one | user: x\n"
     assert [info["name"] for info in listed("-n", "1")] == ["Earlier"]
-    for turn, said in (("nope", "no turn begins"), (second[:3], "several turns begin")):
+    done("conversations", "fork", "Birds", "--at", "1", "--name", "By number")
+    assert done("--cid", "By number", "x") == "user: one | assistant: user: one | user: x\n"
+    wrong = {"nope": "no turn begins", "3": "no turn begins", second[:3]: "several turns begin"}
+    for turn, said in wrong.items():
         result = run("conversations", "fork", "Birds", "--at", turn)
         assert result.exit_code == 1
         assert said in result.stderr

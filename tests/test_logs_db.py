@@ -43,7 +43,7 @@ def test_open_log_new_file_is_private_and_in_wal_mode(tmp_path: Path) -> None:
 def test_open_log_without_create_refuses_a_missing_file(tmp_path: Path) -> None:
     """A command that only reads does not leave an empty database behind."""
     path = tmp_path / "logs.db"
-    with pytest.raises(LogError, match=r"Cannot open the log database .*logs\.db"):
+    with pytest.raises(LogError, match=r"No log database found at .*logs\.db"):
         open_log(path, create=False)
     assert not path.exists()
 

@@ -143,7 +143,11 @@ def rename(conversation: str, title: str, database: str | None) -> None:
 
 @conversations.command()
 @conversation_argument
-@click.option("--at", metavar="TURN", help="Last turn to keep: its id, or the beginning of it.")
+@click.option(
+    "--at",
+    metavar="TURN",
+    help="Last turn to keep: its id, the beginning of that, or its number (1 is the first).",
+)
 @click.option("--name", metavar="TITLE", help="Title of the new conversation.")
 @database_option
 @reported

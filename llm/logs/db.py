@@ -27,6 +27,7 @@ __all__ = [
     "brought_up_to_date",
     "log_errors",
     "needs_migration",
+    "no_log",
     "open_log",
     "open_memory",
     "open_readonly",
@@ -59,6 +60,11 @@ def log_errors(path: object, doing: str) -> Iterator[None]:
     except (sqlite3.DatabaseError, OSError) as error:
         text = f"Cannot {doing} the log database {path}: {error}. {_remedy(error)}"
         raise LogError(text) from error
+
+
+def no_log(path: str | Path) -> LogError:
+    """What to raise where there is no log database yet."""
+    return LogError(f"No log database found at {path}: the first prompt that is logged creates it")
 
 
 def _remedy(error: Exception) -> str:
@@ -99,7 +105,7 @@ def open_log(
     with log_errors(path, "open"):
         if not os.path.exists(path):
             if not create:
-                raise FileNotFoundError(2, "no such file", str(path))
+                raise no_log(path)
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         return Database(_connect_prepared(path, any_thread, timeout_s))
 
@@ -237,7 +243,7 @@ def open_readonly(path: str | Path) -> sqlite3.Connection:
     """
     with log_errors(path, "read"):
         if not os.path.exists(path):
-            raise FileNotFoundError(2, "no such file", str(path))
+            raise no_log(path)
         directory = os.path.dirname(os.path.abspath(path))
         if os.access(path, os.W_OK) and os.access(directory, os.W_OK):
             # A read-only connection would leave the -wal and -shm files behind.

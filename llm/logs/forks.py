@@ -30,8 +30,8 @@ def fork_conversation(
     Args:
         db: The log database.
         conversation_id: The conversation to leave.
-        at: The last turn that both share, by its id or the beginning of it; the latest one where
-            missing.
+        at: The last turn that both share, by its id, the beginning of that, or its number (1 is
+            the first); the latest one where missing.
         name: The title; that of the other one with ` (fork)` behind it where missing.
 
     Raises:
@@ -54,7 +54,11 @@ def fork_conversation(
 
 
 def _turn(conversation: Any, at: str) -> Any:
-    found = [r for r in conversation._all_responses() if r.id.startswith(at.lower())]
+    responses = conversation._all_responses()
+    found = [response for response in responses if response.id.startswith(at.lower())]
+    # Ids begin with 0 for some thousand years.
+    if not found and at.isdecimal() and 1 <= int(at) <= len(responses):
+        found = [responses[int(at) - 1]]
     if len(found) != 1:
         several = "several turns begin" if found else "no turn begins"
         raise NotFound(

@@ -177,10 +177,6 @@ def open_for_reading(path: str | Path, *, may_change: bool = True) -> sqlite3.Co
     Raises:
         LogError: There is no such file, or it cannot be read.
     """
-    if not os.path.exists(path):
-        raise LogError(
-            f"No log database found at {path}: the first prompt that is logged creates it"
-        )
     conn = open_readonly(path)
     if needs_migration(conn):
         conn = brought_up_to_date(path, conn, may_change=may_change)
