@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -87,6 +90,27 @@ def test_log_of_a_prompt_replaces_that_of_the_conversation() -> None:
     conversation.prompt("c").text()
     assert [response.prompt.prompt for response in inner] == ["a", "b"]
     assert [response.prompt.prompt for response in outer] == ["c"]
+
+
+def test_log_that_cannot_be_called_is_refused_at_once(path: Path) -> None:
+    """A path given as `log=` is an error before anything is sent, not after the answer."""
+    model = Says("never said")
+    with pytest.raises(TypeError, match=r"log= takes an llm\.Database or a function, not '"):
+        model.prompt("a", log=str(path))  # type: ignore[arg-type]
+    assert model.prompt("b").text() == "never said"
+
+
+def test_turns_by_alias_and_by_age_as_timedelta(
+    path: Path, user_path: Path, plugin: Callable[..., ModuleType]
+) -> None:
+    """A model goes by each of its names, and an age may be a `timedelta`."""
+    plugin("says", **plugin_of(Says("a")))
+    (user_path / "aliases.json").write_text('{"speaker": "says"}')
+    db = llm.Database(path)
+    llm.get_model("speaker").prompt("one", log=db).text()
+    assert [turn["prompt"] for turn in db.turns(model="speaker")] == ["one"]
+    assert [turn["prompt"] for turn in db.turns(since=timedelta(hours=1))] == ["one"]
+    assert list(db.turns(until=timedelta(hours=1))) == []
 
 
 def test_log_is_any_function_of_the_finished_response() -> None:

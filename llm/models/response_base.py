@@ -178,7 +178,13 @@ class _BaseResponse:
         return getattr(self.conversation, "policy", None) or CallPolicy()
 
     def _keep_in(self, log: ResponseLog) -> None:
-        """Give this response to `log` once it is complete."""
+        """Give this response to `log` once it is complete.
+
+        Raises:
+            TypeError: It cannot be called, such as a path.
+        """
+        if not callable(log):
+            raise TypeError(f"log= takes an llm.Database or a function, not {log!r}")
         self._log = log
         self.done_callbacks.append(log)
 
