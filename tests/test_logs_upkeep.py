@@ -36,6 +36,13 @@ def test_verify_files_of_every_release(release: str, user_path: Path) -> None:
         ("delete from messages where rowid = 1", "follows a message that is missing"),
         ("update turns set tip_message_hash = 'x' where rowid = 1", "turn 0"),
         ("update threads set tip_message_hash = 'x' where rowid = 1", "thread 0"),
+        ("delete from threads where rowid = 2", "is of a conversation that is missing"),
+        ("update turns set schema_id = 'x' where schema_id is not null", "has a schema that is"),
+        ("delete from tools where id = 1", "has a tool that is missing"),
+        ("delete from turn_search where id = 3", "cannot be searched for"),
+        ("update turn_search set turn_id = 'x' where id = 3", "turn x is missing, but can be"),
+        ("update parts set payload = '{' where payload is not null", "a part that is no JSON"),
+        ("update messages set provider_metadata = 'x' where rowid = 1", "metadata that is no JSON"),
         ("delete from part_attachments; delete from attachments", "does not have the content"),
         ("delete from attachments", "is used but missing"),
         ("delete from fragments", "fragment 1 is used but missing"),
@@ -52,6 +59,29 @@ def test_verify_names_damage(user_path: Path, sql: str, text: str) -> None:
     assert result.exit_code == 1
     assert text in result.stdout
     assert "is damaged" in result.stderr
+
+
+def test_verify_of_a_file_that_cannot_be_read_whole(user_path: Path) -> None:
+    """A page that is overwritten ends in an error that says what to do, never in a traceback."""
+    path = use_log(user_path, "v0.36")
+    invoke("list", "-n", "1")
+    content = bytearray(path.read_bytes())
+    content[4096 * 5 : 4096 * 6] = b"\xff" * 4096
+    path.write_bytes(content)
+    result = invoke("verify")
+    assert result.exit_code == 1
+    assert "Error: " in result.stderr
+    assert str(path) in result.stderr
+
+
+def test_broken_part_takes_nothing_but_itself_from_a_listing(user_path: Path) -> None:
+    """What can be read is listed, whatever lies beside it."""
+    path = use_log(user_path, "v0.36")
+    rows = invoke("list", "-n", "0", "--json").stdout.count('"resolved_model"')
+    with closing(open_log(path).conn) as conn, conn:
+        conn.execute("update parts set payload = '{' where payload is not null")
+    result = invoke("list", "-n", "0", "--json")
+    assert (result.exit_code, result.stdout.count('"resolved_model"')) == (0, rows)
 
 
 def test_vacuum_gives_space_back(user_path: Path) -> None:

@@ -72,10 +72,11 @@ def verify(database: str | None) -> None:
     Prints a line for each damage, and ends with exit code 1 if there is any.
     """
     from ..errors import LogError
+    from ..logs.db import log_errors
     from ..logs.upkeep import find_damage, message_count
 
     path, conn = opened(database)
-    with closing(conn):
+    with closing(conn), log_errors(path, "read"):
         count = message_count(conn)
         damage = 0
         for line in find_damage(conn, _progress(count)):
@@ -83,7 +84,7 @@ def verify(database: str | None) -> None:
             say(line)
     if damage:
         raise LogError(
-            f"The log {path} is damaged: {damage:,} findings above."
+            f"The log {path} is damaged: {damage:,} finding{'' if damage == 1 else 's'} above."
             " A copy from before may help: llm logs backup makes one"
         )
     say(f"Verified {count:,} messages: the log is whole")

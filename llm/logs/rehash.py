@@ -6,12 +6,12 @@ stored under: so an address can be made again long after the file is gone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .chains import rows_by_ids
+from .lookups import decoded, decoded_object
 
 if TYPE_CHECKING:
     import sqlite3
@@ -62,13 +62,11 @@ def load_rows(conn: sqlite3.Connection, hashes: Iterable[str]) -> list[MessageRo
     found = []
     for (key, parent, role, metadata), group in groupby(rows, key=lambda row: row[:4]):
         parts = [
-            PartRow(row[4], row[5], row[6], json.loads(row[7]) if row[7] else {})
+            PartRow(row[4], row[5], row[6], decoded_object(row[7]))
             for row in group
             if row[4] is not None
         ]
-        found.append(
-            MessageRow(key, parent, role, json.loads(metadata) if metadata else None, parts)
-        )
+        found.append(MessageRow(key, parent, role, decoded(metadata), parts))
     return found
 
 

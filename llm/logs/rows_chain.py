@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .lookups import AttachmentRow, attachment_rows, json_list
+from .lookups import AttachmentRow, attachment_rows, decoded, decoded_object, json_list
 
 if TYPE_CHECKING:
     import sqlite3
@@ -116,7 +115,7 @@ class Chains:
         return [
             {
                 "parts": [{"text": part.text, **part.payload} for part in self.parts([h])],
-                "provider_metadata": json.loads(found[h]) if h in found else None,
+                "provider_metadata": decoded(found.get(h)),
             }
             for h in hashes
         ]
@@ -158,7 +157,7 @@ class Chains:
 
     def _load_parts(self, hashes: set[str]) -> dict[str, list[StoredPart]]:
         rows = self._conn.execute(PARTS, [json_list(hashes)]).fetchall()
-        payloads = [json.loads(row[4]) if row[4] else {} for row in rows]
+        payloads = [decoded_object(row[4]) if row[4] else {} for row in rows]
         pieces = [piece for payload in payloads for piece in payload.get("text_ref", ())]
         numbers = {piece["fragment"] for piece in pieces if "fragment" in piece}
         texts: dict[int, str] = {}

@@ -30,9 +30,33 @@ _DANGLING = {
     "thread {} ends in a message that is missing": """
         select id from threads where tip_message_hash is not null
             and not exists (select 1 from messages where hash = tip_message_hash)""",
+    "turn {} is of a conversation that is missing": """
+        select id from turns where thread_id is not null
+            and not exists (select 1 from threads where id = thread_id)""",
+    "turn {} has a schema that is missing": """
+        select id from turns where schema_id is not null
+            and not exists (select 1 from schemas where id = schema_id)""",
+    "turn {} has a tool that is missing": """
+        select distinct turn_id from turn_tools
+        where not exists (select 1 from tools where id = tool_id)""",
+    "turn {} cannot be searched for": """
+        select turns.id from turns join messages on messages.hash = tip_message_hash
+        where role = 'assistant' and tip_message_hash is not parent_message_hash
+            and not exists (select 1 from turn_search where turn_id = turns.id)
+            and exists (select 1 from parts
+                where message_hash = messages.hash and type = 'text' and text <> '')""",
+    "turn {} is missing, but can be searched for": """
+        select turn_id from turn_search
+        where not exists (select 1 from turns where id = turn_id)""",
     "message {} has parts but is missing itself": """
         select distinct message_hash from parts
         where not exists (select 1 from messages where hash = message_hash)""",
+    "message {} has a part that is no JSON": """
+        select distinct message_hash from parts where payload is not null
+            and (not json_valid(payload) or json_type(payload) <> 'object')""",
+    "message {} has metadata that is no JSON": """
+        select hash from messages where provider_metadata is not null
+            and not json_valid(provider_metadata)""",
     "fragment {} is used but missing": """
         select distinct fragment_id from part_fragments
         where not exists (select 1 from fragments where id = fragment_id)""",
