@@ -85,6 +85,44 @@ def test_answer_that_was_cut_off_is_failed(plugin, flags):
     assert "status: failed" in runner.invoke(cli, ["logs", "--short"]).stdout
 
 
+class Left(BaseException):
+    """An exception that nobody expects."""
+
+
+class Leaves(llm.Model):
+    """Wants to end the program in the middle of its answer."""
+
+    model_id = "leaves"
+    can_stream = True
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def execute(self, prompt, stream, response, conversation):
+        yield "some text"
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (SystemExit(7), "The model tried to end the program with exit code 7"),
+        (GeneratorExit("now"), "GeneratorExit: now"),
+        (Left("now"), "Left: now"),
+    ],
+)
+def test_model_does_not_end_the_program(plugin, error, told):
+    """Whatever a model raises is an error of its answer: kept, told, and a chat goes on."""
+    plugin("leavers", **plugin_of(Leaves(error)))
+    runner = CliRunner()
+    result = runner.invoke(cli, ["-m", "leaves", "hi"], input="")
+    assert (result.exit_code, result.stdout) == (3, "some text")
+    assert result.stderr == f"Error: {told}\n"
+    assert f"ModelError: {told}" in runner.invoke(cli, ["logs", "--failed"]).stdout
+    result = runner.invoke(cli, ["chat", "-m", "leaves"], input="one\ntwo\n")
+    assert (result.exit_code, result.stderr.count(told)) == (0, 2)
+
+
 def test_failed_lists_nothing_where_nothing_failed():
     """`llm logs --failed` of a log without failures is empty."""
     open_log(logs_db_path()).conn.close()

@@ -248,9 +248,14 @@ def _check_end(response: AnyResponse) -> None:
 
 
 def _told(error: BaseException) -> BaseException:
-    """What is told about an error: a model's own broken pipe is no closed output."""
+    """What is told about an error: a model's own broken pipe is no closed output, and it is not for
+    a model or a tool to end the program."""
     if isinstance(error, BrokenPipeError) and not isinstance(error, OutputClosed):
         return ConnectionLost(f"The connection to the model broke off: {error}")
+    if isinstance(error, SystemExit):
+        return ModelError(f"The model tried to end the program with exit code {error.code}")
+    if not isinstance(error, (Exception, KeyboardInterrupt)):
+        return ModelError(f"{type(error).__name__}: {error}")
     return error
 
 
