@@ -251,6 +251,26 @@ def test_redact_numbers_in_json(db: Any, user_path: Path) -> None:
     assert row["response_json"] == {"total": "[redacted]", "rate": 0.5}
 
 
+@pytest.mark.parametrize("secret", ['pass "word"', "p\u00e4ssword", "pass\\word", "pass\nword"])
+def test_redact_what_json_escapes(secret: str, db: Any, user_path: Path) -> None:
+    """A text is found where it is escaped: in columns of JSON, and in JSON within a text."""
+    inner = json.dumps({"key": [f"my {secret}"]})
+    model = Says([inner, llm.ToolCall("t", {"a": secret}, "call-1")])
+    model.raw = {"arguments": inner}
+    model.prompt("go", label=secret).log_to_db(db)
+    db.close()
+    assert invoke("redact", "-F", secret, "-y").exit_code == 0
+    escaped = json.dumps(secret)[1:-1]
+    for form in (secret, escaped, json.dumps(escaped)[1:-1]):
+        assert files_with(user_path, form) == []
+    row = json.loads(invoke("list", "--json").stdout)[0]
+    expected = {"key": ["my [redacted]"]}
+    assert json.loads(row["response"]) == json.loads(row["response_json"]["arguments"]) == expected
+    assert row["options_json"] == {"label": "[redacted]"}
+    assert row["tool_calls"][0]["arguments"] == {"a": "[redacted]"}
+    assert invoke("verify").exit_code == 0
+
+
 def test_redact_legacy_rows_status_and_table_of_2023(user_path: Path) -> None:
     """Tables that only some files have are rewritten where they are."""
     log = LogBuilder(user_path / "logs.db")

@@ -26,8 +26,9 @@ class Scrubber:
         self.replacement = replacement
 
     def text(self, text: str) -> str:
-        """`text` with every match replaced."""
-        return self.pattern.sub(lambda match: self.replacement if match[0] else "", text)
+        """`text` with every match replaced, also where it is JSON in which the match is escaped."""
+        text = self._plain(text)
+        return self.json(text) if "\\" in text and text.lstrip()[:1] in ("{", "[") else text
 
     def value(self, value: Any) -> Any:
         """A JSON value with every match in a text, number or key of it replaced."""
@@ -53,10 +54,13 @@ class Scrubber:
         """A JSON text with every match replaced; text that is no JSON as plain text."""
         try:
             value = json.loads(text)
-        except ValueError:
-            return self.text(text)
+        except (ValueError, RecursionError):
+            return self._plain(text)
         scrubbed = self.value(value)
         return text if scrubbed == value else json.dumps(scrubbed, **format)
+
+    def _plain(self, text: str) -> str:
+        return self.pattern.sub(lambda match: self.replacement if match[0] else "", text)
 
     def install(self, conn: sqlite3.Connection) -> None:
         """Let SQL of a connection call `scrub_text(x)` and `scrub_json(x)`."""
