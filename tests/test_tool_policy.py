@@ -46,7 +46,10 @@ def test_rule_allows_what_its_patterns_match(rule, arguments, covered):
 def test_rule_covers_a_toolbox_and_what_it_declares():
     """The name of a toolbox covers its tools; `side_effects` is what the tool says of itself."""
     assert Rule.parse("SQLite").allows(call("SQLite_query", toolbox="SQLite"))
-    assert Rule.parse("*(side_effects=False)").allows(Candidate("look", side_effects=False))
+    only_looks = Rule.parse("*(side_effects=False)")
+    assert only_looks.allows(Candidate("look", side_effects=False))
+    # What a model writes is no declaration.
+    assert not only_looks.allows(Candidate("write", {"side_effects": False}))
 
 
 def test_rule_denies_paths_that_come_out_the_same():
@@ -54,6 +57,7 @@ def test_rule_denies_paths_that_come_out_the_same():
     rule = Rule.parse("read_file(path=/etc/*)")
     assert rule.denies(call(path="/etc/passwd"))
     assert rule.denies(call(path="/home/../etc/passwd"))
+    assert rule.denies(call(path="//etc/passwd"))
     assert not rule.denies(call(path="/home/x"))
     assert not rule.denies(call())
 
@@ -102,6 +106,8 @@ def test_rules_of_a_folder_hold_there_and_below():
     assert ([rule.text for rule in outside.allow], outside.ask) == (["a"], "always")
     assert Rules.from_data({"folders": {"/": {"deny": ["d"]}}}, "/tmp").deny
     assert Rules.from_data(None, "/") == Rules()
+    linked = Rules.from_data({"folders": {"/link": {"deny": ["d"]}}}, "/real", lambda path: "/real")
+    assert linked.deny
 
 
 @pytest.mark.parametrize(
@@ -114,6 +120,7 @@ def test_rules_of_a_folder_hold_there_and_below():
         ({"ask": False}, "ask is 'False', but has to be one of always, foreign, never"),
         ({"folders": {"/a": {"folders": {}}}}, "'folders' in folders: /a is not known"),
         ({"folders": {1: {}}}, "1 in folders is not known"),
+        ({"folders": {"~/x": {}}}, "folders: '~/x' has to be an absolute path"),
     ],
 )
 def test_rules_of_another_form_are_refused(data, problem):

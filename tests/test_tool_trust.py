@@ -105,6 +105,38 @@ def test_rules_of_the_current_folder_hold(user_path, tmp_path, monkeypatch):
     assert "Cancelled" in run(WRITE).stdout
 
 
+def test_rules_of_a_folder_hold_behind_a_link(user_path, tmp_path, monkeypatch):
+    """A folder may be written by another path that leads to it."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    rules(user_path, f"folders:\n  {tmp_path}/link:\n    deny: [write]\n")
+    monkeypatch.chdir(tmp_path / "real")
+    assert "Cancelled" in run(WRITE).stdout
+
+
+class Growing(llm.Toolbox):
+    """Gets its tools when it is prepared"""
+
+    def prepare(self):
+        self.add_tool(lambda_tool)
+
+
+lambda_tool = llm.Tool.function(lambda: "grown", name="grown")
+
+
+def test_rule_of_a_toolbox_covers_tools_that_were_added(plugin):
+    """What a toolbox adds to itself belongs to it, whatever its name."""
+
+    def register_tools(register):
+        register(Growing)
+
+    plugin("growing-plugin", register_tools=llm.hookimpl(register_tools))
+    asked = '[[["grown", {}]]]'
+    assert prompt("-m", "scripted", "-T", "Growing", asked) == "calling grown\n"
+    denied = prompt("-m", "scripted", "-T", "Growing", asked, "--deny", "Growing")
+    assert denied.startswith("calling Cancelled")
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -125,14 +125,12 @@ class Gate:
             self._ask(call, reason)
 
     def _candidate(self, tool: Tool, call: ToolCall) -> Candidate:
-        from ..tools.running import box_behind
-
-        box = box_behind(tool)
+        toolset = self._toolset
         return Candidate(
             call.name,
             call.arguments,
-            type(box).__name__ if box is not None else None,
-            self._toolset is not None and self._toolset.is_foreign(call.name),
+            toolset.box_name(tool) if toolset is not None else None,
+            toolset is not None and toolset.is_foreign(call.name),
             tool.side_effects,
         )
 

@@ -34,7 +34,7 @@ def load_rules() -> Rules:
     if text is None:
         return Rules()
     try:
-        return Rules.from_data(_load(path, text), os.getcwd())
+        return Rules.from_data(_load(path, text), os.getcwd(), os.path.realpath)
     except ValueError as error:
         raise ConfigError(path, str(error), _REMEDY) from error
 

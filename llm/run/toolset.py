@@ -12,6 +12,7 @@ from .output import show_note
 
 if TYPE_CHECKING:
     from ..models.prompt import ToolDef
+    from ..tools.tool import Tool
     from .request import AnyConversation, PromptRequest
 
 
@@ -44,6 +45,17 @@ class Toolset:
             return {tool.name for tool in wrap_tools(tools)}
 
         return name in names(self.foreign) and name not in names(self.named)
+
+    def box_name(self, tool: Tool) -> str | None:
+        """The class of the toolbox that a tool is a method of, or was added to."""
+        from ..tools.running import box_behind
+        from ..tools.toolbox import Toolbox
+
+        box = box_behind(tool)
+        for other in self.tools if box is None else ():
+            if isinstance(other, Toolbox) and any(tool is added for added in other._extra_tools):
+                box = other
+        return None if box is None else type(box).__name__
 
 
 def gather(request: PromptRequest, conversation: AnyConversation) -> Toolset | None:

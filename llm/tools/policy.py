@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -18,6 +18,7 @@ ASK_CHOICES = ("always", "foreign", "never")
 DEFAULT_ASK = "foreign"
 
 _RULE = re.compile(r"([^\s()]+)\s*(?:\((.*)\))?", re.DOTALL)
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:[/\\]|\\\\")
 # Not an argument, but what the tool declares of itself.
 _SIDE_EFFECTS = "side_effects"
 
@@ -98,7 +99,8 @@ class Rule:
         return any(fnmatchcase(name, self.tool) for name in names)
 
     def _values(self, call: Candidate) -> list[tuple[str | None, str]]:
-        known = {_SIDE_EFFECTS: call.side_effects, **call.arguments}
+        # A model could make up an argument of that name.
+        known = {**call.arguments, _SIDE_EFFECTS: call.side_effects}
         return [
             (_as_text(known[name]) if name in known else None, pattern)
             for name, pattern in self.arguments
@@ -135,7 +137,8 @@ def _climbs(path: str) -> bool:
 
 
 def _simplified(value: str | None) -> str | None:
-    return posixpath.normpath(value) if value else value
+    # Two slashes in front are left by normpath, and mean no more than one.
+    return re.sub("^//+", "/", posixpath.normpath(value)) if value else value
 
 
 @dataclass(frozen=True)
@@ -168,13 +171,14 @@ class Rules:
         )
 
     @classmethod
-    def from_data(cls, data: object, folder: str) -> Rules:
+    def from_data(cls, data: object, folder: str, resolve: Callable[[str], str] = str) -> Rules:
         """Rules from the content of `tools.yaml`, as they hold in a folder.
 
         Args:
             data: A mapping with `ask`, `allow`, `deny` and `folders`, whose keys are absolute
                 paths and whose values are mappings of the same kind.
             folder: The absolute path of the folder; rules of the folders above it hold too.
+            resolve: Gives the form of a path that `folder` has, without symbolic links.
 
         Raises:
             ValueError: The content has another form.
@@ -183,9 +187,11 @@ class Rules:
         found = cls._from_mapping(content)
         folders = _mapping(content.get("folders"), "folders")
         for path in sorted(folders, key=len):
+            if not _ABSOLUTE.match(path):
+                raise ValueError(f"folders: {path!r} has to be an absolute path")
             inner = _mapping(folders[path], f"folders: {path}", ("ask", "allow", "deny"))
             rules = cls._from_mapping(inner)
-            if _is_within(folder, path):
+            if _is_within(folder, resolve(path)):
                 found = cls(
                     found.allow + rules.allow, found.deny + rules.deny, rules.ask or found.ask
                 )
