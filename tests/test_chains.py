@@ -1,4 +1,4 @@
-"""Chains: tool rounds and further prompts, on the plan itself and through both drivers."""
+"""Chains: tool rounds and further prompts, through both drivers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import llm
-from llm.models.plan import AskNext, CallTools, Respond, chain_plan, pending_tool_calls
+from llm.models.plan import pending_tool_calls
 from llm.parts import ToolCallPart, ToolResultPart
 from llm.tools.calling import ToolCall
 
@@ -360,29 +360,6 @@ def test_chain_leaves_messages_that_were_given_alone(text: Callable[..., str]) -
     assert text(model, messages=history, tools=[ping]) == "done"
     assert history == [llm.user("go")]
     assert len(model.prompts[0].messages) == 1
-
-
-def test_plan_needs_no_driver() -> None:
-    """The plan yields what has to be done and can be walked by hand."""
-    model = Script()
-    prompt = llm.Prompt("go", model, tools=[ping])
-    followed: list[dict[str, Any]] = []
-
-    def follow(before: llm.Prompt, **values: Any) -> llm.Prompt:
-        followed.append(values)
-        return before
-
-    plan = chain_plan(prompt, follow, limit=3, next_limit=1)
-    assert next(plan) == Respond(prompt)
-    asks = llm.Response.fake(model, "go", response="")
-    asks._tool_calls = [ToolCall("ping", {}, "1")]
-    assert plan.send(asks) == CallTools(asks.prompt, [ToolCall("ping", {}, "1")])
-    assert plan.send(["result"]) == Respond(asks.prompt)
-    answer = llm.Response.fake(model, "go", response="done")
-    assert plan.send(answer) == AskNext(answer, answer.prompt)
-    with pytest.raises(StopIteration):
-        plan.send(None)
-    assert followed == [{"tool_results": ["result"]}]
 
 
 def test_chain_repr_names_prompt_and_model() -> None:

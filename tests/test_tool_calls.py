@@ -1,4 +1,4 @@
-"""Running tool calls: one description of what happens, two drivers."""
+"""Running tool calls, through both drivers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import llm
 from llm.tools.calling import ToolCall, ToolOutput, ToolResult
-from llm.tools.running import call_steps, run_calls, run_calls_async
+from llm.tools.running import run_calls, run_calls_async
 from llm.tools.tool import Tool
 
 CIRCLE: list[object] = []
@@ -357,20 +357,6 @@ def test_cancelling_the_caller_cancels_the_tools() -> None:
 
     asyncio.run(program())
     assert ended == ["ended"]
-
-
-def test_steps_of_a_call_need_no_driver() -> None:
-    """The course of a call is a generator that can be walked by hand."""
-    tool = Tool.function(add)
-    call = ToolCall("add", {"a": 1, "b": 2})
-    steps = call_steps(call, tool, print, print)
-    assert next(steps).hook == "before_call"
-    step = steps.send(None)
-    assert (step.function, step.kwargs) == (add, {"a": 1, "b": 2})
-    assert steps.send(3).hook == "after_call"
-    with pytest.raises(StopIteration) as end:
-        steps.send(None)
-    assert end.value.value.output == "3"
 
 
 class Counter(llm.Toolbox):
