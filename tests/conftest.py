@@ -15,8 +15,10 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from tests.helpers.release_036 import Release
 
-# The full number of examples of the tests that try anything: --hypothesis-profile=full
+# The tests that try anything: few examples in the suite, all with --hypothesis-profile=full.
+settings.register_profile("suite", max_examples=200, deadline=None)
 settings.register_profile("full", max_examples=5000, deadline=None)
+settings.load_profile("suite")
 
 # These need pseudo-terminals, forks and signals of Unix.
 collect_ignore_glob = (

@@ -1,7 +1,4 @@
-"""Whatever a template or a schema holds: an answer or an error with a place, never a traceback.
-
-`pytest --hypothesis-profile=full` runs the full number of examples.
-"""
+"""Whatever a template or a schema holds: an answer or an error with a place, never a traceback."""
 
 from __future__ import annotations
 
@@ -17,13 +14,12 @@ from llm.schemas import make_schema_id, resolve_schema, schema_dsl, schema_summa
 from llm.template_files import quick_fields
 from llm.templates import Template, parse_template
 
-FULL = settings.default is not None and settings.default.max_examples >= 1000
-
 
 def examples(full: int) -> Any:
-    """The settings of a test with that many examples in the full run, and 200 in the suite."""
+    """The settings of a test with that many examples in the full run."""
     quiet = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-    return settings(max_examples=full if FULL else 200, deadline=None, suppress_health_check=quiet)
+    count = min(full, settings.default.max_examples)
+    return settings(max_examples=count, deadline=None, suppress_health_check=quiet)
 
 
 def outcome(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Exception | None]:
