@@ -96,14 +96,21 @@ def _rule(line: str) -> _Rule | None:
     return _Rule(pattern, only_folders, is_negated)
 
 
-_TOKEN = re.compile(r"\*\*/|/\*\*$|\*+|\?|\[[!^]?\]?[^\]]*\]|\\.|.", re.DOTALL)
+_TOKEN = re.compile(r"\*\*/|/\*\*$|\*+|\?|\[[!^]?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]|\\.|.", re.DOTALL)
+_IN_BRACKETS = re.compile(r"\[:(\w+):\]|\\(.)|(.)", re.DOTALL)
+_CLASSES = {
+    "alnum": "a-zA-Z0-9", "alpha": "a-zA-Z", "blank": " \\t", "cntrl": "\\x00-\\x1f\\x7f",
+    "digit": "0-9", "graph": "!-~", "lower": "a-z", "print": " -~",
+    "punct": "!-/:-@\\[-`{-~", "space": "\\s", "upper": "A-Z", "xdigit": "0-9a-fA-F",
+}  # fmt: skip
 
 
 def _regular_expression(glob: str) -> str:
-    return "".join(_translated(match[0], match.start()) for match in _TOKEN.finditer(glob))
+    # Alone, and only there, two stars stand for folders too.
+    return ".*" if glob == "**" else "".join(_translated(m[0]) for m in _TOKEN.finditer(glob))
 
 
-def _translated(token: str, at: int) -> str:
+def _translated(token: str) -> str:
     if token == "**/":
         return "(?:.*/)?"
     if token == "/**":
@@ -113,6 +120,15 @@ def _translated(token: str, at: int) -> str:
     if token == "?":
         return "[^/]"
     if token[0] == "[" and len(token) > 2:
-        inner = token[1:-1].replace("\\", "\\\\")
-        return f"(?!/)[{'^' + inner[1:] if inner[0] in '!^' else inner}]"
+        is_negated = token[1] in "!^"
+        inner = _IN_BRACKETS.sub(_in_brackets, token[1 + is_negated : -1])
+        return f"(?!/)[{'^' * is_negated}{inner}]"
     return re.escape(token[-1] if token[0] == "\\" else token)
+
+
+def _in_brackets(match: re.Match[str]) -> str:
+    """A part of a set of characters: a class, an escaped character, or one that stands there."""
+    name, escaped, plain = match.groups()
+    if name:
+        return _CLASSES.get(name, "")
+    return "-" if plain == "-" else re.escape(plain or escaped)

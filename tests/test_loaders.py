@@ -157,15 +157,18 @@ def test_rules_agree_with_git(tmp_path):
     rules = (
         "*.log\n!keep.log\n/top.txt\nbuild/\ndocs/*.md\n**/cache\na/**/z.txt\n# comment\n\n"
         "sp\\ ace.txt\n[abc].x\n[!d].y\ntrail.txt   \nfoo/**\n\\!bang\nq?.t\n"
+        "[[:upper:]_]*.up\n[^[:digit:]].no\n[\\]&&-].sq\n"
     )
     files = [
         *("x.log", "keep.log", "top.txt", "sub/top.txt", "build/a", "sub/build/b", "docs/a.md"),
         *("docs/x/b.md", "cache/c", "sub/cache", "a/z.txt", "a/b/c/z.txt", "sp ace.txt", "a.x"),
         *("e.x", "d.y", "e.y", "trail.txt", "foo/bar", "foo/x/y", "!bang", "q1.t", "q.t"),
+        *("Ab.up", "_b.up", "ab.up", "1.no", "a.no", "].sq", "&.sq", "a.sq", "all/a", "all/b/c"),
         *("sub/x.log", "sub/only.txt", "sub/deep/only.txt", "sub/keep2.txt"),
     ]
     write({name: "x" for name in files})
     write({".gitignore": rules, "sub/.gitignore": "only.txt\n!x.log\n[\n"})
+    write({"all/.gitignore": "/**\n!*/\n"})
     subprocess.run(["git", "init", "-q"], check=True)
     shown = subprocess.run(
         ["git", "ls-files", "-z", "--others", "--exclude-standard"],
