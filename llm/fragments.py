@@ -76,7 +76,7 @@ def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> lis
 
 def _is_file(name: str) -> bool:
     try:
-        return Path(name).exists()
+        return bool(name) and Path(name).exists()
     except (OSError, ValueError):
         # Too long for a path, or with a NUL in it.
         return False

@@ -143,6 +143,8 @@ def load_command_output(rest: str) -> Fragment:
     """What a shell command prints, as in -f cmd:'git diff'. A template cannot use it."""
     from .run.inputs import decode_text
 
+    if not rest.strip():
+        raise LLMError("no command is given, as in cmd:'git diff'")
     done = subprocess.run(rest, shell=True, stdin=subprocess.DEVNULL, capture_output=True)
     errors = decode_text(done.stderr)
     if done.returncode != 0:

@@ -112,6 +112,7 @@ def test_attachments_are_sent_in_their_order(tmp_path):
         (["-f", "binary"], "is not text. Attach it with -a"),
         (["-f", "."], "Fragment '.' cannot be read: Is a directory"),
         (["-f", "x" * 5000], "not found"),
+        (["-f", ""], "Fragment '' not found"),
     ],
 )
 def test_unusable_fragment_is_an_error(tmp_path, arguments, message):
@@ -277,3 +278,23 @@ def test_chat_attachments_wait_for_the_next_prompt(tmp_path):
     assert [turn["attachments"] for turn in answers(result)] == [["image/png"], []]
     assert "nosuch.png does not exist" in result.stderr
     assert "Fragment 'don't' not found" in result.stderr
+
+
+def test_chat_goes_on_after_a_refused_attachment(tmp_path):
+    """What the model does not take is told at once, and is not sent with any prompt."""
+    (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom")
+    result = run("chat", stdin="!attach film.mp4\nlook\nexit\n")
+    assert [turn["attachments"] for turn in answers(result)] == [[]]
+    assert result.stderr.startswith("Error: This model does not support attachments of type 'video")
+
+
+def test_chat_refuses_what_can_never_be_sent(tmp_path, user_path):
+    """A variable without a value or a file that is refused ends a chat before it begins."""
+    (user_path / "templates").mkdir()
+    (user_path / "templates" / "v.yaml").write_text("prompt: $v $input")
+    (user_path / "templates" / "a.yaml").write_text("attachment_types: [{type: a/b, value: x}]")
+    (tmp_path / "x").write_text("x")
+    for name, message in (("v", "Missing variables: v"), ("a", "attachments of type 'a/b'")):
+        result = run("chat", "-t", name, stdin="hello\n", code=1)
+        assert message in result.stderr
+        assert "messages" not in result.stdout

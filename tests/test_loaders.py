@@ -202,7 +202,12 @@ def test_command_output_is_a_fragment(capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "reason"), [("echo no >&2; exit 3", "code 3: no"), ("exit 1", "without a message")]
+    ("command", "reason"),
+    [
+        ("echo no >&2; exit 3", "code 3: no"),
+        ("exit 1", "without a message"),
+        (" ", "no command is given"),
+    ],
 )
 def test_failing_command_is_an_error(command, reason):
     """A command that fails is told with its code and message."""

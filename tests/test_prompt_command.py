@@ -436,6 +436,7 @@ def test_attachment_of_stdin_leaves_no_text():
     [
         (["-a", "missing.png"], "File missing.png does not exist"),
         (["--at", "missing.png", "image/png"], "File missing.png does not exist"),
+        (["--at", __file__, ""], "No type is given for"),
         (["-a", "-"], "stdin is empty"),
     ],
 )

@@ -9,6 +9,7 @@ from ..errors import ConversationNotSupported
 from ..tools.tool import ServerSideTool, Tool
 
 if TYPE_CHECKING:
+    from ..content import Attachment
     from .base import _BaseModel
     from .conversation import _BaseConversation
     from .prompt import AnyTool, Prompt
@@ -24,7 +25,7 @@ def check_prompt(
         ValueError: Attachments, a schema or tools are given that the model does not support.
     """
     if prompt.attachments:
-        _check_attachments(prompt, model)
+        check_attachments(prompt.attachments, model)
     if prompt.schema and not model.supports_schema:
         raise ValueError(f"{model} does not support schemas")
     if prompt._tool_sources:
@@ -35,11 +36,16 @@ def check_prompt(
         raise ConversationNotSupported(f"{model} does not support conversations")
 
 
-def _check_attachments(prompt: Prompt, model: _BaseModel) -> None:
+def check_attachments(attachments: Sequence[Attachment], model: _BaseModel) -> None:
+    """Refuse attachments that the model does not take.
+
+    Raises:
+        ValueError: It takes none, or none of that type.
+    """
     accepted = set(model.attachment_types)
     if not accepted:
         raise ValueError("This model does not support attachments")
-    for attachment in prompt.attachments:
+    for attachment in attachments:
         found = attachment.resolve_type()
         if found not in accepted:
             raise ValueError(

@@ -164,8 +164,10 @@ def typed_attachment(value: str, mime_type: str) -> Attachment:
     """The attachment that `--at VALUE MIMETYPE` names; nothing is guessed and nothing fetched.
 
     Raises:
-        AttachmentError: The file does not exist.
+        AttachmentError: The file does not exist, or the type is empty.
     """
+    if not mime_type.strip():
+        raise AttachmentError(f"No type is given for {value}. Name one, such as image/png")
     attachment = _attachment(value)
     attachment.type = mime_type
     return attachment

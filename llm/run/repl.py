@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -163,11 +163,19 @@ class _Chat:
         self._console = console
         self._instructions = instructions
         request = session.request
+        material.check_variables(request)
         # What goes with the first prompt only: from then on it is in the history.
         self._content = material.load_content(request)
+        self._check(self._content.attachments)
         self._attached: list[Attachment] = []
         self._told_ignored = False
         self._is_interrupted = False
+
+    def _check(self, attachments: Sequence[Attachment]) -> None:
+        if attachments:
+            from ..models.checks import check_attachments
+
+            check_attachments(attachments, self._session.model)
 
     def turn(self, text: str) -> None:
         """Answer one prompt. An error is shown, Ctrl-C ends the answer; the chat goes on."""
@@ -219,7 +227,10 @@ class _Chat:
         request = self._session.request
         asked = read_instructions(typed, self._instructions)
         fragments, attachments = material.load_fragments(request, asked.fragments)
-        self._attached += [inputs.attachment_from(value) for value in asked.attachments]
+        attached = [inputs.attachment_from(value) for value in asked.attachments]
+        # One that is refused must not be in the way of the prompts that follow.
+        self._check(attached)
+        self._attached += attached
         if asked.attachments and not (asked.text or fragments):
             return None
         text, system = material.fill(request, asked.text or None)
