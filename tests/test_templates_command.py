@@ -308,7 +308,8 @@ def test_save_checks_model_option_and_name(templates):
         "n\n  Input should be a valid integer"
         in run("--save", "sv", "-o", "n", "many", "x", code=1).stderr
     )
-    assert "Invalid template name: 'a/b'" in run("--save", "a/b", "x", code=1).stderr
+    for name in ("a/b", ""):
+        assert f"Invalid template name: {name!r}" in run("--save", name, "x", code=1).stderr
     assert list(templates.iterdir()) == []
 
 

@@ -126,7 +126,7 @@ def prompt(show_model_options: bool, save: str | None, **given: Any) -> None:
     request = shared.request_from(given)
     if show_model_options:
         _show_options(request)
-    elif save:
+    elif save is not None:
         from ..run.save import save_template
 
         save_template(save, request)
