@@ -279,6 +279,41 @@ def _closed_listing(ground: Ground) -> None:
         need(not error, f"{command} said {error[-200:]!r}")
 
 
+def _redirected(ground: Ground, redirection: str, *args: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the command in a shell, with its streams redirected."""
+    line = f'"$@" {redirection}'
+    return subprocess.run(
+        ["sh", "-c", line, "sh", *ground.command, *args],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=LIMIT_S,
+        env=ground.env,
+    )
+
+
+@each("output on a full device, listing on a full device")
+def _full_device(ground: Ground, name: str) -> None:
+    args = ("-m", "steady", "say it") if name.startswith("output") else ("models",)
+    done = _redirected(ground, "> /dev/full", *args)
+    need(done.returncode == 1, f"exit code {done.returncode}")
+    need(done.stderr.startswith(b"Error:"), f"said {done.stderr[-200:]!r}")
+    need(done.stderr.count(b"\n") == 1, f"said {done.stderr[-200:]!r}")
+    if name.startswith("output"):
+        ground.need_turn("say it")
+
+
+@each("notes on a full device, notes and errors closed, output closed from the start")
+def _lost_streams(ground: Ground, name: str) -> None:
+    redirections = {"notes on": "2> /dev/full", "notes and": "2>&-", "output closed": ">&-"}
+    redirection = redirections[" ".join(name.split()[:2])]
+    done = _redirected(ground, redirection, "-m", "steady", "say it", "-u")
+    need(done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-200:]!r}")
+    printed = b"" if redirection == ">&-" else b"word0 word1 word2"
+    need(done.stdout.strip() == printed, f"printed {done.stdout!r}")
+    ground.need_turn("say it", "word0 word1 word2")
+    need("status" not in ground.rows()[0], "not logged as complete")
+
+
 # The far end
 
 

@@ -6,6 +6,7 @@ loaded when a command needs them, and before anybody gets to see `cli.commands`.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,6 @@ from .commands._errors import reported
 from .commands._group import Lazy, LazyGroup
 
 if TYPE_CHECKING:
-    import os
-
     from .models.conversation import AsyncConversation, Conversation
 
 _COMMANDS = {
@@ -105,6 +104,7 @@ class _Root(LazyGroup):
         import gc
 
         gc.set_threshold(COLLECT_AFTER_ALLOCATIONS)
+        _open_closed_streams()
         return super().main(*args, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
@@ -120,6 +120,16 @@ class _Root(LazyGroup):
             if sys.stdout is not None:
                 sys.stdout.flush()
             return done
+
+
+def _open_closed_streams() -> None:
+    """Let output to a stream that was closed from the start go nowhere.
+
+    Its number would be that of the next file that is opened, which then got the output.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 @click.group(

@@ -52,6 +52,8 @@ class _Reported(contextlib.ContextDecorator):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is not None:
+            _let_go_of_output()
         if isinstance(error, click.ClickException):
             # Declared final for those who catch it.
             vars(error)["message"] = _fit_for_stderr(error.message)
@@ -61,7 +63,6 @@ class _Reported(contextlib.ContextDecorator):
             say("\nAborted!", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            _discard_output()
             raise click.exceptions.Exit(EXIT_PIPE_CLOSED) from error
         if not isinstance(error, Exception) or _is_for_click(error):
             return
@@ -76,12 +77,16 @@ class _Reported(contextlib.ContextDecorator):
 reported = _Reported()
 
 
-def _discard_output() -> None:
-    """Let what is left in the buffers of a closed pipe go nowhere, without a word about it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _let_go_of_output() -> None:
+    """Write what is left in the buffers; where nobody takes it, let it go nowhere."""
+    from ..run.output import discard
+
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            discard(stream)
 
 
 def _is_for_click(error: Exception) -> bool:

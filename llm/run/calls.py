@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from .approval import Gate, call_text
-from .output import GREEN, RED, RESET, YELLOW, coloured, show_note
+from .output import GREEN, RED, RESET, YELLOW, coloured, show_note, write_err
 
 if TYPE_CHECKING:
     from ..content import Attachment
@@ -118,7 +117,7 @@ def show_call(call: ToolCall, result: ToolResult) -> None:
         ]
     if result.exception is not None:
         lines.append(coloured(f"  Exception: {result.exception}", RED))
-    print(*lines, "", sep="\n", file=sys.stderr, flush=True)
+    write_err("\n".join([*lines, "", ""]))
 
 
 def cut(output: str, limit: int) -> str:

@@ -161,13 +161,19 @@ def run_turn(
         cause = _told(error)
         progress.break_off(cause)
         raise cause from (None if cause is error else error)
-    if session.request.usage:
-        for response in progress.responses:
-            show_note(f"Token usage: {response.token_usage()}")
-        if session.request.is_logged:
-            show_note(f"Conversation: {session.conversation.id}")
-    progress.keep()
+    try:
+        if session.request.usage:
+            _show_usage(session, progress.responses)
+    finally:
+        progress.keep()
     return progress.responses
+
+
+def _show_usage(session: Session, responses: list[AnyResponse]) -> None:
+    for response in responses:
+        show_note(f"Token usage: {response.token_usage()}")
+    if session.request.is_logged:
+        show_note(f"Conversation: {session.conversation.id}")
 
 
 class Progress:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from ..secrets import masked
@@ -88,6 +90,26 @@ def write_out(text: str) -> None:
         raise OutputClosed(*error.args) from error
 
 
+def write_err(text: str) -> None:
+    """Write to stderr and flush; what cannot be written there is no reason to lose an answer."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO | None) -> None:
+    """Let what is left in the buffer of a stream, and whatever is written to it from here on, go
+    nowhere: Python would complain at the end."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]  # caught
+        os.close(nowhere)
+
+
 class _Shown:
     """A text that comes in pieces, as it is to be written.
 
@@ -127,7 +149,6 @@ class StreamDisplay:
         tolerate_unencodable(sys.stderr)
         self._text = _Shown(is_terminal(sys.stdout) and not raw)
         self._reasoning = _Shown(is_terminal(sys.stderr) and not raw)
-        self._err = sys.stderr
         self._show_reasoning = show_reasoning
         self._out_is_terminal = is_terminal(sys.stdout)
         self._err_is_terminal = is_terminal(sys.stderr)
@@ -144,13 +165,12 @@ class StreamDisplay:
             if self._in_reasoning:
                 self._end_reasoning()
             self._in_line = not chunk.endswith("\n")
-            self.has_shown = True
             write_out(self._text.piece(chunk))
+            self.has_shown = True
         elif event.type == "reasoning" and self._show_reasoning:
             self._in_reasoning = True
             shown = self._reasoning.piece(chunk)
-            self._err.write(f"{DIM}{shown}{RESET}" if self._err_is_terminal else shown)
-            self._err.flush()
+            write_err(f"{DIM}{shown}{RESET}" if self._err_is_terminal else shown)
 
     def finish(self, text: str) -> None:
         """End the answer with one newline."""
@@ -169,8 +189,7 @@ class StreamDisplay:
     def _end_reasoning(self) -> None:
         if self._in_reasoning:
             self._in_reasoning = False
-            self._err.write(self._reasoning.rest() + "\n")
-            self._err.flush()
+            write_err(self._reasoning.rest() + "\n")
 
 
 class WholeDisplay:
@@ -227,7 +246,7 @@ class NoDisplay:
 
 def show_note(text: str) -> None:
     """Write one line for the user to stderr, yellow on a terminal."""
-    print(coloured(text, YELLOW), file=sys.stderr, flush=True)
+    write_err(coloured(text, YELLOW) + "\n")
 
 
 def coloured(text: str, colour: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConversationNotSupported
 from . import inputs, material
 from .execute import ask, ask_again, follow_up, is_answered, note_ignored_history
-from .output import OutputClosed, say
+from .output import OutputClosed, say, write_err
 from .recorder import Recorder
 from .request import PromptRequest, Session, open_session
 from .signals import Stopped, dying_tidily
@@ -186,7 +185,7 @@ class _Chat:
         except (KeyboardInterrupt, EOFError):
             # Ctrl-D at a question is the end of the answer too.
             self._is_interrupted = True
-            print(file=sys.stderr)
+            write_err("\n")
         except OutputClosed:
             raise
         except Exception as error:  # whatever a model plugin raises
