@@ -105,6 +105,15 @@ _CLASSES = {
 }  # fmt: skip
 
 
+def glob_pattern(glob: str) -> re.Pattern[str]:
+    """What matches the paths that a pattern such as `src/**/*.py` stands for.
+
+    Raises:
+        re.error: The pattern is none.
+    """
+    return re.compile(_regular_expression(glob), re.DOTALL)
+
+
 def _regular_expression(glob: str) -> str:
     # Alone, and only there, two stars stand for folders too.
     return ".*" if glob == "**" else "".join(_translated(m[0]) for m in _TOKEN.finditer(glob))

@@ -5,7 +5,6 @@ A plugin that registers one of these prefixes keeps it; ours is then `llm-dir:` 
 
 from __future__ import annotations
 
-import glob
 import os
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from .content import Attachment, Fragment
 from .errors import LLMError
-from .gitignore import IgnoreRules
+from .gitignore import IgnoreRules, glob_pattern
 from .terminal import confirm, note
 
 ASK_ABOVE_BYTES = 1_000_000
@@ -58,7 +57,7 @@ def _as_fragment(path: Path, base: Path) -> Fragment:
     """A file as text under its name: without it nobody could talk about the file."""
     from .run.inputs import decode_text
 
-    full = path.resolve()
+    full = Path(os.path.abspath(path))
     content = full.read_bytes()
     name = full.relative_to(base).as_posix() if full.is_relative_to(base) else str(path)
     return Fragment(f"{name}\n---\n{decode_text(content).rstrip()}\n---\n", str(full))
@@ -92,8 +91,16 @@ def _files_below(folder: Path, rules: IgnoreRules) -> Iterator[Path]:
             continue
         if is_folder:
             yield from _files_below(folder / entry.name, rules.below(entry.name))
-        elif entry.is_file():
+        elif _is_file(entry):
             yield folder / entry.name
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        # A link that leads to itself.
+        return False
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -106,16 +113,21 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _matching(pattern: str) -> Iterator[Path]:
-    """The files that match a pattern, those aside that are left out where they are."""
+    """The files that match a pattern, those aside that are left out where they are.
+
+    As in a shell, a wildcard stands for no hidden file; links to folders are not followed.
+    """
     start = Path(*_fixed_parts(pattern))
+    rest = Path(pattern).relative_to(start)
+    matches = glob_pattern(rest.as_posix())
+    takes_hidden = any(part.startswith(".") for part in rest.parts)
     if not start.is_dir():
         return
-    allowed = {
-        path.resolve() for path in _files_below(start, IgnoreRules.for_folder(start.resolve()))
-    }
-    for name in glob.iglob(pattern, recursive=True):
-        if Path(name).resolve() in allowed:
-            yield Path(name)
+    for path in _files_below(start, IgnoreRules.for_folder(start.resolve())):
+        below = path.relative_to(start)
+        is_hidden = any(part.startswith(".") for part in below.parts)
+        if (takes_hidden or not is_hidden) and matches.fullmatch(below.as_posix()):
+            yield path
 
 
 def _fixed_parts(pattern: str) -> list[str]:

@@ -81,6 +81,25 @@ def test_folder_of_a_pattern(capsys):
     assert "dir:src/c.txt: 1 file, 1 bytes" in capsys.readouterr().err
 
 
+def test_wildcards_stand_for_no_hidden_file():
+    """As in a shell: what begins with a dot is asked for with a dot."""
+    write({".env": "KEY", ".hidden/a.txt": "a", "b.txt": "b", "x/.c.txt": "c"})
+    assert names("*") == names("**/*.txt") == ["b.txt"]
+    assert names(".e*") == [".env"]
+    assert names(".hidden/*") == [".hidden/a.txt"]
+    assert names("x/.*") == ["x/.c.txt"]
+
+
+def test_links_are_not_followed_in_circles():
+    """A folder that links to itself gives its files once; a link to nothing gives none."""
+    write({"a.txt": "a", "sub/b.txt": "b"})
+    for name in ("sub/again", "sub/more"):
+        Path(name).symlink_to(Path.cwd(), target_is_directory=True)
+    for name, target in (("loop", "loop"), ("gone", "nowhere"), ("link.txt", "a.txt")):
+        Path(name).symlink_to(target)
+    assert names(".") == names("**/*") == ["a.txt", "link.txt", "sub/b.txt"]
+
+
 @pytest.mark.parametrize(
     ("rest", "message"),
     [
