@@ -105,3 +105,38 @@ def test_killed_continuation_is_taken_up_anywhere(tmp_path: Path, tools: list[st
         expected = outcome["runs"][-1:] if is_in_a_tool(outcome) else []
         # The call that the first command died in has to run in any case.
         assert run_again(outcome) == (expected or (["b"] if len(outcome["runs"]) == 2 else []))
+
+
+DRAWING = """
+import llm, os
+
+def draw() -> llm.ToolOutput:
+    "Draw"
+    return llm.ToolOutput("drawn", [llm.Attachment(type="image/png", content=b"picture")])
+
+def step(at: str) -> str:
+    "Take a step"
+    with open(os.environ["RUNS"], "a") as file:
+        file.write(at + " ")
+    point("tool")
+    return at
+"""
+
+
+def test_files_of_tools_outlast_a_kill(tmp_path: Path) -> None:
+    """A picture that a tool returned before the process died is shown to the model once."""
+    path = tmp_path / "tools.py"
+    path.write_text(DRAWING)
+    prompt = json.dumps([[["draw", {}], step("b")], "fine"])
+    outcomes = killed_everywhere(
+        tmp_path / "users",
+        killed=["-m", "scripted", prompt, "--functions", str(path)],
+        after=[["-c", "--functions", str(path)], ["logs", "-n", "0", "--json"]],
+    )
+
+    drawn = [o for o in outcomes if o["runs"]]
+    assert len(drawn) > 10
+    for outcome in drawn:
+        turns = json.loads(outcome["printed"][1])
+        sent = [len(turn["attachments"]) for turn in turns]
+        assert max(sent) == 1, (outcome["died"], sent)

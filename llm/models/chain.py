@@ -29,7 +29,15 @@ from ..tools.running import (
 from ..tools.signatures import signature_of
 from ..tools.tool import Tool
 from .async_response import AsyncResponse
-from .plan import AskNext, CallTools, NextPrompt, Respond, chain_plan, next_limit_of
+from .plan import (
+    AskNext,
+    CallTools,
+    NextPrompt,
+    Respond,
+    chain_plan,
+    next_limit_of,
+    unanswered_results,
+)
 from .prompt import Prompt
 from .response import Response
 from .response_base import ResponseLog, _BaseResponse
@@ -137,7 +145,8 @@ class _BaseChainResponse(Generic[R]):
         """The prompt after `prompt`, whose answer the conversation has taken up."""
         if prompt._calls_before:
             prompt.tool_results = [*prompt.tool_results, *(tool_results or [])]
-            prompt._attach_results(prompt.tool_results)
+            earlier = unanswered_results(self.conversation.loaded_messages or ())
+            prompt._attach_results([*earlier, *prompt.tool_results])
             prompt._calls_before = ()
             self.conversation._put_history(prompt)
             return prompt
@@ -152,6 +161,7 @@ class _BaseChainResponse(Generic[R]):
         if self._responses:
             self.conversation._put_history(following, in_place=True)
         else:
+            following._attach_results(unanswered_results(prompt._messages))
             following._continue_from(prompt._messages)
         return following
 

@@ -161,6 +161,10 @@ class _BaseConversation(Generic[R]):
             prompt, tools=tools or self.tools, messages=messages, **values
         )
         if messages is None:
+            if self._owes_answer() and not self._pending_calls():
+                from .plan import unanswered_results
+
+                request._attach_results(unanswered_results(self.loaded_messages or ()))
             self._put_history(request)
         return request
 

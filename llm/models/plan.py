@@ -127,6 +127,16 @@ def _without_results(message: Message, results: list[ToolResultPart]) -> list[To
     return pending
 
 
+def unanswered_results(history: Sequence[Message]) -> list[ToolResultPart]:
+    """The results at the end of a history, whose files have not been sent yet."""
+    results: list[ToolResultPart] = []
+    for message in reversed(history):
+        if message.role != "tool":
+            break
+        results[:0] = [part for part in message.parts if isinstance(part, ToolResultPart)]
+    return results
+
+
 def next_limit_of(next: NextPrompt | None, once: bool, repeat: int | None) -> int | None:
     """How often the caller's function may be asked."""
     if next is None:

@@ -244,12 +244,9 @@ class Prompt:
         following._attach_results(tool_results)
         return following
 
-    def _attach_results(self, tool_results: Iterable[ToolResult]) -> None:
+    def _attach_results(self, tool_results: Iterable[ToolResult | ToolResultPart]) -> None:
         """Send the files that tools returned, where the model accepts their type."""
-        files = [file for result in tool_results for file in result.attachments]
-        if files:
-            accepted = set(self.model.attachment_types)
-            self.attachments += [file for file in files if file.resolve_type() in accepted]
+        self.attachments += accepted_files(self.model, tool_results)
 
     def _system_in_chain(self) -> str | None:
         """The text of the last system message of the chain."""
@@ -300,6 +297,17 @@ def result_part(result: ToolResult) -> ToolResultPart:
         attachments=list(result.attachments),
         exception=f"{type(error).__name__}: {error}" if error is not None else None,
     )
+
+
+def accepted_files(
+    model: _BaseModel, results: Iterable[ToolResult | ToolResultPart]
+) -> list[Attachment]:
+    """The files that tools returned, as far as a model accepts their type."""
+    files = [file for result in results for file in result.attachments]
+    if not files:
+        return []
+    accepted = set(model.attachment_types)
+    return [file for file in files if file.resolve_type() in accepted]
 
 
 def wrap_tools(tools: Iterable[ToolDef]) -> list[AnyTool]:

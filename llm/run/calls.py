@@ -52,6 +52,8 @@ class ToolWatch:
         if self.drops_pending:
             results += [_dropped(call) for call in pending]
             pending = []
+        if not pending and results:
+            values = {**values, "attachments": self._with_files(values, results)}
         chain = self._session.conversation.chain(
             text,
             tools=toolset.tools if toolset else None,
@@ -66,6 +68,12 @@ class ToolWatch:
         if text.strip():
             self._gate.interrupted = {call.tool_call_id for call in pending}
         return chain
+
+    def _with_files(self, values: dict[str, Any], results: list[ToolResult]) -> list[Attachment]:
+        from ..models.prompt import accepted_files
+
+        files = accepted_files(self._session.model, results)
+        return [*(values.get("attachments") or ()), *files]
 
     def before_call(self, tool: Tool | None, call: ToolCall) -> None:
         """Let a call pass or refuse it; tell about one that cannot be run.
