@@ -65,9 +65,9 @@ def plain(server: OpenAIServer) -> None:
     server.add(
         json_reply(LIST),
         says("hello"),
-        error_reply(500, "tools param requires --jinja flag"),
-        says("four"),
-        error_reply(400, "image input is not supported"),
+        *[error_reply(500, "tools param requires --jinja flag")] * 2,
+        *[says("four")] * 2,
+        *[error_reply(400, "image input is not supported")] * 2,
         error_reply(501, "This server does not support embeddings"),
     )
 
@@ -100,12 +100,25 @@ def test_add_writes_what_the_server_can_do(server: OpenAIServer, user_path: Path
 
 
 def test_add_leaves_out_what_the_server_refuses(server: OpenAIServer, user_path: Path) -> None:
-    """Errors and answers that miss the point mean no; no request is repeated."""
+    """Errors and answers that miss the point mean no, at the second attempt; none is repeated."""
     plain(server)
     assert add("house", "--base-url", server.url).exit_code == 0
     (entry,) = entries(user_path)
     assert entry == {"model_id": "house", "model_name": "big", "api_base": server.url}
-    assert len(server.requests) == 6
+    assert [request.body.get("temperature") for request in server.requests[2:-1]] == [0, None] * 3
+
+
+def test_add_asks_again_where_a_model_takes_no_temperature(
+    server: OpenAIServer, user_path: Path
+) -> None:
+    """What some reasoning models refuse says nothing about what they can do."""
+    refused = error_reply(400, "Unsupported value: 'temperature' does not support 0")
+    able(server)
+    for place in (2, 4, 6):
+        server.replies.insert(place, refused)
+    assert add("house", "--base-url", server.url).exit_code == 0
+    (entry,) = entries(user_path)
+    assert (entry["supports_tools"], entry["supports_schema"], entry["vision"]) == (True,) * 3
 
 
 def test_add_sends_no_stored_key(server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,13 +408,14 @@ def test_probe_image_is_a_png() -> None:
 def test_add_a_real_server(user_path: Path) -> None:
     """The small model of the tests is found out, added and answers by its name."""
     with running_server() as url:
-        result = add("tiny", "--base-url", url.removesuffix("/v1"), "--no-tools")
+        result = add("tiny", "--base-url", url.removesuffix("/v1"))
         assert result.exit_code == 0, result.output
         (entry,) = entries(user_path)
         assert entry == {
             "model_id": "tiny",
             "model_name": "smollm2",
             "api_base": url,
+            "supports_tools": True,
             "supports_schema": True,
         }
         assert "embeddings: yes" in result.stderr

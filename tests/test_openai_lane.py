@@ -425,6 +425,14 @@ def test_retry_after_that_makes_no_sense_is_ignored() -> None:
         assert policy.retry_after_s({"retry-after": value}) in (None, 0.0)
 
 
+def test_missing_listing_is_told_without_a_model(server: OpenAIServer, run) -> None:
+    """A list of models is not asked for any one of them."""
+    server.add(error_reply(404, "nothing here"))
+    call = lane.Call(faults.Endpoint(f"{server.url}/models", "m"), {}, None)
+    with pytest.raises(ModelError, match=r"Check the address http://[^ ]*/models$"):
+        run(call, Sleeps())
+
+
 def test_key_advice_without_a_key_name(server: OpenAIServer, run) -> None:
     """Where no key was sent, the error says how to name one."""
     server.add(error_reply(401, "missing"))

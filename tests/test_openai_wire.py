@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import llm
+from llm.default_plugins import openai_models
 from llm.default_plugins.openai_models import (
     AsyncChat,
     Chat,
@@ -29,7 +30,8 @@ from llm.providers.openai.wire import DONE, TextMender, arguments_from, malforme
 
 from .helpers.openai_server import OpenAIServer, chunk, completion, json_reply, sse_reply
 
-VECTORS = sorted((Path(__file__).parent / "data/wire").glob("*.json"))
+WIRE = Path(__file__).parent / "data/wire"
+VECTORS = sorted(path for path in WIRE.glob("*.json") if path.stem != "embeddings")
 
 
 def model_for(vector: dict[str, Any], base: str) -> llm.Model:
@@ -69,7 +71,7 @@ def event_dict(event: str | StreamEvent) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", VECTORS, ids=lambda path: path.stem)
-def test_vector_goes_out_and_comes_back(path: Path) -> None:
+def test_vector_goes_out_and_comes_back(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The request on the wire and everything made of the reply are exactly those of the file."""
     vector = json.loads(path.read_text(encoding="utf-8"))
     with OpenAIServer() as server:
@@ -80,7 +82,10 @@ def test_vector_goes_out_and_comes_back(path: Path) -> None:
             messages=[Message.from_dict(message) for message in vector["messages"]],
             options=vector.get("options"),
             schema=vector.get("schema"),
-            tools=[llm.Tool(**tool) for tool in vector.get("tools", [])],
+            tools=[
+                *(llm.Tool(**tool) for tool in vector.get("tools", [])),
+                *(provider_tool(*tool) for tool in vector.get("provider_tools", [])),
+            ],
             stream=stream,
             hide_reasoning=vector.get("hide_reasoning", False),
         )
@@ -95,6 +100,26 @@ def test_vector_goes_out_and_comes_back(path: Path) -> None:
     assert usage == (vector["usage"] or {"input": None, "output": None, "details": None})
     assert response.resolved_model == vector["resolved_model"]
     assert response.response_json == vector["response_json"]
+    assert capsys.readouterr().err.splitlines() == vector.get("notices", [])
+
+
+def provider_tool(name: str, settings: dict[str, Any]) -> llm.ServerSideTool:
+    """A tool that the provider runs, by the name of its class."""
+    return getattr(llm if name == "ServerSideTool" else openai_models, name)(**settings)
+
+
+def test_vector_of_embeddings_goes_out_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request for all texts; the vectors are put into their order."""
+    vector = json.loads((WIRE / "embeddings.json").read_text(encoding="utf-8"))
+    with OpenAIServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test-key")
+        server.add(json_reply(vector["reply"]))
+        found = list(llm.get_embedding_model(vector["model"]).embed_multi(vector["texts"]))
+    lane.close()
+    assert server.last.path == "/v1/embeddings"
+    assert server.last.body == vector["request"]
+    assert found == vector["vectors"]
 
 
 def folded(*values: dict[str, Any], done: bool = True) -> tuple[ChatFold, list[dict[str, Any]]]:

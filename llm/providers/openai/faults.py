@@ -102,12 +102,17 @@ def _by_status(
         return Overloaded(_sentences(message, "The server failed, not the request: try again"))
     if status == 404:
         return ModelError(
-            _sentences(message, f"Check the address {endpoint.url} and the model {endpoint.model}")
+            _sentences(message, f"Check the address {endpoint.url}{_and_the_model(endpoint)}")
         )
     if 300 <= status < 400:
         target = headers.get("location", "another address")
         return ModelError(_sentences(message, f"It redirects to {target}: use that as api_base"))
     return ModelError(message)
+
+
+def _and_the_model(endpoint: Endpoint) -> str:
+    is_listing = endpoint.url.partition("?")[0].endswith("/models")
+    return f" and the model {endpoint.model}" if endpoint.model and not is_listing else ""
 
 
 def _sentences(message: str, advice: str) -> str:

@@ -105,9 +105,9 @@ def probe(
     if not only_embeddings:
         note("chat", lambda: _succeeds(lambda: _answers(model), refusals))
     if found.get("chat"):
-        note("tools", lambda: _succeeds(lambda: _calls_tools(model)))
-        note("schema", lambda: _succeeds(lambda: _keeps_schema(model)))
-        note("vision", lambda: _succeeds(lambda: _sees(model)))
+        note("tools", lambda: _can(model, _calls_tools))
+        note("schema", lambda: _can(model, _keeps_schema))
+        note("vision", lambda: _can(model, _sees))
     note("embeddings", lambda: _succeeds(lambda: _embeds(server, name), refusals))
     if not (found.get("chat") or found["embeddings"]):
         raise refusals[0] if refusals else ModelError(f"{name} sent no vectors")
@@ -124,6 +124,18 @@ def _succeeds(test: Callable[[], bool], refusals: list[ModelError] | None = None
         if refusals is not None:
             refusals.append(error)
         return False
+
+
+def _can(model: _Probed, test: Callable[[_Probed], bool]) -> bool:
+    """Whether the model passes a test at its most sober, or as it usually answers.
+
+    A small model is easily led astray; some reasoning models take no temperature.
+    """
+    for options in ({"temperature": 0}, {}):
+        model.options = options
+        if _succeeds(lambda: test(model)):
+            return True
+    return False
 
 
 def _answers(model: _Probed) -> bool:
@@ -193,9 +205,11 @@ class _Probed(_Shared):
 
     Attributes:
         more: Fields to add to the request.
+        options: Options to prompt with.
     """
 
     more: Json
+    options: Json
     key_advice = "Give the right key of this server with --key"
 
     def __init__(self, name: str, server: Server) -> None:
@@ -211,12 +225,13 @@ class _Probed(_Shared):
         if server.key is None:
             self.needs_key = None
         self.more = {}
+        self.options = {}
 
     def ask(self, prompt: str, **more: Any) -> Response:
         """The response to a prompt, asked for in one piece and once."""
         conversation = cast("Any", self).conversation(policy=ONCE)
         response: Response = conversation.prompt(
-            prompt, stream=False, options={"max_tokens": MAX_TOKENS}, **more
+            prompt, stream=False, options={"max_tokens": MAX_TOKENS, **self.options}, **more
         )
         return response
 
