@@ -6,7 +6,8 @@ one place cannot be written the next one is tried.
 
 Lines: the request (an object with the key `journal`); slices of its long texts (lists: message,
 part, text); events (objects, or a text that goes on with the event before); `{"again": time}` where
-the model is asked anew; `{"results": ...}`; `{"done": ...}` at the end.
+the model is asked anew; `{"results": ...}`; `{"done": ...}` at the end. Where a key in use was
+taken out again, lines may be empty texts, and spaces may follow them.
 """
 
 from __future__ import annotations

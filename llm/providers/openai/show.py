@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from ...secrets import MASK, masked, remember
-from ...shown_body import ShownBody
 from ...text import visible
 from .shared import DUMMY_KEY
 
@@ -58,6 +57,8 @@ def showing(secrets: Iterable[str] = ()) -> Iterator[Callable[[bytes], None] | N
     if not is_wanted():
         yield None
         return
+    from ...shown_body import ShownBody
+
     body = ShownBody(secrets)
     try:
         yield lambda piece: _write(body.feed(piece))
