@@ -694,6 +694,8 @@ def _endless_plugin(ground: Ground) -> None:
         raise Lost("cannot be interrupted") from None
     need(b"Traceback" not in error, "traceback")
     need(b"bad" in out + error, "the plugin is not named")
+    done = ground.run("uninstall", "--help")
+    need(done.returncode == 0, "cannot be uninstalled")
     process = ground.start("-m", "steady", "hi")
     assert process.stderr is not None
     os.read(process.stderr.fileno(), 9)

@@ -51,9 +51,13 @@ _COMMANDS = {
     ),
 }
 
-# No plugin can have a say in these; they have to answer at once.
+# No plugin can have a say in these; they have to answer at once, or rid the user of a plugin that
+# never ends its import.
 _WITHOUT_PLUGINS = frozenset(
-    {("aliases", "path"), ("keys", "path"), ("logs", "path"), ("templates", "path")}
+    {
+        *(("aliases", "path"), ("keys", "path"), ("logs", "path"), ("templates", "path")),
+        *(("--version",), ("install",), ("uninstall",)),
+    }
 )
 COLLECT_AFTER_ALLOCATIONS = 100_000
 _QUICK = f"{__name__}.quick"
@@ -80,7 +84,7 @@ class _Root(LazyGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the root options; anything that is no command is a prompt."""
         self._sends_nothing = bool({*args[:1]} & (_COMMANDS.keys() - {"prompt", "chat"}))
-        ctx.meta[_QUICK] = tuple(args[:2]) in _WITHOUT_PLUGINS or args[:1] == ["--version"]
+        ctx.meta[_QUICK] = not {tuple(args[:1]), tuple(args[:2])}.isdisjoint(_WITHOUT_PLUGINS)
         return super().parse_args(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
