@@ -144,9 +144,9 @@ class _Run:
         )
 
     def joined(self) -> StreamEvent:
-        first = self.first
-        chunk = "".join(self.pieces[self.start : self.stop])
-        return replace(first, chunk=chunk)
+        if self.stop - self.start == 1:
+            return self.first
+        return replace(self.first, chunk="".join(self.pieces[self.start : self.stop]))
 
 
 class EventLog(_Readable[StreamEvent]):
@@ -160,7 +160,7 @@ class EventLog(_Readable[StreamEvent]):
 
     def __init__(self, texts: Pieces) -> None:
         self._texts = texts
-        self._others = Pieces()
+        self._others: Pieces | None = None
         # Single events, and runs of them; with the number of the first event of each.
         self._entries: list[StreamEvent | _Run] = []
         self._starts: list[int] = []
@@ -168,7 +168,7 @@ class EventLog(_Readable[StreamEvent]):
 
     def append(self, event: StreamEvent) -> None:
         """Add an event, whose part has been found."""
-        pieces = self._texts if event.type == "text" else self._others
+        pieces = self._texts if event.type == "text" else self._made_others()
         if _is_plain(event):
             last = self._entries[-1] if self._entries else None
             if last.__class__ is not _Run or not last.goes_on_with(event):
@@ -181,6 +181,11 @@ class EventLog(_Readable[StreamEvent]):
                 pieces.append(event.chunk)
         self._count += 1
 
+    def _made_others(self) -> Pieces:
+        if self._others is None:
+            self._others = Pieces()
+        return self._others
+
     def _enter(self, entry: Any) -> Any:
         self._entries.append(entry)
         self._starts.append(self._count)
@@ -189,7 +194,7 @@ class EventLog(_Readable[StreamEvent]):
     def clear(self) -> None:
         """Forget all events and their texts."""
         self._texts.clear()
-        self._others.clear()
+        self._others = None
         self._entries.clear()
         self._starts.clear()
         self._count = 0

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from asyncio import Task
 
 Hook = Callable[..., Any]
+# `json.dumps` makes an encoder for every call that gives it a default.
+_encode = json.JSONEncoder(default=repr).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(value, default=repr)
+        return _encode(value)
     except (TypeError, ValueError, RecursionError):
         # Keys that are no text, or a value that contains itself.
         return repr(value)
