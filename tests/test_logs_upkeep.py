@@ -98,6 +98,16 @@ def test_vacuum_gives_space_back(user_path: Path) -> None:
     assert invoke("list", "-q", "hello", "--json").stdout == before
 
 
+def test_vacuum_of_a_large_log_says_what_takes_time(
+    user_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who waits is told why."""
+    use_log(user_path, "v0.36")
+    assert invoke("vacuum").stderr == ""
+    monkeypatch.setattr(logs_upkeep, "LARGE_BYTES", 1)
+    assert invoke("vacuum").stderr.startswith("Writing the log anew (")
+
+
 @pytest.mark.parametrize("command", ["vacuum", "verify"])
 def test_without_a_log_is_an_error(command: str, user_path: Path) -> None:
     """There is nothing to look after: exit code 1, and no file is made."""

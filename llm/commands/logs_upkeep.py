@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+# A file of this size takes seconds to be written.
+LARGE_BYTES = 100 << 20
+
 database_option = click.option(
     "-d",
     "--database",
@@ -55,9 +58,13 @@ def vacuum(database: str | None) -> None:
 
 def compacted(conn: sqlite3.Connection, path: Path) -> None:
     """Rebuild the file and say what that has gained."""
-    from ..logs.upkeep import compact
+    from ..logs.upkeep import compact, size_bytes
+    from ..run.output import show_note
     from .logs import readable_size
 
+    size = size_bytes(path)
+    if size >= LARGE_BYTES:
+        show_note(f"Writing the log anew ({readable_size(size)}): this takes a while")
     sizes = compact(conn, path)
     before, after = readable_size(sizes.before), readable_size(sizes.after)
     say(f"Rebuilt {path}: {before} before, {after} now")
