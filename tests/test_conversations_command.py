@@ -274,6 +274,16 @@ def test_import_twice_makes_copies() -> None:
     assert len(ids | {info["id"] for info in listed()}) == 3
 
 
+def test_export_to_a_file_named_md_is_markdown(tmp_path: Path) -> None:
+    """The name says the format, unless `-f` says another one."""
+    talk("Birds", "one")
+    file = tmp_path / "Talk.MD"
+    done("conversations", "export", "-o", str(file))
+    assert file.read_text().startswith("---\ntitle: Birds\n")
+    done("conversations", "export", "-f", "json", "-o", str(file))
+    assert json.loads(file.read_text())["name"] == "Birds"
+
+
 def test_export_of_all_conversations(tmp_path: Path) -> None:
     """`--all` writes them oldest first; the whole file can be imported."""
     ids = [talk(name, "x") for name in ("A", "B", "C")]

@@ -26,9 +26,7 @@ FORMATS = ("json", "openai", "markdown")
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    default="json",
-    show_default=True,
-    help="Format of the file.",
+    help="Format of the file. Default: markdown for a FILE named *.md, else json.",
 )
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False), help="File to write, instead of stdout."
@@ -36,7 +34,11 @@ FORMATS = ("json", "openai", "markdown")
 @database_option
 @reported
 def export(
-    conversations: tuple[str, ...], all_: bool, form: str, output: str | None, database: str | None
+    conversations: tuple[str, ...],
+    all_: bool,
+    form: str | None,
+    output: str | None,
+    database: str | None,
 ) -> None:
     """Write conversations as JSON, JSONL or Markdown.
 
@@ -52,6 +54,7 @@ def export(
 
     with closing(reading(database)) as conn:
         ids = _chosen(conn, conversations, all_)
+        form = form or _format_named(output)
         if form == "markdown" and len(ids) > 1:
             raise click.UsageError("A Markdown file holds one conversation: name only one")
         pieces = written((export_conversation(conn, one) for one in ids), form)
@@ -59,6 +62,12 @@ def export(
             write(pieces)
         else:
             _write_file(output, pieces)
+
+
+def _format_named(output: str | None) -> str:
+    """The format that the name of a file asks for."""
+    is_markdown = output is not None and output.lower().endswith((".md", ".markdown"))
+    return "markdown" if is_markdown else "json"
 
 
 def _write_file(path: str, pieces: Iterable[str]) -> None:
