@@ -13,7 +13,8 @@ from .network import make_client
 if TYPE_CHECKING:
     import httpx2
 
-USER_AGENT = f"llm/{VERSION}"
+# The address is that of 0.36: sites that know the program by it go on knowing it.
+USER_AGENT = f"llm/{VERSION} (https://llm.datasette.io/)"
 MAX_REDIRECTS = 3
 TIMEOUT_SECONDS = 30.0
 TOTAL_SECONDS = 600.0

@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 import llm.cli
+from llm._version import VERSION
 from llm.cli import cli
 from llm.content import Attachment, Fragment
 from llm.errors import FragmentNotFound
@@ -83,7 +84,8 @@ def test_fragment_from_url():
         assert told("-f", f"{site.url}/a.txt")["messages"] == [["user", "caf\xe9"]]
         assert told("-f", f"{site.url}/odd")["messages"] == [["user", "abc"]]
         assert "Could not fetch" in run("-f", f"{site.url}/gone", "x", code=1).stderr
-        assert all(agent.startswith("llm/") for _, _, agent in site.seen)
+        agents = {agent for _, _, agent in site.seen}
+    assert agents == {f"llm/{VERSION} (https://llm.datasette.io/)"}
 
 
 def test_loader_gives_texts_and_attachments():
