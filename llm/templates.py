@@ -130,7 +130,9 @@ def load_template(name: str) -> Template:
     path = Path(name) if is_file else files.templates_dir() / f"{name}{files.SUFFIX}"
     if not is_file and not _is_file(str(path)):
         raise LoadTemplateError(f"Invalid template: {name}{_hint(name)}")
-    template = parse_template(name, files.read_template_text(path), str(path))
+    text = files.read_template_text(path)
+    template = parse_template(name, text, str(path))
+    _check_functions(template, text, str(path))
     template._functions_is_trusted = True
     template._origin = "file"
     return template
@@ -243,6 +245,27 @@ def _check_schema(template: Template, text: str, where: str) -> None:
     except (TypeError, ValueError, RecursionError) as error:
         line = files.lines_of(text)(["schema_object"])
         raise LoadTemplateError(f"{where}, line {line}: schema_object: {error}") from error
+
+
+def _check_functions(template: Template, text: str, where: str) -> None:
+    """Refuse code that is no Python; a path is looked at where it is used."""
+    code = template.functions
+    if not code or ("\n" not in code and code.endswith(".py")):
+        return
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            # They are shown when the code is run.
+            warnings.simplefilter("ignore")
+            compile(code, "functions", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = files.lines_of(text)(["functions"])
+        if re.search(r"^functions:[ \t]*[|>]", text, re.MULTILINE):
+            # The code of a block begins in the line below its key.
+            line += getattr(error, "lineno", None) or 0
+        reason = getattr(error, "msg", None) or error
+        raise LoadTemplateError(f"{where}, line {line}: functions: {reason}") from error
 
 
 def dump_yaml(fields: Mapping[str, Any], *, sort_keys: bool = False) -> str:

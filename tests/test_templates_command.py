@@ -186,6 +186,36 @@ def test_broken_template_names_file_line_and_key(templates, text, expected):
     assert json.loads(run("templates", "list", "--json").output) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "prompt: x\nfunctions: |\n    def f():\n        return 1\n    def g(:\n",
+            "line 5: functions: ",
+        ),
+        ("prompt: x\nfunctions: 'def g(:'\n", "line 2: functions: invalid syntax"),
+        ("functions: \"x = '\\0'\"\n", "line 1: functions: "),
+    ],
+)
+def test_template_with_broken_code_names_the_line(templates, text, expected):
+    """Functions that are no Python are told before anything is sent, with their place."""
+    path = templates / "broken.yaml"
+    path.write_text(text)
+    error = run("-t", "broken", "x", code=1).stderr
+    assert error.startswith(f"Error: {path}, {expected}")
+
+
+@pytest.mark.parametrize(
+    "field", ["attachments: [gone]", "attachment_types: [{type: a/b, value: gone}]"]
+)
+def test_template_with_missing_attachment_is_named(templates, field):
+    """A file that a template attaches and that is not there: the template and the key are told."""
+    (templates / "t.yaml").write_text(field)
+    key = field.partition(":")[0]
+    message = f"Error: Template t: {key}: File gone does not exist\n"
+    assert run("-t", "t", "x", code=1).stderr == message
+
+
 def test_template_that_is_no_text_is_reported(templates):
     """Bytes that are no UTF-8 are an error with the line."""
     (templates / "t.yaml").write_bytes(b"a: b\nc: \xff\n")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..content import Attachment, Fragment
+from ..errors import AttachmentError
 from . import inputs
 
 if TYPE_CHECKING:
@@ -115,13 +116,14 @@ def merge_templates(request: PromptRequest, templates: Sequence[Template]) -> Pr
         fragments=(*_all(templates, "fragments"), *request.fragments),
         system_fragments=(*_all(templates, "system_fragments"), *request.system_fragments),
         attachments=(
-            *(inputs.attachment_from(value) for value in _all(templates, "attachments")),
+            *_attached(templates, "attachments", inputs.attachment_from),
             *request.attachments,
         ),
         typed_attachments=(
-            *(
-                inputs.typed_attachment(given.value, given.type)
-                for given in _all(templates, "attachment_types")
+            *_attached(
+                templates,
+                "attachment_types",
+                lambda given: inputs.typed_attachment(given.value, given.type),
             ),
             *request.typed_attachments,
         ),
@@ -132,6 +134,18 @@ def merge_templates(request: PromptRequest, templates: Sequence[Template]) -> Pr
 def _all(templates: Sequence[Template], field: str) -> list[Any]:
     """The items that the templates have in a list, in order."""
     return [item for template in templates for item in getattr(template, field) or ()]
+
+
+def _attached(
+    templates: Sequence[Template], field: str, attach: Callable[[Any], Attachment]
+) -> Iterator[Attachment]:
+    """The attachments in a list of the templates; an error names the template and the list."""
+    for template in templates:
+        for item in getattr(template, field) or ():
+            try:
+                yield attach(item)
+            except AttachmentError as error:
+                raise AttachmentError(f"Template {template.name}: {field}: {error}") from error
 
 
 def _merged_tools(request: PromptRequest, templates: Sequence[Template]) -> dict[str, Any]:
