@@ -11,19 +11,27 @@ from contextlib import suppress
 OTHERS = 0o077
 
 
-def tighten(path: str | os.PathLike[str], mode: int) -> None:
+def tighten(path: str | os.PathLike[str], mode: int, *, tell: bool = True) -> None:
     """Let nobody but the owner use a file or directory of ours; say so if others could get there.
 
     Args:
         path: The file; nothing happens where it is missing or belongs to somebody else.
         mode: The permissions that it gets.
+        tell: Whether to say so.
     """
     if not _is_open(path):
         return
     with suppress(OSError):
         os.chmod(path, mode)
-        if _is_reachable(path):
+        if tell and _is_reachable(path):
             print(f"Others could read {path}: now only you can", file=sys.stderr)
+
+
+def tighten_database(path: str | os.PathLike[str]) -> None:
+    """Let nobody but the owner use a database of ours and the files beside it."""
+    tighten(path, 0o600)
+    for suffix in ("-wal", "-shm"):
+        tighten(f"{os.fspath(path)}{suffix}", 0o600, tell=False)
 
 
 def tell_if_shared(path: str | os.PathLike[str], told: str | os.PathLike[str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from llm import config, permissions
 from llm.run.recorder import Recorder
+from llm.run.recovery import reading
 from llm.run.request import PromptRequest
 from tests.helpers.log_models import Says
 
@@ -77,6 +78,22 @@ def test_log_and_keys_are_closed(user_path):
     assert config.load_keys() == {}
     assert mode_of(user_path / "logs.db") == 0o600
     assert mode_of(user_path / "keys.json") == 0o600
+
+
+def test_log_is_closed_when_it_is_read(user_path, tmp_path, capsys, reachable):
+    """Reading the log of an older release closes it, and says so in one line; a named one stays."""
+    user_path.chmod(0o700)
+    log_one(PromptRequest())
+    (user_path / "logs.db-wal").touch()
+    named = tmp_path / "mine.db"
+    named.write_bytes((user_path / "logs.db").read_bytes())
+    for path in (user_path / "logs.db", user_path / "logs.db-wal", named):
+        path.chmod(0o644)
+    reading(user_path / "logs.db").close()
+    assert mode_of(user_path / "logs.db") == 0o600
+    assert capsys.readouterr().err.count("now only you can") == 1
+    reading(named).close()
+    assert mode_of(named) == 0o644
 
 
 def test_nothing_is_said_where_nobody_gets(user_path, tmp_path, capsys):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import config, waiting
 from ..errors import LogError, NeedsKeyException
-from ..permissions import tighten
+from ..permissions import tighten_database
 from ..secrets import masked
 from .journal import Journal, ResultsJournal
 from .output import show_note
@@ -187,8 +187,7 @@ class Recorder:
         if self._path is None:
             return open_memory()
         if self._journal_target is None:
-            for suffix in ("", "-wal", "-shm"):
-                tighten(f"{self._path}{suffix}", 0o600)
+            tighten_database(self._path)
         try:
             return open_log(self._path)
         except LogError:

@@ -6,7 +6,9 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..config import logs_db_path
 from ..errors import LogError
+from ..permissions import tighten_database
 from .journal import leftovers, lock
 from .output import show_note
 
@@ -44,6 +46,8 @@ def reading(database: str | Path) -> sqlite3.Connection:
     """
     from ..logs.query import open_for_reading
 
+    if os.fspath(database) == os.fspath(logs_db_path()):
+        tighten_database(database)
     take_up(database)
     return open_for_reading(database)
 
