@@ -16,6 +16,7 @@ TEST = [
     "pytest-asyncio>=0.24",
     "pytest-cov>=5",
     "pytest-xdist>=3.5",
+    "socksio>=1",
     "trustme>=1.2",
 ]
 LINT = ["mypy>=1.11", "ruff>=0.6", "types-PyYAML>=6"]
@@ -63,7 +64,7 @@ setup(
         "condense-json>=1.1,<2",
         "filelock>=3.12",
         "httpx>=0.25",
-        "httpx2[socks]>=2,<3",
+        "httpx2>=2,<3",
         "jsonschema>=4.18",
         "openai>3,<4",
         "pip",
@@ -82,6 +83,7 @@ setup(
         "docs": DOCS,
         "embeddings": EMBEDDINGS,
         "lint": LINT,
+        "socks": ["socksio>=1"],
         "test": TEST,
         "dev": [*DOCS, *LINT, *TEST, "build>=1.2"],
     },

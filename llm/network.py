@@ -46,12 +46,21 @@ def make_client(kind: Callable[..., C], **settings: Any) -> C:
             f"Cannot use the certificates that {where}: {error.strerror or error}. Correct or unset"
             f" {name}"
         ) from error
-    except (ImportError, ValueError, httpx2.InvalidURL) as error:
-        names = " or ".join(_set(_proxy_names("http") + _proxy_names("https"))) or "the environment"
+    except ImportError as error:
         raise ConnectionLost(
-            f"Cannot use the proxy that {names} names: {error}. It has to begin with http://,"
+            f"Cannot use the proxy that {_proxies()} names: SOCKS needs one more package."
+            " Run: llm install socksio"
+        ) from error
+    except (ValueError, httpx2.InvalidURL) as error:
+        raise ConnectionLost(
+            f"Cannot use the proxy that {_proxies()} names: {error}. It has to begin with http://,"
             " https:// or socks5://"
         ) from error
+
+
+def _proxies() -> str:
+    names = _set(_proxy_names("http") + _proxy_names("https"))
+    return " or ".join(names) or "the environment"
 
 
 def _trust() -> ssl.SSLContext | bool:

@@ -18,6 +18,7 @@ import pytest
 import llm.http
 from llm.default_plugins.openai_models import AsyncChat, Chat
 from llm.errors import ConnectionLost
+from llm.network import make_client
 from llm.policy import CallPolicy
 from llm.providers.openai import lane
 
@@ -112,13 +113,24 @@ def test_proxy_is_asked_for_a_tunnel_to_a_secure_server(
 def test_socks_proxy_is_used(
     server: OpenAIServer, kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`socks5://` works without installing anything."""
+    """`socks5://` works where the package for it is installed."""
     with socks_proxy(server) as (address, asked):
         monkeypatch.setenv("ALL_PROXY", address)
         server.add(text_stream("through the socks"))
         assert ask(kind, "http://vendor.invalid/v1") == "through the socks"
     assert asked == ["vendor.invalid"]
     assert server.last.path == "/v1/chat/completions"
+
+
+def test_missing_package_for_a_socks_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to install."""
+
+    def client(**settings: Any) -> None:
+        raise ImportError("Using SOCKS proxy, but the 'socksio' package is not installed.")
+
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    with pytest.raises(ConnectionLost, match=r"ALL_PROXY names: .* Run: llm install socksio"):
+        make_client(client)
 
 
 @contextlib.contextmanager

@@ -133,14 +133,21 @@ def test_other_trouble_is_told_at_once(
 
 def test_plain_request_is_sent_once(server: OpenAIServer) -> None:
     """There is no other form of it."""
-    server.add(ITEM_REFUSED)
-    with pytest.raises(ModelError, match="Cannot determine"):
-        answer_of(Responses("m", api_base=server.url, key="k"))
-    assert len(server.requests) == 1
+    model = Responses("m", api_base=server.url, key="k", supports_tools=True)
+
+    def documented(x: int) -> int:
+        """Say x."""
+        return x
+
+    for tools in ([], [documented]):
+        server.add(ITEM_REFUSED)
+        with pytest.raises(ModelError, match="Cannot determine"):
+            answer_of(model, tools=tools)
+    assert len(server.requests) == 2
 
 
 def test_openai_gets_the_documented_form_only() -> None:
     """It wrote the document."""
     request = {"input": [{"role": "assistant", "content": "yo"}], "tools": ["odd"]}
-    assert plainer.Forms("https://api.openai.com/v1/responses", request).plainer is None
-    assert plainer.Forms("http://127.0.0.1/v1/responses", request).plainer is not None
+    assert plainer.Forms("https://api.openai.com/v1/responses", request).is_last
+    assert not plainer.Forms("http://127.0.0.1/v1/responses", request).is_last

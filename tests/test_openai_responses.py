@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,6 +130,39 @@ def test_reasoning_goes_back_with_the_next_turn(server: OpenAIServer) -> None:
         "encrypted_content": "ENC2",
         "summary": [{"type": "summary_text", "text": "Think"}],
     }
+
+
+def test_reasoning_goes_back_in_another_process(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`llm -c` sends what the API needs to go on from its reasoning, and tool calls after it."""
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    reasoning = {"type": "reasoning", "id": "rs_1", "encrypted_content": "E", "summary": []}
+    call = {"id": "fc_1", "call_id": "c1", "name": "shout", "arguments": '{"text": "a"}'}
+    answer = {"type": "output_text", "text": "A"}
+    for output in (
+        [reasoning, {"type": "function_call", **call}],
+        [{"type": "message", "id": "m1", "content": [answer]}],
+        [{"type": "message", "id": "m2", "content": [answer]}],
+    ):
+        reply = {"object": "response", "status": "completed", "output": output}
+        server.add(json_reply(reply))
+    shout = "def shout(text: str): return text.upper()"
+    for args in (["-m", "gpt-5", "--functions", shout, "go"], ["-c", "more"]):
+        command = [sys.executable, "-m", "llm", *args]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert (done.stdout, done.returncode) == ("A\n", 0), done.stderr
+    call.pop("id")
+    arguments = call.pop("arguments")
+    assert server.last.body["input"] == [
+        {"role": "user", "content": "go"},
+        reasoning,
+        {"type": "function_call", **call, "arguments": arguments},
+        {"type": "function_call_output", "call_id": "c1", "output": "A"},
+        {"role": "assistant", "content": "A"},
+        {"role": "user", "content": "more"},
+    ]
 
 
 def test_options_that_the_api_does_not_know_are_told(
@@ -508,6 +543,7 @@ def test_half_a_character_at_the_end_is_replaced() -> None:
             "content filter",
         ),
         ([completed(status="incomplete")], "incomplete: the provider gives no reason"),
+        ([completed(status="cancelled")], "incomplete: its status is cancelled"),
     ],
 )
 def test_unusual_end_is_noticed(values: list[dict], notice: str) -> None:

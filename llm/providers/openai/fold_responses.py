@@ -302,8 +302,11 @@ class ResponsesFold:
         told: list[str] = []
         if self._refusal:
             told.append(f"The model refused: {''.join(self._refusal)}")
-        if self._final.get("status") == "incomplete":
+        status = self._final.get("status")
+        if status == "incomplete":
             told.append(_incomplete_notice(self._final.get("incomplete_details")))
+        elif status not in (None, "completed"):
+            told.append(f"The answer is incomplete: its status is {status}")
         return told
 
 

@@ -28,23 +28,14 @@ class Forms:
 
     Attributes:
         request: The form to send now.
-        plainer: The form to send if the server refuses that one; `None` where there is none.
+        is_last: No other form is sent if the server refuses that one.
     """
 
     def __init__(self, url: str, request: Json) -> None:
         self._url = url
-        self.request = request
-        self.plainer: Json | None = None
-        if not url.startswith(OPENAI):
-            plain = plainer(request)
-            if plain != request:
-                self.plainer = plain
-        if url in _wants_plainer:
-            self._take_plainer()
-
-    def _take_plainer(self) -> None:
-        if self.plainer is not None:
-            self.request, self.plainer = self.plainer, None
+        wants_plainer = url in _wants_plainer
+        self.request = plainer(request) if wants_plainer else request
+        self.is_last = wants_plainer or url.startswith(OPENAI)
 
     def refused(self, error: ModelError) -> None:
         """Go on with the plainer form.
@@ -52,22 +43,25 @@ class Forms:
         Raises:
             ModelError: `error`, where the form of the request is not what is wrong.
         """
-        if self.plainer is None or not _is_about_the_form(error):
+        if self.is_last or not _is_about_the_form(error):
             raise error
-        self._take_plainer()
+        plain = plainer(self.request)
+        if plain == self.request:
+            raise error
+        self.request, self.is_last = plain, True
         _wants_plainer.add(self._url)
 
 
 def answers(forms: Forms, send: Callable[[Json], Iterator[Json]]) -> Iterator[Json]:
     """What `send` gives for the first of the forms that the server takes."""
-    return _until_taken(forms, send) if forms.plainer else send(forms.request)
+    return send(forms.request) if forms.is_last else _until_taken(forms, send)
 
 
 def _until_taken(forms: Forms, send: Callable[[Json], Iterator[Json]]) -> Iterator[Json]:
     while True:
         try:
             for value in send(forms.request):
-                forms.plainer = None
+                forms.is_last = True
                 yield value
         except ModelError as error:
             forms.refused(error)
@@ -77,7 +71,7 @@ def _until_taken(forms: Forms, send: Callable[[Json], Iterator[Json]]) -> Iterat
 
 def answers_async(forms: Forms, send: Callable[[Json], AsyncIterator[Json]]) -> AsyncIterator[Json]:
     """As `answers`, without blocking the event loop."""
-    return _until_taken_async(forms, send) if forms.plainer else send(forms.request)
+    return send(forms.request) if forms.is_last else _until_taken_async(forms, send)
 
 
 async def _until_taken_async(
@@ -86,7 +80,7 @@ async def _until_taken_async(
     while True:
         try:
             async for value in send(forms.request):
-                forms.plainer = None
+                forms.is_last = True
                 yield value
         except ModelError as error:
             forms.refused(error)

@@ -307,6 +307,8 @@ class _Shared:
         self, path: str, request: Json, key: str | None, policy: CallPolicy
     ) -> Iterator[Json]:
         """The JSON objects of the answer to a request, in the form that the server takes."""
+        if _has_one_form(request):
+            return self._sent(path, request, key, policy)
         from .plainer import Forms, answers
 
         forms = Forms(self._url(path), request)
@@ -329,6 +331,8 @@ class _Shared:
         self, path: str, request: Json, key: str | None, policy: CallPolicy
     ) -> AsyncIterator[Json]:
         """As `_answers`, without blocking the event loop."""
+        if _has_one_form(request):
+            return self._sent_async(path, request, key, policy)
         from .plainer import Forms, answers_async
 
         forms = Forms(self._url(path), request)
@@ -392,6 +396,11 @@ class _Shared:
         from .notices import tell
 
         tell(notices)
+
+
+def _has_one_form(request: Json) -> bool:
+    """Whether no server could want a request plainer, as that of a first prompt without tools."""
+    return not request.get("tools") and len(request.get("input") or ()) < 2
 
 
 def _function_tools(prompt: Prompt) -> list[Tool]:
