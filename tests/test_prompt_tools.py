@@ -135,6 +135,12 @@ def test_functions_that_cannot_be_used_are_refused(code, problem):
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_functions_are_ordinary_python():
+    """The code sees types where it writes types, as in a file of its own."""
+    code = "def show(n: int) -> str: return str(show.__annotations__['n'])"
+    assert run(script([call("show", n=1)]), "--functions", code).stdout == "calling <class 'int'>\n"
+
+
 def test_imported_names_do_not_keep_code_from_being_used():
     """What the code imports is offered where it can be, as in 0.36, and left out elsewhere."""
     code = "from typing import *\ndef half(n: int) -> float: return n / 2"

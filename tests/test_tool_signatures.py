@@ -65,7 +65,8 @@ HEADERS = ["from __future__ import annotations\n"] + ([""] if sys.version_info >
 def module(request: pytest.FixtureRequest) -> ModuleType:
     """The functions above."""
     module = ModuleType("functions_of_test")
-    exec(compile(request.param + SOURCE, "<source>", "exec"), module.__dict__)
+    code = compile(request.param + SOURCE, "<source>", "exec", dont_inherit=True)
+    exec(code, module.__dict__)
     return module
 
 

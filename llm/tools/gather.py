@@ -189,7 +189,7 @@ def tools_from_code(code_or_path: str) -> list[Tool]:
     # Dataclasses and pydantic look up the module of a class there.
     sys.modules[CODE_MODULE] = module
     try:
-        exec(compile(source, filename, "exec"), module.__dict__)
+        exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         raise LLMError(f"Error in --functions definition: {error}") from error
     except (Exception, SystemExit) as error:  # somebody's own code

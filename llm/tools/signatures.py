@@ -53,8 +53,16 @@ def type_hints_of(function: Callable[..., Any]) -> dict[str, Any]:
         hints: dict[str, Any] = {}
         for name, annotation in annotations.items():
             with suppress(Exception):
-                hints |= _evaluated({name: annotation}, names)
+                hints |= _evaluated_one(name, annotation, names)
         return hints
+
+
+def _evaluated_one(name: str, annotation: Any, names: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return _evaluated({name: annotation}, names)
+    except TypeError:
+        # Python 3.10 refuses values that are no types; elsewhere whoever uses them does.
+        return {} if isinstance(annotation, str) else {name: annotation}
 
 
 def _annotated(function: Any) -> Any:
