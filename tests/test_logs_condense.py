@@ -13,6 +13,7 @@ from tests.helpers.databases import DATA
 
 VECTOR = json.loads((DATA / "condense_vector.json").read_text("utf-8"))
 LONG = "x" * 64
+OTHER = 'Another long text, with \n a line break, "quotes" and an é: ' + "z" * 20
 
 
 def replacements_of_vector() -> dict[str, Any]:
@@ -161,3 +162,39 @@ def test_condensed_json_of_a_long_text_takes_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 10 * len(text)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"text": LONG, "again": [f"before {LONG} between {OTHER}{LONG} after"], "n": 1},
+        {"$": LONG, "x": {"$r": [OTHER]}, "y": {"$": OTHER}},
+        f"{OTHER}{OTHER}",
+        [LONG[1:], OTHER[:-1], f"{LONG}y"],
+    ],
+)
+def test_condensed_json_of_texts_is_what_the_library_makes(payload: Any) -> None:
+    """Looking for short stand-ins, which is faster, changes nothing in what is stored."""
+    from condense_json import condense_json
+
+    texts = {"0.0.text": LONG, "0.1.text": OTHER, "0.2.text": LONG}
+    stored = condensed_json(payload, texts)
+    assert stored == json.dumps(condense_json(payload, texts))
+    assert expanded_json(stored, texts) == payload
+
+
+def test_condensed_json_compiles_no_text_of_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern of a whole answer would take longer than storing it."""
+    import condense_json
+
+    seen: list[int] = []
+    original = condense_json.condense_json
+
+    def watched(value: Any, replacements: dict[str, Any]) -> Any:
+        seen.extend(map(len, replacements.values()))
+        return original(value, replacements)
+
+    monkeypatch.setattr(condense_json, "condense_json", watched)
+    assert condensed_json({"t": LONG}, {"0.0.text": LONG}) == '{"t": {"$": "0.0.text"}}'
+    assert seen
+    assert max(seen) < 10

@@ -16,7 +16,9 @@ _MARKERS = ('"$"', '"$r"', '"$raw"')
 
 # A private character, and how it stands in JSON text.
 _STAND_IN, _STAND_IN_ESCAPED = "\ue000", "\\ue000"
-_LONG = 2_000
+# Beside objects and short texts only longer ones have stand-ins: those change what is shorter, and
+# what overlaps.
+_LONG_AMONG_OTHERS = 2_000
 
 Replacements = dict[str, Any]
 
@@ -43,13 +45,15 @@ def condensed_json(payload: object, replacements: Mapping[str, Any]) -> str:
 def _stand_ins(json_text: str, replacements: Mapping[str, Any]) -> dict[str, str]:
     """Short texts that stand for the long ones while these are looked for, by long text.
 
-    The library compiles what it looks for into a pattern, which takes 150 bytes a character.
+    The library compiles what it looks for into a pattern, which takes 150 bytes and a microsecond
+    a character.
     """
     if _STAND_IN_ESCAPED in json_text:
         return {}
-    texts = sorted(
-        {t for t in replacements.values() if isinstance(t, str) and len(t) >= _LONG}, key=len
-    )
+    values = list(replacements.values())
+    are_texts = all(isinstance(value, str) and len(value) >= MINIMUM_LENGTH for value in values)
+    least = MINIMUM_LENGTH if are_texts else _LONG_AMONG_OTHERS
+    texts = sorted({t for t in values if isinstance(t, str) and len(t) >= least}, key=len)
     return {text: f"{_STAND_IN}{n}{_STAND_IN}" for n, text in enumerate(reversed(texts))}
 
 
@@ -58,7 +62,7 @@ def _with_stand_ins(value: Any, stand_ins: Mapping[str, str]) -> Any:
         return {name: _with_stand_ins(item, stand_ins) for name, item in value.items()}
     if isinstance(value, list):
         return [_with_stand_ins(item, stand_ins) for item in value]
-    if isinstance(value, str) and len(value) >= _LONG:
+    if isinstance(value, str):
         for text, stand_in in stand_ins.items():
             value = value.replace(text, stand_in)
     return value

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import InvalidInput
 from .portable import CHAIN_FORMAT, FORMAT, VERSION, parents_of
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
 
     from ..serialization import ConversationDict
@@ -38,13 +40,21 @@ def checked(shape: Any) -> ConversationDict:
     return conversation
 
 
-def _check_types(shape: Any) -> None:
-    from pydantic import TypeAdapter, ValidationError
+@cache
+def _validator() -> TypeAdapter[ConversationDict]:
+    """What checks the types; made once, which takes as long as checking many conversations."""
+    from pydantic import TypeAdapter
 
     from ..serialization import ConversationDict
 
+    return TypeAdapter(ConversationDict)
+
+
+def _check_types(shape: Any) -> None:
+    from pydantic import ValidationError
+
     try:
-        TypeAdapter(ConversationDict).validate_python(shape, strict=True)
+        _validator().validate_python(shape, strict=True)
     except ValidationError as error:
         raise InvalidInput(f"Not a valid conversation: {_explained(error.errors())}") from error
 
