@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING
@@ -72,7 +73,8 @@ def _json(text: str | None) -> str:
 
 def _items(batch: list[StoredFragment]) -> str:
     digests, aliases, times, sources, contents = zip(*batch, strict=True)
-    places = _scalars([source or "" for source in sources])
+    # Something plain in place of what is missing keeps the others together.
+    places = _scalars(["/" if source is None else source for source in sources])
     values = zip(
         _digests(digests), aliases, times, sources, places, _scalars(contents), strict=True
     )
@@ -216,6 +218,8 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"
 
 
+# The source of all that came from standard input is one of them.
+@lru_cache(maxsize=1000)
 def _from_library(text: str) -> str:
     import yaml
 
