@@ -66,8 +66,8 @@ class Pieces(_Readable[str]):
     __slots__ = ("_blocks", "_open")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        # Joined texts, each with the places where its pieces end.
-        self._blocks: list[tuple[str, array[int]]] = []
+        # Joined texts, each with the places where its pieces end; few answers have any.
+        self._blocks: Sequence[tuple[str, array[int]]] = ()
         self._open: list[str] = []
         for text in texts:
             self.append(text)
@@ -82,12 +82,12 @@ class Pieces(_Readable[str]):
         from array import array
 
         ends = array("Q", accumulate(map(len, self._open)))
-        self._blocks.append(("".join(self._open), ends))
+        self._blocks = [*self._blocks, ("".join(self._open), ends)]
         self._open = []
 
     def clear(self) -> None:
         """Forget all pieces."""
-        self._blocks.clear()
+        self._blocks = ()
         self._open = []
 
     def __len__(self) -> int:
