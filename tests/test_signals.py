@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 import llm
 from llm.cli import cli
 from llm.config import logs_db_path
-from llm.errors import ModelError, exit_code_of, mark_partial
+from llm.errors import LogError, ModelError, exit_code_of, mark_partial
 from llm.logs.db import open_log, set_aside
 from llm.run.signals import Stopped, dying_tidily
 from tests.helpers.log_models import plugin_of
@@ -139,6 +140,17 @@ def test_garbage_is_set_aside_under_a_free_name(tmp_path):
     assert not path.exists()
     assert (tmp_path / "logs.db.broken").read_text().startswith("garbage 1")
     assert (tmp_path / "logs.db.broken-2").read_text().startswith("garbage 2")
+
+
+def test_garbage_of_one_byte_is_not_taken_for_an_empty_log(tmp_path):
+    """SQLite would write over such a file; here it is refused, and can be set aside."""
+    path = tmp_path / "logs.db"
+    path.write_bytes(b"\n")
+    with pytest.raises(LogError, match="not a database"):
+        open_log(path)
+    moved = set_aside(path)
+    assert moved is not None
+    assert Path(moved).read_bytes() == b"\n"
 
 
 def test_database_is_never_set_aside(tmp_path):

@@ -117,6 +117,7 @@ def _connect_prepared(
         with _locked(path):
             # SQLite itself would give a new file, and its -wal, the mode of the umask.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    _check_size(path)
     wait_s = BUSY_TIMEOUT_SECONDS if timeout_s is None else timeout_s
     conn = sqlite3.connect(path, timeout=wait_s, check_same_thread=not any_thread)
     try:
@@ -129,6 +130,12 @@ def _connect_prepared(
         conn.close()
         raise
     return conn
+
+
+def _check_size(path: str | Path) -> None:
+    """Refuse a file of one byte: SQLite takes it for an empty one, and would write over it."""
+    if os.path.getsize(path) == 1:
+        raise sqlite3.DatabaseError("file is not a database")
 
 
 def prepare(conn: sqlite3.Connection, path: str | Path) -> None:
@@ -185,6 +192,7 @@ def set_aside(path: str | Path) -> str | None:
 
 def _is_garbage(path: str | Path) -> bool:
     try:
+        _check_size(path)
         with closing(
             sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True)
         ) as conn:
