@@ -86,8 +86,8 @@ def test_taken_names_are_left_alone(tmp_path):
 
 def test_files_outlive_the_journal():
     """An event with a file is the same after it was written down."""
-    from llm.run.journal import _event_line
+    from llm.run.journal_lines import _data
     from llm.run.replay import _event
 
     event = StreamEvent("attachment", "", attachment=llm.Attachment(content=PNG, type="image/png"))
-    assert _event(json.loads(_event_line(event))) == event
+    assert _event(json.loads(_data(event, "", False))) == event
