@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ..tools.tool import Tool
     from .output import Display
     from .recorder import Recorder
-    from .request import AnyChain, Session
+    from .request import AnyChain
+    from .session import Session
 
 
 class ToolWatch:

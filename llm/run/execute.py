@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionLost, ModelError, SchemaMismatch, mark_partial
 from . import answers, inputs, material
-from .calling import answer
+from .fallback import answer
 from .output import (
     Display,
     NoDisplay,
@@ -20,13 +20,14 @@ from .output import (
     write_out,
 )
 from .recorder import Recorder
-from .request import PromptRequest, Session, open_session
+from .session import open_session
 from .signals import dying_tidily, run_async
 
 if TYPE_CHECKING:
     from ..parts import StreamEvent
     from .calls import ToolWatch
-    from .request import AnyChain, AnyResponse
+    from .request import AnyChain, AnyResponse, PromptRequest
+    from .session import Session
 
 
 def run_prompt(request: PromptRequest) -> None:

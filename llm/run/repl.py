@@ -13,12 +13,14 @@ from . import inputs, material
 from .execute import ask, ask_again, follow_up, is_answered, note_ignored_history
 from .output import OutputClosed, say, write_err
 from .recorder import Recorder
-from .request import PromptRequest, Session, open_session
+from .session import open_session
 from .signals import Stopped, dying_tidily
 
 if TYPE_CHECKING:
     from ..content import Attachment
     from .line_editor import LineReader
+    from .request import PromptRequest
+    from .session import Session
 
 PROMPT = "> "
 # Lines that begin with these name files.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import config
 from ..errors import LLMError
 from . import inputs
-from .request import model_from_queries, resolve_options
+from .session import model_from_queries, resolve_options
 
 if TYPE_CHECKING:
     from ..content import Attachment

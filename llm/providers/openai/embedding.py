@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import llm
 
-from .shared import DEFAULT_BASE, DUMMY_KEY
+from .shared import DEFAULT_BASE
+from .wire import DUMMY_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

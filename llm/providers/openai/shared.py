@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from .wire import Fold, Json
 
 DEFAULT_BASE = "https://api.openai.com/v1"
-# Sent where no key is needed: some servers insist on a header.
-DUMMY_KEY = "DUMMY_KEY"
-
 LISTING_TIMEOUT_S = 30.0
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/pdf")
 AUDIO_TYPES = ("audio/wav", "audio/mpeg")
@@ -207,6 +204,8 @@ class _Shared:
     # Requests.
 
     def _key_to_send(self, key: str | None) -> str:
+        from .wire import DUMMY_KEY
+
         found: str | None = None
         if self.needs_key:
             found = self.get_key(key)  # type: ignore[attr-defined]  # of the model class
@@ -229,6 +228,7 @@ class _Shared:
 
     def _endpoint(self, path: str, key: str) -> Endpoint:
         from .faults import Endpoint
+        from .wire import DUMMY_KEY
 
         secrets = [] if key == DUMMY_KEY else [key]
         secrets += [str(value) for value in (self.headers or {}).values()]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from ...secrets import MASK, masked, remember
 from ...text import visible
-from .shared import DUMMY_KEY
+from .wire import DUMMY_KEY
 
 _SECRET_HEADER = re.compile(r"authorization|key|token|secret|password|credential", re.IGNORECASE)
 

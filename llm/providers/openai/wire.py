@@ -15,6 +15,9 @@ from ...parts import StreamEvent
 Json = dict[str, Any]
 Event = Union[str, StreamEvent]
 
+#: Sent where no key is needed: some servers insist on a header.
+DUMMY_KEY = "DUMMY_KEY"
+
 #: Stands in the sequence of objects of an answer for the server's word that it is complete.
 DONE: Json = {}
 

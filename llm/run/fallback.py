@@ -1,4 +1,4 @@
-"""How a request is made: retries, time-outs, and models that stand in where one fails."""
+"""Models that stand in where one fails before its first token."""
 
 from __future__ import annotations
 
@@ -8,34 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import config
-from ..model_defaults import call_defaults
-from ..policy import RETRIES, TIMEOUT_S, CallPolicy
 from .output import OutputClosed, show_note
+from .session import set_policy
 
 if TYPE_CHECKING:
     from ..models.base import _BaseModel
-    from .request import AnyConversation, AnyModel, PromptRequest, Session
-
-
-def set_policy(conversation: AnyConversation, request: PromptRequest) -> tuple[str, ...]:
-    """Let a conversation be called as the request, and the defaults of its model, say.
-
-    Returns:
-        The names of the models to try where this one fails before its first token.
-
-    Raises:
-        ConfigError: `model_defaults.json` is not valid.
-    """
-    stored = call_defaults(conversation.model.model_id)
-    retries = request.retries if request.retries is not None else stored.retries
-    timeout_s = request.timeout_s if request.timeout_s is not None else stored.timeout_s
-    conversation.policy = CallPolicy(
-        retries=RETRIES if retries is None else retries,
-        timeout_s=TIMEOUT_S if timeout_s is None else timeout_s,
-        tell=show_note,
-    )
-    conversation.truncate = request.truncate or stored.truncate
-    return request.fallback or stored.fallback
+    from .request import AnyModel
+    from .session import Session
 
 
 def answer(session: Session, respond: Callable[[Session, list[Any]], None]) -> None:
