@@ -10,14 +10,16 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.helpers.release_036 import Release
 
 # The tests that try anything: few examples in the suite, all with --hypothesis-profile=full.
-settings.register_profile("suite", max_examples=200, deadline=None)
-settings.register_profile("full", max_examples=5000, deadline=None)
+# How quick the machine is at the moment is nothing that they are about.
+_TIMELESS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("suite", max_examples=200, **_TIMELESS)
+settings.register_profile("full", max_examples=5000, **_TIMELESS)
 settings.load_profile("suite")
 
 # These need pseudo-terminals, forks and signals of Unix.

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm.logs.fragments import StoredFragment
@@ -71,7 +71,6 @@ ALIKE = st.integers(1, 60).map(lambda count: [stored(f"line\n\nof {n}\n") for n 
 ANY_LIST = st.lists(st.builds(stored, ANY_TEXT, st.none() | ANY_TEXT), min_size=1, max_size=30)
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.one_of(ANY_LIST, st.tuples(ALIKE, ANY_LIST, ALIKE).map(lambda lists: [*chain(*lists)])))
 def test_fragments_are_written_as_the_yaml_library_does(fragments: list[StoredFragment]) -> None:
     """Many alike, mixed or odd: each character is that of PyYAML, and the same is read back."""
@@ -104,7 +103,6 @@ def test_long_list_comes_in_pieces() -> None:
     assert len(taken) < 1000
 
 
-@settings(deadline=None, max_examples=100)
 @given(st.lists(st.builds(stored, ANY_TEXT, st.none() | ANY_TEXT), max_size=5))
 def test_fragments_are_written_as_the_json_library_does(fragments: list[StoredFragment]) -> None:
     """Each character is that of `json.dumps` with an indent of four."""

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm.errors import InvalidInput
@@ -125,7 +125,6 @@ def test_markdown_brings_back_every_part() -> None:
     assert found == EVERYTHING
 
 
-@settings(max_examples=200, deadline=None)
 @given(messages)
 def test_markdown_of_any_messages(entries: Any) -> None:
     """Whatever is said, nothing of it is taken for a heading, an end or a field."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm.default_plugins.openai_models import Responses
@@ -99,7 +99,6 @@ def noisy_stream(number: int) -> Stream:
 STREAMS = st.integers(0, 2**32).map(noisy_stream)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STREAMS, st.lists(st.integers(0, 100_000), max_size=30))
 def test_habits_of_servers_do_not_change_an_answer(stream: Stream, cuts: list[int]) -> None:
     """Line ends, marks, comments, unknown fields, events and places of cutting mean nothing."""
@@ -114,7 +113,6 @@ MUTATIONS = st.lists(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STREAMS, MUTATIONS, st.lists(st.integers(0, 100_000), max_size=10))
 def test_damaged_stream_raises_our_own_errors_only(
     stream: Stream,

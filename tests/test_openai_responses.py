@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import llm
@@ -661,7 +661,6 @@ EVENTS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(EVENTS | st.dictionaries(st.sampled_from(NAMES), JSON), max_size=6))
 def test_nonsense_raises_our_own_errors_only(values: list[dict[str, Any]]) -> None:
     """Whatever a server sends gives events or an error that the user can read."""

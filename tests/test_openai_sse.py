@@ -6,7 +6,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llm.errors import LLMError
@@ -75,7 +75,6 @@ LINES = st.sampled_from(
 ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(LINES, ENDS), max_size=12), st.lists(st.integers(0, 200)), st.booleans())
 def test_events_do_not_depend_on_where_bytes_are_cut(
     lines: list[tuple[bytes, bytes]], cuts: list[int], mark: bool
@@ -104,7 +103,6 @@ CHUNKS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(JSON, CHUNKS, st.binary(max_size=30)), max_size=5))
 def test_nonsense_raises_our_own_errors_only(values: list[object]) -> None:
     """Whatever a server sends, the reader gives events or an error that the user can read."""
