@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from llm.cli import cli
 from llm.logs import indexes
-from llm.logs.db import open_log, open_memory, open_readonly
+from llm.logs.db import open_for_reading, open_log, open_memory, open_readonly
 from llm.logs.indexes import INDEXES, build_indexes, missing_indexes
-from llm.logs.query import LogFilters, open_for_reading, select_ids
+from llm.logs.query import LogFilters, select_ids
 from tests.helpers.databases import RELEASES, copy_of
 from tests.helpers.logged import LogBuilder
 

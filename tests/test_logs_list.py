@@ -126,7 +126,7 @@ def test_old_file_directory_read_only(user_path: Path, monkeypatch: pytest.Monke
 
 def test_rows_for_turn_ids_order(user_path: Path) -> None:
     """`rows_for_turn_ids` gives the rows in the order asked for and leaves out unknown ids."""
-    from llm.logs.query import open_for_reading
+    from llm.logs.db import open_for_reading
     from llm.logs.rows import rows_for_turn_ids
 
     conn = open_for_reading(use_log(user_path, "v0.36"))

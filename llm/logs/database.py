@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from .. import config
 from ..errors import NotFound
-from .db import open_log
-from .query import LogFilters, iter_rows, matching_ids, open_for_reading
+from .db import open_for_reading, open_log
+from .query import LogFilters, iter_rows, matching_ids
 from .threads import ConversationInfo, list_conversations, require_conversation_id
 from .times import parse_time
 

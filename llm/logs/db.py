@@ -28,6 +28,7 @@ __all__ = [
     "log_errors",
     "needs_migration",
     "no_log",
+    "open_for_reading",
     "open_log",
     "open_memory",
     "open_readonly",
@@ -262,6 +263,44 @@ def open_readonly(path: str | Path) -> sqlite3.Connection:
             return _connect_uri(path, "mode=ro")
         except sqlite3.OperationalError:
             return _connect_uri(path, "mode=ro&immutable=1")
+
+
+def open_for_reading(path: str | Path, *, may_change: bool = True) -> sqlite3.Connection:
+    """A connection that reads the current tables of the log at `path`.
+
+    A file of an older release is brought up to date first; where it cannot be written, a copy in
+    memory is. Bytes that are no UTF-8 are replaced, so that any row can be shown.
+
+    Args:
+        path: The file.
+        may_change: Bring the file itself up to date, not a copy.
+
+    Raises:
+        LogError: There is no such file, or it cannot be read.
+    """
+    conn = open_readonly(path)
+    if needs_migration(conn):
+        conn = brought_up_to_date(path, conn, may_change=may_change)
+    elif may_change and missing_indexes(conn):
+        conn = _indexed(path, conn)
+    conn.text_factory = _decoded_text
+    return conn
+
+
+def _indexed(path: str | Path, conn: sqlite3.Connection) -> sqlite3.Connection:
+    """The file with its indexes; as it is where it cannot be written, which only takes longer."""
+    if not os.access(path, os.W_OK):
+        return conn
+    try:
+        indexed = connection_of(open_log(path, create=False))
+    except LogError:
+        return conn
+    conn.close()
+    return indexed
+
+
+def _decoded_text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def brought_up_to_date(

@@ -6,21 +6,16 @@ of one space, so a listing of the newest few reads the primary key backwards and
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import LogError
-from .db import brought_up_to_date, open_log, open_readonly
-from .indexes import missing_indexes
 from .lookups import json_list
-from .migrations import connection_of, needs_migration
 from .outcome import RECOVERED, has_outcomes
 from .rows import build_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from .rows import Row
 
@@ -162,44 +157,6 @@ LEGACY = _Side(
 class _Where(NamedTuple):
     sql: str
     values: list[str]
-
-
-def open_for_reading(path: str | Path, *, may_change: bool = True) -> sqlite3.Connection:
-    """A connection that reads the current tables of the log at `path`.
-
-    A file of an older release is brought up to date first; where it cannot be written, a copy in
-    memory is. Bytes that are no UTF-8 are replaced, so that any row can be shown.
-
-    Args:
-        path: The file.
-        may_change: Bring the file itself up to date, not a copy.
-
-    Raises:
-        LogError: There is no such file, or it cannot be read.
-    """
-    conn = open_readonly(path)
-    if needs_migration(conn):
-        conn = brought_up_to_date(path, conn, may_change=may_change)
-    elif may_change and missing_indexes(conn):
-        conn = _indexed(path, conn)
-    conn.text_factory = _decoded_text
-    return conn
-
-
-def _indexed(path: str | Path, conn: sqlite3.Connection) -> sqlite3.Connection:
-    """The file with its indexes; as it is where it cannot be written, which only takes longer."""
-    if not os.access(path, os.W_OK):
-        return conn
-    try:
-        indexed = connection_of(open_log(path, create=False))
-    except LogError:
-        return conn
-    conn.close()
-    return indexed
-
-
-def _decoded_text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
 
 
 def current_conversation_id(conn: sqlite3.Connection) -> str | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..parts import StreamEvent
 from ..secrets import Pieces, masked, unfinished
+
+if TYPE_CHECKING:
+    from ..parts import StreamEvent
 
 _EVENT_DEFAULTS = {
     "part_index": None,
@@ -44,7 +46,7 @@ class EventLines:
     """
 
     def __init__(self) -> None:
-        self._last = StreamEvent("", "")
+        self._last: StreamEvent | None = None
         self._pieces = Pieces()
         # The lines at the end that may hold the beginning of a key.
         self._open: list[_Line] = []
@@ -57,7 +59,8 @@ class EventLines:
         """
         last, self._last = self._last, event
         is_same_text = (
-            event.part_index == last.part_index
+            last is not None
+            and event.part_index == last.part_index
             and event.type == last.type
             and event.message_index == last.message_index
             and event.tool_call_id == last.tool_call_id

@@ -270,7 +270,7 @@ def _in_log(
     path = request.database_path
     if not path.exists():
         return None
-    from ..logs.query import open_for_reading
+    from ..logs.db import open_for_reading
 
     with closing(open_for_reading(path, may_change=request.is_logged)) as conn:
         return find(conn)

@@ -44,7 +44,7 @@ def reading(database: str | Path) -> sqlite3.Connection:
     Raises:
         LogError: There is no such file, or it cannot be read.
     """
-    from ..logs.query import open_for_reading
+    from ..logs.db import open_for_reading
 
     if os.fspath(database) == os.fspath(logs_db_path()):
         tighten_database(database)
