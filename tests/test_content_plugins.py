@@ -40,7 +40,7 @@ def installed() -> PluginEnvironment:
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[RecordedWeb]:
     """The sites that the plugins fetch from, with the repository `example/pelican`."""
-    with recorded_web(tmp_path / "repositories") as web:
+    with recorded_web(tmp_path) as web:
         yield web
 
 

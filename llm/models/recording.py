@@ -7,6 +7,7 @@ both are made anew when somebody reads them.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -31,8 +32,9 @@ class _Readable(Sequence[T]):
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # they grow
 
+    @abstractmethod
     def _at(self, index: int) -> T:
-        raise NotImplementedError
+        """The item at an index that is known to be there."""
 
     @overload
     def __getitem__(self, index: int) -> T: ...

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,29 +17,32 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .authority import Authority
+
 DATA = Path(__file__).parent.parent / "data"
-# A certificate for the recorded names, its own authority, with its key: good for nothing but this.
-CERTIFICATE = DATA / "recorded-web-tls.pem"
 
 
 class RecordedWeb(ThreadingHTTPServer):
     """The proxy in front of the recorded sites.
 
+    Args:
+        folder: Gets the certificate of their authority, and has the repositories of github.com.
+
     Attributes:
-        repositories: The folder of the repositories of github.com, by their path there.
+        repositories: The folder of the repositories, by their path at github.com.
         seen: The addresses that were asked for, in order.
     """
 
     daemon_threads = True
 
-    def __init__(self, repositories: Path) -> None:
-        self.repositories = repositories
+    def __init__(self, folder: Path) -> None:
+        self.repositories = folder / "repositories"
+        self.authority = Authority()
+        self.certificate = self.authority.write(folder / "authority.pem")
         self.seen: list[str] = []
         self.answers: dict[str, dict[str, Any]] = {}
         for path in sorted((DATA / "recorded").glob("*.json")):
             self.answers |= json.loads(path.read_text(encoding="utf-8"))
-        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.tls.load_cert_chain(CERTIFICATE)
         super().__init__(("127.0.0.1", 0), _Connection)
 
     def variables(self) -> dict[str, str]:
@@ -51,8 +53,8 @@ class RecordedWeb(ThreadingHTTPServer):
             "https_proxy": proxy,
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
-            "SSL_CERT_FILE": str(CERTIFICATE),
-            "GIT_SSL_CAINFO": str(CERTIFICATE),
+            "SSL_CERT_FILE": str(self.certificate),
+            "GIT_SSL_CAINFO": str(self.certificate),
         }
 
 
@@ -66,7 +68,8 @@ class _Connection(BaseHTTPRequestHandler):
         self.host = self.path.partition(":")[0]
         self.send_response(200)
         self.end_headers()
-        self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
+        tls = self.server.authority.context(self.host)
+        self.connection = tls.wrap_socket(self.connection, server_side=True)
         self.rfile = self.connection.makefile("rb")
         self.wfile = self.connection.makefile("wb", buffering=0)  # type: ignore[assignment]
         self.close_connection = False
@@ -131,9 +134,9 @@ class _Connection(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def recorded_web(repositories: Path) -> Iterator[RecordedWeb]:
+def recorded_web(folder: Path) -> Iterator[RecordedWeb]:
     """The sites are up while the block runs."""
-    with RecordedWeb(repositories) as web:
+    with RecordedWeb(folder) as web:
         thread = threading.Thread(target=web.serve_forever, args=(0.01,))
         thread.start()
         try:
