@@ -118,6 +118,34 @@ def test_legacy_conversations_become_threads(release: str, tmp_path: Path) -> No
         assert _described(again) == _described(shape)
 
 
+def test_reasoning_of_a_legacy_turn_arrives_with_it(tmp_path: Path) -> None:
+    """It is part of what was answered, in both logs; to a model it is not sent on."""
+    source = open_log(copy_of("0.26", tmp_path))
+    [conversation_id] = source.execute(
+        "select conversation_id from responses group by 1 having count(*) = 2 limit 1"
+    ).fetchone()
+    plain = load_conversation(source, conversation_id, model=Says())
+    with source.conn:
+        source.conn.execute("update responses set reasoning = 'Thinking of ' || id")
+    old = load_conversation(source, conversation_id, model=Says())
+    target = open_memory()
+    import_conversation(
+        target.conn, through_json(export_conversation(source.conn, conversation_id))
+    )
+    new = load_conversation(target, conversation_id, model=Says())
+    assert plain is not None
+    assert old is not None
+    assert new is not None
+    assert old.loaded_messages == new.loaded_messages == plain.loaded_messages
+    for conversation in (old, new):
+        assert [r.text() for r in conversation.responses] == [r.text() for r in plain.responses]
+        for response in conversation.responses:
+            assert response.messages()[0].parts[0].to_dict() == {
+                "type": "reasoning",
+                "text": f"Thinking of {response.id}",
+            }
+
+
 def test_results_of_a_legacy_toolbox_arrive_with_it(tmp_path: Path) -> None:
     """Which configured toolbox gave a result is known in the other log too."""
     source = open_log(copy_of("0.26", tmp_path))

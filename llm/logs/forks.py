@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import NotFound
 from .exporting import Absent
 from .rehydrate import load_conversation
+from .restore import history_after
 from .store import LogStore
 from .threads import FORK_SUFFIX, ConversationInfo, conversation_info
 
@@ -46,7 +47,7 @@ def fork_conversation(
         messages, known = conversation.loaded_messages or [], conversation._loaded_tip
     else:
         response = _turn(conversation, at)
-        messages = response.prompt._messages + response._output_messages()
+        messages = history_after(response)
         known = response._stored_tip
     tip = known[1] if known is not None else store.ensure_chain(messages)
     title = name if name is not None else f"{info.name or ''}{FORK_SUFFIX}".strip()

@@ -40,6 +40,7 @@ _COLUMNS = (
     "token_details",
     "schema_id",
     "resolved_model",
+    "reasoning",
 )
 _RESPONSES = (
     f"select {', '.join(_COLUMNS)} from responses"

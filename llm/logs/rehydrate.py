@@ -19,7 +19,7 @@ from .db import brought_up_to_date, log_errors, open_readonly
 from .foreign import read_foreign
 from .legacy import LegacyTurn, complete_rows, legacy_tool_specs, load_legacy_turns
 from .migrations import connection_of, needs_migration
-from .restore import load_turn_rows, restore_legacy, restore_turns
+from .restore import history_after, load_turn_rows, restore_legacy, restore_turns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -281,9 +281,7 @@ def _merged_messages(
 def _legacy_history(
     turns: Sequence[LegacyTurn], model: _BaseModel, before: list[Message]
 ) -> list[Message]:
-    responses = restore_legacy(turns, model, None, before)
-    messages: list[Message] = responses[-1].prompt._messages + responses[-1]._output_messages()
-    return messages
+    return history_after(restore_legacy(turns, model, None, before)[-1])
 
 
 def _interleave(

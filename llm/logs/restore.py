@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..models.revival import prompt_of, restored_options
-from ..parts import Message, TextPart, ToolCallPart
+from ..parts import Message, ReasoningPart, TextPart, ToolCallPart
 from ..tools.tool import Tool
 from .chains import load_messages
 from .replies import expand_reply
@@ -168,9 +168,17 @@ def restore_legacy(
     history = before
     for turn in turns:
         response = _restore_legacy_turn(turn, model, conversation, history)
-        history = response.prompt._messages + response._output_messages()
+        history = history_after(response)
         restored.append(response)
     return restored
+
+
+def history_after(response: Any) -> list[Message]:
+    """What is sent on after a legacy response: all but the reasoning, as earlier releases did."""
+    outputs: list[Message] = response._output_messages()
+    said = [part for message in outputs for part in message.parts if part.type != "reasoning"]
+    history: list[Message] = response.prompt._messages
+    return [*history, Message("assistant", said)] if said else history
 
 
 def _restore_legacy_turn(
@@ -211,6 +219,9 @@ def _restore_legacy_turn(
 
 def _legacy_output(turn: LegacyTurn) -> list[Message]:
     message = Message("assistant", [])
+    reasoning = dict(turn.row).get("reasoning")
+    if reasoning:
+        message.parts.append(ReasoningPart(reasoning))
     if turn.row["response"]:
         message.parts.append(TextPart(turn.row["response"]))
     message.parts += [
