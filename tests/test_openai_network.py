@@ -268,8 +268,14 @@ def test_trust_store_of_the_operating_system_is_used(
 
     installed = str(authority.write(tmp_path / "ca-certificates.crt"))
     usual = ssl.get_default_verify_paths()
-    there = usual._replace(openssl_cafile=installed)
+    there = usual._replace(cafile=installed, openssl_cafile=installed)
+    # Releases of the client ask Python for the place, or let it load what is there.
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: there)
+    monkeypatch.setattr(
+        ssl.SSLContext,
+        "set_default_verify_paths",
+        lambda context: context.load_verify_locations(installed),
+    )
     server.add(text_stream("trusted"))
     assert ask(kind, server.speak_tls()) == "trusted"
 

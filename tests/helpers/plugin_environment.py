@@ -97,7 +97,8 @@ def plugin_environment(*requirements: str) -> PluginEnvironment:
 
 def _make(folder: Path, environment: PluginEnvironment, requirements: tuple[str, ...]) -> None:
     _run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
-    purelib = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(folder)}))
+    tell = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    purelib = Path(_run([str(environment.python), "-c", tell]).strip())
     (purelib / "site_of_the_tests.pth").write_text(_PTH)
     # The pip of the tests runs there; it counts the `llm` of the tests as installed.
     _run(
@@ -116,6 +117,7 @@ def _sites() -> str:
     return os.pathsep.join(dict.fromkeys([paths["purelib"], paths["platlib"]]))
 
 
-def _run(command: list[str], env: Mapping[str, str] | None = None) -> None:
+def _run(command: list[str], env: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=env)
     assert done.returncode == 0, f"{command} failed:\n{done.stderr}"
+    return done.stdout
