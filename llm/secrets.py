@@ -1,7 +1,7 @@
 """Keys in use are never shown: what equals one is masked wherever text leaves the program.
 
 Whoever resolves a key says `remember(key)`. Errors, notes, the log, the journal, debug output and
-tracebacks pass through `masked`; what comes in pieces passes through `Pieces`, because a key may be
+tracebacks pass through `masked`; what comes in pieces passes through `WatchedText`, as a key may be
 split between two of them.
 """
 
@@ -70,7 +70,7 @@ def unfinished(text: str, also: Iterable[str] = ()) -> int:
     return longest
 
 
-class Pieces:
+class WatchedText:
     """A text that comes in pieces, watched for keys that are split between them.
 
     Args:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .secrets import Pieces, masked, unfinished
+from .secrets import WatchedText, masked, unfinished
 
 _EVENT = "data:"
 _Place = tuple[object, ...]
@@ -51,7 +51,7 @@ class ShownBody:
         self._rest = ""
         self._held: list[_Line] = []
         # For each place in the events its text so far, and the lines whose part of it is open.
-        self._texts: dict[_Place, tuple[Pieces, list[_Line]]] = {}
+        self._texts: dict[_Place, tuple[WatchedText, list[_Line]]] = {}
 
     def feed(self, piece: bytes) -> str:
         """What to show now."""
@@ -71,7 +71,7 @@ class ShownBody:
         line = _Line(text)
         self._held.append(line)
         for place, leaf in _texts_of(line.value):
-            pieces, former = self._texts.setdefault(place, (Pieces(self._also), []))
+            pieces, former = self._texts.setdefault(place, (WatchedText(self._also), []))
             lines = [*former, line]
             for held, shown in zip(lines, pieces.add(leaf), strict=True):
                 held.put(place, shown)

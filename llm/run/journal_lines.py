@@ -6,7 +6,7 @@ import json
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
-from ..secrets import Pieces, masked, unfinished
+from ..secrets import WatchedText, masked, unfinished
 
 if TYPE_CHECKING:
     from ..parts import StreamEvent
@@ -47,7 +47,7 @@ class EventLines:
 
     def __init__(self) -> None:
         self._last: StreamEvent | None = None
-        self._pieces = Pieces()
+        self._pieces = WatchedText()
         # The lines at the end that may hold the beginning of a key.
         self._open: list[_Line] = []
 
@@ -70,7 +70,7 @@ class EventLines:
             # As almost always: this one is quick.
             return 0, _data(event, event.chunk, True)
         if not is_same_text:
-            self._pieces, self._open = Pieces(), []
+            self._pieces, self._open = WatchedText(), []
         return self._watched(event, goes_on)
 
     def _watched(self, event: StreamEvent, goes_on: bool) -> tuple[int, bytes]:
