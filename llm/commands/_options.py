@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ._option import option
+
 if TYPE_CHECKING:
     from ..content import Attachment
     from ..run.request import PromptRequest
@@ -70,8 +72,8 @@ def _read_key(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         raise click.BadParameter(str(error), ctx, param) from error
 
 
-system_option = click.option("-s", "--system", help="System prompt to use.")
-model_option = click.option(
+system_option = option("-s", "--system", help="System prompt to use.")
+model_option = option(
     "-m",
     "--model",
     "model_id",
@@ -79,20 +81,20 @@ model_option = click.option(
     show_envvar=True,
     help="Model to use: its id or an alias.",
 )
-query_option = click.option(
+query_option = option(
     "-q",
     "--query",
     "queries",
     multiple=True,
     help="Use the model with the shortest id that matches these words.",
 )
-database_option = click.option(
+database_option = option(
     "-d",
     "--database",
     type=click.Path(readable=True, dir_okay=False),
     help="Path to the log database.",
 )
-attachment_option = click.option(
+attachment_option = option(
     "-a",
     "--attachment",
     "attachments",
@@ -100,7 +102,7 @@ attachment_option = click.option(
     multiple=True,
     help="Attachment: a path, a URL, or - for standard input.",
 )
-typed_attachment_option = click.option(
+typed_attachment_option = option(
     "--at",
     "--attachment-type",
     "attachment_types",
@@ -109,7 +111,7 @@ typed_attachment_option = click.option(
     callback=_typed_attachments,
     help="Attachment with its MIME type: --at image.jpg image/jpeg",
 )
-model_options_option = click.option(
+model_options_option = option(
     "-o",
     "--option",
     "options",
@@ -117,7 +119,7 @@ model_options_option = click.option(
     multiple=True,
     help="Option of the model, as key and value.",
 )
-fragment_option = click.option(
+fragment_option = option(
     "-f",
     "--fragment",
     "fragments",
@@ -125,14 +127,14 @@ fragment_option = click.option(
     help="Fragment for the prompt: an alias, hash, path or URL, - for standard input, dir:PATH, "
     "cmd:'COMMAND', or the prefix of a plugin.",
 )
-system_fragment_option = click.option(
+system_fragment_option = option(
     "--sf",
     "--system-fragment",
     "system_fragments",
     multiple=True,
     help="Fragment for the system prompt.",
 )
-param_option = click.option(
+param_option = option(
     "-p",
     "--param",
     "param",
@@ -140,51 +142,51 @@ param_option = click.option(
     multiple=True,
     help="Value of a variable of the template, as name and value.",
 )
-trust_option = click.option(
+trust_option = option(
     "--trust",
     is_flag=True,
     help="Let a template from elsewhere use the files, attachments, tools and functions it names.",
 )
-schema_option = click.option(
+schema_option = option(
     "--schema",
     "schema_input",
     help="Schema that the answer has to fit: fields such as 'name, age int', JSON, a file, the id "
     "of a stored schema, or t:TEMPLATE.",
 )
-schema_multi_option = click.option("--schema-multi", help="Schema of the items of a list.")
-key_option = click.option(
+schema_multi_option = option("--schema-multi", help="Schema of the items of a list.")
+key_option = option(
     "--key",
     # Before the options and the prompt that read the rest of standard input.
     is_eager=True,
     callback=_read_key,
     help="API key to use, the name of a stored one, @FILE, or - for the first line of stdin.",
 )
-no_stream_option = click.option(
+no_stream_option = option(
     "--no-stream", is_flag=True, help="Show the answer when it is complete, not as it comes."
 )
-hide_reasoning_option = click.option(
+hide_reasoning_option = option(
     "-R", "--hide-reasoning", is_flag=True, help="Do not show the model's reasoning."
 )
-continue_option = click.option(
+continue_option = option(
     "-c",
     "--continue",
     "_continue",
     is_flag=True,
     help="Continue the conversation used last.",
 )
-conversation_option = click.option(
+conversation_option = option(
     "--cid",
     "--conversation",
     "conversation_id",
     help="Continue this conversation: its id or title, or the beginning of either.",
 )
-name_option = click.option("--name", metavar="TITLE", help="Title of the conversation.")
-retries_option = click.option(
+name_option = option("--name", metavar="TITLE", help="Title of the conversation.")
+retries_option = option(
     "--retries",
     type=click.IntRange(min=0),
     help="How often to send a request again that failed for a passing reason. Default: 2.",
 )
-timeout_option = click.option(
+timeout_option = option(
     "--timeout",
     "timeout_s",
     type=click.FloatRange(min=0, min_open=True),
@@ -192,29 +194,29 @@ timeout_option = click.option(
     metavar="SECONDS",
     help="Longest silence of the server, before and within the answer. Default: 600.",
 )
-fallback_option = click.option(
+fallback_option = option(
     "--fallback",
     multiple=True,
     metavar="MODEL",
     help="Model to try where the one before fails before its first token; may be repeated.",
 )
-raw_option = click.option(
+raw_option = option(
     "--raw", is_flag=True, help="Pass control sequences on to a terminal instead of showing them."
 )
-tool_option = click.option(
+tool_option = option(
     "-T",
     "--tool",
     "tools",
     multiple=True,
     help='Tool that the model may call: its name, or a toolbox as Name or Name("argument").',
 )
-functions_option = click.option(
+functions_option = option(
     "--functions",
     "python_tools",
     multiple=True,
     help="Python code, or the path of a .py file, whose functions are tools.",
 )
-tools_debug_option = click.option(
+tools_debug_option = option(
     "--td",
     "--tools-debug",
     "tools_debug",
@@ -223,10 +225,10 @@ tools_debug_option = click.option(
     show_envvar=True,
     help="Show each tool call and its result.",
 )
-tools_approve_option = click.option(
+tools_approve_option = option(
     "--ta", "--tools-approve", "tools_approve", is_flag=True, help="Ask before each tool call."
 )
-chain_limit_option = click.option(
+chain_limit_option = option(
     "--cl",
     "--chain-limit",
     "chain_limit",
@@ -235,27 +237,27 @@ chain_limit_option = click.option(
     show_default=True,
     help="How many answers in a row may call tools or use their results; 0 for no limit.",
 )
-tools_allow_option = click.option(
+tools_allow_option = option(
     "--allow",
     "tools_allow",
     multiple=True,
     metavar="RULE",
     help="Run calls of this tool without a question: TOOL or TOOL(argument=pattern).",
 )
-tools_deny_option = click.option(
+tools_deny_option = option(
     "--deny",
     "tools_deny",
     multiple=True,
     metavar="RULE",
     help="Refuse calls of this tool: TOOL or TOOL(argument=pattern).",
 )
-tools_ask_option = click.option(
+tools_ask_option = option(
     "--ask",
     "tools_ask",
     type=click.Choice(["always", "foreign", "never"]),
     help="Ask about every other call, or about tools that came with a template from elsewhere.",
 )
-tool_output_limit_option = click.option(
+tool_output_limit_option = option(
     "--tool-output-limit",
     type=click.IntRange(min=0),
     default=100_000,
@@ -263,14 +265,14 @@ tool_output_limit_option = click.option(
     metavar="CHARACTERS",
     help="Longest result of a tool that the model is sent; 0 for no limit.",
 )
-tool_timeout_option = click.option(
+tool_timeout_option = option(
     "--tool-timeout",
     type=click.FloatRange(min=0, min_open=True),
     callback=_finite,
     metavar="SECONDS",
     help="Longest time that a tool call may take.",
 )
-then_option = click.option(
+then_option = option(
     "--then",
     multiple=True,
     help="Further prompt, after the answer; $input in it stands for that answer.",
@@ -279,14 +281,14 @@ then_option = click.option(
 
 def call_options(command: Command) -> Command:
     """The options about how a model is called, and how its answer is shown."""
-    for option in (raw_option, truncate_option, fallback_option, timeout_option, retries_option):
-        command = option(command)
+    for add in (raw_option, truncate_option, fallback_option, timeout_option, retries_option):
+        command = add(command)
     return command
 
 
 def tool_options(command: Command) -> Command:
     """The options about tools that `prompt` and `chat` have."""
-    for option in (
+    for add in (
         then_option,
         tool_timeout_option,
         tool_output_limit_option,
@@ -299,7 +301,7 @@ def tool_options(command: Command) -> Command:
         functions_option,
         tool_option,
     ):
-        command = option(command)
+        command = add(command)
     return command
 
 
@@ -339,7 +341,7 @@ def request_from(given: Mapping[str, Any]) -> PromptRequest:
     return PromptRequest(**values)
 
 
-truncate_option = click.option(
+truncate_option = option(
     "--truncate",
     type=click.Choice(["oldest", "middle", "none"]),
     help="Turns to leave out where the conversation is too long for the model. Default: none.",

@@ -10,6 +10,7 @@ import click
 from ..run.output import say
 from . import _options as shared
 from ._errors import error_text, reported
+from ._option import option
 
 if TYPE_CHECKING:
     from ..run.repl import Console
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @shared.name_option
 @shared.fragment_option
 @shared.system_fragment_option
-@click.option("-t", "--template", help="Template to use.")
+@option("-t", "--template", help="Template to use.")
 @shared.param_option
 @shared.trust_option
 @shared.model_options_option

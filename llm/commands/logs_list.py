@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 import click
 
 from ._errors import reported
+from ._option import option
 from ._options import raw_option
 
 if TYPE_CHECKING:
@@ -24,94 +25,84 @@ DEFAULT_COUNT = 3
 
 
 @click.command(name="list")
-@click.option(
+@option(
     "-n",
     "--count",
     type=int,
     help="Number of entries to show, 0 for all. Default: 3, or all of one conversation.",
 )
-@click.option(
-    "-p", "--path", type=click.Path(readable=True, exists=True, dir_okay=False), hidden=True
-)
-@click.option(
+@option("-p", "--path", type=click.Path(readable=True, exists=True, dir_okay=False), hidden=True)
+@option(
     "-d",
     "--database",
     type=click.Path(readable=True, exists=True, dir_okay=False),
     help="Path to the log database.",
 )
-@click.option("-m", "--model", help="Only this model: its id, an alias, or the id it resolved to.")
-@click.option(
+@option("-m", "--model", help="Only this model: its id, an alias, or the id it resolved to.")
+@option(
     "-q", "--query", help="Search prompts and responses (SQLite FTS5 syntax), best match first."
 )
-@click.option("-l", "--latest", is_flag=True, help="With --query: the newest first.")
-@click.option(
+@option("-l", "--latest", is_flag=True, help="With --query: the newest first.")
+@option(
     "-f",
     "--fragment",
     "fragments",
     multiple=True,
     help="Only prompts with this fragment: an alias, hash, path or URL; several: with each.",
 )
-@click.option(
+@option(
     "--schema",
     "schema_input",
     help="Only prompts with this schema: fields, JSON, a file, an id, or t:TEMPLATE.",
 )
-@click.option("--schema-multi", help="Only prompts with this schema of the items of a list.")
-@click.option(
+@option("--schema-multi", help="Only prompts with this schema of the items of a list.")
+@option(
     "-T",
     "--tool",
     "tools",
     multiple=True,
     help="Only prompts that were given a result of this tool; several: of each.",
 )
-@click.option(
+@option(
     "--tools", "any_tools", is_flag=True, help="Only prompts that were given a result of a tool."
 )
-@click.option("--data", is_flag=True, help="Print the JSON objects of the responses, one a line.")
-@click.option(
-    "--data-array", is_flag=True, help="Print the JSON objects of the responses as a list."
-)
-@click.option(
-    "--data-key", help="Print the objects of the list that responses hold under this key."
-)
-@click.option(
-    "--data-ids", is_flag=True, help="Add the ids of response and conversation to objects."
-)
-@click.option("-t", "--truncate", is_flag=True, help="Cut prompts and responses to 100 characters.")
-@click.option("-s", "--short", is_flag=True, help="Print short YAML.")
-@click.option("-u", "--usage", is_flag=True, help="Include token usage.")
-@click.option(
-    "-r", "--response", is_flag=True, help="Print only the last response of the conversation."
-)
-@click.option("-x", "--extract", is_flag=True, help="Print the first fenced code block.")
-@click.option(
+@option("--data", is_flag=True, help="Print the JSON objects of the responses, one a line.")
+@option("--data-array", is_flag=True, help="Print the JSON objects of the responses as a list.")
+@option("--data-key", help="Print the objects of the list that responses hold under this key.")
+@option("--data-ids", is_flag=True, help="Add the ids of response and conversation to objects.")
+@option("-t", "--truncate", is_flag=True, help="Cut prompts and responses to 100 characters.")
+@option("-s", "--short", is_flag=True, help="Print short YAML.")
+@option("-u", "--usage", is_flag=True, help="Include token usage.")
+@option("-r", "--response", is_flag=True, help="Print only the last response of the conversation.")
+@option("-x", "--extract", is_flag=True, help="Print the first fenced code block.")
+@option(
     "--xl", "--extract-last", "extract_last", is_flag=True, help="Print the last fenced code block."
 )
-@click.option(
+@option(
     "-c", "--current", "current_conversation", is_flag=True, help="Only the conversation used last."
 )
-@click.option(
+@option(
     "--cid",
     "--conversation",
     "conversation_id",
     help="Only this conversation: its id or title, or the beginning of either.",
 )
-@click.option("--id-gt", help="Only entries with an id after this one.")
-@click.option("--id-gte", help="Only this id and those after it.")
-@click.option(
+@option("--id-gt", help="Only entries with an id after this one.")
+@option("--id-gte", help="Only this id and those after it.")
+@option(
     "--since",
     metavar="TIME",
     help="Only what began at this time or later: a date, a date and time, or an age (3d, 2h).",
 )
-@click.option("--until", metavar="TIME", help="Only what began before this time, or on this day.")
-@click.option(
+@option("--until", metavar="TIME", help="Only what began before this time, or on this day.")
+@option(
     "--utc", is_flag=True, help="Show times in UTC, and take those given without a zone as UTC."
 )
-@click.option(
+@option(
     "--failed", is_flag=True, help="Only answers that broke off, by an interruption or an error."
 )
-@click.option("--json", "json_output", is_flag=True, help="Print JSON.")
-@click.option("-e", "--expand", is_flag=True, help="Show the whole content of fragments.")
+@option("--json", "json_output", is_flag=True, help="Print JSON.")
+@option("-e", "--expand", is_flag=True, help="Show the whole content of fragments.")
 @raw_option
 @reported
 def logs_list(**given: Unpack[_Options]) -> None:
@@ -119,9 +110,9 @@ def logs_list(**given: Unpack[_Options]) -> None:
 
     The newest entries, the oldest of them first. Filters combine: an entry has to pass all.
     """
-    for option, name in (("--json", "json_output"), ("--response", "response")):
+    for flag, name in (("--json", "json_output"), ("--response", "response")):
         if given["short"] and given.get(name):
-            raise click.ClickException(f"Cannot use --short and {option} together")
+            raise click.ClickException(f"Cannot use --short and {flag} together")
     from ..config import logs_db_path
     from ..logs.query import matching_ids
     from ..run.recovery import reading

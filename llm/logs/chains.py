@@ -12,6 +12,7 @@ from ..content import Attachment
 from ..long_json import slices
 from ..parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
 from .hashing import address, cleaned, referenced
+from .lookups import rows_by_ids
 from .shared import add_attachment, ensure_fragment
 
 if TYPE_CHECKING:
@@ -302,15 +303,3 @@ def _references(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
     if payload.get("attachment"):
         return [payload["attachment"]]
     return payload.get("attachments") or []
-
-
-def rows_by_ids(
-    conn: sqlite3.Connection, select: str, ids: Iterable[object], tail: str = ""
-) -> list[tuple[Any, ...]]:
-    """The rows of `select ... in` for any number of ids; `tail` goes behind each list of ids."""
-    wanted = list(ids)
-    rows: list[tuple[Any, ...]] = []
-    for start in range(0, len(wanted), 500):
-        some = wanted[start : start + 500]
-        rows += conn.execute(f"{select} ({', '.join('?' * len(some))}) {tail}", some)
-    return rows

@@ -13,9 +13,9 @@ from ..errors import NotFound, UnknownModelError
 from ..models.base import Model
 from ..models.portable import MessageTree, Table, conversation_dict
 from ..parts import AttachmentPart, ToolResultPart
-from .chains import rows_by_ids
 from .importing import hashed_nodes
 from .legacy import instance_shape
+from .lookups import rows_by_ids
 from .outcome import read_outcomes
 from .rehydrate import load_conversation
 from .threads import conversation_info

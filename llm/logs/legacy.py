@@ -16,7 +16,7 @@ from ..models.portable import INSTANCE
 from ..models.revival import remembered_exception as remembered_exception
 from ..tools.calling import ToolResult
 from ..tools.tool import Tool
-from .chains import rows_by_ids
+from .lookups import rows_by_ids
 
 if TYPE_CHECKING:
     import sqlite3

@@ -43,6 +43,22 @@ def rows_if_any(
         raise
 
 
+# So many are bound at once; every SQLite takes more.
+AT_ONCE = 500
+
+
+def rows_by_ids(
+    conn: sqlite3.Connection, select: str, ids: Iterable[object], tail: str = ""
+) -> list[tuple[Any, ...]]:
+    """The rows of `select ... in` for any number of ids; `tail` goes behind each list of ids."""
+    wanted = list(ids)
+    rows: list[tuple[Any, ...]] = []
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        rows += conn.execute(f"{select} ({', '.join('?' * len(some))}) {tail}", some)
+    return rows
+
+
 def decoded(text: str | None) -> Any:
     """The value of a JSON column: `None` for no text, the text itself where it is no JSON."""
     if text is None:
@@ -60,17 +76,15 @@ def decoded_object(text: str | None) -> dict[str, Any]:
 
 
 def fragments_of(
-    conn: sqlite3.Connection, sql: str, ids: str, *, expand: bool
+    conn: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], *, expand: bool
 ) -> dict[tuple[str, str], list[FragmentDict]]:
     """Fragments in order, by id of the turn and kind (`prompt` or `system`).
 
     Args:
-        conn: The database.
-        sql: Gives turn id, kind, fragment id, hash and content for the bound list of turn ids.
-        ids: The turn ids, from `json_list`.
+        conn: The database, which knows their aliases.
+        rows: Turn id, kind, fragment id, hash and content of each.
         expand: Keep the content whole.
     """
-    rows = conn.execute(sql, [ids]).fetchall()
     if not rows:
         return {}
     aliases: dict[int, list[str]] = {}

@@ -7,6 +7,7 @@ of one space, so a listing of the newest few reads the primary key backwards and
 from __future__ import annotations
 
 import sqlite3
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import LogError
@@ -83,12 +84,7 @@ LEGACY_FRAGMENT = """r.id in (
 
 TURN_BROKE_OFF = "t.id in (select turn_id from turn_status where status <> ?)"
 
-LATEST = """
-select id, thread_id from (select id, thread_id from turns order by id desc limit 1)
-union all
-select id, conversation_id from (select id, conversation_id from responses order by id desc limit 1)
-order by id desc limit 1
-"""
+LATEST = "select id, {conversation} from {table} order by id desc limit 1"
 
 
 class LogFilters(NamedTuple):
@@ -161,7 +157,11 @@ class _Where(NamedTuple):
 
 def current_conversation_id(conn: sqlite3.Connection) -> str | None:
     """The id of the conversation that was used last, or `None` where nothing is logged."""
-    row = conn.execute(LATEST).fetchone()
+    latest = [
+        conn.execute(LATEST.format(conversation=side.conversation, table=side.table)).fetchone()
+        for side in (TURN, LEGACY)
+    ]
+    row = max(filter(None, latest), key=itemgetter(0), default=None)
     return None if row is None else row[1]
 
 

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .chains import rows_by_ids
-from .lookups import decoded, decoded_object
+from .lookups import decoded, decoded_object, rows_by_ids
 
 if TYPE_CHECKING:
     import sqlite3

@@ -31,9 +31,7 @@ def build_rows(
         expand: Give the whole content of fragments, not its first 100 characters.
         payloads: Read the providers' raw requests and replies; otherwise they are `None`.
     """
-    found = {
-        row["id"]: row for row in turn_rows(conn, json_list(ids), expand=expand, payloads=payloads)
-    }
+    found = {row["id"]: row for row in turn_rows(conn, ids, expand=expand, payloads=payloads)}
     missing = [row_id for row_id in ids if row_id not in found]
     if missing:
         from .rows_legacy import legacy_rows

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .lookups import AttachmentRow, attachment_rows, decoded, decoded_object, json_list
+from .lookups import AttachmentRow, attachment_rows, decoded, decoded_object, rows_by_ids
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
 
-CHAINS = """
-with recursive chain(hash, parent_hash, role) as (
-  select hash, parent_hash, role from messages where hash in (select value from json_each(?))
+MESSAGES = "select hash, parent_hash, role from messages where hash in"
+WITH_EARLIER = f"with recursive chain(hash, parent_hash, role) as ({MESSAGES}"
+EARLIER = """
   union
   select m.hash, m.parent_hash, m.role from chain join messages m on m.hash = chain.parent_hash)
 select hash, parent_hash, role from chain
 """
-PARTS = """
-select message_hash, id, type, text, payload from parts
-where message_hash in (select value from json_each(?)) order by message_hash, position
-"""
+PARTS = "select message_hash, id, type, text, payload from parts where message_hash in"
+PARTS_ORDER = "order by message_hash, position"
 METADATA = """
-select hash, provider_metadata from messages
-where provider_metadata is not null and hash in (select value from json_each(?))
+select hash, provider_metadata from messages where provider_metadata is not null and hash in
 """
-FRAGMENTS = "select id, content from fragments where id in (select value from json_each(?))"
+FRAGMENTS = "select id, content from fragments where id in"
+
+# Parent and role of messages, by hash.
+Links = dict[str, tuple["str | None", str]]
 
 
 class StoredPart(NamedTuple):
@@ -59,10 +59,7 @@ class Chains:
         self._conn = conn
         pairs = set(ends)
         seeds = {end for pair in pairs for end in pair if end is not None}
-        rows = conn.execute(CHAINS, [json_list(seeds)])
-        self._links: dict[str, tuple[str | None, str]] = {
-            h: (parent, role) for h, parent, role in rows
-        }
+        self._links = _links_to_first(conn, seeds)
         self._firsts: dict[str, str] = {}
         self._turns = {pair: self._messages_of(*pair) for pair in pairs}
         wanted: set[str] = set()
@@ -122,8 +119,7 @@ class Chains:
 
     def _all_metadata(self) -> dict[str, str]:
         if self._metadata is None:
-            rows = self._conn.execute(METADATA, [json_list(self._wanted)])
-            self._metadata = dict(rows.fetchall())
+            self._metadata = dict(rows_by_ids(self._conn, METADATA, self._wanted))
         return self._metadata
 
     def _messages_of(self, parent: str | None, tip: str | None) -> TurnMessages:
@@ -156,13 +152,13 @@ class Chains:
         return first
 
     def _load_parts(self, hashes: set[str]) -> dict[str, list[StoredPart]]:
-        rows = self._conn.execute(PARTS, [json_list(hashes)]).fetchall()
+        rows = rows_by_ids(self._conn, PARTS, hashes, PARTS_ORDER)
         payloads = [decoded_object(row[4]) if row[4] else {} for row in rows]
         pieces = [piece for payload in payloads for piece in payload.get("text_ref", ())]
         numbers = {piece["fragment"] for piece in pieces if "fragment" in piece}
         texts: dict[int, str] = {}
         if numbers:
-            texts = dict(self._conn.execute(FRAGMENTS, [json_list(numbers)]).fetchall())
+            texts = dict(rows_by_ids(self._conn, FRAGMENTS, numbers))
         parts: dict[str, list[StoredPart]] = {}
         for (message_hash, part_id, kind, text, _), payload in zip(rows, payloads, strict=True):
             if "text_ref" in payload:
@@ -175,6 +171,18 @@ class Chains:
         payloads = [part.payload for parts in self._parts.values() for part in parts]
         references = [ref for payload in payloads for ref in references_of(payload)]
         return {str(reference.get("id")) for reference in references}
+
+
+def _links_to_first(conn: sqlite3.Connection, hashes: Iterable[str]) -> Links:
+    """Some messages and all before them.
+
+    Where whole conversations are read no message is before those, and no chain has to be followed.
+    """
+    links: Links = {h: (parent, role) for h, parent, role in rows_by_ids(conn, MESSAGES, hashes)}
+    earlier = {parent for parent, _ in links.values() if parent and parent not in links}
+    for h, parent, role in rows_by_ids(conn, WITH_EARLIER, earlier, EARLIER):
+        links[h] = (parent, role)
+    return links
 
 
 def _piece_text(piece: dict[str, Any], fragments: dict[int, str]) -> str:

@@ -71,7 +71,7 @@ def legacy_rows(
     cursor = conn.execute(RESPONSES, {"ids": ids, "payloads": payloads})
     names = [column[0] for column in cursor.description]
     rows = [dict(zip(names, values, strict=True)) for values in cursor]
-    fragments = fragments_of(conn, FRAGMENTS, ids, expand=expand)
+    fragments = fragments_of(conn, conn.execute(FRAGMENTS, [ids]).fetchall(), expand=expand)
     tools, calls, results = _tools(conn, ids), _calls(conn, ids), _results(conn, ids)
     attachments = _attachments(conn, PROMPT_ATTACHMENTS, ids)
     for row in rows:

@@ -6,54 +6,57 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import LLMError
 from .condense import expanded_json, replacements_for
-from .lookups import decoded, decoded_object, fragments_of
+from .lookups import decoded, decoded_object, fragments_of, rows_by_ids
 from .rows_chain import Chains, TurnMessages, references_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .rows_chain import StoredPart
 
 TURNS = """
 select t.id, t.model, t.resolved_model, t.options_json, t.thread_id, t.duration_ms, t.datetime_utc,
   t.input_tokens, t.output_tokens, t.token_details, threads.name, schemas.content,
-  case when ? then t.response_json end, t.parent_message_hash, t.tip_message_hash
+  {payload}, t.parent_message_hash, t.tip_message_hash
 from turns t left join threads on threads.id = t.thread_id
   left join schemas on schemas.id = t.schema_id
-where t.id in (select value from json_each(?))
+where t.id in
 """
 TOOLS = """
 select x.turn_id, tools.id, tools.hash, tools.name, tools.description, tools.input_schema,
   i.id, i.name, i.arguments
 from turn_tools x join tools on tools.id = x.tool_id
   left join tool_instances i on i.id = x.instance_id
-where x.turn_id in (select value from json_each(?)) order by x.turn_id, tools.id
+where x.turn_id in
 """
+TOOLS_ORDER = "order by x.turn_id, tools.id"
 INSTANCES = """
 select x.turn_id, x.tool_call_id, i.name, i.plugin, i.arguments
 from tool_instantiations x join tool_instances i on i.id = x.instance_id
-where x.turn_id in (select value from json_each(?))
+where x.turn_id in
 """
 FRAGMENTS = """
 select x.turn_id, x.kind, f.id, f.hash, f.content
 from turn_fragments x join fragments f on f.id = x.fragment_id
-where x.turn_id in (select value from json_each(?)) order by x.turn_id, x.kind, x."order"
+where x.turn_id in
 """
+FRAGMENTS_ORDER = 'order by x.turn_id, x.kind, x."order"'
 
 
 def turn_rows(
-    conn: sqlite3.Connection, ids: str, *, expand: bool, payloads: bool
+    conn: sqlite3.Connection, ids: Sequence[str], *, expand: bool, payloads: bool
 ) -> list[dict[str, Any]]:
     """The rows of some turns, in no order.
 
     Args:
         conn: A migrated log database.
-        ids: The turn ids, from `json_list`.
+        ids: The turn ids.
         expand: Give the whole content of fragments.
         payloads: Read the provider's reply.
     """
-    turns = [_Turn._make(record) for record in conn.execute(TURNS, [payloads, ids])]
+    select = TURNS.format(payload="t.response_json" if payloads else "null")
+    turns = [_Turn._make(record) for record in rows_by_ids(conn, select, ids)]
     if not turns:
         return []
     builder = _Builder(conn, ids, expand, [(turn.parent, turn.tip) for turn in turns])
@@ -86,18 +89,19 @@ class _Builder:
     def __init__(
         self,
         conn: sqlite3.Connection,
-        ids: str,
+        ids: Sequence[str],
         expand: bool,
         ends: Iterable[tuple[str | None, str | None]],
     ) -> None:
         self._chains = Chains(conn, ends)
-        self._fragments = fragments_of(conn, FRAGMENTS, ids, expand=expand)
+        fragments = rows_by_ids(conn, FRAGMENTS, ids, FRAGMENTS_ORDER)
+        self._fragments = fragments_of(conn, fragments, expand=expand)
         self._tools: dict[str, list[dict[str, Any]]] = {}
-        for turn_id, *values in conn.execute(TOOLS, [ids]):
+        for turn_id, *values in rows_by_ids(conn, TOOLS, ids, TOOLS_ORDER):
             self._tools.setdefault(turn_id, []).append(_tool(*values))
         self._instances = {
             (turn_id, call_id): {"name": name, "plugin": plugin, "arguments": arguments}
-            for turn_id, call_id, name, plugin, arguments in conn.execute(INSTANCES, [ids])
+            for turn_id, call_id, name, plugin, arguments in rows_by_ids(conn, INSTANCES, ids)
         }
 
     def row(self, turn: _Turn) -> dict[str, Any]:
