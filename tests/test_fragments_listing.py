@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from itertools import chain
-from typing import Any
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.logs.fragments import StoredFragment
+from llm.logs.fragments import StoredFragments
 from llm.logs.render_fragments import fragments_json, fragments_yaml
 
 TEXTS = [
@@ -35,6 +36,23 @@ TEXTS = [
 DIGESTS = ["12345678", "0b1010", "0x12", "0o17", "1_000", "abcdef", "null", "0b" + "2" * 62]
 
 
+class Stored(NamedTuple):
+    """One fragment, its fields in the order of `--json`."""
+
+    hash: str
+    aliases: list[str]
+    datetime_utc: str
+    source: str | None
+    content: str
+
+
+def batches(fragments: Iterable[Stored], size: int = 256) -> Iterator[StoredFragments]:
+    """The fragments as they are read from the database."""
+    remaining = iter(fragments)
+    while batch := list(islice(remaining, size)):
+        yield StoredFragments(*zip(*batch, strict=True))
+
+
 class Blocks(yaml.SafeDumper):
     """The YAML library, with texts of several lines as blocks."""
 
@@ -47,7 +65,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 Blocks.add_representer(str, _text)
 
 
-def by_library(fragments: list[StoredFragment]) -> str:
+def by_library(fragments: list[Stored]) -> str:
     """What the YAML library writes."""
     rows: list[Any] = [fragment._asdict() for fragment in fragments]
     for row in rows:
@@ -55,10 +73,10 @@ def by_library(fragments: list[StoredFragment]) -> str:
     return yaml.dump(rows, Dumper=Blocks, sort_keys=False, width=float("inf"))
 
 
-def stored(content: str, source: str | None = None, digest: str = "ab" * 32) -> StoredFragment:
+def stored(content: str, source: str | None = None, digest: str = "ab" * 32) -> Stored:
     """A fragment with an alias like its source."""
     aliases = [source] if source else []
-    return StoredFragment(digest, aliases, "2026-01-02 03:04:05", source, content)
+    return Stored(digest, aliases, "2026-01-02 03:04:05", source, content)
 
 
 ANY_TEXT = st.one_of(
@@ -72,12 +90,12 @@ ANY_LIST = st.lists(st.builds(stored, ANY_TEXT, st.none() | ANY_TEXT), min_size=
 
 
 @given(st.one_of(ANY_LIST, st.tuples(ALIKE, ANY_LIST, ALIKE).map(lambda lists: [*chain(*lists)])))
-def test_fragments_are_written_as_the_yaml_library_does(fragments: list[StoredFragment]) -> None:
+def test_fragments_are_written_as_the_yaml_library_does(fragments: list[Stored]) -> None:
     """Many alike, mixed or odd: each character is that of PyYAML, and the same is read back."""
-    written = "".join(fragments_yaml(fragments))
+    written = "".join(fragments_yaml(batches(fragments)))
     assert written == by_library(fragments)
     readable = [f for f in fragments if "\0" not in f.content and "\0" not in (f.source or "")]
-    assert yaml.safe_load("".join(fragments_yaml(readable))) == (
+    assert yaml.safe_load("".join(fragments_yaml(batches(readable)))) == (
         [fragment._asdict() for fragment in readable] or None
     )
 
@@ -86,8 +104,8 @@ def test_fragments_are_written_as_the_yaml_library_does(fragments: list[StoredFr
 def test_hash_stays_a_text(digest: str) -> None:
     """A hash that looks like a number or a word is quoted."""
     fragment = stored("x", digest=digest)
-    assert "".join(fragments_yaml([fragment])) == by_library([fragment])
-    assert yaml.safe_load("".join(fragments_yaml([fragment])))[0]["hash"] == digest
+    assert "".join(fragments_yaml(batches([fragment]))) == by_library([fragment])
+    assert yaml.safe_load("".join(fragments_yaml(batches([fragment]))))[0]["hash"] == digest
 
 
 def test_long_list_comes_in_pieces() -> None:
@@ -99,12 +117,12 @@ def test_long_list_comes_in_pieces() -> None:
             taken.append(number)
             yield stored(f"text {number}")
 
-    assert next(fragments_yaml(fragments())).startswith("- hash: ")
+    assert next(fragments_yaml(batches(fragments()))).startswith("- hash: ")
     assert len(taken) < 1000
 
 
 @given(st.lists(st.builds(stored, ANY_TEXT, st.none() | ANY_TEXT), max_size=5))
-def test_fragments_are_written_as_the_json_library_does(fragments: list[StoredFragment]) -> None:
+def test_fragments_are_written_as_the_json_library_does(fragments: list[Stored]) -> None:
     """Each character is that of `json.dumps` with an indent of four."""
     expected = json.dumps([fragment._asdict() for fragment in fragments], indent=4)
-    assert "".join(fragments_json(fragments)) == expected + "\n"
+    assert "".join(fragments_json(batches(fragments))) == expected + "\n"

@@ -27,20 +27,20 @@ _WHERE_QUERY = """(hash = :q{n}
 _ALIASES = "select fragment_id, alias from fragment_aliases order by rowid"
 _SET_ALIAS = "insert or replace into fragment_aliases (alias, fragment_id) values (?, ?)"
 _HAS_TABLE = "select 1 from sqlite_master where type = 'table' and name = 'fragment_aliases'"
-_START_OF_CONTENT = (
-    "case when length(substr(content, 1, 101)) > 100"
-    " then substr(content, 1, 97) || '...' else content end"
-)
+# So long is the content in a list; a character takes at most four bytes.
+_CUT_LENGTH = 100
+_START_OF_CONTENT = f"substr(cast(content as blob), 1, {4 * (_CUT_LENGTH + 1)})"
+_BATCH = 256
 
 
-class StoredFragment(NamedTuple):
-    """A fragment as `llm fragments` lists it, its fields in the order of `--json`."""
+class StoredFragments(NamedTuple):
+    """Some fragments as `llm fragments` lists them: a column for each key of `--json`, in order."""
 
-    hash: str
-    aliases: list[str]
-    datetime_utc: str
-    source: str | None
-    content: str
+    hash: Sequence[str]
+    aliases: Sequence[list[str]]
+    datetime_utc: Sequence[str | None]
+    source: Sequence[str | None]
+    content: Sequence[str]
 
 
 def find_fragment(db: AnyDatabase, name: str) -> Fragment | None:
@@ -62,8 +62,8 @@ def iter_fragments(
     *,
     only_aliased: bool = False,
     cut: bool = False,
-) -> Iterator[StoredFragment]:
-    """The stored fragments in the order in which they were stored first.
+) -> Iterator[StoredFragments]:
+    """The stored fragments in the order in which they were stored first, some hundred at a time.
 
     Args:
         conn: The log database.
@@ -81,26 +81,40 @@ def iter_fragments(
         content=_START_OF_CONTENT if cut else "content",
         where=f"where {' and '.join(conditions)}" if conditions else "",
     )
-    none: list[str] = []
-    make = StoredFragment._make
     values = {f"q{number}": query for number, query in enumerate(queries)}
     values["aliased"] = json.dumps(list(aliases))
-    for fragment_id, digest, stored, source, content in _rows(conn, sql, values):
-        names = aliases.get(fragment_id, none) if aliases else none
-        yield make((digest, names, stored, source, content or ""))
+    for batch in _batches(conn, sql, values):
+        ids, digests, times, sources, contents = zip(*batch, strict=True)
+        yield StoredFragments(
+            digests,
+            [aliases.get(number, []) for number in ids] if aliases else [[]] * len(ids),
+            times,
+            sources,
+            _cut(contents) if cut else [content or "" for content in contents],
+        )
 
 
-def _rows(conn: sqlite3.Connection, sql: str, values: dict[str, str]) -> Iterator[Any]:
+def _cut(starts: Sequence[bytes | None]) -> list[str]:
+    texts = [(start or b"").decode("utf-8", "replace") for start in starts]
+    return [text if len(text) <= _CUT_LENGTH else f"{text[: _CUT_LENGTH - 3]}..." for text in texts]
+
+
+def _batches(
+    conn: sqlite3.Connection, sql: str, values: dict[str, str]
+) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a query. SQLite decodes the texts, in half the time, while they are UTF-8."""
     lenient, conn.text_factory = conn.text_factory, str
     count = 0
     try:
-        for row in conn.execute(sql, values):
-            yield row
-            count += 1
+        rows = conn.execute(sql, values)
+        while batch := rows.fetchmany(_BATCH):
+            yield batch
+            count += len(batch)
     except sqlite3.OperationalError:
         conn.text_factory = lenient
-        yield from islice(conn.execute(sql, values), count, None)
+        rest = islice(conn.execute(sql, values), count, None)
+        while batch := list(islice(rest, _BATCH)):
+            yield batch
     finally:
         conn.text_factory = lenient
 

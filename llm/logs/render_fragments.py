@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .fragments import StoredFragment
+    from .fragments import StoredFragments
 
 # A letter or a slash starts no number, date or indicator; only a word can mean something else.
 _PLAIN_STARTS = frozenset("/ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -27,7 +27,13 @@ _NOT_LIKE_JSON = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
 # All that is in a text which is written as it is, and the NUL between two.
 _ORDINARY = bytes([0, 10, *range(32, 127)])
 _HEX_DIGITS = b"0123456789abcdef"
-_BATCH = 256
+_HEX = re.compile("[0-9a-f]+")
+# A shorter one may be a word, such as `no`.
+_LONG = 6
+# Behind each of many texts that are written together: the line break ends its last line.
+_END = "\n\0"
+_SPACE_AT_END = re.compile(" \n")
+_EMPTY_LINES = re.compile("\n\n\n")
 _FEW = 8
 _SPECIAL = re.compile(r"[^ !#-\[\]-~]")
 _NAMED = {
@@ -37,11 +43,10 @@ _NAMED = {
 }  # fmt: skip
 
 
-def fragments_yaml(fragments: Iterable[StoredFragment]) -> Iterator[str]:
+def fragments_yaml(batches: Iterable[StoredFragments]) -> Iterator[str]:
     """The YAML of the fragments, items of a list; each piece holds whole items."""
-    remaining = iter(fragments)
     piece = ""
-    while batch := list(islice(remaining, _BATCH)):
+    for batch in batches:
         piece = _items(batch)
         yield piece
     if piece.endswith("\n\n"):
@@ -49,11 +54,12 @@ def fragments_yaml(fragments: Iterable[StoredFragment]) -> Iterator[str]:
         yield "...\n"
 
 
-def fragments_json(fragments: Iterable[StoredFragment]) -> Iterator[str]:
+def fragments_json(batches: Iterable[StoredFragments]) -> Iterator[str]:
     """The fragments as `json.dumps(..., indent=4)` writes a list, one piece for each."""
     before = "[\n"
-    for fragment in fragments:
-        digest, aliases, time, source, content = fragment
+    for digest, aliases, time, source, content in chain.from_iterable(
+        zip(*batch, strict=True) for batch in batches
+    ):
         names = ",\n            ".join(map(_quoted, aliases))
         listed = f"[\n            {names}\n        ]" if aliases else "[]"
         yield (
@@ -71,12 +77,17 @@ def _json(text: str | None) -> str:
     return "null" if text is None else _quoted(text)
 
 
-def _items(batch: list[StoredFragment]) -> str:
-    digests, aliases, times, sources, contents = zip(*batch, strict=True)
+def _items(batch: StoredFragments) -> str:
     # Something plain in place of what is missing keeps the others together.
-    places = _scalars(["/" if source is None else source for source in sources])
+    places = _scalars(["/" if source is None else source for source in batch.source])
     values = zip(
-        _digests(digests), aliases, times, sources, places, _scalars(contents), strict=True
+        _digests(batch.hash),
+        batch.aliases,
+        batch.datetime_utc,
+        batch.source,
+        places,
+        _scalars(batch.content),
+        strict=True,
     )
     return "".join(
         [
@@ -97,57 +108,69 @@ def _names(aliases: list[str]) -> str:
 # Many texts at once
 
 
-def _digests(texts: Sequence[str]) -> list[str]:
+def _digests(texts: Sequence[str]) -> Sequence[str]:
     """Hashes as they are, unless one is something else or could be read as a number."""
-    if "".join(texts).encode("utf-8", "replace").translate(None, _HEX_DIGITS):
-        return [_scalar(text) for text in texts]
-    return [
-        _scalar(text) if len(text) < 6 or text.isdecimal() or _is_binary(text) else text
-        for text in texts
-    ]
+    if (
+        min(map(len, texts)) < _LONG
+        or "".join(texts).encode("utf-8", "replace").translate(None, _HEX_DIGITS)
+        or any(map(str.isdecimal, texts))
+        or any(_is_binary(text) for text in texts if text[:2] == "0b")
+    ):
+        return [_digest(text) for text in texts]
+    return texts
+
+
+def _digest(text: str) -> str:
+    is_hexadecimal = len(text) >= _LONG and _HEX.fullmatch(text)
+    is_number = text.isdecimal() or _is_binary(text)
+    return text if is_hexadecimal and not is_number else _scalar(text)
 
 
 def _is_binary(text: str) -> bool:
     return text.startswith("0b") and not text[2:].strip("01")
 
 
-def _scalars(texts: Sequence[str]) -> list[str]:
+def _scalars(texts: Sequence[str]) -> Sequence[str]:
     """The YAML of each text."""
     if len(texts) < _FEW:
         return [_scalar(text) for text in texts]
-    joined = "\0".join(texts) + "\0"
-    # Between texts there is a NUL, so none may be in one.
+    joined = _END.join(texts) + _END
+    # Behind each text there is a NUL, so none may be in one.
     if not joined.encode("utf-8", "replace").translate(None, _ORDINARY) and (
         joined.count("\0") == len(texts)
     ):
-        written = _blocks(texts, joined) if "\n" in joined else _plain(texts, joined)
+        has_lines = joined.count("\n") > len(texts)
+        written = _blocks(texts, joined) if has_lines else _plain(texts, joined)
         if written is not None:
             return written
     middle = len(texts) // 2
-    return _scalars(texts[:middle]) + _scalars(texts[middle:])
+    return [*_scalars(texts[:middle]), *_scalars(texts[middle:])]
 
 
-def _plain(texts: Sequence[str], joined: str) -> list[str] | None:
+def _plain(texts: Sequence[str], joined: str) -> Sequence[str] | None:
     """Texts of one line that need no quotes, as they are; `None` where one is different."""
-    if any(sign in joined for sign in (": ", " #", ":\0", " \0")):
+    # To look for one character takes a tenth of the time.
+    if (":" in joined and (": " in joined or ":\n" in joined)) or (
+        " " in joined and (" #" in joined or " \n" in joined)
+    ):
         return None
     is_plain = {text[:1] for text in texts} <= _PLAIN_STARTS
-    return list(texts) if is_plain and _WORDS.isdisjoint(map(str.lower, texts)) else None
+    return texts if is_plain and _WORDS.isdisjoint(map(str.lower, texts)) else None
 
 
 def _blocks(texts: Sequence[str], joined: str) -> list[str] | None:
     """Texts of several lines as literal blocks; `None` where one is different."""
-    if any(sign in joined for sign in (" \n", " \0", "\n\n\n", "\n\n\0")):
+    # Here a regular expression of one literal is the fastest search.
+    if _SPACE_AT_END.search(joined) or _EMPTY_LINES.search(joined):
         return None
     # A line break sorts before a space, and both before all that may begin a block.
     if min(texts) < "!" or not all("\n" in text for text in texts):
         return None
     # Empty lines stay empty.
-    indented = joined[:-1].replace("\n\n", "\1").replace("\n", "\n    ").replace("\1", "\n\n    ")
-    return [
-        f"|-\n    {text}" if text[-1] != " " else f"|\n    {text[:-5]}"
-        for text in indented.split("\0")
-    ]
+    indented = joined.replace("\n", "\n    ").replace("\n    \n", "\n\n")
+    blocks = indented.split("\n    \0")
+    blocks.pop()
+    return [f"|-\n    {text}" if text[-1] != "\n" else f"|\n    {text[:-1]}" for text in blocks]
 
 
 # One text
