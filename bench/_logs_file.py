@@ -79,7 +79,7 @@ def _fill(conn: sqlite3.Connection, turns: int) -> None:
                 "insert into threads values (?, ?, null, null, '2026-01-01 00:00:00+00:00')",
                 [thread, f"conversation {number}"],
             )
-        prompt, answer = _text(rnd, 12), _text(rnd, 200)
+        prompt, answer = _text(rnd, 12), _text(rnd, 200, rare=rnd.random() < 0.01)
         asked = _message(conn, parent, "user", prompt)
         tip = _message(conn, asked, "assistant", answer)
         turn = _ulid(rnd, number)
@@ -106,9 +106,8 @@ def _message(conn: sqlite3.Connection, parent: str | None, role: str, text: str)
     return key
 
 
-def _text(rnd: random.Random, words: int) -> str:
-    rare = " rareword" if rnd.random() < 0.01 else ""
-    return f"common {' '.join(rnd.choices(_WORDS, k=words))}{rare}"
+def _text(rnd: random.Random, words: int, *, rare: bool = False) -> str:
+    return f"common {' '.join(rnd.choices(_WORDS, k=words))}{' rareword' if rare else ''}"
 
 
 def _ulid(rnd: random.Random, number: int) -> str:

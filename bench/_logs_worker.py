@@ -1,8 +1,8 @@
 """Runs inside one of the two environments: the processor time of commands within one process.
 
-`command COUNT JSON`: the best of COUNT calls of `llm` with the arguments in the JSON list, in
-seconds; `first COUNT JSON`: the first call alone. `logged COUNT FILE`: the median of a turn that is
-added to the log in FILE.
+`command COUNT JSON`: the best of COUNT calls of `llm` with the arguments in the JSON list, or of as
+many as fit into a second, in seconds; `first COUNT JSON`: the first call alone. `logged COUNT
+FILE`: the median of a turn that is added to the log in FILE.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from _worker import Nothing
 
 import llm
 from llm.cli import cli
+
+ENOUGH_S = 1.0
 
 
 class Reader(Nothing):
@@ -48,10 +50,16 @@ def _call(args: list[str]) -> float:
 
 
 def command(count: int, arguments: str) -> float:
-    """Return the processor time of the fastest call but the first, which imports."""
+    """Return the processor time of the fastest call but the first, which imports.
+
+    What else the machine does only ever adds to it.
+    """
     args = json.loads(arguments)
     _call(args)
-    return min(_call(args) for _ in range(count))
+    times = [_call(args)]
+    while len(times) < count and sum(times) < ENOUGH_S:
+        times.append(_call(args))
+    return min(times)
 
 
 def first(count: int, arguments: str) -> float:

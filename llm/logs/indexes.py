@@ -20,7 +20,8 @@ BOOKKEEPING = (
     "create table if not exists _llm_x_migrations (name text primary key, applied_at text)"
 )
 
-# The name of each index and what it is on. The list is append-only.
+# The name of each index and what it is on. The list is append-only. SQLite counts the rows of a
+# table over one of the kind that it takes for the narrowest, and among equals over the last made.
 INDEXES: dict[str, str] = {
     "idx_x_turns_model": "turns (model, id)",
     "idx_x_turns_resolved_model": "turns (resolved_model, id)",
@@ -28,10 +29,11 @@ INDEXES: dict[str, str] = {
     "idx_x_turns_parent": "turns (parent_message_hash)",
     "idx_x_turns_tip": "turns (tip_message_hash)",
     "idx_x_turns_schema": "turns (schema_id)",
-    # The narrowest one, over which SQLite counts the rows.
+    # Over this one turns are counted: of all columns with an index it is the only number.
     "idx_x_turns_tokens": "turns (input_tokens)",
-    "idx_x_threads_forked_from": "threads (forked_from)",
     "idx_x_threads_tip": "threads (tip_message_hash)",
+    # And threads over this one, which is mostly empty.
+    "idx_x_threads_forked_from": "threads (forked_from)",
     "idx_x_parts_results": "parts (tool_name, message_hash) where type = 'tool_result'",
     "idx_x_part_attachments": "part_attachments (attachment_id)",
     "idx_x_responses_conversation": "responses (conversation_id)",

@@ -32,10 +32,11 @@ where not exists (select 1 from turns where turns.id = r.id) and {where}
 order by {order} desc limit ?
 """
 # bm25() is smaller where the match is better; a word of the prompt weighs ten of the answer.
+# Of many matches the rank is read sooner than the function is called.
 TURN_BEST = """
 select t.id, f.score from (
-  select rowid, bm25(turn_search_fts, 10.0, 1.0) as score from turn_search_fts
-  where turn_search_fts match ? order by score, rowid limit ?
+  select rowid, rank as score from turn_search_fts
+  where turn_search_fts match ? and rank match 'bm25(10.0, 1.0)' order by score, rowid limit ?
 ) f join turn_search s on s.id = f.rowid join turns t on t.id = s.turn_id
 """
 TURN_MATCHES = """

@@ -41,16 +41,19 @@ def _indented(value: Any, margin: str) -> str:
         return "null"
     if kind is int:
         return repr(value)
-    deeper = margin + "  "
-    if value and isinstance(value, dict):
-        items = [
-            f"{encode_basestring_ascii(key)}: {_indented(item, deeper)}"
-            for key, item in value.items()
-        ]
-        return f"{{\n{deeper}" + f",\n{deeper}".join(items) + f"\n{margin}}}"
-    if value and isinstance(value, list):
-        items = [_indented(item, deeper) for item in value]
-        return f"[\n{deeper}" + f",\n{deeper}".join(items) + f"\n{margin}]"
+    deeper = f"{margin}  "
+    between = f",\n{deeper}"
+    if isinstance(value, list):
+        items = between.join([_indented(item, deeper) for item in value])
+        return f"[\n{deeper}{items}\n{margin}]" if value else "[]"
+    if isinstance(value, dict):
+        items = between.join(
+            [
+                f"{encode_basestring_ascii(key)}: {_indented(item, deeper)}"
+                for key, item in value.items()
+            ]
+        )
+        return f"{{\n{deeper}{items}\n{margin}}}" if value else "{}"
     return encoded(value)
 
 
