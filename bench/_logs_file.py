@@ -39,7 +39,8 @@ def turns_file(environment: Environment, turns: int) -> Path:
         unfinished = path.with_suffix(".unfinished")
         unfinished.unlink(missing_ok=True)
         command = [environment.python, "-c", _EMPTY, str(unfinished)]
-        subprocess.run(command, env=child_environment(WORK), check=True)
+        # Elsewhere than in the checkout, where Python would import ours.
+        subprocess.run(command, env=child_environment(WORK), cwd=WORK, check=True)
         with closing(sqlite3.connect(unfinished)) as conn:
             conn.execute("pragma synchronous = off")
             with conn:

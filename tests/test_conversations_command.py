@@ -158,6 +158,26 @@ def test_fork_at_an_earlier_turn(user_path: Path) -> None:
     assert fork
 
 
+def test_fork_at_a_turn_from_before_a_fork(user_path: Path) -> None:
+    """A fork can be forked at a turn of the conversation it came from, as far as it shares it."""
+    birds = talk("Birds", "one", "two")
+    with sqlite3.connect(user_path / "logs.db") as conn:
+        first, second = (row[0] for row in conn.execute("select id from turns order by id"))
+    swans = done("conversations", "fork", "Birds", "--at", first, "--name", "Swans").strip()
+    done("--cid", "Swans", "three")
+    geese = done("conversations", "fork", "Swans", "--name", "Geese").strip()
+    for origin, name in ((swans, "A"), (geese, "B")):
+        done("conversations", "fork", origin, "--at", first, "--name", name)
+        assert done("--cid", name, "x") == "user: one | assistant: user: one | user: x\n"
+        assert [i["forked_from"] for i in listed() if i["name"] == name] == [origin]
+        # That turn came later.
+        assert run("conversations", "fork", origin, "--at", second).exit_code == 1
+    done("--cid", birds, "later")
+    assert "several turns begin" in run("conversations", "fork", "Birds", "--at", "0").stderr
+    done("conversations", "fork", "Swans", "--at", "1", "--name", "Own")
+    assert "user: three" in done("--cid", "Own", "x")
+
+
 def test_fork_of_a_legacy_conversation(user_path: Path) -> None:
     """What an older release logged can be forked, at its end and at any response."""
     copy_of("0.19", user_path).rename(user_path / "logs.db")
@@ -178,6 +198,9 @@ def test_tree_draws_forks() -> None:
     """Forks stand below what they were forked from; others are not drawn."""
     birds = talk("Birds", "one")
     talk("Bees", "x")
+    none = run("conversations", "tree")
+    assert (none.exit_code, none.stdout) == (0, "")
+    assert "No conversation was forked yet" in none.stderr
     first = done("conversations", "fork", "Birds", "--name", "A").strip()
     second = done("conversations", "fork", "A", "--name", "B").strip()
     third = done("conversations", "fork", birds, "--name", "").strip()

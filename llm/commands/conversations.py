@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..run.output import say
+from ..run.output import say, show_note
 from ._errors import reported
 from ._group import Lazy, LazyGroup
 
@@ -204,7 +204,10 @@ def tree(conversation: str | None, database: str | None) -> None:
 
     with closing(reading(database)) as conn:
         only = None if conversation is None else require_conversation_id(conn, conversation)
-        write(f"{line}\n" for line in family_trees(conn, only))
+        lines = [f"{line}\n" for line in family_trees(conn, only)]
+    write(lines)
+    if not lines:
+        show_note("No conversation was forked yet: 'llm conversations fork CONVERSATION' does that")
 
 
 # What the commands of this group share.

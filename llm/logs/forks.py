@@ -11,16 +11,31 @@ from .exporting import Absent
 from .rehydrate import load_conversation
 from .restore import history_after
 from .store import LogStore
-from .threads import FORK_SUFFIX, ConversationInfo, conversation_info
+from .threads import FORK_SUFFIX, ConversationInfo, after_all, conversation_info
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+
+    from ..parts import Message
 
 _FORKS = "select id, forked_from from threads where forked_from is not null order by id"
 _THERE = (
     "select 1 from threads where id = ?1"
     " union all select 1 from conversations where id = ?1 limit 1"
 )
+
+# The turns of the conversations that one was forked from, as far as it has their messages.
+_INHERITED = """
+with recursive family(id) as (
+  select forked_from from threads where id = :fork
+  union select threads.forked_from from family join threads on threads.id = family.id),
+chain(hash, parent_hash) as (
+  select hash, parent_hash from messages where hash = :tip
+  union all
+  select m.hash, m.parent_hash from chain join messages m on m.hash = chain.parent_hash)
+select t.tip_message_hash from family join turns t on t.thread_id = family.id
+where t.tip_message_hash in (select hash from chain) and t.id >= :start and t.id < :end limit 2
+"""
 
 
 def fork_conversation(
@@ -31,8 +46,9 @@ def fork_conversation(
     Args:
         db: The log database.
         conversation_id: The conversation to leave.
-        at: The last turn that both share, by its id, the beginning of that, or its number (1 is
-            the first); the latest one where missing.
+        at: The last turn that both share, by its id or the beginning of that; or by its number,
+            which does not count turns from before a fork (1 is the first); the latest one where
+            missing.
         name: The title; that of the other one with ` (fork)` behind it where missing.
 
     Raises:
@@ -46,27 +62,40 @@ def fork_conversation(
     if at is None:
         messages, known = conversation.loaded_messages or [], conversation._loaded_tip
     else:
-        response = _turn(conversation, at)
-        messages = history_after(response)
-        known = response._stored_tip
+        messages, known = _history_at(db.conn, conversation, at)
     tip = known[1] if known is not None else store.ensure_chain(messages)
     title = name if name is not None else f"{info.name or ''}{FORK_SUFFIX}".strip()
     return store.create_thread(title, tip, forked_from=conversation_id)
 
 
-def _turn(conversation: Any, at: str) -> Any:
+def _history_at(
+    conn: sqlite3.Connection, conversation: Any, at: str
+) -> tuple[list[Message], tuple[int, str] | None]:
+    """The messages up to the end of a turn, and where they are stored, if they are."""
     responses = conversation._all_responses()
     found = [response for response in responses if response.id.startswith(at.lower())]
+    inherited = [] if found else _inherited_tips(conn, conversation, at.lower())
     # Ids begin with 0 for some thousand years.
-    if not found and at.isdecimal() and 1 <= int(at) <= len(responses):
+    if not found and not inherited and at.isdecimal() and 1 <= int(at) <= len(responses):
         found = [responses[int(at) - 1]]
-    if len(found) != 1:
-        several = "several turns begin" if found else "no turn begins"
+    if len(found) + len(inherited) != 1:
+        several = "several turns begin" if found or inherited else "no turn begins"
         raise NotFound(
             f"In conversation {conversation.id} {several} with {at!r}. "
             f"'llm logs --cid {conversation.id}' shows their ids"
         )
-    return found[0]
+    if inherited:
+        return [], (0, inherited[0])
+    return history_after(found[0]), found[0]._stored_tip
+
+
+def _inherited_tips(conn: sqlite3.Connection, conversation: Any, start: str) -> list[str]:
+    """The last messages of turns from before a fork: of the one, or two, whose id begins so."""
+    tip = conversation._loaded_tip
+    if tip is None or not start:
+        return []
+    values = {"fork": conversation.id, "tip": tip[1], "start": start, "end": after_all(start)}
+    return [row[0] for row in conn.execute(_INHERITED, values)]
 
 
 def family_trees(conn: sqlite3.Connection, conversation_id: str | None = None) -> Iterator[str]:

@@ -213,7 +213,7 @@ def find_conversation_id(conn: sqlite3.Connection, name: str) -> str | None:
     if _exists(conn, name):
         return name
     start = name.lower()
-    end = start + _AFTER_ALL
+    end = after_all(start)
     title = _like(name)
     for sql, values in (
         (_BY_TITLE, [name, name]),
@@ -241,6 +241,11 @@ def require_conversation_id(conn: sqlite3.Connection, name: str) -> str:
             "'llm conversations list' shows those there are"
         )
     return found
+
+
+def after_all(start: str) -> str:
+    """What comes after everything that begins with `start`."""
+    return start + _AFTER_ALL
 
 
 def _exists(conn: sqlite3.Connection, conversation_id: str) -> bool:
