@@ -143,7 +143,7 @@ class LazyGroup(click.Group):
         return True
 
     def _own_options(self, ctx: click.Context) -> Iterable[str]:
-        return [name for param in self.get_params(ctx) for name in param.opts]
+        return [*ctx.help_option_names, *(name for param in self.params for name in param.opts)]
 
     def _default_has_arguments(self, ctx: click.Context) -> bool:
         command = self.get_command(ctx, self.default or "")

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 TURNS = """
 select t.id, t.model, t.resolved_model, t.options_json, t.thread_id, t.duration_ms, t.datetime_utc,
   t.input_tokens, t.output_tokens, t.token_details, threads.name, schemas.content,
-  {payload}, t.parent_message_hash, t.tip_message_hash
+  {payload}, t.parent_message_hash, t.tip_message_hash,
+  exists (select 1 from turn_fragments x where x.turn_id = t.id),
+  exists (select 1 from turn_tools x where x.turn_id = t.id),
+  exists (select 1 from tool_instantiations x where x.turn_id = t.id)
 from turns t left join threads on threads.id = t.thread_id
   left join schemas on schemas.id = t.schema_id
 where t.id in
@@ -59,7 +62,7 @@ def turn_rows(
     turns = [_Turn._make(record) for record in rows_by_ids(conn, select, ids)]
     if not turns:
         return []
-    builder = _Builder(conn, ids, expand, [(turn.parent, turn.tip) for turn in turns])
+    builder = _Builder(conn, turns, expand=expand)
     return [builder.row(turn) for turn in turns]
 
 
@@ -81,24 +84,25 @@ class _Turn(NamedTuple):
     response_json: str | None
     parent: str | None
     tip: str | None
+    has_fragments: int
+    has_tools: int
+    has_instances: int
 
 
 class _Builder:
-    """What the rows of some turns are made of, read with a fixed number of queries."""
+    """What the rows of some turns are made of, read with a few queries for all of them."""
 
-    def __init__(
-        self,
-        conn: sqlite3.Connection,
-        ids: Sequence[str],
-        expand: bool,
-        ends: Iterable[tuple[str | None, str | None]],
-    ) -> None:
-        self._chains = Chains(conn, ends)
+    def __init__(self, conn: sqlite3.Connection, turns: Sequence[_Turn], *, expand: bool) -> None:
+        self._chains = Chains(conn, [(turn.parent, turn.tip) for turn in turns])
+        # Most turns have none of these.
+        ids = [turn.id for turn in turns if turn.has_fragments]
         fragments = rows_by_ids(conn, FRAGMENTS, ids, FRAGMENTS_ORDER)
         self._fragments = fragments_of(conn, fragments, expand=expand)
+        ids = [turn.id for turn in turns if turn.has_tools]
         self._tools: dict[str, list[dict[str, Any]]] = {}
         for turn_id, *values in rows_by_ids(conn, TOOLS, ids, TOOLS_ORDER):
             self._tools.setdefault(turn_id, []).append(_tool(*values))
+        ids = [turn.id for turn in turns if turn.has_instances]
         self._instances = {
             (turn_id, call_id): {"name": name, "plugin": plugin, "arguments": arguments}
             for turn_id, call_id, name, plugin, arguments in rows_by_ids(conn, INSTANCES, ids)
