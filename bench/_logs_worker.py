@@ -1,7 +1,7 @@
 """Runs inside one of the two environments: the processor time of commands within one process.
 
 `command COUNT JSON`: the best of COUNT calls of `llm` with the arguments in the JSON list, or of as
-many as fit into a second, in seconds; `first COUNT JSON`: the first call alone. `logged COUNT
+many as fit into four seconds, in seconds; `first COUNT JSON`: the first call alone. `logged COUNT
 FILE`: the median of a turn that is added to the log in FILE.
 """
 
@@ -22,7 +22,7 @@ from _worker import Nothing
 import llm
 from llm.cli import cli
 
-ENOUGH_S = 1.0
+ENOUGH_S = 4.0
 
 
 class Reader(Nothing):
