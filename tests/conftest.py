@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +22,22 @@ _TIMELESS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("suite", max_examples=200, **_TIMELESS)
 settings.register_profile("full", max_examples=5000, **_TIMELESS)
 settings.load_profile("suite")
+
+
+def _heed_signals() -> None:
+    """Undo what runs a suite in the background: the processes that it starts would ignore them."""
+    default: dict[str, Any] = {
+        "SIGINT": signal.default_int_handler,
+        "SIGQUIT": signal.SIG_DFL,
+        "SIGHUP": signal.SIG_DFL,
+    }
+    for name, handler in default.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+_heed_signals()
 
 # These need pseudo-terminals, forks and signals of Unix.
 collect_ignore_glob = (
