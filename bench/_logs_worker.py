@@ -1,8 +1,9 @@
 """Runs inside one of the two environments: the processor time of commands within one process.
 
 `command COUNT JSON`: the best of COUNT calls of `llm` with the arguments in the JSON list, or of as
-many as fit into four seconds, in seconds; `first COUNT JSON`: the first call alone. `logged COUNT
-FILE`: the median of a turn that is added to the log in FILE.
+many as fit into four seconds, in seconds; `first COUNT JSON`: the first call alone; `ranking COUNT
+WORD`: the best of the bare statement that ranks what matches a word, in `logs.db` of the working
+directory. `logged COUNT FILE`: the median of a turn that is added to the log in FILE.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import sqlite3
 import statistics
 import sys
 import time
@@ -23,6 +25,10 @@ import llm
 from llm.cli import cli
 
 ENOUGH_S = 4.0
+RANKING = (
+    "select rowid from turn_search_fts where turn_search_fts match ?"
+    " order by bm25(turn_search_fts, 10.0, 1.0) limit 3"
+)
 
 
 class Reader(Nothing):
@@ -67,6 +73,18 @@ def first(count: int, arguments: str) -> float:
     return _call(json.loads(arguments))
 
 
+def ranking(count: int, word: str) -> float:
+    """Return the processor time in which SQLite alone finds the three best matches of a word."""
+    times: list[float] = []
+    while len(times) < count and sum(times) < ENOUGH_S:
+        with contextlib.closing(sqlite3.connect("logs.db")) as conn:
+            conn.execute("select 1 from turns limit 1").fetchall()
+            began = time.process_time()
+            conn.execute(RANKING, [word]).fetchall()
+            times.append(time.process_time() - began)
+    return min(times)
+
+
 def logged(count: int, path: str) -> float:
     """Return the processor time of storing a prompt that was answered.
 
@@ -90,5 +108,10 @@ if __name__ == "__main__":
 
     _register()
     task, number, value = sys.argv[1:]
-    tasks: dict[str, Any] = {"command": command, "first": first, "logged": logged}
+    tasks: dict[str, Any] = {
+        "command": command,
+        "first": first,
+        "ranking": ranking,
+        "logged": logged,
+    }
     sys.__stdout__.write(json.dumps(tasks[task](int(number), value)))  # type: ignore[union-attr]
