@@ -11,14 +11,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-FRAGMENT_ALIASES = """
-select fragment_id, alias from fragment_aliases
-where fragment_id in (select value from json_each(?)) order by rowid
-"""
-ATTACHMENTS = """
-select id, type, path, url, nullif(length(content), 0) from attachments
-where id in (select value from json_each(?))
-"""
+FRAGMENT_ALIASES = "select fragment_id, alias from fragment_aliases where fragment_id in"
+ATTACHMENTS = "select id, type, path, url, nullif(length(content), 0) from attachments where id in"
 
 FragmentDict = dict[str, Any]
 AttachmentRow = tuple[str, "str | None", "str | None", "str | None", "int | None"]
@@ -88,7 +82,9 @@ def fragments_of(
     if not rows:
         return {}
     aliases: dict[int, list[str]] = {}
-    for fragment_id, alias in conn.execute(FRAGMENT_ALIASES, [json_list({r[2] for r in rows})]):
+    for fragment_id, alias in rows_by_ids(
+        conn, FRAGMENT_ALIASES, {row[2] for row in rows}, "order by rowid"
+    ):
         aliases.setdefault(fragment_id, []).append(alias)
     found: dict[tuple[str, str], list[FragmentDict]] = {}
     for turn_id, kind, fragment_id, fragment_hash, content in rows:
@@ -101,7 +97,4 @@ def fragments_of(
 
 def attachment_rows(conn: sqlite3.Connection, ids: Iterable[str]) -> dict[str, AttachmentRow]:
     """What is stored of some attachments, by id; of the bytes only their number is read."""
-    wanted = list(ids)
-    if not wanted:
-        return {}
-    return {row[0]: row for row in conn.execute(ATTACHMENTS, [json_list(wanted)])}
+    return {row[0]: row for row in rows_by_ids(conn, ATTACHMENTS, ids)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .lookups import attachment_rows, decoded, fragments_of, json_list
+from .lookups import attachment_rows, decoded, fragments_of, json_list, rows_by_ids
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,8 +51,8 @@ PROMPT_ATTACHMENTS = """
 select response_id, attachment_id from prompt_attachments
 where response_id in (select value from json_each(?)) order by response_id, "order"
 """
-RESPONSE_TEXTS = "select id, response from responses where id in (select value from json_each(?))"
-FRAGMENT_TEXTS = "select id, content from fragments where id in (select value from json_each(?))"
+RESPONSE_TEXTS = "select id, response from responses where id in"
+FRAGMENT_TEXTS = "select id, content from fragments where id in"
 
 JSON_COLUMNS = ("prompt_json", "options_json", "response_json", "schema_json")
 
@@ -183,10 +183,8 @@ def _references(value: Any) -> Iterator[str]:
 def _texts(conn: sqlite3.Connection, keys: set[str]) -> dict[str, str]:
     responses = [key[2:] for key in keys if key.startswith("r:")]
     fragments = {key: int(number) for key in keys if (number := _fragment_number(key)).isdigit()}
-    found = {
-        f"r:{row_id}": text for row_id, text in conn.execute(RESPONSE_TEXTS, [json_list(responses)])
-    }
-    contents = dict(conn.execute(FRAGMENT_TEXTS, [json_list(fragments.values())]).fetchall())
+    found = {f"r:{key}": text for key, text in rows_by_ids(conn, RESPONSE_TEXTS, responses)}
+    contents = dict(rows_by_ids(conn, FRAGMENT_TEXTS, fragments.values()))
     found.update((key, contents[number]) for key, number in fragments.items() if number in contents)
     return found
 
