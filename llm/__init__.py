@@ -55,7 +55,7 @@ __getattr__, __dir__ = attach(
     __name__,
     homes_of(
         {
-            "llm.config": (
+            "llm.files.config": (
                 "DEFAULT_MODEL",
                 "get_default_embedding_model",
                 "get_default_model",
@@ -90,10 +90,10 @@ __getattr__, __dir__ = attach(
             "llm.models.response": ("Response",),
             "llm.models.async_response": ("AsyncResponse",),
             "llm.models.usage": ("Usage",),
-            "llm.logs.database": ("Database",),
+            "llm.database": ("Database",),
             "llm.parts": ("Message", "assistant", "system", "tool_message", "user"),
             "llm.plugins": ("get_plugins", "load_plugins", "pm"),
-            "llm.policy": ("CallPolicy",),
+            "llm.net.policy": ("CallPolicy",),
             "llm.registry": (
                 "EmbeddingModelWithAliases",
                 "ModelWithAliases",
@@ -114,7 +114,7 @@ __getattr__, __dir__ = attach(
                 "remove_alias",
                 "set_alias",
             ),
-            "llm.schemas": ("schema_dsl",),
+            "llm.schemas.notation": ("schema_dsl",),
             "llm.templates": ("Template",),
             "llm.tools.calling": ("ToolCall", "ToolOutput", "ToolResult"),
             "llm.tools.tool": ("ServerSideTool", "Tool", "tool"),

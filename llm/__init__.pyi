@@ -1,13 +1,13 @@
 """Types of `llm/__init__.py`, whose names are served lazily."""
 
-from llm.config import DEFAULT_MODEL as DEFAULT_MODEL
-from llm.config import get_default_embedding_model as get_default_embedding_model
-from llm.config import get_default_model as get_default_model
-from llm.config import get_key as get_key
-from llm.config import load_keys as load_keys
-from llm.config import set_default_embedding_model as set_default_embedding_model
-from llm.config import set_default_model as set_default_model
-from llm.config import user_dir as user_dir
+from llm.files.config import DEFAULT_MODEL as DEFAULT_MODEL
+from llm.files.config import get_default_embedding_model as get_default_embedding_model
+from llm.files.config import get_default_model as get_default_model
+from llm.files.config import get_key as get_key
+from llm.files.config import load_keys as load_keys
+from llm.files.config import set_default_embedding_model as set_default_embedding_model
+from llm.files.config import set_default_model as set_default_model
+from llm.files.config import user_dir as user_dir
 from llm.content import Attachment as Attachment
 from llm.content import Fragment as Fragment
 from llm.embeddings import Collection as Collection
@@ -24,7 +24,7 @@ from llm.errors import PauseChain as PauseChain
 from llm.errors import RateLimited as RateLimited
 from llm.errors import UnknownModelError as UnknownModelError
 from llm.hookspecs import hookimpl as hookimpl
-from llm.logs.database import Database as Database
+from llm.database import Database as Database
 from llm.models.async_response import AsyncResponse as AsyncResponse
 from llm.models.base import AsyncKeyModel as AsyncKeyModel
 from llm.models.base import AsyncModel as AsyncModel
@@ -49,7 +49,7 @@ from llm.parts import user as user
 from llm.plugins import get_plugins as get_plugins
 from llm.plugins import load_plugins as load_plugins
 from llm.plugins import pm as pm
-from llm.policy import CallPolicy as CallPolicy
+from llm.net.policy import CallPolicy as CallPolicy
 from llm.registry import EmbeddingModelWithAliases as EmbeddingModelWithAliases
 from llm.registry import ModelWithAliases as ModelWithAliases
 from llm.registry import get_async_model as get_async_model
@@ -68,7 +68,7 @@ from llm.registry import get_template_loaders as get_template_loaders
 from llm.registry import get_tools as get_tools
 from llm.registry import remove_alias as remove_alias
 from llm.registry import set_alias as set_alias
-from llm.schemas import schema_dsl as schema_dsl
+from llm.schemas.notation import schema_dsl as schema_dsl
 from llm.templates import Template as Template
 from llm.tools.calling import ToolCall as ToolCall
 from llm.tools.calling import ToolOutput as ToolOutput

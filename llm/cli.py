@@ -180,8 +180,8 @@ def load_conversation(
     """
     from pathlib import Path
 
-    from .config import logs_db_path
-    from .logs import rehydrate
+    from .files.config import logs_db_path
+    from .logs.read import rehydrate
 
     path = logs_db_path() if database is None else Path(database)
     return rehydrate.load_conversation(path, conversation_id, async_=async_)
@@ -193,7 +193,7 @@ __getattr__, __dir__ = attach(
     | {"logs_list": "llm.commands.logs_list:logs_list"}
     | homes_of(
         {
-            "llm.config": (
+            "llm.files.config": (
                 "get_default_model",
                 "get_key",
                 "logs_db_path",
@@ -202,7 +202,7 @@ __getattr__, __dir__ = attach(
                 "user_dir",
             ),
             "llm.errors": ("AttachmentError", "FragmentNotFound", "LoadTemplateError"),
-            "llm.fragments": ("resolve_fragments",),
+            "llm.material.fragments": ("resolve_fragments",),
             "llm.migrations": ("migrate",),
             "llm.templates": ("load_template",),
         }

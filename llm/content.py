@@ -64,7 +64,7 @@ class Attachment:
         """
         if self.type:
             return self.type
-        from .media import type_of_bytes, type_of_path
+        from .text.media import type_of_bytes, type_of_path
 
         if self.path:
             return type_of_path(self.path)
@@ -76,7 +76,7 @@ class Attachment:
 
     def _served_type(self, url: str) -> str | None:
         if self._served is None or self._served[0] != url:
-            from .http import head_content_type
+            from .net.http import head_content_type
 
             self._served = (url, head_content_type(url))
         return self._served[1]
@@ -87,7 +87,7 @@ class Attachment:
             if self.path:
                 return Path(self.path).read_bytes()
             if self.url:
-                from .http import fetch
+                from .net.http import fetch
 
                 return fetch(self.url)
         return self.content

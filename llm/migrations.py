@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from ._lazy import attach
 
 if TYPE_CHECKING:
-    from .logs.migrations import migrate
+    from .logs.file.migrations import migrate
 
 __all__ = ["migrate"]
 
-__getattr__, __dir__ = attach(__name__, {"migrate": "llm.logs.migrations"})
+__getattr__, __dir__ = attach(__name__, {"migrate": "llm.logs.file.migrations"})

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from zlib import crc32
 
-from .config import user_path
+from .files.config import user_path
 
 # A folder changed this recently may change again without its time showing it.
 _SETTLED_NS = 2_000_000_000

@@ -377,8 +377,8 @@ def _report(plugin: str, ex: BaseException) -> None:
 
 
 def _tell(line: str) -> None:
-    from .secrets import masked
-    from .text import visible
+    from .text.secrets import masked
+    from .text.shaping import visible
 
     err = sys.stderr
     if err is not None:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
-from . import config, plugins
+from . import plugins
 from .errors import AliasNotFound, ConfigError, NeedsKeyException, UnknownModelError
+from .files import config
 
 if TYPE_CHECKING:
     from .models.embedding import EmbeddingModel
@@ -458,7 +459,7 @@ def get_fragment_loaders() -> dict[str, FragmentLoader]:
     Those of plugins come first. Ours, `dir` and `cmd`, are `llm-dir` and `llm-cmd` where a plugin
     has the prefix.
     """
-    from .loaders import BUILTIN_LOADERS
+    from .material.loaders import BUILTIN_LOADERS
 
     loaders = _loaders("register_fragment_loaders")
     for prefix, loader in BUILTIN_LOADERS.items():

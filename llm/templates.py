@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from . import template_files as files
 from .errors import LLMError, LoadTemplateError
-from .text import has_plugin_prefix
+from .material import template_files as files
+from .text.shaping import has_plugin_prefix
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -156,7 +156,7 @@ def _hint(name: str) -> str:
 
 
 def _fetched(url: str) -> Template:
-    from .http import fetch_text
+    from .net.http import fetch_text
 
     try:
         text = fetch_text(url)

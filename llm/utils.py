@@ -8,16 +8,16 @@ __getattr__, __dir__ = attach(
         **homes_of(
             {
                 "llm.content": ("Fragment",),
-                "llm.http": ("logging_client",),
-                "llm.logs.store": ("ensure_fragment", "ensure_tool", "ensure_tool_instance"),
-                "llm.schemas": (
+                "llm.net.http": ("logging_client",),
+                "llm.logs.write.store": ("ensure_fragment", "ensure_tool", "ensure_tool_instance"),
+                "llm.schemas.notation": (
                     "make_schema_id",
                     "multi_schema",
                     "resolve_schema_input",
                     "schema_dsl",
                     "schema_summary",
                 ),
-                "llm.text": (
+                "llm.text.shaping": (
                     "dicts_to_table_string",
                     "extract_fenced_code_block",
                     "find_unused_key",
@@ -32,8 +32,8 @@ __getattr__, __dir__ = attach(
                 "llm.tools.toolbox": ("instantiate_from_spec",),
             }
         ),
-        "mimetype_from_path": "llm.media:type_of_path",
-        "mimetype_from_string": "llm.media:type_of_bytes",
-        "monotonic_ulid": "llm.ids:monotonic_ulid",
+        "mimetype_from_path": "llm.text.media:type_of_path",
+        "mimetype_from_string": "llm.text.media:type_of_bytes",
+        "monotonic_ulid": "llm.text.ids:monotonic_ulid",
     },
 )

@@ -15,14 +15,14 @@ from click.testing import CliRunner, Result
 import llm
 from llm.cli import cli
 from llm.errors import ConfigError, InvalidInput, Overloaded
-from llm.model_defaults import (
+from llm.files.model_defaults import (
     CallDefaults,
     call_defaults,
     clear_model_default,
     load_model_defaults,
     set_model_default,
 )
-from llm.policy import CallPolicy
+from llm.net.policy import CallPolicy
 
 from .helpers import models as fake
 from .helpers.openai_server import OpenAIServer, error_reply, text_stream

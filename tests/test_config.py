@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
-from llm import config
 from llm.errors import ConfigError
+from llm.files import config
 
 
 def mode_of(path: Path) -> int:
@@ -136,7 +136,7 @@ def test_update_json_locked(user_path, monkeypatch):
 def test_update_json_from_many_processes(user_path):
     """Processes that write at the same time lose nothing of each other's."""
     code = (
-        "import sys; from llm.config import set_key\n"
+        "import sys; from llm.files.config import set_key\n"
         "for n in range(5): set_key(f'{sys.argv[1]}-{n}', 'x')"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(number)]) for number in range(4)]

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 
 import llm
 import llm.cli
-from llm import http
 from llm.cli import cli
 from llm.errors import ConnectionLost, LLMError
-from llm.logs.db import open_memory
+from llm.logs.file.db import open_memory
+from llm.net import http
 
 DATA = Path(__file__).parent / "data"
 VECTORS = json.loads((DATA / "id_vectors.json").read_text())

@@ -12,7 +12,7 @@ import pytest
 import llm
 from llm.errors import InvalidInput, UnknownModelError
 from llm.logs import LogStore
-from llm.logs.db import open_memory
+from llm.logs.file.db import open_memory
 from llm.models import AsyncChainResponse, ChainResponse
 from llm.parts import ReasoningPart
 from tests.helpers.databases import DATA, copy_of, plugin_of_the_data

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import llm
 from llm.cli import cli
-from llm.logs.threads import find_conversation_id
+from llm.logs.records.threads import find_conversation_id
 from tests.helpers.log_models import AsyncSays, Says
 from tests.helpers.models import registered
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 import llm
 from llm.cli import cli
-from llm.logs.db import open_log
-from llm.logs.threads import list_conversations
+from llm.logs.file.db import open_log
+from llm.logs.records.threads import list_conversations
 from tests.helpers.databases import copy_of
 from tests.helpers.log_models import Says
 from tests.helpers.models import registered

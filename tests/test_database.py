@@ -14,7 +14,7 @@ import pytest
 
 import llm
 from llm.errors import LogError, NotFound, UnknownModelError
-from llm.logs.db import open_log
+from llm.logs.file.db import open_log
 from tests.helpers.databases import copy_of
 from tests.helpers.log_models import AsyncSays, Says, plugin_of
 

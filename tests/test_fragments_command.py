@@ -16,7 +16,7 @@ from llm._version import VERSION
 from llm.cli import cli
 from llm.content import Attachment, Fragment
 from llm.errors import FragmentNotFound
-from llm.logs.db import open_memory
+from llm.logs.file.db import open_memory
 from tests.helpers.content import registered, serving
 
 

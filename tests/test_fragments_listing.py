@@ -12,8 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.logs.fragments import StoredFragments
-from llm.logs.render_fragments import fragments_json, fragments_yaml
+from llm.logs.read.fragments import StoredFragments
+from llm.logs.render.fragments import fragments_json, fragments_yaml
 
 TEXTS = [
     *("plain", "yes", "null", "a: b", "a #b", "# title", "a:", " lead", "trail ", "", "5", "1.5"),

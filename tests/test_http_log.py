@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from llm.http_log import LoggingTransport
+from llm.net.http_log import LoggingTransport
 from llm.utils import logging_client
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from llm import ids
+from llm.text import ids
 from llm.utils import monotonic_ulid
 
 

@@ -14,9 +14,9 @@ from click.testing import CliRunner
 import llm
 from llm.cli import cli
 from llm.logs import LogStore
-from llm.logs.db import open_log
-from llm.logs.indexes import INDEXES
-from llm.logs.upkeep import find_damage
+from llm.logs.file.db import open_log
+from llm.logs.file.indexes import INDEXES
+from llm.logs.rewrite.upkeep import find_damage
 from tests.helpers.databases import DATA, RELEASES
 from tests.helpers.logged import use_log
 from tests.helpers.release_036 import Release

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 import llm
 from llm.cli import cli
-from llm.logs.db import open_log
-from llm.logs.rows import build_rows
-from llm.logs.store import LogStore
+from llm.logs.file.db import open_log
+from llm.logs.read.rows import build_rows
+from llm.logs.write.store import LogStore
 from llm.parts import StreamEvent
 from llm.run import journal as journals
 from llm.run import replay
@@ -426,7 +426,7 @@ def test_torn_journal_is_made_whole_at_the_end(log, monkeypatch):
 
 def test_keys_are_masked():
     """A key in use does not get into a journal."""
-    from llm.secrets import remember
+    from llm.text.secrets import remember
 
     remember("sk-journal-0123456789")
     journal = run(Says("your key is sk-journal-0123456789").conversation().prompt("hi"))
@@ -436,7 +436,7 @@ def test_keys_are_masked():
 def test_key_in_pieces_is_masked(log):
     """A key that comes in several events is written over once it is there, metadata and all else
     stay."""
-    from llm.secrets import remember
+    from llm.text.secrets import remember
 
     remember(key := "sk-journal-0123456789")
     pieces = ["the s", "ecret s", event("text", key[1:4], provider_metadata={"p": 1}), key[4:], "."]
@@ -453,7 +453,7 @@ def test_key_in_pieces_is_masked(log):
 
 def test_key_across_slices_is_masked(monkeypatch):
     """A key in a long prompt is masked wherever the slices end."""
-    from llm.secrets import remember
+    from llm.text.secrets import remember
 
     remember(key := "sk-journal-0123456789")
     monkeypatch.setattr(journals, "SLICE", 10)
@@ -464,7 +464,7 @@ def test_key_across_slices_is_masked(monkeypatch):
 
 def test_key_in_pieces_is_masked_where_the_journal_moves(log, monkeypatch):
     """What is written anew elsewhere has the key masked too."""
-    from llm.secrets import remember
+    from llm.text.secrets import remember
 
     remember(key := "sk-journal-0123456789")
     disk = Disk(monkeypatch)

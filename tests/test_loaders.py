@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 import llm
-from llm import terminal
 from llm.cli import cli
 from llm.errors import LLMError
-from llm.gitignore import IgnoreRules
-from llm.loaders import load_command_output, load_folder
+from llm.material.gitignore import IgnoreRules
+from llm.material.loaders import load_command_output, load_folder
+from llm.terminal import asking as terminal
 from tests.helpers.content import TEMPLATES, registered
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llm.logs.condense import condensed_json, expanded_json, replacements_for
+from llm.logs.records.condense import condensed_json, expanded_json, replacements_for
 from tests.helpers.databases import DATA
 
 VECTOR = json.loads((DATA / "condense_vector.json").read_text("utf-8"))

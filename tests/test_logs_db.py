@@ -14,8 +14,8 @@ import sqlite_utils
 
 from llm.errors import LogError
 from llm.logs import LogStore
-from llm.logs import db as log_db
-from llm.logs.db import (
+from llm.logs.file import db as log_db
+from llm.logs.file.db import (
     backup,
     log_errors,
     needs_migration,
@@ -25,7 +25,7 @@ from llm.logs.db import (
     prepare,
     status,
 )
-from llm.logs.migrations import NAMES, applied_names
+from llm.logs.file.migrations import NAMES, applied_names
 from tests.helpers.databases import copy_of
 
 
@@ -164,7 +164,7 @@ def test_open_log_many_processes_at_once_all_write(tmp_path: Path) -> None:
     """Any number of processes may start on a directory without a database."""
     path = tmp_path / "logs.db"
     code = (
-        "import sys; from llm.logs.db import open_log;"
+        "import sys; from llm.logs.file.db import open_log;"
         "db = open_log(sys.argv[1]);"
         "db.execute('insert into threads (id) values (?)', [sys.argv[2]])"
     )

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 import llm
 from llm.cli import cli
 from llm.logs import LogStore
-from llm.logs.db import open_log
-from llm.logs.erase import delete_turns
-from llm.logs.upkeep import find_damage
+from llm.logs.file.db import open_log
+from llm.logs.rewrite.erase import delete_turns
+from llm.logs.rewrite.upkeep import find_damage
 from tests.helpers.databases import RELEASES
 from tests.helpers.log_models import Says
 from tests.helpers.logged import LogBuilder, use_log
@@ -327,7 +327,7 @@ def test_delete_while_another_program_reads_says_so(path: Path, user_path: Path)
         reader.execute("select count(*) from turns").fetchone()
         with closing(open_log(path).conn) as conn:
             from llm.errors import LogError
-            from llm.logs.upkeep import compact
+            from llm.logs.rewrite.upkeep import compact
 
             conn.execute("pragma busy_timeout = 10")
             with pytest.raises(LogError, match="llm logs vacuum"):

@@ -12,11 +12,11 @@ import pytest
 import llm
 from llm.errors import InvalidInput, NotFound
 from llm.logs import LogStore
-from llm.logs.db import open_log, open_memory
-from llm.logs.exporting import export_conversation
-from llm.logs.importing import import_conversation
-from llm.logs.rehydrate import load_conversation
-from llm.logs.threads import newest_conversations
+from llm.logs.exchange.exporting import export_conversation
+from llm.logs.exchange.importing import import_conversation
+from llm.logs.file.db import open_log, open_memory
+from llm.logs.read.rehydrate import load_conversation
+from llm.logs.records.threads import newest_conversations
 from tests.helpers.databases import DATA, copy_of
 from tests.helpers.log_models import Says
 from tests.test_conversation_dicts import rich_conversation

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm.errors import InvalidInput
-from llm.logs.as_markdown import from_markdown, to_markdown
-from llm.logs.as_openai import from_openai, to_openai
-from llm.logs.formats import format_of, read, written
+from llm.logs.exchange.as_markdown import from_markdown, to_markdown
+from llm.logs.exchange.as_openai import from_openai, to_openai
+from llm.logs.exchange.formats import format_of, read, written
 from llm.models.portable import from_messages
 from llm.parts import Message
 

@@ -12,7 +12,7 @@ import pytest
 
 import llm
 from llm.logs import HASH_PREFIX, canonical_json, content_hash, message_hash
-from llm.logs.hashing import attachment_digest, attachment_type, cleaned
+from llm.logs.records.hashing import attachment_digest, attachment_type, cleaned
 from llm.parts import AttachmentPart, Message, TextPart, ToolResultPart
 from tests.helpers.databases import DATA
 

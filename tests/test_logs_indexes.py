@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from llm.cli import cli
-from llm.logs import indexes
-from llm.logs.db import open_for_reading, open_log, open_memory, open_readonly
-from llm.logs.indexes import INDEXES, build_indexes, missing_indexes
-from llm.logs.query import LogFilters, select_ids
+from llm.logs.file import indexes
+from llm.logs.file.db import open_for_reading, open_log, open_memory, open_readonly
+from llm.logs.file.indexes import INDEXES, build_indexes, missing_indexes
+from llm.logs.read.query import LogFilters, select_ids
 from tests.helpers.databases import RELEASES, copy_of
 from tests.helpers.logged import LogBuilder
 
@@ -104,7 +104,7 @@ def test_progress_at_a_terminal_is_one_line_that_disappears(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On a terminal each step is written over the one before, and the last is wiped away."""
-    from llm.logs import db
+    from llm.logs.file import db
 
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     db._tell("one")

@@ -112,7 +112,7 @@ def test_payload_plugin_missing(user_path: Path, fakeplug: ModuleType) -> None:
 def test_old_file_directory_read_only(user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of an older release that cannot be migrated is shown from a copy in memory."""
     from llm.errors import LogError
-    from llm.logs import db
+    from llm.logs.file import db
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise LogError("read-only")
@@ -126,8 +126,8 @@ def test_old_file_directory_read_only(user_path: Path, monkeypatch: pytest.Monke
 
 def test_rows_for_turn_ids_order(user_path: Path) -> None:
     """`rows_for_turn_ids` gives the rows in the order asked for and leaves out unknown ids."""
-    from llm.logs.db import open_for_reading
-    from llm.logs.rows import rows_for_turn_ids
+    from llm.logs.file.db import open_for_reading
+    from llm.logs.read.rows import rows_for_turn_ids
 
     conn = open_for_reading(use_log(user_path, "v0.36"))
     known = json.loads(expected("v0.36", "expected.json"))

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from llm.errors import LogError
-from llm.logs import query as log_query
-from llm.logs.query import LogFilters, select_ids, select_rows
-from llm.logs.render import data_items, json_array, truncated_row
-from llm.logs.render_markdown import markdown
-from llm.logs.render_short import short_row
+from llm.logs.read import query as log_query
+from llm.logs.read.query import LogFilters, select_ids, select_rows
+from llm.logs.render.as_json import data_items, json_array, truncated_row
+from llm.logs.render.markdown import markdown
+from llm.logs.render.short import short_row
 from tests.helpers.logged import LogBuilder
 
 

@@ -18,11 +18,11 @@ from click.testing import CliRunner, Result
 import llm
 from llm.cli import cli
 from llm.logs import LogStore
-from llm.logs.db import open_log
-from llm.logs.query import LogFilters, select_rows
-from llm.logs.redact import find, redact
-from llm.logs.scrub import Scrubber
-from llm.logs.upkeep import find_damage
+from llm.logs.file.db import open_log
+from llm.logs.read.query import LogFilters, select_rows
+from llm.logs.rewrite.redact import find, redact
+from llm.logs.rewrite.scrub import Scrubber
+from llm.logs.rewrite.upkeep import find_damage
 from llm.run.journal import Journal
 from tests.helpers.databases import RELEASES, copy_of, plugin_of_the_data
 from tests.helpers.log_models import Says, event
@@ -124,7 +124,7 @@ def test_redact_keeps_the_chains(db: Any) -> None:
 
 def test_redact_then_continue(db: Any) -> None:
     """A conversation goes on after it: the next turn joins the rewritten chain."""
-    from llm.logs.rehydrate import load_conversation
+    from llm.logs.read.rehydrate import load_conversation
 
     conversation_id = log_everything(db)
     redacted(db, SECRET)
@@ -219,7 +219,7 @@ def test_redact_name_cut_within_the_secret(user_path: Path) -> None:
 
 def test_redact_name_of_a_fork_cut_within_the_secret(db: Any, user_path: Path) -> None:
     """A fork is called after the same prompt, and is named anew in the same way."""
-    from llm.logs.forks import fork_conversation
+    from llm.logs.exchange.forks import fork_conversation
 
     response = Says("ok").prompt(f"My very own long key {SECRET}")
     response.text()

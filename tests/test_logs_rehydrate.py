@@ -14,11 +14,11 @@ import sqlite_utils
 import llm
 from llm.errors import LogError, UnknownModelError
 from llm.logs import LogStore
-from llm.logs.chains import hash_chain
-from llm.logs.db import needs_migration, open_log, open_readonly
-from llm.logs.legacy import remembered_exception
-from llm.logs.outcome import FAILED, Outcome
-from llm.logs.rehydrate import latest_conversation_id, load_conversation
+from llm.logs.file.db import needs_migration, open_log, open_readonly
+from llm.logs.older.legacy import remembered_exception
+from llm.logs.read.rehydrate import latest_conversation_id, load_conversation
+from llm.logs.records.chains import hash_chain
+from llm.logs.records.outcome import FAILED, Outcome
 from tests.helpers.databases import DATA, copy_of, plugin_of_the_data
 from tests.helpers.log_models import AsyncSays, Says, Search, event, plugin_of
 
@@ -80,7 +80,7 @@ def test_load_conversation_continued_hashes_only_what_is_new(
     db: sqlite_utils.Database, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Going on costs as much after a thousand turns as after one."""
-    from llm.logs import turns
+    from llm.logs.write import turns
 
     before = Says().conversation()
     say(db, before, "a", "b", "c")

@@ -11,8 +11,8 @@ import sqlite_utils
 
 import llm
 from llm.logs import LogStore
-from llm.logs.chains import split_by_fragments
-from llm.logs.db import open_log
+from llm.logs.file.db import open_log
+from llm.logs.records.chains import split_by_fragments
 from llm.parts import (
     AttachmentPart,
     Message,

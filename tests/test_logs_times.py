@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from llm.cli import cli
 from llm.errors import InvalidInput
-from llm.logs.times import parse_age, parse_time, shown_time
+from llm.text.times import parse_age, parse_time, shown_time
 from tests.helpers.logged import LogBuilder
 
 NOW = datetime(2026, 3, 10, 12, 0, 0, tzinfo=timezone.utc)
@@ -128,7 +128,7 @@ def test_many_rows_in_the_time_are_read_newest_first(
     user_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where most rows match, their times are not sorted: the newest ids are looked through."""
-    from llm.logs import query
+    from llm.logs.read import query
 
     log = LogBuilder(user_path / "logs.db")
     for number in range(5):
@@ -155,6 +155,6 @@ def test_times_on_a_terminal_are_local(
     log = LogBuilder(user_path / "logs.db")
     log.turn("01b1", datetime_utc="2026-01-02T12:00:00.5+00:00")
     log.conn.close()
-    monkeypatch.setattr("llm.run.output.is_terminal", lambda stream: True)
+    monkeypatch.setattr("llm.terminal.output.is_terminal", lambda stream: True)
     assert invoke().stdout.startswith("# 2026-01-02T07:00:00 EST    conversation: ")
     assert invoke("--utc").stdout.startswith("# 2026-01-02T12:00:00 UTC    conversation: ")

@@ -14,8 +14,8 @@ import sqlite_utils
 import llm
 from llm.errors import LogError
 from llm.logs import LogStore
-from llm.logs import store as store_module
-from llm.logs.db import open_log
+from llm.logs.file.db import open_log
+from llm.logs.write import store as store_module
 from tests.helpers.databases import DATA
 from tests.helpers.log_models import AsyncSays, Says, Search, event
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from llm.cli import cli
 from llm.commands import logs_upkeep
-from llm.logs.db import open_log
+from llm.logs.file.db import open_log
 from tests.helpers.databases import RELEASES
 from tests.helpers.logged import use_log
 
@@ -119,7 +119,7 @@ def test_vacuum_of_a_file_in_use(user_path: Path, monkeypatch: pytest.MonkeyPatc
     """Somebody who writes at the same time is named as the cause."""
     path = use_log(user_path, "v0.36")
     open_log(path).close()
-    monkeypatch.setattr("llm.logs.db.BUSY_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("llm.logs.file.db.BUSY_TIMEOUT_SECONDS", 0.05)
     with closing(sqlite3.connect(path)) as other:
         other.execute("begin immediate")
         result = invoke("vacuum")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm import long_json
-from llm.long_json import json_pieces, slices
 from llm.parts import Message, TextPart
+from llm.text import long_json
+from llm.text.long_json import json_pieces, slices
 
 values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=12)),
@@ -41,7 +41,7 @@ def test_long_texts_are_never_whole():
 
 def test_address_does_not_depend_on_the_slices(monkeypatch: pytest.MonkeyPatch):
     """A message has the same address whether its text counts as long or not."""
-    from llm.logs.hashing import message_hash
+    from llm.logs.records.hashing import message_hash
 
     message = Message("user", [TextPart('snow \u2603 "quoted" \ud83d end')])
     before = message_hash(message, "b2:x")
@@ -51,9 +51,9 @@ def test_address_does_not_depend_on_the_slices(monkeypatch: pytest.MonkeyPatch):
 
 def test_long_part_is_stored_in_slices_and_read_whole(monkeypatch: pytest.MonkeyPatch):
     """What comes back from the log is what went in, under the same address."""
-    from llm.logs import chains
-    from llm.logs.db import open_memory
-    from llm.logs.store import LogStore
+    from llm.logs.file.db import open_memory
+    from llm.logs.records import chains
+    from llm.logs.write.store import LogStore
 
     monkeypatch.setattr(chains, "LONG_PART", 20)
     monkeypatch.setattr(long_json, "LONG_TEXT", 8)

@@ -59,7 +59,7 @@ def test_files_are_kept_in_the_log(user_path):
     """A response with files is read back with their bytes."""
     run("-m", "painter", "x")
 
-    from llm.logs.rehydrate import load_conversation
+    from llm.logs.read.rehydrate import load_conversation
 
     conversation = load_conversation(user_path / "logs.db", None)
     parts = conversation.responses[0].messages()[0].parts

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import sqlite_utils
 
-from llm.logs import migrations, schema
-from llm.logs.migrations import NAMES, applied_names, immediate, migrate, needs_migration
+from llm.logs.file import migrations, schema
+from llm.logs.file.migrations import NAMES, applied_names, immediate, migrate, needs_migration
 from tests.helpers.databases import DATA, RELEASES, columns_of, copy_of
 
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from pydantic import BaseModel, Field
 
 import llm
-from llm import config
 from llm.cli import cli
+from llm.files import config
 
 
 class Color(str, Enum):

@@ -16,10 +16,12 @@ from click.testing import CliRunner, Result
 
 import llm
 from llm.cli import cli
-from llm.config import load_keys, set_key
 from llm.errors import ConfigError, InvalidInput
-from llm.providers.openai import commands, extra_entry, lane
-from llm.providers.openai.probe import green_png
+from llm.files.config import load_keys, set_key
+from llm.providers.openai.commands import extra_entry
+from llm.providers.openai.commands import models as commands
+from llm.providers.openai.commands.probe import green_png
+from llm.providers.openai.transport import fast as lane
 
 from .helpers.openai_server import OpenAIServer, completion, error_reply, json_reply
 from .helpers.serve_model import running_server
@@ -400,7 +402,7 @@ def test_entry_that_cannot_be_used_is_named() -> None:
 
 def test_probe_image_is_a_png() -> None:
     """What is sent to see whether a model sees is an image."""
-    from llm.media import type_of_bytes
+    from llm.text.media import type_of_bytes
 
     assert type_of_bytes(green_png()) == "image/png"
 

@@ -13,7 +13,7 @@ import pytest
 import llm
 from llm.default_plugins.openai_models import AsyncChat, Chat, Completion, _Shared
 from llm.errors import AuthError, ConnectionLost, ModelError, Overloaded, RateLimited
-from llm.providers.openai import lane
+from llm.providers.openai.transport import fast as lane
 
 from .helpers.openai_server import (
     OpenAIServer,
@@ -204,7 +204,7 @@ def test_notice_begins_a_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     import io
     import sys
 
-    from llm.providers.openai.notices import tell
+    from llm.providers.openai.wire.notices import tell
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm.cli import cli
-from llm.providers.openai import commands, lane
+from llm.providers.openai.commands import models as commands
+from llm.providers.openai.transport import fast as lane
 
 from .helpers.openai_server import OpenAIServer, error_reply, json_reply
 

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm.cli import cli
-from llm.config import set_key
 from llm.errors import LLMError
-from llm.providers.openai import lane
+from llm.files.config import set_key
+from llm.providers.openai.transport import fast as lane
 from llm.run.endpoint import Server
 from tests.helpers.serve_model import running_server
 

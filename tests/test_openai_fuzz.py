@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from llm.default_plugins.openai_models import Responses
 from llm.errors import LLMError
 from llm.parts import StreamEvent
-from llm.providers.openai.faults import Endpoint, told_in_stream
-from llm.providers.openai.fold_chat import ChatFold
-from llm.providers.openai.fold_responses import ResponsesFold
-from llm.providers.openai.lane import Reader
-from llm.providers.openai.wire_completions import CompletionFold
+from llm.providers.openai.transport.fast import Reader
+from llm.providers.openai.transport.faults import Endpoint, told_in_stream
+from llm.providers.openai.wire.chat_answers import ChatFold
+from llm.providers.openai.wire.completions import CompletionFold
+from llm.providers.openai.wire.responses_answers import ResponsesFold
 
 ENDPOINT = Endpoint("http://127.0.0.1/v1")
 MODEL = Responses("m", reasoning=True)

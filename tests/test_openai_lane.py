@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm import network, policy
 from llm.errors import (
     AuthError,
     ConnectionLost,
@@ -19,9 +18,11 @@ from llm.errors import (
     Overloaded,
     RateLimited,
 )
-from llm.policy import CallPolicy
-from llm.providers.openai import faults, lane
-from llm.providers.openai.wire import DONE
+from llm.net import network, policy
+from llm.net.policy import CallPolicy
+from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.transport import faults
+from llm.providers.openai.wire.shapes import DONE
 
 from .helpers.openai_server import OpenAIServer, Reply, error_reply, json_reply, sse_reply
 
@@ -407,7 +408,7 @@ def test_exchange_is_shown_on_request(
 
 def test_shown_body_that_is_not_json_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """A body that is no JSON is shown as it is."""
-    from llm.providers.openai import show
+    from llm.providers.openai.transport import show
 
     show.show_request("POST", "http://x", {}, b"not json")
     assert "    not json" in capsys.readouterr().err

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-import llm.http
+import llm.net.http
 from llm.default_plugins.openai_models import AsyncChat, Chat
 from llm.errors import ConnectionLost
-from llm.network import make_client
-from llm.policy import CallPolicy
-from llm.providers.openai import lane
+from llm.net.network import make_client
+from llm.net.policy import CallPolicy
+from llm.providers.openai.transport import fast as lane
 
 from .helpers.authority import Authority
 from .helpers.openai_server import OpenAIServer, Reply, text_stream
@@ -287,7 +287,7 @@ def test_fragments_go_through_the_same_network(
     monkeypatch.setenv("HTTPS_PROXY", server.proxy_url)
     monkeypatch.setenv("CURL_CA_BUNDLE", str(authority.write(tmp_path / "own.pem")))
     server.add(Reply(pieces=[b"a novel"], content_type="text/plain"))
-    assert llm.http.fetch_text("https://books.invalid/novel.txt") == "a novel"
+    assert llm.net.http.fetch_text("https://books.invalid/novel.txt") == "a novel"
     assert server.tunnels == ["books.invalid:443"]
 
 

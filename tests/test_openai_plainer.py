@@ -11,9 +11,10 @@ import pytest
 import llm
 from llm.default_plugins.openai_models import AsyncChat, AsyncResponses, Chat, Responses
 from llm.errors import AuthError, ModelError, Overloaded
+from llm.net.policy import CallPolicy
 from llm.parts import Message, Part, ReasoningPart, TextPart, user
-from llm.policy import CallPolicy
-from llm.providers.openai import lane, plainer
+from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.wire import plainer
 
 from .helpers.openai_server import OpenAIServer, completion, error_reply, json_reply
 

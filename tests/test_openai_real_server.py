@@ -18,7 +18,7 @@ from llm.default_plugins.openai_models import (
     Responses,
 )
 from llm.errors import AuthError, ContextTooLong
-from llm.providers.openai import lane
+from llm.providers.openai.transport import fast as lane
 
 from .helpers.serve_model import running_server
 

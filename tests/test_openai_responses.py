@@ -26,9 +26,9 @@ from llm.default_plugins.openai_models import (
 )
 from llm.errors import ConnectionLost, LLMError, ModelError, Overloaded, RateLimited
 from llm.parts import StreamEvent
-from llm.providers.openai import lane
-from llm.providers.openai.fold_responses import Item, ResponsesFold
-from llm.providers.openai.wire import DONE
+from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.wire.responses_answers import Item, ResponsesFold
+from llm.providers.openai.wire.shapes import DONE
 
 from .helpers.openai_server import OpenAIServer, json_reply, sse_reply, text_stream
 

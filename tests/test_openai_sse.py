@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm.errors import LLMError
-from llm.providers.openai.faults import Endpoint
-from llm.providers.openai.fold_chat import ChatFold
-from llm.providers.openai.lane import Reader
-from llm.providers.openai.sse import ErrorPayload, EventDecoder
-from llm.providers.openai.wire_chat import usage_parts
+from llm.providers.openai.transport.fast import Reader
+from llm.providers.openai.transport.faults import Endpoint
+from llm.providers.openai.wire.chat_answers import ChatFold
+from llm.providers.openai.wire.chat_requests import usage_parts
+from llm.providers.openai.wire.sse import ErrorPayload, EventDecoder
 
 
 def decoded(pieces: list[bytes]) -> list[bytes]:

@@ -13,7 +13,6 @@ import pytest
 from pydantic import Field
 
 import llm
-from llm.config import set_key
 from llm.default_plugins import openai_models
 from llm.default_plugins.openai_models import (
     AsyncChat,
@@ -24,8 +23,9 @@ from llm.default_plugins.openai_models import (
     _Shared,
     combine_chunks,
 )
+from llm.files.config import set_key
 from llm.parts import StreamEvent
-from llm.providers.openai import lane
+from llm.providers.openai.transport import fast as lane
 
 from .helpers.openai_server import OpenAIServer, chunk, json_reply, sse_reply, text_stream
 

@@ -24,9 +24,9 @@ from llm.default_plugins.openai_models import (
 )
 from llm.errors import ConnectionLost, ModelError
 from llm.parts import Message, StreamEvent
-from llm.providers.openai import lane
-from llm.providers.openai.fold_chat import ChatFold
-from llm.providers.openai.wire import DONE, TextMender, arguments_from, malformed
+from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.wire.chat_answers import ChatFold
+from llm.providers.openai.wire.shapes import DONE, TextMender, arguments_from, malformed
 
 from .helpers.openai_server import OpenAIServer, chunk, completion, json_reply, sse_reply
 
@@ -306,7 +306,7 @@ def test_plain_takes_any_object() -> None:
     """An object without a method for it is read by its attributes."""
     from types import SimpleNamespace
 
-    from llm.providers.openai.fold_chat import plain
+    from llm.providers.openai.wire.chat_answers import plain
 
     assert plain(SimpleNamespace(a=1)) == {"a": 1}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llm import config, permissions
+from llm.files import config, permissions
 from llm.run.recorder import Recorder
 from llm.run.recovery import reading
 from llm.run.request import PromptRequest
@@ -36,7 +36,7 @@ def log_one(request: PromptRequest) -> None:
 def test_default_directory_is_closed(tmp_path, monkeypatch, capsys, reachable):
     """The default user directory is the owner's alone, also where it was made wider before."""
     monkeypatch.delenv("LLM_USER_PATH")
-    monkeypatch.setattr("llm.config.user_path", lambda: str(tmp_path / "config" / "llm"))
+    monkeypatch.setattr("llm.files.config.user_path", lambda: str(tmp_path / "config" / "llm"))
     folder = config.user_dir()
     assert mode_of(folder) == 0o700
     folder.chmod(0o755)

@@ -24,7 +24,7 @@ import llm
 import llm.cli
 from llm.cli import cli
 from llm.default_plugins.openai_models import AsyncChat, Chat
-from llm.logs import rehydrate
+from llm.logs.read import rehydrate
 from llm.parts import StreamEvent
 
 from .helpers.openai_server import OpenAIServer, sse_reply, text_stream
@@ -651,7 +651,7 @@ def test_collection_of_a_plugin_without_key_argument(plugin: Callable[..., objec
 @pytest.fixture
 def server() -> Iterator[OpenAIServer]:
     """A loopback server."""
-    from llm.providers.openai import lane
+    from llm.providers.openai.transport import fast as lane
 
     with OpenAIServer() as running:
         yield running

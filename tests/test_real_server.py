@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm.cli import cli
-from llm.providers.openai import lane
+from llm.providers.openai.transport import fast as lane
 
 from .helpers.openai_server import (
     OpenAIServer,

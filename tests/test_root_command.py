@@ -130,14 +130,14 @@ def test_commands_is_a_dict_of_commands(root):
 
 def test_names_that_plugins_import():
     """Commands and functions that plugins import from here are what they are elsewhere."""
-    import llm.config
     import llm.errors
+    import llm.files.config
     import llm.migrations
 
     for name in ("prompt", "chat", "keys", "models", "aliases", "plugins", "logs", "logs_list"):
         assert isinstance(getattr(llm.cli, name), click.Command), name
     for name in ("get_key", "get_default_model", "logs_db_path", "logs_on", "user_dir"):
-        assert getattr(llm.cli, name) is getattr(llm.config, name)
+        assert getattr(llm.cli, name) is getattr(llm.files.config, name)
     for name in ("LoadTemplateError", "FragmentNotFound", "AttachmentError"):
         assert getattr(llm.cli, name) is getattr(llm.errors, name)
     assert llm.cli.migrate is llm.migrations.migrate

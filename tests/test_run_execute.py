@@ -6,10 +6,11 @@ import threading
 
 import pytest
 
-from llm import waiting
+from llm.net import waiting
 from llm.parts import StreamEvent
-from llm.run import output, recorder
+from llm.run import recorder
 from llm.run.request import PromptRequest
+from llm.terminal import output
 from tests.helpers.models import Echo
 
 
@@ -75,7 +76,7 @@ def preloaded(monkeypatch, clock, is_sent: bool = False) -> list[str]:
         done.append("imported")
         idle.set()
 
-    monkeypatch.setattr("llm.logs.db.preload", preload)
+    monkeypatch.setattr("llm.logs.file.db.preload", preload)
     monkeypatch.setattr(recorder, "_work_clock", lambda: clock)
     preloader = recorder._Preloader()
     if is_sent:

@@ -10,8 +10,8 @@ import pytest
 import sqlite_utils
 
 import llm
-from llm import schemas
 from llm.errors import ConfigError, InvalidInput, NotFound
+from llm.schemas import notation as schemas
 from llm.utils import make_schema_id, multi_schema, resolve_schema_input, schema_summary
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "id_vectors.json").read_text())

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import llm
 from llm.cli import cli
 from llm.errors import InvalidInput, SchemaMismatch
-from llm.validation import GrowingValue, check_schema, parse_answer, validate
+from llm.schemas.validation import GrowingValue, check_schema, parse_answer, validate
 from tests.helpers.content import Scripted, registered
 
 DOG = {

@@ -15,11 +15,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm import secrets
 from llm.cli import cli
-from llm.config import get_key
+from llm.files.config import get_key
+from llm.net.shown_body import ShownBody
 from llm.run.inputs import key_argument
-from llm.shown_body import ShownBody
+from llm.text import secrets
 
 from .helpers.openai_server import OpenAIServer, Reply, error_reply, text_stream
 from .helpers.terminal import LIMIT_SECONDS, RUN_LLM

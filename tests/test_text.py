@@ -8,7 +8,7 @@ import pytest
 
 from llm import utils
 from llm.models import _conversation_name
-from llm.text import visible
+from llm.text.shaping import visible
 
 
 @pytest.mark.parametrize(

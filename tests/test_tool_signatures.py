@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 import llm
-from llm.tools.gather import constructor_text, signature_text
+from llm.material.tools import constructor_text, signature_text
 
 from .helpers.quick import Caller, Echo
 

@@ -16,8 +16,8 @@ import llm
 from llm.cli import cli
 from llm.errors import ContextTooLong, InvalidInput
 from llm.models.truncation import estimate_tokens, truncate
+from llm.net.policy import CallPolicy
 from llm.parts import AttachmentPart, Message, ReasoningPart, ToolCallPart, ToolResultPart
-from llm.policy import CallPolicy
 
 from .helpers.openai_server import OpenAIServer, error_reply, text_stream
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm import waiting
+from llm.net import waiting
 
 
 def test_work_runs_once_when_the_request_is_sent() -> None:

@@ -20,7 +20,7 @@ from ..errors import (
     NeedsKeyException,
     exit_code_of,
 )
-from ..secrets import mask_tracebacks, masked
+from ..text.secrets import mask_tracebacks, masked
 
 _LOCAL_HINT = (
     ", or run 'llm local install' to get a model that works on this computer and needs no key"
@@ -58,7 +58,7 @@ class _Reported(contextlib.ContextDecorator):
             # Declared final for those who catch it.
             vars(error)["message"] = _fit_for_stderr(error.message)
         if isinstance(error, KeyboardInterrupt):
-            from ..run.output import say
+            from ..terminal.output import say
 
             say("\nAborted!", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
@@ -79,7 +79,7 @@ reported = _Reported()
 
 def _let_go_of_output() -> None:
     """Write what is left in the buffers; where nobody takes it, let it go nowhere."""
-    from ..run.output import discard
+    from ..terminal.output import discard
 
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -113,7 +113,7 @@ def error_text(error: Exception) -> str:
 def _fit_for_stderr(text: str) -> str:
     text = masked(text)
     if sys.stderr is not None and sys.stderr.isatty():
-        from ..text import visible
+        from ..text.shaping import visible
 
         return visible(text)
     return text
@@ -154,7 +154,7 @@ def _local_would_help(error: NeedsKeyException) -> bool:
     context = click.get_current_context(silent=True)
     if context is None or context.params.get("model_id"):
         return False
-    from ..config import DEFAULT_MODEL
+    from ..files.config import DEFAULT_MODEL
     from ..registry import nothing_can_answer
 
     if error.model_id not in (None, DEFAULT_MODEL):

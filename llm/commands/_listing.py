@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..run.output import OutputClosed, is_terminal, say, tolerate_unencodable
-from ..text import visible
+from ..terminal.output import OutputClosed, is_terminal, say, tolerate_unencodable
+from ..text.shaping import visible
 
 
 def print_pieces(pieces: Iterable[str]) -> None:

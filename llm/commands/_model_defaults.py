@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def is_call_default(model_id: str, name: str) -> bool:
     """Whether `name` says how the model is called, and is no option of the model's own."""
-    from ..model_defaults import NAMES
+    from ..files.model_defaults import NAMES
 
     if name not in NAMES:
         return False
@@ -21,8 +21,8 @@ def is_call_default(model_id: str, name: str) -> bool:
 
 def stored_options() -> dict[str, dict[str, str]]:
     """Everything that is stored for the models: model id -> name -> value as it was typed."""
-    from ..config import load_model_options
-    from ..model_defaults import load_model_defaults
+    from ..files.config import load_model_options
+    from ..files.model_defaults import load_model_defaults
 
     options = load_model_options()
     for model_id, values in load_model_defaults().items():
@@ -40,7 +40,7 @@ def store_option(model_id: str, name: str, value: str) -> None:
     from ._models import check_option
 
     if is_call_default(model_id, name):
-        from ..model_defaults import parse_fallback, set_model_default
+        from ..files.model_defaults import parse_fallback, set_model_default
         from ..registry import resolve_model_id
 
         if name == "fallback":
@@ -51,7 +51,7 @@ def store_option(model_id: str, name: str, value: str) -> None:
                 llm.get_model(entry)
         set_model_default(model_id, name, value)
         return
-    from ..config import set_model_option
+    from ..files.config import set_model_option
 
     check_option(model_id, name, value)
     set_model_option(model_id, name, value)
@@ -59,8 +59,8 @@ def store_option(model_id: str, name: str, value: str) -> None:
 
 def clear_options(model_id: str, name: str | None) -> None:
     """Remove one stored default of a model, or all of them, from both files."""
-    from ..config import clear_model_option
-    from ..model_defaults import clear_model_default
+    from ..files.config import clear_model_option
+    from ..files.model_defaults import clear_model_default
 
     clear_model_option(model_id, name)
     clear_model_default(model_id, name)

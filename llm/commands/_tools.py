@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..tools.gather import constructor_text, gather_tools, signature_text
+from ..material.tools import constructor_text, gather_tools, signature_text
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
 

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -88,6 +88,6 @@ def aliases_remove(alias: str) -> None:
 @reported
 def aliases_path_command() -> None:
     """Show the path of the file that holds the aliases."""
-    from ..config import aliases_path
+    from ..files.config import aliases_path
 
     say(aliases_path())

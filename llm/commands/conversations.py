@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..run.output import say, show_note
+from ..terminal.output import say, show_note
 from ._errors import reported
 from ._group import Lazy, LazyGroup
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlite_utils import Database
 
-    from ..logs.threads import ConversationInfo
+    from ..logs.records.threads import ConversationInfo
 
 _FILES = "llm.commands.conversations_files"
 DEFAULT_COUNT = 20
@@ -67,12 +67,12 @@ def conversations_list(
     count: int, query: str | None, database: str | None, utc: bool, json_output: bool
 ) -> None:
     """List the conversations, the one used last first."""
-    from ..logs.threads import list_conversations
+    from ..logs.records.threads import list_conversations
 
     with closing(reading(database)) as conn:
         infos = list_conversations(conn, limit=count or None, query=query)
         if json_output:
-            from ..logs.render import json_array
+            from ..logs.render.as_json import json_array
 
             write(json_array(info._asdict() for info in infos))
         else:
@@ -106,10 +106,10 @@ def _table(infos: list[ConversationInfo], *, utc: bool) -> Iterable[str]:
 @reported
 def show(conversation: str, database: str | None, utc: bool, json_output: bool) -> None:
     """Show one conversation with all its messages."""
-    from ..logs.as_markdown import message_blocks
-    from ..logs.exporting import export_conversation
-    from ..logs.forks import turns_text
-    from ..logs.threads import conversation_info, require_conversation_id
+    from ..logs.exchange.as_markdown import message_blocks
+    from ..logs.exchange.exporting import export_conversation
+    from ..logs.exchange.forks import turns_text
+    from ..logs.records.threads import conversation_info, require_conversation_id
 
     with closing(reading(database)) as conn:
         found = require_conversation_id(conn, conversation)
@@ -135,7 +135,7 @@ def show(conversation: str, database: str | None, utc: bool, json_output: bool) 
 @reported
 def rename(conversation: str, title: str, database: str | None) -> None:
     """Give a conversation another TITLE."""
-    from ..logs.threads import rename_conversation, require_conversation_id
+    from ..logs.records.threads import rename_conversation, require_conversation_id
 
     with closing(writing(database)) as db:
         rename_conversation(db.conn, require_conversation_id(db.conn, conversation), title)
@@ -156,8 +156,8 @@ def fork(conversation: str, at: str | None, name: str | None, database: str | No
 
     Its id is printed; 'llm --cid ID' continues it. The other one stays as it is.
     """
-    from ..logs.forks import fork_conversation
-    from ..logs.threads import require_conversation_id
+    from ..logs.exchange.forks import fork_conversation
+    from ..logs.records.threads import require_conversation_id
 
     with closing(writing(database)) as db:
         found = require_conversation_id(db.conn, conversation)
@@ -174,8 +174,8 @@ def delete(names: tuple[str, ...], yes: bool, database: str | None) -> None:
 
     Messages that a remaining conversation contains, such as a fork, stay.
     """
-    from ..logs.query import LogFilters, matching_ids
-    from ..logs.threads import require_conversation_id
+    from ..logs.read.query import LogFilters, matching_ids
+    from ..logs.records.threads import require_conversation_id
     from .logs_delete import delete_shown
     from .logs_upkeep import opened
 
@@ -199,8 +199,8 @@ def tree(conversation: str | None, database: str | None) -> None:
 
     Only the family of CONVERSATION, if one is named.
     """
-    from ..logs.forks import family_trees
-    from ..logs.threads import require_conversation_id
+    from ..logs.exchange.forks import family_trees
+    from ..logs.records.threads import require_conversation_id
 
     with closing(reading(database)) as conn:
         only = None if conversation is None else require_conversation_id(conn, conversation)
@@ -215,15 +215,15 @@ def tree(conversation: str | None, database: str | None) -> None:
 
 def _time_writer(*, utc: bool) -> Callable[[str | None], str]:
     """On a terminal times are those of its user; programs always read UTC."""
-    from ..logs.times import shown_time, stored_time
-    from ..run.output import is_terminal
+    from ..terminal.output import is_terminal
+    from ..text.times import shown_time, stored_time
 
     return shown_time(utc=utc) if is_terminal(sys.stdout) else stored_time
 
 
 def database_path(database: str | None) -> str | Path:
     """The log database to use."""
-    from ..config import logs_db_path
+    from ..files.config import logs_db_path
 
     return database or logs_db_path()
 
@@ -237,7 +237,7 @@ def reading(database: str | None) -> sqlite3.Connection:
 
 def writing(database: str | None, *, create: bool = False) -> Database:
     """The log, open for changes; what dead processes have left is in it."""
-    from ..logs.db import open_log
+    from ..logs.file.db import open_log
     from ..run.recovery import take_up
 
     path = database_path(database)
@@ -247,8 +247,8 @@ def writing(database: str | None, *, create: bool = False) -> Database:
 
 def write(pieces: Iterable[str]) -> None:
     """Write to stdout; what a terminal would execute is made visible there."""
-    from ..run.output import is_terminal, tolerate_unencodable
-    from ..text import visible
+    from ..terminal.output import is_terminal, tolerate_unencodable
+    from ..text.shaping import visible
 
     tolerate_unencodable(sys.stdout)
     if is_terminal(sys.stdout):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from ._errors import reported
 from .conversations import database_option, reading, write, writing
 
@@ -49,8 +49,8 @@ def export(
 
     Without CONVERSATION the one used last is written.
     """
-    from ..logs.exporting import export_conversation
-    from ..logs.formats import written
+    from ..logs.exchange.exporting import export_conversation
+    from ..logs.exchange.formats import written
 
     with closing(reading(database)) as conn:
         ids = _chosen(conn, conversations, all_)
@@ -77,7 +77,7 @@ def _write_file(path: str, pieces: Iterable[str]) -> None:
 
 def _chosen(conn: sqlite3.Connection, names: tuple[str, ...], all_: bool) -> list[str]:
     from ..errors import NotFound
-    from ..logs.threads import newest_conversations, require_conversation_id
+    from ..logs.records.threads import newest_conversations, require_conversation_id
 
     if all_ and names:
         raise click.UsageError("--all leaves no conversation to be named")
@@ -115,9 +115,9 @@ def import_(
     conversation whose id is there already gets a new one. Edited Markdown becomes a fork of the
     conversation that it was made from.
     """
-    from ..logs.formats import format_of, read
-    from ..logs.importing import import_conversation
-    from ..logs.transactions import immediate
+    from ..logs.exchange.formats import format_of, read
+    from ..logs.exchange.importing import import_conversation
+    from ..logs.file.transactions import immediate
     from ..registry import resolve_default_model, resolve_model_id
     from ..run.inputs import decode_text
 
@@ -141,7 +141,7 @@ def import_(
 
 def _settle_origin(conn: sqlite3.Connection, shape: Any) -> None:
     """Let an edited conversation be a fork of what is in this log, under a title of its own."""
-    from ..logs.threads import conversation_info, find_conversation_id
+    from ..logs.records.threads import conversation_info, find_conversation_id
 
     origin = shape.get("forked_from")
     if origin is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -41,9 +41,9 @@ def fragments() -> None:
 @reported
 def fragments_list(queries: tuple[str, ...], aliases: bool, json_: bool) -> None:
     """List the stored fragments, the oldest first."""
-    from ..config import logs_db_path
-    from ..logs.fragments import iter_fragments
-    from ..logs.render_fragments import fragments_json, fragments_yaml
+    from ..files.config import logs_db_path
+    from ..logs.read.fragments import iter_fragments
+    from ..logs.render.fragments import fragments_json, fragments_yaml
     from ..run.recovery import reading
     from ._listing import print_pieces
 
@@ -75,10 +75,10 @@ def fragments_set(alias: str, fragment: str) -> None:
     FRAGMENT is a path, a URL, the hash or another alias of a stored fragment, - for standard
     input, or what a loader understands.
     """
-    from ..config import logs_db_path
     from ..content import Fragment
-    from ..logs.db import open_log
-    from ..logs.fragments import set_fragment_alias
+    from ..files.config import logs_db_path
+    from ..logs.file.db import open_log
+    from ..logs.read.fragments import set_fragment_alias
 
     found = _resolved(fragment)
     text = found[0] if len(found) == 1 else Fragment("\n".join(found), fragment)
@@ -111,9 +111,9 @@ def fragments_show(alias_or_hash: str) -> None:
 @reported
 def fragments_remove(alias: str) -> None:
     """Remove an alias; the fragment stays, as prompts refer to it."""
-    from ..config import logs_db_path
-    from ..logs.db import open_log
-    from ..logs.fragments import remove_fragment_alias
+    from ..files.config import logs_db_path
+    from ..logs.file.db import open_log
+    from ..logs.read.fragments import remove_fragment_alias
 
     path = logs_db_path()
     if path.exists():

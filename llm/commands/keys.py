@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -25,7 +25,7 @@ def keys() -> None:
 @reported
 def keys_list(json_: bool) -> None:
     """List the names of the stored keys."""
-    from ..config import keys_path, load_keys
+    from ..files.config import keys_path, load_keys
 
     names = sorted(name for name in load_keys() if name != _NOTE)
     if json_:
@@ -41,7 +41,7 @@ def keys_list(json_: bool) -> None:
 @reported
 def keys_path_command() -> None:
     """Show the path of the file that holds the keys."""
-    from ..config import keys_path
+    from ..files.config import keys_path
 
     say(keys_path())
 
@@ -55,7 +55,7 @@ def keys_get(name: str) -> None:
     \b
         export OPENAI_API_KEY="$(llm keys get openai)"
     """
-    from ..config import load_keys
+    from ..files.config import load_keys
 
     stored = load_keys()
     _check_name(name, stored)
@@ -84,7 +84,7 @@ def keys_set(name: str, value: str | None) -> None:
         llm keys set openai
         Enter key: ...
     """
-    from ..config import set_key
+    from ..files.config import set_key
 
     set_key(name, _ask() if value is None else value)
 
@@ -94,7 +94,7 @@ def keys_set(name: str, value: str | None) -> None:
 @reported
 def keys_remove(name: str) -> None:
     """Remove a stored key."""
-    from ..config import load_keys, remove_key
+    from ..files.config import load_keys, remove_key
 
     _check_name(name, load_keys())
     remove_key(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from ._errors import reported
 from ._group import Lazy, LazyGroup
 
@@ -42,7 +42,7 @@ def logs() -> None:
 @reported
 def path() -> None:
     """Print the path of the log database."""
-    from ..config import logs_db_path
+    from ..files.config import logs_db_path
 
     say(logs_db_path())
 
@@ -51,8 +51,8 @@ def path() -> None:
 @reported
 def status() -> None:
     """Show whether prompts are logged, and what the log holds."""
-    from ..config import logs_db_path, logs_on
-    from ..logs import db
+    from ..files.config import logs_db_path, logs_on
+    from ..logs.file import db
     from ..run.recovery import take_up
 
     file = logs_db_path()
@@ -75,7 +75,7 @@ def status() -> None:
 @reported
 def on() -> None:
     """Log all prompts (the default)."""
-    from ..config import set_logging
+    from ..files.config import set_logging
 
     set_logging(True)
 
@@ -84,7 +84,7 @@ def on() -> None:
 @reported
 def off() -> None:
     """Log no prompts, except those given with --log."""
-    from ..config import set_logging
+    from ..files.config import set_logging
 
     set_logging(False)
 
@@ -94,8 +94,8 @@ def off() -> None:
 @reported
 def backup(path: str) -> None:
     """Write a compact copy of the log database to the file PATH."""
-    from ..config import logs_db_path
-    from ..logs import db
+    from ..files.config import logs_db_path
+    from ..logs.file import db
     from ..run.recovery import take_up
 
     take_up(logs_db_path())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from ._errors import reported
 from .logs_upkeep import compacted, database_option, opened
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-    from ..logs.query import LogFilters
-    from ..logs.redact import Redacted
+    from ..logs.read.query import LogFilters
+    from ..logs.rewrite.redact import Redacted
 
 SHOWN = 10
 
@@ -60,8 +60,8 @@ def delete(
     Give the ids of some, or options; what passes all of them is shown and, once you agree,
     deleted. Messages that a remaining prompt contains in its history stay.
     """
-    from ..logs.query import LogFilters
-    from ..logs.times import parse_age, parse_time
+    from ..logs.read.query import LogFilters
+    from ..text.times import parse_age, parse_time
 
     if until is not None and older_than is not None:
         raise click.UsageError("Give --until or --older-than, not both")
@@ -94,9 +94,9 @@ def delete(
 @reported
 def expire(older_than: str, yes: bool, database: str | None) -> None:
     """Delete everything that is older than some age."""
-    from ..logs.erase import delete_old_logs
-    from ..logs.query import LogFilters
-    from ..logs.times import parse_age
+    from ..logs.read.query import LogFilters
+    from ..logs.rewrite.erase import delete_old_logs
+    from ..text.times import parse_age
 
     until = parse_age(older_than)
     path, conn = opened(database)
@@ -107,7 +107,7 @@ def expire(older_than: str, yes: bool, database: str | None) -> None:
 
 def _conversation_id(conn: sqlite3.Connection, name: str) -> str:
     from ..errors import NotFound
-    from ..logs.threads import find_conversation_id
+    from ..logs.records.threads import find_conversation_id
 
     found = find_conversation_id(conn, name)
     if found is None:
@@ -122,7 +122,7 @@ def _matching(conn: sqlite3.Connection, ids: Sequence[str], filters: LogFilters)
         NotFound: One of the ids given is not in the log.
     """
     from ..errors import NotFound
-    from ..logs.query import existing_ids, matching_ids
+    from ..logs.read.query import existing_ids, matching_ids
 
     if not ids:
         return matching_ids(conn, filters)
@@ -145,7 +145,7 @@ def delete_shown(
     further: Callable[[], int] = lambda: 0,
 ) -> None:
     """Show what was found, ask, delete it and clean the file."""
-    from ..logs.erase import delete_turns
+    from ..logs.rewrite.erase import delete_turns
 
     _show(conn, ids)
     if not yes and (ids or conversations):
@@ -158,9 +158,9 @@ def delete_shown(
 
 
 def _show(conn: sqlite3.Connection, ids: Sequence[str]) -> None:
-    from ..logs.query import iter_rows
-    from ..logs.times import stored_time
-    from ..text import truncate_string
+    from ..logs.read.query import iter_rows
+    from ..text.shaping import truncate_string
+    from ..text.times import stored_time
 
     for row in iter_rows(conn, ids[-SHOWN:], payloads=False):
         prompt = truncate_string(row["prompt"] or "", 60, normalize_whitespace=True)
@@ -199,8 +199,8 @@ def redact(
     tables of older releases too. Names of models and tools, and ids, stay. An attachment is
     removed when PATTERN matches its whole id.
     """
-    from ..logs import redact as log_redact
-    from ..logs.scrub import Scrubber
+    from ..logs.rewrite import redact as log_redact
+    from ..logs.rewrite.scrub import Scrubber
 
     scrubber = Scrubber(_compiled(pattern, is_literal=fixed_string), replacement)
     path, conn = opened(database)
@@ -221,7 +221,7 @@ def redact(
 def _tell_of_running() -> None:
     """Say that the texts of prompts that are being answered now cannot be rewritten."""
     from ..run.journal import leftovers
-    from ..run.output import show_note
+    from ..terminal.output import show_note
 
     if running := len(leftovers()):
         show_note(

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ..logs.query import LogFilters
-    from ..logs.rows import Row
+    from ..logs.read.query import LogFilters
+    from ..logs.read.rows import Row
 
 DEFAULT_COUNT = 3
 
@@ -113,8 +113,8 @@ def logs_list(**given: Unpack[_Options]) -> None:
     for flag, name in (("--json", "json_output"), ("--response", "response")):
         if given["short"] and given.get(name):
             raise click.ClickException(f"Cannot use --short and {flag} together")
-    from ..config import logs_db_path
-    from ..logs.query import matching_ids
+    from ..files.config import logs_db_path
+    from ..logs.read.query import matching_ids
     from ..run.recovery import reading
 
     with closing(reading(given["path"] or given["database"] or logs_db_path())) as conn:
@@ -162,7 +162,7 @@ class _Options(TypedDict):
 
 def _filters(conn: sqlite3.Connection, given: _Options) -> LogFilters:
     """What the options look for."""
-    from ..logs.query import LogFilters
+    from ..logs.read.query import LogFilters
 
     conversation_id = given["conversation_id"]
     if given["current_conversation"] or (given["response"] and not conversation_id):
@@ -222,7 +222,7 @@ def _content(given: _Options) -> _Content:
         return {"fragments": (), "schema_id": None}
     from ..run.material import load_fragments, prepare
     from ..run.request import PromptRequest
-    from ..schemas import make_schema_id
+    from ..schemas.notation import make_schema_id
 
     database = given["path"] or given["database"]
     request = PromptRequest(database=database, schema_input=schema_input, schema_multi=schema_multi)
@@ -260,8 +260,8 @@ class _View(NamedTuple):
 
     def rows(self, conn: sqlite3.Connection, ids: Sequence[str]) -> Iterable[Row]:
         """The rows, cut if they are to be cut."""
-        from ..logs.query import iter_rows
-        from ..logs.render import truncated_row
+        from ..logs.read.query import iter_rows
+        from ..logs.render.as_json import truncated_row
 
         rows = iter_rows(conn, ids, expand=self.expand, payloads=self.json)
         return map(truncated_row, rows) if self.truncate else rows
@@ -270,14 +270,14 @@ class _View(NamedTuple):
         """The text of the listing, piece by piece."""
         rows = self.rows(conn, ids)
         if self.json:
-            from ..logs.render import json_array
+            from ..logs.render.as_json import json_array
 
             return json_array(rows)
         if self.short:
-            from ..logs.render_short import short_yaml
+            from ..logs.render.short import short_yaml
 
             return short_yaml(rows, usage=self.usage)
-        from ..logs.render_markdown import markdown
+        from ..logs.render.markdown import markdown
 
         return markdown(
             rows,
@@ -291,15 +291,15 @@ class _View(NamedTuple):
 def _time(text: str | None, *, utc: bool, end_of_day: bool = False) -> str | None:
     if text is None:
         return None
-    from ..logs.times import parse_time
+    from ..text.times import parse_time
 
     return parse_time(text, utc=utc, end_of_day=end_of_day)
 
 
 def _time_writer(*, utc: bool) -> Callable[[str | None], str]:
     """On a terminal times are those of its user; programs always read UTC."""
-    from ..logs.times import shown_time, stored_time
-    from ..run.output import is_terminal
+    from ..terminal.output import is_terminal
+    from ..text.times import shown_time, stored_time
 
     return shown_time(utc=utc) if is_terminal(sys.stdout) else stored_time
 
@@ -312,7 +312,7 @@ def _limit(count: int | None, conversation_id: str | None) -> int | None:
 
 def _current_conversation(conn: sqlite3.Connection) -> str:
     from ..errors import NotFound
-    from ..logs.query import current_conversation_id
+    from ..logs.read.query import current_conversation_id
 
     conversation_id = current_conversation_id(conn)
     if conversation_id is None:
@@ -322,7 +322,7 @@ def _current_conversation(conn: sqlite3.Connection) -> str:
 
 def _named_conversation(conn: sqlite3.Connection, name: str) -> str:
     """The id that a name stands for; the name itself where it stands for nothing."""
-    from ..logs.threads import find_conversation_id
+    from ..logs.records.threads import find_conversation_id
 
     return find_conversation_id(conn, name) or name
 
@@ -330,8 +330,8 @@ def _named_conversation(conn: sqlite3.Connection, name: str) -> str:
 def _data(
     conn: sqlite3.Connection, ids: Sequence[str], *, key: str | None, with_ids: bool, as_array: bool
 ) -> Iterator[str]:
-    from ..logs.query import iter_rows
-    from ..logs.render import data_array, data_items, data_lines
+    from ..logs.read.query import iter_rows
+    from ..logs.render.as_json import data_array, data_items, data_lines
 
     items = data_items(iter_rows(conn, ids, payloads=False), key=key, ids=with_ids)
     return data_array(items) if as_array else data_lines(items)
@@ -339,8 +339,8 @@ def _data(
 
 def _code_block(conn: sqlite3.Connection, ids: Sequence[str], *, last: bool) -> list[str]:
     """The code block of the first row that has one."""
-    from ..logs.query import iter_rows
-    from ..text import extract_fenced_code_block
+    from ..logs.read.query import iter_rows
+    from ..text.shaping import extract_fenced_code_block
 
     for row in iter_rows(conn, ids, payloads=False):
         block = extract_fenced_code_block(row["response"] or "", last=last)
@@ -351,8 +351,8 @@ def _code_block(conn: sqlite3.Connection, ids: Sequence[str], *, last: bool) -> 
 
 def _print(pieces: Iterable[str], raw: bool) -> None:
     """Write to stdout; what a terminal would execute is made visible there."""
-    from ..run.output import is_terminal, tolerate_unencodable
-    from ..text import visible
+    from ..terminal.output import is_terminal, tolerate_unencodable
+    from ..text.shaping import visible
 
     tolerate_unencodable(sys.stdout)
     if is_terminal(sys.stdout) and not raw:

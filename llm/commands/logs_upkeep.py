@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from ._errors import reported
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def opened(database: str | None) -> tuple[Path, sqlite3.Connection]:
     Raises:
         LogError: There is no such file, or it cannot be written.
     """
-    from ..config import logs_db_path
-    from ..logs.db import open_log
+    from ..files.config import logs_db_path
+    from ..logs.file.db import open_log
     from ..run.recovery import take_up
 
     path = Path(database) if database else logs_db_path()
@@ -58,8 +58,8 @@ def vacuum(database: str | None) -> None:
 
 def compacted(conn: sqlite3.Connection, path: Path) -> None:
     """Rebuild the file and say what that has gained."""
-    from ..logs.upkeep import compact, size_bytes
-    from ..run.output import show_note
+    from ..logs.rewrite.upkeep import compact, size_bytes
+    from ..terminal.output import show_note
     from .logs import readable_size
 
     size = size_bytes(path)
@@ -79,8 +79,8 @@ def verify(database: str | None) -> None:
     Prints a line for each damage, and ends with exit code 1 if there is any.
     """
     from ..errors import LogError
-    from ..logs.db import log_errors
-    from ..logs.upkeep import find_damage, message_count
+    from ..logs.file.db import log_errors
+    from ..logs.rewrite.upkeep import find_damage, message_count
 
     path, conn = opened(database)
     with closing(conn), log_errors(path, "read"):

@@ -6,7 +6,7 @@ import click
 
 from ._group import Lazy, LazyGroup
 
-_HOME = "llm.providers.openai.commands"
+_HOME = "llm.providers.openai.commands.models"
 
 
 @click.group(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from . import _options as shared
 from ._errors import reported
 

@@ -7,7 +7,7 @@ import json
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from ._errors import reported
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from ._errors import reported
 from ._group import LazyGroup
 
 if TYPE_CHECKING:
-    from ..logs.schemas import StoredSchema
+    from ..logs.read.schemas import StoredSchema
 
 
 @click.group(cls=LazyGroup, default="list")
@@ -45,10 +45,10 @@ def schemas_list(
     database: str | None, queries: tuple[str, ...], full: bool, json_: bool, nl: bool
 ) -> None:
     """List the schemas that prompts have used, the one used last at the end."""
-    from ..config import logs_db_path
-    from ..logs.schemas import iter_schemas
+    from ..files.config import logs_db_path
+    from ..logs.read.schemas import iter_schemas
     from ..run.recovery import reading
-    from ..text import output_rows_as_json
+    from ..text.shaping import output_rows_as_json
     from ._listing import print_pieces
 
     with closing(reading(database or logs_db_path())) as conn:
@@ -61,7 +61,7 @@ def schemas_list(
 
 
 def _yaml(schemas: Iterable[StoredSchema], *, full: bool) -> Iterator[str]:
-    from ..schemas import schema_summary
+    from ..schemas.notation import schema_summary
 
     for schema in schemas:
         text = json.dumps(schema.content, indent=2) if full else schema_summary(schema.content)
@@ -86,9 +86,9 @@ def _yaml(schemas: Iterable[StoredSchema], *, full: bool) -> Iterator[str]:
 @reported
 def schemas_show(schema_id: str, database: str | None) -> None:
     """Print a stored schema as JSON."""
-    from ..config import logs_db_path
     from ..errors import NotFound
-    from ..logs.schemas import find_schema
+    from ..files.config import logs_db_path
+    from ..logs.read.schemas import find_schema
     from ..run.recovery import reading
 
     with closing(reading(database or logs_db_path())) as conn:
@@ -109,7 +109,7 @@ def schemas_dsl(text: str, multi: bool) -> None:
       llm schemas dsl 'name, age int, bio: one sentence'
     """
     from ..errors import InvalidInput
-    from ..schemas import schema_dsl
+    from ..schemas.notation import schema_dsl
 
     try:
         schema = schema_dsl(text, multi)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -40,8 +40,8 @@ def templates_list(json_: bool) -> None:
 
 
 def _as_json() -> str:
-    from .. import template_files as files
     from ..errors import LoadTemplateError
+    from ..material import template_files as files
     from ..templates import parse_template
 
     rows = []
@@ -55,7 +55,7 @@ def _as_json() -> str:
 
 
 def _lines() -> Iterator[str]:
-    from ..template_files import iter_prompts
+    from ..material.template_files import iter_prompts
 
     rows = [(name, _summary(prompt, system)) for name, prompt, system in iter_prompts()]
     width = max((len(name) for name, _ in rows), default=0)
@@ -94,7 +94,7 @@ def templates_show(name: str) -> None:
 @reported
 def templates_edit(name: str) -> None:
     """Edit a template in your editor ($VISUAL or $EDITOR); a new one is created."""
-    from ..template_files import template_path
+    from ..material.template_files import template_path
     from ..templates import load_template
 
     path = template_path(name)
@@ -119,7 +119,7 @@ def templates_remove(name: str) -> None:
 def templates_rename(name: str, new_name: str) -> None:
     """Give a template another name; one that is taken is not touched."""
     from ..errors import LLMError
-    from ..template_files import template_path
+    from ..material.template_files import template_path
 
     path, target = _existing(name), template_path(new_name)
     if target.exists():
@@ -129,8 +129,8 @@ def templates_rename(name: str, new_name: str) -> None:
 
 def _existing(name: str) -> Path:
     from ..errors import NotFound
+    from ..material.template_files import template_names, template_path
     from ..registry import nearest_names
-    from ..template_files import template_names, template_path
 
     path = template_path(name)
     if not path.is_file():
@@ -144,7 +144,7 @@ def _existing(name: str) -> Path:
 @reported
 def templates_path() -> None:
     """Print the path of the templates directory."""
-    from ..template_files import templates_dir
+    from ..material.template_files import templates_dir
 
     say(templates_dir())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..run.output import say
+from ..terminal.output import say
 from . import _options as shared
 from ._errors import reported
 from ._group import LazyGroup
@@ -40,7 +40,7 @@ def tools_list(
         llm tools llm_time 'SQLite("data.db")'
         llm tools --functions 'def shout(text: str): return text.upper()'
     """
-    from ..tools.gather import tools_from_code
+    from ..material.tools import tools_from_code
     from ._tools import Listing
 
     functions = [tool for code in python_tools for tool in tools_from_code(code)]

@@ -18,7 +18,7 @@ __getattr__, __dir__ = attach(
             {
                 f"{_HOME}.chat": ("AsyncChat", "Chat", "Completion"),
                 f"{_HOME}.responses": ("AsyncResponses", "Responses", "_SharedResponses"),
-                f"{_HOME}.server_tools": ("CodeInterpreter", "WebSearch"),
+                f"{_HOME}.wire.server_tools": ("CodeInterpreter", "WebSearch"),
                 f"{_HOME}.shared": ("_Shared",),
                 f"{_HOME}.embedding": ("OpenAIEmbeddingModel",),
                 f"{_HOME}.options": (
@@ -30,11 +30,11 @@ __getattr__, __dir__ = attach(
                     "VerbosityEnum",
                     "build_options_class",
                 ),
-                f"{_HOME}.fold_chat": ("combine_chunks",),
-                f"{_HOME}.wire": ("not_nulls", "redact_data"),
+                f"{_HOME}.wire.chat_answers": ("combine_chunks",),
+                f"{_HOME}.wire.shapes": ("not_nulls", "redact_data"),
             }
         ),
-        "_attachment": f"{_HOME}.wire_chat:attachment_item",
+        "_attachment": f"{_HOME}.wire.chat_requests:attachment_item",
     },
 )
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from .._lazy import attach
 
 if TYPE_CHECKING:
-    from .hashing import HASH_PREFIX, canonical_json, content_hash, message_hash
-    from .store import LogStore
+    from .records.hashing import HASH_PREFIX, canonical_json, content_hash, message_hash
+    from .write.store import LogStore
 
 __all__ = ["HASH_PREFIX", "LogStore", "canonical_json", "content_hash", "message_hash"]
 
 __getattr__, __dir__ = attach(
     __name__,
     {
-        "HASH_PREFIX": "llm.logs.hashing",
-        "LogStore": "llm.logs.store",
-        "canonical_json": "llm.logs.hashing",
-        "content_hash": "llm.logs.hashing",
-        "message_hash": "llm.logs.hashing",
+        "HASH_PREFIX": "llm.logs.records.hashing",
+        "LogStore": "llm.logs.write.store",
+        "canonical_json": "llm.logs.records.hashing",
+        "content_hash": "llm.logs.records.hashing",
+        "message_hash": "llm.logs.records.hashing",
     },
 )

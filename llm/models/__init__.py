@@ -42,7 +42,7 @@ __getattr__, __dir__ = attach(
                 "llm.models.plan": ("NextPrompt",),
                 "llm.models.usage": ("Usage",),
                 "llm.models.embedding": ("EmbeddingModel",),
-                "llm.text": ("CONVERSATION_NAME_LENGTH",),
+                "llm.text.shaping": ("CONVERSATION_NAME_LENGTH",),
                 "llm.tools.tool": ("ServerSideTool", "Tool"),
                 "llm.tools.toolbox": ("Toolbox",),
                 "llm.tools.calling": ("ToolCall", "ToolOutput", "ToolResult"),
@@ -50,6 +50,6 @@ __getattr__, __dir__ = attach(
             }
         ),
         "_Options": "llm.models.options:Options",
-        "_conversation_name": "llm.text:conversation_name",
+        "_conversation_name": "llm.text.shaping:conversation_name",
     },
 )

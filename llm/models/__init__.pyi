@@ -36,8 +36,8 @@ from llm.models.response_base import _BaseResponse as _BaseResponse
 from llm.models.usage import Usage as Usage
 from llm.registry import EmbeddingModelWithAliases as EmbeddingModelWithAliases
 from llm.registry import ModelWithAliases as ModelWithAliases
-from llm.text import CONVERSATION_NAME_LENGTH as CONVERSATION_NAME_LENGTH
-from llm.text import conversation_name as _conversation_name
+from llm.text.shaping import CONVERSATION_NAME_LENGTH as CONVERSATION_NAME_LENGTH
+from llm.text.shaping import conversation_name as _conversation_name
 from llm.tools.calling import ToolCall as ToolCall
 from llm.tools.calling import ToolOutput as ToolOutput
 from llm.tools.calling import ToolResult as ToolResult

@@ -67,7 +67,7 @@ class AsyncResponse(_BaseResponse):
     @classmethod
     def from_row(cls, db: Database, row: Mapping[str, Any]) -> AsyncResponse:
         """The response of a row of the `responses` table, which releases before 0.32 wrote."""
-        from ..logs.rehydrate import response_from_row
+        from ..logs.read.rehydrate import response_from_row
 
         return cast(AsyncResponse, response_from_row(db, row, async_=True))
 
@@ -206,7 +206,7 @@ class AsyncResponse(_BaseResponse):
 
     async def stream_objects(self) -> AsyncIterator[Any]:
         """The JSON object or list of the answer as it grows; see `Response.stream_objects`."""
-        from ..validation import GrowingValue
+        from ..schemas.validation import GrowingValue
 
         growing = GrowingValue()
         async for piece in self:

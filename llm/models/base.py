@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import NeedsKeyException
 from ..parts import Message, StreamEvent
-from ..secrets import remember
+from ..text.secrets import remember
 from ..tools.tool import ServerSideTool
 from .options import NO_OPTIONS, build_options
 from .prompt import Prompt
 
 if TYPE_CHECKING:
     from ..content import Attachment
-    from ..policy import CallPolicy
+    from ..net.policy import CallPolicy
     from ..tools.calling import ToolResult
     from .async_response import AsyncResponse
     from .chain import (

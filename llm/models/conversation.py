@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..ids import new_ulid
 from ..parts import Message, ToolCallPart, ToolResultPart
+from ..text.ids import new_ulid
 from .prompt import Prompt
 from .response import Response
 from .response_base import ResponseLog, _BaseResponse
@@ -14,7 +14,7 @@ from .truncation import check_choice
 
 if TYPE_CHECKING:
     from ..content import Attachment
-    from ..policy import CallPolicy
+    from ..net.policy import CallPolicy
     from ..serialization import ConversationDict
     from ..tools.calling import ToolCall, ToolResult
     from .async_response import AsyncResponse

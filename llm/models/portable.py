@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..content import Fragment
 from ..errors import InvalidInput
-from ..ids import new_ulid
-from ..text import conversation_name
+from ..text.ids import new_ulid
+from ..text.shaping import conversation_name
 from ..tools.tool import ServerSideTool
 from .options import option_values
 

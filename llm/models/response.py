@@ -60,7 +60,7 @@ class Response(_BaseResponse):
     @classmethod
     def from_row(cls, db: Database, row: Mapping[str, Any]) -> Response:
         """The response of a row of the `responses` table, which releases before 0.32 wrote."""
-        from ..logs.rehydrate import response_from_row
+        from ..logs.read.rehydrate import response_from_row
 
         return cast(Response, response_from_row(db, row))
 
@@ -150,7 +150,7 @@ class Response(_BaseResponse):
 
         What is yielded is not checked; `parsed()` gives the complete value, checked.
         """
-        from ..validation import GrowingValue
+        from ..schemas.validation import GrowingValue
 
         growing = GrowingValue()
         for piece in self:
@@ -273,7 +273,7 @@ class Response(_BaseResponse):
     def log_to_db(self, db: Database) -> None:
         """Record the response in a log database, and its conversation where that is new."""
         self._force()
-        from ..logs.store import LogStore
+        from ..logs.write.store import LogStore
 
         LogStore(db).log(self)
 

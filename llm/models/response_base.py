@@ -12,10 +12,10 @@ from copy import copy
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..ids import encode_ulid, new_ulid, new_ulid_int
+from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
-from ..policy import CallPolicy
-from ..text import token_usage_string
+from ..text.ids import encode_ulid, new_ulid, new_ulid_int
+from ..text.shaping import token_usage_string
 from ..tools.calling import ToolCall
 from ..tools.toolbox import Toolbox
 from .assembly import PartIndexer, assemble, events_of
@@ -362,7 +362,7 @@ class _BaseResponse:
 
     def _parsed(self) -> Any:
         """The answer as a value that fits the schema; see `Response.parsed`."""
-        from ..validation import parse_answer, parse_model
+        from ..schemas.validation import parse_answer, parse_model
 
         text = "".join(self._chunks)
         if self.prompt._schema_class is not None:

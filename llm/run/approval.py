@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from ..errors import CancelToolCall, ConfigError, InvalidInput
-from ..text import visible
+from ..terminal.output import show_note
+from ..text.shaping import visible
 from ..tools.policy import Candidate, Decision, Rule, Rules, decide
 from . import inputs
-from .output import show_note
 from .tool_rules import load_rules, remember
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ..terminal.output import GREEN, RED, RESET, YELLOW, coloured, show_note, write_err
 from .approval import Gate, call_text
-from .output import GREEN, RED, RESET, YELLOW, coloured, show_note, write_err
 
 if TYPE_CHECKING:
     from ..content import Attachment
+    from ..terminal.output import Display
     from ..tools.calling import ToolCall, ToolResult
     from ..tools.tool import Tool
-    from .output import Display
     from .recorder import Recorder
     from .request import AnyChain
     from .session import Session

@@ -8,9 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionLost, ModelError, SchemaMismatch, mark_partial
-from . import answers, inputs, material
-from .fallback import answer
-from .output import (
+from ..terminal.output import (
     Display,
     NoDisplay,
     OutputClosed,
@@ -19,6 +17,8 @@ from .output import (
     show_note,
     write_out,
 )
+from . import answers, inputs, material
+from .fallback import answer
 from .recorder import Recorder
 from .session import open_session
 from .signals import dying_tidily, run_async
@@ -286,7 +286,7 @@ def _whole_display(request: PromptRequest) -> WholeDisplay:
 
 
 def _print_records(recorder: Recorder) -> None:
-    from ..logs.render import json_array
+    from ..logs.render.as_json import json_array
 
     write_out("".join(json_array(recorder.rows())))
 

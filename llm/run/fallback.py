@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .. import config
-from .output import OutputClosed, show_note
+from ..files import config
+from ..terminal.output import OutputClosed, show_note
 from .session import set_policy
 
 if TYPE_CHECKING:

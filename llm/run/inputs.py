@@ -6,11 +6,11 @@ import os
 import sys
 from pathlib import Path
 
-from ..config import load_keys
 from ..content import Attachment
 from ..errors import AttachmentError, ConfigError, InvalidInput, LLMError
-from ..secrets import remember
-from .output import show_note
+from ..files.config import load_keys
+from ..terminal.output import show_note
+from ..text.secrets import remember
 
 STDIN = "-"
 

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..config import user_path
-from ..secrets import masked
+from ..files.config import user_path
+from ..text.secrets import masked
 from .journal_lines import EventLines, json_line
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ class ResultsJournal:
 
     def begin(self) -> None:
         """Make the file before a tool runs, so that its result is one write away."""
-        from ..ids import new_ulid
+        from ..text.ids import new_ulid
 
         header = {
             "journal": 1,

@@ -6,7 +6,7 @@ import json
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
-from ..secrets import WatchedText, masked, unfinished
+from ..text.secrets import WatchedText, masked, unfinished
 
 if TYPE_CHECKING:
     from ..parts import StreamEvent

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..config import user_dir
-from ..secrets import masked
+from ..files.config import user_dir
+from ..text.secrets import masked
 from . import inputs
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ def prepare(request: PromptRequest) -> PromptRequest:
     """
     schema_input = request.schema_multi or request.schema_input
     if schema_input:
-        from ..schemas import multi_schema
+        from ..schemas.notation import multi_schema
 
         schema = find_schema(schema_input, request)
         request = replace(request, schema=multi_schema(schema) if request.schema_multi else schema)
@@ -69,7 +69,7 @@ def prepare(request: PromptRequest) -> PromptRequest:
             check_template(template, trust=request.trust)
         request = merge_templates(request, templates)
     if request.schema is not None:
-        from ..validation import check_schema
+        from ..schemas.validation import check_schema
 
         check_schema(request.schema)
     return request
@@ -81,8 +81,8 @@ def find_schema(text: str, request: PromptRequest) -> dict[str, Any]:
     Raises:
         LLMError: It cannot be found.
     """
-    from ..logs import schemas as stored
-    from ..schemas import resolve_schema
+    from ..logs.read import schemas as stored
+    from ..schemas.notation import resolve_schema
     from ..templates import load_template
 
     def find_stored(schema_id: str) -> dict[str, Any] | None:
@@ -252,8 +252,8 @@ def load_fragments(
     """
     if not names:
         return [], []
-    from ..fragments import resolve_all
-    from ..logs.fragments import find_fragment
+    from ..logs.read.fragments import find_fragment
+    from ..material.fragments import resolve_all
 
     def find_stored(name: str) -> Fragment | None:
         return _in_log(request, lambda conn: find_fragment(conn, name))
@@ -270,7 +270,7 @@ def _in_log(
     path = request.database_path
     if not path.exists():
         return None
-    from ..logs.db import open_for_reading
+    from ..logs.file.db import open_for_reading
 
     with closing(open_for_reading(path, may_change=request.is_logged)) as conn:
         return find(conn)

@@ -10,12 +10,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .. import config, waiting
 from ..errors import LogError, NeedsKeyException
-from ..permissions import tighten_database
-from ..secrets import masked
+from ..files import config
+from ..files.permissions import tighten_database
+from ..net import waiting
+from ..terminal.output import show_note
+from ..text.secrets import masked
 from .journal import Journal, ResultsJournal
-from .output import show_note
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -113,8 +114,8 @@ class Recorder:
 
     def rows(self) -> list[dict[str, Any]]:
         """The log records of the responses kept, oldest first, as `llm logs --json` has them."""
-        from ..logs.db import open_memory
-        from ..logs.rows import rows_for_turn_ids
+        from ..logs.file.db import open_memory
+        from ..logs.read.rows import rows_for_turn_ids
 
         if self._unlogged:
             self._close_database()
@@ -182,7 +183,7 @@ class Recorder:
         return self._database
 
     def _opened(self) -> sqlite_utils.Database:
-        from ..logs.db import open_log, open_memory, set_aside
+        from ..logs.file.db import open_log, open_memory, set_aside
 
         if self._path is None:
             return open_memory()
@@ -229,7 +230,7 @@ def _journal_of(response: AnyResponse) -> Journal:
 
 
 def _outcome_of(error: BaseException) -> tuple[str, str, str]:
-    from ..logs.outcome import FAILED, INTERRUPTED, Outcome
+    from ..logs.records.outcome import FAILED, INTERRUPTED, Outcome
 
     is_failure = isinstance(error, Exception) and not isinstance(error, BrokenPipeError)
     name = type(error).__name__
@@ -269,7 +270,7 @@ class _Preloader:
 
     def _run(self, clock: Callable[[], float] | None) -> None:
         if self._may_begin(clock):
-            from ..logs.db import preload
+            from ..logs.file.db import preload
 
             preload()
 

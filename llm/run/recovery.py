@@ -6,11 +6,11 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..config import logs_db_path
 from ..errors import LogError
-from ..permissions import tighten_database
+from ..files.config import logs_db_path
+from ..files.permissions import tighten_database
+from ..terminal.output import show_note
 from .journal import leftovers, lock
-from .output import show_note
 
 if TYPE_CHECKING:
     import sqlite3
@@ -44,7 +44,7 @@ def reading(database: str | Path) -> sqlite3.Connection:
     Raises:
         LogError: There is no such file, or it cannot be read.
     """
-    from ..logs.db import open_for_reading
+    from ..logs.file.db import open_for_reading
 
     if os.fspath(database) == os.fspath(logs_db_path()):
         tighten_database(database)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConversationNotSupported
+from ..terminal.output import OutputClosed, say, write_err
 from . import inputs, material
 from .execute import ask, ask_again, follow_up, is_answered, note_ignored_history
-from .output import OutputClosed, say, write_err
 from .recorder import Recorder
 from .session import open_session
 from .signals import Stopped, dying_tidily

@@ -59,7 +59,7 @@ def log_journal(fd: int, path: str, database: str) -> bool:
         return os.fstat(fd).st_mtime < time.time() - EMPTY_AGE_S
     if not _belongs_to(record.request, path, database):
         return False
-    from ..logs.db import open_log
+    from ..logs.file.db import open_log
 
     db = open_log(database, timeout_s=TIMEOUT_S)
     with closing(db):
@@ -158,8 +158,8 @@ def _is_logged(conn: sqlite3.Connection, turn_id: str) -> bool:
 
 
 def _log(db: Database, record: Record) -> None:
-    from ..logs.outcome import INTERRUPTED, RECOVERED, Outcome
-    from ..logs.store import LogStore
+    from ..logs.records.outcome import INTERRUPTED, RECOVERED, Outcome
+    from ..logs.write.store import LogStore
 
     response = response_of(record, _history(db, record.request["after"]))
     if record.done is None:
@@ -172,7 +172,7 @@ def _log(db: Database, record: Record) -> None:
 
 def _history(db: Database, after: Sequence[Any] | None) -> list[Message]:
     """The messages before those of the journal, which were in the log when it was written."""
-    from ..logs.chains import load_messages
+    from ..logs.records.chains import load_messages
 
     try:
         return [stored.message for stored in load_messages(db.conn, after[1])] if after else []
@@ -217,7 +217,7 @@ def response_of(record: Record, history: list[Message]) -> Response:
 
 
 def _thread_name(request: dict[str, Any]) -> str:
-    from ..text import conversation_name
+    from ..text.shaping import conversation_name
 
     return request.get("name") or conversation_name(request.get("title", ""))
 
@@ -295,8 +295,8 @@ def append_results(
     Raises:
         LogError: The database cannot be written.
     """
-    from ..logs.db import log_errors
-    from ..logs.store import LogStore
+    from ..logs.file.db import log_errors
+    from ..logs.write.store import LogStore
 
     if not results:
         return

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import config
+from ..files import config
 
 if TYPE_CHECKING:
     from ..content import Attachment

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .. import config
 from ..errors import LLMError
+from ..files import config
 from . import inputs
 from .session import model_from_queries, resolve_options
 
@@ -25,7 +25,7 @@ def save_template(name: str, request: PromptRequest) -> None:
     Raises:
         LLMError: The request cannot be kept, or names a model or option that does not exist.
     """
-    from ..template_files import template_path
+    from ..material.template_files import template_path
     from ..templates import dump_yaml
     from .material import prepare
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .. import config
 from ..errors import LLMError, NotFound, UnknownModelError
-from ..model_defaults import call_defaults
-from ..policy import RETRIES, TIMEOUT_S, CallPolicy
+from ..files import config
+from ..files.model_defaults import call_defaults
+from ..net.policy import RETRIES, TIMEOUT_S, CallPolicy
+from ..terminal.output import show_note
 from .inputs import clean_argument
-from .output import show_note
 from .recovery import take_up
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _get_model(model_id: str, is_async: bool) -> AnyModel:
 
 def _load_conversation(request: PromptRequest, model: AnyModel | None) -> AnyConversation | None:
     """The stored conversation, or `None` where the latest is wanted and there is none."""
-    from ..logs.rehydrate import load_conversation
+    from ..logs.read.rehydrate import load_conversation
 
     wanted = request.conversation_id or None
     path = request.database_path

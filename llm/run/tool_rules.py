@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import config
 from ..errors import ConfigError
+from ..files import config
 from ..tools.policy import Rules
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import LLMError
-from ..tools.gather import gather_tools, name_in, spec_of, tools_from_code
-from .output import show_note
+from ..material.tools import gather_tools, name_in, spec_of, tools_from_code
+from ..terminal.output import show_note
 
 if TYPE_CHECKING:
     from ..models.prompt import ToolDef

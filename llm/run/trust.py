@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .. import config
 from ..errors import LLMError
-from ..terminal import confirm
-from ..text import has_plugin_prefix
+from ..files import config
+from ..terminal.asking import confirm
+from ..text.shaping import has_plugin_prefix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ def _refuse_commands(template: Template) -> None:
     for name in filter(has_plugin_prefix, names):
         import llm
 
-        from ..loaders import load_command_output
+        from ..material.loaders import load_command_output
 
         if llm.get_fragment_loaders().get(name.partition(":")[0]) is load_command_output:
             raise LLMError(

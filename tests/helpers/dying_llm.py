@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from click.testing import CliRunner
 
 from llm.cli import cli
-from llm.logs import store
+from llm.logs.write import store
 from llm.run import journal
 from tests.helpers.models import Scripted, registered
 

@@ -39,7 +39,7 @@ class LogBuilder:
     """Fills a log database with the rows that a test needs."""
 
     def __init__(self, path: Path) -> None:
-        from llm.logs.db import open_log
+        from llm.logs.file.db import open_log
 
         self.path = path
         self.conn: sqlite3.Connection = open_log(path).conn

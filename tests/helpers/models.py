@@ -294,7 +294,7 @@ class Patient(llm.Model):
     def execute(self, prompt, stream, response, conversation):
         before = "sqlite_utils" in sys.modules
         deadline = time.monotonic() + 60
-        while "llm.logs.store" not in sys.modules or "sqlite_utils" not in sys.modules:
+        while "llm.logs.write.store" not in sys.modules or "sqlite_utils" not in sys.modules:
             if time.monotonic() > deadline:
                 raise llm.ModelError("nothing was imported within a minute")
             threading.Event().wait(0.01)

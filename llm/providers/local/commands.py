@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...run.output import say
+from ...terminal.output import say
 
 if TYPE_CHECKING:
     from .store import InstalledModel

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm.config import read_json_object, update_json, user_dir
 from llm.errors import ConfigError, InvalidInput, ModelError, NotFound
+from llm.files.config import read_json_object, update_json, user_dir
 
 if TYPE_CHECKING:
     from typing import TypedDict

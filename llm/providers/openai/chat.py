@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ...models.prompt import Prompt
     from ...models.response import Response
     from ...parts import StreamEvent
-    from .wire import Json
+    from .wire.shapes import Json
 
 PATH = "chat/completions"
 
@@ -33,7 +33,7 @@ class _ChatRequest(_Shared):
         conversation: Conversation | AsyncConversation | None,
     ) -> Json:
         from ...models.options import option_values
-        from .wire import redacted_messages
+        from .wire.shapes import redacted_messages
 
         detail = option_values(prompt).get("image_detail")
         more = {"image_detail": detail} if detail else {}
@@ -59,7 +59,7 @@ class Chat(_ChatRequest, llm.KeyModel):
         key: str | None = None,
     ) -> Iterator[str | StreamEvent]:
         """Answer `prompt`: yield text, reasoning and tool calls as they come."""
-        from .fold_chat import ChatFold
+        from .wire.chat_answers import ChatFold
 
         fold = ChatFold()
         request = self._request(prompt, stream, response, conversation)
@@ -83,7 +83,7 @@ class AsyncChat(_ChatRequest, llm.AsyncKeyModel):
         key: str | None = None,
     ) -> AsyncGenerator[str | StreamEvent, None]:
         """Answer `prompt`: yield text, reasoning and tool calls as they come."""
-        from .fold_chat import ChatFold
+        from .wire.chat_answers import ChatFold
 
         fold = ChatFold()
         request = self._request(prompt, stream, response, conversation)
@@ -125,7 +125,7 @@ class Completion(Chat):
         Raises:
             NotImplementedError: There is a system prompt.
         """
-        from .wire_completions import CompletionFold, completion_text
+        from .wire.completions import CompletionFold, completion_text
 
         messages = prompt.messages
         if prompt.system or any(message.role == "system" for message in messages):

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import llm
 
 from .shared import DEFAULT_BASE
-from .wire import DUMMY_KEY
+from .wire.shapes import DUMMY_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from .lane import Call
-    from .wire import Json
+    from .transport.fast import Call
+    from .wire.shapes import Json
 
 
 class OpenAIEmbeddingModel(llm.EmbeddingModel):
@@ -54,8 +54,8 @@ class OpenAIEmbeddingModel(llm.EmbeddingModel):
         Raises:
             ModelError: The server refused, or sent another number of vectors.
         """
-        from .lane import exchange
-        from .wire_embeddings import embeddings_request, vectors_from
+        from .transport.fast import exchange
+        from .wire.embeddings import embeddings_request, vectors_from
 
         texts = [item if isinstance(item, str) else item.decode("utf-8") for item in items]
         if not texts:
@@ -68,8 +68,8 @@ class OpenAIEmbeddingModel(llm.EmbeddingModel):
 
     def _call(self, request: Json, key: str | None) -> Call:
         from ..._version import VERSION
-        from .faults import Endpoint
-        from .lane import Call
+        from .transport.fast import Call
+        from .transport.faults import Endpoint
 
         sent_key = ((self.get_key(key) if self.needs_key else None) or DUMMY_KEY).strip()
         base = self.api_base or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE

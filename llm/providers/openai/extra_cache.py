@@ -13,8 +13,8 @@ import os
 from typing import TYPE_CHECKING
 
 from ..._version import VERSION
-from ...config import user_path, write_text_atomic
 from ...errors import LLMError
+from ...files.config import user_path, write_text_atomic
 
 if TYPE_CHECKING:
     from .extra_models import ExtraModels

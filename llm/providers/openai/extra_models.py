@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ...config import read_text, user_path
 from ...errors import ConfigError
+from ...files.config import read_text, user_path
 from . import extra_cache
 
 FILE_NAME = "extra-openai-models.yaml"

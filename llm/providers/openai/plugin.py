@@ -80,7 +80,7 @@ def _with_key(model: Any, extra: ExtraModel) -> Any:
 
 
 def _extra_models() -> tuple[ExtraModel, ...]:
-    from .notices import tell
+    from .wire.notices import tell
 
     found = read_extra_models()
     for problem in map(str, found.problems):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ...models.response import Response
     from ...parts import StreamEvent
     from ...tools.tool import ServerSideTool
-    from .fold_responses import ResponsesFold
-    from .wire import Json
+    from .wire.responses_answers import ResponsesFold
+    from .wire.shapes import Json
 
 PATH = "responses"
 
@@ -104,7 +104,7 @@ class _SharedResponses(_Shared):
     @property
     def supported_server_side_tools(self) -> tuple[type[ServerSideTool], ...]:
         """Web search, the code interpreter, and any tool given by its raw specification."""
-        from .server_tools import CodeInterpreter, WebSearch
+        from .wire.server_tools import CodeInterpreter, WebSearch
 
         return (WebSearch, CodeInterpreter, llm.ServerSideTool)
 
@@ -114,14 +114,14 @@ class _SharedResponses(_Shared):
         self, prompt: Prompt, image_detail: str | None = None
     ) -> tuple[list[Json], str | None]:
         """The `input` items of a request and its `instructions`."""
-        from .wire_responses import responses_input
+        from .wire.responses_requests import responses_input
 
         return responses_input(prompt.messages, image_detail)
 
     def _build_responses_kwargs(self, prompt: Prompt, stream: bool) -> Json:
         """The fields of a request that come from options, schema and tools."""
         from ...models.options import option_values
-        from . import wire_responses as wire
+        from .wire import responses_requests as wire
 
         options = option_values(prompt)
         fields = wire.request_options(options, schema=prompt.schema)
@@ -145,7 +145,7 @@ class _SharedResponses(_Shared):
         Returns:
             Nothing for items of other kinds.
         """
-        from .server_tools import server_tool_events
+        from .wire.server_tools import server_tool_events
 
         return server_tool_events(item, message_index)
 
@@ -158,7 +158,7 @@ class _SharedResponses(_Shared):
             output: The output items of the finished response.
             done_events: The events that were given for each item, by its id.
         """
-        from .fold_responses import refresh_server_tool_events
+        from .wire.responses_answers import refresh_server_tool_events
 
         for item in output:
             given = done_events.get(str(item.get("id")))
@@ -215,7 +215,7 @@ class _SharedResponses(_Shared):
 
     def _request(self, prompt: Prompt, stream: bool, response: Response | AsyncResponse) -> Json:
         from ...models.options import option_values
-        from .wire import redacted_messages
+        from .wire.shapes import redacted_messages
 
         detail = option_values(prompt).get("image_detail")
         more = {"image_detail": detail} if detail else {}
@@ -233,7 +233,7 @@ class _SharedResponses(_Shared):
 
     def _take_out_unknown(self, fields: Json) -> None:
         """Leave out of a request what the API does not know, and say so."""
-        from .wire_responses import taken_out
+        from .wire.responses_requests import taken_out
 
         is_compatible = not self._url(PATH).startswith(DEFAULT_BASE)
         ignored = taken_out(fields, seed_is_known=is_compatible)
@@ -242,14 +242,14 @@ class _SharedResponses(_Shared):
             self._tell([f"Not sent, as the Responses API has no such option: {names}"])
 
     def _fold(self) -> ResponsesFold:
-        from .faults import Endpoint, told_in_stream
-        from .fold_responses import ResponsesFold
+        from .transport.faults import Endpoint, told_in_stream
+        from .wire.responses_answers import ResponsesFold
 
         endpoint = Endpoint(self._url(PATH), self._name(), self.needs_key)
         return ResponsesFold(self, lambda value: told_in_stream(endpoint, value))
 
     def _record_usage(self, response: Response | AsyncResponse, usage: Json) -> None:
-        from .wire_responses import usage_parts
+        from .wire.responses_requests import usage_parts
 
         read, written, details = usage_parts(usage)
         response.set_usage(input=read, output=written, details=details)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from ...models.conversation import AsyncConversation, Conversation
     from ...models.prompt import Prompt
     from ...models.response import Response
+    from ...net.policy import CallPolicy
     from ...parts import StreamEvent
-    from ...policy import CallPolicy
     from ...tools.tool import Tool
-    from .faults import Endpoint
-    from .lane import Call
-    from .wire import Fold, Json
+    from .transport.fast import Call
+    from .transport.faults import Endpoint
+    from .wire.shapes import Fold, Json
 
 DEFAULT_BASE = "https://api.openai.com/v1"
 LISTING_TIMEOUT_S = 30.0
@@ -142,7 +142,7 @@ class _Shared:
         Raises:
             NotImplementedError: There is a system prompt and the model takes none.
         """
-        from .wire_chat import chat_messages
+        from .wire.chat_requests import chat_messages
 
         messages = prompt.messages
         if not self.allows_system_prompt and any(m.role == "system" for m in messages):
@@ -152,7 +152,7 @@ class _Shared:
     def build_kwargs(self, prompt: Prompt, stream: bool) -> Json:
         """The fields of a chat request that come from options, schema and tools."""
         from ...models.options import option_values
-        from .wire_chat import request_options
+        from .wire.chat_requests import request_options
 
         return request_options(
             option_values(prompt),
@@ -171,7 +171,7 @@ class _Shared:
             key: A key, or the name of a stored one.
             async_: Make an asynchronous client.
         """
-        from . import client
+        from .transport import sdk as client
 
         azure = None
         if self._is_azure():
@@ -193,7 +193,7 @@ class _Shared:
             response: The response that they belong to.
             usage: The object `usage` of the server's answer.
         """
-        from .wire_chat import usage_parts
+        from .wire.chat_requests import usage_parts
 
         read, written, details = usage_parts(usage)
         response.set_usage(input=read, output=written, details=details)
@@ -204,7 +204,7 @@ class _Shared:
     # Requests.
 
     def _key_to_send(self, key: str | None) -> str:
-        from .wire import DUMMY_KEY
+        from .wire.shapes import DUMMY_KEY
 
         found: str | None = None
         if self.needs_key:
@@ -227,8 +227,8 @@ class _Shared:
         return self.model_name or self.model_id
 
     def _endpoint(self, path: str, key: str) -> Endpoint:
-        from .faults import Endpoint
-        from .wire import DUMMY_KEY
+        from .transport.faults import Endpoint
+        from .wire.shapes import DUMMY_KEY
 
         secrets = [] if key == DUMMY_KEY else [key]
         secrets += [str(value) for value in (self.headers or {}).values()]
@@ -240,9 +240,9 @@ class _Shared:
         Raises:
             ModelError: The server refused, or does not answer as the API promises.
         """
-        from ...policy import CallPolicy
-        from .lane import exchange
-        from .wire import malformed
+        from ...net.policy import CallPolicy
+        from .transport.fast import exchange
+        from .wire.shapes import malformed
 
         call = self._call("models", {}, None, CallPolicy(timeout_s=LISTING_TIMEOUT_S))
         call.body = None
@@ -254,7 +254,7 @@ class _Shared:
 
     def _call(self, path: str, request: Json, key: str | None, policy: CallPolicy) -> Call:
         """The request as the fast lane sends it; `request` is as for the `openai` library."""
-        from .lane import Call
+        from .transport.fast import Call
 
         sent_key = self._key_to_send(key)
         endpoint = self._endpoint(path, sent_key)
@@ -309,7 +309,7 @@ class _Shared:
         """The JSON objects of the answer to a request, in the form that the server takes."""
         if _has_one_form(request):
             return self._sent(path, request, key, policy)
-        from .plainer import Forms, answers
+        from .wire.plainer import Forms, answers
 
         forms = Forms(self._url(path), request)
         return answers(forms, lambda form: self._sent(path, form, key, policy))
@@ -319,10 +319,10 @@ class _Shared:
     ) -> Iterator[Json]:
         """The JSON objects of the answer, through the lane that this model takes."""
         if not self._uses_own_client():
-            from .lane import exchange
+            from .transport.fast import exchange
 
             return exchange(self._call(path, request, key, policy))
-        from . import client
+        from .transport import sdk as client
 
         own = client.under(policy, self.get_client(key))
         return client.exchange(own, path.replace("/", "."), request, self._own_endpoint(own, path))
@@ -333,7 +333,7 @@ class _Shared:
         """As `_answers`, without blocking the event loop."""
         if _has_one_form(request):
             return self._sent_async(path, request, key, policy)
-        from .plainer import Forms, answers_async
+        from .wire.plainer import Forms, answers_async
 
         forms = Forms(self._url(path), request)
         return answers_async(forms, lambda form: self._sent_async(path, form, key, policy))
@@ -343,10 +343,10 @@ class _Shared:
     ) -> AsyncIterator[Json]:
         """As `_sent`, without blocking the event loop."""
         if not self._uses_own_client():
-            from .lane import exchange_async
+            from .transport.fast import exchange_async
 
             return exchange_async(self._call(path, request, key, policy))
-        from . import client
+        from .transport import sdk as client
 
         own = client.under(policy, self.get_client(key, async_=True))
         return client.exchange_async(
@@ -371,8 +371,8 @@ class _Shared:
         """
         import llm
 
-        from .faults import Endpoint, incomplete
-        from .notices import FILTERED
+        from .transport.faults import Endpoint, incomplete
+        from .wire.notices import FILTERED
 
         rest = list(fold.finish())
         if fold.resolved_model:
@@ -393,7 +393,7 @@ class _Shared:
 
     def _tell(self, notices: list[str]) -> None:
         """Let the user know how the answer ended."""
-        from .notices import tell
+        from .wire.notices import tell
 
         tell(notices)
 

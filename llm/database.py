@@ -1,0 +1,205 @@
+"""`llm.Database`: the log, for Python programs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+
+from .errors import NotFound
+from .files import config
+from .logs.file.db import open_for_reading, open_log
+from .logs.read.query import LogFilters, iter_rows, matching_ids
+from .logs.records.threads import ConversationInfo, list_conversations, require_conversation_id
+from .text.times import parse_time
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import sqlite_utils
+    from typing_extensions import Self
+
+    from .logs.read.rows import Row
+    from .models.base import _AsyncModel, _Model
+    from .models.conversation import AsyncConversation, Conversation
+
+__all__ = ["ConversationInfo", "Database"]
+
+Moment: TypeAlias = "date | timedelta | str"
+
+
+class Database:
+    """A log database: what was said, and a place to keep what will be.
+
+    Nothing is logged from Python unless a `Database` is given as `log=` to a model's
+    `conversation()`, `prompt()` or `chain()`, or `log()` is called. It may be used from several
+    threads. The file is opened, and made where it is missing, with the first response to log.
+
+    Args:
+        path: The file; the `logs.db` of the user directory where missing.
+
+    Example:
+        >>> import llm
+        >>> with llm.Database("talks.db") as db:
+        ...     conversation = llm.get_model().conversation(log=db)
+        ...     conversation.prompt("Hi").text()  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = Path(path) if path is not None else config.logs_db_path()
+        self._database: sqlite_utils.Database | None = None
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; it is opened again when another response is logged."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def log(self, response: Any) -> None:
+        """Record a response, or all responses of a chain, by its own `log_to_db`.
+
+        Raises:
+            LogError: The file cannot be written.
+            ValueError: An asynchronous response was not awaited.
+        """
+        with self._lock:
+            if self._database is None:
+                self._database = open_log(self.path, any_thread=True)
+            response.log_to_db(self._database)
+
+    __call__ = log
+
+    def turns(
+        self,
+        query: str | None = None,
+        *,
+        model: str | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
+        conversation_id: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Row]:
+        """The turns that pass all filters, as `llm logs --json` shows them.
+
+        Args:
+            query: Full-text search in the syntax of SQLite FTS5.
+            model: The id or an alias of the model asked for, or the id of the one that answered.
+            since: Only what began then or later: a `datetime` or `date`, an age as a `timedelta`,
+                or a text such as `2026-01-31`, `3d` or `2h`. What names no time zone is of this
+                machine's zone.
+            until: Only what began before then; a date means its end.
+            conversation_id: Only this conversation.
+            limit: So many of the newest; of the best with `query`.
+
+        Returns:
+            Dictionaries, read as they are asked for: oldest first, with `query` the best first.
+
+        Raises:
+            LogError: The file cannot be read, or the query is not valid.
+            InvalidInput: A time is not understood.
+        """
+        filters = LogFilters(
+            limit=limit,
+            model=model,
+            query=query,
+            conversation_id=conversation_id,
+            since=_time(since),
+            until=_time(until, end_of_day=True),
+        )
+        if not self.path.exists():
+            return
+        with closing(open_for_reading(self.path)) as conn:
+            yield from iter_rows(conn, matching_ids(conn, filters))
+
+    def conversations(
+        self, query: str | None = None, *, limit: int | None = None
+    ) -> Iterator[ConversationInfo]:
+        """The conversations, the one used last first: id, name, model, turns, last use.
+
+        Args:
+            query: Only those with this text in their title, or its words in a turn.
+            limit: The most that are wanted.
+
+        Raises:
+            LogError: The file cannot be read.
+        """
+        if not self.path.exists():
+            return
+        with closing(open_for_reading(self.path)) as conn:
+            yield from list_conversations(conn, limit=limit, query=query)
+
+    @overload
+    def conversation(
+        self,
+        id: str | None = None,
+        *,
+        model: _Model | None = None,
+        async_: Literal[False] = False,
+    ) -> Conversation: ...
+
+    @overload
+    def conversation(
+        self,
+        id: str | None = None,
+        *,
+        model: _AsyncModel | None = None,
+        async_: Literal[True],
+    ) -> AsyncConversation: ...
+
+    def conversation(
+        self, id: str | None = None, *, model: Any = None, async_: bool = False
+    ) -> Conversation | AsyncConversation:
+        """A conversation that can go on: with its history, and with this database as its log.
+
+        Args:
+            id: Its id or its title, or an unambiguous beginning of either; the conversation that
+                was used last where missing.
+            model: The model to go on with; the one that answered last where missing.
+            async_: Give an `AsyncConversation`.
+
+        Raises:
+            NotFound: There is none.
+            UnknownModelError: No `model` was given, and the one of the log is not installed.
+        """
+        from .logs.read.rehydrate import load_conversation
+
+        found = None
+        if self.path.exists():
+            wanted = None if id is None else self._conversation_id(id)
+            found = load_conversation(self.path, wanted, async_=async_, model=model)
+        if found is None:
+            raise NotFound(f"No conversation found in {self.path}: nothing has been logged there")
+        found.log = self
+        return found
+
+    def _conversation_id(self, name: str) -> str:
+        with closing(open_for_reading(self.path)) as conn:
+            return require_conversation_id(conn, name)
+
+    def __repr__(self) -> str:
+        return f"<Database {self.path}>"
+
+
+def _time(moment: Moment | None, *, end_of_day: bool = False) -> str | None:
+    if moment is None:
+        return None
+    if isinstance(moment, timedelta):
+        moment = datetime.now(timezone.utc) - moment
+    text = moment if isinstance(moment, str) else moment.isoformat()
+    return parse_time(text, end_of_day=end_of_day)

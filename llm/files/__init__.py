@@ -1,0 +1,1 @@
+"""Files of the user directory: where they are, how they are written, and who may read them."""

@@ -1,0 +1,498 @@
+"""The user directory and its small files: keys, aliases, defaults, model options, the log switch.
+
+Reading never creates a file. Writing is atomic (a temporary file takes the place of the old one)
+and locked, so that two commands at once lose nothing. A file that is not valid JSON is an error
+that names the line; it is never replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast, overload
+
+from ..errors import ConfigError
+from ..text.secrets import remember
+from . import permissions
+from .permissions import tighten
+
+DEFAULT_MODEL = "gpt-5.6-luna"
+
+_APP_NAME = "io.datasette.llm"
+_KEYS_NOTE = {"// Note": "This file stores secret API credentials. Do not share!"}
+_LOCK_NAME = ".config.lock"
+_LOCK_TIMEOUT_S = 30.0
+
+JSONObject = dict[str, object]
+
+
+# The user directory
+
+
+def user_path() -> str:
+    """The path of the user directory: `LLM_USER_PATH`, else where `click.get_app_dir` has it."""
+    return os.environ.get("LLM_USER_PATH") or os.path.join(_app_data_folder(), _APP_NAME)
+
+
+def _app_data_folder() -> str:
+    if sys.platform.startswith("win"):
+        return os.environ.get("APPDATA", os.path.expanduser("~"))
+    if sys.platform == "darwin":
+        return os.path.expanduser("~/Library/Application Support")
+    return os.environ.get("XDG_CONFIG_HOME", os.path.expanduser("~/.config"))
+
+
+def user_dir() -> Path:
+    """The user directory, created with its parents where that is possible.
+
+    Where it cannot be created the path is returned all the same: reading then finds nothing, and
+    writing says what is wrong.
+    """
+    path = Path(user_path())
+    with contextlib.suppress(OSError):
+        path.mkdir(0o700, parents=True, exist_ok=True)
+        if not os.environ.get("LLM_USER_PATH"):
+            tighten(path, 0o700)
+    return path
+
+
+def tell_if_shared(database: str | None = None) -> None:
+    """Say once that others can read a directory or database that the user named.
+
+    Args:
+        database: A log database that is not the one of the user directory.
+    """
+    folder = user_dir()
+    if os.environ.get("LLM_USER_PATH"):
+        permissions.tell_if_shared(folder, folder / "told.json")
+    if database:
+        permissions.tell_if_shared(database, folder / "told.json")
+
+
+# Reading and writing
+
+
+def read_text(path: Path) -> str | None:
+    """The text of a UTF-8 file, or None where there is no such file.
+
+    Raises:
+        ConfigError: The file cannot be read or is not UTF-8.
+    """
+    text = exact_text(path)
+    if text is None or "\r" not in text:
+        return text and text.removeprefix("\ufeff")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def exact_text(path: Path) -> str | None:
+    """The text of a UTF-8 file with its own line ends and byte order mark, or None.
+
+    Raises:
+        ConfigError: The file cannot be read or is not UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as ex:
+        raise ConfigError(path, f"cannot be read ({ex.strerror})", _check_access(path)) from ex
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as ex:
+        line = content.count(b"\n", 0, ex.start) + 1
+        raise ConfigError(path, "not valid UTF-8 text", _repair(path), line) from ex
+
+
+def read_json_object(path: Path) -> JSONObject:
+    """The JSON object in a file; empty where there is no such file.
+
+    Raises:
+        ConfigError: The file cannot be read or does not hold a JSON object.
+    """
+    text = read_text(path)
+    if text is None:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError as ex:
+        line = ex.lineno if isinstance(ex, json.JSONDecodeError) else None
+        problem = f"not valid JSON ({ex})"
+        raise ConfigError(path, problem, _repair(path), line) from ex
+    except RecursionError as ex:
+        raise ConfigError(path, "not valid JSON (nested too deeply)", _repair(path)) from ex
+    if not isinstance(found, dict):
+        raise ConfigError(path, "not a JSON object", _repair(path), 1)
+    return found
+
+
+def write_text_atomic(path: Path, text: str, mode: int | None = None) -> None:
+    """Put `text` into a file so that a reader sees the old or the new content, nothing between.
+
+    Args:
+        path: The file; where it is a symbolic link, the file that the link points to.
+        text: The new content, written as UTF-8.
+        mode: The permissions; without them a file that exists keeps its own.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    target = os.path.realpath(path)
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        _replace(target, text.encode("utf-8"), _mode_of(target) if mode is None else mode)
+    except OSError as ex:
+        raise ConfigError(path, f"cannot be written ({ex.strerror})", _check_access(path)) from ex
+
+
+def _replace(target: str, content: bytes, mode: int | None) -> None:
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        with open(os.open(temporary, flags, 0o666 if mode is None else mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(temporary, mode)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _mode_of(target: str) -> int | None:
+    try:
+        return os.stat(target).st_mode & 0o7777
+    except FileNotFoundError:
+        return None
+
+
+def update_json(
+    path: Path,
+    change: Callable[[JSONObject], None],
+    *,
+    indent: int,
+    newline: bool,
+    mode: int | None = None,
+) -> None:
+    """Change the JSON object in a file, so that changes of two processes at once both stay.
+
+    Args:
+        path: The file, created where it is missing.
+        change: Called with the object to change in place; where it raises, nothing is written.
+        indent: The indentation of the JSON text.
+        newline: Whether the text ends with a newline.
+        mode: The permissions of the file, see `write_text_atomic`.
+
+    Raises:
+        ConfigError: The file cannot be read or written, or does not hold a JSON object.
+    """
+    with _locked(path):
+        content = read_json_object(path)
+        change(content)
+        text = json.dumps(content, indent=indent) + ("\n" if newline else "")
+        write_text_atomic(path, text, mode)
+
+
+def update_text(path: Path, change: Callable[[str], str], mode: int | None = None) -> None:
+    """Change the text of a file, so that changes of two processes at once both stay.
+
+    Args:
+        path: The file, created where it is missing.
+        change: Gives the new text for the old, which has its own line ends; where it raises,
+            nothing is written.
+        mode: The permissions of the file, see `write_text_atomic`.
+
+    Raises:
+        ConfigError: The file cannot be read or written.
+    """
+    with _locked(path):
+        write_text_atomic(path, change(exact_text(path) or ""), mode)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.parent / _LOCK_NAME, timeout=_LOCK_TIMEOUT_S)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as ex:
+        raise ConfigError(
+            path,
+            f"another process has kept it locked for {_LOCK_TIMEOUT_S:g} seconds",
+            "Try again when that process has ended",
+        ) from ex
+    except OSError as ex:
+        raise ConfigError(path, f"cannot be written ({ex.strerror})", _check_access(path)) from ex
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _repair(path: Path) -> str:
+    return f"Correct the file, or move it away to start anew: it was left as it is ({path.name})"
+
+
+def _check_access(path: Path) -> str:
+    return f"Check the permissions of {path.parent}, or set LLM_USER_PATH to another directory"
+
+
+# Keys
+
+
+def keys_path() -> Path:
+    """The path of `keys.json`."""
+    return user_dir() / "keys.json"
+
+
+def load_keys() -> dict[str, str]:
+    """The stored keys by name, with the entry `// Note` that warns readers of the file.
+
+    Raises:
+        ConfigError: `keys.json` is not valid.
+    """
+    path = keys_path()
+    tighten(path, 0o600)
+    return cast("dict[str, str]", read_json_object(path))
+
+
+def get_key(
+    explicit_key: str | None = None,
+    key_alias: str | None = None,
+    env_var: str | None = None,
+    *,
+    alias: str | None = None,
+    env: str | None = None,
+    input: str | None = None,
+) -> str | None:
+    """The key to use, or None where none is found.
+
+    Args:
+        explicit_key: A key, or the name of a stored one; it wins over everything else.
+        key_alias: The name of a stored key.
+        env_var: An environment variable that may hold the key.
+        alias: The same as `key_alias`, and wins over it.
+        env: The same as `env_var`, and wins over it.
+        input: The same as `explicit_key`, and wins over it.
+
+    Raises:
+        ConfigError: `keys.json` is not valid.
+    """
+    found = _find_key(input or explicit_key, alias or key_alias, env or env_var)
+    remember(found)
+    return found
+
+
+def _find_key(explicit: str | None, name: str | None, variable: str | None) -> str | None:
+    if explicit or name:
+        stored = load_keys()
+        if explicit:
+            return stored.get(explicit, explicit)
+        if name in stored:
+            return stored[name]
+    return (os.environ.get(variable) or None) if variable else None
+
+
+def set_key(name: str, value: str) -> None:
+    """Store a key under a name in `keys.json`, which only its owner can read.
+
+    Raises:
+        ConfigError: `keys.json` is not valid or cannot be written.
+    """
+    path = keys_path()
+
+    def change(keys: JSONObject) -> None:
+        if not keys and not path.exists():
+            keys.update(_KEYS_NOTE)
+        keys[name] = value
+
+    remember(value)
+    update_json(path, change, indent=2, newline=True, mode=0o600)
+
+
+def remove_key(name: str) -> None:
+    """Remove a stored key; one that is not there is no error.
+
+    Raises:
+        ConfigError: `keys.json` is not valid or cannot be written.
+    """
+
+    def change(keys: JSONObject) -> None:
+        keys.pop(name, None)
+
+    if name in load_keys():
+        update_json(keys_path(), change, indent=2, newline=True, mode=0o600)
+
+
+# Defaults
+
+
+@overload
+def get_default_model(filename: str = ..., default: str = ...) -> str: ...
+
+
+@overload
+def get_default_model(filename: str = ..., default: str | None = ...) -> str | None: ...
+
+
+def get_default_model(
+    filename: str = "default_model.txt", default: str | None = DEFAULT_MODEL
+) -> str | None:
+    """The model id in a file of the user directory, or `default` where there is none.
+
+    Args:
+        filename: The file; an empty one counts as missing.
+        default: What to return then.
+    """
+    return (read_text(user_dir() / filename) or "").strip() or default
+
+
+def set_default_model(model: str | None, filename: str = "default_model.txt") -> None:
+    """Store the id of the default model; None removes the setting.
+
+    Args:
+        model: The model id.
+        filename: The file of the user directory to write.
+    """
+    path = user_dir() / filename
+    if model is not None:
+        write_text_atomic(path, model)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as ex:
+        raise ConfigError(path, f"cannot be removed ({ex.strerror})", _check_access(path)) from ex
+
+
+def get_default_embedding_model() -> str | None:
+    """The id of the default embedding model, or None where none is set."""
+    return get_default_model("default_embedding_model.txt", None)
+
+
+def set_default_embedding_model(model: str | None) -> None:
+    """Store the id of the default embedding model; None removes the setting."""
+    set_default_model(model, "default_embedding_model.txt")
+
+
+# Aliases
+
+
+def aliases_path() -> Path:
+    """The path of `aliases.json`."""
+    return user_dir() / "aliases.json"
+
+
+def load_aliases() -> JSONObject:
+    """The content of `aliases.json`: alias -> model id, beside values that plugins keep there.
+
+    Raises:
+        ConfigError: `aliases.json` is not valid.
+    """
+    return read_json_object(aliases_path())
+
+
+# Model options
+
+
+def _model_options_path() -> Path:
+    return user_dir() / "model_options.json"
+
+
+def load_model_options() -> dict[str, dict[str, str]]:
+    """The stored default options: model id -> option -> value as it was typed.
+
+    Raises:
+        ConfigError: `model_options.json` is not valid.
+    """
+    path = _model_options_path()
+    found = read_json_object(path)
+    for model_id, options in found.items():
+        if not isinstance(options, dict):
+            raise ConfigError(path, f"the options of {model_id!r} are no object", _repair(path))
+    return cast("dict[str, dict[str, str]]", found)
+
+
+def get_model_options(model_id: str) -> dict[str, str]:
+    """The stored default options of one model, empty where there are none.
+
+    Raises:
+        ConfigError: `model_options.json` is not valid.
+    """
+    return load_model_options().get(model_id, {})
+
+
+def set_model_option(model_id: str, key: str, value: str) -> None:
+    """Store a default option of a model.
+
+    Raises:
+        ConfigError: `model_options.json` is not valid or cannot be written.
+    """
+
+    def change(stored: JSONObject) -> None:
+        options = stored.setdefault(model_id, {})
+        cast("dict[str, str]", options)[key] = value
+
+    load_model_options()
+    update_json(_model_options_path(), change, indent=2, newline=False)
+
+
+def clear_model_option(model_id: str, key: str | None = None) -> None:
+    """Remove one stored default option of a model, or all of them; absent ones are no error.
+
+    Raises:
+        ConfigError: `model_options.json` is not valid or cannot be written.
+    """
+    options = get_model_options(model_id)
+    if not options or (key is not None and key not in options):
+        return
+
+    def change(stored: JSONObject) -> None:
+        remaining = cast("dict[str, str]", stored.pop(model_id, {}))
+        if key is not None:
+            remaining.pop(key, None)
+            if remaining:
+                stored[model_id] = remaining
+
+    update_json(_model_options_path(), change, indent=2, newline=False)
+
+
+# Logging
+
+
+def logs_db_path() -> Path:
+    """The path of the log database."""
+    return user_dir() / "logs.db"
+
+
+def _logs_off_path() -> Path:
+    return user_dir() / "logs-off"
+
+
+def logs_on() -> bool:
+    """Whether prompts are logged unless a command says otherwise."""
+    return not _logs_off_path().exists()
+
+
+def set_logging(on: bool) -> None:
+    """Switch the logging of prompts on or off, for all commands to come.
+
+    Raises:
+        ConfigError: The switch file cannot be written.
+    """
+    path = _logs_off_path()
+    try:
+        if on:
+            path.unlink(missing_ok=True)
+        else:
+            path.touch()
+    except OSError as ex:
+        raise ConfigError(path, f"cannot be changed ({ex.strerror})", _check_access(path)) from ex

@@ -1,0 +1,199 @@
+"""Conversations as the messages of OpenAI's chat API, one conversation a line, and back.
+
+Source: https://platform.openai.com/docs/api-reference/chat/create
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ...errors import InvalidInput
+from .as_markdown import main_line
+
+if TYPE_CHECKING:
+    from ...serialization import ConversationDict
+
+_AUDIO = {"audio/wav": "wav", "audio/mpeg": "mp3"}
+
+
+def to_openai(shape: ConversationDict) -> dict[str, Any]:
+    """The body of a request that would send the conversation: messages, model, tools, title.
+
+    Tool calls that a provider ran itself have no form there and are left out.
+    """
+    body: dict[str, Any] = {
+        "messages": [item for message in main_line(shape) for item in _sent(message)]
+    }
+    if shape["model"]:
+        body["model"] = shape["model"]
+    numbers = shape["turns"][-1].get("tools", ()) if shape["turns"] else ()
+    tools = [shape["tools"][number] for number in numbers]
+    called = [tool for tool in tools if not tool.get("server_side")]
+    if called:
+        body["tools"] = [
+            {
+                "type": "function",
+                "function": {
+                    "name": tool["name"],
+                    "description": tool["description"] or "",
+                    "parameters": tool["input_schema"],
+                },
+            }
+            for tool in called
+        ]
+    body["metadata"] = {"id": shape["id"], "title": shape["name"] or ""}
+    return body
+
+
+def _sent(message: Any) -> Iterator[dict[str, Any]]:
+    """The entries of one message: one, but one a result for a message with tool results."""
+    parts = message["parts"]
+    for part in parts:
+        if part["type"] == "tool_result" and not part.get("server_executed"):
+            call_id = part.get("tool_call_id") or f"call_{part['name']}"
+            yield {"role": "tool", "tool_call_id": call_id, "content": part["output"]}
+    if message["role"] == "tool":
+        return
+    entry: dict[str, Any] = {"role": message["role"], "content": _content(parts)}
+    reasoning = "".join(part["text"] for part in parts if part["type"] == "reasoning")
+    if reasoning:
+        entry["reasoning_content"] = reasoning
+    calls = [p for p in parts if p["type"] == "tool_call" and not p.get("server_executed")]
+    if calls:
+        entry["tool_calls"] = [
+            {
+                "id": part.get("tool_call_id") or f"call_{part['name']}",
+                "type": "function",
+                "function": {"name": part["name"], "arguments": json.dumps(part["arguments"])},
+            }
+            for part in calls
+        ]
+    yield entry
+
+
+def _content(parts: Iterable[Any]) -> Any:
+    """A text where there is nothing else, `None` for nothing, else a list."""
+    items = []
+    for part in parts:
+        if part["type"] == "text":
+            items.append({"type": "text", "text": part["text"]})
+        elif part["type"] == "attachment" and part.get("attachment"):
+            items.append(_attached(part["attachment"]))
+    if all(item["type"] == "text" for item in items):
+        return "".join(item["text"] for item in items) if items else None
+    return items
+
+
+def _attached(shape: Any) -> dict[str, Any]:
+    kind, content = shape.get("type") or "", shape.get("content")
+    data = f"data:{kind};base64,{content}" if content else None
+    if kind.startswith("image/") and (data or shape.get("url")):
+        return {"type": "image_url", "image_url": {"url": data or shape["url"]}}
+    if kind in _AUDIO and content:
+        return {"type": "input_audio", "input_audio": {"data": content, "format": _AUDIO[kind]}}
+    file = {"filename": shape.get("path") or shape.get("url") or kind}
+    return {"type": "file", "file": {**file, "file_data": data} if data else file}
+
+
+def from_openai(body: Any) -> list[Any]:
+    """The messages, as dictionaries, of a request body or of its list of messages.
+
+    Raises:
+        InvalidInput: Something in it is no message.
+    """
+    entries = body.get("messages") if isinstance(body, dict) else body
+    if not isinstance(entries, list):
+        raise InvalidInput('There are no "messages" in it')
+    reader = _Reader()
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict) or not isinstance(entry.get("role"), str):
+            raise InvalidInput(f"Message {number} has no role")
+        try:
+            reader.take(entry)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInput(f"Message {number} cannot be understood: {error!r}") from error
+    return reader.messages
+
+
+class _Reader:
+    """Makes messages of entries; results of tools that stand together are one message."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+        self._names: dict[str, str] = {}
+
+    def take(self, entry: dict[str, Any]) -> None:
+        """Take the next entry."""
+        role = {"developer": "system", "function": "tool"}.get(entry["role"], entry["role"])
+        if role == "tool":
+            self._take_result(entry)
+            return
+        if role not in ("system", "user", "assistant"):
+            raise ValueError(f"unknown role {role!r}")
+        parts: list[Any] = []
+        if entry.get("reasoning_content"):
+            parts.append({"type": "reasoning", "text": entry["reasoning_content"]})
+        parts += _parts(entry.get("content"))
+        for call in entry.get("tool_calls") or ():
+            function = call["function"]
+            self._names[call["id"]] = function["name"]
+            parts.append(
+                {
+                    "type": "tool_call",
+                    "name": function["name"],
+                    "arguments": json.loads(function.get("arguments") or "{}"),
+                    "tool_call_id": call["id"],
+                }
+            )
+        self.messages.append({"role": role, "parts": parts})
+
+    def _take_result(self, entry: dict[str, Any]) -> None:
+        call_id = entry.get("tool_call_id")
+        name = self._names.get(call_id or "") or entry.get("name") or "unknown"
+        output = "".join(part.get("text", "") for part in _parts(entry.get("content")))
+        part = {"type": "tool_result", "name": name, "output": output}
+        if call_id is not None:
+            part["tool_call_id"] = call_id
+        if not self.messages or self.messages[-1]["role"] != "tool":
+            self.messages.append({"role": "tool", "parts": []})
+        self.messages[-1]["parts"].append(part)
+
+
+def _parts(content: Any) -> list[Any]:
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [_part(item) for item in content]
+
+
+def _part(item: Any) -> dict[str, Any]:
+    kind = item["type"]
+    if kind in ("text", "refusal"):
+        return {"type": "text", "text": item[kind]}
+    if kind == "image_url":
+        return _attachment(item["image_url"]["url"], "image/*")
+    if kind == "input_audio":
+        audio = item["input_audio"]
+        types = {name: mime for mime, name in _AUDIO.items()}
+        shape = {"type": types.get(audio["format"], "audio/*"), "content": audio["data"]}
+        return {"type": "attachment", "attachment": shape}
+    if kind == "file":
+        file = item["file"]
+        if "file_data" in file:
+            return _attachment(file["file_data"], "application/octet-stream")
+        return {"type": "attachment", "attachment": {"path": file["filename"]}}
+    raise ValueError(f"unknown content {kind!r}")
+
+
+def _attachment(address: str, kind: str) -> dict[str, Any]:
+    """The attachment at a `data:` URI or at a web address."""
+    if not address.startswith("data:"):
+        return {"type": "attachment", "attachment": {"type": kind, "url": address}}
+    head, _, content = address.removeprefix("data:").partition(",")
+    return {
+        "type": "attachment",
+        "attachment": {"type": head.partition(";")[0] or kind, "content": content},
+    }

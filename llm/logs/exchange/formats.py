@@ -1,0 +1,125 @@
+"""The files in which conversations travel: our JSON, OpenAI messages, Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ...errors import InvalidInput
+from ...models.portable import CHAIN_FORMAT, FORMAT, from_messages
+from ...models.shape_checks import checked
+
+if TYPE_CHECKING:
+    from ...serialization import ConversationDict
+
+JSON, OPENAI, MARKDOWN = FORMATS = ("json", "openai", "markdown")
+
+
+def written(shapes: Iterable[ConversationDict], form: str) -> Iterator[str]:
+    """Pieces of the text of a file with these conversations.
+
+    Args:
+        shapes: The conversations.
+        form: `json` (an object a line), `openai` (a request body a line) or `markdown`.
+    """
+    for shape in shapes:
+        if form == MARKDOWN:
+            from .as_markdown import to_markdown
+
+            yield to_markdown(shape)
+        elif form == OPENAI:
+            from .as_openai import to_openai
+
+            yield json.dumps(to_openai(shape), ensure_ascii=False) + "\n"
+        else:
+            yield json.dumps(shape, ensure_ascii=False) + "\n"
+
+
+def format_of(text: str) -> str:
+    """The format that a file with this text must have."""
+    start = text.lstrip("\ufeff \t\r\n")[:1]
+    if start not in ("{", "["):
+        return MARKDOWN
+    first = next(_values(text), None)
+    is_ours = isinstance(first, dict) and first.get("format") in (FORMAT, CHAIN_FORMAT)
+    return JSON if is_ours else OPENAI
+
+
+def read(text: str, form: str | None = None, model_id: str | None = None) -> list[Any]:
+    """The conversations in the text of a file.
+
+    Args:
+        text: The text.
+        form: Its format; found out where missing.
+        model_id: The model that is said to have answered where the file does not say.
+
+    Raises:
+        InvalidInput: The text is not of that format.
+    """
+    text = text.removeprefix("\ufeff")
+    form = form or format_of(text)
+    if form == MARKDOWN:
+        return [_from_markdown(text, model_id)]
+    values = list(_values(text))
+    if not values:
+        raise InvalidInput("There is nothing to import: the file is empty")
+    if form == JSON:
+        return [checked(value) for value in values]
+    if all(isinstance(value, dict) and "role" in value for value in values):
+        # One message a line.
+        values = [values]
+    return [_from_openai(value, model_id) for value in values]
+
+
+def _values(text: str) -> Iterator[Any]:
+    """The JSON values of a text: a single one, the items of a list, or one a line.
+
+    Raises:
+        InvalidInput: It is no JSON; the message names the line.
+    """
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        yield from _lines(text)
+        return
+    if isinstance(whole, list):
+        yield from whole
+    else:
+        yield whole
+
+
+def _lines(text: str) -> Iterator[Any]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise InvalidInput(f"Line {number} is not valid JSON: {error}") from error
+
+
+def _from_markdown(text: str, model_id: str | None) -> Any:
+    from .as_markdown import from_markdown
+
+    front, messages = from_markdown(text)
+    shape: Any = from_messages(
+        messages, front.get("model") or model_id, name=_text(front.get("title"))
+    )
+    if front.get("id"):
+        shape["forked_from"] = str(front["id"])
+    return shape
+
+
+def _from_openai(body: Any, model_id: str | None) -> Any:
+    from .as_openai import from_openai
+
+    messages = from_openai(body)
+    given = body if isinstance(body, dict) else {}
+    metadata = given.get("metadata") or {}
+    return from_messages(
+        messages, given.get("model") or model_id, name=_text(metadata.get("title"))
+    )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

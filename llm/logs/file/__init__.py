@@ -1,0 +1,1 @@
+"""The file of the log: its tables, opening it, bringing it up to date."""

@@ -1,0 +1,384 @@
+"""Opening, copying and measuring a log database file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+from ...errors import LogError
+from .indexes import build_indexes, missing_indexes
+from .migrations import connection_of, migrate, needs_migration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlite_utils import Database
+
+BUSY_TIMEOUT_SECONDS = 5.0
+
+__all__ = [
+    "LogStatus",
+    "backup",
+    "brought_up_to_date",
+    "log_errors",
+    "needs_migration",
+    "no_log",
+    "open_for_reading",
+    "open_log",
+    "open_memory",
+    "open_readonly",
+    "preload",
+    "set_aside",
+    "status",
+]
+
+
+class LogStatus(NamedTuple):
+    """What `llm logs status` tells about a file: its size in bytes and what it holds."""
+
+    size_bytes: int
+    threads: int
+    turns: int
+    legacy_conversations: int
+    legacy_responses: int
+
+
+@contextmanager
+def log_errors(path: object, doing: str) -> Iterator[None]:
+    """Turn an error of SQLite or of the file system into a `LogError` that says what to do.
+
+    Args:
+        path: What names the file in the message.
+        doing: What was attempted, e.g. `open`.
+    """
+    try:
+        yield
+    except (sqlite3.DatabaseError, OSError) as error:
+        text = f"Cannot {doing} the log database {path}: {error}. {_remedy(error)}"
+        raise LogError(text) from error
+
+
+def no_log(path: str | Path) -> LogError:
+    """What to raise where there is no log database yet."""
+    return LogError(f"No log database found at {path}: the first prompt that is logged creates it")
+
+
+def _remedy(error: Exception) -> str:
+    text = str(error)
+    if "locked" in text:
+        return "Another program is writing to it: close that program, or try again"
+    if "not a database" in text or "malformed" in text:
+        return "Move the file away, or name another one with --database"
+    if "full" in text:
+        return "Free some space on the disk"
+    return "Check that the file and its directory exist and can be written by you"
+
+
+def open_log(
+    path: str | Path,
+    *,
+    create: bool = True,
+    any_thread: bool = False,
+    timeout_s: float | None = None,
+) -> Database:
+    """The log database at `path`, migrated, in WAL mode, ready to be written.
+
+    A new file is readable by its owner only. Creating, switching to WAL and migrating happen
+    under a lock on `PATH.lock`, so that any number of processes may start at once.
+
+    Args:
+        path: The file.
+        create: Make the file and its directory where they are missing.
+        any_thread: Let other threads use it too; the caller sees to it that they take turns.
+        timeout_s: How long to wait for other programs that are writing to it, in seconds; without
+            it `BUSY_TIMEOUT_SECONDS`.
+
+    Raises:
+        LogError: The file is missing and may not be created, is no database, or cannot be written.
+    """
+    from sqlite_utils import Database
+
+    with log_errors(path, "open"):
+        if not os.path.exists(path):
+            if not create:
+                raise no_log(path)
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        return Database(_connect_prepared(path, any_thread, timeout_s))
+
+
+def _connect_prepared(
+    path: str | Path, any_thread: bool, timeout_s: float | None
+) -> sqlite3.Connection:
+    if not os.path.exists(path):
+        with _locked(path):
+            # SQLite itself would give a new file, and its -wal, the mode of the umask.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    _check_size(path)
+    wait_s = BUSY_TIMEOUT_SECONDS if timeout_s is None else timeout_s
+    conn = sqlite3.connect(path, timeout=wait_s, check_same_thread=not any_thread)
+    try:
+        prepare(conn, path)
+        if _is_wal(conn):
+            # In WAL mode a commit need not wait for the disk: whatever happens to this process
+            # it stays, and a power cut leaves the file whole.
+            conn.execute("pragma synchronous=normal")
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def _check_size(path: str | Path) -> None:
+    """Refuse a file of one byte: SQLite takes it for an empty one, and would write over it."""
+    if os.path.getsize(path) == 1:
+        raise sqlite3.DatabaseError("file is not a database")
+
+
+def prepare(conn: sqlite3.Connection, path: str | Path) -> None:
+    """Switch the file of `conn` to WAL mode, migrate and index it, under its lock, where needed.
+
+    Args:
+        conn: An open connection; within a transaction it is only migrated.
+        path: The file; empty for a database in memory.
+    """
+    if conn.in_transaction or not path:
+        migrate(conn)
+        return
+    if needs_migration(conn):
+        with _locked(path):
+            _switch_to_wal(conn)
+            migrate(conn)
+    if missing_indexes(conn) or not _is_wal(conn):
+        # A file that cannot be written can still be read; one that is in use waits for next time.
+        with suppress(OSError, sqlite3.OperationalError), _locked(path):
+            _switch_to_wal(conn)
+            build_indexes(conn, _tell)
+
+
+def _tell(line: str) -> None:
+    """Show how far a long preparation is: one line, written anew on a terminal."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{line}")
+    elif line:
+        sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def set_aside(path: str | Path) -> str | None:
+    """Give a file that is no database another name, so that a new log can be begun.
+
+    Returns:
+        The new path; `None` where the file is a database, or cannot be renamed.
+    """
+    with suppress(OSError), _locked(path):
+        # Another process may have done it meanwhile.
+        if not _is_garbage(path):
+            return None
+        target = f"{path}.broken"
+        number = 1
+        while os.path.exists(target):
+            number += 1
+            target = f"{path}.broken-{number}"
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            with suppress(FileNotFoundError):
+                os.rename(f"{path}{suffix}", f"{target}{suffix}")
+        return target
+    return None
+
+
+def _is_garbage(path: str | Path) -> bool:
+    try:
+        _check_size(path)
+        with closing(
+            sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True)
+        ) as conn:
+            conn.execute("select count(*) from sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        return False
+    except sqlite3.DatabaseError:
+        return True
+    return False
+
+
+def _locked(path: str | Path) -> AbstractContextManager[object]:
+    from filelock import FileLock
+
+    return FileLock(f"{path}.lock", poll_interval=0.01)
+
+
+def _is_wal(conn: sqlite3.Connection) -> bool:
+    return bool(conn.execute("pragma journal_mode").fetchone()[0] == "wal")
+
+
+def _switch_to_wal(conn: sqlite3.Connection) -> None:
+    try:
+        conn.execute("pragma journal_mode=wal").fetchone()
+    except sqlite3.OperationalError as error:
+        # A program that knows nothing of the lock file is using it: next time, then.
+        if "locked" not in str(error):
+            raise
+
+
+def preload() -> None:
+    """Import what a later `open_log` and `LogStore` need, where there is time for it."""
+    import sqlite_utils  # noqa: F401
+
+    from ..write import store  # noqa: F401
+
+
+def open_memory() -> Database:
+    """An empty log database that lives in memory."""
+    from sqlite_utils import Database
+
+    db = Database(memory=True)
+    migrate(db)
+    return db
+
+
+def open_readonly(path: str | Path) -> sqlite3.Connection:
+    """A connection that reads the log database at `path` and cannot change it.
+
+    It imports nothing but the standard library. A file of an older release is opened as it is:
+    ask `needs_migration` and go through `open_log` where the current tables are needed. Where
+    nothing can be written beside the file, it is read as it lies on the disk.
+
+    Raises:
+        LogError: The file is missing or is no database.
+    """
+    with log_errors(path, "read"):
+        if not os.path.exists(path):
+            raise no_log(path)
+        directory = os.path.dirname(os.path.abspath(path))
+        if os.access(path, os.W_OK) and os.access(directory, os.W_OK):
+            # A read-only connection would leave the -wal and -shm files behind.
+            conn = _connect_uri(path, "mode=rw")
+            conn.execute("pragma query_only=on")
+            return conn
+        try:
+            return _connect_uri(path, "mode=ro")
+        except sqlite3.OperationalError:
+            return _connect_uri(path, "mode=ro&immutable=1")
+
+
+def open_for_reading(path: str | Path, *, may_change: bool = True) -> sqlite3.Connection:
+    """A connection that reads the current tables of the log at `path`.
+
+    A file of an older release is brought up to date first; where it cannot be written, a copy in
+    memory is. Bytes that are no UTF-8 are replaced, so that any row can be shown.
+
+    Args:
+        path: The file.
+        may_change: Bring the file itself up to date, not a copy.
+
+    Raises:
+        LogError: There is no such file, or it cannot be read.
+    """
+    conn = open_readonly(path)
+    if needs_migration(conn):
+        conn = brought_up_to_date(path, conn, may_change=may_change)
+    elif may_change and missing_indexes(conn):
+        conn = _indexed(path, conn)
+    conn.text_factory = _decoded_text
+    return conn
+
+
+def _indexed(path: str | Path, conn: sqlite3.Connection) -> sqlite3.Connection:
+    """The file with its indexes; as it is where it cannot be written, which only takes longer."""
+    if not os.access(path, os.W_OK):
+        return conn
+    try:
+        indexed = connection_of(open_log(path, create=False))
+    except LogError:
+        return conn
+    conn.close()
+    return indexed
+
+
+def _decoded_text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def brought_up_to_date(
+    path: str | Path, conn: sqlite3.Connection, *, may_change: bool = True
+) -> sqlite3.Connection:
+    """A connection that reads the current tables of a file of an older release.
+
+    Args:
+        path: The file.
+        conn: A connection to it, which is closed.
+        may_change: Migrate the file. Otherwise, and where it cannot be written, a copy in memory
+            is migrated.
+    """
+    try:
+        if may_change:
+            with suppress(LogError):
+                return connection_of(open_log(path, create=False))
+        copy = sqlite3.connect(":memory:")
+        conn.backup(copy)
+        migrate(copy)
+        return copy
+    finally:
+        conn.close()
+
+
+def _connect_uri(path: str | Path, parameters: str) -> sqlite3.Connection:
+    uri = f"file:{quote(os.path.abspath(path))}?{parameters}"
+    conn = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS)
+    try:
+        # The first access to the file: this is where opening fails.
+        conn.execute("select 1 from sqlite_master limit 1").fetchone()
+    except sqlite3.DatabaseError:
+        conn.close()
+        raise
+    return conn
+
+
+def backup(source: str | Path, destination: str | Path) -> int:
+    """Write a compact copy of the log database and return its size in bytes.
+
+    Raises:
+        LogError: `destination` exists, or either file cannot be used.
+    """
+    with log_errors(destination, "write a copy of"):
+        if os.path.exists(destination):
+            raise FileExistsError(17, "the file exists already", str(destination))
+    conn = open_readonly(source)
+    try:
+        with log_errors(destination, "write a copy of"):
+            conn.execute("pragma query_only=off")
+            conn.execute("vacuum into ?", [str(destination)])
+            return os.path.getsize(destination)
+    finally:
+        conn.close()
+
+
+def status(path: str | Path) -> LogStatus | None:
+    """Size and row counts of the log database at `path`, or `None` where there is no file.
+
+    Raises:
+        LogError: The file cannot be read.
+    """
+    if not os.path.exists(path):
+        return None
+    conn = open_readonly(path)
+    try:
+        with log_errors(path, "read"):
+            tables = {name for (name,) in conn.execute("select name from sqlite_master")}
+            counts = [
+                conn.execute(f"select count(*) from {table}").fetchone()[0]
+                if table in tables
+                else 0
+                for table in ("threads", "turns", "conversations", "responses")
+            ]
+            # Not the size of the file: what was written last may still be in its -wal.
+            size = conn.execute(
+                "select page_count * page_size from pragma_page_count(), pragma_page_size()"
+            )
+            return LogStatus(size.fetchone()[0], *counts)
+    finally:
+        conn.close()

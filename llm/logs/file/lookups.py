@@ -1,0 +1,100 @@
+"""Small pieces that rows of both generations are made of: JSON columns, fragments, attachments."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ...text.shaping import truncate_string
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+FRAGMENT_ALIASES = "select fragment_id, alias from fragment_aliases where fragment_id in"
+ATTACHMENTS = "select id, type, path, url, nullif(length(content), 0) from attachments where id in"
+
+FragmentDict = dict[str, Any]
+AttachmentRow = tuple[str, "str | None", "str | None", "str | None", "int | None"]
+
+
+def json_list(values: Iterable[str | int]) -> str:
+    """`values` as the bound parameter of `in (select value from json_each(?))`."""
+    return json.dumps(list(values))
+
+
+def rows_if_any(
+    conn: sqlite3.Connection, sql: str, values: Sequence[object] = ()
+) -> list[tuple[Any, ...]]:
+    """The rows of a query; none where a table that it reads is not in this file."""
+    import sqlite3
+
+    try:
+        return conn.execute(sql, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return []
+        raise
+
+
+# So many are bound at once; every SQLite takes more.
+AT_ONCE = 500
+
+
+def rows_by_ids(
+    conn: sqlite3.Connection, select: str, ids: Iterable[object], tail: str = ""
+) -> list[tuple[Any, ...]]:
+    """The rows of `select ... in` for any number of ids; `tail` goes behind each list of ids."""
+    wanted = list(ids)
+    rows: list[tuple[Any, ...]] = []
+    for start in range(0, len(wanted), AT_ONCE):
+        some = wanted[start : start + AT_ONCE]
+        rows += conn.execute(f"{select} ({', '.join('?' * len(some))}) {tail}", some)
+    return rows
+
+
+def decoded(text: str | None) -> Any:
+    """The value of a JSON column: `None` for no text, the text itself where it is no JSON."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def decoded_object(text: str | None) -> dict[str, Any]:
+    """The object in a JSON column, empty where it holds anything else."""
+    value = decoded(text)
+    return value if isinstance(value, dict) else {}
+
+
+def fragments_of(
+    conn: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], *, expand: bool
+) -> dict[tuple[str, str], list[FragmentDict]]:
+    """Fragments in order, by id of the turn and kind (`prompt` or `system`).
+
+    Args:
+        conn: The database, which knows their aliases.
+        rows: Turn id, kind, fragment id, hash and content of each.
+        expand: Keep the content whole.
+    """
+    if not rows:
+        return {}
+    aliases: dict[int, list[str]] = {}
+    for fragment_id, alias in rows_by_ids(
+        conn, FRAGMENT_ALIASES, {row[2] for row in rows}, "order by rowid"
+    ):
+        aliases.setdefault(fragment_id, []).append(alias)
+    found: dict[tuple[str, str], list[FragmentDict]] = {}
+    for turn_id, kind, fragment_id, fragment_hash, content in rows:
+        text = content if expand else truncate_string(content)
+        shown = list(aliases.get(fragment_id, ()))
+        fragment = {"hash": fragment_hash, "content": text, "aliases": shown}
+        found.setdefault((turn_id, kind), []).append(fragment)
+    return found
+
+
+def attachment_rows(conn: sqlite3.Connection, ids: Iterable[str]) -> dict[str, AttachmentRow]:
+    """What is stored of some attachments, by id; of the bytes only their number is read."""
+    return {row[0]: row for row in rows_by_ids(conn, ATTACHMENTS, ids)}

@@ -1,0 +1,135 @@
+"""Stored fragments and their aliases: finding, listing, naming."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..file.migrations import connection_of
+from ..file.transactions import immediate
+
+if TYPE_CHECKING:
+    from ...content import Fragment
+    from ..records.shared import AnyDatabase
+
+_BY_ALIAS = (
+    "select content, source from fragments"
+    " where id = (select fragment_id from fragment_aliases where alias = ?)"
+)
+_BY_HASH = "select content, source from fragments where hash = ?"
+_LIST = "select id, hash, datetime_utc, source, {content} from fragments {where} order by id"
+_WHERE_QUERY = """(hash = :q{n}
+  or id in (select fragment_id from fragment_aliases where alias = :q{n})
+  or instr(lower(source), lower(:q{n})) or instr(lower(content), lower(:q{n})))"""
+_ALIASES = "select fragment_id, alias from fragment_aliases order by rowid"
+_SET_ALIAS = "insert or replace into fragment_aliases (alias, fragment_id) values (?, ?)"
+_HAS_TABLE = "select 1 from sqlite_master where type = 'table' and name = 'fragment_aliases'"
+# So long is the content in a list; a character takes at most four bytes.
+_CUT_LENGTH = 100
+_START_OF_CONTENT = f"substr(cast(content as blob), 1, {4 * (_CUT_LENGTH + 1)})"
+_BATCH = 256
+
+
+class StoredFragments(NamedTuple):
+    """Some fragments as `llm fragments` lists them: a column for each key of `--json`, in order."""
+
+    hash: Sequence[str]
+    aliases: Sequence[list[str]]
+    datetime_utc: Sequence[str | None]
+    source: Sequence[str | None]
+    content: Sequence[str]
+
+
+def find_fragment(db: AnyDatabase, name: str) -> Fragment | None:
+    """The stored fragment with that alias or hash, or `None`."""
+    conn = connection_of(db)
+    if conn.execute(_HAS_TABLE).fetchone() is None:
+        return None
+    row = conn.execute(_BY_ALIAS, [name]).fetchone() or conn.execute(_BY_HASH, [name]).fetchone()
+    if row is None:
+        return None
+    from ...content import Fragment
+
+    return Fragment(row[0], row[1] or "")
+
+
+def iter_fragments(
+    conn: sqlite3.Connection,
+    queries: Sequence[str] = (),
+    *,
+    only_aliased: bool = False,
+    cut: bool = False,
+) -> Iterator[StoredFragments]:
+    """The stored fragments in the order in which they were stored first, some hundred at a time.
+
+    Args:
+        conn: The log database.
+        queries: Each must be the hash or an alias, or occur in the source or content.
+        only_aliased: Only those that have an alias.
+        cut: Give the content cut to 100 characters.
+    """
+    aliases: dict[int, list[str]] = {}
+    for fragment_id, alias in conn.execute(_ALIASES):
+        aliases.setdefault(fragment_id, []).append(alias)
+    conditions = [_WHERE_QUERY.format(n=number) for number in range(len(queries))]
+    if only_aliased:
+        conditions.append("id in (select value from json_each(:aliased))")
+    sql = _LIST.format(
+        content=_START_OF_CONTENT if cut else "content",
+        where=f"where {' and '.join(conditions)}" if conditions else "",
+    )
+    values = {f"q{number}": query for number, query in enumerate(queries)}
+    values["aliased"] = json.dumps(list(aliases))
+    for batch in _batches(conn, sql, values):
+        ids, digests, times, sources, contents = zip(*batch, strict=True)
+        yield StoredFragments(
+            digests,
+            [aliases.get(number, []) for number in ids] if aliases else [[]] * len(ids),
+            times,
+            sources,
+            _cut(contents) if cut else [content or "" for content in contents],
+        )
+
+
+def _cut(starts: Sequence[bytes | None]) -> list[str]:
+    texts = [(start or b"").decode("utf-8", "replace") for start in starts]
+    return [text if len(text) <= _CUT_LENGTH else f"{text[: _CUT_LENGTH - 3]}..." for text in texts]
+
+
+def _batches(
+    conn: sqlite3.Connection, sql: str, values: dict[str, str]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows of a query. SQLite decodes the texts, in half the time, while they are UTF-8."""
+    lenient, conn.text_factory = conn.text_factory, str
+    count = 0
+    try:
+        rows = conn.execute(sql, values)
+        while batch := rows.fetchmany(_BATCH):
+            yield batch
+            count += len(batch)
+    except sqlite3.OperationalError:
+        conn.text_factory = lenient
+        rest = islice(conn.execute(sql, values), count, None)
+        while batch := list(islice(rest, _BATCH)):
+            yield batch
+    finally:
+        conn.text_factory = lenient
+
+
+def set_fragment_alias(db: AnyDatabase, alias: str, fragment: str) -> None:
+    """Store a fragment and let `alias` stand for it, whatever it stood for before."""
+    from ..records.shared import ensure_fragment
+
+    conn = connection_of(db)
+    with immediate(conn):
+        conn.execute(_SET_ALIAS, [alias, ensure_fragment(conn, fragment)])
+
+
+def remove_fragment_alias(db: AnyDatabase, alias: str) -> None:
+    """Remove an alias, if there is one; the fragment stays."""
+    conn = connection_of(db)
+    with immediate(conn):
+        conn.execute("delete from fragment_aliases where alias = ?", [alias])

@@ -1,0 +1,348 @@
+"""Which logged turns match: the filters of `llm logs list`, newest first, without a full scan.
+
+Turns live in `turns`; rows that older releases wrote live in `responses`. Ids of both are ULIDs
+of one space, so a listing of the newest few reads the primary key backwards and stops.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...errors import LogError
+from ..file.lookups import json_list
+from ..records.outcome import RECOVERED, has_outcomes
+from .rows import build_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from .rows import Row
+
+BATCH = 200
+ANY = "1"
+# So many rows are sorted sooner than all rows are looked through.
+FEW = 20_000
+
+TURN_IDS = "select t.id from turns t where {where} order by {order} desc limit ?"
+LEGACY_IDS = """
+select r.id from responses r
+where not exists (select 1 from turns where turns.id = r.id) and {where}
+order by {order} desc limit ?
+"""
+# bm25() is smaller where the match is better; a word of the prompt weighs ten of the answer.
+# Of many matches the rank is read sooner than the function is called.
+TURN_BEST = """
+select t.id, f.score from (
+  select rowid, rank as score from turn_search_fts
+  where turn_search_fts match ? and rank match 'bm25(10.0, 1.0)' order by score, rowid limit ?
+) f join turn_search s on s.id = f.rowid join turns t on t.id = s.turn_id
+"""
+TURN_MATCHES = """
+select t.id, bm25(turn_search_fts, 10.0, 1.0) as score
+from turn_search_fts cross join turn_search s on s.id = turn_search_fts.rowid
+cross join turns t on t.id = s.turn_id
+where turn_search_fts match ? and {where} order by score, s.id limit ?
+"""
+LEGACY_MATCHES = """
+select r.id, bm25(responses_fts, 10.0, 1.0) as score
+from responses_fts cross join responses r on r.rowid = responses_fts.rowid
+where responses_fts match ? and not exists (select 1 from turns where turns.id = r.id) and {where}
+order by score, r.id limit ?
+"""
+TURN_MATCHING = """t.id in (
+  select s.turn_id from turn_search s
+  where s.id in (select rowid from turn_search_fts where turn_search_fts match ?))"""
+LEGACY_MATCHING = "r.rowid in (select rowid from responses_fts where responses_fts match ?)"
+NEWEST_MATCHES = """
+select t.id, f.rowid
+from turn_search_fts f cross join turn_search s on s.id = f.rowid
+cross join turns t on t.id = s.turn_id
+where turn_search_fts match ? and {where} order by f.rowid desc limit ?
+"""
+OUT_OF_ORDER = "select 1 from turn_search where turn_id > ? and id < ? limit 1"
+
+# The turn's own input is the run of user and tool messages at the end of what the model was given:
+# a message with a result is part of it, and so is each of these that follows directly.
+TURN_TOOL_RESULT = """t.parent_message_hash in (
+  with recursive given(hash) as (
+    select m.hash from parts p join messages m on m.hash = p.message_hash
+    where p.type = 'tool_result' {named} and m.role in ('user', 'tool')
+    union
+    select m.hash from given join messages m on m.parent_hash = given.hash
+    where m.role in ('user', 'tool'))
+  select hash from given)"""
+LEGACY_TOOL_RESULT = "r.id in (select x.response_id from tool_results x where 1 {named})"
+TURN_FRAGMENT = """t.id in (
+  select u.turn_id from turn_fragments u join fragments f on f.id = u.fragment_id
+  where f.hash = ?)"""
+LEGACY_FRAGMENT = """r.id in (
+  select u.response_id from (
+    select response_id, fragment_id from prompt_fragments
+    union all select response_id, fragment_id from system_fragments) u
+  join fragments f on f.id = u.fragment_id where f.hash = ?)"""
+
+TURN_BROKE_OFF = "t.id in (select turn_id from turn_status where status <> ?)"
+
+LATEST = "select id, {conversation} from {table} order by id desc limit 1"
+
+
+class LogFilters(NamedTuple):
+    """What `select_ids` looks for; every condition that is set must hold.
+
+    Args:
+        limit: How many of the newest (or best) are wanted; `None` means all.
+        model: Model id, matched with the model asked for and the one that answered.
+        query: Full-text search in the syntax of SQLite FTS5.
+        latest: With `query`: the newest first, not the best.
+        conversation_id: Only this conversation.
+        tools: Names of tools; a result of each was given to the model.
+        any_tools: A result of any tool was given to the model.
+        id_gt: Only ids after this one.
+        id_gte: Only this id and those after it.
+        since: Only what began at this time in UTC or after it, written like `2026-01-02T03:04:05`.
+        until: Only what began before this time.
+        failed: Only turns that broke off, by an interruption or an error.
+        fragments: Hashes of fragments; each was part of the prompt or system prompt.
+        schema_id: The answer was asked to fit this schema.
+    """
+
+    limit: int | None = None
+    model: str | None = None
+    query: str | None = None
+    latest: bool = False
+    conversation_id: str | None = None
+    tools: tuple[str, ...] = ()
+    any_tools: bool = False
+    id_gt: str | None = None
+    id_gte: str | None = None
+    since: str | None = None
+    until: str | None = None
+    failed: bool = False
+    fragments: tuple[str, ...] = ()
+    schema_id: str | None = None
+
+
+class _Side(NamedTuple):
+    """Where one generation of rows is, and how it tells what the filters ask for."""
+
+    table: str
+    alias: str
+    conversation: str
+    tool_result: str
+    named: str
+    broke_off: str
+    fragment: str
+
+    @property
+    def any_model(self) -> str:
+        return f"(? in ({self.alias}.model, {self.alias}.resolved_model))"
+
+
+TURN = _Side(
+    *("turns", "t", "thread_id", TURN_TOOL_RESULT, "and p.tool_name = ?"),
+    *(TURN_BROKE_OFF, TURN_FRAGMENT),
+)
+# Of the rows of older releases it is not known how they ended.
+LEGACY = _Side(
+    *("responses", "r", "conversation_id", LEGACY_TOOL_RESULT, "and x.name = ?"),
+    *("? is null", LEGACY_FRAGMENT),
+)
+
+
+class _Where(NamedTuple):
+    sql: str
+    values: list[str]
+
+
+def current_conversation_id(conn: sqlite3.Connection) -> str | None:
+    """The id of the conversation that was used last, or `None` where nothing is logged."""
+    latest = [
+        conn.execute(LATEST.format(conversation=side.conversation, table=side.table)).fetchone()
+        for side in (TURN, LEGACY)
+    ]
+    row = max(filter(None, latest), key=itemgetter(0), default=None)
+    return None if row is None else row[1]
+
+
+def existing_ids(conn: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
+    """Those of some ids that are in the log, of turns and of legacy responses."""
+    sql = "select id from {} where id in (select value from json_each(?))"
+    wanted = json_list(ids)
+    return {
+        row_id
+        for table in ("turns", "responses")
+        for (row_id,) in conn.execute(sql.format(table), [wanted])
+    }
+
+
+def select_rows(conn: sqlite3.Connection, filters: LogFilters) -> list[Row]:
+    """The matching rows as `llm logs --json` shows them, in the order in which it shows them.
+
+    Raises:
+        LogError: The search query is not valid.
+    """
+    return list(iter_rows(conn, select_ids(conn, filters)))
+
+
+def iter_rows(
+    conn: sqlite3.Connection, ids: Sequence[str], *, expand: bool = False, payloads: bool = True
+) -> Iterator[Row]:
+    """Build the rows of `ids`, as `build_rows` does, one batch at a time."""
+    for start in range(0, len(ids), BATCH):
+        batch = ids[start : start + BATCH]
+        yield from build_rows(conn, batch, expand=expand, payloads=payloads)
+
+
+def select_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
+    """The matching ids: oldest first; with a query best first, or newest first with `latest`.
+
+    Raises:
+        LogError: The search query is not valid.
+    """
+    if filters.failed and not has_outcomes(conn):
+        return []
+    limit = -1 if filters.limit is None else filters.limit
+    if not filters.query:
+        newest = _newest(conn, filters, limit)
+        newest.reverse()
+        return newest
+    try:
+        if filters.latest:
+            return _newest_matches(conn, filters, filters.query, limit)
+        return _best_matches(conn, filters, filters.query, limit)
+    except sqlite3.OperationalError as error:
+        raise _query_error(filters.query, error) from error
+
+
+def matching_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
+    """As `select_ids`; where the log does not know the model's name, that of the model it means.
+
+    Raises:
+        LogError: The search query is not valid.
+    """
+    ids = select_ids(conn, filters)
+    if ids or filters.model is None:
+        return ids
+    from ...registry import resolve_model_id
+
+    model_id = resolve_model_id(filters.model)
+    return ids if model_id == filters.model else select_ids(conn, filters._replace(model=model_id))
+
+
+def _query_error(query: str, error: sqlite3.OperationalError) -> LogError:
+    text = str(error)
+    if "locked" in text or "disk" in text:
+        return LogError(f"Cannot search the log: {text}. Try again")
+    return LogError(
+        f"Invalid search query: {query!r}: {text}. Put double quotes around text that holds"
+        " punctuation or the words AND, OR, NOT and NEAR"
+        " (https://sqlite.org/fts5.html#full_text_query_syntax)"
+    )
+
+
+def _newest(conn: sqlite3.Connection, filters: LogFilters, limit: int) -> list[str]:
+    ids: set[str] = set()
+    for select, matching, side in (
+        (TURN_IDS, TURN_MATCHING, TURN),
+        (LEGACY_IDS, LEGACY_MATCHING, LEGACY),
+    ):
+        by_time = _is_short_time(conn, filters, side)
+        order = f"+{side.alias}.id" if by_time else f"{side.alias}.id"
+        for model_test in _model_tests(filters, side):
+            where = _where(filters, side, model_test, by_time=by_time)
+            if filters.query:
+                where = _Where(f"{matching} and {where.sql}", [filters.query, *where.values])
+            found = conn.execute(
+                select.format(where=where.sql, order=order), [*where.values, limit]
+            )
+            ids.update(turn_id for (turn_id,) in found)
+    return _cut(sorted(ids, reverse=True), limit)
+
+
+def _model_tests(filters: LogFilters, side: _Side) -> list[str]:
+    """How to look for a model: each of two columns has an index that gives its newest rows first.
+
+    Within one conversation the index of the conversation is the one to use.
+    """
+    if filters.model is None or filters.conversation_id is not None:
+        return [side.any_model]
+    return [f"{side.alias}.model = ?", f"{side.alias}.resolved_model = ?"]
+
+
+def _is_short_time(conn: sqlite3.Connection, filters: LogFilters, side: _Side) -> bool:
+    """Whether so few rows are of the time wanted that they are best found by their time."""
+    if filters.since is None and filters.until is None:
+        return False
+    where = _where(LogFilters(since=filters.since, until=filters.until), side, "", by_time=True)
+    sql = f"select 1 from {side.table} {side.alias} where {where.sql} limit 1 offset {FEW}"
+    return conn.execute(sql, where.values).fetchone() is None
+
+
+def _cut(ids: list[str], limit: int) -> list[str]:
+    return ids if limit < 0 else ids[:limit]
+
+
+def _best_matches(
+    conn: sqlite3.Connection, filters: LogFilters, query: str, limit: int
+) -> list[str]:
+    where = _where(filters, TURN)
+    if where.sql == ANY:
+        found = conn.execute(TURN_BEST, [query, limit]).fetchall()
+    else:
+        values = [query, *where.values, limit]
+        found = conn.execute(TURN_MATCHES.format(where=where.sql), values).fetchall()
+    where = _where(filters, LEGACY)
+    values = [query, *where.values, limit]
+    found += conn.execute(LEGACY_MATCHES.format(where=where.sql), values).fetchall()
+    found.sort(key=lambda match: (match[1], match[0]))
+    return _cut([turn_id for turn_id, _ in found], limit)
+
+
+def _newest_matches(
+    conn: sqlite3.Connection, filters: LogFilters, query: str, limit: int
+) -> list[str]:
+    where = _where(filters, TURN)
+    values = [query, *where.values, limit]
+    found = conn.execute(NEWEST_MATCHES.format(where=where.sql), values).fetchall()
+    # The index is read in the order of writing. That is the order of ids unless turns were
+    # imported or written again; then the slow and exact way is taken.
+    if len(found) == limit and not _is_ordered(conn, found):
+        return _newest(conn, filters, limit)
+    where = _where(filters, LEGACY)
+    sql = LEGACY_IDS.format(where=f"{LEGACY_MATCHING} and {where.sql}", order="r.id")
+    old = conn.execute(sql, [query, *where.values, limit])
+    ids = [turn_id for turn_id, _ in found] + [turn_id for (turn_id,) in old]
+    return _cut(sorted(ids, reverse=True), limit)
+
+
+def _is_ordered(conn: sqlite3.Connection, found: list[tuple[str, int]]) -> bool:
+    least = (min(turn_id for turn_id, _ in found), min(rowid for _, rowid in found))
+    return conn.execute(OUT_OF_ORDER, least).fetchone() is None
+
+
+def _where(
+    filters: LogFilters, side: _Side, model_test: str | None = None, *, by_time: bool = False
+) -> _Where:
+    alias = side.alias
+    # The sign keeps SQLite from using the index.
+    time = f"{alias}.datetime_utc" if by_time else f"+{alias}.datetime_utc"
+    plain = [
+        (model_test or side.any_model, filters.model),
+        (f"{alias}.{side.conversation} = ?", filters.conversation_id),
+        (f"{alias}.id > ?", filters.id_gt),
+        (f"{alias}.id >= ?", filters.id_gte),
+        (f"{time} >= ?", filters.since),
+        (f"{time} < ?", filters.until),
+        (side.broke_off, RECOVERED if filters.failed else None),
+        (f"{alias}.schema_id = ?", filters.schema_id),
+        *((side.fragment, digest) for digest in filters.fragments),
+    ]
+    result = side.tool_result
+    plain += [(result.format(named=side.named), name) for name in filters.tools]
+    used = [(sql, value) for sql, value in plain if value is not None]
+    conditions = [sql for sql, _ in used]
+    if filters.any_tools:
+        conditions.append(result.format(named=""))
+    return _Where(" and ".join(conditions) or ANY, [value for _, value in used])

@@ -1,0 +1,1 @@
+"""What turns are made of in the log: messages, shared rows, payloads, outcomes."""

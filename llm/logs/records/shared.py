@@ -1,0 +1,119 @@
+"""Rows that turns share: schemas, fragments, attachments, tools and their instances.
+
+Each function stores its thing once, by its content, and gives the id to refer to it with. None of
+them commits a transaction that the caller has opened.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ...content import Fragment
+from ..file.migrations import connection_of
+from .hashing import storable
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from sqlite_utils import Database
+
+    from ...content import Attachment
+    from ...tools.tool import ServerSideTool, Tool
+
+    AnyDatabase = Database | sqlite3.Connection
+
+_ADD_FRAGMENT = (
+    "insert or ignore into fragments (hash, content, datetime_utc, source)"
+    " values (?, ?, datetime('now'), ?)"
+)
+_ADD_TOOL = (
+    "insert or ignore into tools (hash, name, description, input_schema, plugin)"
+    " values (?, ?, ?, ?, ?)"
+)
+_FIND_INSTANCE = (
+    "select id from tool_instances where name is ? and plugin is ? and arguments is ? limit 1"
+)
+# Bytes that are stored stay; a row without bytes takes them, or the path they were last seen at.
+_ADD_ATTACHMENT = """
+insert into attachments (id, type, path, url, content) values (?, ?, ?, ?, ?)
+on conflict (id) do update set
+    type = coalesce(type, excluded.type),
+    path = case when content is null then coalesce(excluded.path, path) else path end,
+    content = coalesce(content, excluded.content)
+"""
+
+
+def ensure_schema(db: AnyDatabase, schema: dict[str, Any]) -> str:
+    """The id under which a JSON schema is stored."""
+    from ...schemas.notation import make_schema_id
+
+    schema_id, text = make_schema_id(schema)
+    connection_of(db).execute(
+        "insert or ignore into schemas (id, content) values (?, ?)", [schema_id, text]
+    )
+    return schema_id
+
+
+def ensure_fragment(db: AnyDatabase, content: str) -> int:
+    """The id under which a fragment is stored; the source of its first use is kept."""
+    conn = connection_of(db)
+    text = storable(content)
+    source = content.source if isinstance(content, Fragment) else None
+    digest = Fragment(text).id()
+    sql = "select id from fragments where hash = ?"
+    found = conn.execute(sql, [digest]).fetchone()
+    if found is None:
+        conn.execute(_ADD_FRAGMENT, [digest, text, source])
+        found = conn.execute(sql, [digest]).fetchone()
+    return int(found[0])
+
+
+def ensure_tool(db: AnyDatabase, tool: Tool | ServerSideTool) -> int:
+    """The id under which the definition of a tool is stored."""
+    conn = connection_of(db)
+    digest = tool.hash()
+    sql = "select id from tools where hash = ?"
+    found = conn.execute(sql, [digest]).fetchone()
+    if found is None:
+        schema = json.dumps(tool.input_schema)
+        texts = [tool.name, tool.description, schema, tool.plugin]
+        clean = [text and storable(text) for text in texts]
+        conn.execute(_ADD_TOOL, [digest, *clean])
+        found = conn.execute(sql, [digest]).fetchone()
+    return int(found[0])
+
+
+def ensure_tool_instance(
+    db: AnyDatabase, name: str, plugin: str | None, arguments: dict[str, Any]
+) -> int:
+    """The id under which a configured toolbox or provider tool is stored.
+
+    Args:
+        db: The log database.
+        name: The name of its class.
+        plugin: The plugin that brought the class, if one did.
+        arguments: Its constructor arguments; what JSON cannot express is stored as its `str()`.
+    """
+    conn = connection_of(db)
+    key = [name, plugin, json.dumps(arguments, default=str)]
+    found = conn.execute(_FIND_INSTANCE, key).fetchone()
+    if found is None:
+        conn.execute("insert into tool_instances (name, plugin, arguments) values (?, ?, ?)", key)
+        found = conn.execute(_FIND_INSTANCE, key).fetchone()
+    return int(found[0])
+
+
+def add_attachment(
+    conn: sqlite3.Connection, attachment: Attachment, reference: dict[str, Any]
+) -> dict[str, Any]:
+    """Store an attachment, and give the reference to keep in the part.
+
+    The reference names the type only where this use gave the same bytes another type than the
+    first use did.
+    """
+    key, kind = reference["id"], reference["type"]
+    path, url = (value and storable(value) for value in (attachment.path, attachment.url))
+    conn.execute(_ADD_ATTACHMENT, [key, kind, path, url, attachment.content or None])
+    stored = conn.execute("select type from attachments where id = ?", [key]).fetchone()[0]
+    return {"id": key} if stored == kind else {"id": key, "type": kind}

@@ -1,0 +1,275 @@
+"""Conversations as things: which there are, how they are called, and where they branch off.
+
+A conversation is a thread, a conversation that a release before 0.32 logged, or both under one id.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import islice
+from typing import NamedTuple
+
+from ...errors import NotFound
+from ..file.migrations import immediate
+from .hashing import storable
+
+# How many conversations an ambiguous name is told to stand for.
+SHOWN_CANDIDATES = 5
+# Behind the title of a fork that was given none of its own.
+FORK_SUFFIX = " (fork)"
+_AFTER_ALL = "\U0010ffff"
+
+_NEWEST_TURNS = "select id, thread_id from turns order by id desc"
+_NEWEST_RESPONSES = (
+    "select id, conversation_id from responses where conversation_id is not null order by id desc"
+)
+_NEWEST_THREADS = "select id, id from threads order by id desc"
+_NEWEST_LEGACY = "select id, id from conversations order by id desc"
+_THREAD = "select name, forked_from, datetime_utc from threads where id = ?"
+_LEGACY = "select name, model from conversations where id = ?"
+_COUNTS = (
+    "select count(*) from turns where thread_id = ?",
+    "select count(*) from responses where conversation_id = ?"
+    " and not exists (select 1 from turns where turns.id = responses.id)",
+)
+_LAST = (
+    "select max(id) from turns where thread_id = ?",
+    "select max(id) from responses where conversation_id = ?",
+)
+_IS_USED = (
+    "select exists (select 1 from turns where thread_id = ?1)"
+    " or exists (select 1 from responses where conversation_id = ?1)"
+)
+_FORK = "select forked_from from threads where id = ?"
+_LAST_MODEL = "select model from turns where thread_id = ? order by id desc limit 1"
+_LAST_LEGACY_MODEL = (
+    "select model from responses where conversation_id = ? order by id desc limit 1"
+)
+_MATCHING_TURNS = (
+    "select t.thread_id from turn_search_fts f join turn_search s on s.id = f.rowid"
+    " join turns t on t.id = s.turn_id where turn_search_fts match ? order by f.rowid desc"
+)
+_MATCHING_RESPONSES = (
+    "select r.conversation_id from responses_fts f join responses r on r.rowid = f.rowid"
+    " where r.conversation_id is not null and responses_fts match ? order by f.rowid desc"
+)
+_TURN = "select model, datetime_utc from turns where id = ?"
+_RESPONSE = "select model, datetime_utc from responses where id = ?"
+_BY_ID = (
+    "select id from threads where id >= ? and id < ? union"
+    " select id from conversations where id >= ? and id < ? limit ?"
+)
+_BY_NAME = (
+    "select id from threads where name like ? escape '\\' union"
+    " select id from conversations where name like ? escape '\\' limit ?"
+)
+_BY_TITLE = (
+    "select id from threads where name = ? union"
+    " select id from conversations where name = ? limit ?"
+)
+
+
+class ConversationInfo(NamedTuple):
+    """What a list of conversations tells about one.
+
+    Args:
+        id: Its id.
+        name: Its title.
+        model: The model that answered last; `None` where nobody did.
+        turns: How many turns it has of its own, without those it was forked from.
+        last_used_utc: When its last turn began, or when it was made.
+        forked_from: The conversation that it branches off.
+    """
+
+    id: str
+    name: str | None
+    model: str | None
+    turns: int
+    last_used_utc: str | None
+    forked_from: str | None = None
+
+
+def newest_conversations(conn: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """All conversations, the one used last first; only as many are read as are taken.
+
+    One without turns, such as a fork, counts from its making.
+
+    Returns:
+        Pairs of the id of the conversation, and the id of its last turn or its own.
+    """
+    seen: set[str] = set()
+    sources: list[Iterable[tuple[str, str]]] = [
+        conn.execute(sql) for sql in (_NEWEST_TURNS, _NEWEST_RESPONSES)
+    ]
+    sources += [_unused(conn, sql) for sql in (_NEWEST_THREADS, _NEWEST_LEGACY)]
+    for last_id, conversation_id in merge(*sources, key=lambda row: row[0], reverse=True):
+        if conversation_id and conversation_id not in seen:
+            seen.add(conversation_id)
+            yield conversation_id, last_id
+
+
+def _unused(conn: sqlite3.Connection, sql: str) -> Iterator[tuple[str, str]]:
+    """The rows of `sql`, without the conversation where its turns tell when it was used."""
+    for own_id, conversation_id in conn.execute(sql):
+        is_used = conn.execute(_IS_USED, [conversation_id]).fetchone()[0]
+        yield own_id, "" if is_used else conversation_id
+
+
+def matching_conversations(
+    conn: sqlite3.Connection, text: str, limit: int | None
+) -> list[tuple[str, str]]:
+    """The conversations with `text` in their title or its words in a turn, as pairs of ids.
+
+    The one used last comes first.
+
+    Args:
+        conn: A migrated log database.
+        text: The text.
+        limit: How many are wanted; `None` means all.
+    """
+    pattern = f"%{_like(text)}%"
+    found = {row[0] for row in conn.execute(_BY_NAME, [pattern, pattern, -1])}
+    words = " ".join(f'"{word}"' for word in text.replace('"', " ").split())
+    for sql in (_MATCHING_TURNS, _MATCHING_RESPONSES) if words else ():
+        some: set[str] = set()
+        for (conversation_id,) in conn.execute(sql, [words]):
+            some.add(conversation_id)
+            if len(some) == limit:
+                break
+        found |= some
+    pairs = [(one, _last_id(conn, one)) for one in found]
+    return sorted(pairs, key=lambda pair: pair[1], reverse=True)[:limit]
+
+
+def _last_id(conn: sqlite3.Connection, conversation_id: str) -> str:
+    """The id of the last turn of a conversation; its own where it has none."""
+    found = [conn.execute(sql, [conversation_id]).fetchone()[0] for sql in _LAST]
+    return max([turn_id for turn_id in found if turn_id], default=conversation_id)
+
+
+def conversation_info(
+    conn: sqlite3.Connection, conversation_id: str, last_id: str | None = None
+) -> ConversationInfo:
+    """What is known of a conversation, without reading any of its messages.
+
+    Args:
+        conn: A migrated log database.
+        conversation_id: Its id.
+        last_id: The id of its last turn, where that is known.
+    """
+    thread = conn.execute(_THREAD, [conversation_id]).fetchone() or (None, None, None)
+    legacy = conn.execute(_LEGACY, [conversation_id]).fetchone() or (None, None)
+    turns = sum(conn.execute(sql, [conversation_id]).fetchone()[0] for sql in _COUNTS)
+    last = last_id or _last_id(conn, conversation_id)
+    row = conn.execute(_TURN, [last]).fetchone() or conn.execute(_RESPONSE, [last]).fetchone()
+    if row is None:
+        # Threads write their time with a space, turns with a T.
+        made = thread[2] and thread[2].replace(" ", "T", 1)
+        row = (legacy[1] or model_of_thread(conn, conversation_id), made)
+    model, when = row
+    return ConversationInfo(conversation_id, legacy[0] or thread[0], model, turns, when, thread[1])
+
+
+def model_of_thread(conn: sqlite3.Connection, conversation_id: str) -> str | None:
+    """The model of a thread without turns: the one that answered last before it branched off."""
+    row = conn.execute(_FORK, [conversation_id]).fetchone()
+    if row is None:
+        return None
+    model = conn.execute(_LAST_MODEL, [row[0]]).fetchone()
+    model = model or conn.execute(_LAST_LEGACY_MODEL, [row[0]]).fetchone()
+    return model[0] if model else None
+
+
+def list_conversations(
+    conn: sqlite3.Connection, *, limit: int | None = None, query: str | None = None
+) -> Iterator[ConversationInfo]:
+    """The conversations of the log, the one used last first.
+
+    Args:
+        conn: A migrated log database.
+        limit: The most that are wanted.
+        query: Only those with this text in their title, or its words in a turn.
+    """
+    pairs = matching_conversations(conn, query, limit) if query else newest_conversations(conn)
+    for conversation_id, last_id in islice(pairs, limit):
+        yield conversation_info(conn, conversation_id, last_id)
+
+
+def find_conversation_id(conn: sqlite3.Connection, name: str) -> str | None:
+    """The id of the conversation that `name` stands for; `None` where there is none.
+
+    Args:
+        conn: A migrated log database.
+        name: An id; else a title; else the beginning of one id; else the beginning of one title.
+
+    Raises:
+        NotFound: It could be any of several.
+    """
+    if not name:
+        return None
+    if _exists(conn, name):
+        return name
+    start = name.lower()
+    end = after_all(start)
+    title = _like(name)
+    for sql, values in (
+        (_BY_TITLE, [name, name]),
+        (_BY_ID, [start, end, start, end]),
+        (_BY_NAME, [f"{title}%", f"{title}%"]),
+    ):
+        rows = conn.execute(sql, [*values, SHOWN_CANDIDATES + 1]).fetchall()
+        if len(rows) > 1:
+            raise NotFound(_ambiguous(conn, name, [row[0] for row in rows]))
+        if rows:
+            return str(rows[0][0])
+    return None
+
+
+def require_conversation_id(conn: sqlite3.Connection, name: str) -> str:
+    """The id of the conversation that `name` stands for; see `find_conversation_id`.
+
+    Raises:
+        NotFound: There is none, or it could be any of several.
+    """
+    found = find_conversation_id(conn, name)
+    if found is None:
+        raise NotFound(
+            f"No conversation found with id={name}, nor with a title that begins so. "
+            "'llm conversations list' shows those there are"
+        )
+    return found
+
+
+def after_all(start: str) -> str:
+    """What comes after everything that begins with `start`."""
+    return start + _AFTER_ALL
+
+
+def _exists(conn: sqlite3.Connection, conversation_id: str) -> bool:
+    return any(
+        conn.execute(sql, [conversation_id]).fetchone() is not None for sql in (_THREAD, _LEGACY)
+    )
+
+
+def _like(text: str) -> str:
+    return re.sub(r"([\\%_])", r"\\\1", text)
+
+
+def _ambiguous(conn: sqlite3.Connection, name: str, ids: list[str]) -> str:
+    lines = [f"{name!r} is the beginning of several conversations; give more of it:"]
+    for conversation_id in ids[:SHOWN_CANDIDATES]:
+        lines.append(f"  {conversation_id}  {conversation_info(conn, conversation_id).name or ''}")
+    if len(ids) > SHOWN_CANDIDATES:
+        lines.append("  ...")
+    return "\n".join(lines)
+
+
+def rename_conversation(conn: sqlite3.Connection, conversation_id: str, name: str) -> None:
+    """Give a conversation another title, wherever it is stored."""
+    values = [storable(name), conversation_id]
+    with immediate(conn):
+        for table in ("threads", "conversations"):
+            conn.execute(f"update {table} set name = ? where id = ?", values)

@@ -1,0 +1,240 @@
+"""Rows of the log as Markdown, to the character of what the tool has always printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ...text.shaping import longest_backtick_run, maybe_fenced_code, token_usage_string
+from ...text.times import stored_time
+from ..file.lookups import decoded
+
+if TYPE_CHECKING:
+    from ..read.rows import Row
+
+NESTED = "    "
+
+
+def markdown(
+    rows: Iterable[Row],
+    *,
+    one_conversation: bool = False,
+    usage: bool = False,
+    expand: bool = False,
+    time: Callable[[str | None], str] = stored_time,
+) -> Iterator[str]:
+    """The Markdown of each row; joined without anything between, it is the page.
+
+    Args:
+        rows: Rows in the shape of `llm logs --json`.
+        one_conversation: All rows are of one conversation: only the first says which.
+        usage: Add token counts and duration.
+        expand: Show the content of fragments, not their hashes.
+        time: Writes the time of a row.
+    """
+    page = _Page(one_conversation, usage, expand, time)
+    for row in rows:
+        yield "".join(f"{line}\n" for line in page.lines(row))
+
+
+class _Page:
+    """What is remembered from row to row: the system prompt and the tools shown already."""
+
+    def __init__(
+        self,
+        one_conversation: bool,
+        usage: bool,
+        expand: bool,
+        time: Callable[[str | None], str],
+    ) -> None:
+        self._time = time
+        self._one_conversation = one_conversation
+        self._usage = usage
+        self._expand = expand
+        self._is_first = True
+        self._system: str | None = None
+        self._tools: set[str] = set()
+
+    def lines(self, row: Row) -> Iterator[str]:
+        yield from self._heading(row)
+        if row.get("status"):
+            yield from (_status(row), "")
+        yield from ("## Prompt", "", row["prompt"] or "-- none --")
+        for title, lines in self._sections(row):
+            if lines:
+                yield from ("", title, "", *lines)
+        yield from ("", "## Response", "")
+        yield from self._response(row)
+        if self._usage:
+            yield from _usage(row)
+
+    def _heading(self, row: Row) -> Iterator[str]:
+        date = self._time(row["datetime_utc"])
+        if self._one_conversation and not self._is_first:
+            yield from (f"# {date}", "")
+            return
+        self._is_first = False
+        resolved = row["resolved_model"]
+        suffix = f" (resolved: **{resolved}**)" if resolved else ""
+        yield f"# {date}    conversation: {row['conversation_id']} id: {row['id']}"
+        yield from ("", f"Model: **{row['model']}**{suffix}", "")
+
+    def _sections(self, row: Row) -> Iterator[tuple[str, list[str]]]:
+        yield "### Prompt fragments", self._fragments(row["prompt_fragments"])
+        yield "## Options", [f"- {k}: {v}" for k, v in (row.get("options_json") or {}).items()]
+        yield "## System", self._changed_system(row["system"])
+        yield "### System fragments", self._fragments(row["system_fragments"])
+        yield "## Schema", _json_block(row.get("schema_json"))
+        yield "### Tools", self._tool_lines(row["tools"])
+        yield "### Tool results", _results(row["tool_results"], by_server=False)
+        yield "### Attachments", _attachments(row["attachments"])
+        yield "## Reasoning", _reasoning(row["reasoning"])
+
+    def _fragments(self, fragments: list[dict[str, Any]]) -> list[str]:
+        if not self._expand:
+            return [f"- {fragment['hash']}" for fragment in fragments]
+        lines: list[str] = []
+        for fragment in fragments:
+            content = _shown_fragment(fragment["content"])
+            lines += [f"<details><summary>{fragment['hash']}</summary>", content, "</details>"]
+        return lines
+
+    def _changed_system(self, system: str | None) -> list[str]:
+        changed = system != self._system
+        self._system = system
+        return [system] if system and changed else []
+
+    def _tool_lines(self, tools: list[dict[str, Any]]) -> list[str]:
+        lines = [line for tool in tools if not tool["instance"] for line in self._tool(tool)]
+        boxes: dict[str, list[str]] = {}
+        for tool in tools:
+            if tool["instance"]:
+                name, arguments = tool["instance"]["name"], tool["instance"]["arguments"]
+                box = boxes.setdefault(f"- `{name}({arguments})`:", [])
+                box += [_nested(line) for line in self._tool(tool)]
+        return lines + [line for title, box in boxes.items() for line in (title, *box)]
+
+    def _tool(self, tool: dict[str, Any]) -> list[str]:
+        name, tool_hash, schema = tool["name"], tool["hash"], tool["input_schema"]
+        if tool_hash in self._tools:
+            return [f"- **{name}**: `{tool_hash[:7]}`"]
+        self._tools.add(tool_hash)
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        return [
+            f"- **{name}**: `{tool_hash}`  ",
+            _nested(tool["description"] or "") + "  ",
+            f"{NESTED}Arguments: `{json.dumps(properties or {})}`",
+        ]
+
+    def _response(self, row: Row) -> Iterator[str]:
+        calls = [line for call in row["tool_calls"] for line in _call(call)]
+        if calls:
+            yield from ("### Tool calls", "", *calls, "")
+        results = _results(row["tool_results"], by_server=True)
+        if results:
+            yield from ("### Tool results", "", *results, "")
+        if row["response"]:
+            yield _shown_response(row["response"], row.get("schema_json"))
+            yield ""
+
+
+def _status(row: Row) -> str:
+    error = " ".join(row.get("error", "").split())
+    return f"Status: **{row['status']}**" + (f" ({error})" if error else "")
+
+
+def _shown_fragment(content: str) -> str:
+    stripped = content.strip()
+    shown = maybe_fenced_code(stripped)
+    return content if shown == stripped else shown
+
+
+def _shown_response(response: str, schema: object) -> str:
+    if schema:
+        try:
+            return "\n".join(_json_block(json.loads(response)))
+        except ValueError:
+            return response
+    return response
+
+
+def _json_block(value: object) -> list[str]:
+    return [] if value is None else ["```json", json.dumps(value, indent=2), "```"]
+
+
+def _call(call: dict[str, Any]) -> list[str]:
+    arguments = call["arguments"]
+    lines = [f"- **{call['name']}**: `{call['tool_call_id']}`  "]
+    if not arguments or not isinstance(arguments, dict):
+        return [*lines, f"{NESTED}Arguments: `{json.dumps(arguments)}`"]
+    for key, value in arguments.items():
+        if isinstance(value, str):
+            lines += [f"{NESTED}{key}:", _nested(_fenced(value))]
+        else:
+            lines.append(f"{NESTED}{key}: `{json.dumps(value)}`")
+    return lines
+
+
+def _results(results: list[dict[str, Any]], *, by_server: bool) -> list[str]:
+    lines: list[str] = []
+    for result in results:
+        if result.get("server_executed", False) != by_server:
+            continue
+        lines.append(f"- **{result['name']}**: `{result['tool_call_id']}`  ")
+        block = _nested(_fenced(str(result["output"])))
+        if result["exception"]:
+            block += f"  \n{NESTED}**Error**: {result['exception']}\n"
+        lines.append(block)
+        for attachment in result["attachments"]:
+            place = attachment["path"] or attachment["url"] or _size(attachment)
+            lines.append(f"{NESTED}- {attachment['type']}: {place}")
+    return lines
+
+
+def _nested(text: str) -> str:
+    """As `textwrap.indent`, whose import takes as long as reading the rows."""
+    lines = text.splitlines(keepends=True)
+    return "".join(NESTED + line if line.strip() else line for line in lines)
+
+
+def _fenced(text: str) -> str:
+    fence = "`" * max(3, longest_backtick_run(text) + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _attachments(attachments: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for number, attachment in enumerate(attachments, 1):
+        kind, path, url = attachment["type"], attachment["path"], attachment["url"]
+        place = f"`{path}`" if path else url or f"`{_size(attachment)}`"
+        lines.append(f"{number}. **{kind}**: {place}")
+    return lines
+
+
+def _size(attachment: dict[str, Any]) -> str:
+    return f"<{attachment['content_length'] or 0:,} bytes>"
+
+
+def _reasoning(text: str | None) -> list[str]:
+    if not text:
+        return []
+    return ["<details><summary>Reasoning trace</summary>", "", text.rstrip(), "", "</details>"]
+
+
+def _usage(row: Row) -> list[str]:
+    tokens = [token_usage_string(row["input_tokens"], row["output_tokens"], None)]
+    details = decoded(row["token_details"])
+    if details:
+        tokens.append(f"`{json.dumps(details)}`")
+    lines = [", ".join(filter(None, tokens)), ""] if any(tokens) else []
+    if row["duration_ms"] is not None:
+        ms = row["duration_ms"]
+        lines += [f"Duration: {ms}ms ({_clock(ms // 1000)})", ""]
+    return ["## Token usage", "", *lines] if lines else []
+
+
+def _clock(seconds: int) -> str:
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    text = f"{hours}h " if hours else ""
+    return text + (f"{minutes}m " if hours or minutes else "") + f"{seconds % 60}s"

@@ -1,0 +1,1 @@
+"""Rewriting the log: taking things out of it for good, and keeping its file small and whole."""

@@ -1,0 +1,297 @@
+"""Taking turns out of the log for good, with everything that only they needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ...text.shaping import conversation_name
+from ..file.lookups import json_list
+from ..file.transactions import immediate
+from ..records.rehash import full_text, load_references, load_rows
+
+if TYPE_CHECKING:
+    import sqlite3
+
+BATCH = 500
+
+# Tables that hold nothing but what belongs to a turn or to a response, by their column.
+_OF_TURN = ("turn_search", "turn_tools", "turn_fragments", "tool_instantiations", "turn_status")
+_OF_RESPONSE = (
+    *("prompt_attachments", "prompt_fragments", "system_fragments"),
+    *("tool_responses", "tool_calls", "tool_results"),
+)
+
+_GONE_TURNS = (
+    "create temp table _llm_gone as select id, thread_id, parent_message_hash as parent,"
+    " tip_message_hash as tip from turns where id in (select value from json_each(?))"
+)
+_GONE_RESPONSES = (
+    "create temp table _llm_gone_old as select id, conversation_id from responses"
+    " where id in (select value from json_each(?))"
+)
+# What the rows to be deleted use, to be deleted as well where nobody else uses it.
+_USED = {
+    "fragments": """
+        select fragment_id from turn_fragments where turn_id in (select id from _llm_gone)
+        union select fragment_id from prompt_fragments
+            where response_id in (select id from _llm_gone_old)
+        union select fragment_id from system_fragments
+            where response_id in (select id from _llm_gone_old)""",
+    "schemas": """
+        select schema_id from turns where id in (select id from _llm_gone)
+        union select schema_id from responses where id in (select id from _llm_gone_old)""",
+    "tools": """
+        select tool_id from turn_tools where turn_id in (select id from _llm_gone)
+        union select tool_id from tool_responses
+            where response_id in (select id from _llm_gone_old)""",
+    "tool_instances": """
+        select instance_id from turn_tools where turn_id in (select id from _llm_gone)
+        union select instance_id from tool_instantiations
+            where turn_id in (select id from _llm_gone)
+        union select instance_id from tool_results
+            where response_id in (select id from _llm_gone_old)""",
+    "attachments": """
+        select attachment_id from prompt_attachments
+            where response_id in (select id from _llm_gone_old)
+        union select attachment_id from tool_results_attachments where tool_result_id in
+            (select id from tool_results where response_id in (select id from _llm_gone_old))""",
+}
+# Where each of these is referred to.
+_USERS = {
+    "fragments": (
+        *(("turn_fragments", "fragment_id"), ("part_fragments", "fragment_id")),
+        *(("prompt_fragments", "fragment_id"), ("system_fragments", "fragment_id")),
+        # What somebody gave a name to is theirs.
+        ("fragment_aliases", "fragment_id"),
+    ),
+    "schemas": (("turns", "schema_id"), ("responses", "schema_id")),
+    "tools": (
+        *(("turn_tools", "tool_id"), ("tool_responses", "tool_id")),
+        *(("tool_calls", "tool_id"), ("tool_results", "tool_id")),
+    ),
+    "tool_instances": (
+        *(("turn_tools", "instance_id"), ("tool_instantiations", "instance_id")),
+        ("tool_results", "instance_id"),
+    ),
+    "attachments": (
+        *(("part_attachments", "attachment_id"), ("prompt_attachments", "attachment_id")),
+        ("tool_results_attachments", "attachment_id"),
+    ),
+}
+# The chains of the deleted turns, less what a remaining turn, thread or message still needs.
+_CANDIDATES = """
+create temp table _llm_messages as
+with recursive chain (hash) as (
+    select tip from _llm_gone union select parent from _llm_gone
+    union select tip from _llm_gone_tips
+    union select messages.parent_hash from chain join messages on messages.hash = chain.hash
+)
+select hash from chain where hash is not null
+"""
+_STILL_NEEDED = """
+with recursive needed (hash) as (
+    select hash from _llm_messages as own
+    where exists (select 1 from turns where parent_message_hash = own.hash)
+        or exists (select 1 from turns where tip_message_hash = own.hash)
+        or exists (select 1 from threads where tip_message_hash = own.hash)
+        or exists (select 1 from messages where parent_hash = own.hash
+            and hash not in (select hash from _llm_messages))
+    union
+    select messages.parent_hash from needed join messages on messages.hash = needed.hash
+)
+delete from _llm_messages where hash in (select hash from needed where hash is not null)
+"""
+_GONE_PARTS = "select id from parts where message_hash in (select hash from _llm_messages)"
+_EMPTY_THREADS = """
+select id, tip_message_hash as tip from threads
+where id in (select thread_id from _llm_gone union select value from json_each(?))
+    and not exists (select 1 from turns where thread_id = threads.id)
+"""
+# A thread that has lost its end goes on from the last of its turns that is left.
+_MOVE_TIPS = """
+update threads set tip_message_hash = (
+    select tip_message_hash from turns where thread_id = threads.id order by id desc limit 1)
+where id in (select thread_id from _llm_gone)
+    and tip_message_hash in (select tip from _llm_gone)
+    and tip_message_hash not in (
+        select tip_message_hash from turns
+        where thread_id = threads.id and tip_message_hash is not null)
+"""
+# Threads and conversations that are left, with the first text of what is left in them.
+_LEFT_THREADS = """
+select threads.id, threads.name, turn_search.prompt from threads
+join turns on turns.id = (select min(id) from turns where thread_id = threads.id)
+left join turn_search on turn_search.turn_id = turns.id
+where threads.id in (select thread_id from _llm_gone)
+"""
+_LEFT_CONVERSATIONS = """
+select conversations.id, conversations.name, coalesce(nullif(prompt, ''), system)
+from conversations join responses on responses.id =
+    (select min(id) from responses where conversation_id = conversations.id)
+where conversations.id in (select conversation_id from _llm_gone_old)
+"""
+_GONE_INPUTS = (
+    "select hash from messages where hash in (select hash from _llm_messages)"
+    " and role in ('user', 'system')"
+)
+# Its title was made of the prompt, with the fragments before it, or of the system prompt.
+_GONE_LEGACY = """
+select prompt, system, (
+    select group_concat(content, char(10)) from (
+        select content from prompt_fragments join fragments on fragments.id = fragment_id
+        where response_id = responses.id order by "order"))
+from responses where id in (select id from _llm_gone_old)
+    and exists (select 1 from responses as other
+        where other.conversation_id = responses.conversation_id
+        and other.id not in (select id from _llm_gone_old))
+"""
+_TEMPORARY = ("_llm_gone", "_llm_gone_old", "_llm_gone_tips", "_llm_messages", "_llm_used")
+
+
+def delete_turns(
+    conn: sqlite3.Connection, ids: Iterable[str], conversations: Iterable[str] = ()
+) -> int:
+    """Delete turns and legacy responses, and what nothing else needs; give how many they were.
+
+    Messages that a remaining turn or thread contains stay, and so do fragments with an alias.
+    The space is not given back and may still hold the texts: see `upkeep.compact`.
+
+    Args:
+        conn: A migrated log database that can be written.
+        ids: Ids of turns and of rows of `responses`; others are ignored.
+        conversations: Ids of conversations that go even if they have no turn.
+    """
+    wanted = json_list(ids)
+    empty = json_list(conversations)
+    with immediate(conn):
+        _drop_temporary(conn)
+        count = _collect(conn, wanted)
+        legacy_texts = _legacy_inputs(conn)
+        _delete_rows(conn)
+        _delete_conversations(conn, empty)
+        _name_anew(conn, "conversations", _LEFT_CONVERSATIONS, legacy_texts)
+        _delete_messages(conn)
+        for table, users in _USERS.items():
+            _delete_unused(conn, table, users)
+        _drop_temporary(conn)
+    return count
+
+
+def delete_old_logs(conn: sqlite3.Connection, until: str) -> int:
+    """Delete what the table of 2023, which nothing shows, holds from before a time in UTC."""
+    if not _exists(conn, "logs"):
+        return 0
+    with immediate(conn):
+        return conn.execute("delete from logs where datetime_utc < ?", [until]).rowcount
+
+
+def _collect(conn: sqlite3.Connection, wanted: str) -> int:
+    conn.execute(_GONE_TURNS, [wanted])
+    conn.execute(_GONE_RESPONSES, [wanted])
+    conn.execute("create temp table _llm_used (what text, id)")
+    for table, sql in _USED.items():
+        conn.execute(f"insert into _llm_used select '{table}', * from ({sql})")
+    both = "select id from _llm_gone union select id from _llm_gone_old"
+    return int(conn.execute(f"select count(*) from ({both})").fetchone()[0])
+
+
+def _delete_rows(conn: sqlite3.Connection) -> None:
+    for table in _OF_TURN:
+        if _exists(conn, table):
+            conn.execute(f"delete from {table} where turn_id in (select id from _llm_gone)")
+    conn.execute("delete from turns where id in (select id from _llm_gone)")
+    results = "select id from tool_results where response_id in (select id from _llm_gone_old)"
+    conn.execute(f"delete from tool_results_attachments where tool_result_id in ({results})")
+    for table in _OF_RESPONSE:
+        conn.execute(f"delete from {table} where response_id in (select id from _llm_gone_old)")
+    conn.execute("delete from responses where id in (select id from _llm_gone_old)")
+
+
+def _delete_conversations(conn: sqlite3.Connection, named: str) -> None:
+    """Delete threads and conversations that have nothing left, and bring the others up to date."""
+    conn.execute(f"create temp table _llm_gone_tips as {_EMPTY_THREADS}", [named])
+    conn.execute("delete from threads where id in (select id from _llm_gone_tips)")
+    if _exists(conn, "thread_foreign_tools"):
+        conn.execute(
+            "delete from thread_foreign_tools where thread_id in (select id from _llm_gone_tips)"
+        )
+    conn.execute(
+        "update threads set forked_from = null where forked_from in (select id from _llm_gone_tips)"
+    )
+    conn.execute(_MOVE_TIPS)
+    conn.execute(
+        "delete from conversations where id in (select conversation_id from _llm_gone_old"
+        " union select value from json_each(?)) and not exists"
+        " (select 1 from responses where conversation_id = conversations.id)",
+        [named],
+    )
+
+
+def _delete_messages(conn: sqlite3.Connection) -> None:
+    conn.execute(_CANDIDATES)
+    conn.execute("create unique index temp._llm_messages_hash on _llm_messages (hash)")
+    conn.execute(_STILL_NEEDED)
+    _name_anew(conn, "threads", _LEFT_THREADS, _message_inputs(conn))
+    for kind, table in (("attachments", "part_attachments"), ("fragments", "part_fragments")):
+        column = f"{kind.removesuffix('s')}_id"
+        used = f"select '{kind}', {column} from {table} where part_id in ({_GONE_PARTS})"
+        conn.execute(f"insert into _llm_used {used}")
+        conn.execute(f"delete from {table} where part_id in ({_GONE_PARTS})")
+    conn.execute("delete from parts where message_hash in (select hash from _llm_messages)")
+    conn.execute("delete from messages where hash in (select hash from _llm_messages)")
+
+
+def _name_anew(conn: sqlite3.Connection, table: str, left: str, gone: Iterable[str]) -> None:
+    """Name what is left, and called after a text that is gone, after its first text from now on.
+
+    Args:
+        conn: The database.
+        table: `threads` or `conversations`.
+        left: SQL that gives id, name and first text of what has lost something.
+        gone: The texts; read only where something is left.
+    """
+    rows = conn.execute(left).fetchall()
+    names = {conversation_name(text) for text in gone} if rows else set()
+    for key, name, text in rows:
+        if name in names:
+            new = conversation_name(text or "")
+            conn.execute(f"update {table} set name = ? where id = ?", [new, key])
+
+
+def _message_inputs(conn: sqlite3.Connection) -> Iterator[str]:
+    """The texts of the messages to be deleted that a conversation may be named after."""
+    hashes = [key for (key,) in conn.execute(_GONE_INPUTS)]
+    for start in range(0, len(hashes), BATCH):
+        rows = load_rows(conn, hashes[start : start + BATCH])
+        fragments = load_references(conn, rows).fragments
+        for row in rows:
+            texts = [full_text(part, fragments) for part in row.parts if part.type == "text"]
+            yield "".join(text or "" for text in texts)
+
+
+def _legacy_inputs(conn: sqlite3.Connection) -> list[str]:
+    """The texts that what is left of a legacy conversation may be named after."""
+    texts = []
+    for prompt, system, fragments in conn.execute(_GONE_LEGACY):
+        whole = "\n".join(text for text in (fragments, prompt) if text)
+        texts += [text for text in (prompt, system, whole) if text]
+    return texts
+
+
+def _delete_unused(conn: sqlite3.Connection, table: str, users: Iterable[tuple[str, str]]) -> None:
+    unused = " and ".join(
+        f"not exists (select 1 from {user} where {column} = {table}.id)" for user, column in users
+    )
+    used = f"select id from _llm_used where what = '{table}'"
+    conn.execute(f"delete from {table} where id in ({used}) and {unused}")
+
+
+def _drop_temporary(conn: sqlite3.Connection) -> None:
+    for table in _TEMPORARY:
+        conn.execute(f"drop table if exists temp.{table}")
+
+
+def _exists(conn: sqlite3.Connection, table: str) -> bool:
+    found = conn.execute("select 1 from sqlite_master where name = ?", [table])
+    return found.fetchone() is not None

@@ -1,0 +1,306 @@
+"""Rewriting a text in the messages of the log, and moving everything that points to them.
+
+A message that changes gets another address, and so does every message after it: addresses are
+made anew from the beginning of each chain on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...text.shaping import conversation_name
+from ..file.lookups import json_list
+from ..records.hashing import address
+from ..records.rehash import (
+    MessageRow,
+    PartRow,
+    References,
+    full_text,
+    load_references,
+    load_rows,
+    shape_of,
+)
+from ..records.threads import FORK_SUFFIX
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from .scrub import Scrubber
+
+BATCH = 500
+
+_MATCHING = (
+    "select distinct message_hash from parts"
+    " where text is not null and scrub_text(text) is not text",
+    "select distinct message_hash from parts"
+    " where payload is not null and changes_payload(payload)",
+    "select hash from messages where provider_metadata is not null"
+    " and scrub_json(provider_metadata) is not provider_metadata",
+)
+_WITH_REFERENCES = "select distinct message_hash from parts where payload like '%\"text_ref\"%'"
+_USING = (
+    "select message_hash from parts where id in"
+    " (select part_id from {table} where {column} in (select value from json_each(?)))"
+)
+_AFTER = """
+with recursive later (hash) as (
+    select value from json_each(?)
+    union
+    select messages.hash from later join messages on messages.parent_hash = later.hash
+)
+select messages.hash, messages.parent_hash from later join messages on messages.hash = later.hash
+"""
+# A fork is called like what it was forked from.
+_NAMED = (
+    "select id, name from {table} where replace(name, ?, '') in (select value from json_each(?))"
+)
+_OF_FRAGMENTS = ("part_fragments", "turn_fragments", "prompt_fragments", "system_fragments")
+_OF_ATTACHMENTS = ("part_attachments", "prompt_attachments", "tool_results_attachments")
+# Fields of a part that name something else and are no texts.
+_IDENTIFIERS = ("name", "tool_call_id")
+
+
+class MessageRedaction:
+    """What has to change in the messages of a log, found on construction.
+
+    Args:
+        conn: A migrated database.
+        scrubber: The pattern and what is put in its place; installed on `conn`.
+    """
+
+    def __init__(self, conn: sqlite3.Connection, scrubber: Scrubber) -> None:
+        self._conn = conn
+        self._scrubber = scrubber
+        # Old addresses to new ones, numbers of fragments to those they are merged into, names.
+        self.moved: dict[str, str] = {}
+        self._merged: dict[int, int] = {}
+        self._names: dict[str, str] = {}
+        self.attachments = {
+            key
+            for (key,) in conn.execute("select id from attachments")
+            if scrubber.pattern.fullmatch(key)
+        }
+        # The texts of fragments that change, as they were.
+        self.fragments: dict[int, str] = dict(
+            conn.execute(
+                "select id, content from fragments where scrub_text(content) is not content"
+            ).fetchall()
+        )
+        self.changed = set(self._matching())
+
+    def note_names(self, texts: Iterable[tuple[str, str]]) -> None:
+        """Remember how a conversation that was named after a text is called from now on."""
+        for old, new in texts:
+            self._names[conversation_name(old)] = conversation_name(new)
+
+    def apply(self) -> None:
+        """Rewrite the messages and fragments, and remove the attachments."""
+        later = self._conn.execute(_AFTER, [json_list(self.changed)]).fetchall()
+        self._rewrite_fragments()
+        for level in _levels(dict(later)):
+            for start in range(0, len(level), BATCH):
+                self._rewrite(level[start : start + BATCH])
+        self._move_ends()
+        gone = json_list(self.attachments)
+        for table in _OF_ATTACHMENTS:
+            sql = f"delete from {table} where attachment_id in (select value from json_each(?))"
+            self._conn.execute(sql, [gone])
+        sql = "delete from attachments where id in (select value from json_each(?))"
+        self._conn.execute(sql, [gone])
+
+    def rename_conversations(self) -> int:
+        """Name conversations that are called after a rewritten prompt anew; give how many."""
+        names = {old: new for old, new in self._names.items() if old != new and old}
+        count = 0
+        for table in ("threads", "conversations"):
+            sql = _NAMED.format(table=table)
+            for key, name in self._conn.execute(sql, [FORK_SUFFIX, json_list(names)]).fetchall():
+                new = names[name.replace(FORK_SUFFIX, "")] + FORK_SUFFIX * name.count(FORK_SUFFIX)
+                self._conn.execute(f"update {table} set name = ? where id = ?", [new, key])
+                count += 1
+        return count
+
+    # What matches
+
+    def _matching(self) -> Iterator[str]:
+        self._conn.create_function("changes_payload", 1, self._changes_payload)
+        for sql in _MATCHING:
+            yield from (key for (key,) in self._conn.execute(sql))
+        for kind, found in (("fragment", self.fragments), ("attachment", self.attachments)):
+            if found:
+                sql = _USING.format(table=f"part_{kind}s", column=f"{kind}_id")
+                yield from (key for (key,) in self._conn.execute(sql, [json_list(found)]))
+        # A match may begin in a fragment and end behind it.
+        hashes = [key for (key,) in self._conn.execute(_WITH_REFERENCES)]
+        for start in range(0, len(hashes), BATCH):
+            rows = load_rows(self._conn, hashes[start : start + BATCH])
+            fragments = load_references(self._conn, rows).fragments
+            for row in rows:
+                texts = [full_text(part, fragments) or "" for part in row.parts]
+                if any(self._scrubber.text(text) != text for text in texts):
+                    yield row.hash
+
+    def _changes_payload(self, text: str) -> bool:
+        payload = json.loads(text)
+        return bool(self._payload(payload) != payload)
+
+    # How it changes
+
+    def _payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        changed: dict[str, Any] = {}
+        for key, value in payload.items():
+            if key in _IDENTIFIERS:
+                changed[key] = value
+            elif key == "text_ref":
+                changed[key] = [self._piece(piece) for piece in value]
+            elif key == "attachment":
+                changed[key] = value
+            elif key == "attachments":
+                left = [item for item in value if item["id"] not in self.attachments]
+                changed.update({key: left} if left else {})
+            else:
+                changed[key] = self._scrubber.value(value)
+        return changed
+
+    def _piece(self, piece: Mapping[str, Any]) -> dict[str, Any]:
+        if "literal" in piece:
+            return {"literal": self._scrubber.text(piece["literal"])}
+        return {"fragment": self._merged.get(piece["fragment"], piece["fragment"])}
+
+    def _part(self, part: PartRow, fragments: Mapping[int, str]) -> PartRow:
+        if (part.payload.get("attachment") or {}).get("id") in self.attachments:
+            return PartRow(part.id, "text", self._scrubber.replacement, {})
+        text = None if part.text is None else self._scrubber.text(part.text)
+        changed = PartRow(part.id, part.type, text, self._payload(part.payload))
+        if "text_ref" not in part.payload:
+            return changed
+        whole = self._scrubber.text(full_text(part, {**fragments, **self.fragments}) or "")
+        if full_text(changed, fragments) == whole:
+            return changed
+        payload = {k: value for k, value in changed.payload.items() if k != "text_ref"}
+        return PartRow(part.id, part.type, whole, payload)
+
+    def _rewrite_fragments(self) -> None:
+        for number, old in self.fragments.items():
+            text = self._scrubber.text(old)
+            digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+            sql = "select id from fragments where hash = ? and id is not ?"
+            same = self._conn.execute(sql, [digest, number]).fetchone()
+            if same is None:
+                sql = "update fragments set content = ?, hash = ? where id = ?"
+                self._conn.execute(sql, [text, digest, number])
+            else:
+                self._merge_fragments(number, same[0])
+
+    def _merge_fragments(self, number: int, into: int) -> None:
+        """Two fragments have become equal: the later one is the earlier one from now on."""
+        self._merged[number] = into
+        for table in (*_OF_FRAGMENTS, "fragment_aliases"):
+            sql = f"update or replace {table} set fragment_id = ? where fragment_id = ?"
+            self._conn.execute(sql, [into, number])
+        self._conn.execute("delete from fragments where id = ?", [number])
+
+    # Writing
+
+    def _rewrite(self, hashes: Sequence[str]) -> None:
+        rows = load_rows(self._conn, hashes)
+        before = load_references(self._conn, rows)
+        rewritten = [self._rewritten(row, before) for row in rows]
+        references = load_references(self._conn, rewritten)
+        for row, new in zip(rows, rewritten, strict=True):
+            if new is not row:
+                self._write_parts(row, new, references)
+            self._move(
+                row.hash, new.parent_hash, address(shape_of(new, references), new.parent_hash)
+            )
+
+    def _rewritten(self, row: MessageRow, references: References) -> MessageRow:
+        parent = self.moved.get(row.parent_hash or "", row.parent_hash)
+        if row.hash not in self.changed:
+            return row._replace(parent_hash=parent)
+        # A fragment that was merged is known by the number it has now.
+        fragments = dict(references.fragments)
+        texts = load_references(self._conn, [_numbered(row, self._merged)]).fragments
+        fragments.update(texts)
+        return row._replace(
+            parent_hash=parent,
+            provider_metadata=self._scrubber.value(row.provider_metadata),
+            parts=[self._part(part, fragments) for part in row.parts],
+        )
+
+    def _write_parts(self, old: MessageRow, new: MessageRow, references: References) -> None:
+        if new.provider_metadata != old.provider_metadata:
+            self._conn.execute(
+                "update messages set provider_metadata = ? where hash = ?",
+                [json.dumps(new.provider_metadata), old.hash],
+            )
+        for before, part in zip(old.parts, new.parts, strict=True):
+            if part == before:
+                continue
+            self.note_names([(before.text or "", part.text or "")])
+            payload = json.dumps(part.payload) if part.payload else None
+            self._conn.execute(
+                "update parts set type = ?, text = ?, payload = ? where id = ?",
+                [part.type, part.text, payload, part.id],
+            )
+            if "text_ref" not in part.payload:
+                self._conn.execute("delete from part_fragments where part_id = ?", [part.id])
+
+    def _move(self, old: str, parent: str | None, new: str) -> None:
+        self.moved[old] = new
+        is_stored = self._conn.execute("select 1 from messages where hash = ?", [new]).fetchone()
+        if is_stored and new != old:
+            # It has become equal to another one.
+            own = "select id from parts where message_hash = ?"
+            for table in ("part_fragments", "part_attachments"):
+                self._conn.execute(f"delete from {table} where part_id in ({own})", [old])
+            self._conn.execute("delete from parts where message_hash = ?", [old])
+            self._conn.execute("delete from messages where hash = ?", [old])
+            return
+        self._conn.execute(
+            "update messages set hash = ?, parent_hash = ? where hash = ?", [new, parent, old]
+        )
+        self._conn.execute("update parts set message_hash = ? where message_hash = ?", [new, old])
+
+    def _move_ends(self) -> None:
+        """Let turns and threads point to where their messages are now."""
+        self._conn.execute("drop table if exists temp._llm_moved")
+        self._conn.execute("create temp table _llm_moved (old text primary key, new text)")
+        self._conn.executemany("insert into _llm_moved values (?, ?)", self.moved.items())
+        for table, column in (
+            ("turns", "parent_message_hash"),
+            ("turns", "tip_message_hash"),
+            ("threads", "tip_message_hash"),
+        ):
+            self._conn.execute(
+                f"update {table} set {column} = (select new from _llm_moved where old = {column})"
+                f" where {column} in (select old from _llm_moved)"
+            )
+        self._conn.execute("drop table temp._llm_moved")
+
+
+def _numbered(row: MessageRow, merged: Mapping[int, int]) -> MessageRow:
+    """The row with the numbers of merged fragments replaced."""
+    parts = []
+    for part in row.parts:
+        pieces = [
+            {"fragment": merged.get(piece["fragment"], piece["fragment"])}
+            for piece in part.payload.get("text_ref", ())
+            if "fragment" in piece
+        ]
+        parts.append(part._replace(payload={"text_ref": pieces}))
+    return row._replace(parts=parts)
+
+
+def _levels(parents: Mapping[str, str | None]) -> Iterator[list[str]]:
+    """Addresses in an order in which each message comes after the one before it, in groups."""
+    children: dict[str | None, list[str]] = {}
+    for key, parent in parents.items():
+        children.setdefault(parent if parent in parents else None, []).append(key)
+    level = children.get(None, [])
+    while level:
+        yield level
+        level = [child for key in level for child in children.get(key, ())]

@@ -1,0 +1,1 @@
+"""Writing the log: threads of messages, and turns."""

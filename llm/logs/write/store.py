@@ -1,0 +1,261 @@
+"""`LogStore`: threads of messages, and turns, in one log database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from ...parts import ToolCallPart
+from ...text.ids import new_ulid
+from ...text.shaping import conversation_name
+from ..file.db import log_errors, prepare
+from ..file.migrations import immediate
+from ..records.chains import hash_chain, is_stored, load_each, load_messages, store_chain
+from ..records.foreign import write_foreign
+from ..records.hashing import storable
+from ..records.outcome import write_outcome
+from ..records.replies import load_reply
+from ..records.shared import ensure_fragment, ensure_tool, ensure_tool_instance
+from .turns import Turn, now_text
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from sqlite_utils import Database
+
+    from ...models.prompt import Prompt
+    from ...models.response_base import _BaseResponse
+    from ...parts import Message
+
+__all__ = ["LogStore", "ensure_fragment", "ensure_tool", "ensure_tool_instance"]
+
+# Databases seen before: one that was migrated once stays so.
+_migrated: WeakSet[Database] = WeakSet()
+
+_ADD_THREAD = (
+    "insert or ignore into threads (id, name, tip_message_hash, forked_from, datetime_utc)"
+    " values (?, ?, ?, ?, ?)"
+)
+
+
+class LogStore:
+    """Reads and writes the threads, messages and turns of a log database.
+
+    Args:
+        db: The database; it is migrated, and its file switched to WAL mode, where needed.
+
+    Raises:
+        LogError: The database cannot be migrated.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self._conn = db.conn
+        if db not in _migrated:
+            with log_errors(self, "open"):
+                prepare(db.conn, self.path)
+            _migrated.add(db)
+
+    @property
+    def path(self) -> str:
+        """The file of the database; empty for one that lives in memory."""
+        main = self._conn.execute("pragma database_list").fetchone()
+        return str(main[2])
+
+    # Messages
+
+    def ensure_chain(
+        self,
+        messages: Iterable[Message],
+        parent: str | None = None,
+        fragments: Iterable[str] | None = None,
+    ) -> str | None:
+        """Store what is new of `messages`, and give the address of the last one.
+
+        Args:
+            messages: The messages, oldest first.
+            parent: The address of the message before them.
+            fragments: Texts that are stored as fragments, and referred to where they occur.
+
+        Returns:
+            The address of the last message; `parent` where there are none.
+        """
+        chain = hash_chain(messages, parent)
+        with immediate(self._conn):
+            known = [
+                (ensure_fragment(self._conn, text), storable(text)) for text in fragments or ()
+            ]
+            store_chain(self._conn, chain, known)
+        return chain[-1].hash if chain else parent
+
+    def load_chain(self, tip: str | None) -> list[Message]:
+        """The messages from the first one to the one at address `tip`; none for `None`.
+
+        Raises:
+            KeyError: `tip`, or a message before it, is not stored.
+        """
+        return [stored.message for stored in load_messages(self._conn, tip)]
+
+    def verify(self) -> list[str]:
+        """The addresses of messages whose content does not give that address any more."""
+        return [
+            stored.hash
+            for stored in load_each(self._conn)
+            if hash_chain([stored.message], stored.parent_hash)[0].hash != stored.hash
+        ]
+
+    def pending_tool_calls(self, tip: str | None) -> list[ToolCallPart]:
+        """The calls in the last message of a chain that this side has to answer."""
+        messages = self.load_chain(tip)
+        if not messages:
+            return []
+        return [
+            part
+            for part in messages[-1].parts
+            if isinstance(part, ToolCallPart) and not part.server_executed
+        ]
+
+    # Threads
+
+    def create_thread(
+        self,
+        name: str | None = None,
+        tip: str | None = None,
+        forked_from: str | None = None,
+        id: str | None = None,
+    ) -> str:
+        """Make a thread and give its id.
+
+        Args:
+            name: Its title.
+            tip: The address of its last message.
+            forked_from: The id of the thread that it branches off.
+            id: Its id; a new one where missing.
+        """
+        thread_id = id or new_ulid()
+        row = (thread_id, name, tip, forked_from, now_text())
+        with immediate(self._conn):
+            self._conn.execute(_ADD_THREAD, row)
+        return thread_id
+
+    def ensure_thread(self, id: str, name: str | None = None) -> str:
+        """Make the thread `id` unless it exists, and give its id."""
+        return self.create_thread(name, id=id)
+
+    def fork(
+        self, message_hash_: str, name: str | None = None, forked_from: str | None = None
+    ) -> str:
+        """Make a thread that goes on from any stored message, and give its id; nothing is copied.
+
+        Raises:
+            KeyError: No message has this address.
+        """
+        if not is_stored(self._conn, message_hash_):
+            raise KeyError(message_hash_)
+        return self.create_thread(name, tip=message_hash_, forked_from=forked_from)
+
+    def thread_tip(self, thread_id: str) -> str | None:
+        """The address of the last message of a thread, `None` for an empty one.
+
+        Raises:
+            KeyError: There is no such thread.
+        """
+        sql = "select tip_message_hash from threads where id = ?"
+        row = self._conn.execute(sql, [thread_id]).fetchone()
+        if row is None:
+            raise KeyError(thread_id)
+        tip: str | None = row[0]
+        return tip
+
+    def thread_messages(self, thread_id: str) -> list[Message]:
+        """The messages of a thread, oldest first.
+
+        Raises:
+            KeyError: There is no such thread.
+        """
+        return self.load_chain(self.thread_tip(thread_id))
+
+    def append(self, thread_id: str, messages: Iterable[Message]) -> str | None:
+        """Add messages at the end of a thread, and give its new tip.
+
+        Raises:
+            KeyError: There is no such thread.
+        """
+        with immediate(self._conn):
+            tip = self.ensure_chain(messages, self.thread_tip(thread_id))
+            self._conn.execute(
+                "update threads set tip_message_hash = ? where id = ?", [tip, thread_id]
+            )
+        return tip
+
+    # Turns
+
+    def log(self, response: _BaseResponse, thread_id: str | None = None) -> str:
+        """Record a response with its whole history, in one transaction, and give the turn's id.
+
+        Args:
+            response: The response; a synchronous one is completed first.
+            thread_id: The thread; that of its conversation where missing, or a new one.
+
+        Raises:
+            LogError: The database cannot be written.
+        """
+        _complete(response)
+        known = response._stored_part()
+        turn = Turn(response, known)
+        if known and not turn.is_anchored(self._conn):
+            # The history was logged elsewhere.
+            turn = Turn(response, None)
+        thread_id = thread_id or response._thread_id() or new_ulid()
+        with log_errors(self, "write to"), immediate(self._conn):
+            turn.write(self._conn, thread_id, _thread_name(response))
+            _store_new_name(self._conn, response.conversation, thread_id)
+            if response._outcome is not None:
+                write_outcome(self._conn, response.id, response._outcome)
+            write_foreign(self._conn, thread_id, response.conversation)
+        if turn.tip is not None:
+            count = len(response.prompt._messages) + len(response._output_messages())
+            response._stored_tip = (count, turn.tip)
+        return response.id
+
+    def turn_response_json(self, turn_id: str) -> Any:
+        """The provider's own form of the answer of a turn, with all references resolved.
+
+        Returns:
+            The payload; `None` where the turn has none, or there is no such turn.
+
+        Raises:
+            condense_json.UncondenseError: Something that it refers to is gone.
+        """
+        return load_reply(self._conn, turn_id)
+
+    def __str__(self) -> str:
+        return self.path or "in memory"
+
+
+def _complete(response: _BaseResponse) -> None:
+    force = getattr(response, "_force", None)
+    if not response._done and force is not None:
+        force()
+
+
+def _store_new_name(conn: sqlite3.Connection, conversation: Any, thread_id: str) -> None:
+    """Keep a title that was given to the conversation since it was read from the log, or logged."""
+    name = getattr(conversation, "name", None)
+    if not name:
+        return
+    stored = getattr(conversation, "_stored_name", None)
+    if stored is not None and stored != name:
+        from ..records.threads import rename_conversation
+
+        rename_conversation(conn, thread_id, name)
+    conversation._stored_name = name
+
+
+def _thread_name(response: _BaseResponse) -> str:
+    name = getattr(response.conversation, "name", None)
+    if name:
+        return storable(name)
+    prompt: Prompt = response.prompt
+    return storable(conversation_name(prompt.prompt or prompt.system or ""))

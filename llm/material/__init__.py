@@ -1,0 +1,1 @@
+"""What a prompt is made of beside its text: templates and fragments, found and loaded."""

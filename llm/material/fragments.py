@@ -1,0 +1,139 @@
+"""Fragments: from what a person names to text, and to the attachments that come with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..content import Attachment, Fragment
+from ..errors import FragmentNotFound, LLMError
+from ..text.shaping import has_plugin_prefix
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from sqlite_utils import Database
+
+    Content = Fragment | Attachment
+    FindStored = Callable[[str], Fragment | None]
+
+STDIN = "-"
+
+
+def resolve_fragments(
+    db: Database | sqlite3.Connection, fragments: Iterable[str], allow_attachments: bool = False
+) -> list[Fragment | Attachment]:
+    """The texts, and attachments, that people name.
+
+    Args:
+        db: The log database, searched for aliases and hashes.
+        fragments: For each: a URL, `-` for standard input, `prefix:rest` for a loader, an alias,
+            a hash or a path; tried in this order.
+        allow_attachments: Whether a loader may return attachments.
+
+    Returns:
+        The content in order; a loader may give several for one name.
+
+    Raises:
+        FragmentNotFound: One of them cannot be found or read.
+    """
+    from ..logs.read.fragments import find_fragment
+
+    return resolve_all(fragments, lambda name: find_fragment(db, name), allow_attachments)
+
+
+def resolve_all(
+    fragments: Iterable[str], find_stored: FindStored, allow_attachments: bool = False
+) -> list[Content]:
+    """As `resolve_fragments`, with a function that finds a stored fragment."""
+    found: list[Content] = []
+    for name in fragments:
+        found += _resolve(name, find_stored, allow_attachments)
+    return found
+
+
+def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> list[Content]:
+    if name.startswith(("http://", "https://")):
+        return [_fetched(name)]
+    if name == STDIN:
+        from ..run.inputs import read_stdin_text
+
+        return [Fragment(read_stdin_text(), STDIN)]
+    is_file = _is_file(name)
+    if has_plugin_prefix(name) and not is_file:
+        return _loaded(name, allow_attachments)
+    stored = find_stored(name)
+    if stored is not None:
+        return [stored]
+    if is_file:
+        return [_read(Path(name))]
+    raise FragmentNotFound(
+        f"Fragment '{name}' not found: there is no such alias, hash or file "
+        "('llm fragments' lists what is stored)"
+    )
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).exists()
+    except (OSError, ValueError):
+        # Too long for a path, or with a NUL in it.
+        return False
+
+
+def _fetched(url: str) -> Fragment:
+    from ..net.http import fetch_text
+
+    return Fragment(fetch_text(url), url)
+
+
+def _read(path: Path) -> Fragment:
+    from ..run.inputs import decode_text
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FragmentNotFound(f"Fragment '{path}' cannot be read: {error.strerror}") from error
+    if b"\0" in content:
+        raise FragmentNotFound(
+            f"Fragment '{path}' is not text. Attach it with -a, or with --at to name its type"
+        )
+    return Fragment(decode_text(content), str(path.resolve()))
+
+
+def _loaded(name: str, allow_attachments: bool) -> list[Content]:
+    """What the loader of the prefix gives."""
+    import llm
+
+    prefix, _, rest = name.partition(":")
+    loaders = llm.get_fragment_loaders()
+    if prefix not in loaders:
+        known = ", ".join(loaders) or "none"
+        raise FragmentNotFound(f"Unknown fragment prefix: {prefix} (loaders: {known})")
+    try:
+        result = loaders[prefix](rest)
+        found = [_checked(item, name) for item in _as_list(result)]
+    except LLMError as error:
+        raise FragmentNotFound(f"Could not load fragment {name}: {error}") from error
+    except Exception as error:  # whatever the loader of a plugin raises
+        text = str(error) or type(error).__name__
+        raise FragmentNotFound(f"Could not load fragment {name}: {text}") from error
+    if not allow_attachments and any(isinstance(item, Attachment) for item in found):
+        raise FragmentNotFound(
+            f"Could not load fragment {name}: "
+            f"Fragment loader {prefix} returned a disallowed attachment"
+        )
+    return found
+
+
+def _as_list(result: Any) -> list[Any]:
+    return [result] if isinstance(result, (str, Attachment)) else list(result)
+
+
+def _checked(item: Any, name: str) -> Content:
+    if isinstance(item, (Fragment, Attachment)):
+        return item
+    if isinstance(item, str):
+        return Fragment(item, name)
+    raise TypeError(f"the loader returned {type(item).__name__}, neither text nor an attachment")

@@ -1,0 +1,173 @@
+"""The loaders of fragments that are always there: `dir:` for folders, `cmd:` for commands.
+
+A plugin that registers one of these prefixes keeps it; ours is then `llm-dir:` or `llm-cmd:`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..content import Attachment, Fragment
+from ..errors import LLMError
+from ..terminal.asking import confirm, note
+from .gitignore import IgnoreRules, glob_pattern
+
+ASK_ABOVE_BYTES = 1_000_000
+# As git does: a file with a NUL in its first bytes is binary.
+_SNIFFED_BYTES = 8000
+_WILDCARDS = "*?["
+
+
+def load_folder(rest: str) -> list[Fragment | Attachment]:
+    """Text files of a folder, or those that a pattern such as src/**/*.py matches.
+
+    Files that .gitignore leaves out and binary files are skipped. The number of files and their
+    size are shown; above 1 MB you are asked.
+    """
+    sizes = {path: size for path in _chosen(rest or ".") if (size := _text_size(path))}
+    if not sizes:
+        raise LLMError(f"no text files found in {rest!r} (.gitignore is honoured)")
+    size_bytes = sum(sizes.values())
+    plural = "" if len(sizes) == 1 else "s"
+    summary = f"dir:{rest}: {len(sizes)} file{plural}, {_shown_size(size_bytes)}"
+    if size_bytes > ASK_ABOVE_BYTES:
+        _ask(summary)
+    else:
+        note(summary)
+    base = Path.cwd()
+    return [_as_fragment(path, base) for path in sizes]
+
+
+def _ask(summary: str) -> None:
+    answer = confirm(f"{summary}. Send all of it?")
+    if answer is None:
+        raise LLMError(
+            f"{summary} is more than {_shown_size(ASK_ABOVE_BYTES)}, and there is no terminal to "
+            "ask on. Choose fewer files with a pattern such as dir:src/**/*.py"
+        )
+    if not answer:
+        raise LLMError("declined")
+
+
+def _as_fragment(path: Path, base: Path) -> Fragment:
+    """A file as text under its name: without it nobody could talk about the file."""
+    from ..run.inputs import decode_text
+
+    full = Path(os.path.abspath(path))
+    content = full.read_bytes()
+    name = full.relative_to(base).as_posix() if full.is_relative_to(base) else str(path)
+    return Fragment(f"{name}\n---\n{decode_text(content).rstrip()}\n---\n", str(full))
+
+
+def _shown_size(size_bytes: int) -> str:
+    if size_bytes < 1000:
+        return f"{size_bytes} bytes"
+    if size_bytes < 1_000_000:
+        return f"{size_bytes / 1000:.1f} kB"
+    return f"{size_bytes / 1_000_000:.1f} MB"
+
+
+def _chosen(rest: str) -> list[Path]:
+    """The files, sorted, that the part after the prefix stands for."""
+    path = Path(rest).expanduser()
+    if path.is_dir():
+        return sorted(_files_below(path, IgnoreRules.for_folder(path.resolve())))
+    if path.is_file():
+        return [path]
+    if not any(character in rest for character in _WILDCARDS):
+        raise LLMError(f"there is no folder {rest!r}")
+    return sorted(_matching(str(path)))
+
+
+def _files_below(folder: Path, rules: IgnoreRules) -> Iterator[Path]:
+    for entry in _entries(folder):
+        full = rules._folder / entry.name
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if entry.name == ".git" or rules.ignores(full, is_folder=is_folder):
+            continue
+        if is_folder:
+            yield from _files_below(folder / entry.name, rules.below(entry.name))
+        elif _is_file(entry):
+            yield folder / entry.name
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        # A link that leads to itself.
+        return False
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        note(f"{folder} is skipped: {error.strerror}")
+        return []
+
+
+def _matching(pattern: str) -> Iterator[Path]:
+    """The files that match a pattern, those aside that are left out where they are.
+
+    As in a shell, a wildcard stands for no hidden file; links to folders are not followed.
+    """
+    start = Path(*_fixed_parts(pattern))
+    rest = Path(pattern).relative_to(start)
+    matches = glob_pattern(rest.as_posix())
+    takes_hidden = any(part.startswith(".") for part in rest.parts)
+    if not start.is_dir():
+        return
+    for path in _files_below(start, IgnoreRules.for_folder(start.resolve())):
+        below = path.relative_to(start)
+        is_hidden = any(part.startswith(".") for part in below.parts)
+        if (takes_hidden or not is_hidden) and matches.fullmatch(below.as_posix()):
+            yield path
+
+
+def _fixed_parts(pattern: str) -> list[str]:
+    """The folders of a pattern in front of its first wildcard."""
+    fixed = []
+    for part in Path(pattern).parts[:-1]:
+        if any(character in part for character in _WILDCARDS):
+            break
+        fixed.append(part)
+    return fixed
+
+
+def _text_size(path: Path) -> int:
+    """The size of a text file in bytes; 0 for a binary one and one that nobody may read."""
+    try:
+        with open(path, "rb") as file:
+            is_binary = b"\0" in file.read(_SNIFFED_BYTES)
+            return 0 if is_binary else os.fstat(file.fileno()).st_size
+    except OSError as error:
+        note(f"{path} is skipped: {error.strerror}")
+        return 0
+
+
+def load_command_output(rest: str) -> Fragment:
+    """What a shell command prints, as in -f cmd:'git diff'. A template cannot use it."""
+    from ..run.inputs import decode_text
+
+    if not rest.strip():
+        raise LLMError("no command is given, as in cmd:'git diff'")
+    done = subprocess.run(rest, shell=True, stdin=subprocess.DEVNULL, capture_output=True)
+    errors = decode_text(done.stderr)
+    if done.returncode != 0:
+        reason = errors.strip() or decode_text(done.stdout).strip() or "without a message"
+        raise LLMError(f"the command ended with exit code {done.returncode}: {reason}")
+    if errors:
+        sys.stderr.write(errors)
+    return Fragment(decode_text(done.stdout), f"cmd:{rest}")
+
+
+BUILTIN_LOADERS: dict[str, Callable[[str], Fragment | Attachment | list[Fragment | Attachment]]] = {
+    "dir": load_folder,
+    "cmd": load_command_output,
+}

@@ -1,0 +1,237 @@
+"""From what people write to tools: names, toolbox specifications, and Python code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LLMError, NotFound
+from ..tools.signatures import signature_of, type_hints_of
+from ..tools.tool import ServerSideTool, Tool
+from ..tools.toolbox import Toolbox, instantiate_from_spec
+
+if TYPE_CHECKING:
+    from ..models.base import _BaseModel
+    from ..models.prompt import ToolDef
+
+ToolClass = type[Toolbox] | type[ServerSideTool]
+
+# The module that functions given as code belong to.
+CODE_MODULE = "llm_functions"
+
+
+def gather_tools(specs: Sequence[str], model: _BaseModel | None) -> list[ToolDef]:
+    """The tools that were named, in order.
+
+    Args:
+        specs: Names of registered tools; toolboxes and server-side tools of the model as
+            `Name`, `Name("argument")` or `Name(key="value")`.
+        model: The model that gets them; without one there are no server-side tools.
+
+    Raises:
+        NotFound: There are no tools of some of these names.
+        LLMError: A specification cannot be read, or a class does not take its arguments.
+    """
+    if not specs:
+        return []
+    import llm
+
+    registered = llm.get_tools()
+    classes = tool_classes(registered, model)
+    missing = [spec for spec in specs if not _is_known(spec, registered, classes)]
+    if missing:
+        available = ", ".join(dict.fromkeys([*registered, *classes]))
+        raise NotFound(
+            f"Tool(s) {', '.join(missing)} not found. Available tools: {available}"
+            + _suggestion(missing, [*registered, *classes])
+        )
+    return [_make(spec, registered, classes) for spec in specs]
+
+
+def tool_classes(
+    registered: dict[str, Tool | type[Toolbox]], model: _BaseModel | None = None
+) -> dict[str, ToolClass]:
+    """Toolboxes and the server-side tools of a model, by the names that people write.
+
+    A toolbox that was registered under another name has the name of its class too.
+    """
+    boxes = {name: tool for name, tool in registered.items() if isinstance(tool, type)}
+    classes: dict[str, ToolClass] = dict(boxes)
+    for box in boxes.values():
+        classes.setdefault(box.__name__, box)
+    for server_side in model.supported_server_side_tools if model is not None else ():
+        classes.setdefault(server_side.__name__, server_side)
+    return classes
+
+
+def spec_of(tool: ToolDef) -> str:
+    """The specification that makes a tool again, as the log has it; of a function its name."""
+    arguments = getattr(tool, "_config", None)
+    if arguments is None:
+        return str(getattr(tool, "name", None) or getattr(tool, "__name__", ""))
+    return f"{type(tool).__name__}({json.dumps(arguments, default=str)})"
+
+
+def is_class_spec(spec: str) -> bool:
+    """Whether a name stands for a class: it begins with a capital letter."""
+    return spec[:1].isupper()
+
+
+def name_in(spec: str) -> str:
+    """The name of the tool or class in a specification."""
+    return spec.partition("(")[0].strip()
+
+
+def _is_known(
+    spec: str, registered: dict[str, Tool | type[Toolbox]], classes: dict[str, ToolClass]
+) -> bool:
+    if isinstance(registered.get(spec), Tool):
+        return True
+    return is_class_spec(spec) and name_in(spec) in classes
+
+
+def _suggestion(missing: Iterable[str], known: Sequence[str]) -> str:
+    from ..registry import nearest_names
+
+    near = dict.fromkeys(near for spec in missing for near in nearest_names(name_in(spec), known))
+    return f" - did you mean {' or '.join(near)}?" if near else ""
+
+
+def _make(
+    spec: str, registered: dict[str, Tool | type[Toolbox]], classes: dict[str, ToolClass]
+) -> ToolDef:
+    tool = registered.get(spec)
+    if isinstance(tool, Tool):
+        return tool
+    return make_from_spec(spec, classes)
+
+
+def make_from_spec(spec: str, classes: dict[str, ToolClass]) -> Toolbox | ServerSideTool:
+    """The toolbox or server-side tool that a specification describes.
+
+    Raises:
+        LLMError: The specification cannot be read, or the class does not take its arguments.
+    """
+    try:
+        return instantiate_from_spec(classes, spec)
+    except ValueError as error:
+        raise LLMError(f"Tool {spec} cannot be used: {error}. Write {_forms(spec)}") from error
+    except Exception as error:  # the constructor is a plugin's own
+        raise LLMError(f"Tool {spec} cannot be used: {_reason(error, spec, classes)}") from error
+
+
+def _forms(spec: str) -> str:
+    name = name_in(spec) or "Name"
+    return f'{name}, {name}("text") or {name}(key="text")'
+
+
+def _reason(error: Exception, spec: str, classes: dict[str, ToolClass]) -> str:
+    if not isinstance(error, TypeError):
+        return f"{type(error).__name__}: {error}"
+    tool_class = classes[name_in(spec)]
+    return f"{error}. It is written {tool_class.__name__}{constructor_text(tool_class)}"
+
+
+def signature_text(function: Any) -> str:
+    """The signature of a function or method as Python writes it, without `self`."""
+    try:
+        signature = signature_of(function)
+    except (TypeError, ValueError):
+        return "(...)"
+    hints = type_hints_of(function)
+    shown = [
+        parameter.replace(annotation=_shown(parameter.annotation, hints.get(parameter.name)))
+        for parameter in signature.parameters.values()
+        if parameter.name != "self"
+    ]
+    result = _shown(signature.return_annotation, hints.get("return"))
+    return str(signature.replace(parameters=shown, return_annotation=result))
+
+
+def constructor_text(tool_class: ToolClass) -> str:
+    """The arguments that a toolbox or server-side tool is made with, as Python writes them."""
+    if tool_class.__init__ is object.__init__:
+        return "()"
+    return signature_text(tool_class.__init__).removesuffix(" -> None")
+
+
+def _shown(annotation: Any, hint: Any) -> Any:
+    """Types that are written as text are shown as the types that they mean, if they mean any."""
+    if hint is not None:
+        return None if hint is type(None) else hint
+    text = getattr(annotation, "__forward_arg__", annotation)
+    return _Written(text) if isinstance(text, str) else annotation
+
+
+class _Written(str):
+    """An annotation that stands in signatures without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def tools_from_code(code_or_path: str) -> list[Tool]:
+    """The tools that Python code defines: every function whose name has no underscore in front.
+
+    Args:
+        code_or_path: Source code, or one line that ends in `.py`, the path of a file.
+
+    Raises:
+        NotFound: There is no such file.
+        LLMError: The code cannot be read or run.
+    """
+    source, filename = _source_of(code_or_path)
+    module = ModuleType(CODE_MODULE)
+    # Dataclasses and pydantic look up the module of a class there.
+    sys.modules[CODE_MODULE] = module
+    try:
+        exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)
+    except SyntaxError as error:
+        raise LLMError(f"Error in --functions definition: {error}") from error
+    except (Exception, SystemExit) as error:  # somebody's own code
+        raise LLMError(
+            f"The code of --functions failed: {type(error).__name__}: {error}"
+        ) from error
+    found = {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and _is_function(value)
+    }
+    made = [_as_tool(name, value) for name, value in found.items()]
+    return [tool for tool in made if tool is not None]
+
+
+def _source_of(code_or_path: str) -> tuple[str, str]:
+    if "\n" in code_or_path or not code_or_path.endswith(".py"):
+        return code_or_path, "<functions>"
+    try:
+        return Path(code_or_path).read_text(encoding="utf-8"), code_or_path
+    except FileNotFoundError:
+        raise NotFound(f"File not found: {code_or_path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LLMError(f"File {code_or_path} cannot be read: {error}") from error
+
+
+def _is_function(value: Any) -> bool:
+    """Whether a value of the code is a tool; classes and type hints serve its functions."""
+    if isinstance(value, type) or type(value).__module__ in ("typing", "typing_extensions"):
+        return False
+    return callable(value) or isinstance(value, Tool)
+
+
+def _as_tool(name: str, function: Any) -> Tool | None:
+    """The tool that a value of the code makes; `None` for what was imported and makes none."""
+    if isinstance(function, Tool):
+        return function
+    own_name = getattr(function, "__name__", None)
+    try:
+        return Tool.function(function, name=name if own_name in (None, "<lambda>") else None)
+    except Exception as error:  # a type hint can be anything
+        if getattr(function, "__module__", CODE_MODULE) != CODE_MODULE:
+            return None
+        reason = str(error).splitlines()[0]
+        raise LLMError(f"{name} of --functions cannot be a tool: {reason}") from error

@@ -1,0 +1,104 @@
+"""Small HTTP errands outside the providers: fetching attachments, fragments and templates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from .._version import VERSION
+from ..errors import ConnectionLost
+from .network import make_client
+
+if TYPE_CHECKING:
+    import httpx2
+
+# The address is that of 0.36: sites that know the program by it go on knowing it.
+USER_AGENT = f"llm/{VERSION} (https://llm.datasette.io/)"
+MAX_REDIRECTS = 3
+TIMEOUT_SECONDS = 30.0
+TOTAL_SECONDS = 600.0
+MAX_BYTES = 100_000_000
+
+
+class Reply(NamedTuple):
+    """What a server answered: headers with lower-case names, the body, and its text encoding."""
+
+    headers: Mapping[str, str]
+    content: bytes
+    charset: str | None
+
+
+def request(method: str, url: str) -> Reply:
+    """The reply to one request, redirects followed up to three times.
+
+    Raises:
+        ConnectionLost: The address is no good, the server cannot be reached, answers with an
+            error status, sends more than `MAX_BYTES`, or takes longer than half a minute between
+            two pieces, or ten in all.
+    """
+    import httpx2
+
+    try:
+        with (
+            make_client(
+                httpx2.Client,
+                follow_redirects=True,
+                max_redirects=MAX_REDIRECTS,
+                timeout=TIMEOUT_SECONDS,
+                headers={"user-agent": USER_AGENT},
+            ) as client,
+            client.stream(method, url) as reply,
+        ):
+            reply.raise_for_status()
+            content = _read_limited(reply, url)
+            headers = {name.lower(): value for name, value in reply.headers.items()}
+            return Reply(headers, content, reply.charset_encoding)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise ConnectionLost(f"Could not fetch {url}: {error}") from error
+
+
+def _read_limited(reply: httpx2.Response, url: str) -> bytes:
+    """The body, given up as soon as it is too large or takes too long."""
+    pieces: list[bytes] = []
+    size_bytes = 0
+    deadline = time.monotonic() + TOTAL_SECONDS
+    for piece in reply.iter_bytes():
+        size_bytes += len(piece)
+        if size_bytes > MAX_BYTES:
+            limit = f"{MAX_BYTES / 1_000_000:.0f} MB"
+            raise ConnectionLost(f"Could not fetch {url}: it is larger than {limit}")
+        if time.monotonic() > deadline:
+            limit = f"{TOTAL_SECONDS:.0f} seconds"
+            raise ConnectionLost(f"Could not fetch {url}: it was not complete after {limit}")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def head_content_type(url: str) -> str | None:
+    """The MIME type that the server gives for `url`, without parameters such as the charset."""
+    header = request("HEAD", url).headers.get("content-type")
+    return header.partition(";")[0].strip() or None if header else None
+
+
+def fetch(url: str) -> bytes:
+    """The bytes at `url`."""
+    return request("GET", url).content
+
+
+def fetch_text(url: str) -> str:
+    """The text at `url`, in the encoding that the server names, else UTF-8."""
+    reply = request("GET", url)
+    try:
+        return reply.content.decode(reply.charset or "utf-8", "replace")
+    except LookupError:
+        return reply.content.decode("utf-8", "replace")
+
+
+def logging_client() -> httpx2.Client:
+    """A client that writes every request and reply to standard error, keys left out."""
+    import httpx2
+
+    from .http_log import LoggingTransport
+
+    return httpx2.Client(transport=LoggingTransport())

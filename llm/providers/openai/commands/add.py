@@ -1,0 +1,166 @@
+"""What `llm openai add` does: ask a server, make an entry, write it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import llm
+
+from ....errors import InvalidInput, ModelError, NotFound
+from ....files.config import load_keys, set_key
+from .extra_entry import Entry, add_entry, checked
+from .probe import Server, find_server, probe
+
+Choose = Callable[[Sequence[str]], str]
+Tell = Callable[[str], object]
+
+_SWITCHES = {"tools": "supports_tools", "schema": "supports_schema", "vision": "vision"}
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What was asked for on the command line.
+
+    Args:
+        name: The id of the model here.
+        base_url: The address of the server.
+        model_name: The model's name at the server.
+        key: A key, or the name of a stored one.
+        headers: HTTP headers to add.
+        aliases: Further names here.
+        responses: Speak the Responses API.
+        embedding: Add it as an embedding model.
+        known: Abilities that need not be found out.
+        switches: Keys to set to `true` that cannot be found out.
+    """
+
+    name: str
+    base_url: str
+    model_name: str | None = None
+    key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    responses: bool = False
+    embedding: bool = False
+    known: Mapping[str, bool] = field(default_factory=dict)
+    switches: tuple[str, ...] = ()
+
+
+def check(wanted: Addition) -> None:
+    """Refuse what cannot be added whatever the server says.
+
+    Raises:
+        InvalidInput: The address is none, the name is taken, or a stored key would be replaced.
+    """
+    if not wanted.base_url.startswith(("http://", "https://")):
+        raise InvalidInput(f"{wanted.base_url} is no address: begin it with http:// or https://")
+    if not wanted.name.strip():
+        raise InvalidInput("The name is empty")
+    taken = _taken_names(wanted.embedding)
+    for name in (wanted.name, *wanted.aliases):
+        if name in taken:
+            raise InvalidInput(
+                f"There is a model named {name} already. Choose another name, or take its entry"
+                " out of extra-openai-models.yaml first"
+            )
+    keys = load_keys()
+    if wanted.key and wanted.key not in keys and wanted.name in keys:
+        raise InvalidInput(
+            f"A key named {wanted.name} is stored already. To use it: --key {wanted.name}"
+        )
+
+
+def _taken_names(embedding: bool) -> set[str]:
+    if embedding:
+        return set(llm.get_embedding_model_aliases())
+    return {
+        name
+        for entry in llm.get_models_with_aliases()
+        for name in (entry.shown.model_id, *entry.aliases)
+    }
+
+
+def make_entry(wanted: Addition, choose: Choose, tell: Tell) -> Entry:
+    """The entry for a model, after asking its server.
+
+    Args:
+        wanted: What was asked for.
+        choose: Chooses among the names of several models.
+        tell: Called with each finding, as one line.
+
+    Raises:
+        ModelError: The server refused or cannot be reached.
+        NotFound: The server has no such model.
+    """
+    key = llm.get_key(wanted.key) if wanted.key else None
+    server = Server(wanted.base_url.rstrip("/"), key, wanted.headers)
+    server, model_name = _model_at(server, wanted, choose)
+    tell(f"{model_name} at {server.base_url}")
+    found = probe(
+        server,
+        model_name,
+        responses=wanted.responses,
+        only_embeddings=wanted.embedding,
+        known=wanted.known,
+        tell=lambda ability, is_there: tell(f"  {ability}: {'yes' if is_there else 'no'}"),
+    )
+    wanted = replace(wanted, model_name=model_name, base_url=server.base_url)
+    return _entry(wanted, found)
+
+
+def _model_at(server: Server, wanted: Addition, choose: Choose) -> tuple[Server, str]:
+    """The server under its working address, and the name of the model there."""
+    try:
+        server, names = find_server(server)
+    except ModelError as error:
+        # Not every server lists its models.
+        if wanted.model_name and type(error) is ModelError:
+            return server, wanted.model_name
+        raise
+    if wanted.model_name:
+        if names and wanted.model_name not in names:
+            raise NotFound(
+                f"The server has no model {wanted.model_name}. It has: {', '.join(names)}"
+            )
+        return server, wanted.model_name
+    if not names:
+        raise NotFound(f"{server.base_url} lists no models. Name one with --model")
+    if wanted.name in names:
+        return server, wanted.name
+    return server, names[0] if len(names) == 1 else choose(names)
+
+
+def _entry(wanted: Addition, found: Mapping[str, bool]) -> Entry:
+    entry: Entry = {
+        "model_id": wanted.name,
+        "model_name": wanted.model_name,
+        "api_base": wanted.base_url,
+    }
+    if wanted.key:
+        entry["api_key_name"] = wanted.key if wanted.key in load_keys() else wanted.name
+    if wanted.aliases:
+        entry["aliases"] = list(wanted.aliases)
+    if wanted.headers:
+        entry["headers"] = dict(wanted.headers)
+    if not found.get("chat"):
+        return {**entry, "embedding": True}
+    switches = [key for ability, key in _SWITCHES.items() if found.get(ability)]
+    if wanted.responses:
+        switches.insert(0, "responses")
+    return {**entry, **dict.fromkeys((*switches, *wanted.switches), True)}
+
+
+def write(wanted: Addition, entry: Entry) -> Path:
+    """Write the entry, and store its key where it is new; returns the path of the file.
+
+    Raises:
+        InvalidInput: The entry cannot be used.
+        ConfigError: A file cannot be written.
+    """
+    model = checked(entry)
+    path = add_entry(entry)
+    if wanted.key and wanted.key not in load_keys() and model.api_key_name:
+        set_key(model.api_key_name, wanted.key)
+    return path

@@ -1,0 +1,230 @@
+"""The commands of `llm openai`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ....terminal.output import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeVar
+
+    from ..wire.shapes import Json
+    from .extra_entry import Entry
+
+    Command = TypeVar("Command", bound=Callable[..., Any])
+
+MODELS_URL = "https://api.openai.com/v1/models"
+
+
+def _read_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    from ....errors import InvalidInput
+    from ....run.inputs import key_argument
+
+    try:
+        return key_argument(value)
+    except InvalidInput as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+def _key_option(meaning: str) -> Callable[[Command], Command]:
+    """The option `--key`, read before anything else reads standard input."""
+    sources = "@FILE, or - for the first line of stdin"
+    return click.option(
+        "--key",
+        is_eager=True,
+        callback=_read_key,
+        help=f"{meaning}, the name of a stored one, {sources}.",
+    )
+
+
+@click.command(name="models")
+@click.option("json_", "--json", is_flag=True, help="Output as JSON")
+@_key_option("OpenAI API key")
+def list_models(json_: bool, key: str | None) -> None:
+    """List the models that your OpenAI account can use."""
+    import json
+
+    from llm.text.shaping import dicts_to_table_string
+
+    found = fetch_models(key)
+    if json_:
+        say(json.dumps(found, indent=4))
+        return
+    rows = [_row(model) for model in found]
+    for line in dicts_to_table_string(["id", "owned_by", "created"], rows):
+        say(line)
+
+
+def fetch_models(key: str | None) -> list[Json]:
+    """The models of the account that a key belongs to, as OpenAI describes them.
+
+    Args:
+        key: The key or the name of a stored one; the key `openai` where missing.
+
+    Raises:
+        NeedsKeyException: There is no key.
+        ModelError: OpenAI refused, or could not be reached.
+    """
+    import llm
+
+    from ..transport.fast import Call, exchange
+    from ..transport.faults import Endpoint
+    from ..wire.shapes import malformed
+
+    found = llm.get_key(key, "openai", "OPENAI_API_KEY")
+    if not found:
+        raise llm.NeedsKeyException(
+            "No key found - add one using 'llm keys set openai'"
+            " or set the OPENAI_API_KEY environment variable"
+        )
+    headers = {"authorization": f"Bearer {found.strip()}"}
+    endpoint = Endpoint(MODELS_URL, key_name="openai", secrets=[found.strip()])
+    answer = next(exchange(Call(endpoint, headers, None)))
+    models = answer.get("data")
+    if not isinstance(models, list):
+        raise malformed(TypeError("data is not a list"), answer)
+    return models
+
+
+def _row(model: Json) -> dict[str, Any]:
+    from datetime import datetime, timezone
+
+    created = model.get("created")
+    moment = ""
+    if isinstance(created, (int, float)):
+        moment = datetime.fromtimestamp(created, timezone.utc).isoformat()
+    return {"id": model.get("id"), "owned_by": model.get("owned_by"), "created": moment}
+
+
+_IS_KNOWN = "Say so instead of having it found out."
+
+
+@click.command(name="add")
+@click.argument("name")
+@click.option("--base-url", required=True, help="Address of the server, such as http://host/v1.")
+@click.option("-m", "--model", "model_name", help="Name of the model at the server.")
+@_key_option("Key for the server, which will be stored")
+@click.option(
+    "-H", "--header", "headers", type=(str, str), multiple=True, help="HTTP header: name and value."
+)
+@click.option("-a", "--alias", "aliases", multiple=True, help="Another name for the model.")
+@click.option("--responses", is_flag=True, help="Speak the Responses API.")
+@click.option("--embedding", is_flag=True, help="Add it as an embedding model.")
+@click.option("--tools/--no-tools", default=None, help=f"It can call tools. {_IS_KNOWN}")
+@click.option("--schema/--no-schema", default=None, help=f"It keeps to schemas. {_IS_KNOWN}")
+@click.option("--vision/--no-vision", default=None, help=f"It takes images. {_IS_KNOWN}")
+@click.option("--audio", is_flag=True, help="It takes audio.")
+@click.option("--reasoning", is_flag=True, help="It has the options for reasoning.")
+@click.option("-e", "--edit", is_flag=True, help="Edit the entry before it is written.")
+@click.option("-y", "--yes", is_flag=True, help="Write the entry without asking.")
+def add(
+    name: str,
+    base_url: str,
+    model_name: str | None,
+    key: str | None,
+    headers: tuple[tuple[str, str], ...],
+    aliases: tuple[str, ...],
+    responses: bool,
+    embedding: bool,
+    tools: bool | None,
+    schema: bool | None,
+    vision: bool | None,
+    audio: bool,
+    reasoning: bool,
+    edit: bool,
+    yes: bool,
+) -> None:
+    """Add a model of a compatible server as NAME.
+
+    The server is asked for its models and, by a few small requests, what the model can do: call
+    tools, keep to a JSON schema, see images, make embeddings. What was found is shown, and on a
+    terminal may be edited, before it is written to extra-openai-models.yaml.
+
+    \b
+    Example usage:
+        llm openai add qwen --base-url http://localhost:8080/v1
+        llm openai add big --base-url https://gateway.example.com/v1 --key sk-... -m big-model
+    """
+    from .add import Addition, check, make_entry, write
+
+    found_out = {"tools": tools, "schema": schema, "vision": vision}
+    switches = {"audio": audio, "reasoning": reasoning}
+    wanted = Addition(
+        name,
+        base_url,
+        model_name,
+        key,
+        dict(headers),
+        aliases,
+        responses,
+        embedding,
+        known={ability: known for ability, known in found_out.items() if known is not None},
+        switches=tuple(switch for switch, is_on in switches.items() if is_on),
+    )
+    check(wanted)
+    entry = _reviewed(make_entry(wanted, _choose, _note), edit=edit, yes=yes)
+    path = write(wanted, entry)
+    _note(f"Written to {path}. Try it: {_first_use(entry)}")
+
+
+def _note(text: str) -> None:
+    say(text, err=True)
+
+
+def _choose(names: Sequence[str]) -> str:
+    from llm.errors import NotFound
+
+    if not _is_interactive():
+        names_text = ", ".join(names)
+        raise NotFound(f"The server has several models: {names_text}. Choose one with --model")
+    for number, name in enumerate(names, 1):
+        _note(f"{number:4} {name}")
+    number = click.prompt("Number of the model", type=click.IntRange(1, len(names)), err=True)
+    return names[number - 1]
+
+
+def _is_interactive() -> bool:
+    import sys
+
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _reviewed(entry: Entry, *, edit: bool, yes: bool) -> Entry:
+    """The entry as the user wants it."""
+    from .extra_entry import entry_text
+
+    if edit:
+        entry = _edited(entry)
+    while True:
+        say(entry_text(entry).rstrip("\n"))
+        if yes or not _is_interactive():
+            return entry
+        choice = click.prompt(
+            "Write this? yes, no, edit", type=click.Choice(["y", "n", "e"]), default="y", err=True
+        )
+        if choice == "n":
+            raise click.Abort
+        if choice == "y":
+            return entry
+        entry = _edited(entry)
+
+
+def _edited(entry: Entry) -> Entry:
+    from .extra_entry import checked, entry_from, entry_text
+
+    text = click.edit(entry_text(entry), extension=".yaml")
+    if text is None:
+        return entry
+    changed = entry_from(text)
+    checked(changed)
+    return changed
+
+
+def _first_use(entry: Entry) -> str:
+    if entry.get("embedding"):
+        return f"llm.get_embedding_model({entry['model_id']!r}).embed('Hello') in Python"
+    return f"llm -m {entry['model_id']} 'Hello'"

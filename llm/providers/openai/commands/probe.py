@@ -1,0 +1,250 @@
+"""Asking a compatible server which models it has, and what one of them can do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import llm
+
+from ....errors import AuthError, ConnectionLost, ModelError, RateLimited
+from ....net.policy import CallPolicy
+from ..chat import Chat
+from ..embedding import OpenAIEmbeddingModel
+from ..responses import Responses
+from ..shared import _Shared
+from ..transport import fast as lane
+from ..wire.embeddings import embeddings_request, vectors_from
+from ..wire.shapes import Json
+
+if TYPE_CHECKING:
+    from ....models.response import Response
+
+# Enough for a short answer after some reasoning, little enough for a slow machine.
+MAX_TOKENS = 300
+IMAGE_SIDE = 64
+# A 5xx is how some servers say that they cannot do a thing: it is not asked for again.
+ONCE = CallPolicy(retries=0, timeout_s=300.0)
+# These say nothing about what a model can do.
+_FATAL = (AuthError, ConnectionLost, RateLimited)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server to ask.
+
+    Args:
+        base_url: The address of its API, without a slash at the end.
+        key: The key to send, if one is.
+        headers: HTTP headers to add.
+    """
+
+    base_url: str
+    key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_server(server: Server) -> tuple[Server, list[str]]:
+    """The server under the address that works, and the ids of its models.
+
+    An address without a path is tried with `/v1` first, another one with it at the end last.
+
+    Raises:
+        ModelError: There is no list of models at either address.
+    """
+    longer = replace(server, base_url=f"{server.base_url}/v1")
+    has_path = "/" in server.base_url.partition("://")[2]
+    first, second = (server, longer) if has_path else (longer, server)
+    try:
+        return first, _ProbedChat("", first).list_model_ids()
+    except _FATAL:
+        raise
+    except ModelError as error:
+        try:
+            return second, _ProbedChat("", second).list_model_ids()
+        except ModelError:
+            raise error from None
+
+
+def probe(
+    server: Server,
+    name: str,
+    *,
+    responses: bool = False,
+    only_embeddings: bool = False,
+    known: Mapping[str, bool] | None = None,
+    tell: Callable[[str, bool], object] = lambda ability, is_there: None,
+) -> dict[str, bool]:
+    """What the model `name` of a server can do, found out by small requests.
+
+    Args:
+        server: The server.
+        name: The name of the model there.
+        responses: Speak the Responses API.
+        only_embeddings: Ask for nothing but an embedding.
+        known: Abilities that need not be found out.
+        tell: Called with each ability and whether it is there.
+
+    Returns:
+        `chat`, `tools`, `schema`, `vision` and `embeddings`, as far as they were asked for.
+
+    Raises:
+        ModelError: The model neither answers nor embeds; what the server said about it.
+    """
+    found: dict[str, bool] = {}
+
+    def note(ability: str, test: Callable[[], bool]) -> None:
+        is_known = known is not None and ability in known
+        found[ability] = known[ability] if known is not None and is_known else test()
+        tell(ability, found[ability])
+
+    refusals: list[ModelError] = []
+    model = (_ProbedResponses if responses else _ProbedChat)(name, server)
+    if not only_embeddings:
+        note("chat", lambda: _succeeds(lambda: _answers(model), refusals))
+    if found.get("chat"):
+        note("tools", lambda: _can(model, _calls_tools))
+        note("schema", lambda: _can(model, _keeps_schema))
+        note("vision", lambda: _can(model, _sees))
+    note("embeddings", lambda: _succeeds(lambda: _embeds(server, name), refusals))
+    if not (found.get("chat") or found["embeddings"]):
+        raise refusals[0] if refusals else ModelError(f"{name} sent no vectors")
+    return found
+
+
+def _succeeds(test: Callable[[], bool], refusals: list[ModelError] | None = None) -> bool:
+    """Whether the test succeeds; a refusal of the server means no."""
+    try:
+        return test()
+    except _FATAL:
+        raise
+    except ModelError as error:
+        if refusals is not None:
+            refusals.append(error)
+        return False
+
+
+def _can(model: _Probed, test: Callable[[_Probed], bool]) -> bool:
+    """Whether the model passes a test at its most sober, or as it usually answers.
+
+    A small model is easily led astray; some reasoning models take no temperature.
+    """
+    for options in ({"temperature": 0}, {}):
+        model.options = options
+        if _succeeds(lambda: test(model)):
+            return True
+    return False
+
+
+def _answers(model: _Probed) -> bool:
+    model.ask("Say hello.").text()
+    return True
+
+
+def _calls_tools(model: _Probed) -> bool:
+    def get_weather(city: str) -> None:
+        """Get the current weather of a city."""
+
+    model.more = {"tool_choice": "required"}
+    try:
+        asked = model.ask("Call get_weather for London.", tools=[get_weather])
+        return bool(asked.tool_calls())
+    finally:
+        model.more = {}
+
+
+def _keeps_schema(model: _Probed) -> bool:
+    """Whether the answer has a key that the model would not think of by itself."""
+    schema = {
+        "type": "object",
+        "properties": {"pelicans_seen": {"type": "integer"}},
+        "required": ["pelicans_seen"],
+    }
+    try:
+        answer = json.loads(model.ask("Two and two?", schema=schema).text())
+        return isinstance(answer["pelicans_seen"], int)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _sees(model: _Probed) -> bool:
+    image = llm.Attachment(content=green_png(), type="image/png")
+    prompt = "Which colour does this image have? Answer with its name."
+    return "green" in model.ask(prompt, attachments=[image]).text().lower()
+
+
+def _embeds(server: Server, name: str) -> bool:
+    model = OpenAIEmbeddingModel(name, name, api_base=server.base_url, headers=server.headers)
+    if server.key is None:
+        model.needs_key = None
+    model.key = server.key
+    call = model._call(embeddings_request(name, ["pelican"], None, "float"), None)
+    call.policy = ONCE
+    return bool(vectors_from(next(lane.exchange(call)), 1)[0])
+
+
+def green_png(side: int = IMAGE_SIDE) -> bytes:
+    """A green square as a PNG file."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    rows = (b"\0" + bytes((0, 160, 0)) * side) * side
+    chunks = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+class _Probed(_Shared):
+    """A model as it answers while it is looked at: it says nothing to the user.
+
+    Attributes:
+        more: Fields to add to the request.
+        options: Options to prompt with.
+    """
+
+    more: Json
+    options: Json
+    key_advice = "Give the right key of this server with --key"
+
+    def __init__(self, name: str, server: Server) -> None:
+        super().__init__(
+            name,
+            key=server.key,
+            api_base=server.base_url,
+            headers=dict(server.headers) or None,
+            vision=True,
+            supports_schema=True,
+            supports_tools=True,
+        )
+        if server.key is None:
+            self.needs_key = None
+        self.more = {}
+        self.options = {}
+
+    def ask(self, prompt: str, **more: Any) -> Response:
+        """The response to a prompt, asked for in one piece and once."""
+        conversation = cast("Any", self).conversation(policy=ONCE)
+        response: Response = conversation.prompt(
+            prompt, stream=False, options={"max_tokens": MAX_TOKENS, **self.options}, **more
+        )
+        return response
+
+    def _call(self, path: str, request: Json, key: str | None, policy: CallPolicy) -> lane.Call:
+        return super()._call(path, {**request, **self.more}, key, policy)
+
+    def _tell(self, notices: list[str]) -> None:
+        """Say nothing about refusals and answers that are cut off."""
+
+
+class _ProbedChat(_Probed, Chat):
+    """A chat model that is looked at."""
+
+
+class _ProbedResponses(_Probed, Responses):
+    """A model of the Responses API that is looked at."""

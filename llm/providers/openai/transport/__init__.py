@@ -1,0 +1,1 @@
+"""How requests travel, and what can go wrong on the way."""

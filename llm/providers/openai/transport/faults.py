@@ -1,0 +1,249 @@
+"""What went wrong at the far end, as one readable error."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+from ....errors import (
+    AuthError,
+    ConnectionLost,
+    ContextTooLong,
+    ModelError,
+    Overloaded,
+    RateLimited,
+)
+from ....net.network import proxy_variable
+from ....net.policy import retry_after_s
+from ....text.secrets import MASK, masked
+
+_HOST = re.compile(r"[^/]*//(?:[^/@]*@)?([^/?#]+)")
+_TEXT_LIMIT = 600
+_CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_CONTEXT_WORDS = re.compile(
+    r"maximum context length|context (?:length|size|window) (?:is |was |of )?.{0,40}exceed"
+    r"|exceeds? (?:the )?.{0,40}context|(?:prompt|input)(?: is)? too (?:long|large)"
+    r"|tokens? .{0,20}exceeds? the .{0,20}(?:limit|number of tokens)",
+    re.IGNORECASE,
+)
+_CONTEXT_LIMIT = re.compile(
+    r"maximum context length (?:is|of) ([\d,]+)|([\d,]+) maximum"
+    r"|context (?:length|size|window)\W{1,3}(?:is |of )?([\d,]+)"
+    r"|limit of ([\d,]+)|tokens allowed \(([\d,]+)",
+    re.IGNORECASE,
+)
+
+
+class Endpoint:
+    """Whom a request goes to, as far as an error message needs it.
+
+    Args:
+        url: The address of the request.
+        model: The model's name at the server.
+        key_name: The name of the key in keys.json, or `None` where no key is needed.
+        secrets: Texts that must never be shown.
+        key_advice: What to tell the user where the server refuses the key, if it is nothing usual.
+    """
+
+    __slots__ = ("key_advice", "key_name", "model", "secrets", "url")
+
+    def __init__(
+        self,
+        url: str,
+        model: str = "",
+        key_name: str | None = None,
+        secrets: Iterable[str] = (),
+        key_advice: str | None = None,
+    ) -> None:
+        self.url = url
+        self.model = model
+        self.key_name = key_name
+        self.key_advice = key_advice
+        self.secrets = tuple(secret for secret in secrets if len(secret) >= 6)
+
+    @property
+    def host(self) -> str:
+        """The host, with its port where one is given."""
+        found = _HOST.match(self.url)
+        return found.group(1) if found else self.url
+
+    def safe(self, text: str) -> str:
+        """`text` on one line, cut to a readable length, without any secret."""
+        for secret in self.secrets:
+            text = text.replace(secret, MASK)
+        text = " ".join(masked(text).split())
+        return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
+
+
+def refusal(
+    endpoint: Endpoint, status: int, headers: Mapping[str, str], body: bytes | Any
+) -> ModelError:
+    """The error for a reply whose status is not a success.
+
+    Args:
+        endpoint: Whom the request went to.
+        status: The HTTP status.
+        headers: The reply's headers, by lower-case name.
+        body: The reply's bytes, or its JSON value where somebody has parsed it.
+    """
+    details = _details(body)
+    told = endpoint.safe(_server_text(details, body))
+    if _is_context(status, details, told):
+        return _context_error(endpoint, told, details)
+    where = f"{endpoint.host} answered {status}"
+    message = f"{where}: {told}" if told else where
+    return _by_status(endpoint, status, headers, message)
+
+
+def _by_status(
+    endpoint: Endpoint, status: int, headers: Mapping[str, str], message: str
+) -> ModelError:
+    if status in (401, 403):
+        return AuthError(_sentences(message, _key_advice(endpoint)))
+    if status == 429:
+        pause = retry_after_s(headers)
+        return RateLimited(_sentences(message, f"Try again in {pause:.0f} s" if pause else ""))
+    if status >= 500:
+        return Overloaded(_sentences(message, "The server failed, not the request: try again"))
+    if status == 404:
+        return ModelError(
+            _sentences(message, f"Check the address {endpoint.url}{_and_the_model(endpoint)}")
+        )
+    if 300 <= status < 400:
+        target = headers.get("location", "another address")
+        return ModelError(_sentences(message, f"It redirects to {target}: use that as api_base"))
+    return ModelError(message)
+
+
+def _and_the_model(endpoint: Endpoint) -> str:
+    is_listing = endpoint.url.partition("?")[0].endswith("/models")
+    return f" and the model {endpoint.model}" if endpoint.model and not is_listing else ""
+
+
+def _sentences(message: str, advice: str) -> str:
+    return f"{message.rstrip('.')}. {advice}" if advice else message
+
+
+def _key_advice(endpoint: Endpoint) -> str:
+    if endpoint.key_advice:
+        return endpoint.key_advice
+    if endpoint.key_name:
+        return f"Check the key: llm keys set {endpoint.key_name}"
+    return (
+        "No key was sent: name one with api_key_name in extra-openai-models.yaml"
+        " and store it with llm keys set NAME"
+    )
+
+
+def _details(body: bytes | Any) -> dict[str, Any]:
+    """The object that describes the error, whatever it is wrapped in."""
+    value = _parsed(body)
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return {}
+    inner = value.get("error")
+    if isinstance(inner, dict):
+        return inner
+    if isinstance(inner, str):
+        return {**value, "message": inner}
+    return value
+
+
+def _parsed(body: bytes | Any) -> Any:
+    if not isinstance(body, bytes):
+        return body
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _server_text(details: dict[str, Any], body: bytes | Any) -> str:
+    for name in ("message", "detail", "error_description", "code"):
+        value = details.get(name)
+        if isinstance(value, str) and value:
+            return value
+        if value and name in ("message", "detail"):
+            return json.dumps(value)
+    if isinstance(body, bytes) and not details:
+        text = body.decode("utf-8", "replace")
+        return re.sub(r"<[^>]*>", " ", text) if text.lstrip()[:1] == "<" else text
+    return ""
+
+
+def _is_context(status: int, details: dict[str, Any], told: str) -> bool:
+    if status not in (400, 413, 422, 500):
+        return False
+    codes = (details.get("code"), details.get("type"))
+    known = any(isinstance(code, str) and code in _CONTEXT_CODES for code in codes)
+    return known or bool(_CONTEXT_WORDS.search(told))
+
+
+def _context_error(endpoint: Endpoint, told: str, details: dict[str, Any]) -> ContextTooLong:
+    limit = _context_limit(told, details)
+    is_named = limit is None or str(limit) in told.replace(",", "")
+    message = _sentences(
+        f"The prompt does not fit into the context of {endpoint.model}"
+        f"{'' if is_named else f', which is {limit} tokens'}: {told}",
+        "Shorten it, or start a new conversation",
+    )
+    return ContextTooLong(message, limit)
+
+
+def _context_limit(told: str, details: dict[str, Any]) -> int | None:
+    limit = details.get("n_ctx")
+    if isinstance(limit, int):
+        return limit
+    found = _CONTEXT_LIMIT.search(told)
+    digits = next(filter(None, found.groups()), "").replace(",", "") if found else ""
+    return int(digits) if digits else None
+
+
+def told_in_stream(endpoint: Endpoint, value: Any) -> ModelError:
+    """The error that a server reports inside an answer that began well."""
+    details = _details(value)
+    status = details.get("status") or details.get("status_code") or details.get("code")
+    if not isinstance(status, int) or isinstance(status, bool):
+        status = {"rate_limit_exceeded": 429, "server_error": 500}.get(str(status), 400)
+    if not 400 <= status < 600:
+        status = 400
+    return refusal(endpoint, status, {}, value)
+
+
+def lost(endpoint: Endpoint, reason: str, *, begun: bool) -> ConnectionLost:
+    """The error for a connection that could not be made, or broke off once it had begun."""
+    reason = endpoint.safe(reason)
+    if begun:
+        text = f"The connection to {endpoint.host} broke off before the answer was complete"
+        return ConnectionLost(f"{text}: {reason}" if reason else text)
+    reason = reason or "no reason given"
+    proxy = proxy_variable(endpoint.url)
+    if proxy:
+        return ConnectionLost(
+            f"Cannot reach {endpoint.host} through the proxy that {proxy} names ({reason})."
+            " NO_PROXY lists hosts that are reached without it"
+        )
+    return ConnectionLost(
+        f"Cannot reach {endpoint.host} ({reason})."
+        f" Is the server running, and is {endpoint.url} its address?"
+    )
+
+
+def not_json(endpoint: Endpoint, data: bytes) -> ModelError:
+    """The error for data that should have been JSON."""
+    shown = endpoint.safe(data[:200].decode("utf-8", "replace"))
+    if shown.startswith("<"):
+        return ModelError(f"{endpoint.url} answered with a web page. Is the address right?")
+    return ModelError(f"{endpoint.host} sent what is not JSON: {shown}")
+
+
+def incomplete(endpoint: Endpoint) -> NoReturn:
+    """Report an answer that ended without saying that it was complete.
+
+    Raises:
+        ConnectionLost: Always.
+    """
+    raise lost(endpoint, "the end marker is missing", begun=True)

@@ -1,0 +1,166 @@
+"""Requests of Chat Completions: our messages, options and tools to JSON.
+
+Source: https://platform.openai.com/docs/api-reference/chat/create
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ....parts import AttachmentPart, Message, TextPart, ToolCallPart, ToolResultPart
+from ....text.shaping import simplify_usage_dict
+from .shapes import Json, count_from
+
+if TYPE_CHECKING:
+    from ....content import Attachment
+    from ....tools.tool import Tool
+
+
+def chat_messages(messages: Iterable[Message], image_detail: str | None = None) -> list[Json]:
+    """The `messages` of a request.
+
+    A system text that repeats the last one is sent once. Reasoning, and calls that a provider ran
+    itself, are not sent.
+    """
+    sent: list[Json] = []
+    last_system: str | None = None
+    for message in messages:
+        role = message.role
+        if role == "user":
+            content = _user_content(message, image_detail)
+            if content:
+                sent.append({"role": "user", "content": content})
+        elif role == "assistant":
+            sent.append(_assistant_message(message))
+        elif role == "tool":
+            sent.extend(_tool_results(message))
+        elif role == "system":
+            text = message.text()
+            if text and text != last_system:
+                sent.append({"role": "system", "content": text})
+                last_system = text
+    return sent
+
+
+def _user_content(message: Message, image_detail: str | None) -> str | list[Json]:
+    parts = message.parts
+    if len(parts) == 1 and isinstance(parts[0], TextPart):
+        return parts[0].text
+    text = message.text()
+    items = [
+        attachment_item(part.attachment, image_detail)
+        for part in parts
+        if isinstance(part, AttachmentPart) and part.attachment is not None
+    ]
+    if not items:
+        return text
+    return [{"type": "text", "text": text}, *items] if text else items
+
+
+def _assistant_message(message: Message) -> Json:
+    parts = message.parts
+    if len(parts) == 1 and isinstance(parts[0], TextPart):
+        return {"role": "assistant", "content": parts[0].text}
+    text = message.text()
+    calls = [
+        {
+            "type": "function",
+            "id": part.tool_call_id,
+            "function": {"name": part.name, "arguments": json.dumps(part.arguments)},
+        }
+        for part in parts
+        if isinstance(part, ToolCallPart) and not part.server_executed
+    ]
+    if not calls:
+        return {"role": "assistant", "content": text}
+    return {"role": "assistant", "content": text or None, "tool_calls": calls}
+
+
+def _tool_results(message: Message) -> Iterator[Json]:
+    for part in message.parts:
+        if isinstance(part, ToolResultPart) and not part.server_executed:
+            yield {"role": "tool", "tool_call_id": part.tool_call_id, "content": part.output}
+
+
+def attachment_item(attachment: Attachment, image_detail: str | None = None) -> Json:
+    """An attachment as an item of a user message's content.
+
+    Only PDFs and audio are fetched from a URL; an image's URL is passed on.
+    """
+    kind = attachment.resolve_type()
+    if kind == "application/pdf":
+        data = f"data:{kind};base64,{attachment.base64_content()}"
+        return {"type": "file", "file": {"filename": f"{attachment.id()}.pdf", "file_data": data}}
+    if kind is not None and kind.startswith("image/"):
+        image = {"url": attachment.url or f"data:{kind};base64,{attachment.base64_content()}"}
+        if image_detail:
+            image["detail"] = str(getattr(image_detail, "value", image_detail))
+        return {"type": "image_url", "image_url": image}
+    form = "wav" if kind == "audio/wav" else "mp3"
+    return {
+        "type": "input_audio",
+        "input_audio": {"data": attachment.base64_content(), "format": form},
+    }
+
+
+def function_tools(tools: Iterable[Tool]) -> list[Json]:
+    """The `tools` of a request."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description or None,
+                "parameters": tool.input_schema,
+            },
+        }
+        for tool in tools
+    ]
+
+
+# Options that shape the request in other ways than by their own name.
+_NOT_SENT = frozenset({"json_object", "image_detail", "chat_completions", "reasoning_summary"})
+
+
+def request_options(
+    options: Json,
+    *,
+    schema: Json | None,
+    tools: Sequence[Tool],
+    stream: bool,
+    default_max_tokens: int | None = None,
+) -> Json:
+    """The fields of a request that come from options, schema and tools."""
+    fields = {
+        name: getattr(value, "value", value)
+        for name, value in options.items()
+        if name not in _NOT_SENT
+    }
+    if "max_tokens" not in fields and default_max_tokens is not None:
+        fields["max_tokens"] = default_max_tokens
+    if schema:
+        shape = {"name": "output", "schema": schema}
+        fields["response_format"] = {"type": "json_schema", "json_schema": shape}
+    elif options.get("json_object"):
+        fields["response_format"] = {"type": "json_object"}
+    if tools:
+        fields["tools"] = function_tools(tools)
+    if stream:
+        fields["stream_options"] = {"include_usage": True}
+    return fields
+
+
+def usage_parts(usage: Json) -> tuple[int | None, int | None, Json | None]:
+    """Tokens read, tokens written, and whatever else the server tells about them."""
+    rest = {
+        name: value
+        for name, value in usage.items()
+        if name not in ("prompt_tokens", "completion_tokens", "total_tokens")
+    }
+    return (
+        count_from(usage, "prompt_tokens"),
+        count_from(usage, "completion_tokens"),
+        simplify_usage_dict(rest) or None,
+    )

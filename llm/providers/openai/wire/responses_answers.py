@@ -1,0 +1,360 @@
+"""Answers of the Responses API: the server's events and items to ours.
+
+Source: https://platform.openai.com/docs/api-reference/responses-streaming
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, cast
+
+from ....errors import ModelError
+from ....parts import StreamEvent
+from ....text.shaping import remove_dict_none_values
+from .notices import FILTERED
+from .shapes import DONE, Event, Json, TextMender, arguments_from, arguments_text, malformed
+
+
+class Item(dict[str, Any]):
+    """An output item that can be read by key or by attribute, as the SDK's objects can."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            value = self[name]
+        except KeyError:
+            if name.startswith("__"):
+                raise AttributeError(name) from None
+            return None
+        return _as_item(value)
+
+    def model_dump(self, **_: Any) -> Json:
+        """The item as a plain dict."""
+        return dict(self)
+
+    to_dict = model_dump
+
+
+def _as_item(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Item(value)
+    return [_as_item(item) for item in value] if isinstance(value, list) else value
+
+
+class ServerTools(Protocol):
+    """How a model turns items of tools that the provider ran into events."""
+
+    def _server_tool_events(self, item: Any, message_index: int) -> list[StreamEvent]:
+        """The events of an item; nothing for an item of another kind."""
+
+    def _refresh_server_tool_events(
+        self, output: list[Any], done_events: dict[str, list[StreamEvent]]
+    ) -> None:
+        """Put the final values into the events that were given before."""
+
+
+class ResponsesFold:
+    """Folds the events of a streamed response, or one whole response, into our events.
+
+    Args:
+        tools: Turns items of the provider's own tools into events.
+        failure: Makes the error for a failure that the server reports.
+    """
+
+    def __init__(self, tools: ServerTools, failure: Callable[[Json], ModelError]) -> None:
+        self.is_complete = False
+        self.usage: Json | None = None
+        self._tools = tools
+        self._failure = failure
+        self._final: Json = {}
+        self._mender = TextMender()
+        self._refusal: list[str] = []
+        self._messages = 0
+        self._message_index = 0
+        # Items by id: those of which some text, or some argument, was streamed.
+        self._streamed: set[Any] = set()
+        # Ids of items of which the call's name has been told, with the call's id.
+        self._call_ids: dict[Any, Any] = {}
+        self._calls: list[tuple[str, Json, str]] = []
+        self._reasoning: dict[Any, StreamEvent] = {}
+        self._has_reasoning = False
+        self._server_events: dict[str, list[StreamEvent]] = {}
+
+    def feed(self, value: Json) -> Sequence[Event]:
+        """What one event, or a whole response, adds to the answer.
+
+        Raises:
+            ModelError: The server reports a failure, or what it sent cannot be understood.
+        """
+        try:
+            if value.get("type") == "response.output_text.delta":
+                return self._text_delta(value)
+            # Compatible servers send the end marker of the other API here too: it says nothing.
+            return () if value is DONE else list(self._take(value))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise malformed(error, value) from error
+
+    def _text_delta(self, value: Json) -> Sequence[Event]:
+        self._streamed.add(value.get("item_id"))
+        text = value.get("delta")
+        return self._text(text) if isinstance(text, str) else ()
+
+    def _take(self, value: Json) -> Iterator[Event]:
+        kind = value.get("type")
+        handler = _HANDLERS.get(kind) if isinstance(kind, str) else None
+        if handler is not None:
+            yield from handler(self, value)
+        elif kind is None and value.get("object") == "response":
+            yield from self._whole(value)
+
+    def _text(self, text: str) -> Sequence[Event]:
+        text = self._mender.mend(text)
+        if not text:
+            return ()
+        if self._message_index:
+            return (StreamEvent("text", text, message_index=self._message_index),)
+        return (text,)
+
+    def _event(self, kind: str, chunk: str, **fields: Any) -> StreamEvent:
+        return StreamEvent(kind, chunk, message_index=self._message_index, **fields)
+
+    # Events of a stream.
+
+    def _added(self, value: Json) -> Iterator[Event]:
+        item = value["item"]
+        if item["type"] == "message":
+            self._begin_message(item)
+        elif item["type"] == "function_call":
+            yield from self._name_call(item)
+
+    def _begin_message(self, item: Json) -> None:
+        known = ("message", item.get("id"))
+        if known in self._streamed:
+            return
+        self._streamed.add(known)
+        self._message_index = self._messages
+        self._messages += 1
+
+    def _name_call(self, item: Json) -> Iterator[Event]:
+        key = item.get("id") or item.get("call_id")
+        if key in self._call_ids:
+            return
+        call_id = item.get("call_id") or item.get("id")
+        self._call_ids[key] = call_id
+        yield self._event("tool_call_name", str(item.get("name") or ""), tool_call_id=call_id)
+
+    def _arguments(self, value: Json) -> Iterator[Event]:
+        key = value.get("item_id")
+        delta = arguments_text(value.get("delta"))
+        if delta and key in self._call_ids:
+            self._streamed.add(key)
+            yield self._event("tool_call_args", delta, tool_call_id=self._call_ids[key])
+
+    def _reasoning_delta(self, value: Json) -> Iterator[Event]:
+        delta = value.get("delta")
+        if isinstance(delta, str) and delta:
+            self._streamed.add(value.get("item_id"))
+            self._has_reasoning = True
+            yield self._event("reasoning", delta)
+
+    def _reasoning_text(self, value: Json) -> Iterator[Event]:
+        """The whole text of a piece, for servers that send no deltas of it."""
+        text = value.get("text")
+        if isinstance(text, str) and text and value.get("item_id") not in self._streamed:
+            self._streamed.add(value.get("item_id"))
+            self._has_reasoning = True
+            yield self._event("reasoning", text)
+
+    def _refusal_delta(self, value: Json) -> Iterator[Event]:
+        self._streamed.add(value.get("item_id"))
+        self._refusal.append(str(value.get("delta") or ""))
+        yield from ()
+
+    def _item_done(self, value: Json) -> Iterator[Event]:
+        yield from self._done(value["item"])
+
+    def _done(self, item: Json) -> Iterator[Event]:
+        """What a finished item adds to that which was streamed of it."""
+        kind = item["type"]
+        if kind == "message":
+            yield from self._message_done(item)
+        elif kind == "reasoning":
+            yield from self._reasoning_done(item)
+        elif kind == "function_call":
+            yield from self._call_done(item)
+        else:
+            yield from self._tool_done(item)
+
+    def _message_done(self, item: Json) -> Iterator[Event]:
+        self._begin_message(item)
+        yield from self._tool_done(item)
+        if item.get("id") in self._streamed:
+            return
+        for piece in item.get("content") or ():
+            if piece.get("type") == "output_text":
+                yield from self._text(str(piece.get("text") or ""))
+            elif piece.get("type") == "refusal":
+                self._refusal.append(str(piece.get("refusal") or ""))
+
+    def _reasoning_done(self, item: Json) -> Iterator[Event]:
+        self._has_reasoning = True
+        text = reasoning_text(item)
+        was_streamed = item.get("id") in self._streamed
+        event = self._event(
+            "reasoning",
+            "" if was_streamed else text,
+            redacted=not (text or was_streamed),
+            provider_metadata=reasoning_metadata(item),
+        )
+        self._reasoning[item.get("id")] = event
+        yield event
+
+    def _call_done(self, item: Json) -> Iterator[Event]:
+        yield from self._name_call(item)
+        key = item.get("id") or item.get("call_id")
+        call_id = self._call_ids[key]
+        arguments = arguments_text(item.get("arguments"))
+        if arguments and key not in self._streamed:
+            yield self._event("tool_call_args", arguments, tool_call_id=call_id)
+        self._calls.append((str(item.get("name") or ""), arguments_from(arguments), str(call_id)))
+
+    def _tool_done(self, item: Json) -> Iterator[Event]:
+        events = self._tools._server_tool_events(Item(item), self._message_index)
+        if events:
+            self._server_events[str(item.get("id"))] = events
+            yield from events
+
+    # The end.
+
+    def _completed(self, value: Json) -> Iterator[Event]:
+        final = value["response"]
+        self._note_final(final)
+        output = final.get("output") or []
+        self._tools._refresh_server_tool_events(
+            [Item(item) for item in output], self._server_events
+        )
+        yield from self._refreshed_reasoning(output)
+
+    def _refreshed_reasoning(self, output: list[Json]) -> Iterator[Event]:
+        """Events without text where the final metadata of an item is another than before."""
+        for item in output:
+            given = self._reasoning.get(item.get("id"))
+            if item.get("type") != "reasoning" or given is None:
+                continue
+            metadata = reasoning_metadata(item)
+            if metadata != given.provider_metadata:
+                yield StreamEvent(
+                    "reasoning",
+                    "",
+                    part_index=given.part_index,
+                    provider_metadata=metadata,
+                    message_index=given.message_index,
+                )
+
+    def _note_final(self, final: Json) -> None:
+        self.is_complete = True
+        self._final = dict(final)
+        usage = final.get("usage")
+        if usage:
+            self.usage = dict(usage)
+
+    def _failed(self, value: Json) -> Iterator[Event]:
+        response = value.get("response")
+        error = response.get("error") if isinstance(response, dict) else value
+        raise self._failure({"error": error or {"message": "the response failed"}})
+        yield  # makes this a generator, as its neighbours are
+
+    def _whole(self, value: Json) -> Iterator[Event]:
+        """A response that was not streamed."""
+        if value.get("status") == "failed":
+            yield from self._failed({"response": value})
+        for item in value.get("output") or ():
+            yield from self._done(item)
+        self._note_final(value)
+
+    def finish(self) -> list[Event]:
+        """What is left to say: half a character, and that there was reasoning nobody saw."""
+        events: list[Event] = []
+        rest = self._mender.rest()
+        if rest:
+            events.append(self._event("text", rest))
+        details = (self.usage or {}).get("output_tokens_details")
+        tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
+        if tokens and not self._has_reasoning:
+            events.append(StreamEvent("reasoning", "", redacted=True))
+        return events
+
+    def calls(self) -> list[tuple[str, Json, str]]:
+        """The tool calls to run here: name, arguments, id."""
+        return self._calls
+
+    @property
+    def resolved_model(self) -> str | None:
+        """The exact model that the server says answered."""
+        model = self._final.get("model")
+        return model if isinstance(model, str) else None
+
+    def response_json(self) -> Json:
+        """The final response, without nulls."""
+        return cast("Json", remove_dict_none_values(self._final))
+
+    def notices(self) -> list[str]:
+        """What the user should be told about how the answer ended."""
+        told: list[str] = []
+        if self._refusal:
+            told.append(f"The model refused: {''.join(self._refusal)}")
+        status = self._final.get("status")
+        if status == "incomplete":
+            told.append(_incomplete_notice(self._final.get("incomplete_details")))
+        elif status not in (None, "completed"):
+            told.append(f"The answer is incomplete: its status is {status}")
+        return told
+
+
+_Handler = Callable[[ResponsesFold, Json], Iterator[Event]]
+
+_HANDLERS: dict[str, _Handler] = {
+    "response.output_item.added": ResponsesFold._added,
+    "response.output_item.done": ResponsesFold._item_done,
+    "response.function_call_arguments.delta": ResponsesFold._arguments,
+    "response.reasoning_summary_text.delta": ResponsesFold._reasoning_delta,
+    "response.reasoning_text.delta": ResponsesFold._reasoning_delta,
+    "response.reasoning_summary_text.done": ResponsesFold._reasoning_text,
+    "response.reasoning_text.done": ResponsesFold._reasoning_text,
+    "response.refusal.delta": ResponsesFold._refusal_delta,
+    "response.completed": ResponsesFold._completed,
+    "response.incomplete": ResponsesFold._completed,
+    "response.failed": ResponsesFold._failed,
+    "error": ResponsesFold._failed,
+}
+
+
+def _incomplete_notice(details: Any) -> str:
+    reason = details.get("reason") if isinstance(details, dict) else None
+    if reason == "max_output_tokens":
+        return "The answer is cut off: it reached the limit of tokens (-o max_tokens)"
+    if reason == "content_filter":
+        return FILTERED
+    return f"The answer is incomplete: {reason or 'the provider gives no reason'}"
+
+
+def reasoning_text(item: Json) -> str:
+    """The text of a reasoning item: its summary, else its content."""
+    for name in ("summary", "content"):
+        text = "".join(str(piece.get("text") or "") for piece in item.get(name) or ())
+        if text:
+            return text
+    return ""
+
+
+def reasoning_metadata(item: Json) -> Json:
+    """What has to go back to the API with the next turn, under the provider's name."""
+    names = ("id", "encrypted_content", "summary")
+    return {"openai": {name: item[name] for name in names if item.get(name)}}
+
+
+def refresh_server_tool_events(given: list[StreamEvent] | None, final: list[StreamEvent]) -> None:
+    """Put the texts of the final events of an item into those given before, kind by kind."""
+    by_type = {event.type: event for event in final}
+    for event in given or ():
+        if event.type in by_type:
+            event.chunk = by_type[event.type].chunk

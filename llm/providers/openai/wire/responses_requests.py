@@ -1,0 +1,217 @@
+"""Requests of the Responses API: our messages, options and tools to JSON.
+
+Source: https://platform.openai.com/docs/api-reference/responses/create
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ....parts import AttachmentPart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from ....tools.tool import ServerSideTool
+from .shapes import Json, count_from
+
+if TYPE_CHECKING:
+    from ....content import Attachment
+    from ....tools.tool import Tool
+
+# Options that this API does not know. Subclasses may find another place for them.
+UNKNOWN_OPTIONS = ("frequency_penalty", "presence_penalty", "stop", "logit_bias", "seed")
+# Options that shape the request in other ways than by their own name.
+_SHAPING = frozenset(
+    {
+        *("max_tokens", "json_object", "chat_completions", "image_detail", "reasoning_effort"),
+        *("reasoning_summary", "verbosity"),
+    }
+)
+
+
+def responses_input(
+    messages: Iterable[Message], image_detail: str | None = None
+) -> tuple[list[Json], str | None]:
+    """The `input` of a request and its `instructions`, which is the last system text.
+
+    What the provider ran itself is not sent; reasoning only with the provider's own data.
+    """
+    items: list[Json] = []
+    instructions: str | None = None
+    for message in messages:
+        role = message.role
+        if role == "user":
+            content = _user_content(message, image_detail)
+            if content:
+                items.append({"role": "user", "content": content})
+        elif role == "assistant":
+            items.extend(_assistant_items(message))
+        elif role == "tool":
+            items.extend(_tool_outputs(message))
+        elif role == "system":
+            instructions = message.text() or instructions
+    return items, instructions
+
+
+def _user_content(message: Message, image_detail: str | None) -> str | list[Json]:
+    parts = message.parts
+    if len(parts) == 1 and isinstance(parts[0], TextPart):
+        return parts[0].text
+    text = message.text()
+    items = [
+        attachment_item(part.attachment, image_detail)
+        for part in parts
+        if isinstance(part, AttachmentPart) and part.attachment is not None
+    ]
+    if not items:
+        return text
+    return [{"type": "input_text", "text": text}, *items] if text else items
+
+
+def _assistant_items(message: Message) -> Iterable[Json]:
+    parts = message.parts
+    if len(parts) == 1 and isinstance(parts[0], TextPart):
+        # The usual message of a long conversation.
+        text = parts[0].text
+        return [{"role": "assistant", "content": text}] if text else ()
+    return _items_of_parts(message)
+
+
+def _items_of_parts(message: Message) -> Iterator[Json]:
+    for part in message.parts:
+        if isinstance(part, ReasoningPart):
+            item = _reasoning_item(part)
+            if item:
+                yield item
+    text = message.text()
+    if text:
+        yield {"role": "assistant", "content": text}
+    for part in message.parts:
+        if isinstance(part, ToolCallPart) and not part.server_executed:
+            yield {
+                "type": "function_call",
+                "call_id": part.tool_call_id,
+                "name": part.name,
+                "arguments": json.dumps(part.arguments),
+            }
+
+
+def _reasoning_item(part: ReasoningPart) -> Json | None:
+    """The item that the API gave, from the metadata kept with the part."""
+    kept = (part.provider_metadata or {}).get("openai")
+    if not isinstance(kept, dict) or not kept.get("id"):
+        return None
+    item: Json = {"type": "reasoning", "id": kept["id"]}
+    if kept.get("encrypted_content"):
+        item["encrypted_content"] = kept["encrypted_content"]
+    item["summary"] = kept.get("summary") or []
+    return item
+
+
+def _tool_outputs(message: Message) -> Iterator[Json]:
+    for part in message.parts:
+        if isinstance(part, ToolResultPart) and not part.server_executed:
+            yield {
+                "type": "function_call_output",
+                "call_id": part.tool_call_id,
+                "output": part.output,
+            }
+
+
+def attachment_item(attachment: Attachment, image_detail: str | None = None) -> Json:
+    """An attachment as an item of a user message's content; only PDFs are fetched from a URL."""
+    kind = attachment.resolve_type()
+    if kind == "application/pdf":
+        data = f"data:{kind};base64,{attachment.base64_content()}"
+        return {"type": "input_file", "filename": f"{attachment.id()}.pdf", "file_data": data}
+    url = attachment.url or f"data:{kind};base64,{attachment.base64_content()}"
+    image: Json = {"type": "input_image", "image_url": url}
+    if image_detail:
+        image["detail"] = str(getattr(image_detail, "value", image_detail))
+    return image
+
+
+def request_options(options: Json, *, schema: Json | None) -> Json:
+    """The fields of a request that come from options and schema, those on reasoning left out."""
+    fields: Json = {}
+    if "max_tokens" in options:
+        fields["max_output_tokens"] = options["max_tokens"]
+    for name, value in options.items():
+        if name not in _SHAPING:
+            fields[name] = getattr(value, "value", value)
+    text: Json = {}
+    if "verbosity" in options:
+        text["verbosity"] = str(getattr(options["verbosity"], "value", options["verbosity"]))
+    if schema:
+        text["format"] = {
+            "type": "json_schema",
+            "name": "output",
+            "schema": schema,
+            "strict": False,
+        }
+    elif options.get("json_object"):
+        text["format"] = {"type": "json_object"}
+    if text:
+        fields["text"] = text
+    return fields
+
+
+def taken_out(fields: Json, *, seed_is_known: bool) -> list[str]:
+    """The names of options that the API does not know, which are taken out of `fields`.
+
+    Args:
+        fields: The fields of a request; changed in place.
+        seed_is_known: The server is a compatible one: those know `seed`, as an extra field.
+    """
+    if seed_is_known and "seed" in fields:
+        extra = dict(fields.get("extra_body") or {})
+        fields["extra_body"] = {"seed": fields.pop("seed"), **extra}
+    ignored = [name for name in UNKNOWN_OPTIONS if name in fields]
+    for name in ignored:
+        del fields[name]
+    return ignored
+
+
+def reasoning_settings(options: Json, *, is_hidden: bool, has_default: bool) -> Json:
+    """The object `reasoning` of a request.
+
+    Args:
+        options: The options that were given.
+        is_hidden: Nobody wants to see a summary.
+        has_default: Ask for a summary where no option says how.
+    """
+    settings: Json = {}
+    summary = options.get("reasoning_summary") or ("auto" if has_default else None)
+    if summary and not is_hidden:
+        settings["summary"] = getattr(summary, "value", summary)
+    effort = options.get("reasoning_effort")
+    if effort:
+        settings["effort"] = getattr(effort, "value", effort)
+    return settings
+
+
+def function_tool(tool: Tool) -> Json:
+    """A tool that runs here, as an item of `tools`."""
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description or None,
+        "parameters": tool.input_schema,
+    }
+
+
+def request_tools(tools: Sequence[Tool | ServerSideTool], model: Any) -> list[Json]:
+    """The `tools` of a request: functions, and the specs of what the provider runs itself."""
+    return [
+        tool.tool_spec(model) if isinstance(tool, ServerSideTool) else function_tool(tool)
+        for tool in tools
+    ]
+
+
+def usage_parts(usage: Json) -> tuple[int | None, int | None, Json | None]:
+    """Tokens read, tokens written, and the details that are not empty."""
+    details = {
+        name: usage[name]
+        for name in ("input_tokens_details", "output_tokens_details")
+        if usage.get(name)
+    }
+    return count_from(usage, "input_tokens"), count_from(usage, "output_tokens"), details or None

@@ -1,0 +1,253 @@
+"""Tools that OpenAI runs itself, for models of the Responses API."""
+
+import json
+from typing import Any, ClassVar, Literal
+
+import llm
+from llm.parts import StreamEvent
+
+from .shapes import Json
+
+
+def _checked_choice(name: str, value: Any, choices: frozenset[str]) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a text")
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(sorted(choices))}")
+
+
+def _checked_list(name: str, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise TypeError(f"{name} must be a list of texts")
+    if not all(value):
+        raise ValueError(f"{name} must not contain an empty text")
+
+
+def _checked_flag(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"{name} must be true or false")
+
+
+def _add_include(kwargs: Json, name: str) -> None:
+    include = kwargs.setdefault("include", [])
+    if name not in include:
+        include.append(name)
+
+
+class WebSearch(llm.ServerSideTool):
+    """Search the web with OpenAI's own search tool.
+
+    Domain filters, a rough location, the amount of context, live access and image search are set
+    by arguments. ``include_sources`` keeps every URL that was consulted, ``include_results`` the
+    raw results.
+    """
+
+    name = "web_search"
+    _search_context_sizes: ClassVar[frozenset[str]] = frozenset({"low", "medium", "high"})
+    _return_token_budgets: ClassVar[frozenset[str]] = frozenset({"default", "unlimited"})
+    _search_content_types: ClassVar[frozenset[str]] = frozenset({"text", "image"})
+    _most_domains: ClassVar[int] = 100
+
+    def __init__(
+        self,
+        allowed_domains: list[str] | None = None,
+        blocked_domains: list[str] | None = None,
+        user_location: dict[str, Any] | None = None,
+        search_context_size: Literal["low", "medium", "high"] | None = None,
+        external_web_access: bool | None = None,
+        return_token_budget: Literal["default", "unlimited"] | None = None,
+        search_content_types: list[Literal["text", "image"]] | None = None,
+        image_settings: dict[str, Any] | None = None,
+        include_sources: bool = False,
+        include_results: bool = False,
+    ) -> None:
+        super().__init__()
+        self._check_domains("allowed_domains", allowed_domains)
+        self._check_domains("blocked_domains", blocked_domains)
+        _checked_choice("search_context_size", search_context_size, self._search_context_sizes)
+        _checked_choice("return_token_budget", return_token_budget, self._return_token_budgets)
+        _checked_list("search_content_types", search_content_types)
+        for content_type in search_content_types or ():
+            _checked_choice("search_content_types", content_type, self._search_content_types)
+        self._check_images(image_settings)
+        for name, flag in (
+            ("external_web_access", external_web_access),
+            ("include_sources", include_sources),
+            ("include_results", include_results),
+        ):
+            _checked_flag(name, flag)
+        self.allowed_domains = allowed_domains
+        self.blocked_domains = blocked_domains
+        self.user_location = self._located(user_location)
+        self.search_context_size = search_context_size
+        self.external_web_access = external_web_access
+        self.return_token_budget = return_token_budget
+        self.search_content_types = search_content_types
+        self.image_settings = image_settings
+        self.include_sources = include_sources
+        self.include_results = include_results
+
+    @classmethod
+    def _check_domains(cls, name: str, domains: Any) -> None:
+        _checked_list(name, domains)
+        if not domains:
+            return
+        if len(domains) > cls._most_domains:
+            raise ValueError(f"{name} takes at most {cls._most_domains} domains")
+        for domain in domains:
+            if domain.startswith(("http://", "https://")):
+                raise ValueError(f"{name} takes domains without http:// or https://: {domain}")
+
+    @staticmethod
+    def _located(location: Any) -> Json | None:
+        if location is None:
+            return None
+        if not isinstance(location, dict):
+            raise TypeError("user_location must be an object")
+        if location.get("type", "approximate") != "approximate":
+            raise ValueError("user_location.type must be approximate")
+        return {"type": "approximate", **location}
+
+    @staticmethod
+    def _check_images(settings: Any) -> None:
+        if settings is None:
+            return
+        if not isinstance(settings, dict):
+            raise TypeError("image_settings must be an object")
+        most = settings.get("max_results")
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int)):
+            raise TypeError("image_settings.max_results must be a number")
+        if most is not None and most < 1:
+            raise ValueError("image_settings.max_results must be positive")
+        _checked_flag("image_settings.caption", settings.get("caption"))
+
+    def tool_spec(self, model: object) -> Json:
+        """The tool as the API takes it."""
+        spec: Json = {"type": "web_search"}
+        filters = {
+            name: domains
+            for name in ("allowed_domains", "blocked_domains")
+            if (domains := getattr(self, name)) is not None
+        }
+        if filters:
+            spec["filters"] = filters
+        for name in (
+            *("user_location", "search_context_size", "external_web_access"),
+            *("return_token_budget", "search_content_types", "image_settings"),
+        ):
+            value = getattr(self, name)
+            if value is not None:
+                spec[name] = value
+        return spec
+
+    def prepare_request(self, model: object, kwargs: Json) -> None:
+        """Ask for sources and results where they are wanted."""
+        if self.include_sources:
+            _add_include(kwargs, "web_search_call.action.sources")
+        if self.include_results:
+            _add_include(kwargs, "web_search_call.results")
+
+
+class CodeInterpreter(llm.ServerSideTool):
+    """Run Python in a container at OpenAI.
+
+    Without ``container`` OpenAI makes or reuses one, which ``memory_limit`` and ``file_ids``
+    describe. ``container`` is the id (``cntr_...``) of one that exists.
+    """
+
+    name = "code_interpreter"
+    _memory_limits: ClassVar[frozenset[str]] = frozenset({"1g", "4g", "16g", "64g"})
+
+    def __init__(
+        self,
+        container: str | None = None,
+        memory_limit: Literal["1g", "4g", "16g", "64g"] | None = None,
+        file_ids: list[str] | None = None,
+    ) -> None:
+        super().__init__()
+        if container is not None and not isinstance(container, str):
+            raise TypeError("container must be a text")
+        if container == "":
+            raise ValueError("container must not be empty")
+        if container is not None and (memory_limit is not None or file_ids is not None):
+            raise ValueError("container cannot be combined with memory_limit or file_ids")
+        _checked_choice("memory_limit", memory_limit, self._memory_limits)
+        _checked_list("file_ids", file_ids)
+        self.container = container
+        self.memory_limit = memory_limit
+        self.file_ids = file_ids
+
+    def tool_spec(self, model: object) -> Json:
+        """The tool as the API takes it."""
+        if self.container is not None:
+            return {"type": "code_interpreter", "container": self.container}
+        container: Json = {"type": "auto"}
+        if self.memory_limit is not None:
+            container["memory_limit"] = self.memory_limit
+        if self.file_ids is not None:
+            container["file_ids"] = self.file_ids
+        return {"type": "code_interpreter", "container": container}
+
+    def prepare_request(self, model: object, kwargs: Json) -> None:
+        """Ask for the output of the code."""
+        _add_include(kwargs, "code_interpreter_call.outputs")
+
+
+def server_tool_events(item: Json, message_index: int) -> list[StreamEvent]:
+    """The call and the result of a tool that the provider ran; nothing for other items."""
+    kind = item.get("type")
+    if kind == "web_search_call":
+        return _events(item, "web_search", item.get("action") or {}, _results(item), message_index)
+    if kind == "code_interpreter_call":
+        arguments = {"code": item.get("code") or ""}
+        return _events(item, "code_interpreter", arguments, _outputs(item), message_index)
+    return []
+
+
+def _results(item: Json) -> str:
+    results = item.get("results")
+    return json.dumps(results) if results else _status(item)
+
+
+def _outputs(item: Json) -> str:
+    outputs = item.get("outputs") or ()
+    texts = [output.get("logs") or output.get("url") or "" for output in outputs]
+    return "\n".join(text for text in texts if text) or _status(item)
+
+
+def _status(item: Json) -> str:
+    return str(item.get("status") or "completed")
+
+
+def _events(
+    item: Json, name: str, arguments: Json, result: str, message_index: int
+) -> list[StreamEvent]:
+    call_id = item.get("id")
+    return [
+        StreamEvent(
+            "tool_call_name",
+            name,
+            tool_call_id=call_id,
+            server_executed=True,
+            message_index=message_index,
+        ),
+        StreamEvent(
+            "tool_call_args",
+            json.dumps(arguments),
+            tool_call_id=call_id,
+            server_executed=True,
+            message_index=message_index,
+        ),
+        StreamEvent(
+            "tool_result",
+            result,
+            tool_call_id=call_id,
+            server_executed=True,
+            tool_name=name,
+            message_index=message_index,
+        ),
+    ]

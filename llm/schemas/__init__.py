@@ -1,0 +1,1 @@
+"""JSON schemas: how people write them, and whether an answer fits."""

@@ -1,0 +1,174 @@
+"""JSON schemas: the short notation, ids, summaries."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError, InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from ..templates import Template
+
+_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+
+
+def schema_dsl(text: str, multi: bool = False) -> dict[str, Any]:
+    """The JSON schema that the short notation stands for.
+
+    Args:
+        text: Fields, separated by newlines if there are any, else by commas. A field is
+            `name [type][: description]` with the types `str` (default), `int`, `float`, `bool`.
+        multi: A list of such objects, under the key `items`.
+
+    Returns:
+        A schema of an object in which every field is required, in the order given.
+
+    Raises:
+        ValueError: A type is unknown, a name is missing or comes twice.
+
+    Example:
+        >>> schema_dsl("name, age int")["properties"]["age"]
+        {'type': 'integer'}
+    """
+    properties: dict[str, Any] = {}
+    for field in text.split("\n" if "\n" in text else ","):
+        if not field.strip():
+            continue
+        name, shape = _field(field.strip())
+        if name in properties:
+            raise ValueError(f"Invalid schema DSL: duplicate field name {name!r}")
+        properties[name] = shape
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
+    return multi_schema(schema) if multi else schema
+
+
+def _field(field: str) -> tuple[str, dict[str, str]]:
+    definition, colon, description = field.partition(":")
+    words = definition.split()
+    if not words:
+        raise ValueError(f"Invalid schema DSL: field {field!r} is missing a name before ':'")
+    name, kind = words[0], words[1] if len(words) > 1 else "str"
+    if kind not in _TYPES:
+        raise ValueError(f"Invalid schema DSL: unknown type {kind!r} for field {name!r}")
+    shape = {"type": _TYPES[kind]}
+    if colon and description.strip():
+        shape["description"] = description.strip()
+    return name, shape
+
+
+def multi_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object with a list `items` of what `schema` describes."""
+    return {
+        "type": "object",
+        "properties": {"items": {"type": "array", "items": schema}},
+        "required": ["items"],
+    }
+
+
+def make_schema_id(schema: dict[str, Any]) -> tuple[str, str]:
+    """The id of a schema, and the compact JSON that it is the BLAKE2b-128 hex digest of."""
+    compact = json.dumps(schema, separators=(",", ":"))
+    return hashlib.blake2b(compact.encode("utf-8"), digest_size=16).hexdigest(), compact
+
+
+def schema_summary(schema: dict[str, Any]) -> str:
+    """The names in a schema at a glance: `{name, items: [{title, body}]}`."""
+    if not isinstance(schema, dict) or not schema:
+        return ""
+    if schema.get("type") == "array":
+        inner = schema_summary(schema.get("items", {}))
+        return f"[{inner}]" if inner else ""
+    if schema.get("type") != "object":
+        return ""
+    properties = schema.get("properties", {})
+    bits = []
+    for name, shape in properties.items():
+        inner = schema_summary(shape)
+        bits.append(f"{name}: {inner}" if inner else name)
+    return "{" + ", ".join(bits) + "}"
+
+
+def resolve_schema_input(
+    db: Database, text: str, load_template: Callable[[str], Template]
+) -> dict[str, Any]:
+    """The schema that a person named.
+
+    Args:
+        db: A log database, searched for a schema of that id.
+        text: `t:NAME` for a template's schema, JSON, the short notation (with a space or a
+            comma), a file of JSON, or the id of a stored schema; tried in this order.
+        load_template: Finds a template by name.
+
+    Raises:
+        InvalidInput: It is none of these.
+        LLMError: The template has no schema, or the file does not hold JSON.
+    """
+    return resolve_schema(text, load_template, lambda schema_id: _stored_schema(db, schema_id))
+
+
+def resolve_schema(
+    text: str,
+    load_template: Callable[[str], Template],
+    find_stored: Callable[[str], dict[str, Any] | None],
+) -> dict[str, Any]:
+    """As `resolve_schema_input`, with a function that finds a stored schema by its id."""
+    text = text.strip()
+    if text.startswith("t:"):
+        schema = load_template(text[2:]).schema_object
+        if not schema:
+            raise NotFound(f"Template {text[2:]!r} has no schema")
+        return schema
+    if text.startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            return dict(json.loads(text))
+    if any(separator in text for separator in " ,\n"):
+        return _dsl_input(text)
+    if _is_file(text):
+        return _schema_file(Path(text))
+    stored = find_stored(text)
+    if stored is not None:
+        return stored
+    raise InvalidInput(
+        f"Invalid schema {text!r}: neither JSON, nor a list of fields such as 'name, age int', "
+        "nor a file, nor the id of a stored schema (llm schemas lists them)"
+    )
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        # Too long for a path, or with a NUL in it.
+        return False
+
+
+def _stored_schema(db: Database, schema_id: str) -> dict[str, Any] | None:
+    if not db["schemas"].exists():
+        return None
+    sql = "select content from schemas where id = ?"
+    row = db.execute(sql, [schema_id]).fetchone()
+    return dict(json.loads(row[0])) if row else None
+
+
+def _dsl_input(text: str) -> dict[str, Any]:
+    try:
+        return schema_dsl(text)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
+
+
+def _schema_file(path: Path) -> dict[str, Any]:
+    try:
+        schema = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ConfigError(path, f"no JSON schema ({error})", "Name a file of JSON") from error
+    if not isinstance(schema, dict):
+        raise ConfigError(path, "no JSON schema (not an object)", "Name a file of a JSON object")
+    return schema

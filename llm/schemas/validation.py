@@ -1,0 +1,144 @@
+"""Answers that have to fit a JSON schema: checking them, and reading them while they grow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidInput, SchemaMismatch
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+    from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
+
+
+def check_schema(schema: dict[str, Any]) -> None:
+    """Make sure that answers can be checked against a schema.
+
+    Raises:
+        InvalidInput: It is no valid JSON schema.
+    """
+    from jsonschema import SchemaError, validators
+
+    kind = validators.validator_for(schema, default=validators.Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+    except SchemaError as error:
+        place = _place(error.absolute_path)
+        raise InvalidInput(f"Not a valid JSON schema: {place}: {error.message}") from error
+
+
+def parse_answer(text: str, schema: dict[str, Any] | None) -> Any:
+    """The JSON value of an answer, which fits the schema.
+
+    Args:
+        text: The answer.
+        schema: What it has to fit; without one any JSON will do.
+
+    Raises:
+        SchemaMismatch: It is not JSON or does not fit; the message says where.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise SchemaMismatch(_not_json(text, error), "$", str(error)) from error
+    except RecursionError as error:
+        raise SchemaMismatch("The answer is nested too deeply", "$", str(error)) from error
+    if schema is not None:
+        validate(value, schema)
+    return value
+
+
+def _not_json(text: str, error: ValueError) -> str:
+    if not text.strip():
+        return "The answer does not fit the schema: it is empty"
+    return f"The answer does not fit the schema: it is not JSON ({error})"
+
+
+def validate(value: Any, schema: dict[str, Any]) -> None:
+    """Check a JSON value against a schema; nothing is fetched, whatever it refers to.
+
+    Raises:
+        SchemaMismatch: The value does not fit; the message says where and why.
+    """
+    from jsonschema import validators
+    from jsonschema.exceptions import best_match
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    kind = validators.validator_for(schema, default=validators.Draft202012Validator)
+    checker = kind(schema, registry=Registry())
+    try:
+        errors = list(checker.iter_errors(value))
+    except Unresolvable as error:
+        raise SchemaMismatch(
+            f"The answer cannot be checked: the schema refers to {error.ref!r}, which is not in it",
+            "$",
+            str(error),
+        ) from error
+    except Exception as error:  # a schema that contradicts itself can fail in any way
+        reason = f"{type(error).__name__}: {error}"
+        raise SchemaMismatch(f"The answer cannot be checked: {reason}", "$", reason) from error
+    if errors:
+        raise _mismatch(errors, best_match(iter(errors)))
+
+
+def _mismatch(errors: list[ValidationError], best: ValidationError | None) -> SchemaMismatch:
+    first = best or errors[0]
+    place = _place(first.absolute_path)
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    text = f"The answer does not fit the schema: {place}: {first.message}{more}"
+    return SchemaMismatch(text, place, first.message)
+
+
+def parse_model(text: str, schema_class: type[BaseModel]) -> BaseModel:
+    """The instance of a pydantic class that an answer describes.
+
+    Raises:
+        SchemaMismatch: It is not JSON, or the class refuses it; the message says where.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return schema_class.model_validate_json(text)
+    except ValidationError as error:
+        problem: ErrorDetails = error.errors()[0]
+        place = _place(problem["loc"])
+        raise SchemaMismatch(
+            f"The answer does not fit {schema_class.__name__}: {place}: {problem['msg']}",
+            place,
+            problem["msg"],
+        ) from error
+
+
+def _place(path: Any) -> str:
+    """A place in a JSON value, as `$.items[2].name`."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "$" + "".join(steps)
+
+
+class GrowingValue:
+    """Reads a JSON object or list while its text arrives."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._last: Any = None
+
+    def feed(self, piece: str) -> Iterator[Any]:
+        """Take the next piece of text; the value as it is then, if it says more than before.
+
+        Args:
+            piece: Text that follows what came so far.
+        """
+        from pydantic_core import from_json
+
+        self._text += piece
+        try:
+            value = from_json(self._text, allow_partial="trailing-strings")
+        except ValueError:
+            return
+        if isinstance(value, (dict, list)) and value != self._last:
+            self._last = value
+            yield value
