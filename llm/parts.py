@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from .content import Attachment
+from .text import JSONObject
 
 if TYPE_CHECKING:
     from .serialization import MessageDict, PartDict
@@ -32,7 +33,7 @@ __all__ = [
     "user",
 ]
 
-Metadata = dict[str, Any]
+Metadata = JSONObject
 
 
 class Part:
@@ -41,7 +42,7 @@ class Part:
     type: ClassVar[str] = ""
     provider_metadata: Metadata | None
 
-    def _fields(self) -> dict[str, Any]:
+    def _fields(self) -> JSONObject:
         raise TypeError(f"{type(self).__name__} has no dictionary form")
 
     def to_dict(self) -> PartDict:
@@ -58,7 +59,7 @@ class Part:
         Raises:
             ValueError: `type` is none of the five known ones.
         """
-        values: dict[str, Any] = dict(shape)
+        values: JSONObject = dict(shape)
         kind = values.pop("type", None)
         part_class = _PART_CLASSES.get(kind)
         if part_class is None:
@@ -79,7 +80,7 @@ class TextPart(Part):
     text: str = ""
     provider_metadata: Metadata | None = None
 
-    def _fields(self) -> dict[str, Any]:
+    def _fields(self) -> JSONObject:
         return {"text": self.text}
 
 
@@ -92,8 +93,8 @@ class ReasoningPart(Part):
     redacted: bool = False
     provider_metadata: Metadata | None = None
 
-    def _fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = {"text": self.text}
+    def _fields(self) -> JSONObject:
+        fields: JSONObject = {"text": self.text}
         if self.redacted:
             fields["redacted"] = True
         return fields
@@ -105,13 +106,13 @@ class ToolCallPart(Part):
 
     type: ClassVar[str] = "tool_call"
     name: str
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: JSONObject = field(default_factory=dict)
     tool_call_id: str | None = None
     server_executed: bool = False
     provider_metadata: Metadata | None = None
 
-    def _fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = {"name": self.name, "arguments": self.arguments}
+    def _fields(self) -> JSONObject:
+        fields: JSONObject = {"name": self.name, "arguments": self.arguments}
         if self.tool_call_id is not None:
             fields["tool_call_id"] = self.tool_call_id
         if self.server_executed:
@@ -132,8 +133,8 @@ class ToolResultPart(Part):
     exception: str | None = None
     provider_metadata: Metadata | None = None
 
-    def _fields(self) -> dict[str, Any]:
-        fields: dict[str, Any] = {"name": self.name, "output": self.output}
+    def _fields(self) -> JSONObject:
+        fields: JSONObject = {"name": self.name, "output": self.output}
         if self.tool_call_id is not None:
             fields["tool_call_id"] = self.tool_call_id
         if self.server_executed:
@@ -153,7 +154,7 @@ class AttachmentPart(Part):
     attachment: Attachment | None = None
     provider_metadata: Metadata | None = None
 
-    def _fields(self) -> dict[str, Any]:
+    def _fields(self) -> JSONObject:
         return {"attachment": self.attachment.to_dict()} if self.attachment else {}
 
 
@@ -179,7 +180,7 @@ class Message:
 
     def to_dict(self) -> MessageDict:
         """The message as plain JSON values."""
-        shape: dict[str, Any] = {
+        shape: JSONObject = {
             "role": self.role,
             "parts": [part.to_dict() for part in self.parts],
         }

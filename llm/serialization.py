@@ -7,6 +7,8 @@ from typing import Any, Literal, Union
 # pydantic refuses typing.TypedDict before Python 3.12; whoever imports this module wants pydantic.
 from typing_extensions import NotRequired, TypedDict
 
+from .text import JSONObject
+
 __all__ = [
     "AttachmentDict",
     "AttachmentPartDict",
@@ -43,7 +45,7 @@ class TextPartDict(TypedDict):
 
     type: Literal["text"]
     text: str
-    provider_metadata: NotRequired[dict[str, Any]]
+    provider_metadata: NotRequired[JSONObject]
 
 
 class ReasoningPartDict(TypedDict):
@@ -52,7 +54,7 @@ class ReasoningPartDict(TypedDict):
     type: Literal["reasoning"]
     text: str
     redacted: NotRequired[bool]
-    provider_metadata: NotRequired[dict[str, Any]]
+    provider_metadata: NotRequired[JSONObject]
 
 
 class ToolCallPartDict(TypedDict):
@@ -60,10 +62,10 @@ class ToolCallPartDict(TypedDict):
 
     type: Literal["tool_call"]
     name: str
-    arguments: dict[str, Any]
+    arguments: JSONObject
     tool_call_id: NotRequired[str]
     server_executed: NotRequired[bool]
-    provider_metadata: NotRequired[dict[str, Any]]
+    provider_metadata: NotRequired[JSONObject]
 
 
 class ToolResultPartDict(TypedDict):
@@ -76,7 +78,7 @@ class ToolResultPartDict(TypedDict):
     server_executed: NotRequired[bool]
     exception: NotRequired[str]
     attachments: NotRequired[list[AttachmentDict]]
-    provider_metadata: NotRequired[dict[str, Any]]
+    provider_metadata: NotRequired[JSONObject]
 
 
 class AttachmentPartDict(TypedDict):
@@ -84,7 +86,7 @@ class AttachmentPartDict(TypedDict):
 
     type: Literal["attachment"]
     attachment: NotRequired[AttachmentDict]
-    provider_metadata: NotRequired[dict[str, Any]]
+    provider_metadata: NotRequired[JSONObject]
 
 
 PartDict = Union[
@@ -97,7 +99,7 @@ class MessageDict(TypedDict):
 
     role: Literal["system", "user", "assistant", "tool"]
     parts: list[PartDict]
-    provider_metadata: NotRequired[dict[str, Any]]
+    provider_metadata: NotRequired[JSONObject]
 
 
 class UsageDict(TypedDict):
@@ -105,14 +107,14 @@ class UsageDict(TypedDict):
 
     input: NotRequired[int]
     output: NotRequired[int]
-    details: NotRequired[dict[str, Any]]
+    details: NotRequired[JSONObject]
 
 
 class PromptDict(TypedDict):
     """What was sent: the complete chain of messages, options that were set, the system argument."""
 
     messages: list[MessageDict]
-    options: NotRequired[dict[str, Any]]
+    options: NotRequired[JSONObject]
     system: NotRequired[str]
 
 
@@ -131,7 +133,7 @@ class InstanceDict(TypedDict):
     """A configured toolbox or provider tool: the name of its class and its arguments."""
 
     name: str
-    arguments: dict[str, Any]
+    arguments: JSONObject
     plugin: NotRequired[str]
 
 
@@ -140,7 +142,7 @@ class ToolDict(TypedDict):
 
     name: str
     description: str | None
-    input_schema: dict[str, Any]
+    input_schema: JSONObject
     plugin: NotRequired[str]
     instance: NotRequired[InstanceDict]
     server_side: NotRequired[bool]
@@ -169,9 +171,9 @@ class TurnDict(TypedDict):
     model: str
     input: int | None
     output: int | None
-    options: NotRequired[dict[str, Any]]
+    options: NotRequired[JSONObject]
     system: NotRequired[str]
-    schema: NotRequired[dict[str, Any]]
+    schema: NotRequired[JSONObject]
     tools: NotRequired[list[int]]
     fragments: NotRequired[list[int]]
     system_fragments: NotRequired[list[int]]

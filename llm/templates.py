@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from .errors import LLMError, LoadTemplateError
 from .material import template_files as files
+from .text import JSONObject
 from .text.shaping import has_plugin_prefix
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ class Template(BaseModel):
     attachments: Optional[list[str]] = None
     attachment_types: Optional[list[AttachmentType]] = None
     model: Optional[str] = None
-    defaults: Optional[dict[str, Any]] = None
-    options: Optional[dict[str, Any]] = None
+    defaults: Optional[JSONObject] = None
+    options: Optional[JSONObject] = None
     extract: Optional[bool] = None
     extract_last: Optional[bool] = None
-    schema_object: Optional[dict[str, Any]] = None
+    schema_object: Optional[JSONObject] = None
     fragments: Optional[list[str]] = None
     system_fragments: Optional[list[str]] = None
     tools: Optional[list[str]] = None
@@ -98,7 +99,7 @@ class Template(BaseModel):
         """Whether `$input` occurs in the prompt or the system prompt."""
         return "input" in self._variables()
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> JSONObject:
         """The keys that have a value, in the order in which `--save` writes them."""
         values = self.model_dump(exclude_none=True)
         order = [*SAVED_ORDER, *values]

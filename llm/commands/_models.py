@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..plugins import isolated
+from ..text import JSONObject
 from ._errors import problems_text
 
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ def _wrapped(text: str, *, indent: int) -> Iterator[str]:
         yield " " * indent + line
 
 
-def _option_schemas(model: _BaseModel) -> dict[str, Any]:
-    properties: dict[str, Any] = model.Options.model_json_schema().get("properties", {})
+def _option_schemas(model: _BaseModel) -> JSONObject:
+    properties: JSONObject = model.Options.model_json_schema().get("properties", {})
     return properties
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..material.tools import constructor_text, gather_tools, signature_text
+from ..text import JSONObject
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
 
@@ -91,9 +92,9 @@ class Listing:
 
     # As JSON
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JSONObject:
         """The lists `tools`, `toolboxes` and, with a model, `server_side_tools`."""
-        shape: dict[str, Any] = {
+        shape: JSONObject = {
             "tools": [{**_tool_json(tool), "plugin": tool.plugin} for tool in self.tools],
             "toolboxes": [
                 {
@@ -132,7 +133,7 @@ class Listing:
                 yield from _entry(heading, inspect.getdoc(server_side))
 
 
-def _tool_json(tool: Tool) -> dict[str, Any]:
+def _tool_json(tool: Tool) -> JSONObject:
     return {
         "name": tool.name,
         "description": tool.description,

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import ModelError, NotFound
 from ..models.embedding import decode, encode
+from ..text import JSONObject
 from .migrations import content_hash, migrate, writing
 from .vectors import nearest
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ..models.embedding import EmbeddingModel
 
 Value = str | bytes
-Metadata = dict[str, Any]
+Metadata = JSONObject
 
 _FIND_COLLECTION = "select id, model from collections where name = ?"
 _ADD_COLLECTION = "insert or ignore into collections (name, model) values (?, ?)"
@@ -207,7 +208,7 @@ class Collection:
         self,
         id: str,
         value: str | bytes,
-        metadata: dict[str, Any] | None = None,
+        metadata: JSONObject | None = None,
         store: bool = False,
         *,
         key: str | None = None,
@@ -229,7 +230,7 @@ class Collection:
 
     def embed_multi_with_metadata(
         self,
-        entries: Iterable[tuple[str, str | bytes, dict[str, Any] | None]],
+        entries: Iterable[tuple[str, str | bytes, JSONObject | None]],
         store: bool = False,
         batch_size: int = 100,
         *,

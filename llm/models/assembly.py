@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..parts import (
     AttachmentPart,
@@ -22,6 +21,7 @@ from ..parts import (
     ToolCallPart,
     ToolResultPart,
 )
+from ..text import JSONObject
 from ..tools.calling import ToolCall
 
 _FAMILIES = {
@@ -115,7 +115,7 @@ def _grouped(events: Iterable[StreamEvent]) -> list[_Group]:
     return list(groups.values())
 
 
-def parse_arguments(text: str) -> dict[str, Any]:
+def parse_arguments(text: str) -> JSONObject:
     """The arguments of a tool call from the JSON text that the model wrote.
 
     Returns:

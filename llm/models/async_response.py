@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ContextTooLong
 from ..parts import Message, StreamEvent, TextPart
+from ..text import JSONObject
 from ..tools.running import by_name, prepare_async, run_calls_async, toolboxes_of
 from .prompt import Prompt
 from .response import Response, finished_copy
@@ -194,7 +195,7 @@ class AsyncResponse(_BaseResponse):
         self._require_done()
         return "".join(self._chunks)
 
-    async def json(self) -> dict[str, Any] | None:
+    async def json(self) -> JSONObject | None:
         """The provider's own form of the answer, where the model keeps it."""
         await self._force()
         return self.response_json

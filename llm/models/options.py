@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ..text import JSONObject
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -59,7 +61,7 @@ def is_lazy(model: _BaseModel) -> bool:
     return False
 
 
-def option_values(prompt: Prompt) -> dict[str, Any]:
+def option_values(prompt: Prompt) -> JSONObject:
     """The options of `prompt` that are not `None`, in the order of their declaration."""
     if prompt._options is None and is_lazy(prompt.model):
         return {}

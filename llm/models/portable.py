@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..content import Fragment
 from ..errors import InvalidInput
+from ..text import JSONObject
 from ..text.ids import new_ulid
 from ..text.shaping import conversation_name
 from ..tools.tool import ServerSideTool
@@ -91,7 +92,7 @@ def conversation_dict(
     tools, fragments = Table(), Table()
     responses = conversation._all_responses()
     turns = [_turn(response, tree, tools, fragments) for response in responses]
-    shape: dict[str, Any] = {
+    shape: JSONObject = {
         "format": FORMAT,
         "version": VERSION,
         "id": conversation.id,
@@ -150,7 +151,7 @@ def _turn(response: _BaseResponse, tree: MessageTree, tools: Table, fragments: T
         used = [fragments.add(fragment_dict(text)) for text in texts if occurs(text, message)]
         if used:
             entry["fragments"] = used
-    turn: dict[str, Any] = {
+    turn: JSONObject = {
         "id": response.id,
         "model": response.model.model_id,
         "input": given,
@@ -200,9 +201,9 @@ def fragment_dict(text: str) -> dict[str, str]:
     return {"content": content, "source": source} if source else {"content": content}
 
 
-def tool_dict(tool: AnyTool) -> dict[str, Any]:
+def tool_dict(tool: AnyTool) -> JSONObject:
     """What a model is told of a tool, and how to make it again: its plugin, its toolbox."""
-    shape: dict[str, Any] = {
+    shape: JSONObject = {
         "name": tool.name,
         "description": tool.description,
         "input_schema": tool.input_schema,
@@ -224,7 +225,7 @@ def instance_dict(owner: Any) -> InstanceDict | None:
     arguments = getattr(owner, "_config", None)
     if not isinstance(arguments, dict):
         return None
-    shape: dict[str, Any] = {"name": type(owner).__name__, "arguments": plain(arguments)}
+    shape: JSONObject = {"name": type(owner).__name__, "arguments": plain(arguments)}
     if getattr(owner, "plugin", None) is not None:
         shape["plugin"] = owner.plugin
     return cast("InstanceDict", shape)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 from ..parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
+from ..text import JSONObject
 from ..tools.calling import ToolCall, ToolResult
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
@@ -81,7 +82,7 @@ class Prompt:
         self._system = system
         self.system_fragments = list(system_fragments) if system_fragments else []
         self.prompt_json = prompt_json
-        self.schema: dict[str, Any] | None = schema
+        self.schema: JSONObject | None = schema
         if schema is not None and not isinstance(schema, dict):
             self._schema_class = schema
             self.schema = schema.model_json_schema()

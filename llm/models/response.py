@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ContextTooLong
 from ..parts import Message, StreamEvent, TextPart
+from ..text import JSONObject
 from ..tools.calling import ToolCall
 from .prompt import Prompt
 from .response_base import _BaseResponse
@@ -128,7 +129,7 @@ class Response(_BaseResponse):
     text_or_raise = text
     __str__ = text
 
-    def json(self) -> dict[str, Any] | None:
+    def json(self) -> JSONObject | None:
         """The provider's own form of the answer, where the model keeps it."""
         self._force()
         return self.response_json

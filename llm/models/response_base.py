@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
+from ..text import JSONObject
 from ..text.ids import encode_ulid, new_ulid, new_ulid_int
 from ..text.shaping import token_usage_string
 from ..tools.calling import ToolCall
@@ -66,10 +67,10 @@ class _BaseResponse:
         ValueError: The model does not support what the prompt asks for.
     """
 
-    response_json: dict[str, Any] | None = None
+    response_json: JSONObject | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
-    token_details: dict[str, Any] | None = None
+    token_details: JSONObject | None = None
     resolved_model: str | None = None
     #: There was a history and the model looked at none of it.
     history_ignored: bool = False
@@ -223,7 +224,7 @@ class _BaseResponse:
         *,
         input: int | None = None,
         output: int | None = None,
-        details: dict[str, Any] | None = None,
+        details: JSONObject | None = None,
     ) -> None:
         """Register the tokens that the answer cost."""
         self.input_tokens = input
@@ -436,7 +437,7 @@ class _BaseResponse:
         tool_results: Iterable[ToolResult] | None,
         tools: Iterable[ToolDef] | None,
         options: Mapping[str, Any] | None,
-        values: dict[str, Any],
+        values: JSONObject,
     ) -> tuple[Prompt, Any]:
         """The prompt of a reply to this response, and the conversation that it belongs to."""
         key = values.pop("key", self._key)

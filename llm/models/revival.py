@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..content import Fragment
 from ..errors import UnknownModelError
 from ..parts import AttachmentPart, Message, ToolResultPart
+from ..text import JSONObject
 from ..tools.calling import ToolResult
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
@@ -176,7 +177,7 @@ def prompt_of(
     model: _BaseModel,
     *,
     options: Any = None,
-    schema: dict[str, Any] | None = None,
+    schema: JSONObject | None = None,
     tools: Sequence[ToolDef] = (),
     fragments: Sequence[str] = (),
     system_fragments: Sequence[str] = (),
@@ -267,7 +268,7 @@ class Toolboxes:
         sources = list(given)
         self._given = {tool.name: tool for tool in wrap_tools(sources)}
         self._model = model
-        self._instances: dict[str, Any] = {}
+        self._instances: JSONObject = {}
         for box in sources:
             if isinstance(box, Toolbox):
                 self._instances[type(box).__name__] = box
@@ -304,7 +305,7 @@ class Toolboxes:
         return self._instances[key]
 
     def _make(self, shape: InstanceDict) -> Any:
-        classes: dict[str, Any] = {
+        classes: JSONObject = {
             tool.__name__: tool for tool in self._model.supported_server_side_tools
         }
         classes.setdefault(ServerSideTool.__name__, ServerSideTool)

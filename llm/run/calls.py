@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..terminal.output import GREEN, RED, RESET, YELLOW, coloured, show_note, write_err
+from ..text import JSONObject
 from .approval import Gate, call_text
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class ToolWatch:
         self._settings = session.request.tool_settings
         self._gate = Gate(self._settings, session.toolset)
 
-    def chain(self, text: str, values: dict[str, Any]) -> AnyChain:
+    def chain(self, text: str, values: JSONObject) -> AnyChain:
         """The chain of a prompt whose tool calls this object sees.
 
         Calls that an earlier process left without results are run first.
@@ -70,7 +71,7 @@ class ToolWatch:
             self._gate.interrupted = {call.tool_call_id for call in pending}
         return chain
 
-    def _with_files(self, values: dict[str, Any], results: list[ToolResult]) -> list[Attachment]:
+    def _with_files(self, values: JSONObject, results: list[ToolResult]) -> list[Attachment]:
         from ..models.prompt import accepted_files
 
         files = accepted_files(self._session.model, results)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import config
 from ..terminal.output import OutputClosed, show_note
+from ..text import JSONObject
 from .session import set_policy
 
 if TYPE_CHECKING:
@@ -70,13 +71,13 @@ def _standing_in(session: Session, model: AnyModel) -> Iterator[Session]:
         conversation.truncate, conversation._token_budget = cut
 
 
-def options_for(model: _BaseModel, session: Session) -> dict[str, Any]:
+def options_for(model: _BaseModel, session: Session) -> JSONObject:
     """The options of a session that another model takes; of each of the others a line tells."""
     given = dict(session.request.options)
     stored = config.get_model_options(session.model.model_id)
     asked = {k: v for k, v in session.options.items() if k in given or k not in stored}
     own = config.get_model_options(model.model_id)
-    taken: dict[str, Any] = {}
+    taken: JSONObject = {}
     for name, value in {**own, **asked}.items():
         try:
             found = getattr(model.Options(**{name: value}), name)

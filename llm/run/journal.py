@@ -20,6 +20,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..files.config import user_path
+from ..text import JSONObject
 from ..text.secrets import masked
 from .journal_lines import EventLines, json_line
 
@@ -365,7 +366,7 @@ def _request_lines(response: _BaseResponse, database: str | None) -> Iterator[st
             yield json_line([message, part, text[start : start + SLICE]])
 
 
-def _extras(prompt: Prompt) -> dict[str, Any]:
+def _extras(prompt: Prompt) -> JSONObject:
     from ..models.options import option_values
 
     found = {
@@ -400,7 +401,7 @@ def _fragments(texts: Iterable[str]) -> list[list[str]]:
     return [[str(text), getattr(text, "source", "")] for text in texts]
 
 
-def _tool(tool: AnyTool) -> dict[str, Any]:
+def _tool(tool: AnyTool) -> JSONObject:
     from ..tools.tool import ServerSideTool
 
     is_server_side = isinstance(tool, ServerSideTool)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..text import JSONObject
 from ..text.secrets import WatchedText, masked, unfinished
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ def _data(event: StreamEvent, text: str, goes_on: bool) -> bytes:
     return masked(line).encode()
 
 
-def _shape(event: StreamEvent, text: str) -> dict[str, Any]:
-    shape: dict[str, Any] = {"type": event.type, "chunk": text}
+def _shape(event: StreamEvent, text: str) -> JSONObject:
+    shape: JSONObject = {"type": event.type, "chunk": text}
     for name, default in _EVENT_DEFAULTS.items():
         value = getattr(event, name)
         if value != default:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..content import Attachment, Fragment
 from ..errors import AttachmentError
+from ..text import JSONObject
 from . import inputs
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class TurnInput:
     attachments: Sequence[Attachment] = ()
 
     @property
-    def values(self) -> dict[str, Any]:
+    def values(self) -> JSONObject:
         """The arguments of `Conversation.prompt` that this gives, beside the text."""
         return {
             "system": self.system,
@@ -75,7 +76,7 @@ def prepare(request: PromptRequest) -> PromptRequest:
     return request
 
 
-def find_schema(text: str, request: PromptRequest) -> dict[str, Any]:
+def find_schema(text: str, request: PromptRequest) -> JSONObject:
     """The schema that a person named.
 
     Raises:
@@ -85,7 +86,7 @@ def find_schema(text: str, request: PromptRequest) -> dict[str, Any]:
     from ..schemas.notation import resolve_schema
     from ..templates import load_template
 
-    def find_stored(schema_id: str) -> dict[str, Any] | None:
+    def find_stored(schema_id: str) -> JSONObject | None:
         return _in_log(request, lambda conn: stored.find_schema(conn, schema_id))
 
     return resolve_schema(text, load_template, find_stored)
@@ -102,7 +103,7 @@ def merge_templates(request: PromptRequest, templates: Sequence[Template]) -> Pr
         request = replace(
             request, extract=bool(first.extract), extract_last=bool(first.extract_last)
         )
-    options: dict[str, Any] = {}
+    options: JSONObject = {}
     for template in templates:
         options = {**(template.options or {}), **options}
     schemas = [t.schema_object for t in templates if t.schema_object]
@@ -148,7 +149,7 @@ def _attached(
                 raise AttachmentError(f"Template {template.name}: {field}: {error}") from error
 
 
-def _merged_tools(request: PromptRequest, templates: Sequence[Template]) -> dict[str, Any]:
+def _merged_tools(request: PromptRequest, templates: Sequence[Template]) -> JSONObject:
     # Calls of the tools of others are asked about one by one.
     own = [t for t in templates if t._origin == "file" or request.trust]
     foreign = [t for t in templates if t._origin != "file" and not request.trust]

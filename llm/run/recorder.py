@@ -15,6 +15,7 @@ from ..files import config
 from ..files.permissions import tighten_database
 from ..net import waiting
 from ..terminal.output import show_note
+from ..text import JSONObject
 from ..text.secrets import masked
 from .journal import Journal, ResultsJournal
 
@@ -112,7 +113,7 @@ class Recorder:
         if self._results is not None:
             self._results.add(result)
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[JSONObject]:
         """The log records of the responses kept, oldest first, as `llm logs --json` has them."""
         from ..logs.file.db import open_memory
         from ..logs.read.rows import rows_for_turn_ids

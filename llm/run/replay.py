@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..content import Attachment, Fragment
 from ..parts import Message, Part, StreamEvent
+from ..text import JSONObject
 from .journal import is_in_user_directory
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ class Record:
         results: The results of tools that have run.
     """
 
-    request: dict[str, Any]
+    request: JSONObject
     events: list[StreamEvent] = field(default_factory=list)
-    done: dict[str, Any] | None = None
+    done: JSONObject | None = None
     results: list[Part] = field(default_factory=list)
 
 
@@ -79,7 +80,7 @@ def _content(fd: int) -> bytes:
         return file.read()
 
 
-def _belongs_to(request: dict[str, Any], path: str, database: str) -> bool:
+def _belongs_to(request: JSONObject, path: str, database: str) -> bool:
     if request["journal"] != 1:
         # A later release wrote it, and knows what to do with it.
         return False
@@ -132,7 +133,7 @@ def _take(record: Record, line: Any) -> None:
         record.request["started"] = line["again"]
 
 
-def _event(shape: dict[str, Any]) -> StreamEvent:
+def _event(shape: JSONObject) -> StreamEvent:
     if "attachment" in shape:
         shape["attachment"] = Attachment.from_dict(shape["attachment"])
     return StreamEvent(**shape)
@@ -216,13 +217,13 @@ def response_of(record: Record, history: list[Message]) -> Response:
     return response
 
 
-def _thread_name(request: dict[str, Any]) -> str:
+def _thread_name(request: JSONObject) -> str:
     from ..text.shaping import conversation_name
 
     return request.get("name") or conversation_name(request.get("title", ""))
 
 
-def _prompt(request: dict[str, Any], history: list[Message], model: Any) -> Any:
+def _prompt(request: JSONObject, history: list[Message], model: Any) -> Any:
     from ..models.prompt import Prompt
     from ..tools.calling import ToolResult
 
@@ -249,7 +250,7 @@ def _moment(text: str) -> Any:
     return datetime.fromisoformat(text) if text else None
 
 
-def _tool(shape: dict[str, Any]) -> Any:
+def _tool(shape: JSONObject) -> Any:
     """A tool that cannot be called but is stored like the one that the prompt offered."""
     from ..tools.tool import ServerSideTool, Tool
 

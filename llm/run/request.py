@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import config
+from ..text import JSONObject
 
 if TYPE_CHECKING:
     from ..content import Attachment
@@ -141,7 +142,7 @@ class PromptRequest:
     trust: bool = False
     repair: int = 0
     out: str | None = None
-    schema: dict[str, Any] | None = None
+    schema: JSONObject | None = None
     loaded_templates: tuple[Template, ...] = ()
     template_model: str | None = None
     model: AnyModel | None = None

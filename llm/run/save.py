@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LLMError
 from ..files import config
+from ..text import JSONObject
 from . import inputs
 from .session import model_from_queries, resolve_options
 
@@ -52,7 +53,7 @@ def check_savable(request: PromptRequest) -> None:
 
 def _fields(request: PromptRequest) -> Iterator[tuple[str, Any]]:
     """The keys of the template in their order, those without a value left out."""
-    values: dict[str, Any] = {
+    values: JSONObject = {
         "model": _model_id(request),
         "prompt": inputs.prompt_text(request.prompt, may_wait=False),
         "system": request.system and inputs.clean_argument(request.system),
@@ -87,7 +88,7 @@ def _model_id(request: PromptRequest) -> str | None:
     return model_from_queries(request.queries) if request.queries else None
 
 
-def _options(request: PromptRequest) -> dict[str, Any]:
+def _options(request: PromptRequest) -> JSONObject:
     """The options that were given, as the model understands them."""
     if not request.options:
         return {}

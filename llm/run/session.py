@@ -15,6 +15,7 @@ from ..files import config
 from ..files.model_defaults import call_defaults
 from ..net.policy import RETRIES, TIMEOUT_S, CallPolicy
 from ..terminal.output import show_note
+from ..text import JSONObject
 from .inputs import clean_argument
 from .recovery import take_up
 
@@ -41,7 +42,7 @@ class Session:
 
     request: PromptRequest
     conversation: AnyConversation
-    options: dict[str, Any]
+    options: JSONObject
     fallbacks: tuple[AnyModel, ...] = ()
     toolset: Toolset | None = None
 
@@ -84,7 +85,7 @@ class Session:
         Raises:
             ValueError: The model does not take what it is given, e.g. attachments.
         """
-        given: dict[str, Any] = {"key": self.request.key} if self.request.key else {}
+        given: JSONObject = {"key": self.request.key} if self.request.key else {}
         given |= {
             **(values or {}),
             "stream": self.stream,
@@ -243,7 +244,7 @@ def _clean(value: Any) -> Any:
     return clean_argument(value) if isinstance(value, str) else value
 
 
-def resolve_options(model: AnyModel, given: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+def resolve_options(model: AnyModel, given: tuple[tuple[str, Any], ...]) -> JSONObject:
     """The options for a model: those given, then its stored defaults, validated and converted.
 
     Returns:
@@ -252,7 +253,7 @@ def resolve_options(model: AnyModel, given: tuple[tuple[str, Any], ...]) -> dict
     Raises:
         LLMError: An option is unknown to the model or its value is not allowed.
     """
-    values: dict[str, Any] = {**config.get_model_options(model.model_id), **dict(given)}
+    values: JSONObject = {**config.get_model_options(model.model_id), **dict(given)}
     if not values:
         return {}
     from pydantic import ValidationError
@@ -264,7 +265,7 @@ def resolve_options(model: AnyModel, given: tuple[tuple[str, Any], ...]) -> dict
     return {name: value for name, value in options if value is not None}
 
 
-def _describe_invalid(error: ValidationError, model: AnyModel, given: dict[str, Any]) -> str:
+def _describe_invalid(error: ValidationError, model: AnyModel, given: JSONObject) -> str:
     """Two lines for each option that was refused: its name, and why."""
     from ..registry import nearest_names
 

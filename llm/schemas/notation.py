@@ -7,9 +7,10 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, InvalidInput, NotFound
+from ..text import JSONObject
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 
 
-def schema_dsl(text: str, multi: bool = False) -> dict[str, Any]:
+def schema_dsl(text: str, multi: bool = False) -> JSONObject:
     """The JSON schema that the short notation stands for.
 
     Args:
@@ -37,7 +38,7 @@ def schema_dsl(text: str, multi: bool = False) -> dict[str, Any]:
         >>> schema_dsl("name, age int")["properties"]["age"]
         {'type': 'integer'}
     """
-    properties: dict[str, Any] = {}
+    properties: JSONObject = {}
     for field in text.split("\n" if "\n" in text else ","):
         if not field.strip():
             continue
@@ -63,7 +64,7 @@ def _field(field: str) -> tuple[str, dict[str, str]]:
     return name, shape
 
 
-def multi_schema(schema: dict[str, Any]) -> dict[str, Any]:
+def multi_schema(schema: JSONObject) -> JSONObject:
     """The schema of an object with a list `items` of what `schema` describes."""
     return {
         "type": "object",
@@ -72,13 +73,13 @@ def multi_schema(schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def make_schema_id(schema: dict[str, Any]) -> tuple[str, str]:
+def make_schema_id(schema: JSONObject) -> tuple[str, str]:
     """The id of a schema, and the compact JSON that it is the BLAKE2b-128 hex digest of."""
     compact = json.dumps(schema, separators=(",", ":"))
     return hashlib.blake2b(compact.encode("utf-8"), digest_size=16).hexdigest(), compact
 
 
-def schema_summary(schema: dict[str, Any]) -> str:
+def schema_summary(schema: JSONObject) -> str:
     """The names in a schema at a glance: `{name, items: [{title, body}]}`."""
     if not isinstance(schema, dict) or not schema:
         return ""
@@ -97,7 +98,7 @@ def schema_summary(schema: dict[str, Any]) -> str:
 
 def resolve_schema_input(
     db: Database, text: str, load_template: Callable[[str], Template]
-) -> dict[str, Any]:
+) -> JSONObject:
     """The schema that a person named.
 
     Args:
@@ -116,8 +117,8 @@ def resolve_schema_input(
 def resolve_schema(
     text: str,
     load_template: Callable[[str], Template],
-    find_stored: Callable[[str], dict[str, Any] | None],
-) -> dict[str, Any]:
+    find_stored: Callable[[str], JSONObject | None],
+) -> JSONObject:
     """As `resolve_schema_input`, with a function that finds a stored schema by its id."""
     text = text.strip()
     if text.startswith("t:"):
@@ -149,7 +150,7 @@ def _is_file(name: str) -> bool:
         return False
 
 
-def _stored_schema(db: Database, schema_id: str) -> dict[str, Any] | None:
+def _stored_schema(db: Database, schema_id: str) -> JSONObject | None:
     if not db["schemas"].exists():
         return None
     sql = "select content from schemas where id = ?"
@@ -157,14 +158,14 @@ def _stored_schema(db: Database, schema_id: str) -> dict[str, Any] | None:
     return dict(json.loads(row[0])) if row else None
 
 
-def _dsl_input(text: str) -> dict[str, Any]:
+def _dsl_input(text: str) -> JSONObject:
     try:
         return schema_dsl(text)
     except ValueError as error:
         raise InvalidInput(str(error)) from error
 
 
-def _schema_file(path: Path) -> dict[str, Any]:
+def _schema_file(path: Path) -> JSONObject:
     try:
         schema = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:

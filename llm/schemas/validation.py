@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput, SchemaMismatch
+from ..text import JSONObject
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
-def check_schema(schema: dict[str, Any]) -> None:
+def check_schema(schema: JSONObject) -> None:
     """Make sure that answers can be checked against a schema.
 
     Raises:
@@ -30,7 +31,7 @@ def check_schema(schema: dict[str, Any]) -> None:
         raise InvalidInput(f"Not a valid JSON schema: {place}: {error.message}") from error
 
 
-def parse_answer(text: str, schema: dict[str, Any] | None) -> Any:
+def parse_answer(text: str, schema: JSONObject | None) -> Any:
     """The JSON value of an answer, which fits the schema.
 
     Args:
@@ -57,7 +58,7 @@ def _not_json(text: str, error: ValueError) -> str:
     return f"The answer does not fit the schema: it is not JSON ({error})"
 
 
-def validate(value: Any, schema: dict[str, Any]) -> None:
+def validate(value: Any, schema: JSONObject) -> None:
     """Check a JSON value against a schema; nothing is fetched, whatever it refers to.
 
     Raises:

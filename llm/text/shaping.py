@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from . import JSONObject
+
 CONVERSATION_NAME_LENGTH = 32
 # Almost always enough of a text to find its first words in.
 _NAME_SEARCH_LENGTH = 4096
@@ -134,9 +136,9 @@ def output_rows_as_json(
         yield pending + ("\n]" if indent else "]")
 
 
-def simplify_usage_dict(usage: Mapping[str, Any]) -> dict[str, Any]:
+def simplify_usage_dict(usage: Mapping[str, Any]) -> JSONObject:
     """The dictionary without zeros and without whatever is empty then, at every level."""
-    simple: dict[str, Any] = {}
+    simple: JSONObject = {}
     for key, value in usage.items():
         kept = simplify_usage_dict(value) if isinstance(value, dict) else value
         if kept is None or kept in (0, {}):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..text import JSONObject
+
 if TYPE_CHECKING:
     from ..content import Attachment
     from .toolbox import Toolbox
@@ -21,7 +23,7 @@ class ToolCall:
     """
 
     name: str
-    arguments: dict[str, Any]
+    arguments: JSONObject
     tool_call_id: str | None = None
 
 

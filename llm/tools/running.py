@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CancelToolCall, PauseChain
+from ..text import JSONObject
 from .calling import ToolCall, ToolOutput, ToolResult
 from .signatures import signature_of
 from .tool import INJECTED_PARAMETER, ServerSideTool, Tool
@@ -31,7 +32,7 @@ class Step:
 
     function: Callable[..., Any]
     args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] | None = None
+    kwargs: JSONObject | None = None
     #: Name of the hook; `None` for the tool.
     hook: str | None = None
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from ..text import JSONObject
+
 if sys.version_info >= (3, 14):
     from annotationlib import Format, get_annotations
 
@@ -24,7 +26,7 @@ if sys.version_info >= (3, 14):
         """
         return inspect.signature(function, annotation_format=Format.FORWARDREF)
 
-    def _annotations(function: Any) -> dict[str, Any]:
+    def _annotations(function: Any) -> JSONObject:
         return get_annotations(function, format=Format.FORWARDREF)
 
 else:
@@ -38,11 +40,11 @@ else:
         """
         return inspect.signature(function)
 
-    def _annotations(function: Any) -> dict[str, Any]:
+    def _annotations(function: Any) -> JSONObject:
         return getattr(function, "__annotations__", {})
 
 
-def type_hints_of(function: Callable[..., Any]) -> dict[str, Any]:
+def type_hints_of(function: Callable[..., Any]) -> JSONObject:
     """The types of parameters and result (`return`), without those that cannot be evaluated."""
     target = _annotated(function)
     annotations = _annotations(target)
@@ -50,14 +52,14 @@ def type_hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return _evaluated(annotations, names)
     except Exception:  # a name that only type checkers know, or no type at all
-        hints: dict[str, Any] = {}
+        hints: JSONObject = {}
         for name, annotation in annotations.items():
             with suppress(Exception):
                 hints |= _evaluated_one(name, annotation, names)
         return hints
 
 
-def _evaluated_one(name: str, annotation: Any, names: dict[str, Any]) -> dict[str, Any]:
+def _evaluated_one(name: str, annotation: Any, names: JSONObject) -> JSONObject:
     try:
         return _evaluated({name: annotation}, names)
     except TypeError:
@@ -75,7 +77,7 @@ def _annotated(function: Any) -> Any:
     return type(function).__call__
 
 
-def _evaluated(annotations: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+def _evaluated(annotations: JSONObject, names: JSONObject) -> JSONObject:
     from types import SimpleNamespace
     from typing import get_type_hints
 

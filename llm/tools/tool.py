@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from ..text import JSONObject
 from .signatures import signature_of, type_hints_of
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Tool:
 
     name: str
     description: str | None = None
-    input_schema: dict[str, Any] = field(default_factory=dict)
+    input_schema: JSONObject = field(default_factory=dict)
     implementation: Callable[..., Any] | None = None
     plugin: str | None = None
 
@@ -68,7 +69,7 @@ class Tool:
 
     def hash(self) -> str:
         """SHA-256 hex digest of what the model is told and of the plugin's name, if any."""
-        shape: dict[str, Any] = {
+        shape: JSONObject = {
             "name": self.name,
             "description": self.description,
             "input_schema": self.input_schema,
@@ -109,7 +110,7 @@ class Tool:
         )
 
 
-def _digest(shape: dict[str, Any]) -> str:
+def _digest(shape: JSONObject) -> str:
     return hashlib.sha256(json.dumps(shape).encode("utf-8")).hexdigest()
 
 
@@ -126,17 +127,17 @@ def _without_titles(value: Any) -> Any:
     return value
 
 
-def _schema_of(function: Callable[..., Any], name: str) -> dict[str, Any]:
+def _schema_of(function: Callable[..., Any], name: str) -> JSONObject:
     from pydantic import create_model
 
     hints = type_hints_of(function)
-    fields: dict[str, Any] = {}
+    fields: JSONObject = {}
     for parameter in signature_of(function).parameters.values():
         if not _is_argument(parameter):
             continue
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints.get(parameter.name, str), default)
-    schema: dict[str, Any] = _without_titles(create_model(name, **fields).model_json_schema())
+    schema: JSONObject = _without_titles(create_model(name, **fields).model_json_schema())
     return schema
 
 
@@ -159,8 +160,8 @@ class ServerSideTool:
     name: ClassVar[str] = "server_side_tool"
     plugin: ClassVar[str | None] = None
     implementation: ClassVar[None] = None
-    input_schema: ClassVar[dict[str, Any]] = {}
-    _config: dict[str, Any]
+    input_schema: ClassVar[JSONObject] = {}
+    _config: JSONObject
 
     def __new__(cls, *args: Any, **kwargs: Any) -> ServerSideTool:
         """The tool, with its constructor arguments kept for the log."""
@@ -168,7 +169,7 @@ class ServerSideTool:
         tool._config = captured_arguments(cls.__init__, tool, args, kwargs)
         return tool
 
-    def __init__(self, spec: dict[str, Any] | None = None) -> None:
+    def __init__(self, spec: JSONObject | None = None) -> None:
         self.spec = spec
 
     @property
@@ -178,7 +179,7 @@ class ServerSideTool:
 
         return inspect.getdoc(type(self)) or ""
 
-    def tool_spec(self, model: _BaseModel) -> dict[str, Any]:
+    def tool_spec(self, model: _BaseModel) -> JSONObject:
         """What is put into the request for this tool.
 
         Raises:
@@ -188,12 +189,12 @@ class ServerSideTool:
             raise TypeError(f"{type(self).__name__} does not define a raw provider tool spec")
         return self.spec
 
-    def prepare_request(self, model: _BaseModel, kwargs: dict[str, Any]) -> None:
+    def prepare_request(self, model: _BaseModel, kwargs: JSONObject) -> None:
         """Add to the request what the tool needs beside its specification; here nothing."""
 
     def hash(self) -> str:
         """SHA-256 hex digest of what identifies the tool."""
-        shape: dict[str, Any] = {
+        shape: JSONObject = {
             "name": self.name,
             "description": self.description,
             "input_schema": self.input_schema,
@@ -206,7 +207,7 @@ class ServerSideTool:
 
 def captured_arguments(
     constructor: Callable[..., Any], instance: object, args: Any, kwargs: Any
-) -> dict[str, Any]:
+) -> JSONObject:
     """Constructor arguments by name with defaults filled in, `*args` and `**kwargs` left out.
 
     Returns:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
+from ..text import JSONObject
 from .tool import Tool, captured_arguments
 
 _OWN_METHODS = frozenset(
@@ -24,7 +25,7 @@ class Toolbox:
     name: str | None = None
     plugin: str | None = None
     instance_id: int | None = None
-    _config: dict[str, Any]
+    _config: JSONObject
     _extra_tools: list[Tool]
     _prepared: bool = False
     _async_prepared: bool = False
@@ -138,7 +139,7 @@ def instantiate_from_spec(class_map: Mapping[str, type[T]], spec: str) -> T:
     return class_map[name](*args, **kwargs)
 
 
-def _spec_arguments(body: str) -> tuple[list[Any], dict[str, Any]]:
+def _spec_arguments(body: str) -> tuple[list[Any], JSONObject]:
     if not body:
         return [], {}
     if re.match(r"^\w+\s*=(?!=)", body):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInput
 from ...models.portable import parents_of
+from ...text import JSONObject
 from ...text.shaping import longest_backtick_run
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _means_something(line: str) -> bool:
     return any(pattern.fullmatch(line) for pattern in (_ROLE, _PART, _BYTES))
 
 
-def from_markdown(text: str) -> tuple[dict[str, Any], list[Any]]:
+def from_markdown(text: str) -> tuple[JSONObject, list[Any]]:
     """The front matter and the messages, as dictionaries, of a conversation in Markdown.
 
     Raises:
@@ -179,7 +180,7 @@ def from_markdown(text: str) -> tuple[dict[str, Any], list[Any]]:
     return front, messages
 
 
-def _front_matter(lines: list[str]) -> tuple[dict[str, Any], int]:
+def _front_matter(lines: list[str]) -> tuple[JSONObject, int]:
     if not lines or lines[0].strip() != "---" or "---" not in lines[1:]:
         return {}, 0
     end = lines.index("---", 1)
@@ -243,7 +244,7 @@ class _Reader:
         if self._messages and (self._kind is not None or text):
             self._messages[-1]["parts"].append(self._part(text))
 
-    def _part(self, text: str) -> dict[str, Any]:
+    def _part(self, text: str) -> JSONObject:
         if self._kind in (None, "text"):
             return {"type": "text", "text": text}
         if self._kind == "reasoning":
@@ -255,9 +256,9 @@ class _Reader:
             return {"type": "attachment", "attachment": self._attachment({**kind, **dict(fields)})}
         return self._tool_part(fields, block)
 
-    def _tool_part(self, fields: list[tuple[str, str]], block: str | None) -> dict[str, Any]:
+    def _tool_part(self, fields: list[tuple[str, str]], block: str | None) -> JSONObject:
         named = dict(fields)
-        part: dict[str, Any] = {"name": self._argument}
+        part: JSONObject = {"name": self._argument}
         if self._kind == "tool call":
             part = {"type": "tool_call", **part, "arguments": self._json(block or "{}")}
         else:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInput
+from ...text import JSONObject
 from .as_markdown import main_line
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 _AUDIO = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 
 
-def to_openai(shape: ConversationDict) -> dict[str, Any]:
+def to_openai(shape: ConversationDict) -> JSONObject:
     """The body of a request that would send the conversation: messages, model, tools, title.
 
     Tool calls that a provider ran itself have no form there and are left out.
     """
-    body: dict[str, Any] = {
+    body: JSONObject = {
         "messages": [item for message in main_line(shape) for item in _sent(message)]
     }
     if shape["model"]:
@@ -47,7 +48,7 @@ def to_openai(shape: ConversationDict) -> dict[str, Any]:
     return body
 
 
-def _sent(message: Any) -> Iterator[dict[str, Any]]:
+def _sent(message: Any) -> Iterator[JSONObject]:
     """The entries of one message: one, but one a result for a message with tool results."""
     parts = message["parts"]
     for part in parts:
@@ -56,7 +57,7 @@ def _sent(message: Any) -> Iterator[dict[str, Any]]:
             yield {"role": "tool", "tool_call_id": call_id, "content": part["output"]}
     if message["role"] == "tool":
         return
-    entry: dict[str, Any] = {"role": message["role"], "content": _content(parts)}
+    entry: JSONObject = {"role": message["role"], "content": _content(parts)}
     reasoning = "".join(part["text"] for part in parts if part["type"] == "reasoning")
     if reasoning:
         entry["reasoning_content"] = reasoning
@@ -86,7 +87,7 @@ def _content(parts: Iterable[Any]) -> Any:
     return items
 
 
-def _attached(shape: Any) -> dict[str, Any]:
+def _attached(shape: Any) -> JSONObject:
     kind, content = shape.get("type") or "", shape.get("content")
     data = f"data:{kind};base64,{content}" if content else None
     if kind.startswith("image/") and (data or shape.get("url")):
@@ -124,7 +125,7 @@ class _Reader:
         self.messages: list[Any] = []
         self._names: dict[str, str] = {}
 
-    def take(self, entry: dict[str, Any]) -> None:
+    def take(self, entry: JSONObject) -> None:
         """Take the next entry."""
         role = {"developer": "system", "function": "tool"}.get(entry["role"], entry["role"])
         if role == "tool":
@@ -149,7 +150,7 @@ class _Reader:
             )
         self.messages.append({"role": role, "parts": parts})
 
-    def _take_result(self, entry: dict[str, Any]) -> None:
+    def _take_result(self, entry: JSONObject) -> None:
         call_id = entry.get("tool_call_id")
         name = self._names.get(call_id or "") or entry.get("name") or "unknown"
         output = "".join(part.get("text", "") for part in _parts(entry.get("content")))
@@ -169,7 +170,7 @@ def _parts(content: Any) -> list[Any]:
     return [_part(item) for item in content]
 
 
-def _part(item: Any) -> dict[str, Any]:
+def _part(item: Any) -> JSONObject:
     kind = item["type"]
     if kind in ("text", "refusal"):
         return {"type": "text", "text": item[kind]}
@@ -188,7 +189,7 @@ def _part(item: Any) -> dict[str, Any]:
     raise ValueError(f"unknown content {kind!r}")
 
 
-def _attachment(address: str, kind: str) -> dict[str, Any]:
+def _attachment(address: str, kind: str) -> JSONObject:
     """The attachment at a `data:` URI or at a web address."""
     if not address.startswith("data:"):
         return {"type": "attachment", "attachment": {"type": kind, "url": address}}

@@ -13,6 +13,7 @@ from ...errors import NotFound, UnknownModelError
 from ...models.base import Model
 from ...models.portable import MessageTree, Table, conversation_dict
 from ...parts import AttachmentPart, ToolResultPart
+from ...text import JSONObject
 from ..file.lookups import rows_by_ids
 from ..older.legacy import instance_shape
 from ..read.rehydrate import load_conversation
@@ -109,8 +110,8 @@ def _complete_attachments(entry: Any, message: Message) -> None:
             shape["attachments"] = [_attachment_dict(item) for item in part.attachments]
 
 
-def _attachment_dict(attachment: Attachment) -> dict[str, Any]:
-    shape: dict[str, Any] = {**attachment.to_dict()}
+def _attachment_dict(attachment: Attachment) -> JSONObject:
+    shape: JSONObject = {**attachment.to_dict()}
     if attachment._id is not None:
         shape["id"] = attachment._id
     if attachment.path and not attachment.content:
@@ -140,7 +141,7 @@ class _Details:
     def __init__(self, conn: sqlite3.Connection, shape: Any) -> None:
         self._conn = conn
         self._shape = shape
-        self._turns: dict[str, Any] = {turn["id"]: turn for turn in shape["turns"]}
+        self._turns: JSONObject = {turn["id"]: turn for turn in shape["turns"]}
         self._fragments = Table(shape.get("fragments", ()))
         self._known_tools = shape.pop("tools", [])
         self._tools = Table()
@@ -175,7 +176,7 @@ class _Details:
         found: dict[str, list[Any]] = {}
         for row in self._rows(_TOOLS, self._turns, "turn_tools.rowid"):
             turn_id, digest, name, description, schema, plugin, *instance = row
-            tool: dict[str, Any] = {
+            tool: JSONObject = {
                 "name": name,
                 "description": description,
                 "input_schema": json.loads(schema or "{}"),

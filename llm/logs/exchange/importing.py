@@ -12,6 +12,7 @@ from ...errors import InvalidInput
 from ...models.portable import parents_of, turns_of
 from ...models.shape_checks import checked
 from ...parts import Part
+from ...text import JSONObject
 from ...text.ids import new_ulid
 from ...text.secrets import masked
 from ..file.migrations import immediate
@@ -75,7 +76,7 @@ def hashed_nodes(shape: ConversationDict) -> list[HashedMessage]:
     for entry, parent in zip(shape["messages"], parents_of(shape), strict=True):
         parent_hash = None if parent is None else hashed[parent].hash
         attachments: list[Attachment] = []
-        message: dict[str, Any] = {
+        message: JSONObject = {
             "role": entry["role"],
             "parts": [_stored_part(part, attachments) for part in entry.get("parts", ())],
         }
@@ -88,7 +89,7 @@ def hashed_nodes(shape: ConversationDict) -> list[HashedMessage]:
     return hashed
 
 
-def _stored_part(shape: Any, attachments: list[Attachment]) -> dict[str, Any]:
+def _stored_part(shape: Any, attachments: list[Attachment]) -> JSONObject:
     """A part in the form in which it is stored; its attachments go to the end of the list."""
     bare = {key: value for key, value in shape.items() if key not in ("attachment", "attachments")}
     part: Any = Part.from_dict(bare).to_dict()  # type: ignore[arg-type]
@@ -100,7 +101,7 @@ def _stored_part(shape: Any, attachments: list[Attachment]) -> dict[str, Any]:
     return dict(part)
 
 
-def _reference(shape: Any, attachments: list[Attachment]) -> dict[str, Any]:
+def _reference(shape: Any, attachments: list[Attachment]) -> JSONObject:
     try:
         attachment = Attachment.from_dict(shape)
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ...text import JSONObject
 from ...text.shaping import truncate_string
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 FRAGMENT_ALIASES = "select fragment_id, alias from fragment_aliases where fragment_id in"
 ATTACHMENTS = "select id, type, path, url, nullif(length(content), 0) from attachments where id in"
 
-FragmentDict = dict[str, Any]
+FragmentDict = JSONObject
 AttachmentRow = tuple[str, "str | None", "str | None", "str | None", "int | None"]
 
 
@@ -63,7 +64,7 @@ def decoded(text: str | None) -> Any:
         return text
 
 
-def decoded_object(text: str | None) -> dict[str, Any]:
+def decoded_object(text: str | None) -> JSONObject:
     """The object in a JSON column, empty where it holds anything else."""
     value = decoded(text)
     return value if isinstance(value, dict) else {}

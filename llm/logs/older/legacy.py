@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ...content import Attachment, Fragment
 from ...models.portable import INSTANCE
 from ...models.revival import remembered_exception as remembered_exception
+from ...text import JSONObject
 from ...tools.calling import ToolResult
 from ...tools.tool import Tool
 from ..file.lookups import rows_by_ids
@@ -74,7 +75,7 @@ class LegacyCall(NamedTuple):
     """A tool call as the old tables keep it."""
 
     name: str
-    arguments: dict[str, Any]
+    arguments: JSONObject
     tool_call_id: str | None
 
 
@@ -88,7 +89,7 @@ class LegacyTurn(NamedTuple):
     tools: list[Tool]
     calls: list[LegacyCall]
     results: list[ToolResult]
-    schema: dict[str, Any] | None
+    schema: JSONObject | None
 
 
 def load_legacy_turns(conn: sqlite3.Connection, conversation_id: str) -> list[LegacyTurn]:

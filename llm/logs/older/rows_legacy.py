@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...text import JSONObject
 from ..file.lookups import attachment_rows, decoded, fragments_of, json_list, rows_by_ids
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ JSON_COLUMNS = ("prompt_json", "options_json", "response_json", "schema_json")
 
 def legacy_rows(
     conn: sqlite3.Connection, ids: str, *, expand: bool, payloads: bool
-) -> list[dict[str, Any]]:
+) -> list[JSONObject]:
     """The rows of some responses of the older tables, in no order.
 
     Args:
@@ -87,8 +88,8 @@ def legacy_rows(
     return rows
 
 
-def _tools(conn: sqlite3.Connection, ids: str) -> dict[str, list[dict[str, Any]]]:
-    tools: dict[str, list[dict[str, Any]]] = {}
+def _tools(conn: sqlite3.Connection, ids: str) -> dict[str, list[JSONObject]]:
+    tools: dict[str, list[JSONObject]] = {}
     for response_id, tool_id, tool_hash, name, description, schema in conn.execute(TOOLS, [ids]):
         tool = {
             "id": tool_id,
@@ -102,8 +103,8 @@ def _tools(conn: sqlite3.Connection, ids: str) -> dict[str, list[dict[str, Any]]
     return tools
 
 
-def _calls(conn: sqlite3.Connection, ids: str) -> dict[str, list[dict[str, Any]]]:
-    calls: dict[str, list[dict[str, Any]]] = {}
+def _calls(conn: sqlite3.Connection, ids: str) -> dict[str, list[JSONObject]]:
+    calls: dict[str, list[JSONObject]] = {}
     for response_id, call_id, tool_id, name, arguments, tool_call_id in conn.execute(CALLS, [ids]):
         call = {
             "id": call_id,
@@ -116,12 +117,12 @@ def _calls(conn: sqlite3.Connection, ids: str) -> dict[str, list[dict[str, Any]]
     return calls
 
 
-def _results(conn: sqlite3.Connection, ids: str) -> dict[str, list[dict[str, Any]]]:
+def _results(conn: sqlite3.Connection, ids: str) -> dict[str, list[JSONObject]]:
     rows = conn.execute(RESULTS, [ids]).fetchall()
-    attachments: dict[Any, list[dict[str, Any]]] = {}
+    attachments: dict[Any, list[JSONObject]] = {}
     if rows:
         attachments = _attachments(conn, RESULT_ATTACHMENTS, json_list(row[1] for row in rows))
-    results: dict[str, list[dict[str, Any]]] = {}
+    results: dict[str, list[JSONObject]] = {}
     for response_id, result_id, tool_id, name, output, call_id, exception, *instance in rows:
         result = {
             "id": result_id,
@@ -139,16 +140,16 @@ def _results(conn: sqlite3.Connection, ids: str) -> dict[str, list[dict[str, Any
 
 def _instance(
     instance_id: int | None, name: str | None, plugin: str | None, arguments: str | None
-) -> dict[str, Any] | None:
+) -> JSONObject | None:
     if instance_id is None:
         return None
     return {"name": name, "plugin": plugin, "arguments": arguments}
 
 
-def _attachments(conn: sqlite3.Connection, sql: str, ids: str) -> dict[Any, list[dict[str, Any]]]:
+def _attachments(conn: sqlite3.Connection, sql: str, ids: str) -> dict[Any, list[JSONObject]]:
     used = conn.execute(sql, [ids]).fetchall()
     stored = attachment_rows(conn, {attachment_id for _, attachment_id in used})
-    found: dict[Any, list[dict[str, Any]]] = {}
+    found: dict[Any, list[JSONObject]] = {}
     for owner, attachment_id in used:
         if attachment_id in stored:
             names = ("id", "type", "path", "url", "content_length")
@@ -157,7 +158,7 @@ def _attachments(conn: sqlite3.Connection, sql: str, ids: str) -> dict[Any, list
     return found
 
 
-def _fill_in(conn: sqlite3.Connection, rows: list[dict[str, Any]]) -> None:
+def _fill_in(conn: sqlite3.Connection, rows: list[JSONObject]) -> None:
     """Put back what 0.26 replaced in payloads: `r:ID`, that response; `f:ID`, `fID`, a fragment."""
     payloads = [row[name] for row in rows for name in ("prompt_json", "response_json")]
     keys = {key for payload in payloads for key in _references(payload)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...models.revival import prompt_of, restored_options
 from ...parts import Message, ReasoningPart, TextPart, ToolCallPart
+from ...text import JSONObject
 from ...tools.tool import Tool
 from ..records.chains import load_messages
 from ..records.replies import expand_reply
@@ -143,7 +144,7 @@ def _reply(
     text: str,
     outputs: list[Message],
     tools: list[tuple[str, str | None]],
-    schema: dict[str, Any] | None,
+    schema: JSONObject | None,
     model_id: str,
 ) -> Any:
     try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ...text import JSONObject
 from ..file.lookups import json_list
 from ..records.outcome import read_outcomes
 from .rows_turns import turn_rows
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    Row = dict[str, Any]
+    Row = JSONObject
 
 __all__ = ["build_rows", "rows_for_turn_ids"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import LLMError
+from ...text import JSONObject
 from ..file.lookups import decoded, decoded_object, fragments_of, rows_by_ids
 from ..records.condense import expanded_json, replacements_for
 from ..records.rows_chain import Chains, TurnMessages, references_of
@@ -49,7 +50,7 @@ FRAGMENTS_ORDER = 'order by x.turn_id, x.kind, x."order"'
 
 def turn_rows(
     conn: sqlite3.Connection, ids: Sequence[str], *, expand: bool, payloads: bool
-) -> list[dict[str, Any]]:
+) -> list[JSONObject]:
     """The rows of some turns, in no order.
 
     Args:
@@ -99,7 +100,7 @@ class _Builder:
         fragments = rows_by_ids(conn, FRAGMENTS, ids, FRAGMENTS_ORDER)
         self._fragments = fragments_of(conn, fragments, expand=expand)
         ids = [turn.id for turn in turns if turn.has_tools]
-        self._tools: dict[str, list[dict[str, Any]]] = {}
+        self._tools: dict[str, list[JSONObject]] = {}
         for turn_id, *values in rows_by_ids(conn, TOOLS, ids, TOOLS_ORDER):
             self._tools.setdefault(turn_id, []).append(_tool(*values))
         ids = [turn.id for turn in turns if turn.has_instances]
@@ -108,7 +109,7 @@ class _Builder:
             for turn_id, call_id, name, plugin, arguments in rows_by_ids(conn, INSTANCES, ids)
         }
 
-    def row(self, turn: _Turn) -> dict[str, Any]:
+    def row(self, turn: _Turn) -> JSONObject:
         """One row; the order of its keys is part of the format."""
         messages = self._chains.turn(turn.parent, turn.tip)
         own = list(self._chains.parts(messages.own))
@@ -155,7 +156,7 @@ class _Builder:
         own: list[StoredPart],
         outputs: list[StoredPart],
         numbers: Mapping[str, int],
-    ) -> list[dict[str, Any]]:
+    ) -> list[JSONObject]:
         given = [(part, False) for part in own] + [(part, True) for part in outputs]
         return [
             self._result(turn_id, part, numbers, by_server)
@@ -165,7 +166,7 @@ class _Builder:
 
     def _result(
         self, turn_id: str, part: StoredPart, numbers: Mapping[str, int], by_server: bool
-    ) -> dict[str, Any]:
+    ) -> JSONObject:
         payload = part.payload
         name, call_id = payload.get("name"), payload.get("tool_call_id")
         return {
@@ -181,7 +182,7 @@ class _Builder:
         }
 
     def _payload(
-        self, turn: _Turn, messages: TurnMessages, tools: list[dict[str, Any]], schema: Any
+        self, turn: _Turn, messages: TurnMessages, tools: list[JSONObject], schema: Any
     ) -> Any:
         """The provider's reply; `None` where what it refers to cannot be found any more."""
         text = turn.response_json
@@ -223,7 +224,7 @@ def _tool(
     instance_id: int | None,
     instance_name: str | None,
     arguments: str | None,
-) -> dict[str, Any]:
+) -> JSONObject:
     instance = None
     if instance_id is not None:
         instance = {"name": instance_name, "arguments": arguments}
@@ -237,7 +238,7 @@ def _tool(
     }
 
 
-def _call(part: StoredPart, numbers: Mapping[str, int]) -> dict[str, Any]:
+def _call(part: StoredPart, numbers: Mapping[str, int]) -> JSONObject:
     payload = part.payload
     name = payload.get("name")
     return {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from ...text import JSONObject
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,7 +30,7 @@ class StoredSchema(NamedTuple):
     """A schema as `llm schemas` lists it, its fields in the order of `--json`."""
 
     id: str
-    content: dict[str, Any]
+    content: JSONObject
     recently_used: str
     times_used: int
 
@@ -46,7 +48,7 @@ def iter_schemas(conn: sqlite3.Connection, queries: Sequence[str] = ()) -> Itera
         yield StoredSchema(schema_id, json.loads(content), used, times)
 
 
-def find_schema(conn: sqlite3.Connection, schema_id: str) -> dict[str, Any] | None:
+def find_schema(conn: sqlite3.Connection, schema_id: str) -> JSONObject | None:
     """The schema of that id, or `None`."""
     row = conn.execute(_FIND, [schema_id]).fetchone()
     return None if row is None else dict(json.loads(row[0]))

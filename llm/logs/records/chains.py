@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ...content import Attachment
 from ...parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
+from ...text import JSONObject
 from ...text.long_json import slices
 from ..file.lookups import rows_by_ids
 from .hashing import address, cleaned, referenced
@@ -55,7 +56,7 @@ class HashedMessage(NamedTuple):
 
     hash: str
     parent_hash: str | None
-    shape: dict[str, Any]
+    shape: JSONObject
     attachments: list[Attachment]
 
 
@@ -138,7 +139,7 @@ def _store_part(
         conn.execute("insert into part_fragments values (?, ?, ?)", (part_id, number, order))
 
 
-def _in_slices(conn: sqlite3.Connection, text: str) -> list[dict[str, Any]]:
+def _in_slices(conn: sqlite3.Connection, text: str) -> list[JSONObject]:
     """A very long text as pieces: its beginning, and fragments.
 
     SQLite needs two further copies of whatever is written at once.
@@ -148,10 +149,10 @@ def _in_slices(conn: sqlite3.Connection, text: str) -> list[dict[str, Any]]:
 
 
 def _store_references(
-    conn: sqlite3.Connection, payload: dict[str, Any], attachments: Iterator[Attachment]
+    conn: sqlite3.Connection, payload: JSONObject, attachments: Iterator[Attachment]
 ) -> list[str]:
     """Store the attachments of a part, write the final references, and give their ids."""
-    references: list[dict[str, Any]] = []
+    references: list[JSONObject] = []
     if "attachment" in payload:
         payload["attachment"] = add_attachment(conn, next(attachments), payload["attachment"])
         references = [payload["attachment"]]
@@ -163,12 +164,12 @@ def _store_references(
     return [reference["id"] for reference in references]
 
 
-def split_by_fragments(text: str, fragments: Fragments) -> list[dict[str, Any]]:
+def split_by_fragments(text: str, fragments: Fragments) -> list[JSONObject]:
     """`text` as pieces, `{"fragment": id}` or `{"literal": text}`; empty if no fragment occurs.
 
     The earliest occurrence wins, among equally early ones the longest.
     """
-    pieces: list[dict[str, Any]] = []
+    pieces: list[JSONObject] = []
     start = 0
     while True:
         found = [
@@ -257,7 +258,7 @@ class _Sources:
             for row in rows_by_ids(conn, f"select {columns} from attachments where id in", keys)
         }
 
-    def part(self, kind: str, text: str | None, payload: dict[str, Any]) -> Part:
+    def part(self, kind: str, text: str | None, payload: JSONObject) -> Part:
         """The part of one stored row."""
         if not payload and kind == "text":
             return TextPart(text or "")
@@ -299,7 +300,7 @@ class _Sources:
         return Attachment(type=kind, path=row[2], url=row[3], content=row[4], _id=row[0])
 
 
-def _references(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _references(payload: Mapping[str, Any]) -> list[JSONObject]:
     if payload.get("attachment"):
         return [payload["attachment"]]
     return payload.get("attachments") or []

@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ...text import JSONObject
+
 # Shorter texts cost less than a reference to them.
 MINIMUM_LENGTH = 64
 _MARKERS = ('"$"', '"$r"', '"$raw"')
@@ -20,7 +22,7 @@ _STAND_IN, _STAND_IN_ESCAPED = "\ue000", "\\ue000"
 # what overlaps.
 _LONG_AMONG_OTHERS = 2_000
 
-Replacements = dict[str, Any]
+Replacements = JSONObject
 
 
 def condensed_json(payload: object, replacements: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
 from ...parts import AttachmentPart, Message, ToolResultPart
+from ...text import JSONObject
 from ...text.long_json import json_pieces
 from ...text.secrets import masked
 
@@ -60,7 +61,7 @@ def message_hash(message: Message, parent_hash: str | None) -> str:
     return address(referenced(message)[0], parent_hash)
 
 
-def address(shape: dict[str, Any], parent_hash: str | None) -> str:
+def address(shape: JSONObject, parent_hash: str | None) -> str:
     """The address of a message in the form that `referenced` gives it."""
     return content_hash({"parent": parent_hash, "message": shape})
 
@@ -83,7 +84,7 @@ def cleaned(value: Any) -> Any:
     return value
 
 
-def referenced(message: Message) -> tuple[dict[str, Any], list[Attachment]]:
+def referenced(message: Message) -> tuple[JSONObject, list[Attachment]]:
     """The dictionary form of `message` with references in place of attachments.
 
     Returns:
@@ -91,7 +92,7 @@ def referenced(message: Message) -> tuple[dict[str, Any], list[Attachment]]:
         attachments in the order of their references.
     """
     attachments: list[Attachment] = []
-    shape: dict[str, Any] = {
+    shape: JSONObject = {
         "role": message.role,
         "parts": [_part_shape(part, attachments) for part in message.parts],
     }
@@ -100,7 +101,7 @@ def referenced(message: Message) -> tuple[dict[str, Any], list[Attachment]]:
     return shape, attachments
 
 
-def _part_shape(part: Part, attachments: list[Attachment]) -> dict[str, Any]:
+def _part_shape(part: Part, attachments: list[Attachment]) -> JSONObject:
     if isinstance(part, AttachmentPart) and part.attachment is not None:
         attachments.append(part.attachment)
         bare = replace(part, attachment=None).to_dict()
@@ -112,7 +113,7 @@ def _part_shape(part: Part, attachments: list[Attachment]) -> dict[str, Any]:
     return dict(part.to_dict())
 
 
-def _inserted(shape: Any, key: str, value: object) -> dict[str, Any]:
+def _inserted(shape: Any, key: str, value: object) -> JSONObject:
     """`shape` with one more key, which goes before the provider's metadata."""
     whole = {**shape, key: value}
     if "provider_metadata" in shape:

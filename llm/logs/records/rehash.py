@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...text import JSONObject
 from ..file.lookups import decoded, decoded_object, rows_by_ids
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class PartRow(NamedTuple):
     id: int
     type: str
     text: str | None
-    payload: dict[str, Any]
+    payload: JSONObject
 
 
 class MessageRow(NamedTuple):
@@ -45,7 +46,7 @@ class StoredShape(NamedTuple):
 
     hash: str
     parent_hash: str | None
-    shape: dict[str, Any]
+    shape: JSONObject
 
 
 class References(NamedTuple):
@@ -83,7 +84,7 @@ def load_references(conn: sqlite3.Connection, rows: Iterable[MessageRow]) -> Ref
     return References(dict(fragments), dict(types))
 
 
-def attachments_in(payload: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
+def attachments_in(payload: Mapping[str, Any]) -> Sequence[JSONObject]:
     """The references to attachments in the further fields of a part."""
     if payload.get("attachment"):
         return [payload["attachment"]]
@@ -101,9 +102,9 @@ def full_text(part: PartRow, fragments: Mapping[int, str]) -> str | None:
     )
 
 
-def shape_of(row: MessageRow, references: References) -> dict[str, Any]:
+def shape_of(row: MessageRow, references: References) -> JSONObject:
     """The form of a message that its address is made of."""
-    shape: dict[str, Any] = {
+    shape: JSONObject = {
         "role": row.role,
         "parts": [_part_shape(part, references) for part in row.parts],
     }
@@ -112,7 +113,7 @@ def shape_of(row: MessageRow, references: References) -> dict[str, Any]:
     return shape
 
 
-def _part_shape(part: PartRow, references: References) -> dict[str, Any]:
+def _part_shape(part: PartRow, references: References) -> JSONObject:
     shape = {"type": part.type, **part.payload}
     text = full_text(part, references.fragments)
     shape.pop("text_ref", None)
@@ -125,7 +126,7 @@ def _part_shape(part: PartRow, references: References) -> dict[str, Any]:
     return shape
 
 
-def _typed(reference: Mapping[str, Any], references: References) -> dict[str, Any]:
+def _typed(reference: Mapping[str, Any], references: References) -> JSONObject:
     key = reference["id"]
     kind = reference["type"] if "type" in reference else references.types.get(key)
     return {"id": key, "type": kind}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ...text import JSONObject
 from ..file.lookups import AttachmentRow, attachment_rows, decoded, decoded_object, rows_by_ids
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class StoredPart(NamedTuple):
     id: int
     type: str
     text: str
-    payload: dict[str, Any]
+    payload: JSONObject
 
 
 class TurnMessages(NamedTuple):
@@ -87,7 +88,7 @@ class Chains:
             return None
         return "".join(part.text for part in self.parts([first]) if part.type == "text")
 
-    def attachment(self, reference: dict[str, Any]) -> dict[str, Any]:
+    def attachment(self, reference: JSONObject) -> JSONObject:
         """A stored reference to an attachment as `--json` shows it."""
         attachment_id = str(reference.get("id"))
         none: AttachmentRow = (attachment_id, None, None, None, None)
@@ -101,7 +102,7 @@ class Chains:
             "content_length": length,
         }
 
-    def as_dicts(self, hashes: list[str], *, metadata: bool) -> list[dict[str, Any]]:
+    def as_dicts(self, hashes: list[str], *, metadata: bool) -> list[JSONObject]:
         """Some messages in their dictionary form, for filling in a shortened payload.
 
         Args:
@@ -185,13 +186,13 @@ def _links_to_first(conn: sqlite3.Connection, hashes: Iterable[str]) -> Links:
     return links
 
 
-def _piece_text(piece: dict[str, Any], fragments: dict[int, str]) -> str:
+def _piece_text(piece: JSONObject, fragments: dict[int, str]) -> str:
     if "literal" in piece:
         return str(piece["literal"])
     return fragments.get(piece["fragment"], "")
 
 
-def references_of(payload: dict[str, Any]) -> list[dict[str, Any]]:
+def references_of(payload: JSONObject) -> list[JSONObject]:
     """The references to attachments in the further fields of a part."""
     if payload.get("attachment"):
         return [payload["attachment"]]

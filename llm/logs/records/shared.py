@@ -7,9 +7,10 @@ them commits a transaction that the caller has opened.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...content import Fragment
+from ...text import JSONObject
 from ..file.migrations import connection_of
 from .hashing import storable
 
@@ -44,7 +45,7 @@ on conflict (id) do update set
 """
 
 
-def ensure_schema(db: AnyDatabase, schema: dict[str, Any]) -> str:
+def ensure_schema(db: AnyDatabase, schema: JSONObject) -> str:
     """The id under which a JSON schema is stored."""
     from ...schemas.notation import make_schema_id
 
@@ -85,7 +86,7 @@ def ensure_tool(db: AnyDatabase, tool: Tool | ServerSideTool) -> int:
 
 
 def ensure_tool_instance(
-    db: AnyDatabase, name: str, plugin: str | None, arguments: dict[str, Any]
+    db: AnyDatabase, name: str, plugin: str | None, arguments: JSONObject
 ) -> int:
     """The id under which a configured toolbox or provider tool is stored.
 
@@ -105,8 +106,8 @@ def ensure_tool_instance(
 
 
 def add_attachment(
-    conn: sqlite3.Connection, attachment: Attachment, reference: dict[str, Any]
-) -> dict[str, Any]:
+    conn: sqlite3.Connection, attachment: Attachment, reference: JSONObject
+) -> JSONObject:
     """Store an attachment, and give the reference to keep in the part.
 
     The reference names the type only where this use gave the same bytes another type than the

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ...text import JSONObject
 from ...text.shaping import longest_backtick_run, maybe_fenced_code, token_usage_string
 from ...text.times import stored_time
 from ..file.lookups import decoded
@@ -91,7 +92,7 @@ class _Page:
         yield "### Attachments", _attachments(row["attachments"])
         yield "## Reasoning", _reasoning(row["reasoning"])
 
-    def _fragments(self, fragments: list[dict[str, Any]]) -> list[str]:
+    def _fragments(self, fragments: list[JSONObject]) -> list[str]:
         if not self._expand:
             return [f"- {fragment['hash']}" for fragment in fragments]
         lines: list[str] = []
@@ -105,7 +106,7 @@ class _Page:
         self._system = system
         return [system] if system and changed else []
 
-    def _tool_lines(self, tools: list[dict[str, Any]]) -> list[str]:
+    def _tool_lines(self, tools: list[JSONObject]) -> list[str]:
         lines = [line for tool in tools if not tool["instance"] for line in self._tool(tool)]
         boxes: dict[str, list[str]] = {}
         for tool in tools:
@@ -115,7 +116,7 @@ class _Page:
                 box += [_nested(line) for line in self._tool(tool)]
         return lines + [line for title, box in boxes.items() for line in (title, *box)]
 
-    def _tool(self, tool: dict[str, Any]) -> list[str]:
+    def _tool(self, tool: JSONObject) -> list[str]:
         name, tool_hash, schema = tool["name"], tool["hash"], tool["input_schema"]
         if tool_hash in self._tools:
             return [f"- **{name}**: `{tool_hash[:7]}`"]
@@ -163,7 +164,7 @@ def _json_block(value: object) -> list[str]:
     return [] if value is None else ["```json", json.dumps(value, indent=2), "```"]
 
 
-def _call(call: dict[str, Any]) -> list[str]:
+def _call(call: JSONObject) -> list[str]:
     arguments = call["arguments"]
     lines = [f"- **{call['name']}**: `{call['tool_call_id']}`  "]
     if not arguments or not isinstance(arguments, dict):
@@ -176,7 +177,7 @@ def _call(call: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _results(results: list[dict[str, Any]], *, by_server: bool) -> list[str]:
+def _results(results: list[JSONObject], *, by_server: bool) -> list[str]:
     lines: list[str] = []
     for result in results:
         if result.get("server_executed", False) != by_server:
@@ -203,7 +204,7 @@ def _fenced(text: str) -> str:
     return f"{fence}\n{text}\n{fence}"
 
 
-def _attachments(attachments: list[dict[str, Any]]) -> list[str]:
+def _attachments(attachments: list[JSONObject]) -> list[str]:
     lines = []
     for number, attachment in enumerate(attachments, 1):
         kind, path, url = attachment["type"], attachment["path"], attachment["url"]
@@ -212,7 +213,7 @@ def _attachments(attachments: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _size(attachment: dict[str, Any]) -> str:
+def _size(attachment: JSONObject) -> str:
     return f"<{attachment['content_length'] or 0:,} bytes>"
 
 

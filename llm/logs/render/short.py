@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ...text import JSONObject
 from ...text.shaping import truncate_string
 from ..file.lookups import decoded
 
@@ -28,7 +29,7 @@ def short_yaml(rows: Iterable[Row], *, usage: bool = False) -> Iterator[str]:
         yield yaml.safe_dump([short_row(row, usage=usage)], sort_keys=False)
 
 
-def short_row(row: Row, *, usage: bool = False) -> dict[str, Any]:
+def short_row(row: Row, *, usage: bool = False) -> JSONObject:
     """What `llm logs --short` tells of a row; what is empty is left out."""
     short = {
         "model": row["model"],
@@ -58,7 +59,7 @@ def short_row(row: Row, *, usage: bool = False) -> dict[str, Any]:
     return short
 
 
-def _attachment(attachment: dict[str, Any]) -> dict[str, str]:
+def _attachment(attachment: JSONObject) -> dict[str, str]:
     shown = {"type": attachment["type"]}
     for key in ("path", "url"):
         if attachment[key]:
@@ -66,7 +67,7 @@ def _attachment(attachment: dict[str, Any]) -> dict[str, str]:
     return shown
 
 
-def _usage(row: Row) -> dict[str, Any]:
+def _usage(row: Row) -> JSONObject:
     usage = {"input": row["input_tokens"], "output": row["output_tokens"]}
     if row["token_details"]:
         usage["details"] = decoded(row["token_details"])

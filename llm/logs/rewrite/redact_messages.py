@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...text import JSONObject
 from ...text.shaping import conversation_name
 from ..file.lookups import json_list
 from ..records.hashing import address
@@ -149,8 +150,8 @@ class MessageRedaction:
 
     # How it changes
 
-    def _payload(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        changed: dict[str, Any] = {}
+    def _payload(self, payload: Mapping[str, Any]) -> JSONObject:
+        changed: JSONObject = {}
         for key, value in payload.items():
             if key in _IDENTIFIERS:
                 changed[key] = value
@@ -165,7 +166,7 @@ class MessageRedaction:
                 changed[key] = self._scrubber.value(value)
         return changed
 
-    def _piece(self, piece: Mapping[str, Any]) -> dict[str, Any]:
+    def _piece(self, piece: Mapping[str, Any]) -> JSONObject:
         if "literal" in piece:
             return {"literal": self._scrubber.text(piece["literal"])}
         return {"fragment": self._merged.get(piece["fragment"], piece["fragment"])}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...text import JSONObject
 from ..file.lookups import json_list
 from ..records.condense import condensed_json, expanded_json, replacements_for
 from ..records.rehash import stored_shapes
@@ -119,7 +120,7 @@ def _outputs(conn: sqlite3.Connection, parent: str | None, tip: str | None) -> l
 
 def _replacements(
     conn: sqlite3.Connection, turn_id: str, model_id: str, outputs: list[str], text: str
-) -> dict[str, Any]:
+) -> JSONObject:
     shapes = {stored.hash: stored.shape for stored in stored_shapes(conn, outputs)}
     schema = conn.execute(_SCHEMA, [turn_id]).fetchone()
     return replacements_for(
