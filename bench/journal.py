@@ -44,7 +44,7 @@ def inside() -> None:
             response: Response = model.conversation().prompt("hi")
             journal = Journal()
             if journaled:
-                response._observer = journal
+                response.observer = journal
             response.text()
             if journaled:
                 journal.finished(None)

@@ -84,7 +84,7 @@ def test_conversation_loaded_messages_come_first_and_only_once() -> None:
     loaded = [llm.user("old"), llm.assistant("answer")]
     conversation = llm.Conversation(Echo("ok"), loaded_messages=loaded)
     response = conversation.prompt("new")
-    assert response.prompt._loaded_count == 2
+    assert response.prompt.loaded_count == 2
     assert told(response.prompt)[-1] == ("user", "new")
     assert conversation.loaded_messages == loaded
     response.text()
@@ -98,10 +98,10 @@ def test_conversation_links_turns_for_the_log() -> None:
     first = conversation.prompt("one")
     first.text()
     prompt = conversation.prompt("two").prompt
-    assert prompt._continues is first
-    count = prompt._continues_count
-    chain = first.prompt._messages + first._output_messages()
-    assert all(a is b for a, b in zip(prompt._messages[:count], chain, strict=True))
+    assert prompt.continues is first
+    count = prompt.continues_count
+    chain = first.prompt.full_messages + first.output_messages()
+    assert all(a is b for a, b in zip(prompt.full_messages[:count], chain, strict=True))
 
 
 def test_conversation_history_is_read_when_asked_for() -> None:
@@ -115,7 +115,7 @@ def test_conversation_history_is_read_when_asked_for() -> None:
         return [earlier]
 
     conversation = llm.Conversation(model, loaded_messages=[llm.user("old")])
-    conversation._set_history(load)
+    conversation.set_history(load)
     new = conversation.prompt("new")
     new.text()
     assert calls == []
@@ -128,7 +128,7 @@ def test_conversation_history_without_loaded_messages() -> None:
     """The history itself can give the messages."""
     model = Echo("ok")
     conversation = llm.Conversation(model)
-    conversation._set_history(lambda: [llm.Response.fake(model, "old", response="answer")])
+    conversation.set_history(lambda: [llm.Response.fake(model, "old", response="answer")])
     assert told(conversation.prompt("new").prompt) == [
         ("user", "old"),
         ("assistant", "answer"),
@@ -147,7 +147,7 @@ def test_conversation_history_that_fails_is_asked_again() -> None:
             raise answer
         return answer
 
-    conversation._set_history(load)
+    conversation.set_history(load)
     with pytest.raises(OSError, match="locked"):
         _ = conversation.responses
     assert conversation.responses == []
@@ -156,7 +156,7 @@ def test_conversation_history_that_fails_is_asked_again() -> None:
 def test_conversation_responses_can_be_set() -> None:
     """Assigned responses take the place of everything."""
     conversation = llm.Conversation(Echo())
-    conversation._set_history(lambda: pytest.fail("not needed"))
+    conversation.set_history(lambda: pytest.fail("not needed"))
     conversation.responses = []
     assert conversation.responses == []
 

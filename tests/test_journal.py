@@ -51,7 +51,7 @@ def log(user_path: Path) -> Path:
 def run(response, journal: Journal | None = None, *, until: int | None = None) -> Journal:
     """Let a response run with a journal, to its end or for some events; the process then dies."""
     journal = journal or Journal()
-    response._observer = journal
+    response.observer = journal
     events = response.stream_events()
     if until is None:
         list(events)
@@ -99,7 +99,7 @@ def test_partial_answer_is_interrupted(log):
     take_up(log)
     [row] = rows(log)
     assert (row["id"], row["response"], row["status"]) == (response.id, "one two ", "interrupted")
-    assert row["datetime_utc"] == response._datetime_utc()
+    assert row["datetime_utc"] == response.started_utc()
     assert said(log, row["conversation_id"]) == ["count", "one two "]
 
 
@@ -220,7 +220,7 @@ def test_second_attempt_replaces_the_first(log):
     """What a failed attempt had said is no part of the answer of the next one."""
     response = Twice().conversation().prompt("hi")
     journal = Journal()
-    response._observer = journal
+    response.observer = journal
     with pytest.raises(ConnectionError):
         response.text()
     assert response.text() == "good"
@@ -244,7 +244,7 @@ def test_living_process_is_left_alone(log):
     """A journal that its owner holds is not touched."""
     journal = Journal()
     response = Says("ok").conversation().prompt("hi")
-    response._observer = journal
+    response.observer = journal
     response.text()
     take_up(log)
     assert leftovers() == [journal.path]
@@ -393,7 +393,7 @@ def test_journal_moves_when_the_place_fails(log, monkeypatch, tmp_path):
     disk = Disk(monkeypatch)
     journal = Journal()
     response = Says(["one ", "two ", "three"]).conversation().prompt("hi")
-    response._observer = journal
+    response.observer = journal
     events = response.stream_events()
     next(events)
     disk.full.add(journal._fd)
@@ -410,7 +410,7 @@ def test_torn_journal_is_made_whole_at_the_end(log, monkeypatch):
     disk = Disk(monkeypatch)
     journal = Journal()
     response = Says(["one ", "two ", "three"]).conversation().prompt("hi")
-    response._observer = journal
+    response.observer = journal
     events = response.stream_events()
     next(events)
     disk.is_full = True
@@ -470,7 +470,7 @@ def test_key_in_pieces_is_masked_where_the_journal_moves(log, monkeypatch):
     disk = Disk(monkeypatch)
     journal = Journal()
     response = Says(["key s", key[1:5], key[5:], "."]).conversation().prompt("hi")
-    response._observer = journal
+    response.observer = journal
     events = response.stream_events()
     next(events)
     next(events)

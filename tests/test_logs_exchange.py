@@ -306,7 +306,7 @@ def test_outcome_of_a_turn_travels() -> None:
     outcome = ("failed", "ValueError", "no")
     response = Says().conversation().prompt("a")
     response.text()
-    response._outcome = outcome
+    response.outcome = outcome
     source, target = open_memory(), open_memory()
     response.log_to_db(source)
     assert response.conversation is not None
@@ -315,5 +315,5 @@ def test_outcome_of_a_turn_travels() -> None:
     sql = "select * from turn_status"
     assert target.execute(sql).fetchall() == [(response.id, *outcome)]
     again = llm.Conversation.from_dict(shape, model=Says())
-    assert again.responses[0]._outcome == outcome
+    assert again.responses[0].outcome == outcome
     assert through_json(response.conversation.to_dict())["turns"][0]["outcome"] == list(outcome)

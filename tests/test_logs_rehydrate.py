@@ -218,8 +218,8 @@ def fail(db: sqlite_utils.Database, conversation: Any, text: str) -> None:
     """Prompt a conversation and log that there was no answer."""
     response = conversation.prompt(text)
     response._begin()
-    response._break_off()
-    response._outcome = Outcome(FAILED, "ModelError", "no luck")
+    response.break_off()
+    response.outcome = Outcome(FAILED, "ModelError", "no luck")
     response.log_to_db(db)
 
 

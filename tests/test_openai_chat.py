@@ -138,7 +138,7 @@ def test_lanes_and_drivers_give_the_same(server: OpenAIServer, name: str) -> Non
         found.append(
             {
                 "request": server.last.body,
-                "events": response._stream_events,
+                "events": response.event_log,
                 "messages": response.messages(),
                 "calls": response.tool_calls(),
                 "usage": response.usage(),

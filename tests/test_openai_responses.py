@@ -86,7 +86,7 @@ def test_lanes_and_drivers_give_the_same(server: OpenAIServer, stream: bool) -> 
         found.append(
             {
                 "request": server.last.body,
-                "events": response._stream_events,
+                "events": response.event_log,
                 "messages": response.messages(),
                 "calls": response.tool_calls(),
                 "usage": response.usage(),

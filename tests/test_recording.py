@@ -113,12 +113,12 @@ def test_long_answer_takes_its_text_and_little_more(kind: str, way: str) -> None
         tracemalloc.stop()
     assert characters == (0 if (kind, way) == ("reasoning", "__iter__") else 150_000)
     assert kept < 150_000 + 12 * 50_000
-    assert len(response._stream_events) == 50_000
+    assert len(response.event_log) == 50_000
 
 
 def test_events_that_somebody_put_in_are_spelled() -> None:
     """Plugins fill responses by hand."""
     response = Talker().prompt("hi")
-    response._stream_events = [StreamEvent("text", "by "), StreamEvent("text", "hand")]
+    response.event_log = [StreamEvent("text", "by "), StreamEvent("text", "hand")]
     response._done = True
     assert [message.text() for message in response.messages()] == ["by hand"]

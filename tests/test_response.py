@@ -83,7 +83,7 @@ def test_response_timings(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([10.0, 11.5])
     monkeypatch.setattr(response_base.time, "monotonic", lambda: next(ticks))
     response = Echo().prompt("x")
-    assert (response._duration_ms(), response._datetime_utc()) == (0, "")
+    assert (response.elapsed_ms(), response.started_utc()) == (0, "")
     assert response.duration_ms() == 1500
     started = datetime.fromisoformat(response.datetime_utc())
     assert started.tzinfo == timezone.utc

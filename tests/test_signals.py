@@ -70,7 +70,7 @@ class Filtered(llm.Model):
 
     def execute(self, prompt, stream, response, conversation):
         yield "some text"
-        response._cut_off = "The filter stopped it"
+        response.cut_off = "The filter stopped it"
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-stream"], ["-x"]])

@@ -176,7 +176,7 @@ def test_conversation_goes_on_when_it_is_too_long(tells: bool):
     assert model.sent[-1][-1] == "three"
     assert len(model.sent[-1]) <= 4
     assert [message.text() for message in last.prompt.messages] == model.sent[-1]
-    assert [message.text() for message in last.prompt._messages] == [
+    assert [message.text() for message in last.prompt.full_messages] == [
         *("rules", "one", "to one", "two", "to two", "three"),
     ]
     assert told[-1].endswith("of 3 turns of the conversation to fit the context of small")

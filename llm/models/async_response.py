@@ -56,7 +56,7 @@ class AsyncResponse(_BaseResponse):
     ) -> AsyncResponse:
         """A finished response with the given text, for tests of code that takes responses."""
         request = Prompt(prompt, model, attachments=attachments, system=system)
-        return cls._restored(request, model, messages=[Message("assistant", [TextPart(response)])])
+        return cls.restored(request, model, messages=[Message("assistant", [TextPart(response)])])
 
     @classmethod
     def from_dict(cls, shape: ResponseDict, *, model: _AsyncModel | None = None) -> AsyncResponse:
@@ -163,8 +163,8 @@ class AsyncResponse(_BaseResponse):
         index = 0
         try:
             while True:
-                while index < len(self._stream_events):
-                    yield self._stream_events[index]
+                while index < len(self.event_log):
+                    yield self.event_log[index]
                     index += 1
                 if not await self._advance():
                     return
@@ -203,7 +203,7 @@ class AsyncResponse(_BaseResponse):
     async def parsed(self) -> Any:
         """The value that the answer describes; see `Response.parsed`."""
         await self._force()
-        return self._parsed()
+        return self.parsed_value()
 
     async def stream_objects(self) -> AsyncIterator[Any]:
         """The JSON object or list of the answer as it grows; see `Response.stream_objects`."""
@@ -217,7 +217,7 @@ class AsyncResponse(_BaseResponse):
     async def messages(self) -> list[Message]:
         """The answer as messages: usually one; none where nothing but empty text came."""
         await self._force()
-        return list(self._output_messages())
+        return list(self.output_messages())
 
     async def tool_calls(self) -> list[ToolCall]:
         """The tool calls that the model asks for, in order."""
@@ -236,17 +236,17 @@ class AsyncResponse(_BaseResponse):
     async def usage(self) -> Usage:
         """The tokens that the answer cost."""
         await self._force()
-        return self._usage()
+        return self.usage_so_far()
 
     async def duration_ms(self) -> int:
         """Milliseconds from the first request for a piece to the last piece."""
         await self._force()
-        return self._duration_ms()
+        return self.elapsed_ms()
 
     async def datetime_utc(self) -> str:
         """When it started, in ISO 8601 with `+00:00`; empty where that is not known."""
         await self._force()
-        return self._datetime_utc()
+        return self.started_utc()
 
     async def on_done(self, callback: Callable[[AsyncResponse], Any]) -> None:
         """Call or await `callback` with this response once it is complete, or at once if it is."""
@@ -312,7 +312,7 @@ class AsyncResponse(_BaseResponse):
             request, self.model, stream, conversation=self.conversation, key=key
         )
         if self._log is not None:
-            response._keep_in(self._log)
+            response.keep_in(self._log)
         return response
 
     def to_dict(self) -> ResponseDict:
@@ -344,9 +344,9 @@ class AsyncResponse(_BaseResponse):
         self._require_awaited("log_to_db")
         twin = self._finished_twin()
         twin.log_to_db(db)
-        self._stored_tip = twin._stored_tip
+        self.stored_tip = twin.stored_tip
         if self.conversation is not None and twin.conversation is not None:
-            self.conversation._stored_name = twin.conversation._stored_name
+            self.conversation.stored_name = twin.conversation.stored_name
 
 
 async def _called(callback: Callable[[Any], Any], response: AsyncResponse) -> None:

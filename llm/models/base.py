@@ -207,7 +207,7 @@ class _Model(_BaseModel):
         )
         response = Response(request, self, stream, key=key)
         if log is not None:
-            response._keep_in(log)
+            response.keep_in(log)
         return response
 
     def chain(
@@ -363,7 +363,7 @@ class _AsyncModel(_BaseModel):
         )
         response = AsyncResponse(request, self, stream, key=key)
         if log is not None:
-            response._keep_in(log)
+            response.keep_in(log)
         return response
 
     def chain(

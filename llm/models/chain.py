@@ -143,12 +143,12 @@ class _BaseChainResponse(Generic[R]):
         answer: str = "",
     ) -> Prompt:
         """The prompt after `prompt`, whose answer the conversation has taken up."""
-        if prompt._calls_before:
+        if prompt.calls_before:
             prompt.tool_results = [*prompt.tool_results, *(tool_results or [])]
             earlier = unanswered_results(self.conversation.loaded_messages or ())
-            prompt._attach_results([*earlier, *prompt.tool_results])
-            prompt._calls_before = ()
-            self.conversation._put_history(prompt)
+            prompt.attach_results([*earlier, *prompt.tool_results])
+            prompt.calls_before = ()
+            self.conversation.put_history(prompt)
             return prompt
         if isinstance(given, Prompt):
             following = given
@@ -159,10 +159,10 @@ class _BaseChainResponse(Generic[R]):
                 (given or "").replace("$input", answer), tool_results or []
             )
         if self._responses:
-            self.conversation._put_history(following, in_place=True)
+            self.conversation.put_history(following, in_place=True)
         else:
-            following._attach_results(unanswered_results(prompt._messages))
-            following._continue_from(prompt._messages)
+            following.attach_results(unanswered_results(prompt.full_messages))
+            following.continue_from(prompt.full_messages)
         return following
 
     def _respond(self, response_class: type[R], prompt: Prompt) -> R:
@@ -176,7 +176,7 @@ class _BaseChainResponse(Generic[R]):
             after_call=self.after_call,
         )
         if self._log is not None:
-            response._keep_in(self._log)
+            response.keep_in(self._log)
         response.tool_timeout_s = self.tool_timeout_s
         self._responses.append(response)
         return response

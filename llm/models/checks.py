@@ -28,10 +28,10 @@ def check_prompt(
         check_attachments(prompt.attachments, model)
     if prompt.schema and not model.supports_schema:
         raise ValueError(f"{model} does not support schemas")
-    if prompt._tool_sources:
+    if prompt.tool_sources:
         _check_tools(prompt, model)
     if not model.supports_conversation and any(
-        message.role in ("assistant", "tool") for message in prompt._messages
+        message.role in ("assistant", "tool") for message in prompt.full_messages
     ):
         raise ConversationNotSupported(f"{model} does not support conversations")
 
@@ -56,7 +56,7 @@ def check_attachments(attachments: Sequence[Attachment], model: _BaseModel) -> N
 
 def _check_tools(prompt: Prompt, model: _BaseModel) -> None:
     # A toolbox counts although it may have no tools before it is prepared.
-    local = any(not isinstance(tool, ServerSideTool) for tool in prompt._tool_sources)
+    local = any(not isinstance(tool, ServerSideTool) for tool in prompt.tool_sources)
     if local and not model.supports_tools:
         raise ValueError(f"{model} does not support tools")
     _partition_tools(model, prompt.tools)

@@ -53,17 +53,17 @@ class _BaseConversation(Generic[R]):
     """
 
     # Where loaded_messages end in the log: (number of messages, address of the last one).
-    _loaded_tip: tuple[int, str] | None = None
-    _responses_read: bool = False
-    _token_budget: int | None = None  # what may be sent, once a service said it was too much
+    loaded_tip: tuple[int, str] | None = None
+    responses_read: bool = False
+    token_budget: int | None = None  # what may be sent, once a service said it was too much
     # The title in the log; another `name` goes there with the next turn.
-    _stored_name: str | None = None
+    stored_name: str | None = None
 
     # Results, by the id of the call, that no request has taken up.
-    _finished_calls: Mapping[str | None, ToolResult] = {}
+    finished_calls: Mapping[str | None, ToolResult] = {}
     # Names of tools and toolboxes that somebody else than the person chose: now, and in the log.
-    _foreign: frozenset[str] = frozenset()
-    _stored_foreign: frozenset[str] = frozenset()
+    untrusted_tools: frozenset[str] = frozenset()
+    stored_untrusted: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -120,15 +120,15 @@ class _BaseConversation(Generic[R]):
     @property
     def responses(self) -> list[R]:
         """The responses so far, oldest first; those of the log are read when first asked for."""
-        self._responses_read = True
-        return self._all_responses()
+        self.responses_read = True
+        return self.all_responses()
 
     @responses.setter
     def responses(self, responses: list[R]) -> None:
         self._load_history = None
         self._responses = responses
 
-    def _all_responses(self) -> list[R]:
+    def all_responses(self) -> list[R]:
         if self._load_history is not None:
             load, self._load_history = self._load_history, None
             try:
@@ -138,7 +138,7 @@ class _BaseConversation(Generic[R]):
                 raise
         return self._responses
 
-    def _set_history(self, load: Callable[[], list[R]]) -> None:
+    def set_history(self, load: Callable[[], list[R]]) -> None:
         """Let `load` give the earlier responses when somebody looks at `responses`."""
         self._load_history = load
 
@@ -146,7 +146,7 @@ class _BaseConversation(Generic[R]):
         """Take up a finished response: from here on it carries the history."""
         self._responses.append(response)
         self.loaded_messages = None
-        self._finished_calls = {}
+        self.finished_calls = {}
 
     def _prepare(
         self,
@@ -161,34 +161,34 @@ class _BaseConversation(Generic[R]):
             prompt, tools=tools or self.tools, messages=messages, **values
         )
         if messages is None:
-            if self._owes_answer() and not self._pending_calls():
+            if self.owes_answer() and not self.pending_calls():
                 from .plan import unanswered_results
 
-                request._attach_results(unanswered_results(self.loaded_messages or ()))
-            self._put_history(request)
+                request.attach_results(unanswered_results(self.loaded_messages or ()))
+            self.put_history(request)
         return request
 
-    def _put_history(self, request: Prompt, *, in_place: bool = False) -> None:
+    def put_history(self, request: Prompt, *, in_place: bool = False) -> None:
         """Put everything so far in front of a request.
 
         Args:
             in_place: Nobody else goes on from the last response, so its list may be used.
         """
         if self.loaded_messages is not None:
-            request._continue_from(self.loaded_messages)
-            request._loaded_count = len(self.loaded_messages)
+            request.continue_from(self.loaded_messages)
+            request.loaded_count = len(self.loaded_messages)
             return
         last = self._last_response()
         if last is None:
             return
-        output = last._output_messages()
+        output = last.output_messages()
         if in_place:
-            count = request._continue_in_place(last.prompt, output)
+            count = request.continue_in_place(last.prompt, output)
         else:
-            history = last.prompt._messages + output
-            request._continue_from(history, last.prompt)
+            history = last.prompt.full_messages + output
+            request.continue_from(history, last.prompt)
             count = len(history)
-        request._continues, request._continues_count = last, count
+        request.continues, request.continues_count = last, count
 
     def _rules(
         self, key: str | None, limit: int | None, before_call: Any, after_call: Any
@@ -197,7 +197,7 @@ class _BaseConversation(Generic[R]):
         limit = self.chain_limit if limit is None else limit
         return key, limit, before_call or self.before_call, after_call or self.after_call
 
-    def _pending_calls(self) -> list[ToolCall]:
+    def pending_calls(self) -> list[ToolCall]:
         """The tool calls at the end of the history that have no results yet."""
         history = self._history()
         kinds = (ToolCallPart, ToolResultPart)
@@ -207,7 +207,7 @@ class _BaseConversation(Generic[R]):
 
         return pending_tool_calls(history)
 
-    def _owes_answer(self) -> bool:
+    def owes_answer(self) -> bool:
         """Whether the history ends in results of tools, which the model has not answered."""
         history = self._history()
         if history and history[-1].role == "user" and not history[-1].text():
@@ -219,15 +219,15 @@ class _BaseConversation(Generic[R]):
         if self.loaded_messages is not None:
             return self.loaded_messages
         last = self._last_response()
-        return [] if last is None else last.prompt._messages + last._output_messages()
+        return [] if last is None else last.prompt.full_messages + last.output_messages()
 
     def _last_response(self) -> R | None:
         if not self._responses:
-            self._all_responses()
+            self.all_responses()
         return self._responses[-1] if self._responses else None
 
     def __repr__(self) -> str:
-        count = len(self._all_responses())
+        count = len(self.all_responses())
         plural = "" if count == 1 else "s"
         return f"<{type(self).__name__}: {self.id} - {count} response{plural}>"
 
@@ -305,7 +305,7 @@ class Conversation(_BaseConversation[Response]):
         )
         log = log or self.log
         if log is not None:
-            response._keep_in(log)
+            response.keep_in(log)
         return response
 
     def chain(
@@ -433,7 +433,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
         )
         log = log or self.log
         if log is not None:
-            response._keep_in(log)
+            response.keep_in(log)
         return response
 
     def chain(
@@ -489,7 +489,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
         """A synchronous conversation of the same id, name, model and tools, without responses."""
         kept = ("model", "id", "name", "tools", "chain_limit", "policy", "truncate")
         twin = Conversation(**{name: getattr(self, name) for name in kept})
-        twin._loaded_tip = self._loaded_tip
-        twin._foreign, twin._stored_foreign = self._foreign, self._stored_foreign
-        twin._stored_name = self._stored_name
+        twin.loaded_tip = self.loaded_tip
+        twin.untrusted_tools, twin.stored_untrusted = self.untrusted_tools, self.stored_untrusted
+        twin.stored_name = self.stored_name
         return twin

@@ -65,9 +65,9 @@ def chain_plan(
     Raises:
         ChainLimitExceeded: One more response would be needed.
     """
-    pending = list(prompt._calls_before)
+    pending = list(prompt.calls_before)
     if not pending and prompt.tools:
-        pending = pending_tool_calls(prompt._messages)
+        pending = pending_tool_calls(prompt.full_messages)
     if pending:
         results = yield CallTools(prompt, pending)
         prompt = follow(prompt, tool_results=results)
@@ -76,7 +76,7 @@ def chain_plan(
         response = yield Respond(prompt)
         count += 1
         at_limit = bool(limit) and count >= (limit or 0)
-        calls = list(response._tool_calls)
+        calls = list(response.calls_so_far)
         if calls:
             if at_limit:
                 raise ChainLimitExceeded(f"Chain limit of {limit} exceeded.")
@@ -91,7 +91,7 @@ def chain_plan(
             return
         if at_limit:
             raise ChainLimitExceeded(f"Chain limit of {limit} exceeded.")
-        prompt = follow(response.prompt, given=given, answer="".join(response._chunks))
+        prompt = follow(response.prompt, given=given, answer=response.text_so_far)
 
 
 def pending_tool_calls(messages: Sequence[Message]) -> list[ToolCall]:

@@ -90,7 +90,7 @@ def conversation_dict(
     """
     tree = tree or MessageTree()
     tools, fragments = Table(), Table()
-    responses = conversation._all_responses()
+    responses = conversation.all_responses()
     turns = [_turn(response, tree, tools, fragments) for response in responses]
     shape: JSONObject = {
         "format": FORMAT,
@@ -145,7 +145,7 @@ class Table:
 def _turn(response: _BaseResponse, tree: MessageTree, tools: Table, fragments: Table) -> TurnDict:
     prompt = response.prompt
     count = len(tree.nodes)
-    given = tree.add(prompt._messages)
+    given = tree.add(prompt.full_messages)
     texts = [*prompt.fragments, *prompt.system_fragments]
     for entry, message in zip(tree.nodes[count:], tree.messages[count:], strict=True):
         used = [fragments.add(fragment_dict(text)) for text in texts if occurs(text, message)]
@@ -155,12 +155,14 @@ def _turn(response: _BaseResponse, tree: MessageTree, tools: Table, fragments: T
         "id": response.id,
         "model": response.model.model_id,
         "input": given,
-        "output": tree.add(response._output_messages(), given),
+        "output": tree.add(response.output_messages(), given),
     }
-    usage = {name: value for name, value in vars(response._usage()).items() if value is not None}
+    usage = {
+        name: value for name, value in vars(response.usage_so_far()).items() if value is not None
+    }
     optional = {
         "options": plain(option_values(prompt)),
-        "system": prompt._system,
+        "system": prompt.own_system,
         "schema": prompt.schema,
         "tools": [tools.add(tool_dict(tool)) for tool in prompt.tools],
         "fragments": [fragments.add(fragment_dict(text)) for text in prompt.fragments],
@@ -169,9 +171,9 @@ def _turn(response: _BaseResponse, tree: MessageTree, tools: Table, fragments: T
         "hide_reasoning": prompt.hide_reasoning,
         "usage": usage,
         "resolved_model": response.resolved_model,
-        "datetime_utc": response._datetime_utc(),
-        "duration_ms": response._duration_ms(),
-        "outcome": list(response._outcome or ()),
+        "datetime_utc": response.started_utc(),
+        "duration_ms": response.elapsed_ms(),
+        "outcome": list(response.outcome or ()),
         "prompt_json": plain(response._prompt_json),
         "response_json": plain(response.response_json),
     }

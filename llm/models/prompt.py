@@ -43,20 +43,20 @@ class Prompt:
         hide_reasoning: Do not ask the provider for visible reasoning.
     """
 
-    _history_read: bool = False
+    history_read: bool = False
     _has_history: bool = False
-    _continues: _BaseResponse | None = None
-    _continues_count: int = 0
-    _loaded_count: int = 0
+    continues: _BaseResponse | None = None
+    continues_count: int = 0
+    loaded_count: int = 0
     _chain_system: str | None = None
     # Prompts of one chain share a list, so that its length costs nothing. Where this one ends.
     _chain_end: int | None = None
     # What is sent of the chain where that is not all of it.
     _sent: list[Message] | None = None
     # Calls that the history ends in, to be run before this prompt is sent, and not instead of it.
-    _calls_before: Sequence[ToolCall] = ()
+    calls_before: Sequence[ToolCall] = ()
     # The pydantic class that the schema was made from.
-    _schema_class: type[BaseModel] | None = None
+    schema_class: type[BaseModel] | None = None
 
     def __init__(
         self,
@@ -79,15 +79,15 @@ class Prompt:
         self.model = model
         self.fragments = list(fragments) if fragments else []
         self.attachments = list(attachments) if attachments else []
-        self._system = system
+        self.own_system = system
         self.system_fragments = list(system_fragments) if system_fragments else []
         self.prompt_json = prompt_json
         self.schema: JSONObject | None = schema
         if schema is not None and not isinstance(schema, dict):
-            self._schema_class = schema
+            self.schema_class = schema
             self.schema = schema.model_json_schema()
-        self._tool_sources: list[ToolDef] = list(tools) if tools else []
-        self.tools: list[AnyTool] = wrap_tools(self._tool_sources)
+        self.tool_sources: list[ToolDef] = list(tools) if tools else []
+        self.tools: list[AnyTool] = wrap_tools(self.tool_sources)
         self.tool_results = list(tool_results) if tool_results else []
         self._options = options
         self.hide_reasoning = hide_reasoning
@@ -135,8 +135,8 @@ class Prompt:
     def system(self) -> str:
         """System fragments and system prompt, each stripped, joined by blank lines."""
         if not self.system_fragments:
-            return self._system.strip() if self._system else ""
-        bits = [*self.system_fragments, self._system or ""]
+            return self.own_system.strip() if self.own_system else ""
+        bits = [*self.system_fragments, self.own_system or ""]
         return "\n\n".join([stripped for bit in bits if (stripped := bit.strip())])
 
     @property
@@ -160,16 +160,16 @@ class Prompt:
     @property
     def messages(self) -> list[Message]:
         """Everything that is sent: the history, then this turn's input. A list of your own."""
-        self._history_read = True
-        return list(self._sent_messages)
+        self.history_read = True
+        return list(self.sent_messages)
 
     @property
-    def _sent_messages(self) -> list[Message]:
+    def sent_messages(self) -> list[Message]:
         """The chain without the turns that were left out to make it fit."""
-        return self._messages if self._sent is None else self._sent
+        return self.full_messages if self._sent is None else self._sent
 
     @property
-    def _messages(self) -> list[Message]:
+    def full_messages(self) -> list[Message]:
         """The chain itself, for code of this package: not a sign that the model looked at it."""
         if self._chain is None:
             self._chain = self._explicit
@@ -193,7 +193,7 @@ class Prompt:
     def _note_history(self, history: Iterable[Message]) -> None:
         self._has_history = any(message.role != "system" for message in history)
 
-    def _continue_from(self, history: list[Message], last: Prompt | None = None) -> None:
+    def continue_from(self, history: list[Message], last: Prompt | None = None) -> None:
         """Make the chain: `history`, a system message where it says something new, new input.
 
         Args:
@@ -206,14 +206,14 @@ class Prompt:
         self._chain_system = self.system or before
         self._note_history(history)
 
-    def _continue_in_place(self, last: Prompt, output: list[Message]) -> int:
-        """Make the chain like `_continue_from`, by going on with the list of `last`.
+    def continue_in_place(self, last: Prompt, output: list[Message]) -> int:
+        """Make the chain like `continue_from`, by going on with the list of `last`.
 
         Returns:
             The number of messages before the new input.
         """
         before = last._system_in_chain()
-        chain = last._messages
+        chain = last.full_messages
         if chain is last._explicit:
             chain = list(chain)
         elif chain is last._chain:
@@ -234,25 +234,25 @@ class Prompt:
         following = Prompt(
             text,
             self.model,
-            system=self._system,
+            system=self.own_system,
             system_fragments=self.system_fragments,
             options=self._options,
-            schema=self._schema_class or self.schema,
+            schema=self.schema_class or self.schema,
             tools=self.tools,
             tool_results=tool_results,
             hide_reasoning=self.hide_reasoning,
         )
-        following._attach_results(tool_results)
+        following.attach_results(tool_results)
         return following
 
-    def _attach_results(self, tool_results: Iterable[ToolResult | ToolResultPart]) -> None:
+    def attach_results(self, tool_results: Iterable[ToolResult | ToolResultPart]) -> None:
         """Send the files that tools returned, where the model accepts their type."""
         self.attachments += accepted_files(self.model, tool_results)
 
     def _system_in_chain(self) -> str | None:
         """The text of the last system message of the chain."""
         if self._chain_system is None:
-            self._chain_system = _last_system_text(self._messages)
+            self._chain_system = _last_system_text(self.full_messages)
         return self._chain_system
 
     def _lead_in(self, before: str | None) -> list[Message]:

@@ -42,7 +42,7 @@ class Response(_BaseResponse):
     ) -> Response:
         """A finished response with the given text, for tests of code that takes responses."""
         request = Prompt(prompt, model, attachments=attachments, system=system)
-        return cls._restored(request, model, messages=[Message("assistant", [TextPart(response)])])
+        return cls.restored(request, model, messages=[Message("assistant", [TextPart(response)])])
 
     @classmethod
     def from_dict(cls, shape: ResponseDict, *, model: _Model | None = None) -> Response:
@@ -115,8 +115,8 @@ class Response(_BaseResponse):
             return
         index = 0
         while True:
-            while index < len(self._stream_events):
-                yield self._stream_events[index]
+            while index < len(self.event_log):
+                yield self.event_log[index]
                 index += 1
             if not self._advance():
                 return
@@ -144,7 +144,7 @@ class Response(_BaseResponse):
             SchemaMismatch: The answer does not fit; it tells where.
         """
         self._force()
-        return self._parsed()
+        return self.parsed_value()
 
     def stream_objects(self) -> Iterator[Any]:
         """The JSON object or list of the answer as it grows, each time it says more than before.
@@ -160,7 +160,7 @@ class Response(_BaseResponse):
     def messages(self) -> list[Message]:
         """The answer as messages: usually one; none where nothing but empty text came."""
         self._force()
-        return list(self._output_messages())
+        return list(self.output_messages())
 
     def tool_calls(self) -> list[ToolCall]:
         """The tool calls that the model asks for, in order."""
@@ -172,17 +172,17 @@ class Response(_BaseResponse):
     def usage(self) -> Usage:
         """The tokens that the answer cost."""
         self._force()
-        return self._usage()
+        return self.usage_so_far()
 
     def duration_ms(self) -> int:
         """Milliseconds from the first request for a piece to the last piece."""
         self._force()
-        return self._duration_ms()
+        return self.elapsed_ms()
 
     def datetime_utc(self) -> str:
         """When it started, in ISO 8601 with `+00:00`; empty where that is not known."""
         self._force()
-        return self._datetime_utc()
+        return self.started_utc()
 
     def execute_tool_calls(
         self,
@@ -263,7 +263,7 @@ class Response(_BaseResponse):
         request, key = self._next_prompt(prompt, messages, tool_results, tools, options, kwargs)
         response = Response(request, self.model, stream, conversation=self.conversation, key=key)
         if self._log is not None:
-            response._keep_in(self._log)
+            response.keep_in(self._log)
         return response
 
     def to_dict(self) -> ResponseDict:

@@ -85,15 +85,15 @@ class _BaseResponse:
     _indexer: PartIndexer | None = None
     _output: list[Message] | None = None
     # Why the provider has cut it off, where it did so on purpose.
-    _cut_off: str | None = None
+    cut_off: str | None = None
     # It ended before it was complete.
-    _broke_off: bool = False
+    broke_off: bool = False
     # Told about the course of the answer as it happens.
-    _observer: Observer | None = None
+    observer: Observer | None = None
     # What became of an answer that is not complete: status, error class, error text.
-    _outcome: tuple[str, str, str] | None = None
+    outcome: tuple[str, str, str] | None = None
     # Where this response ends in the log: (number of messages, address of the last one).
-    _stored_tip: tuple[int, str] | None = None
+    stored_tip: tuple[int, str] | None = None
     # Given to replies too.
     _log: ResponseLog | None = None
 
@@ -123,11 +123,11 @@ class _BaseResponse:
         self.done_callbacks: list[Callable[[Any], Any]] = []
         self._source: Any = None
         self._chunks = Pieces()
-        self._stream_events = EventLog(self._chunks)
+        self.event_log = EventLog(self._chunks)
         self._tool_calls: list[ToolCall] = []
 
     @classmethod
-    def _restored(
+    def restored(
         cls,
         prompt: Prompt,
         model: _BaseModel,
@@ -174,11 +174,31 @@ class _BaseResponse:
         self._id = id
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the model was asked."""
+        return self._start is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come: it is complete, or was broken off."""
+        return self._done
+
+    @property
+    def text_so_far(self) -> str:
+        """The text that has come; nothing more is asked for."""
+        return "".join(self._chunks)
+
+    @property
+    def calls_so_far(self) -> Sequence[ToolCall]:
+        """The tool calls that have come; nothing more is asked for."""
+        return self._tool_calls
+
+    @property
     def policy(self) -> CallPolicy:
         """How often a request may be sent again and how long to wait: that of the conversation."""
         return getattr(self.conversation, "policy", None) or CallPolicy()
 
-    def _keep_in(self, log: ResponseLog) -> None:
+    def keep_in(self, log: ResponseLog) -> None:
         """Give this response to `log` once it is complete.
 
         Raises:
@@ -189,17 +209,17 @@ class _BaseResponse:
         self._log = log
         self.done_callbacks.append(log)
 
-    def _thread_id(self) -> str | None:
+    def thread_id(self) -> str | None:
         return self.conversation.id if self.conversation is not None else None
 
     def _toolboxes(self) -> list[Toolbox]:
         """The toolboxes that the prompt was given; empty for almost every prompt."""
-        sources = self.prompt._tool_sources
+        sources = self.prompt.tool_sources
         return [tool for tool in sources if isinstance(tool, Toolbox)] if sources else []
 
     def _see_prepared_tools(self) -> None:
         """Take up the tools that toolboxes added while they got ready."""
-        self.prompt.tools = wrap_tools(self.prompt._tool_sources)
+        self.prompt.tools = wrap_tools(self.prompt.tool_sources)
 
     def _hooks(self, before_call: Any, after_call: Any) -> tuple[Any, Any]:
         return before_call or self.before_call, after_call or self.after_call
@@ -245,25 +265,25 @@ class _BaseResponse:
         self._start = time.monotonic()
         self._start_utcnow = datetime.now(timezone.utc)
         model: Any = self.model
-        if getattr(self.conversation, "_token_budget", None) is not None:
+        if getattr(self.conversation, "token_budget", None) is not None:
             from .truncation import cut_to_budget
 
             cut_to_budget(self)
         request = self._as_text() if model.continues_as_text else self.prompt
-        self.prompt._history_read = False
+        self.prompt.history_read = False
         if self.conversation is not None:
-            self.conversation._responses_read = False
+            self.conversation.responses_read = False
         # Without its key a model is not asked.
         key = {"key": model.get_key(self._key)} if model._takes_key else {}
-        if self._observer is not None:
-            self._observer.begun(self)
+        if self.observer is not None:
+            self.observer.begun(self)
         return model.execute(
             request, stream=self.stream, response=self, conversation=self.conversation, **key
         )
 
     def _clear(self) -> None:
         self._chunks = Pieces()
-        self._stream_events = EventLog(self._chunks)
+        self.event_log = EventLog(self._chunks)
         self._tool_calls.clear()
         self._output = self.response_json = self.resolved_model = None
         self.set_usage()
@@ -279,7 +299,7 @@ class _BaseResponse:
         request = copy(self.prompt)
         said = [
             text
-            for message in self.prompt._sent_messages
+            for message in self.prompt.sent_messages
             if message.role in ("user", "assistant") and (text := message.text())
         ]
         request.prompt = "\n".join(said)
@@ -293,17 +313,17 @@ class _BaseResponse:
             event = chunk
         if self._indexer is not None:
             self._indexer.place(event)
-        self._stream_events.append(event)
-        if self._observer is not None:
-            self._observer.recorded(event)
+        self.event_log.append(event)
+        if self.observer is not None:
+            self.observer.recorded(event)
 
     def _finish(self) -> None:
         """Close a complete answer; the callbacks are the driver's to call."""
         self._source = None
         conversation = self.conversation
         if self.prompt._has_history:
-            looked = self.prompt._history_read or (
-                conversation is not None and conversation._responses_read
+            looked = self.prompt.history_read or (
+                conversation is not None and conversation.responses_read
             )
             self.history_ignored = not (looked or self.model.continues_as_text)
         if conversation is not None:
@@ -311,44 +331,44 @@ class _BaseResponse:
         self._end = time.monotonic()
         self._done = True
 
-    def _break_off(self) -> None:
+    def break_off(self) -> None:
         """Close an answer that will not be complete; the conversation takes up what it says."""
-        self._broke_off = True
-        if self._output_messages():
+        self.broke_off = True
+        if self.output_messages():
             self._finish()
         else:
             self._source = None
             self._end = time.monotonic()
             self._done = True
 
-    def _said_nothing(self) -> bool:
+    def said_nothing(self) -> bool:
         """Whether it ended before anything came."""
-        return self._broke_off and not self._output_messages()
+        return self.broke_off and not self.output_messages()
 
-    def _stored_part(self) -> tuple[int, str] | None:
+    def stored_part(self) -> tuple[int, str] | None:
         """How much of what is sent is in the log: number of messages, address of the last one."""
         prompt = self.prompt
-        earlier = prompt._continues
-        tip = earlier._stored_tip if earlier is not None else None
-        count = prompt._continues_count
+        earlier = prompt.continues
+        tip = earlier.stored_tip if earlier is not None else None
+        count = prompt.continues_count
         if tip is None:
-            tip = getattr(self.conversation, "_loaded_tip", None)
-            count = prompt._loaded_count
+            tip = getattr(self.conversation, "loaded_tip", None)
+            count = prompt.loaded_count
         # Another number of messages: the history was changed since.
         return (count, tip[1]) if tip is not None and count and tip[0] == count else None
 
     def _replay(self) -> Sequence[StreamEvent]:
         """The events of a finished answer; made from its messages where none were kept."""
-        return self._stream_events or events_of(self._output_messages())
+        return self.event_log or events_of(self.output_messages())
 
-    def _output_messages(self) -> list[Message]:
+    def output_messages(self) -> list[Message]:
         if self._output is None:
             self._output = self._assemble()
         return self._output
 
     def _assemble(self) -> list[Message]:
-        if self._stream_events:
-            return assemble(joined(self._stream_events), self._tool_calls)
+        if self.event_log:
+            return assemble(joined(self.event_log), self._tool_calls)
         # Filled by hand rather than streamed.
         message = Message("assistant", [])
         text = "".join(self._chunks)
@@ -361,24 +381,24 @@ class _BaseResponse:
 
     # What a finished answer can tell.
 
-    def _parsed(self) -> Any:
+    def parsed_value(self) -> Any:
         """The answer as a value that fits the schema; see `Response.parsed`."""
         from ..schemas.validation import parse_answer, parse_model
 
         text = "".join(self._chunks)
-        if self.prompt._schema_class is not None:
-            return parse_model(text, self.prompt._schema_class)
+        if self.prompt.schema_class is not None:
+            return parse_model(text, self.prompt.schema_class)
         return parse_answer(text, self.prompt.schema)
 
-    def _usage(self) -> Usage:
+    def usage_so_far(self) -> Usage:
         return Usage(self.input_tokens, self.output_tokens, self.token_details)
 
-    def _duration_ms(self) -> int:
+    def elapsed_ms(self) -> int:
         if self._start is None or self._end is None:
             return 0
         return int((self._end - self._start) * 1000)
 
-    def _datetime_utc(self) -> str:
+    def started_utc(self) -> str:
         return self._start_utcnow.isoformat() if self._start_utcnow else ""
 
     def token_usage(self) -> str:
@@ -386,23 +406,25 @@ class _BaseResponse:
         return token_usage_string(self.input_tokens, self.output_tokens, self.token_details)
 
     def _to_dict(self) -> ResponseDict:
-        prompt: PromptDict = {"messages": [m.to_dict() for m in self.prompt._messages]}
+        prompt: PromptDict = {"messages": [m.to_dict() for m in self.prompt.full_messages]}
         options = option_values(self.prompt)
         if options:
             prompt["options"] = options
-        if self.prompt._system:
-            prompt["system"] = self.prompt._system
+        if self.prompt.own_system:
+            prompt["system"] = self.prompt.own_system
         shape: ResponseDict = {
             "model": self.model.model_id,
             "prompt": prompt,
-            "messages": [message.to_dict() for message in self._output_messages()],
+            "messages": [message.to_dict() for message in self.output_messages()],
             "id": self.id,
         }
-        usage = {name: value for name, value in vars(self._usage()).items() if value is not None}
+        usage = {
+            name: value for name, value in vars(self.usage_so_far()).items() if value is not None
+        }
         if usage:
             shape["usage"] = cast(Any, usage)
         if self._start_utcnow:
-            shape["datetime_utc"] = self._datetime_utc()
+            shape["datetime_utc"] = self.started_utc()
         return shape
 
     @classmethod
@@ -417,7 +439,7 @@ class _BaseResponse:
             options=model.Options(**options) if options else None,
         )
         started = shape.get("datetime_utc")
-        response = cls._restored(
+        response = cls.restored(
             prompt,
             model,
             id=shape.get("id"),
@@ -453,12 +475,12 @@ class _BaseResponse:
             keywords=values,
             **named,
         )
-        request._attach_results(request.tool_results)
-        history = self.prompt._messages + self._output_messages()
-        request._continue_from(history, self.prompt)
+        request.attach_results(request.tool_results)
+        history = self.prompt.full_messages + self.output_messages()
+        request.continue_from(history, self.prompt)
         if messages:
             cast("list[Message]", request._chain).extend(messages)
-        request._continues, request._continues_count = self, len(history)
+        request.continues, request.continues_count = self, len(history)
         return request, key
 
     def __repr__(self) -> str:

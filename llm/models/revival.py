@@ -78,7 +78,7 @@ def fill_conversation(
         conversation.tools = [known[number] for number in shape["offered_tools"]]
     for turn in shape["turns"]:
         prompt = _prompt(turn, nodes, _model_of(turn, model), known, fragments, boxes)
-        response = response_class._restored(
+        response = response_class.restored(
             prompt,
             prompt.model,
             id=turn["id"],
@@ -94,7 +94,7 @@ def fill_conversation(
         response._prompt_json = turn.get("prompt_json")
         if "outcome" in turn:
             status, error_class, error = turn["outcome"]
-            response._outcome = (status, error_class, error)
+            response.outcome = (status, error_class, error)
         # Plugins of the time before messages look for earlier attachments here.
         response.attachments = list(prompt.attachments)
         conversation._responses.append(response)

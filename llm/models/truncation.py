@@ -138,15 +138,15 @@ def shorten(response: _BaseResponse, error: ContextTooLong) -> bool:
     """
     conversation, prompt = response.conversation, response.prompt
     choice = getattr(conversation, "truncate", None)
-    if choice in (None, "none") or any(event.chunk for event in response._stream_events):
+    if choice in (None, "none") or any(event.chunk for event in response.event_log):
         return False
-    if not (prompt._history_read or response.model.continues_as_text):
+    if not (prompt.history_read or response.model.continues_as_text):
         return False
-    used = _counter(response)(prompt._sent_messages)
-    conversation._token_budget = _budget(used, error.limit)
-    before = len(prompt._sent_messages)
+    used = _counter(response)(prompt.sent_messages)
+    conversation.token_budget = _budget(used, error.limit)
+    before = len(prompt.sent_messages)
     cut_to_budget(response)
-    return len(prompt._sent_messages) < before
+    return len(prompt.sent_messages) < before
 
 
 def _budget(used: int, limit: int | None) -> int:
@@ -158,13 +158,13 @@ def _budget(used: int, limit: int | None) -> int:
 def cut_to_budget(response: _BaseResponse) -> None:
     """Leave turns out of what a response sends where it is known how much fits."""
     conversation, prompt = response.conversation, response.prompt
-    budget = getattr(conversation, "_token_budget", None)
+    budget = getattr(conversation, "token_budget", None)
     if budget is None or conversation.truncate in (None, "none"):
         return
-    cut = truncate(prompt._messages, conversation.truncate, budget, _counter(response))
+    cut = truncate(prompt.full_messages, conversation.truncate, budget, _counter(response))
     if cut.dropped_turns:
         # Asked again, the response comes here again.
-        is_news = len(cut.messages) < len(prompt._sent_messages)
+        is_news = len(cut.messages) < len(prompt.sent_messages)
         prompt._sent = cut.messages
         if is_news and response.policy.tell is not None:
             response.policy.tell(

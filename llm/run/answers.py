@@ -27,7 +27,7 @@ def mismatch_of(response: AnyResponse) -> SchemaMismatch | None:
     if response.prompt.schema is None:
         return None
     try:
-        response._parsed()
+        response.parsed_value()
     except SchemaMismatch as error:
         return error
     return None
@@ -63,7 +63,7 @@ def write_attachments(responses: Sequence[AnyResponse], folder: str) -> None:
 
 
 def _made(response: AnyResponse) -> Iterator[Attachment]:
-    for message in response._output_messages():
+    for message in response.output_messages():
         for part in message.parts:
             if isinstance(part, AttachmentPart) and part.attachment is not None:
                 yield part.attachment

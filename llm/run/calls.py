@@ -48,7 +48,7 @@ class ToolWatch:
             values: Further arguments of `Conversation.chain`.
         """
         toolset, pending = self._session.toolset, self._session.pending_calls
-        finished = self._session.conversation._finished_calls
+        finished = self._session.conversation.finished_calls
         results = [finished[call.tool_call_id] for call in pending if call.tool_call_id in finished]
         pending = [call for call in pending if call.tool_call_id not in finished]
         if self.drops_pending:
@@ -66,7 +66,7 @@ class ToolWatch:
             **values,
         )
         chain.tool_timeout_s = self._settings.timeout_s
-        chain.prompt._calls_before = pending
+        chain.prompt.calls_before = pending
         if text.strip():
             self._gate.interrupted = {call.tool_call_id for call in pending}
         return chain
@@ -94,7 +94,7 @@ class ToolWatch:
         """Keep what a call gave, and show it if that was asked for; a failure is always told."""
         result.output = cut(result.output, self._settings.output_limit)
         conversation = self._session.conversation
-        conversation._finished_calls = {**conversation._finished_calls, call.tool_call_id: result}
+        conversation.finished_calls = {**conversation.finished_calls, call.tool_call_id: result}
         self._recorder.keep_result(result)
         if self._settings.debug:
             show_call(call, result)

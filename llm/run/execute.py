@@ -124,7 +124,7 @@ def follow_up(prompt: str, responses: list[AnyResponse]) -> str:
 def is_answered(turn: AnyResponse | AnyChain) -> bool:
     """Whether the first response of a turn is complete."""
     responses = getattr(turn, "_responses", [turn])
-    return bool(responses) and responses[0]._done and not responses[0]._said_nothing()
+    return bool(responses) and responses[0].has_ended and not responses[0].said_nothing()
 
 
 def watch_for(session: Session, recorder: Recorder) -> ToolWatch | None:
@@ -212,14 +212,14 @@ class Progress:
 
     def end(self, response: AnyResponse) -> None:
         """Keep a response that asks for tools before they are run; the last one is shown first."""
-        if response._tool_calls:
+        if response.calls_so_far:
             self.keep()
 
     def text(self) -> str:
         """The text of all responses as it is shown."""
         shown = ""
         for response in self.responses:
-            text = "".join(response._chunks)
+            text = response.text_so_far
             shown += f" {text}" if _needs_space(shown, text) else text
         return shown
 
@@ -250,8 +250,8 @@ def _check_end(response: AnyResponse) -> None:
     Raises:
         ModelError: It did.
     """
-    if response._cut_off:
-        raise ModelError(response._cut_off)
+    if response.cut_off:
+        raise ModelError(response.cut_off)
 
 
 def _told(error: BaseException) -> BaseException:

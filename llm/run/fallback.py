@@ -51,8 +51,8 @@ def _has_begun(response: Any) -> bool:
     responses = getattr(response, "_responses", None)
     if responses is not None:
         return any(map(_has_begun, responses))
-    is_complete = response._done and not response._broke_off
-    return is_complete or any(event.chunk for event in response._stream_events)
+    is_complete = response.has_ended and not response.broke_off
+    return is_complete or any(event.chunk for event in response.event_log)
 
 
 @contextmanager
@@ -60,15 +60,15 @@ def _standing_in(session: Session, model: AnyModel) -> Iterator[Session]:
     """The session with another model, which the conversation has as long as the block runs."""
     conversation: Any = session.conversation
     former = conversation.model
-    policy, cut = conversation.policy, (conversation.truncate, conversation._token_budget)
+    policy, cut = conversation.policy, (conversation.truncate, conversation.token_budget)
     options = options_for(model, session)
-    conversation.model, conversation._token_budget = model, None
+    conversation.model, conversation.token_budget = model, None
     set_policy(conversation, session.request)
     try:
         yield replace(session, options=options, fallbacks=session.fallbacks[1:])
     finally:
         conversation.model, conversation.policy = former, policy
-        conversation.truncate, conversation._token_budget = cut
+        conversation.truncate, conversation.token_budget = cut
 
 
 def options_for(model: _BaseModel, session: Session) -> JSONObject:

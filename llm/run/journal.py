@@ -121,7 +121,7 @@ class Journal:
         """Take down the request, which is about to be sent."""
         if self._response is not None:
             self._lines = EventLines()
-            self._write(f'{{"again": "{response._datetime_utc()}"}}\n'.encode())
+            self._write(f'{{"again": "{response.started_utc()}"}}\n'.encode())
             return
         self._response = response
         self._move()
@@ -206,7 +206,7 @@ class Journal:
         for line in _request_lines(response, self._database):
             write_whole(self._fd, line)
         self._lines = EventLines()
-        for event in response._stream_events:
+        for event in response.event_log:
             back, data = self._lines.add(event)
             os.lseek(self._fd, -back, os.SEEK_CUR)
             _write_bytes(self._fd, data)
@@ -327,12 +327,12 @@ def _write_bytes(fd: int, content: bytes) -> None:
 def _done_line(response: _BaseResponse, outcome: tuple[str, str, str] | None) -> str:
     done = {
         "outcome": outcome,
-        "started": response._datetime_utc(),
-        "duration_ms": response._duration_ms(),
+        "started": response.started_utc(),
+        "duration_ms": response.elapsed_ms(),
         "usage": [response.input_tokens, response.output_tokens, response.token_details],
         "resolved_model": response.resolved_model,
         "response_json": response.response_json,
-        "calls": [[call.name, call.arguments, call.tool_call_id] for call in response._tool_calls],
+        "calls": [[call.name, call.arguments, call.tool_call_id] for call in response.calls_so_far],
     }
     return json_line({"done": done})
 
@@ -340,19 +340,19 @@ def _done_line(response: _BaseResponse, outcome: tuple[str, str, str] | None) ->
 def _request_lines(response: _BaseResponse, database: str | None) -> Iterator[str]:
     """The request, without that part of its history which is in the log already."""
     prompt = response.prompt
-    stored = response._stored_part()
+    stored = response.stored_part()
     messages: list[Any] = [
-        message.to_dict() for message in prompt._messages[stored[0] if stored else 0 :]
+        message.to_dict() for message in prompt.full_messages[stored[0] if stored else 0 :]
     ]
     slices = list(_cut_long_texts(messages))
     yield json_line(
         {
             "journal": 1,
             "id": response.id,
-            "started": response._datetime_utc(),
-            "thread": response._thread_id(),
+            "started": response.started_utc(),
+            "thread": response.thread_id(),
             "name": getattr(response.conversation, "name", None),
-            "foreign": sorted(getattr(response.conversation, "_foreign", ())),
+            "foreign": sorted(getattr(response.conversation, "untrusted_tools", ())),
             "database": database,
             "user": os.path.abspath(user_path()),
             "model": response.model.model_id,

@@ -72,7 +72,7 @@ class Recorder:
             self._preloader = _Preloader()
         if self._path is not None:
             config.tell_if_shared(self._journal_target)
-            response._observer = _Successor(Journal(self._journal_target), self._take_results())
+            response.observer = _Successor(Journal(self._journal_target), self._take_results())
 
     def end(self, response: AnyResponse) -> None:
         """Keep `response`, which is complete."""
@@ -81,17 +81,17 @@ class Recorder:
 
     def break_off(self, response: AnyResponse, error: BaseException) -> None:
         """Keep what came of `response` before `error` ended it; nothing where nothing was sent."""
-        is_complete = response._done and not response._cut_off
-        if not response._done:
+        is_complete = response.has_ended and not response.cut_off
+        if not response.has_ended:
             _close(response._source)
-            response._break_off()
+            response.break_off()
         if not self._is_wanted:
             return
         if not is_complete:
-            if response._start is None or isinstance(error, NeedsKeyException):
+            if not response.has_begun or isinstance(error, NeedsKeyException):
                 _journal_of(response).remove()
                 return
-            response._outcome = _outcome_of(error)
+            response.outcome = _outcome_of(error)
         self._keep(response)
 
     def expect_result(self, conversation: AnyConversation) -> None:
@@ -99,7 +99,7 @@ class Recorder:
         if self._path is None or self._results is not None:
             return
         last = self._last
-        tip = last._stored_tip if last is not None else conversation._loaded_tip
+        tip = last.stored_tip if last is not None else conversation.loaded_tip
         self._results = ResultsJournal(
             conversation.id,
             last.id if last is not None else None,
@@ -139,8 +139,8 @@ class Recorder:
     def _keep(self, response: AnyResponse) -> None:
         self._last = response
         journal = _journal_of(response)
-        journal.finished(response._outcome)
-        if self._wants_rows and not response._said_nothing():
+        journal.finished(response.outcome)
+        if self._wants_rows and not response.said_nothing():
             self._responses.append(response)
         try:
             response.log_to_db(self._open())
@@ -226,7 +226,7 @@ class _Successor:
 
 
 def _journal_of(response: AnyResponse) -> Journal:
-    observer = response._observer
+    observer = response.observer
     return observer.journal if isinstance(observer, _Successor) else Journal()
 
 

@@ -165,9 +165,9 @@ def _log(db: Database, record: Record) -> None:
     response = response_of(record, _history(db, record.request["after"]))
     if record.done is None:
         reason = "The process ended before the answer was complete"
-        response._outcome = Outcome(INTERRUPTED, "", reason)
+        response.outcome = Outcome(INTERRUPTED, "", reason)
     else:
-        response._outcome = Outcome(*(record.done["outcome"] or (RECOVERED,)))
+        response.outcome = Outcome(*(record.done["outcome"] or (RECOVERED,)))
     LogStore(db).log(response)
 
 
@@ -199,9 +199,9 @@ def response_of(record: Record, history: list[Message]) -> Response:
     conversation = SimpleNamespace(
         id=request["thread"],
         name=_thread_name(request),
-        _foreign=frozenset(request.get("foreign", ())),
+        untrusted_tools=frozenset(request.get("foreign", ())),
     )
-    response = Response._restored(
+    response = Response.restored(
         _prompt(request, history, model),
         model,
         id=request["id"],

@@ -59,12 +59,12 @@ class Session:
     @property
     def pending_calls(self) -> list[ToolCall]:
         """The tool calls that the conversation ends in and that have no results."""
-        return self.conversation._pending_calls()
+        return self.conversation.pending_calls()
 
     @property
     def goes_on(self) -> bool:
         """Whether there is something to do without a prompt: calls to run, or results to send."""
-        return bool(self.pending_calls) or self.conversation._owes_answer()
+        return bool(self.pending_calls) or self.conversation.owes_answer()
 
     def respond(
         self,

@@ -78,7 +78,7 @@ def gather(request: PromptRequest, conversation: AnyConversation) -> Toolset | N
         _mark_foreign(conversation, foreign, named)
     else:
         for spec, tool in _restored(conversation):
-            (foreign if name_in(spec) in conversation._foreign else named).append(tool)
+            (foreign if name_in(spec) in conversation.untrusted_tools else named).append(tool)
     foreign = _without_names(foreign, _names([*functions, *named]))
     return Toolset(functions, foreign, named) if functions or foreign or named else None
 
@@ -90,7 +90,7 @@ def _from_code(codes: Sequence[str]) -> list[ToolDef]:
 def _own_before(conversation: AnyConversation) -> set[str]:
     """Specifications of the tools that the person named earlier in the conversation."""
     specs = conversation.loaded_tools or ()
-    return {spec for spec in specs if name_in(spec) not in conversation._foreign}
+    return {spec for spec in specs if name_in(spec) not in conversation.untrusted_tools}
 
 
 def _mark_foreign(
@@ -101,9 +101,9 @@ def _mark_foreign(
     A function is the person's own once they have named it. A toolbox with other arguments is
     another one, so naming the class does not clear the one that was there.
     """
-    own = {name for name in _names(named) if name not in conversation._foreign}
+    own = {name for name in _names(named) if name not in conversation.untrusted_tools}
     own |= {spec_of(tool) for tool in named}
-    conversation._foreign = (conversation._foreign | _names(foreign)) - own
+    conversation.untrusted_tools = (conversation.untrusted_tools | _names(foreign)) - own
 
 
 def _names(tools: Sequence[ToolDef]) -> set[str]:

@@ -60,7 +60,7 @@ def fork_conversation(
     if conversation is None:
         raise NotFound(f"No conversation found with id={conversation_id}")
     if at is None:
-        messages, known = conversation.loaded_messages or [], conversation._loaded_tip
+        messages, known = conversation.loaded_messages or [], conversation.loaded_tip
     else:
         messages, known = _history_at(db.conn, conversation, at)
     tip = known[1] if known is not None else store.ensure_chain(messages)
@@ -72,7 +72,7 @@ def _history_at(
     conn: sqlite3.Connection, conversation: Any, at: str
 ) -> tuple[list[Message], tuple[int, str] | None]:
     """The messages up to the end of a turn, and where they are stored, if they are."""
-    responses = conversation._all_responses()
+    responses = conversation.all_responses()
     found = [response for response in responses if response.id.startswith(at.lower())]
     inherited = [] if found else _inherited_tips(conn, conversation, at.lower())
     # Ids begin with 0 for some thousand years.
@@ -86,12 +86,12 @@ def _history_at(
         )
     if inherited:
         return [], (0, inherited[0])
-    return history_after(found[0]), found[0]._stored_tip
+    return history_after(found[0]), found[0].stored_tip
 
 
 def _inherited_tips(conn: sqlite3.Connection, conversation: Any, start: str) -> list[str]:
     """The last messages of turns from before a fork: of the one, or two, whose id begins so."""
-    tip = conversation._loaded_tip
+    tip = conversation.loaded_tip
     if tip is None or not start:
         return []
     values = {"fork": conversation.id, "tip": tip[1], "start": start, "end": after_all(start)}

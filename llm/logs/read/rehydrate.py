@@ -242,21 +242,21 @@ def _assemble(
     make = AsyncConversation if async_ else Conversation
     conversation: Any = make(model=model, id=stored.id, name=stored.name)
     messages, is_as_stored = _merged_messages(conn, stored, model)
-    conversation._stored_name = stored.name or ""
+    conversation.stored_name = stored.name or ""
     conversation.loaded_messages = messages
     if is_as_stored and stored.tip is not None:
-        conversation._loaded_tip = (len(messages), stored.tip)
+        conversation.loaded_tip = (len(messages), stored.tip)
     first = _with_turns(conn, stored)
     conversation.loaded_tools = _tool_specs(conn, first, model)
     if conversation.loaded_tools:
-        conversation._stored_foreign = read_foreign(conn, stored.id)
-        conversation._foreign = conversation._stored_foreign | read_foreign(conn, first.id)
+        conversation.stored_untrusted = read_foreign(conn, stored.id)
+        conversation.untrusted_tools = conversation.stored_untrusted | read_foreign(conn, first.id)
 
     def load() -> list[Any]:
         with reading() as again:
             return _responses(again, stored, model, conversation)
 
-    conversation._set_history(load)
+    conversation.set_history(load)
     loaded: Conversation | AsyncConversation = conversation
     return loaded
 

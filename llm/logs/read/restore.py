@@ -115,7 +115,7 @@ def _restore_turn(
     ]
     options = restored_options(model, _decoded(turn.options_json))
     prompt = prompt_of(inputs, model, options=options, schema=schema, tools=tools)
-    prompt._system = last_system(inputs)
+    prompt.own_system = last_system(inputs)
     response = _response(
         conversation,
         prompt,
@@ -128,7 +128,7 @@ def _restore_turn(
     _set_counts(response, turn.input_tokens, turn.output_tokens, turn.token_details)
     response.resolved_model = turn.resolved_model
     if turn.tip is not None:
-        response._stored_tip = (len(inputs) + len(outputs), turn.tip)
+        response.stored_tip = (len(inputs) + len(outputs), turn.tip)
     if turn.response_json:
         described = [(tool.name, tool.description) for tool in tools]
         response.response_json = _reply(turn.response_json, outputs, described, schema, turn.model)
@@ -176,9 +176,9 @@ def restore_legacy(
 
 def history_after(response: Any) -> list[Message]:
     """What is sent on after a legacy response: all but the reasoning, as earlier releases did."""
-    outputs: list[Message] = response._output_messages()
+    outputs: list[Message] = response.output_messages()
     said = [part for message in outputs for part in message.parts if part.type != "reasoning"]
-    history: list[Message] = response.prompt._messages
+    history: list[Message] = response.prompt.full_messages
     return [*history, Message("assistant", said)] if said else history
 
 
@@ -200,7 +200,7 @@ def _restore_legacy_turn(
         tools=turn.tools,
         tool_results=turn.results,
     )
-    prompt._continue_from(history)
+    prompt.continue_from(history)
     response = _response(
         conversation,
         prompt,
@@ -246,7 +246,7 @@ def _response(
     from ...models.response import Response
 
     make: Any = AsyncResponse if isinstance(model, _AsyncModel) else Response
-    response = make._restored(
+    response = make.restored(
         prompt,
         model,
         id=response_id,

@@ -23,8 +23,8 @@ def write_foreign(conn: sqlite3.Connection, thread_id: str, conversation: Any) -
 
     It belongs into the transaction of the turn.
     """
-    now: frozenset[str] = getattr(conversation, "_foreign", frozenset())
-    stored: frozenset[str] = getattr(conversation, "_stored_foreign", frozenset())
+    now: frozenset[str] = getattr(conversation, "untrusted_tools", frozenset())
+    stored: frozenset[str] = getattr(conversation, "stored_untrusted", frozenset())
     mark_foreign(conn, thread_id, now - stored)
     if stored - now:
         conn.executemany(_DELETE, [(thread_id, tool) for tool in stored - now])

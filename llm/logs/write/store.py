@@ -202,21 +202,21 @@ class LogStore:
             LogError: The database cannot be written.
         """
         _complete(response)
-        known = response._stored_part()
+        known = response.stored_part()
         turn = Turn(response, known)
         if known and not turn.is_anchored(self._conn):
             # The history was logged elsewhere.
             turn = Turn(response, None)
-        thread_id = thread_id or response._thread_id() or new_ulid()
+        thread_id = thread_id or response.thread_id() or new_ulid()
         with log_errors(self, "write to"), immediate(self._conn):
             turn.write(self._conn, thread_id, _thread_name(response))
             _store_new_name(self._conn, response.conversation, thread_id)
-            if response._outcome is not None:
-                write_outcome(self._conn, response.id, response._outcome)
+            if response.outcome is not None:
+                write_outcome(self._conn, response.id, response.outcome)
             write_foreign(self._conn, thread_id, response.conversation)
         if turn.tip is not None:
-            count = len(response.prompt._messages) + len(response._output_messages())
-            response._stored_tip = (count, turn.tip)
+            count = len(response.prompt.full_messages) + len(response.output_messages())
+            response.stored_tip = (count, turn.tip)
         return response.id
 
     def turn_response_json(self, turn_id: str) -> Any:
@@ -236,7 +236,7 @@ class LogStore:
 
 def _complete(response: _BaseResponse) -> None:
     force = getattr(response, "_force", None)
-    if not response._done and force is not None:
+    if not response.has_ended and force is not None:
         force()
 
 
@@ -245,12 +245,12 @@ def _store_new_name(conn: sqlite3.Connection, conversation: Any, thread_id: str)
     name = getattr(conversation, "name", None)
     if not name:
         return
-    stored = getattr(conversation, "_stored_name", None)
+    stored = getattr(conversation, "stored_name", None)
     if stored is not None and stored != name:
         from ..records.threads import rename_conversation
 
         rename_conversation(conn, thread_id, name)
-    conversation._stored_name = name
+    conversation.stored_name = name
 
 
 def _thread_name(response: _BaseResponse) -> str:

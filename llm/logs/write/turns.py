@@ -74,9 +74,9 @@ class Turn:
         count: int
         self.known: str | None
         count, self.known = known_tip or (0, None)
-        self._inputs = hash_chain(self.prompt._messages[count:], self.known)
+        self._inputs = hash_chain(self.prompt.full_messages[count:], self.known)
         parent = self._inputs[-1].hash if self._inputs else self.known
-        self._outputs = hash_chain(response._output_messages(), parent)
+        self._outputs = hash_chain(response.output_messages(), parent)
         self.parent = parent
         self.tip = self._outputs[-1].hash if self._outputs else parent
         self._response_json = self._condensed_reply()
@@ -98,9 +98,9 @@ class Turn:
         if self.prompt.tool_results:
             self._write_instantiations(conn)
         self._write_search(conn)
-        if self.response._outcome is None or self._is_last(conn, thread_id):
+        if self.response.outcome is None or self._is_last(conn, thread_id):
             tip = self._end_of_thread()
-            if tip is not None or self.response._outcome is None:
+            if tip is not None or self.response.outcome is None:
                 conn.execute(_ADD_THREAD, (thread_id, thread_name, tip, now_text()))
                 return
         conn.execute(_KEEP_THREAD, (thread_id, thread_name, now_text()))
@@ -115,7 +115,7 @@ class Turn:
         An answer that says nothing leaves it there, but for the results of tools that were sent:
         the calls were finished and are not run again.
         """
-        if self._outputs or self.response._outcome is None:
+        if self._outputs or self.response.outcome is None:
             return self.tip
         end = None
         for message in self._inputs:
@@ -165,8 +165,8 @@ class Turn:
             response.input_tokens,
             response.output_tokens,
             json.dumps(details, default=str) if details else None,
-            response._duration_ms(),
-            response._datetime_utc(),
+            response.elapsed_ms(),
+            response.started_utc(),
             self._response_json,
         )
         if conn.execute(_ADD_TURN, row).rowcount == 0:

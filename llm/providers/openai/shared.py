@@ -387,7 +387,7 @@ class _Shared:
         notices = fold.notices()
         if FILTERED in notices:
             notices.remove(FILTERED)
-            response._cut_off = FILTERED
+            response.cut_off = FILTERED
         self._tell(notices)
         return rest
 
