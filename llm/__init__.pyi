@@ -1,15 +1,8 @@
 """Types of `llm/__init__.py`, whose names are served lazily."""
 
-from llm.files.config import DEFAULT_MODEL as DEFAULT_MODEL
-from llm.files.config import get_default_embedding_model as get_default_embedding_model
-from llm.files.config import get_default_model as get_default_model
-from llm.files.config import get_key as get_key
-from llm.files.config import load_keys as load_keys
-from llm.files.config import set_default_embedding_model as set_default_embedding_model
-from llm.files.config import set_default_model as set_default_model
-from llm.files.config import user_dir as user_dir
 from llm.content import Attachment as Attachment
 from llm.content import Fragment as Fragment
+from llm.database import Database as Database
 from llm.embeddings import Collection as Collection
 from llm.errors import AuthError as AuthError
 from llm.errors import CancelToolCall as CancelToolCall
@@ -23,8 +16,15 @@ from llm.errors import Overloaded as Overloaded
 from llm.errors import PauseChain as PauseChain
 from llm.errors import RateLimited as RateLimited
 from llm.errors import UnknownModelError as UnknownModelError
+from llm.files.config import DEFAULT_MODEL as DEFAULT_MODEL
+from llm.files.config import get_default_embedding_model as get_default_embedding_model
+from llm.files.config import get_default_model as get_default_model
+from llm.files.config import get_key as get_key
+from llm.files.config import load_keys as load_keys
+from llm.files.config import set_default_embedding_model as set_default_embedding_model
+from llm.files.config import set_default_model as set_default_model
+from llm.files.config import user_dir as user_dir
 from llm.hookspecs import hookimpl as hookimpl
-from llm.database import Database as Database
 from llm.models.async_response import AsyncResponse as AsyncResponse
 from llm.models.base import AsyncKeyModel as AsyncKeyModel
 from llm.models.base import AsyncModel as AsyncModel
@@ -41,6 +41,7 @@ from llm.models.options import Options as Options
 from llm.models.prompt import Prompt as Prompt
 from llm.models.response import Response as Response
 from llm.models.usage import Usage as Usage
+from llm.net.policy import CallPolicy as CallPolicy
 from llm.parts import Message as Message
 from llm.parts import assistant as assistant
 from llm.parts import system as system
@@ -49,7 +50,6 @@ from llm.parts import user as user
 from llm.plugins import get_plugins as get_plugins
 from llm.plugins import load_plugins as load_plugins
 from llm.plugins import pm as pm
-from llm.net.policy import CallPolicy as CallPolicy
 from llm.registry import EmbeddingModelWithAliases as EmbeddingModelWithAliases
 from llm.registry import ModelWithAliases as ModelWithAliases
 from llm.registry import get_async_model as get_async_model

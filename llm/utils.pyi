@@ -1,18 +1,18 @@
 """Types of `llm/utils.py`, whose names are served lazily."""
 
 from llm.content import Fragment as Fragment
-from llm.net.http import logging_client as logging_client
-from llm.text.ids import monotonic_ulid as monotonic_ulid
 from llm.logs.write.store import ensure_fragment as ensure_fragment
 from llm.logs.write.store import ensure_tool as ensure_tool
 from llm.logs.write.store import ensure_tool_instance as ensure_tool_instance
-from llm.text.media import type_of_bytes as mimetype_from_string
-from llm.text.media import type_of_path as mimetype_from_path
+from llm.net.http import logging_client as logging_client
 from llm.schemas.notation import make_schema_id as make_schema_id
 from llm.schemas.notation import multi_schema as multi_schema
 from llm.schemas.notation import resolve_schema_input as resolve_schema_input
 from llm.schemas.notation import schema_dsl as schema_dsl
 from llm.schemas.notation import schema_summary as schema_summary
+from llm.text.ids import monotonic_ulid as monotonic_ulid
+from llm.text.media import type_of_bytes as mimetype_from_string
+from llm.text.media import type_of_path as mimetype_from_path
 from llm.text.shaping import dicts_to_table_string as dicts_to_table_string
 from llm.text.shaping import extract_fenced_code_block as extract_fenced_code_block
 from llm.text.shaping import find_unused_key as find_unused_key
