@@ -55,7 +55,7 @@ def test_condensed_json_plain_reply_does_not_import_condense_json() -> None:
     import sys
 
     code = (
-        "import sys; from llm.logs.condense import condensed_json, expanded_json;"
+        "import sys; from llm.logs.records.condense import condensed_json, expanded_json;"
         "expanded_json(condensed_json({'a': 'b'}, {}), {});"
         "print('condense_json' in sys.modules)"
     )
