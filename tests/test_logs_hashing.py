@@ -115,7 +115,7 @@ def test_message_hash_counts_attachments_of_tool_results(tmp_path: Path) -> None
 def test_import_of_logs_leaves_sqlite_utils_out() -> None:
     """Hashing, and reading the log, start without the libraries that only writing needs."""
     code = (
-        "import sys, llm.logs, llm.logs.db, llm.logs.hashing, llm.migrations;"
+        "import sys, llm.logs, llm.logs.file.db, llm.logs.records.hashing, llm.migrations;"
         "llm.logs.content_hash(1);"
         "print([m for m in ('sqlite_utils', 'filelock', 'pydantic', 'condense_json', 'click')"
         " if m in sys.modules])"
