@@ -13,6 +13,7 @@ import pytest
 from llm.errors import LogError
 from llm.logs.read import query as log_query
 from llm.logs.read.query import LogFilters, select_ids, select_rows
+from llm.logs.records.threads import latest_conversation_id
 from llm.logs.render.as_json import data_items, json_array, truncated_row
 from llm.logs.render.markdown import markdown
 from llm.logs.render.short import short_row
@@ -237,7 +238,7 @@ def test_data_items_key_not_objects() -> None:
 
 def test_current_conversation_empty(log: LogBuilder) -> None:
     """An empty log has no current conversation."""
-    assert log_query.current_conversation_id(log.conn) is None
+    assert latest_conversation_id(log.conn) is None
 
 
 def test_query_database_locked(log: LogBuilder) -> None:

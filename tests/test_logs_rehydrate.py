@@ -16,9 +16,10 @@ from llm.errors import LogError, UnknownModelError
 from llm.logs import LogStore
 from llm.logs.file.db import needs_migration, open_log, open_readonly
 from llm.logs.older.legacy import remembered_exception
-from llm.logs.read.rehydrate import latest_conversation_id, load_conversation
+from llm.logs.read.rehydrate import load_conversation
 from llm.logs.records.chains import hash_chain
 from llm.logs.records.outcome import FAILED, Outcome
+from llm.logs.records.threads import latest_conversation_id
 from tests.helpers.databases import DATA, copy_of, plugin_of_the_data
 from tests.helpers.log_models import AsyncSays, Says, Search, event, plugin_of
 
@@ -310,7 +311,7 @@ def test_load_conversation_fork_without_turns_has_the_model_of_its_origin(
         assert found.model.model_id == "says"
         assert texts(found.loaded_messages or []) == ["a", "ok"]
         assert found.responses == []
-    assert latest_conversation_id(db.conn) == fork
+    assert latest_conversation_id(db.conn) == before.id
 
 
 def test_load_conversation_empty_thread_is_empty(db: sqlite_utils.Database) -> None:

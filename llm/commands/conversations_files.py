@@ -77,7 +77,11 @@ def _write_file(path: str, pieces: Iterable[str]) -> None:
 
 def _chosen(conn: sqlite3.Connection, names: tuple[str, ...], all_: bool) -> list[str]:
     from ..errors import NotFound
-    from ..logs.records.threads import newest_conversations, require_conversation_id
+    from ..logs.records.threads import (
+        latest_conversation_id,
+        newest_conversations,
+        require_conversation_id,
+    )
 
     if all_ and names:
         raise click.UsageError("--all leaves no conversation to be named")
@@ -85,10 +89,10 @@ def _chosen(conn: sqlite3.Connection, names: tuple[str, ...], all_: bool) -> lis
         return [require_conversation_id(conn, name) for name in names]
     if all_:
         return [pair[0] for pair in newest_conversations(conn)][::-1]
-    latest = next(newest_conversations(conn), None)
+    latest = latest_conversation_id(conn)
     if latest is None:
         raise NotFound("No conversations found: nothing has been logged yet")
-    return [latest[0]]
+    return [latest]
 
 
 @click.command(name="import")

@@ -312,9 +312,9 @@ def _limit(count: int | None, conversation_id: str | None) -> int | None:
 
 def _current_conversation(conn: sqlite3.Connection) -> str:
     from ..errors import NotFound
-    from ..logs.read.query import current_conversation_id
+    from ..logs.records.threads import latest_conversation_id
 
-    conversation_id = current_conversation_id(conn)
+    conversation_id = latest_conversation_id(conn)
     if conversation_id is None:
         raise NotFound("No conversations found: nothing has been logged yet")
     return conversation_id

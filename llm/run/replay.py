@@ -159,7 +159,9 @@ def _is_logged(conn: sqlite3.Connection, turn_id: str) -> bool:
 
 
 def _log(db: Database, record: Record) -> None:
-    from ..logs.records.outcome import INTERRUPTED, RECOVERED, Outcome
+    from ..logs.file.db import log_errors
+    from ..logs.file.transactions import immediate
+    from ..logs.records.outcome import INTERRUPTED, RECOVERED, Outcome, mark_unprompted
     from ..logs.write.store import LogStore
 
     response = response_of(record, _history(db, record.request["after"]))
@@ -168,7 +170,10 @@ def _log(db: Database, record: Record) -> None:
         response.outcome = Outcome(INTERRUPTED, "", reason)
     else:
         response.outcome = Outcome(*(record.done["outcome"] or (RECOVERED,)))
-    LogStore(db).log(response)
+    store = LogStore(db)
+    with log_errors(store, "write to"), immediate(db.conn):
+        mark_unprompted(db.conn, response.id, RECOVERED)
+        store.log(response)
 
 
 def _history(db: Database, after: Sequence[Any] | None) -> list[Message]:

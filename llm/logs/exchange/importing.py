@@ -20,7 +20,7 @@ from ..records.chains import HashedMessage, store_chain
 from ..records.condense import condensed_json, replacements_for
 from ..records.foreign import mark_foreign
 from ..records.hashing import _inserted, address, cleaned, reference, storable
-from ..records.outcome import write_outcome
+from ..records.outcome import IMPORTED, mark_unprompted, write_outcome
 from ..records.shared import ensure_fragment, ensure_schema, ensure_tool, ensure_tool_instance
 from ..write.turns import (
     _ADD_FRAGMENT,
@@ -207,6 +207,7 @@ class _Import:
             None if given is None else self._nodes[given],
             self._between(given, shape["output"]),
         )
+        mark_unprompted(self._conn, turn.id, IMPORTED)
         self._conn.execute(_ADD_TURN, self._turn_row(thread_id, turn))
         for kind, key in (("prompt", "fragments"), ("system", "system_fragments")):
             for order, number in enumerate(shape.get(key, ())):

@@ -24,6 +24,12 @@ def json_list(values: Iterable[str | int]) -> str:
     return json.dumps(list(values))
 
 
+def has_table(conn: sqlite3.Connection, name: str) -> bool:
+    """Whether the file has a table or view of that name."""
+    sql = "select 1 from sqlite_master where name = ?"
+    return conn.execute(sql, [name]).fetchone() is not None
+
+
 def rows_if_any(
     conn: sqlite3.Connection, sql: str, values: Sequence[object] = ()
 ) -> list[tuple[Any, ...]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from . import schema
 from .indexes import index_statements, note_indexes
-from .lookups import rows_if_any
+from .lookups import has_table, rows_if_any
 from .transactions import immediate as immediate
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _apply_missing(conn: sqlite3.Connection) -> None:
         "create table if not exists _llm_migrations (name text primary key, applied_at text)"
     )
     applied = applied_names(conn)
-    if not applied and not _exists(conn, "log"):
+    if not applied and not has_table(conn, "log"):
         _run(conn, schema.whole_schema())
         _record(conn, NAMES)
         _run(conn, index_statements())
@@ -87,11 +87,6 @@ def _record(conn: sqlite3.Connection, names: Iterable[str]) -> None:
 def _run(conn: sqlite3.Connection, statements: Iterable[str]) -> None:
     for statement in statements:
         conn.execute(statement)
-
-
-def _exists(conn: sqlite3.Connection, name: str) -> bool:
-    found = conn.execute("select 1 from sqlite_master where name = ?", [name])
-    return found.fetchone() is not None
 
 
 def _columns(conn: sqlite3.Connection, table: str) -> list[str]:
@@ -150,7 +145,7 @@ _OLD_LOGS_NAMES = {
 
 def _finish_old_logs(conn: sqlite3.Connection) -> None:
     """Give the table of 2023, in whatever form it is, its last form and name."""
-    source = next((name for name in ("log", "logs") if _exists(conn, name)), None)
+    source = next((name for name in ("log", "logs") if has_table(conn, name)), None)
     if source is None:
         return
     present = {*_columns(conn, source), "rowid"}
@@ -162,7 +157,7 @@ def _finish_old_logs(conn: sqlite3.Connection) -> None:
 
 
 def _drop_old_logs_if_empty(conn: sqlite3.Connection) -> None:
-    if _exists(conn, "logs") and not conn.execute("select 1 from logs limit 1").fetchone():
+    if has_table(conn, "logs") and not conn.execute("select 1 from logs limit 1").fetchone():
         conn.execute("drop table logs")
 
 
@@ -181,7 +176,7 @@ def _widen_fragment_keys(conn: sqlite3.Connection) -> None:
     """Let a response use one fragment twice: the position belongs to the primary key."""
     for table in ("prompt_fragments", "system_fragments"):
         columns = schema.RESPONSE_FRAGMENTS_COLUMNS
-        if not _exists(conn, table):
+        if not has_table(conn, table):
             conn.execute(f"create table {table} ({columns})")
         elif _primary_key(conn, table) != ["response_id", "fragment_id", "order"]:
             same = {name: f'"{name}"' for name in ("response_id", "fragment_id", "order")}

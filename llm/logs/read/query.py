@@ -7,7 +7,6 @@ of one space, so a listing of the newest few reads the primary key backwards and
 from __future__ import annotations
 
 import sqlite3
-from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import LogError
@@ -85,8 +84,6 @@ LEGACY_FRAGMENT = """r.id in (
 
 TURN_BROKE_OFF = "t.id in (select turn_id from turn_status where status <> ?)"
 
-LATEST = "select id, {conversation} from {table} order by id desc limit 1"
-
 
 class LogFilters(NamedTuple):
     """What `select_ids` looks for; every condition that is set must hold.
@@ -154,16 +151,6 @@ LEGACY = _Side(
 class _Where(NamedTuple):
     sql: str
     values: list[str]
-
-
-def current_conversation_id(conn: sqlite3.Connection) -> str | None:
-    """The id of the conversation that was used last, or `None` where nothing is logged."""
-    latest = [
-        conn.execute(LATEST.format(conversation=side.conversation, table=side.table)).fetchone()
-        for side in (TURN, LEGACY)
-    ]
-    row = max(filter(None, latest), key=itemgetter(0), default=None)
-    return None if row is None else row[1]
 
 
 def existing_ids(conn: sqlite3.Connection, ids: Iterable[str]) -> set[str]:

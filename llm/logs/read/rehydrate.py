@@ -19,6 +19,7 @@ from ..file.migrations import connection_of, needs_migration
 from ..older.legacy import LegacyTurn, complete_rows, legacy_tool_specs, load_legacy_turns
 from ..records.chains import StoredMessage, hash_chain, load_messages
 from ..records.foreign import read_foreign
+from ..records.threads import find_conversation_id, latest_conversation_id
 from .restore import history_after, load_turn_rows, restore_legacy, restore_turns
 
 if TYPE_CHECKING:
@@ -34,16 +35,6 @@ if TYPE_CHECKING:
 
     Source = Union[str, Path, Database, sqlite3.Connection]
 
-_LATEST = (
-    # One that never got an answer has nothing to go on with.
-    "select thread_id, id from turns"
-    " where exists (select 1 from threads where id = thread_id and tip_message_hash is not null)"
-    " or exists (select 1 from conversations where id = thread_id) order by id desc limit 1",
-    "select conversation_id, id from responses where conversation_id is not null"
-    " order by id desc limit 1",
-    "select id, id from threads where tip_message_hash is not null"
-    " or not exists (select 1 from turns where thread_id = threads.id) order by id desc limit 1",
-)
 _THREAD = "select name, tip_message_hash, forked_from from threads where id = ?"
 _LEGACY_MODEL = "select model from responses where conversation_id = ? order by id desc limit 1"
 _TURN_HEADS = "select id, model, tip_message_hash from turns where thread_id = ? order by id"
@@ -86,17 +77,6 @@ class _Stored:
     chain: list[StoredMessage] = field(default_factory=list)
     turns: list[_TurnHead] = field(default_factory=list)
     legacy: list[LegacyTurn] = field(default_factory=list)
-
-
-def latest_conversation_id(conn: sqlite3.Connection) -> str | None:
-    """The conversation that was used last; `None` where nothing is logged.
-
-    That is the one of the latest turn or response, among those that have an answer. A thread that
-    was just made, by a fork, counts from its making.
-    """
-    found = [row for sql in _LATEST if (row := conn.execute(sql).fetchone()) is not None]
-    latest = max(found, key=lambda row: row[1], default=None)
-    return None if latest is None else str(latest[0])
 
 
 def load_conversation(
@@ -189,8 +169,6 @@ def _get_model(model_id: str | None, async_: bool) -> _BaseModel:
 def _read_named(conn: sqlite3.Connection, name: str) -> _Stored | None:
     stored = _read(conn, name)
     if stored is None:
-        from ..records.threads import find_conversation_id
-
         found = find_conversation_id(conn, name)
         stored = None if found is None else _read(conn, found)
     return stored

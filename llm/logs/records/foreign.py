@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..file.lookups import has_table
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection
@@ -15,7 +17,6 @@ _TABLE = (
 _WRITE = "insert or ignore into thread_foreign_tools (thread_id, tool) values (?, ?)"
 _DELETE = "delete from thread_foreign_tools where thread_id = ? and tool = ?"
 _READ = "select tool from thread_foreign_tools where thread_id = ?"
-_EXISTS = "select 1 from sqlite_master where name = 'thread_foreign_tools'"
 
 
 def write_foreign(conn: sqlite3.Connection, thread_id: str, conversation: Any) -> None:
@@ -39,6 +40,6 @@ def mark_foreign(conn: sqlite3.Connection, thread_id: str, tools: Collection[str
 
 def read_foreign(conn: sqlite3.Connection, thread_id: str) -> frozenset[str]:
     """The names of the tools and toolboxes of a thread that somebody else chose."""
-    if conn.execute(_EXISTS).fetchone() is None:
+    if not has_table(conn, "thread_foreign_tools"):
         return frozenset()
     return frozenset(row[0] for row in conn.execute(_READ, [thread_id]))

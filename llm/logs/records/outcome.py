@@ -1,8 +1,14 @@
-"""What became of turns that are not complete: a table of our own, which other programs ignore."""
+"""What only we keep of turns and threads, in tables of our own, which other programs ignore.
+
+How turns ended that are not complete; which turns no prompt has written; which tools of a thread
+the person did not choose.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+
+from ..file.lookups import has_table, json_list, rows_if_any
 
 if TYPE_CHECKING:
     import sqlite3
@@ -14,6 +20,8 @@ INTERRUPTED = "interrupted"
 FAILED = "failed"
 #: A complete answer that was taken up from a process that had died before logging it.
 RECOVERED = "recovered"
+#: Where a turn comes from that was put into the log from a file.
+IMPORTED = "imported"
 
 _TABLE = (
     "create table if not exists turn_status"
@@ -26,7 +34,24 @@ _READ = (
     "select turn_id, status, error_class, error from turn_status"
     " where turn_id in (select value from json_each(?))"
 )
-_EXISTS = "select 1 from sqlite_master where name = 'turn_status'"
+_STATUS = "turn_status"
+
+# Turns that were imported or recovered. `prompted_rowid` is the row of `turns` that a prompt wrote
+# last before: however many were imported, whoever looks for it skips them all at once. Should
+# SQLite renumber the rows, they only get smaller numbers, and what is skipped is less.
+UNPROMPTED = "unprompted_turns"
+_UNPROMPTED_TABLE = (
+    f"create table if not exists {UNPROMPTED}"
+    " (turn_id text primary key, origin text, prompted_rowid integer)"
+)
+IS_PROMPTED = f"""
+rowid <= ifnull((select prompted_rowid from {UNPROMPTED}
+    where turn_id = (select id from turns order by rowid desc limit 1)), {2**63 - 1})
+and not exists (select 1 from {UNPROMPTED} where turn_id = turns.id)"""
+_MARK_UNPROMPTED = f"""
+insert or replace into {UNPROMPTED} (turn_id, origin, prompted_rowid) values (?, ?, ifnull(
+    (select rowid from turns where {IS_PROMPTED} order by rowid desc limit 1), 0))
+"""
 
 
 class Outcome(NamedTuple):
@@ -52,6 +77,18 @@ def write_outcome(conn: sqlite3.Connection, turn_id: str, outcome: tuple[str, st
     conn.execute(_WRITE, (turn_id, status, error_class or None, storable(error) or None))
 
 
+def mark_unprompted(conn: sqlite3.Connection, turn_id: str, origin: str) -> None:
+    """Note that a turn, which is written next, comes from no prompt.
+
+    Args:
+        conn: The database.
+        turn_id: Its id.
+        origin: `imported` or `recovered`.
+    """
+    conn.execute(_UNPROMPTED_TABLE)
+    conn.execute(_MARK_UNPROMPTED, [turn_id, origin])
+
+
 def forget_outcome(conn: sqlite3.Connection, turn_id: str) -> None:
     """Take back what was recorded about a turn, which is written anew."""
     if has_outcomes(conn):
@@ -60,15 +97,13 @@ def forget_outcome(conn: sqlite3.Connection, turn_id: str) -> None:
 
 def has_outcomes(conn: sqlite3.Connection) -> bool:
     """Whether any turn of the database ever ended before it was complete."""
-    return conn.execute(_EXISTS).fetchone() is not None
+    return has_table(conn, _STATUS)
 
 
 def read_outcomes(conn: sqlite3.Connection, turn_ids: Sequence[str]) -> dict[str, Outcome]:
     """How those of some turns ended that are not complete, by turn id."""
     if not turn_ids:
         return {}
-    from ..file.lookups import json_list, rows_if_any
-
     return {
         str(turn_id): Outcome(status, error_class or "", error or "")
         for turn_id, status, error_class, error in rows_if_any(conn, _READ, [json_list(turn_ids)])

@@ -10,17 +10,37 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from ...errors import NotFound
+from ..file.lookups import has_table
 from ..file.migrations import immediate
 from .hashing import storable
+from .outcome import IS_PROMPTED, UNPROMPTED
 
 # How many conversations an ambiguous name is told to stand for.
 SHOWN_CANDIDATES = 5
 # Behind the title of a fork that was given none of its own.
 FORK_SUFFIX = " (fork)"
 _AFTER_ALL = "\U0010ffff"
+
+# One that never got an answer has nothing to go on with.
+_LAST_TURN = """
+select thread_id, id from turns
+where thread_id is not null and {prompted} and (
+    not exists (select 1 from threads where id = thread_id and tip_message_hash is null)
+    or exists (select 1 from conversations where id = thread_id))
+order by rowid desc limit 1
+"""
+_LAST_RESPONSE = (
+    "select conversation_id, id from responses where conversation_id is not null"
+    " order by id desc limit 1"
+)
+_LAST_THREAD = (
+    "select id, id from threads where tip_message_hash is not null"
+    " or not exists (select 1 from turns where thread_id = threads.id) order by id desc limit 1"
+)
 
 _NEWEST_TURNS = "select id, thread_id from turns order by id desc"
 _NEWEST_RESPONSES = (
@@ -90,6 +110,26 @@ class ConversationInfo(NamedTuple):
     turns: int
     last_used_utc: str | None
     forked_from: str | None = None
+
+
+def latest_conversation_id(conn: sqlite3.Connection) -> str | None:
+    """The conversation that was used last; `None` where nothing is logged.
+
+    That is the one of the turn that a prompt wrote last, be it of this program or of another
+    release. What was imported, or recovered from a dead process, and a fork without a turn of its
+    own are taken only where no prompt has written anything.
+    """
+    prompted = IS_PROMPTED if has_table(conn, UNPROMPTED) else "1"
+    for sources in (
+        (_LAST_TURN.format(prompted=prompted), _LAST_RESPONSE),
+        (_LAST_TURN.format(prompted="1"),),
+        (_LAST_THREAD,),
+    ):
+        found = [row for sql in sources if (row := conn.execute(sql).fetchone()) is not None]
+        if found:
+            # Rows of two tables are in the order of their ids, which begin with the time.
+            return str(max(found, key=itemgetter(1))[0])
+    return None
 
 
 def newest_conversations(conn: sqlite3.Connection) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ...text.shaping import conversation_name
-from ..file.lookups import json_list
+from ..file.lookups import has_table, json_list
 from ..file.transactions import immediate
 from ..records.rehash import full_text, load_references, load_rows
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 BATCH = 500
 
 # Tables that hold nothing but what belongs to a turn or to a response, by their column.
-_OF_TURN = ("turn_search", "turn_tools", "turn_fragments", "tool_instantiations", "turn_status")
+_OF_TURN = (
+    *("turn_search", "turn_tools", "turn_fragments", "tool_instantiations"),
+    *("turn_status", "unprompted_turns"),
+)
 _OF_RESPONSE = (
     *("prompt_attachments", "prompt_fragments", "system_fragments"),
     *("tool_responses", "tool_calls", "tool_results"),
@@ -180,7 +183,7 @@ def delete_turns(
 
 def delete_old_logs(conn: sqlite3.Connection, until: str) -> int:
     """Delete what the table of 2023, which nothing shows, holds from before a time in UTC."""
-    if not _exists(conn, "logs"):
+    if not has_table(conn, "logs"):
         return 0
     with immediate(conn):
         return conn.execute("delete from logs where datetime_utc < ?", [until]).rowcount
@@ -198,7 +201,7 @@ def _collect(conn: sqlite3.Connection, wanted: str) -> int:
 
 def _delete_rows(conn: sqlite3.Connection) -> None:
     for table in _OF_TURN:
-        if _exists(conn, table):
+        if has_table(conn, table):
             conn.execute(f"delete from {table} where turn_id in (select id from _llm_gone)")
     conn.execute("delete from turns where id in (select id from _llm_gone)")
     results = "select id from tool_results where response_id in (select id from _llm_gone_old)"
@@ -212,7 +215,7 @@ def _delete_conversations(conn: sqlite3.Connection, named: str) -> None:
     """Delete threads and conversations that have nothing left, and bring the others up to date."""
     conn.execute(f"create temp table _llm_gone_tips as {_EMPTY_THREADS}", [named])
     conn.execute("delete from threads where id in (select id from _llm_gone_tips)")
-    if _exists(conn, "thread_foreign_tools"):
+    if has_table(conn, "thread_foreign_tools"):
         conn.execute(
             "delete from thread_foreign_tools where thread_id in (select id from _llm_gone_tips)"
         )
@@ -290,8 +293,3 @@ def _delete_unused(conn: sqlite3.Connection, table: str, users: Iterable[tuple[s
 def _drop_temporary(conn: sqlite3.Connection) -> None:
     for table in _TEMPORARY:
         conn.execute(f"drop table if exists temp.{table}")
-
-
-def _exists(conn: sqlite3.Connection, table: str) -> bool:
-    found = conn.execute("select 1 from sqlite_master where name = ?", [table])
-    return found.fetchone() is not None
