@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import llm
-from llm.models.assembly import assemble, events_of, parse_arguments
+from llm.models.assembly import assemble, events_of
 from llm.parts import (
     AttachmentPart,
     Message,
@@ -86,21 +86,6 @@ def test_assembly_calls_go_to_the_last_message() -> None:
     first, last = assemble(events, [llm.ToolCall("f", {}, "1")])
     assert first.parts == [TextPart("a")]
     assert last.parts == [TextPart("b"), ToolCallPart("f", {}, "1")]
-
-
-@pytest.mark.parametrize(
-    ("text", "arguments"),
-    [
-        ("", {}),
-        (" \n", {}),
-        ('{"a": [1]}', {"a": [1]}),
-        ("{oops", {"_raw": "{oops"}),
-        ("[1]", {"_raw": "[1]"}),
-    ],
-)
-def test_arguments_keep_what_is_no_object(text: str, arguments: dict[str, object]) -> None:
-    """Arguments are an object; anything else that the model wrote is kept as text."""
-    assert parse_arguments(text) == arguments
 
 
 def test_events_of_messages_assemble_to_the_same() -> None:

@@ -26,7 +26,7 @@ from llm.errors import ConnectionLost, ModelError
 from llm.parts import Message, StreamEvent
 from llm.providers.openai.transport import fast as lane
 from llm.providers.openai.wire.chat_answers import ChatFold
-from llm.providers.openai.wire.shapes import DONE, TextMender, arguments_from, malformed
+from llm.providers.openai.wire.shapes import DONE, TextMender, malformed
 
 from .helpers.openai_server import OpenAIServer, chunk, completion, json_reply, sse_reply
 
@@ -354,12 +354,6 @@ def test_system_prompt_can_be_disallowed(kind: type) -> None:
     with pytest.raises(NotImplementedError, match="does not support system prompts"):
         model.build_messages(llm.Prompt("x", model, system="s"), None)
     assert model.build_messages(llm.Prompt("x", model), None)
-
-
-def test_arguments_nested_too_deeply_are_kept_raw() -> None:
-    """No text of a model can break the parser."""
-    text = "[" * 100_000
-    assert arguments_from(text) == {"_raw": text}
 
 
 def test_deep_arguments_of_a_call_are_kept_raw() -> None:

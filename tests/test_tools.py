@@ -17,7 +17,7 @@ import pytest
 from pydantic import Field
 
 import llm
-from llm.tools import llm_time, llm_version
+from llm.tools import llm_time, llm_version, parse_arguments
 from llm.utils import instantiate_from_spec
 
 if TYPE_CHECKING:
@@ -191,6 +191,31 @@ class Plain(llm.Toolbox):
     def go(self) -> str:
         """Go"""
         return "went"
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments"),
+    [
+        ("", {}),
+        (" \n", {}),
+        ("null", {}),
+        (None, {}),
+        ("{}", {}),
+        ('{"a": [1]}', {"a": [1]}),
+        ({"a": [1]}, {"a": [1]}),
+        ("{oops", {"_raw": "{oops"}),
+        (" [1]", {"_raw": " [1]"}),
+        ([1], {"_raw": "[1]"}),
+        ('"x"', {"_raw": '"x"'}),
+        ("0", {"_raw": "0"}),
+        (False, {"_raw": "false"}),
+        ("[" * 100_000, {"_raw": "[" * 100_000}),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_parse_arguments_keeps_what_is_no_object(given: object, arguments: dict[str, Any]) -> None:
+    """Arguments are an object; anything else that a model wrote is kept as text."""
+    assert parse_arguments(given) == arguments
 
 
 def test_toolbox_tools_are_its_public_methods() -> None:

@@ -21,8 +21,7 @@ from ..parts import (
     ToolCallPart,
     ToolResultPart,
 )
-from ..text import JSONObject
-from ..tools.calling import ToolCall
+from ..tools.calling import ToolCall, parse_arguments
 
 _FAMILIES = {
     "text": "text",
@@ -113,22 +112,6 @@ def _grouped(events: Iterable[StreamEvent]) -> list[_Group]:
             )
         group.events.append(event)
     return list(groups.values())
-
-
-def parse_arguments(text: str) -> JSONObject:
-    """The arguments of a tool call from the JSON text that the model wrote.
-
-    Returns:
-        The parsed object, `{}` for empty text, and `{"_raw": text}` for anything that is not a
-        JSON object, so that nothing of what the model said is lost.
-    """
-    if not text.strip():
-        return {}
-    try:
-        arguments = json.loads(text)
-    except (ValueError, RecursionError):
-        return {"_raw": text}
-    return arguments if isinstance(arguments, dict) else {"_raw": text}
 
 
 def _text_part(group: _Group) -> Part | None:

@@ -86,6 +86,8 @@ class _BaseModel(ABC, _get_key_mixin):
     supports_schema: bool = False
     supports_tools: bool = False
     supports_conversation: bool = True
+    #: It answers asynchronously: its responses are awaited.
+    is_async: ClassVar[bool] = False
     #: The history is put in front of the prompt as text: for models that complete text.
     continues_as_text: bool = False
     #: The model can stand in where no model is chosen and no key is found.
@@ -300,6 +302,8 @@ class KeyModel(_Model):
 
 class _AsyncModel(_BaseModel):
     """What the asynchronous model classes share."""
+
+    is_async = True
 
     def conversation(
         self,

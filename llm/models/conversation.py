@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..parts import Message, ToolCallPart, ToolResultPart
 from ..text.ids import new_ulid
@@ -52,6 +52,8 @@ class _BaseConversation(Generic[R]):
         log: An `llm.Database`, or any function; it is given each finished response.
     """
 
+    #: Its model answers asynchronously.
+    is_async: ClassVar[bool] = False
     # Where loaded_messages end in the log: (number of messages, address of the last one).
     loaded_tip: tuple[int, str] | None = None
     responses_read: bool = False
@@ -101,7 +103,7 @@ class _BaseConversation(Generic[R]):
         """The conversation of a row with `model`, `id` and `name`; the model must be installed."""
         import llm
 
-        look_up = llm.get_async_model if cls._is_async() else llm.get_model
+        look_up = llm.get_async_model if cls.is_async else llm.get_model
         return cls(model=look_up(row["model"]), id=row["id"], name=row["name"])
 
     def to_dict(self) -> ConversationDict:
@@ -112,10 +114,6 @@ class _BaseConversation(Generic[R]):
         from .portable import conversation_dict
 
         return conversation_dict(self)
-
-    @staticmethod
-    def _is_async() -> bool:
-        return False
 
     @property
     def responses(self) -> list[R]:
@@ -373,6 +371,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
     """A conversation with an asynchronous model."""
 
     model: _AsyncModel
+    is_async = True
 
     @classmethod
     def from_dict(
@@ -387,10 +386,6 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
         from .revival import revived
 
         return revived(cls, AsyncResponse, shape, model, tools)
-
-    @staticmethod
-    def _is_async() -> bool:
-        return True
 
     def prompt(
         self,

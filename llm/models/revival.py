@@ -43,7 +43,7 @@ def revived(
     import llm
 
     checked_shape = checked(shape)
-    look_up = llm.get_async_model if conversation_class._is_async() else llm.get_model
+    look_up = llm.get_async_model if conversation_class.is_async else llm.get_model
     conversation = conversation_class(model or look_up(checked_shape["model"]))
     fill_conversation(conversation, checked_shape, response_class, tools)
     return conversation
@@ -135,11 +135,9 @@ def _model_of(turn: TurnDict, model: _BaseModel) -> _BaseModel:
         return model
     import llm
 
-    from .base import _AsyncModel
-
+    look_up = llm.get_async_model if model.is_async else llm.get_model
     try:
-        is_async = isinstance(model, _AsyncModel)
-        return llm.get_async_model(turn["model"]) if is_async else llm.get_model(turn["model"])
+        return look_up(turn["model"])
     except UnknownModelError:
         return model
 

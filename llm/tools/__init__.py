@@ -8,7 +8,7 @@ __getattr__, __dir__ = attach(
         {
             "llm.tools.tool": ("ServerSideTool", "Tool"),
             "llm.tools.toolbox": ("Toolbox",),
-            "llm.tools.calling": ("ToolCall", "ToolOutput", "ToolResult"),
+            "llm.tools.calling": ("ToolCall", "ToolOutput", "ToolResult", "parse_arguments"),
             "llm.tools.builtin": ("llm_time", "llm_version"),
         }
     ),

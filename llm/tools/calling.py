@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,29 @@ class ToolCall:
     name: str
     arguments: JSONObject
     tool_call_id: str | None = None
+
+
+def parse_arguments(given: object) -> JSONObject:
+    """The arguments of a tool call, as a model wrote them or a service sent them.
+
+    Args:
+        given: JSON text, or the value itself.
+
+    Returns:
+        The object; `{}` for nothing, `null` or blank text; `{"_raw": text}` for anything else, so
+        that nothing of what the model said is lost.
+    """
+    value = given
+    if isinstance(given, str):
+        try:
+            value = json.loads(given) if given.strip() else None
+        except (ValueError, RecursionError):
+            return {"_raw": given}
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return value
+    return {"_raw": given if isinstance(given, str) else json.dumps(given)}
 
 
 @dataclass

@@ -242,10 +242,9 @@ def _response(
     duration_ms: int | None,
 ) -> Any:
     from ...models.async_response import AsyncResponse
-    from ...models.base import _AsyncModel
     from ...models.response import Response
 
-    make: Any = AsyncResponse if isinstance(model, _AsyncModel) else Response
+    make: Any = AsyncResponse if model.is_async else Response
     response = make.restored(
         prompt,
         model,

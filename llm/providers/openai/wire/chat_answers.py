@@ -10,12 +10,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
+from llm.tools import parse_arguments
+
 from ....errors import ModelError
 from ....parts import StreamEvent
 from ....text.ids import new_ulid
 from ....text.shaping import remove_dict_none_values
 from .notices import FILTERED
-from .shapes import DONE, Event, Json, TextMender, arguments_from, arguments_text, malformed
+from .shapes import DONE, Event, Json, TextMender, arguments_text, malformed
 
 
 class _Call:
@@ -217,7 +219,7 @@ class ChatFold:
 
     def calls(self) -> list[tuple[str, Json, str]]:
         """The tool calls: name, arguments, id."""
-        return [(call.name, arguments_from("".join(call.pieces)), call.id) for call in self._calls]
+        return [(call.name, parse_arguments("".join(call.pieces)), call.id) for call in self._calls]
 
     @property
     def resolved_model(self) -> str | None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, cast
 
+from llm.tools import parse_arguments
+
 from ....errors import ModelError
 from ....parts import StreamEvent
 from ....text.shaping import remove_dict_none_values
 from .notices import FILTERED
-from .shapes import DONE, Event, Json, TextMender, arguments_from, arguments_text, malformed
+from .shapes import DONE, Event, Json, TextMender, arguments_text, malformed
 
 
 class Item(dict[str, Any]):
@@ -215,7 +217,7 @@ class ResponsesFold:
         arguments = arguments_text(item.get("arguments"))
         if arguments and key not in self._streamed:
             yield self._event("tool_call_args", arguments, tool_call_id=call_id)
-        self._calls.append((str(item.get("name") or ""), arguments_from(arguments), str(call_id)))
+        self._calls.append((str(item.get("name") or ""), parse_arguments(arguments), str(call_id)))
 
     def _tool_done(self, item: Json) -> Iterator[Event]:
         events = self._tools._server_tool_events(Item(item), self._message_index)

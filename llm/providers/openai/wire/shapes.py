@@ -78,23 +78,6 @@ class TextMender:
         return "\ufffd" if left else ""
 
 
-def arguments_from(text: str) -> Json:
-    """The arguments of a tool call from the JSON that the model wrote.
-
-    Returns:
-        The object; `{}` for nothing or `null`; `{"_raw": text}` for anything else.
-    """
-    if not text.strip():
-        return {}
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {"_raw": text}
-    if value is None:
-        return {}
-    return value if isinstance(value, dict) else {"_raw": text}
-
-
 def arguments_text(value: object) -> str:
     """Argument text as servers send it; some send the object itself instead of its JSON."""
     if isinstance(value, str):
