@@ -337,21 +337,10 @@ def _bearing(name: str, entries: Sequence[AnyEntry]) -> Iterator[AnyEntry]:
 def _unknown_model(
     name: str, entries: Iterable[ModelWithAliases | EmbeddingModelWithAliases]
 ) -> UnknownModelError:
-    near = nearest_names(name, [known for entry in entries for known in _names_of(entry)])
-    hint = f" - did you mean {' or '.join(near)}?" if near else ""
-    return UnknownModelError(f"Unknown model: {name}{hint}")
+    from .text.shaping import suggestion
 
-
-def nearest_names(word: str, names: Iterable[str]) -> list[str]:
-    """At most three of `names` that somebody who wrote `word` may have meant, the best first."""
-    from difflib import get_close_matches
-
-    by_folded = {name.casefold(): name for name in names}
-    folded = word.casefold()
-    near = get_close_matches(folded, by_folded, n=3)
-    if len(folded) >= 3:
-        near += sorted((name for name in by_folded if folded in name), key=len)
-    return [by_folded[name] for name in dict.fromkeys(near)][:3]
+    known = [known for entry in entries for known in _names_of(entry)]
+    return UnknownModelError(f"Unknown model: {name}{suggestion(name, known)}")
 
 
 def set_alias(alias: str, model_id_or_alias: str) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, Optional
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from .errors import LLMError, LoadTemplateError
-from .material import template_files as files
+from .files import template_files as files
 from .text import JSONObject
-from .text.shaping import has_plugin_prefix
+from .text.shaping import has_plugin_prefix, suggestion
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -53,10 +53,8 @@ class Template(BaseModel):
     tools: Optional[list[str]] = None
     functions: Optional[str] = None
 
-    # Only code that comes from a file of the user's own may run.
     _functions_is_trusted: bool = PrivateAttr(default=False)
     _origin: Origin = PrivateAttr(default="code")
-    # What it was looked up with.
     _reference: str = PrivateAttr(default="")
 
     class MissingVariables(LLMError):
@@ -99,6 +97,30 @@ class Template(BaseModel):
         """Whether `$input` occurs in the prompt or the system prompt."""
         return "input" in self._variables()
 
+    @property
+    def origin(self) -> Origin:
+        """Where it comes from."""
+        return self._origin
+
+    @property
+    def reference(self) -> str:
+        """What one that comes from elsewhere was looked up with."""
+        return self._reference
+
+    def set_origin(self, origin: Origin, reference: str = "") -> None:
+        """Set where it comes from: only code in a file of the user's own may run."""
+        self._origin, self._reference = origin, reference
+        self._functions_is_trusted = origin == "file"
+
+    @property
+    def functions_are_trusted(self) -> bool:
+        """Whether its functions may run."""
+        return self._functions_is_trusted
+
+    def trust_functions(self) -> None:
+        """Let its functions run: the user consents."""
+        self._functions_is_trusted = True
+
     def fields(self) -> JSONObject:
         """The keys that have a value, in the order in which `--save` writes them."""
         values = self.model_dump(exclude_none=True)
@@ -134,8 +156,7 @@ def load_template(name: str) -> Template:
     text = files.read_template_text(path)
     template = parse_template(name, text, str(path))
     _check_functions(template, text, str(path))
-    template._functions_is_trusted = True
-    template._origin = "file"
+    template.set_origin("file")
     return template
 
 
@@ -148,12 +169,9 @@ def _is_file(name: str) -> bool:
 
 
 def _hint(name: str) -> str:
-    from .registry import nearest_names
-
-    near = nearest_names(name, files.template_names())
-    if near:
-        return f" - did you mean {' or '.join(near)}?"
-    return ": there is no such file or template ('llm templates' lists yours)"
+    return suggestion(name, files.template_names()) or (
+        ": there is no such file or template ('llm templates' lists yours)"
+    )
 
 
 def _fetched(url: str) -> Template:
@@ -164,7 +182,7 @@ def _fetched(url: str) -> Template:
     except LLMError as error:
         raise LoadTemplateError(f"Could not load template {url}: {error}") from error
     template = parse_template(url, text, url)
-    template._origin, template._reference = "url", url
+    template.set_origin("url", url)
     return template
 
 
@@ -188,8 +206,7 @@ def _loaded(name: str) -> Template:
         raise LoadTemplateError(
             f"Could not load template {name}: its loader returned {type(template).__name__}"
         )
-    template._functions_is_trusted = False
-    template._origin, template._reference = "loader", name
+    template.set_origin("loader", name)
     return template
 
 
@@ -232,10 +249,7 @@ def _problem(problem: ErrorDetails) -> str:
     location = problem["loc"]
     reason = problem["msg"]
     if problem["type"] == "extra_forbidden":
-        from .registry import nearest_names
-
-        near = nearest_names(str(location[0]), list(Template.model_fields))
-        reason = "unknown key" + (f" - did you mean {' or '.join(near)}?" if near else "")
+        reason = f"unknown key{suggestion(str(location[0]), Template.model_fields)}"
     return f"{'.'.join(map(str, location))}: {reason}"
 
 

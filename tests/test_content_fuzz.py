@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm.errors import InvalidInput, LLMError, LoadTemplateError
-from llm.material.template_files import quick_fields
+from llm.files.template_files import quick_fields
 from llm.schemas.notation import make_schema_id, resolve_schema, schema_dsl, schema_summary
 from llm.templates import Template, parse_template
 

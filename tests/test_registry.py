@@ -9,6 +9,7 @@ import pytest
 import llm
 from llm import plugins, registry
 from llm.errors import AliasNotFound, ConfigError
+from llm.text.shaping import nearest_names
 
 
 class Sync(llm.Model):
@@ -327,10 +328,10 @@ def test_remove_alias_failures(user_path):
 def test_nearest_names():
     """The nearest names come first, then those that contain the word; three at most."""
     names = ["gpt-4o", "gpt-4o-mini", "claude-opus", "anthropic/Claude-sonnet-long-name"]
-    assert registry.nearest_names("GPT-4p", names) == ["gpt-4o"]
-    assert registry.nearest_names("claude", names)[-1] == "anthropic/Claude-sonnet-long-name"
-    assert registry.nearest_names("zz", names) == []
-    assert len(registry.nearest_names("aaa", [f"aaa{n}" for n in range(9)])) == 3
+    assert nearest_names("GPT-4p", names) == ["gpt-4o"]
+    assert nearest_names("claude", names)[-1] == "anthropic/Claude-sonnet-long-name"
+    assert nearest_names("zz", names) == []
+    assert len(nearest_names("aaa", [f"aaa{n}" for n in range(9)])) == 3
 
 
 # Tools and loaders

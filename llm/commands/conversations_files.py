@@ -123,7 +123,7 @@ def import_(
     from ..logs.exchange.importing import import_conversation
     from ..logs.file.transactions import immediate
     from ..registry import resolve_default_model, resolve_model_id
-    from ..run.inputs import decode_text
+    from ..terminal.stdin import decode_text
 
     text = decode_text(file.read())
     form = form or format_of(text)

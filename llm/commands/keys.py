@@ -64,7 +64,7 @@ def keys_get(name: str) -> None:
 
 def _check_name(name: str, stored: Mapping[str, str]) -> None:
     from ..errors import NotFound
-    from ..registry import nearest_names
+    from ..text.shaping import nearest_names
 
     known = [entry for entry in stored if entry != _NOTE]
     if name not in known:

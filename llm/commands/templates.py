@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -15,6 +16,8 @@ from ._group import LazyGroup
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+Row = TypeVar("Row")
 
 
 @click.group(cls=LazyGroup, default="list")
@@ -40,24 +43,38 @@ def templates_list(json_: bool) -> None:
 
 
 def _as_json() -> str:
-    from ..errors import LoadTemplateError
-    from ..material import template_files as files
     from ..templates import parse_template
 
-    rows = []
+    rows = _valid(lambda name, text: {"name": name, **parse_template(name, text, name).fields()})
+    return json.dumps(list(rows), indent=2, default=str) + "\n"
+
+
+def _valid(read: Callable[[str, str], Row]) -> Iterator[Row]:
+    """What a function gives for the name and text of each valid template, sorted by name."""
+    from ..errors import LoadTemplateError
+    from ..files import template_files as files
+
     for name in files.template_names():
-        try:
-            text = files.read_template_text(files.templates_dir() / f"{name}{files.SUFFIX}")
-            rows.append({"name": name, **parse_template(name, text, name).fields()})
-        except LoadTemplateError:
-            continue
-    return json.dumps(rows, indent=2, default=str) + "\n"
+        with suppress(LoadTemplateError):
+            path = files.templates_dir() / f"{name}{files.SUFFIX}"
+            yield read(name, files.read_template_text(path))
+
+
+def _name_and_summary(name: str, text: str) -> tuple[str, str]:
+    """Name and summary of a template."""
+    from ..files.template_files import quick_fields
+
+    fields = quick_fields(text)
+    if fields is None:
+        from ..templates import parse_template
+
+        template = parse_template(name, text, name)
+        return name, _summary(template.prompt, template.system)
+    return name, _summary(fields.get("prompt"), fields.get("system"))
 
 
 def _lines() -> Iterator[str]:
-    from ..material.template_files import iter_prompts
-
-    rows = [(name, _summary(prompt, system)) for name, prompt, system in iter_prompts()]
+    rows = list(_valid(_name_and_summary))
     width = max((len(name) for name, _ in rows), default=0)
     columns = shutil.get_terminal_size().columns
     for name, summary in rows:
@@ -94,7 +111,7 @@ def templates_show(name: str) -> None:
 @reported
 def templates_edit(name: str) -> None:
     """Edit a template in your editor ($VISUAL or $EDITOR); a new one is created."""
-    from ..material.template_files import template_path
+    from ..files.template_files import template_path
     from ..templates import load_template
 
     path = template_path(name)
@@ -119,7 +136,7 @@ def templates_remove(name: str) -> None:
 def templates_rename(name: str, new_name: str) -> None:
     """Give a template another name; one that is taken is not touched."""
     from ..errors import LLMError
-    from ..material.template_files import template_path
+    from ..files.template_files import template_path
 
     path, target = _existing(name), template_path(new_name)
     if target.exists():
@@ -129,14 +146,12 @@ def templates_rename(name: str, new_name: str) -> None:
 
 def _existing(name: str) -> Path:
     from ..errors import NotFound
-    from ..material.template_files import template_names, template_path
-    from ..registry import nearest_names
+    from ..files.template_files import template_names, template_path
+    from ..text.shaping import suggestion
 
     path = template_path(name)
     if not path.is_file():
-        near = nearest_names(name, template_names())
-        hint = f" - did you mean {' or '.join(near)}?" if near else ""
-        raise NotFound(f"Template not found: {name}{hint}")
+        raise NotFound(f"Template not found: {name}{suggestion(name, template_names())}")
     return path
 
 
@@ -144,7 +159,7 @@ def _existing(name: str) -> Path:
 @reported
 def templates_path() -> None:
     """Print the path of the templates directory."""
-    from ..material.template_files import templates_dir
+    from ..files.template_files import templates_dir
 
     say(templates_dir())
 

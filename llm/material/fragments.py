@@ -8,39 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..content import Attachment, Fragment
 from ..errors import FragmentNotFound, LLMError
+from ..terminal.stdin import STDIN, decode_text, read_stdin_text
 from ..text.shaping import has_plugin_prefix
 
 if TYPE_CHECKING:
-    import sqlite3
-
-    from sqlite_utils import Database
-
     Content = Fragment | Attachment
     FindStored = Callable[[str], Fragment | None]
-
-STDIN = "-"
-
-
-def resolve_fragments(
-    db: Database | sqlite3.Connection, fragments: Iterable[str], allow_attachments: bool = False
-) -> list[Fragment | Attachment]:
-    """The texts, and attachments, that people name.
-
-    Args:
-        db: The log database, searched for aliases and hashes.
-        fragments: For each: a URL, `-` for standard input, `prefix:rest` for a loader, an alias,
-            a hash or a path; tried in this order.
-        allow_attachments: Whether a loader may return attachments.
-
-    Returns:
-        The content in order; a loader may give several for one name.
-
-    Raises:
-        FragmentNotFound: One of them cannot be found or read.
-    """
-    from ..logs.read.fragments import find_fragment
-
-    return resolve_all(fragments, lambda name: find_fragment(db, name), allow_attachments)
 
 
 def resolve_all(
@@ -57,8 +30,6 @@ def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> lis
     if name.startswith(("http://", "https://")):
         return [_fetched(name)]
     if name == STDIN:
-        from ..run.inputs import read_stdin_text
-
         return [Fragment(read_stdin_text(), STDIN)]
     is_file = _is_file(name)
     if has_plugin_prefix(name) and not is_file:
@@ -89,8 +60,6 @@ def _fetched(url: str) -> Fragment:
 
 
 def _read(path: Path) -> Fragment:
-    from ..run.inputs import decode_text
-
     try:
         content = path.read_bytes()
     except OSError as error:

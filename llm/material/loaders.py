@@ -14,6 +14,7 @@ from pathlib import Path
 from ..content import Attachment, Fragment
 from ..errors import LLMError
 from ..terminal.asking import confirm, note
+from ..terminal.stdin import decode_text
 from .gitignore import IgnoreRules, glob_pattern
 
 ASK_ABOVE_BYTES = 1_000_000
@@ -55,8 +56,6 @@ def _ask(summary: str) -> None:
 
 def _as_fragment(path: Path, base: Path) -> Fragment:
     """A file as text under its name: without it nobody could talk about the file."""
-    from ..run.inputs import decode_text
-
     full = Path(os.path.abspath(path))
     content = full.read_bytes()
     name = full.relative_to(base).as_posix() if full.is_relative_to(base) else str(path)
@@ -153,8 +152,6 @@ def _text_size(path: Path) -> int:
 
 def load_command_output(rest: str) -> Fragment:
     """What a shell command prints, as in -f cmd:'git diff'. A template cannot use it."""
-    from ..run.inputs import decode_text
-
     if not rest.strip():
         raise LLMError("no command is given, as in cmd:'git diff'")
     done = subprocess.run(rest, shell=True, stdin=subprocess.DEVNULL, capture_output=True)

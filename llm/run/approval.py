@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from ..errors import CancelToolCall, ConfigError, InvalidInput
+from ..terminal import stdin
 from ..terminal.output import show_note
 from ..text.shaping import visible
 from ..tools.policy import Candidate, Decision, Rule, Rules, decide
-from . import inputs
 from .tool_rules import load_rules, remember
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def open_terminal() -> Iterator[Terminal | None]:
 
     Gives `None` where there is none.
     """
-    if inputs.stdin_is_terminal():
+    if stdin.stdin_is_terminal():
         yield Terminal(sys.stdin, sys.stderr)
         return
     names = ("CONIN$", "CONOUT$") if sys.platform == "win32" else ("/dev/tty", "/dev/tty")
@@ -120,7 +120,7 @@ class Gate:
             raise CancelToolCall(f"This call is not allowed: {reason}")
         if decision is Decision.ASK:
             self._ask(call, reason)
-        elif not reason and call.tool_call_id in self.interrupted and inputs.stdin_is_terminal():
+        elif not reason and call.tool_call_id in self.interrupted and stdin.stdin_is_terminal():
             show_note("This call was interrupted before it was finished:")
             self._ask(call, reason)
 
@@ -167,7 +167,7 @@ class _StandardInput:
 
     @staticmethod
     def readline() -> str:
-        return inputs.read_stdin_line()
+        return stdin.read_stdin_line()
 
 
 def call_text(call: ToolCall) -> str:

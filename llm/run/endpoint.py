@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput, LLMError
-from . import inputs, material
+from ..terminal import stdin
+from . import material
 
 if TYPE_CHECKING:
     from .repl import Console
@@ -145,9 +146,9 @@ def _with_input(request: PromptRequest) -> PromptRequest:
     """
     is_given = request.prompt is not None or request.attachments or request.typed_attachments
     has_text = any(template.prompt for template in request.loaded_templates)
-    if is_given or request.schema or has_text or inputs.stdin_is_terminal():
+    if is_given or request.schema or has_text or stdin.stdin_is_terminal():
         return request
-    text = inputs.read_stdin_text()
+    text = stdin.read_stdin_text()
     if not text.strip():
         raise LLMError("Nothing to send: give a prompt, an attachment or a schema")
     return replace(request, prompt=text)

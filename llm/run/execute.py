@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionLost, ModelError, SchemaMismatch, mark_partial
+from ..terminal import stdin
 from ..terminal.output import (
     Display,
     NoDisplay,
@@ -17,7 +18,7 @@ from ..terminal.output import (
     show_note,
     write_out,
 )
-from . import answers, inputs, material
+from . import answers, material
 from .fallback import answer
 from .recorder import Recorder
 from .session import open_session
@@ -118,7 +119,7 @@ def ask(
 
 def follow_up(prompt: str, responses: list[AnyResponse]) -> str:
     """The text of a further prompt, with the last answer in place of `$input`."""
-    return inputs.clean_argument(prompt).replace("$input", responses[-1].text_or_raise())
+    return stdin.clean_argument(prompt).replace("$input", responses[-1].text_or_raise())
 
 
 def is_answered(turn: AnyResponse | AnyChain) -> bool:

@@ -9,72 +9,15 @@ from pathlib import Path
 from ..content import Attachment
 from ..errors import AttachmentError, ConfigError, InvalidInput, LLMError
 from ..files.config import load_keys
-from ..terminal.output import show_note
+from ..terminal.stdin import (
+    STDIN,
+    clean_argument,
+    read_stdin_bytes,
+    read_stdin_line,
+    read_stdin_text,
+    stdin_is_terminal,
+)
 from ..text.secrets import remember
-
-STDIN = "-"
-
-
-def stdin_is_terminal() -> bool:
-    """Whether a person sits at standard input; a closed standard input counts as an empty pipe."""
-    return sys.stdin is not None and sys.stdin.isatty()
-
-
-def read_stdin_bytes() -> bytes:
-    """The bytes of standard input up to its end; none if it is closed or was read before."""
-    if sys.stdin is None:
-        return b""
-    buffer = getattr(sys.stdin, "buffer", None)
-    return buffer.read() if buffer is not None else sys.stdin.read().encode("utf-8", "replace")
-
-
-def read_stdin_text() -> str:
-    """Standard input as text, with line ends as `\\n`."""
-    return decode_text(read_stdin_bytes()).replace("\r\n", "\n").replace("\r", "\n")
-
-
-def read_stdin_line() -> str:
-    """The next line of standard input with its line end; empty at the end of the input."""
-    if sys.stdin is None:
-        return ""
-    buffer = getattr(sys.stdin, "buffer", None)
-    return decode_text(buffer.readline()) if buffer is not None else sys.stdin.readline()
-
-
-def decode_text(raw: bytes, source: str = "standard input") -> str:
-    """Text from bytes of unknown encoding: UTF-8, else the locale's, else what can be saved.
-
-    UTF-8 comes first even where the locale says otherwise (`LC_ALL=C` in a container): other
-    encodings practically never pass as UTF-8 by accident. Where something cannot be read, a line
-    on stderr says so.
-
-    Args:
-        raw: The bytes.
-        source: Where they come from, for that line.
-    """
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        try:
-            return raw.decode(getattr(sys.stdin, "encoding", None) or "utf-8")
-        except (UnicodeDecodeError, LookupError):
-            _note_replacement(source)
-            return raw.decode("utf-8", "replace")
-
-
-def _note_replacement(source: str) -> None:
-    show_note(f"Not all of {source} is valid UTF-8: what cannot be read was replaced")
-
-
-def clean_argument(text: str) -> str:
-    """A command line argument without the lone surrogates that stand for undecodable bytes."""
-    if text.isascii():
-        return text
-    try:
-        return decode_text(text.encode("utf-8", "surrogateescape"), "the command line")
-    except UnicodeEncodeError:
-        _note_replacement("the command line")
-        return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def key_argument(value: str | None) -> str | None:

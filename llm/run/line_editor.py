@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..files.config import user_dir
+from ..terminal import stdin
 from ..text.secrets import masked
-from . import inputs
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -40,7 +40,7 @@ def make_reader(*, keeps_history: bool = False) -> LineReader:
         keeps_history: Remember the lines of earlier chats, and these for later ones, in the file
             `chat-history` of the user directory.
     """
-    if not inputs.stdin_is_terminal():
+    if not stdin.stdin_is_terminal():
         return read_plain_line
     from prompt_toolkit import PromptSession
 
@@ -57,7 +57,7 @@ def read_plain_line(prompt: str) -> str:
     """The next line of standard input, after writing `prompt` to stdout."""
     sys.stdout.write(prompt)
     sys.stdout.flush()
-    line = inputs.read_stdin_line()
+    line = stdin.read_stdin_line()
     if not line:
         raise EOFError
     return line.rstrip("\r\n")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..content import Attachment, Fragment
 from ..errors import AttachmentError
+from ..terminal import stdin
 from ..text import JSONObject
 from . import inputs
 
@@ -151,8 +152,8 @@ def _attached(
 
 def _merged_tools(request: PromptRequest, templates: Sequence[Template]) -> JSONObject:
     # Calls of the tools of others are asked about one by one.
-    own = [t for t in templates if t._origin == "file" or request.trust]
-    foreign = [t for t in templates if t._origin != "file" and not request.trust]
+    own = [t for t in templates if t.origin == "file" or request.trust]
+    foreign = [t for t in templates if t.origin != "file" and not request.trust]
     return {
         "functions": (*_codes(own), *request.functions),
         "tools": (*_all(own, "tools"), *request.tools),
@@ -162,7 +163,7 @@ def _merged_tools(request: PromptRequest, templates: Sequence[Template]) -> JSON
 
 
 def _codes(templates: Sequence[Template]) -> list[str]:
-    return [t.functions for t in templates if t.functions and t._functions_is_trusted]
+    return [t.functions for t in templates if t.functions and t.functions_are_trusted]
 
 
 # Texts
@@ -214,7 +215,7 @@ def first_input(request: PromptRequest, *, may_wait: bool = True) -> TurnInput:
     if any(template.uses_input for template in request.loaded_templates):
         text, system = fill(request, inputs.prompt_text(request.prompt, may_wait=may_wait))
         return replace(content, text=text or "", system=system)
-    typed = None if request.prompt is None else inputs.clean_argument(request.prompt)
+    typed = None if request.prompt is None else stdin.clean_argument(request.prompt)
     filled, system = fill(request, typed)
     text = inputs.prompt_text(filled, may_wait=filled is None and may_wait)
     return replace(content, text=text, system=system)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LLMError
 from ..files import config
+from ..terminal import stdin
 from ..text import JSONObject
 from . import inputs
 from .session import model_from_queries, resolve_options
@@ -26,7 +27,7 @@ def save_template(name: str, request: PromptRequest) -> None:
     Raises:
         LLMError: The request cannot be kept, or names a model or option that does not exist.
     """
-    from ..material.template_files import template_path
+    from ..files.template_files import template_path
     from ..templates import dump_yaml
     from .material import prepare
 
@@ -56,7 +57,7 @@ def _fields(request: PromptRequest) -> Iterator[tuple[str, Any]]:
     values: JSONObject = {
         "model": _model_id(request),
         "prompt": inputs.prompt_text(request.prompt, may_wait=False),
-        "system": request.system and inputs.clean_argument(request.system),
+        "system": request.system and stdin.clean_argument(request.system),
         "defaults": dict(request.params),
         "extract": request.extract,
         "extract_last": request.extract_last,

@@ -15,8 +15,8 @@ from ..files import config
 from ..files.model_defaults import call_defaults
 from ..net.policy import RETRIES, TIMEOUT_S, CallPolicy
 from ..terminal.output import show_note
+from ..terminal.stdin import clean_argument
 from ..text import JSONObject
-from .inputs import clean_argument
 from .recovery import take_up
 
 if TYPE_CHECKING:
@@ -267,15 +267,14 @@ def resolve_options(model: AnyModel, given: tuple[tuple[str, Any], ...]) -> JSON
 
 def _describe_invalid(error: ValidationError, model: AnyModel, given: JSONObject) -> str:
     """Two lines for each option that was refused: its name, and why."""
-    from ..registry import nearest_names
+    from ..text.shaping import suggestion
 
     lines = []
     for problem in error.errors():
         location = [str(step) for step in problem["loc"]]
         reason = problem["msg"]
         if problem["type"] == "extra_forbidden":
-            near = nearest_names(location[0], list(model.Options.model_fields))
-            reason += f" - did you mean {' or '.join(near)}?" if near else ""
+            reason += suggestion(location[0], model.Options.model_fields)
         if location and location[0] not in given:
             reason += f" (a stored default: see 'llm models options show {model.model_id}')"
         lines.append(f"{'.'.join(location)}\n  {reason}")

@@ -35,7 +35,7 @@ def check_template(template: Template, *, trust: bool) -> None:
         LLMError: The user declines, there is nobody to ask, or the template runs a command.
     """
     _refuse_commands(template)
-    if template._origin not in ("url", "loader"):
+    if template.origin not in ("url", "loader"):
         return
     wishes = list(_wishes(template))
     if not wishes:
@@ -45,7 +45,7 @@ def check_template(template: Template, *, trust: bool) -> None:
         if not trust:
             _ask(template, wishes)
         remember(digest, name_of(template))
-    template._functions_is_trusted = True
+    template.trust_functions()
 
 
 def _ask(template: Template, wishes: list[str]) -> None:
@@ -93,7 +93,7 @@ def _refuse_commands(template: Template) -> None:
 
 def name_of(template: Template) -> str:
     """What the user calls a template."""
-    return template._reference or template.name
+    return template.reference or template.name
 
 
 # What is trusted is remembered in a file of ours, by the hash of its content.

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ConfigError, InvalidInput, NotFound
 from ..text import JSONObject
@@ -15,7 +15,12 @@ from ..text import JSONObject
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from ..templates import Template
+
+class HasSchema(Protocol):
+    """A template, or whatever else has a schema."""
+
+    schema_object: JSONObject | None
+
 
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 
@@ -97,7 +102,7 @@ def schema_summary(schema: JSONObject) -> str:
 
 
 def resolve_schema_input(
-    db: Database, text: str, load_template: Callable[[str], Template]
+    db: Database, text: str, load_template: Callable[[str], HasSchema]
 ) -> JSONObject:
     """The schema that a person named.
 
@@ -116,7 +121,7 @@ def resolve_schema_input(
 
 def resolve_schema(
     text: str,
-    load_template: Callable[[str], Template],
+    load_template: Callable[[str], HasSchema],
     find_stored: Callable[[str], JSONObject | None],
 ) -> JSONObject:
     """As `resolve_schema_input`, with a function that finds a stored schema by its id."""

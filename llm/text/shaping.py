@@ -193,3 +193,21 @@ def visible(text: str) -> str:
     itself, so a text may be shown in pieces that are cut anywhere.
     """
     return text.replace("\r\n", "\n").translate(_UNSEEN)
+
+
+def nearest_names(word: str, names: Iterable[str]) -> list[str]:
+    """At most three of `names` that somebody who wrote `word` may have meant, the best first."""
+    from difflib import get_close_matches
+
+    by_folded = {name.casefold(): name for name in names}
+    folded = word.casefold()
+    near = get_close_matches(folded, by_folded, n=3)
+    if len(folded) >= 3:
+        near += sorted((name for name in by_folded if folded in name), key=len)
+    return [by_folded[name] for name in dict.fromkeys(near)][:3]
+
+
+def suggestion(word: str, names: Iterable[str]) -> str:
+    """What to add to an error about a name that is not among `names`; empty if none is near."""
+    near = nearest_names(word, names)
+    return f" - did you mean {' or '.join(near)}?" if near else ""

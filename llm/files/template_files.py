@@ -7,12 +7,12 @@ templates has to appear at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LoadTemplateError
-from ..files import config
+from . import config
 
 if TYPE_CHECKING:
     import yaml
@@ -237,24 +237,6 @@ _MAPPINGS = frozenset(["defaults", "options"])
 _KEY = re.compile(r"([a-z_]+):(?: (.*))?")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|true|false")
 _WORDS = frozenset(["yes", "no", "true", "false", "on", "off", "null"])
-
-
-def iter_prompts() -> Iterator[tuple[str, str | None, str | None]]:
-    """Name, prompt and system prompt of each valid template of the user, sorted by name."""
-    folder = templates_dir()
-    for name in template_names():
-        try:
-            text = read_template_text(folder / f"{name}{SUFFIX}")
-            fields = quick_fields(text)
-            if fields is None:
-                from ..templates import parse_template
-
-                template = parse_template(name, text, name)
-                yield name, template.prompt, template.system
-            else:
-                yield name, fields.get("prompt"), fields.get("system")
-        except LoadTemplateError:
-            continue
 
 
 def quick_fields(text: str) -> dict[str, str] | None:
