@@ -1,20 +1,25 @@
-"""What the listings of stored things share: writing them out, and showing the loaders there are."""
+"""What the commands share that list and show things: writing them out."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from ..terminal.output import OutputClosed, is_terminal, say, tolerate_unencodable
 from ..text.shaping import visible
 
 
-def print_pieces(pieces: Iterable[str]) -> None:
-    """Write pieces of text to stdout; what a terminal would execute is made visible there."""
+def print_pieces(pieces: Iterable[str], *, raw: bool = False) -> None:
+    """Write pieces of text to stdout.
+
+    Args:
+        pieces: The pieces; each is written before the next is made.
+        raw: Pass on to a terminal what it would execute, instead of making it visible.
+    """
     tolerate_unencodable(sys.stdout)
-    if is_terminal(sys.stdout):
+    if is_terminal(sys.stdout) and not raw:
         pieces = map(visible, pieces)
     try:
         sys.stdout.writelines(pieces)
@@ -23,7 +28,13 @@ def print_pieces(pieces: Iterable[str]) -> None:
         raise OutputClosed(*error.args) from error
 
 
-def print_loaders(loaders: Mapping[str, Callable[..., Any]], *, apart: bool, none: str) -> None:
+def print_json(value: object, *, indent: int = 2, ensure_ascii: bool = True) -> None:
+    """Write a value to stdout as JSON; what JSON cannot express as its `str()`."""
+    text = json.dumps(value, indent=indent, ensure_ascii=ensure_ascii, default=str)
+    print_pieces([text, "\n"])
+
+
+def print_loaders(loaders: Mapping[str, Callable[..., object]], *, apart: bool, none: str) -> None:
     """Write the prefix of each loader, and what its docstring says.
 
     Args:

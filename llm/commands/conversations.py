@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -11,25 +10,26 @@ import click
 from ..terminal.output import say, show_note
 from ._errors import reported
 from ._group import Lazy, LazyGroup
+from ._listing import print_json, print_pieces
+from ._logs import (
+    database_option,
+    database_path,
+    json_option,
+    reading,
+    time_writer,
+    utc_option,
+    writing,
+    yes_option,
+)
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from sqlite_utils import Database
+    from collections.abc import Iterable
 
     from ..logs.records.threads import ConversationInfo
 
 _FILES = "llm.commands.conversations_files"
 DEFAULT_COUNT = 20
 
-database_option = click.option(
-    "-d",
-    "--database",
-    type=click.Path(readable=True, exists=True, dir_okay=False),
-    help="Path to the log database.",
-)
 conversation_argument = click.argument("conversation")
 
 
@@ -60,8 +60,8 @@ def conversations() -> None:
 )
 @click.option("-q", "--query", help="Only those with this text in their title or in a turn.")
 @database_option
-@click.option("--utc", is_flag=True, help="Show times in UTC.")
-@click.option("--json", "json_output", is_flag=True, help="Print JSON.")
+@utc_option
+@json_option
 @reported
 def conversations_list(
     count: int, query: str | None, database: str | None, utc: bool, json_output: bool
@@ -74,14 +74,14 @@ def conversations_list(
         if json_output:
             from ..logs.render.as_json import json_array
 
-            write(json_array(info._asdict() for info in infos))
+            print_pieces(json_array(info._asdict() for info in infos))
         else:
-            write(_table(list(infos), utc=utc))
+            print_pieces(_table(list(infos), utc=utc))
 
 
 def _table(infos: list[ConversationInfo], *, utc: bool) -> Iterable[str]:
     """A line for each conversation: id, last use, turns, model, title."""
-    time = _time_writer(utc=utc)
+    time = time_writer(utc=utc)
     rows = [
         (info.id, time(info.last_used_utc), str(info.turns), info.model or "") for info in infos
     ]
@@ -101,8 +101,8 @@ def _table(infos: list[ConversationInfo], *, utc: bool) -> Iterable[str]:
 @conversations.command()
 @conversation_argument
 @database_option
-@click.option("--utc", is_flag=True, help="Show times in UTC.")
-@click.option("--json", "json_output", is_flag=True, help="Print JSON.")
+@utc_option
+@json_option
 @reported
 def show(conversation: str, database: str | None, utc: bool, json_output: bool) -> None:
     """Show one conversation with all its messages."""
@@ -116,16 +116,14 @@ def show(conversation: str, database: str | None, utc: bool, json_output: bool) 
         info = conversation_info(conn, found)
         shape = export_conversation(conn, found)
     if json_output:
-        import json
-
-        write([json.dumps(shape, indent=2, ensure_ascii=False), "\n"])
+        print_json(shape, ensure_ascii=False)
         return
-    when = _time_writer(utc=utc)(info.last_used_utc)
+    when = time_writer(utc=utc)(info.last_used_utc)
     facts = [info.id, info.model or "", turns_text(info), when]
     if info.forked_from:
         facts.append(f"forked from {info.forked_from}")
     head = [f"# {info.name or info.id}", ", ".join(fact for fact in facts if fact)]
-    write(["\n\n".join([*head, *message_blocks(shape)[0]]), "\n"])
+    print_pieces(["\n\n".join([*head, *message_blocks(shape)[0]]), "\n"])
 
 
 @conversations.command()
@@ -166,7 +164,7 @@ def fork(conversation: str, at: str | None, name: str | None, database: str | No
 
 @conversations.command()
 @click.argument("names", metavar="CONVERSATION...", nargs=-1, required=True)
-@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@yes_option
 @database_option
 @reported
 def delete(names: tuple[str, ...], yes: bool, database: str | None) -> None:
@@ -177,17 +175,15 @@ def delete(names: tuple[str, ...], yes: bool, database: str | None) -> None:
     from ..logs.read.query import LogFilters, matching_ids
     from ..logs.records.threads import require_conversation_id
     from .logs_delete import delete_shown
-    from .logs_upkeep import opened
 
-    path, conn = opened(database)
-    with closing(conn):
-        found = list(dict.fromkeys(require_conversation_id(conn, name) for name in names))
+    with closing(writing(database, tell=True)) as db:
+        found = list(dict.fromkeys(require_conversation_id(db.conn, name) for name in names))
         turns = [
             turn_id
             for conversation_id in found
-            for turn_id in matching_ids(conn, LogFilters(conversation_id=conversation_id))
+            for turn_id in matching_ids(db.conn, LogFilters(conversation_id=conversation_id))
         ]
-        delete_shown(path, conn, sorted(turns), found, yes=yes)
+        delete_shown(database_path(database), db.conn, sorted(turns), found, yes=yes)
 
 
 @conversations.command()
@@ -205,53 +201,6 @@ def tree(conversation: str | None, database: str | None) -> None:
     with closing(reading(database)) as conn:
         only = None if conversation is None else require_conversation_id(conn, conversation)
         lines = [f"{line}\n" for line in family_trees(conn, only)]
-    write(lines)
+    print_pieces(lines)
     if not lines:
         show_note("No conversation was forked yet: 'llm conversations fork CONVERSATION' does that")
-
-
-# What the commands of this group share.
-
-
-def _time_writer(*, utc: bool) -> Callable[[str | None], str]:
-    """On a terminal times are those of its user; programs always read UTC."""
-    from ..terminal.output import is_terminal
-    from ..text.times import shown_time, stored_time
-
-    return shown_time(utc=utc) if is_terminal(sys.stdout) else stored_time
-
-
-def database_path(database: str | None) -> str | Path:
-    """The log database to use."""
-    from ..files.config import logs_db_path
-
-    return database or logs_db_path()
-
-
-def reading(database: str | None) -> sqlite3.Connection:
-    """A connection to the log that can only read; what dead processes have left is in it."""
-    from ..run import recovery
-
-    return recovery.reading(database_path(database))
-
-
-def writing(database: str | None, *, create: bool = False) -> Database:
-    """The log, open for changes; what dead processes have left is in it."""
-    from ..logs.file.db import open_log
-    from ..run.recovery import take_up
-
-    path = database_path(database)
-    take_up(path)
-    return open_log(path, create=create)
-
-
-def write(pieces: Iterable[str]) -> None:
-    """Write to stdout; what a terminal would execute is made visible there."""
-    from ..terminal.output import is_terminal, tolerate_unencodable
-    from ..text.shaping import visible
-
-    tolerate_unencodable(sys.stdout)
-    if is_terminal(sys.stdout):
-        pieces = map(visible, pieces)
-    for piece in pieces:
-        sys.stdout.write(piece)

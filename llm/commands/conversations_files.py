@@ -9,7 +9,8 @@ import click
 
 from ..terminal.output import say
 from ._errors import reported
-from .conversations import database_option, reading, write, writing
+from ._listing import print_pieces
+from ._logs import database_option, reading, writing
 
 if TYPE_CHECKING:
     import sqlite3
@@ -59,7 +60,7 @@ def export(
             raise click.UsageError("A Markdown file holds one conversation: name only one")
         pieces = written((export_conversation(conn, one) for one in ids), form)
         if output is None:
-            write(pieces)
+            print_pieces(pieces)
         else:
             _write_file(output, pieces)
 
@@ -76,11 +77,10 @@ def _write_file(path: str, pieces: Iterable[str]) -> None:
 
 
 def _chosen(conn: sqlite3.Connection, names: tuple[str, ...], all_: bool) -> list[str]:
-    from ..errors import NotFound
     from ..logs.records.threads import (
-        latest_conversation_id,
         newest_conversations,
         require_conversation_id,
+        require_latest_conversation_id,
     )
 
     if all_ and names:
@@ -89,10 +89,7 @@ def _chosen(conn: sqlite3.Connection, names: tuple[str, ...], all_: bool) -> lis
         return [require_conversation_id(conn, name) for name in names]
     if all_:
         return [pair[0] for pair in newest_conversations(conn)][::-1]
-    latest = latest_conversation_id(conn)
-    if latest is None:
-        raise NotFound("No conversations found: nothing has been logged yet")
-    return [latest]
+    return [require_latest_conversation_id(conn)]
 
 
 @click.command(name="import")

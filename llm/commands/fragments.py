@@ -11,6 +11,7 @@ import click
 from ..terminal.output import say
 from ._errors import reported
 from ._group import LazyGroup
+from ._listing import print_loaders, print_pieces
 
 if TYPE_CHECKING:
     from ..content import Fragment
@@ -45,7 +46,6 @@ def fragments_list(queries: tuple[str, ...], aliases: bool, json_: bool) -> None
     from ..logs.read.fragments import iter_fragments
     from ..logs.render.fragments import fragments_json, fragments_yaml
     from ..run.recovery import reading
-    from ._listing import print_pieces
 
     path = logs_db_path()
     if not path.exists():
@@ -101,8 +101,6 @@ def _resolved(name: str) -> list[Fragment]:
 @reported
 def fragments_show(alias_or_hash: str) -> None:
     """Print the content of a fragment."""
-    from ._listing import print_pieces
-
     print_pieces(f"{text}\n" for text in _resolved(alias_or_hash))
 
 
@@ -126,7 +124,5 @@ def fragments_remove(alias: str) -> None:
 def fragments_loaders() -> None:
     """Show the loaders of fragments, ours and those of plugins."""
     import llm
-
-    from ._listing import print_loaders
 
     print_loaders(llm.get_fragment_loaders(), apart=True, none="No fragment loaders found")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from ..terminal.output import say
 from ._errors import reported
-from .logs_upkeep import compacted, database_option, opened
+from ._logs import database_option, database_path, writing, yes_option
+from .logs_upkeep import compact_file
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from ..logs.rewrite.redact import Redacted
 
 SHOWN = 10
-
-yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.command()
@@ -60,29 +60,42 @@ def delete(
     Give the ids of some, or options; what passes all of them is shown and, once you agree,
     deleted. Messages that a remaining prompt contains in its history stay.
     """
+    if until is not None and older_than is not None:
+        raise click.UsageError("Give --until or --older-than, not both")
+    filters = _filters(model, query, since, until, older_than, utc=utc)
+    is_filtered = filters != type(filters)()
+    if not ids and conversation_id is None and not is_filtered:
+        raise click.UsageError("Say what to delete: ids, or an option such as --cid or --model")
+    with closing(writing(database, tell=True)) as db:
+        conversations = []
+        if conversation_id is not None:
+            whole = _conversation_id(db.conn, conversation_id)
+            conversations = [] if ids or is_filtered else [whole]
+            filters = filters._replace(conversation_id=whole)
+        found = _matching(db.conn, ids, filters)
+        delete_shown(database_path(database), db.conn, found, conversations, yes=yes)
+
+
+def _filters(
+    model: str | None,
+    query: str | None,
+    since: str | None,
+    until: str | None,
+    older_than: str | None,
+    *,
+    utc: bool,
+) -> LogFilters:
+    """What the options look for."""
     from ..logs.read.query import LogFilters
     from ..text.times import parse_age, parse_time
 
-    if until is not None and older_than is not None:
-        raise click.UsageError("Give --until or --older-than, not both")
-    filters = LogFilters(
+    end = None if until is None else parse_time(until, utc=utc, end_of_day=True)
+    return LogFilters(
         model=model,
         query=query,
         since=None if since is None else parse_time(since, utc=utc),
-        until=None if until is None else parse_time(until, utc=utc, end_of_day=True),
+        until=end if older_than is None else parse_age(older_than),
     )
-    if older_than is not None:
-        filters = filters._replace(until=parse_age(older_than))
-    if not ids and conversation_id is None and filters == LogFilters():
-        raise click.UsageError("Say what to delete: ids, or an option such as --cid or --model")
-    path, conn = opened(database)
-    with closing(conn):
-        conversations = []
-        if conversation_id is not None:
-            whole = _conversation_id(conn, conversation_id)
-            conversations = [] if ids or filters != LogFilters() else [whole]
-            filters = filters._replace(conversation_id=whole)
-        delete_shown(path, conn, _matching(conn, ids, filters), conversations, yes=yes)
 
 
 @click.command()
@@ -99,10 +112,11 @@ def expire(older_than: str, yes: bool, database: str | None) -> None:
     from ..text.times import parse_age
 
     until = parse_age(older_than)
-    path, conn = opened(database)
-    with closing(conn):
+    with closing(writing(database, tell=True)) as db:
+        conn = db.conn
         found = _matching(conn, (), LogFilters(until=until))
-        delete_shown(path, conn, found, [], yes=yes, further=lambda: delete_old_logs(conn, until))
+        further = partial(delete_old_logs, conn, until)
+        delete_shown(database_path(database), conn, found, [], yes=yes, further=further)
 
 
 def _conversation_id(conn: sqlite3.Connection, name: str) -> str:
@@ -153,7 +167,7 @@ def delete_shown(
     count = delete_turns(conn, ids, conversations)
     count += further()
     if count or conversations:
-        compacted(conn, path)
+        compact_file(conn, path)
     say(f"Deleted {_counted(count, 'entry')}")
 
 
@@ -203,9 +217,8 @@ def redact(
     from ..logs.rewrite.scrub import Scrubber
 
     scrubber = Scrubber(_compiled(pattern, is_literal=fixed_string), replacement)
-    path, conn = opened(database)
-    with closing(conn):
-        found = log_redact.find(conn, scrubber)
+    with closing(writing(database, tell=True)) as db:
+        found = log_redact.find(db.conn, scrubber)
         _tell_of_running()
         if not found.total:
             say("Nothing in the log matches")
@@ -213,8 +226,8 @@ def redact(
         say(f"Found in {_places(found)}")
         if not yes:
             click.confirm("Replace it for good?", abort=True, err=True)
-        done = log_redact.redact(conn, scrubber)
-        compacted(conn, path)
+        done = log_redact.redact(db.conn, scrubber)
+        compact_file(db.conn, database_path(database))
         say(f"Redacted {_places(done)}")
 
 

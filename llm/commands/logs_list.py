@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
 from ._errors import reported
+from ._listing import print_pieces
+from ._logs import database_option, json_option, reading, time_writer
 from ._option import option
 from ._options import raw_option
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from typing_extensions import Unpack
 
@@ -32,12 +33,7 @@ DEFAULT_COUNT = 3
     help="Number of entries to show, 0 for all. Default: 3, or all of one conversation.",
 )
 @option("-p", "--path", type=click.Path(readable=True, exists=True, dir_okay=False), hidden=True)
-@option(
-    "-d",
-    "--database",
-    type=click.Path(readable=True, exists=True, dir_okay=False),
-    help="Path to the log database.",
-)
+@database_option
 @option("-m", "--model", help="Only this model: its id, an alias, or the id it resolved to.")
 @option(
     "-q", "--query", help="Search prompts and responses (SQLite FTS5 syntax), best match first."
@@ -101,7 +97,7 @@ DEFAULT_COUNT = 3
 @option(
     "--failed", is_flag=True, help="Only answers that broke off, by an interruption or an error."
 )
-@option("--json", "json_output", is_flag=True, help="Print JSON.")
+@json_option
 @option("-e", "--expand", is_flag=True, help="Show the whole content of fragments.")
 @raw_option
 @reported
@@ -113,14 +109,12 @@ def logs_list(**given: Unpack[_Options]) -> None:
     for flag, name in (("--json", "json_output"), ("--response", "response")):
         if given["short"] and given.get(name):
             raise click.ClickException(f"Cannot use --short and {flag} together")
-    from ..files.config import logs_db_path
     from ..logs.read.query import matching_ids
-    from ..run.recovery import reading
 
-    with closing(reading(given["path"] or given["database"] or logs_db_path())) as conn:
+    with closing(reading(given["path"] or given["database"])) as conn:
         filters = _filters(conn, given)
         ids = matching_ids(conn, filters)
-        _print(_pieces(conn, ids, given, filters), given["raw"])
+        print_pieces(_pieces(conn, ids, given, filters), raw=given["raw"])
 
 
 class _Options(TypedDict):
@@ -164,11 +158,7 @@ def _filters(conn: sqlite3.Connection, given: _Options) -> LogFilters:
     """What the options look for."""
     from ..logs.read.query import LogFilters
 
-    conversation_id = given["conversation_id"]
-    if given["current_conversation"] or (given["response"] and not conversation_id):
-        conversation_id = _current_conversation(conn)
-    elif conversation_id:
-        conversation_id = _named_conversation(conn, conversation_id)
+    conversation_id = _conversation_id(conn, given)
     return LogFilters(
         limit=_limit(given["count"], conversation_id),
         model=given["model"],
@@ -186,26 +176,36 @@ def _filters(conn: sqlite3.Connection, given: _Options) -> LogFilters:
     )
 
 
+def _conversation_id(conn: sqlite3.Connection, given: _Options) -> str | None:
+    """The conversation that the options name; as it was named where there is none of that name."""
+    from ..logs.records.threads import find_conversation_id, require_latest_conversation_id
+
+    name = given["conversation_id"]
+    if given["current_conversation"] or (given["response"] and not name):
+        return require_latest_conversation_id(conn)
+    return name and (find_conversation_id(conn, name) or name)
+
+
 def _pieces(
     conn: sqlite3.Connection, ids: list[str], given: _Options, filters: LogFilters
 ) -> Iterable[str]:
     """What the options say is to be printed of the entries."""
-    key = given["data_key"]
-    if given["data"] or given["data_array"] or key is not None or given["data_ids"]:
+    if given["data"] or given["data_array"] or given["data_key"] is not None or given["data_ids"]:
         # A bare --data has always begun with the newest.
         newest_first = given["data"] and not filters.query
-        wanted = ids[::-1] if newest_first else ids
-        as_array = given["data_array"]
-        return _data(conn, wanted, key=key, with_ids=given["data_ids"], as_array=as_array)
-    view = _View.of(given, one_conversation=filters.conversation_id is not None)
-    if given["json_output"]:
-        return view.pieces(conn, ids)
+        return _data(conn, ids[::-1] if newest_first else ids, given)
+    excerpt = None if given["json_output"] else _excerpt(conn, ids, given)
+    is_one_conversation = filters.conversation_id is not None
+    return excerpt or _listing(conn, ids, given, is_one_conversation)
+
+
+def _excerpt(conn: sqlite3.Connection, ids: list[str], given: _Options) -> Iterable[str] | None:
+    """The code block or the response where only that was asked for; `None` where there is none."""
     if given["extract"] or given["extract_last"]:
-        block = _code_block(conn, ids, last=given["extract_last"])
-        return block or view.pieces(conn, ids)
+        return _code_block(conn, ids, last=given["extract_last"])
     if given["response"]:
-        return (f"{row['response']}\n" for row in view.rows(conn, ids[-1:]))
-    return view.pieces(conn, ids)
+        return (f"{row['response']}\n" for row in _rows(conn, ids[-1:], given))
+    return None
 
 
 class _Content(TypedDict):
@@ -234,58 +234,37 @@ def _content(given: _Options) -> _Content:
     }
 
 
-class _View(NamedTuple):
-    """How rows are shown."""
+def _rows(conn: sqlite3.Connection, ids: Sequence[str], given: _Options) -> Iterable[Row]:
+    """The rows, cut if they are to be cut."""
+    from ..logs.read.query import iter_rows
+    from ..logs.render.as_json import truncated_row
 
-    json: bool
-    short: bool
-    truncate: bool
-    usage: bool
-    expand: bool
-    utc: bool
-    one_conversation: bool
+    rows = iter_rows(conn, ids, expand=given["expand"], payloads=given["json_output"])
+    return map(truncated_row, rows) if given["truncate"] else rows
 
-    @classmethod
-    def of(cls, given: _Options, *, one_conversation: bool) -> _View:
-        """The view that the options ask for."""
-        return cls(
-            json=given["json_output"],
-            short=given["short"],
-            truncate=given["truncate"],
-            usage=given["usage"],
-            expand=given["expand"],
-            utc=given["utc"],
-            one_conversation=one_conversation,
-        )
 
-    def rows(self, conn: sqlite3.Connection, ids: Sequence[str]) -> Iterable[Row]:
-        """The rows, cut if they are to be cut."""
-        from ..logs.read.query import iter_rows
-        from ..logs.render.as_json import truncated_row
+def _listing(
+    conn: sqlite3.Connection, ids: Sequence[str], given: _Options, one_conversation: bool
+) -> Iterator[str]:
+    """The text of the listing, piece by piece."""
+    rows = _rows(conn, ids, given)
+    if given["json_output"]:
+        from ..logs.render.as_json import json_array
 
-        rows = iter_rows(conn, ids, expand=self.expand, payloads=self.json)
-        return map(truncated_row, rows) if self.truncate else rows
+        return json_array(rows)
+    if given["short"]:
+        from ..logs.render.short import short_yaml
 
-    def pieces(self, conn: sqlite3.Connection, ids: Sequence[str]) -> Iterator[str]:
-        """The text of the listing, piece by piece."""
-        rows = self.rows(conn, ids)
-        if self.json:
-            from ..logs.render.as_json import json_array
+        return short_yaml(rows, usage=given["usage"])
+    from ..logs.render.markdown import markdown
 
-            return json_array(rows)
-        if self.short:
-            from ..logs.render.short import short_yaml
-
-            return short_yaml(rows, usage=self.usage)
-        from ..logs.render.markdown import markdown
-
-        return markdown(
-            rows,
-            one_conversation=self.one_conversation,
-            usage=self.usage,
-            expand=self.expand,
-            time=_time_writer(utc=self.utc),
-        )
+    return markdown(
+        rows,
+        one_conversation=one_conversation,
+        usage=given["usage"],
+        expand=given["expand"],
+        time=time_writer(utc=given["utc"]),
+    )
 
 
 def _time(text: str | None, *, utc: bool, end_of_day: bool = False) -> str | None:
@@ -296,48 +275,22 @@ def _time(text: str | None, *, utc: bool, end_of_day: bool = False) -> str | Non
     return parse_time(text, utc=utc, end_of_day=end_of_day)
 
 
-def _time_writer(*, utc: bool) -> Callable[[str | None], str]:
-    """On a terminal times are those of its user; programs always read UTC."""
-    from ..terminal.output import is_terminal
-    from ..text.times import shown_time, stored_time
-
-    return shown_time(utc=utc) if is_terminal(sys.stdout) else stored_time
-
-
 def _limit(count: int | None, conversation_id: str | None) -> int | None:
     if count is None:
         return DEFAULT_COUNT if conversation_id is None else None
     return count if count > 0 else None
 
 
-def _current_conversation(conn: sqlite3.Connection) -> str:
-    from ..errors import NotFound
-    from ..logs.records.threads import latest_conversation_id
-
-    conversation_id = latest_conversation_id(conn)
-    if conversation_id is None:
-        raise NotFound("No conversations found: nothing has been logged yet")
-    return conversation_id
-
-
-def _named_conversation(conn: sqlite3.Connection, name: str) -> str:
-    """The id that a name stands for; the name itself where it stands for nothing."""
-    from ..logs.records.threads import find_conversation_id
-
-    return find_conversation_id(conn, name) or name
-
-
-def _data(
-    conn: sqlite3.Connection, ids: Sequence[str], *, key: str | None, with_ids: bool, as_array: bool
-) -> Iterator[str]:
+def _data(conn: sqlite3.Connection, ids: Sequence[str], given: _Options) -> Iterator[str]:
     from ..logs.read.query import iter_rows
     from ..logs.render.as_json import data_array, data_items, data_lines
 
-    items = data_items(iter_rows(conn, ids, payloads=False), key=key, ids=with_ids)
-    return data_array(items) if as_array else data_lines(items)
+    rows = iter_rows(conn, ids, payloads=False)
+    items = data_items(rows, key=given["data_key"], ids=given["data_ids"])
+    return data_array(items) if given["data_array"] else data_lines(items)
 
 
-def _code_block(conn: sqlite3.Connection, ids: Sequence[str], *, last: bool) -> list[str]:
+def _code_block(conn: sqlite3.Connection, ids: Sequence[str], *, last: bool) -> list[str] | None:
     """The code block of the first row that has one."""
     from ..logs.read.query import iter_rows
     from ..text.shaping import extract_fenced_code_block
@@ -346,16 +299,4 @@ def _code_block(conn: sqlite3.Connection, ids: Sequence[str], *, last: bool) -> 
         block = extract_fenced_code_block(row["response"] or "", last=last)
         if block is not None:
             return [f"{block}\n"]
-    return []
-
-
-def _print(pieces: Iterable[str], raw: bool) -> None:
-    """Write to stdout; what a terminal would execute is made visible there."""
-    from ..terminal.output import is_terminal, tolerate_unencodable
-    from ..text.shaping import visible
-
-    tolerate_unencodable(sys.stdout)
-    if is_terminal(sys.stdout) and not raw:
-        pieces = map(visible, pieces)
-    for piece in pieces:
-        sys.stdout.write(piece)
+    return None

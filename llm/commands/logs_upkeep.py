@@ -5,45 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from ..terminal.output import say
 from ._errors import reported
+from ._logs import database_option, database_path, writing
 
 if TYPE_CHECKING:
     import sqlite3
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+    from pathlib import Path
 
 # A file of this size takes seconds to be written.
 LARGE_BYTES = 100 << 20
-
-database_option = click.option(
-    "-d",
-    "--database",
-    type=click.Path(readable=True, exists=True, dir_okay=False),
-    help="Path to the log database.",
-)
-
-
-def opened(database: str | None) -> tuple[Path, sqlite3.Connection]:
-    """The path of the log and a connection that can write it.
-
-    What dead processes have left is in the log by then.
-
-    Raises:
-        LogError: There is no such file, or it cannot be written.
-    """
-    from ..files.config import logs_db_path
-    from ..logs.file.db import open_log
-    from ..run.recovery import take_up
-
-    path = Path(database) if database else logs_db_path()
-    take_up(path, tell=True)
-    return path, open_log(path, create=False).conn
 
 
 @click.command()
@@ -51,12 +26,11 @@ def opened(database: str | None) -> tuple[Path, sqlite3.Connection]:
 @reported
 def vacuum(database: str | None) -> None:
     """Write the log database anew, without the space that deleted rows have left."""
-    path, conn = opened(database)
-    with closing(conn):
-        compacted(conn, path)
+    with closing(writing(database, tell=True)) as db:
+        compact_file(db.conn, database_path(database))
 
 
-def compacted(conn: sqlite3.Connection, path: Path) -> None:
+def compact_file(conn: sqlite3.Connection, path: Path) -> None:
     """Rebuild the file and say what that has gained."""
     from ..logs.rewrite.upkeep import compact, size_bytes
     from ..terminal.output import show_note
@@ -82,11 +56,11 @@ def verify(database: str | None) -> None:
     from ..logs.file.db import log_errors
     from ..logs.rewrite.upkeep import find_damage, message_count
 
-    path, conn = opened(database)
-    with closing(conn), log_errors(path, "read"):
-        count = message_count(conn)
+    path = database_path(database)
+    with closing(writing(database, tell=True)) as db, log_errors(path, "read"):
+        count = message_count(db.conn)
         damage = 0
-        for line in find_damage(conn, _progress(count)):
+        for line in find_damage(db.conn, _progress(count)):
             damage += 1
             say(line)
     if damage:

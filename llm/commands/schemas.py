@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..terminal.output import say
 from ._errors import reported
 from ._group import LazyGroup
+from ._listing import print_json, print_pieces
+from ._logs import database_option, reading
 
 if TYPE_CHECKING:
     from ..logs.read.schemas import StoredSchema
@@ -30,12 +31,7 @@ def schemas() -> None:
 
 
 @schemas.command(name="list")
-@click.option(
-    "-d",
-    "--database",
-    type=click.Path(readable=True, exists=True, dir_okay=False),
-    help="Path to the log database.",
-)
+@database_option
 @click.option("queries", "-q", "--query", multiple=True, help="Only those that hold this text.")
 @click.option("--full", is_flag=True, help="Show each schema as a whole.")
 @click.option("json_", "--json", is_flag=True, help="Output as JSON.")
@@ -45,13 +41,10 @@ def schemas_list(
     database: str | None, queries: tuple[str, ...], full: bool, json_: bool, nl: bool
 ) -> None:
     """List the schemas that prompts have used, the one used last at the end."""
-    from ..files.config import logs_db_path
     from ..logs.read.schemas import iter_schemas
-    from ..run.recovery import reading
     from ..text.shaping import output_rows_as_json
-    from ._listing import print_pieces
 
-    with closing(reading(database or logs_db_path())) as conn:
+    with closing(reading(database)) as conn:
         found = iter_schemas(conn, queries)
         if json_ or nl:
             rows = (schema._asdict() for schema in found)
@@ -77,25 +70,18 @@ def _yaml(schemas: Iterable[StoredSchema], *, full: bool) -> Iterator[str]:
 
 @schemas.command(name="show")
 @click.argument("schema_id")
-@click.option(
-    "-d",
-    "--database",
-    type=click.Path(readable=True, exists=True, dir_okay=False),
-    help="Path to the log database.",
-)
+@database_option
 @reported
 def schemas_show(schema_id: str, database: str | None) -> None:
     """Print a stored schema as JSON."""
     from ..errors import NotFound
-    from ..files.config import logs_db_path
     from ..logs.read.schemas import find_schema
-    from ..run.recovery import reading
 
-    with closing(reading(database or logs_db_path())) as conn:
+    with closing(reading(database)) as conn:
         found = find_schema(conn, schema_id)
     if found is None:
         raise NotFound(f"Invalid schema ID: {schema_id} ('llm schemas' lists what is stored)")
-    say(json.dumps(found, indent=2))
+    print_json(found)
 
 
 @schemas.command(name="dsl")
@@ -115,4 +101,4 @@ def schemas_dsl(text: str, multi: bool) -> None:
         schema = schema_dsl(text, multi)
     except ValueError as error:
         raise InvalidInput(str(error)) from error
-    say(json.dumps(schema, indent=2))
+    print_json(schema)

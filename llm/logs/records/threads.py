@@ -132,6 +132,18 @@ def latest_conversation_id(conn: sqlite3.Connection) -> str | None:
     return None
 
 
+def require_latest_conversation_id(conn: sqlite3.Connection) -> str:
+    """The conversation that was used last; see `latest_conversation_id`.
+
+    Raises:
+        NotFound: Nothing is logged.
+    """
+    found = latest_conversation_id(conn)
+    if found is None:
+        raise NotFound("No conversations found: nothing has been logged yet")
+    return found
+
+
 def newest_conversations(conn: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     """All conversations, the one used last first; only as many are read as are taken.
 

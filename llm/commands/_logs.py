@@ -1,0 +1,73 @@
+"""What the commands about the log share: their options, and opening it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._option import option
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from sqlite_utils import Database
+
+database_option = option(
+    "-d",
+    "--database",
+    type=click.Path(readable=True, exists=True, dir_okay=False),
+    help="Path to the log database.",
+)
+utc_option = option("--utc", is_flag=True, help="Show times in UTC.")
+json_option = option("--json", "json_output", is_flag=True, help="Print JSON.")
+yes_option = option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+
+
+def database_path(database: str | None) -> Path:
+    """The log database to use."""
+    from ..files.config import logs_db_path
+
+    return Path(database) if database else logs_db_path()
+
+
+def reading(database: str | None) -> sqlite3.Connection:
+    """A connection to the log that can only read; what dead processes have left is in it.
+
+    Raises:
+        LogError: There is no such file, or it cannot be read.
+    """
+    from ..run import recovery
+
+    return recovery.reading(database_path(database))
+
+
+def writing(database: str | None, *, create: bool = False, tell: bool = False) -> Database:
+    """The log, open for changes; what dead processes have left is in it.
+
+    Args:
+        database: Its path.
+        create: Make it where it is missing.
+        tell: Say on stderr why something that they left cannot be logged.
+
+    Raises:
+        LogError: There is no such file, or it cannot be written.
+    """
+    from ..logs.file.db import open_log
+    from ..run.recovery import take_up
+
+    path = database_path(database)
+    take_up(path, tell=tell)
+    return open_log(path, create=create)
+
+
+def time_writer(*, utc: bool) -> Callable[[str | None], str]:
+    """On a terminal times are those of its user; programs always read UTC."""
+    import sys
+
+    from ..terminal.output import is_terminal
+    from ..text.times import shown_time, stored_time
+
+    return shown_time(utc=utc) if is_terminal(sys.stdout) else stored_time
