@@ -30,7 +30,13 @@ class Scripted(llm.Model):
     def __init__(self, script: list[object]) -> None:
         self.script = script
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         for item in self.script:
             if isinstance(item, dict) and "add_tool_call" in item:
                 response.add_tool_call(llm.ToolCall(**item["add_tool_call"]))

@@ -183,7 +183,13 @@ def test_async_response_abandoned_iterator_without_close() -> None:
     class Plain(llm.AsyncModel):
         model_id = "plain"
 
-        def execute(self, prompt, stream, response, conversation):
+        def execute(
+            self,
+            prompt: llm.Prompt,
+            stream: bool,
+            response: llm.Response,
+            conversation: llm.Conversation | None,
+        ):
             return Counted()
 
     async def work() -> None:

@@ -70,7 +70,7 @@ def run_process(*args: str) -> subprocess.CompletedProcess[str]:
 # The policy
 
 
-def test_attempts_pause_longer_each_time_and_end():
+def test_attempts_pause_longer_each_time_and_end() -> None:
     """Pauses about double, with jitter, until the retries are used up."""
     attempts = CallPolicy(retries=3).attempts()
     pauses = [attempts.pause_s(503) for _ in range(4)]
@@ -80,13 +80,13 @@ def test_attempts_pause_longer_each_time_and_end():
     assert pauses[3] is None
 
 
-def test_attempts_differ_between_callers():
+def test_attempts_differ_between_callers() -> None:
     """Two callers that fail at the same moment do not come back at the same moment."""
     pauses = {CallPolicy().attempts().pause_s(503) for _ in range(20)}
     assert len(pauses) > 10
 
 
-def test_attempts_tell_before_each_pause():
+def test_attempts_tell_before_each_pause() -> None:
     """The user reads who failed, how, and when it goes on; nothing where it does not."""
     told: list[str] = []
     attempts = CallPolicy(retries=1, tell=told.append).attempts("api.example.com")
@@ -95,7 +95,7 @@ def test_attempts_tell_before_each_pause():
     assert told == ["api.example.com answered 429, trying again in 2.0 s (1 of 1)"]
 
 
-def test_attempts_tell_why_there_was_no_answer():
+def test_attempts_tell_why_there_was_no_answer() -> None:
     """Without a reply the reason stands in place of the status."""
     told: list[str] = []
     policy = CallPolicy(tell=told.append)
@@ -116,12 +116,14 @@ def test_attempts_tell_why_there_was_no_answer():
         (503, {"retry-after": "4000"}, b""),
     ],
 )
-def test_attempts_give_up_where_waiting_is_no_use(status, headers, body):
+def test_attempts_give_up_where_waiting_is_no_use(
+    status: int, headers: dict[str, str], body: bytes
+) -> None:
     """What will fail again, and what asks for more patience than people have, is not repeated."""
     assert CallPolicy().attempts().pause_s(status, headers, body) is None
 
 
-def test_policy_reaches_the_model_of_a_plugin():
+def test_policy_reaches_the_model_of_a_plugin() -> None:
     """`response.policy` is that of the conversation, with the usual values where none is set."""
     policy = CallPolicy(retries=7, timeout_s=3.0)
     conversation = llm.get_model("echo").conversation(policy=policy)
@@ -135,7 +137,7 @@ def test_policy_reaches_the_model_of_a_plugin():
 # The options of the command
 
 
-def test_retries_are_as_many_as_asked_for(server: OpenAIServer):
+def test_retries_are_as_many_as_asked_for(server: OpenAIServer) -> None:
     """`--retries 0` asks once; each pause is one line on stderr that names the host."""
     server.add(*[error_reply(503, "busy", {"retry-after-ms": "1"}) for _ in range(5)])
     result = run("-m", "one", "hi", "--retries", "0")
@@ -147,14 +149,14 @@ def test_retries_are_as_many_as_asked_for(server: OpenAIServer):
     assert lines == [f"{host} answered 503, trying again in 0.0 s ({n} of 3)" for n in range(1, 4)]
 
 
-def test_retries_reach_the_asynchronous_model(server: OpenAIServer):
+def test_retries_reach_the_asynchronous_model(server: OpenAIServer) -> None:
     """The asynchronous twin keeps the same policy."""
     server.add(*[error_reply(503, "busy", {"retry-after-ms": "1"}) for _ in range(5)])
     run("-m", "one", "hi", "--retries", "1", "--async")
     assert len(server.requests) == 2
 
 
-def test_timeout_ends_a_silent_server(server: OpenAIServer):
+def test_timeout_ends_a_silent_server(server: OpenAIServer) -> None:
     """The time-out counts before the first piece and between two of them."""
     hold = threading.Event()
     silent, stalled = text_stream("hello", " world"), text_stream("hello", " world")
@@ -180,7 +182,7 @@ def test_timeout_ends_a_silent_server(server: OpenAIServer):
         *(["--timeout", "nan"], ["--timeout", "inf"], ["--tool-timeout", "inf"]),
     ],
 )
-def test_impossible_numbers_are_usage_errors(flags):
+def test_impossible_numbers_are_usage_errors(flags) -> None:
     """Values that cannot be meant end with exit code 2 before anything is sent."""
     result = run("-m", "echo", "hi", *flags)
     assert result.exit_code == 2
@@ -191,7 +193,7 @@ def test_impossible_numbers_are_usage_errors(flags):
 
 
 @pytest.mark.parametrize("flags", [[], ["--async"], ["--no-stream"]])
-def test_fallback_answers_where_the_first_fails(server: OpenAIServer, flags):
+def test_fallback_answers_where_the_first_fails(server: OpenAIServer, flags: list[str]) -> None:
     """The second model gets the same prompt; stderr says what happened, stdout has the answer."""
     server.add(error_reply(401, "Bad key"), text_stream("from two"))
     result = run("-m", "one", "hi", "--fallback", "two", *flags)
@@ -203,7 +205,7 @@ def test_fallback_answers_where_the_first_fails(server: OpenAIServer, flags):
     assert (rows[0]["model"], rows[0]["response"]) == ("two", "from two")
 
 
-def test_fallbacks_are_tried_in_order():
+def test_fallbacks_are_tried_in_order() -> None:
     """Each model gets its turn until one answers; the last error is the one that counts."""
     result = run("-m", "fails", "now", "--fallback", "fails", "--fallback", "echo", "-n")
     assert (result.exit_code, result.stdout) == (0, "user: now\n")
@@ -214,7 +216,7 @@ def test_fallbacks_are_tried_in_order():
     assert result.stderr.endswith("Error: boom\n")
 
 
-def test_fallback_is_not_tried_after_the_first_token():
+def test_fallback_is_not_tried_after_the_first_token() -> None:
     """An answer that has begun is not begun again by another model."""
     result = run("-m", "fails", "hi", "--fallback", "echo", "-n")
     assert result.exit_code != 0
@@ -222,7 +224,7 @@ def test_fallback_is_not_tried_after_the_first_token():
     assert "Trying" not in result.stderr
 
 
-def test_unknown_fallback_is_refused_before_anything_is_sent(server: OpenAIServer):
+def test_unknown_fallback_is_refused_before_anything_is_sent(server: OpenAIServer) -> None:
     """A misspelt stand-in is found when it can still be corrected."""
     result = run("-m", "one", "hi", "--fallback", "tow")
     assert result.exit_code == 1
@@ -230,7 +232,7 @@ def test_unknown_fallback_is_refused_before_anything_is_sent(server: OpenAIServe
     assert server.requests == []
 
 
-def test_options_the_fallback_does_not_take_are_dropped():
+def test_options_the_fallback_does_not_take_are_dropped() -> None:
     """One line tells of each; those that it takes are kept."""
     result = run("-m", "fails", "now", "--fallback", "forgetful", "-n")
     assert "dropped" not in result.stderr
@@ -243,7 +245,7 @@ def test_options_the_fallback_does_not_take_are_dropped():
     assert "echo does not take the option length: dropped" in result.stderr
 
 
-def test_stored_options_of_the_first_model_are_its_own():
+def test_stored_options_of_the_first_model_are_its_own() -> None:
     """Defaults that the user stored for one model are not given to another."""
     run("models", "options", "set", "picky", "shout", "1")
     run("models", "options", "set", "echo", "times", "2")
@@ -252,7 +254,7 @@ def test_stored_options_of_the_first_model_are_its_own():
     assert "dropped" not in result.stderr
 
 
-def test_fallback_in_a_chat_is_tried_each_turn():
+def test_fallback_in_a_chat_is_tried_each_turn() -> None:
     """The next turn asks the first model again, with everything that was said."""
     result = CliRunner().invoke(
         cli, ["chat", "-m", "picky", "--fallback", "echo"], input="now\nhow\n"
@@ -265,7 +267,7 @@ def test_fallback_in_a_chat_is_tried_each_turn():
 # Stored defaults
 
 
-def test_defaults_of_calls_have_a_file_of_their_own(user_path: Path):
+def test_defaults_of_calls_have_a_file_of_their_own(user_path: Path) -> None:
     """Nothing that 0.36 would refuse gets into `model_options.json`."""
     for name, value in {"retries": "5", "timeout": "9.5", "truncate": "oldest"}.items():
         assert run("models", "options", "set", "echo", name, value).exit_code == 0
@@ -278,7 +280,7 @@ def test_defaults_of_calls_have_a_file_of_their_own(user_path: Path):
     assert call_defaults("echo") == CallDefaults(5, 9.5, ("echo", "plain"), "oldest")
 
 
-def test_defaults_of_calls_are_shown_and_cleared_like_options():
+def test_defaults_of_calls_are_shown_and_cleared_like_options() -> None:
     """One list for the user, whatever the file."""
     run("models", "options", "set", "echo", "times", "2")
     run("models", "options", "set", "echo", "retries", "5")
@@ -294,14 +296,14 @@ def test_defaults_of_calls_are_shown_and_cleared_like_options():
     assert load_model_defaults() == {}
 
 
-def test_option_that_the_model_has_itself_stays_its_own(user_path: Path):
+def test_option_that_the_model_has_itself_stays_its_own(user_path: Path) -> None:
     """A model with an option `timeout` keeps it, in the file where other programs look for it."""
     run("models", "options", "set", "picky", "timeout", "x")
     assert json.loads((user_path / "model_options.json").read_text()) == {"picky": {"timeout": "x"}}
     assert not (user_path / "model_defaults.json").exists()
 
 
-def test_defaults_take_effect_and_flags_win(server: OpenAIServer):
+def test_defaults_take_effect_and_flags_win(server: OpenAIServer) -> None:
     """A stored number of retries holds until the command line names another."""
     server.add(*[error_reply(503, "busy", {"retry-after-ms": "1"}) for _ in range(5)])
     run("models", "options", "set", "one", "retries", "1")
@@ -317,7 +319,7 @@ def test_defaults_take_effect_and_flags_win(server: OpenAIServer):
     ("name", "value"),
     [("retries", "-1"), ("retries", "x"), ("timeout", "nan"), ("timeout", "0"), ("truncate", "x")],
 )
-def test_impossible_defaults_are_refused(user_path: Path, name, value):
+def test_impossible_defaults_are_refused(user_path: Path, name: str, value: str) -> None:
     """A value that cannot be meant is not stored."""
     with pytest.raises(InvalidInput, match=name):
         set_model_default("echo", name, value)
@@ -326,7 +328,7 @@ def test_impossible_defaults_are_refused(user_path: Path, name, value):
     assert not (user_path / "model_defaults.json").exists()
 
 
-def test_broken_defaults_are_told_and_left_alone(user_path: Path):
+def test_broken_defaults_are_told_and_left_alone(user_path: Path) -> None:
     """A file that says nonsense is named; it is never replaced."""
     path = user_path / "model_defaults.json"
     for text in ("{", '{"echo": 1}', '{"echo": {"retries": "many"}}'):
@@ -336,13 +338,13 @@ def test_broken_defaults_are_told_and_left_alone(user_path: Path):
         assert path.read_text() == text
 
 
-def test_clearing_what_is_not_there_changes_nothing(user_path: Path):
+def test_clearing_what_is_not_there_changes_nothing(user_path: Path) -> None:
     """Absent defaults are no error and make no file."""
     clear_model_default("echo")
     clear_model_default("echo", "retries")
     assert not (user_path / "model_defaults.json").exists()
 
 
-def test_errors_below_model_error_are_named():
+def test_errors_below_model_error_are_named() -> None:
     """A plugin may raise the classes of the family and the user reads their message."""
     assert issubclass(Overloaded, llm.ModelError)

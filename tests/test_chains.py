@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -26,7 +26,13 @@ class Script(llm.Model):
         self.turns = list(turns)
         self.prompts: list[llm.Prompt] = []
 
-    def execute(self, prompt, stream, response, conversation):  # type: ignore[no-untyped-def]
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):  # type: ignore[no-untyped-def]
         """The next turn of the script"""
         self.prompts.append(prompt)
         turn = self.turns.pop(0)
@@ -49,7 +55,13 @@ class AsyncScript(llm.AsyncModel):
         self.turns = list(turns)
         self.prompts: list[llm.Prompt] = []
 
-    async def execute(self, prompt, stream, response, conversation):  # type: ignore[no-untyped-def]
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ):  # type: ignore[no-untyped-def]
         """The next turn of the script"""
         for chunk in Script.execute(self, prompt, stream, response, conversation):  # type: ignore[arg-type]
             yield chunk
@@ -136,7 +148,13 @@ def test_text_of_rounds_is_parted_by_a_space(text: Callable[..., str]) -> None:
     """A space goes between two responses where neither has white space; never into the log."""
 
     class Talker(Script):
-        def execute(self, prompt, stream, response, conversation):  # type: ignore[no-untyped-def]
+        def execute(
+            self,
+            prompt: llm.Prompt,
+            stream: bool,
+            response: llm.Response,
+            conversation: llm.Conversation | None,
+        ) -> Iterator[str]:  # type: ignore[no-untyped-def]
             if not prompt.tool_results:
                 yield ""
                 yield "calling"

@@ -1,9 +1,12 @@
 """`llm chat` at a terminal (Unix only)."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sqlite3
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +16,7 @@ from tests.helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
 READY = "\x1b[?2004h"
 
 
-def test_chat_answers_and_leaves_with_ctrl_d():
+def test_chat_answers_and_leaves_with_ctrl_d() -> None:
     """Lines are edited by a line editor; Ctrl-D on an empty line leaves with exit code 0."""
     with at_terminal("chat", "-m", "echo") as (process, terminal):
         terminal.wait_for(READY)
@@ -25,7 +28,7 @@ def test_chat_answers_and_leaves_with_ctrl_d():
         assert process.wait(timeout=LIMIT_SECONDS) == 0
 
 
-def test_arrow_key_brings_back_the_last_line():
+def test_arrow_key_brings_back_the_last_line() -> None:
     """The lines of this chat can be called up again."""
     with at_terminal("chat", "-m", "forgetful") as (process, terminal):
         terminal.wait_for(READY)
@@ -40,7 +43,7 @@ def test_arrow_key_brings_back_the_last_line():
         assert process.wait(timeout=LIMIT_SECONDS) == 0
 
 
-def test_ctrl_c_empties_the_line_and_then_leaves():
+def test_ctrl_c_empties_the_line_and_then_leaves() -> None:
     """Ctrl-C takes back what was typed; on an empty line it leaves with exit code 0."""
     with at_terminal("chat", "-m", "forgetful") as (process, terminal):
         terminal.wait_for(READY)
@@ -54,7 +57,7 @@ def test_ctrl_c_empties_the_line_and_then_leaves():
         assert process.wait(timeout=LIMIT_SECONDS) == 0
 
 
-def test_ctrl_c_stops_the_answer_only(user_path):
+def test_ctrl_c_stops_the_answer_only(user_path: Path) -> None:
     """Ctrl-C during an answer ends that answer; it is kept and the chat goes on."""
     with at_terminal("chat", "-m", "slow") as (process, terminal):
         terminal.wait_for(READY)
@@ -73,7 +76,7 @@ def test_ctrl_c_stops_the_answer_only(user_path):
 
 
 @pytest.mark.parametrize("lines", [b"", b"!multi\nhalf\n"])
-def test_interrupt_while_reading_a_pipe_leaves(lines):
+def test_interrupt_while_reading_a_pipe_leaves(lines: bytes) -> None:
     """An interrupt while plain lines are awaited leaves with exit code 0."""
     process = subprocess.Popen(
         [*RUN_LLM, "chat", "-m", "echo"],
@@ -93,7 +96,7 @@ def test_interrupt_while_reading_a_pipe_leaves(lines):
         assert process.stderr.read() == b""
 
 
-def test_closed_output_ends_the_chat_quietly():
+def test_closed_output_ends_the_chat_quietly() -> None:
     """Where nobody reads the answers any more the chat ends without a traceback."""
     process = subprocess.Popen(
         [*RUN_LLM, "chat", "-m", "echo"],
@@ -110,7 +113,7 @@ def test_closed_output_ends_the_chat_quietly():
         assert process.stderr.read() == b""
 
 
-def test_pasted_block_is_one_message(user_path):
+def test_pasted_block_is_one_message(user_path: Path) -> None:
     """What the terminal marks as pasted is sent as one message, line ends and all."""
     with at_terminal("chat", "-m", "echo") as (process, terminal):
         terminal.wait_for(READY)
@@ -125,7 +128,7 @@ def test_pasted_block_is_one_message(user_path):
     assert asked == [("first line\nexit\n\nlast line",)]
 
 
-def test_lines_of_earlier_chats_can_be_called_up(user_path):
+def test_lines_of_earlier_chats_can_be_called_up(user_path: Path) -> None:
     """The history is kept in a file that only its owner can read."""
     old = os.umask(0)
     try:
@@ -158,14 +161,14 @@ def chat_of_lines(*lines: str, model: str = "forgetful", **env: str) -> str:
     return shown
 
 
-def test_no_history_where_logging_is_off(user_path):
+def test_no_history_where_logging_is_off(user_path: Path) -> None:
     """Who keeps no log keeps no list of what they asked."""
     (user_path / "logs-off").touch()
     assert "Only private" in chat_of_lines("private")
     assert not (user_path / "chat-history").exists()
 
 
-def test_history_has_no_keys(user_path):
+def test_history_has_no_keys(user_path: Path) -> None:
     """A key in use that was typed into a prompt is masked there too, in the first line already."""
     chat_of_lines("my key is sk-in-use", model="keyed", VAULT_KEY="sk-in-use")
     text = (user_path / "chat-history").read_text()
@@ -173,13 +176,13 @@ def test_history_has_no_keys(user_path):
     assert "sk-in-use" not in text
 
 
-def test_history_that_cannot_be_kept_is_no_obstacle(user_path):
+def test_history_that_cannot_be_kept_is_no_obstacle(user_path: Path) -> None:
     """A directory in place of the file costs the history, not the chat."""
     (user_path / "chat-history").mkdir()
     assert "Only hello" in chat_of_lines("hello")
 
 
-def test_error_of_the_provider_does_not_end_the_chat():
+def test_error_of_the_provider_does_not_end_the_chat() -> None:
     """The error is shown, the next prompt is asked for."""
     shown = chat_of_lines("now", "silently now", model="fails")
     assert "Error: boom" in shown

@@ -22,7 +22,9 @@ def mode_of(path: Path) -> int:
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
 @pytest.mark.parametrize("is_set", [True, False])
-def test_user_path_matches_click(monkeypatch, platform, is_set):
+def test_user_path_matches_click(
+    monkeypatch: pytest.MonkeyPatch, platform: str, is_set: bool
+) -> None:
     """Without LLM_USER_PATH the directory is the one that click names, on every system."""
     monkeypatch.delenv("LLM_USER_PATH")
     monkeypatch.setattr(sys, "platform", platform)
@@ -35,14 +37,14 @@ def test_user_path_matches_click(monkeypatch, platform, is_set):
     assert config.user_path() == click.get_app_dir("io.datasette.llm")
 
 
-def test_user_dir_created(tmp_path, monkeypatch):
+def test_user_dir_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The directory is made with its parents; the variable is taken as it is."""
     monkeypatch.setenv("LLM_USER_PATH", str(tmp_path / "a" / "b"))
     assert config.user_dir() == tmp_path / "a" / "b"
     assert (tmp_path / "a" / "b").is_dir()
 
 
-def test_user_dir_not_creatable(tmp_path, monkeypatch):
+def test_user_dir_not_creatable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the directory cannot be made reading says why, and what to do about it."""
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("LLM_USER_PATH", str(tmp_path / "file" / "sub"))
@@ -69,7 +71,9 @@ def test_user_dir_not_creatable(tmp_path, monkeypatch):
         (b"[" * 100_000, None, "nested too deeply"),
     ],
 )
-def test_read_json_object_corrupt(user_path, content, line, problem):
+def test_read_json_object_corrupt(
+    user_path: Path, content: bytes, line: int | None, problem: str
+) -> None:
     """A corrupt file is an error that names file and line and leaves the file alone."""
     path = user_path / "some.json"
     path.write_bytes(content)
@@ -83,21 +87,21 @@ def test_read_json_object_corrupt(user_path, content, line, problem):
     assert path.read_bytes() == content
 
 
-def test_read_json_object_with_byte_order_mark(user_path):
+def test_read_json_object_with_byte_order_mark(user_path: Path) -> None:
     """The mark that some Windows editors put first does no harm."""
     path = user_path / "some.json"
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert config.read_json_object(path) == {"a": 1}
 
 
-def test_read_text_of_a_directory(user_path):
+def test_read_text_of_a_directory(user_path: Path) -> None:
     """What cannot be read is an error of ours that names it."""
     (user_path / "default_model.txt").mkdir()
     with pytest.raises(ConfigError, match="cannot be read"):
         config.get_default_model()
 
 
-def test_write_keeps_mode_and_link(user_path, tmp_path):
+def test_write_keeps_mode_and_link(user_path: Path, tmp_path: Path) -> None:
     """A file that is written again keeps its permissions, and a link stays a link."""
     target = tmp_path / "elsewhere.txt"
     target.write_text("old")
@@ -110,7 +114,7 @@ def test_write_keeps_mode_and_link(user_path, tmp_path):
     assert mode_of(target) == 0o640
 
 
-def test_write_failing_leaves_old_content(user_path, monkeypatch):
+def test_write_failing_leaves_old_content(user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If writing fails the old file is there unchanged, and nothing else."""
     config.set_default_model("old")
 
@@ -124,7 +128,7 @@ def test_write_failing_leaves_old_content(user_path, monkeypatch):
     assert config.get_default_model() == "old"
 
 
-def test_update_json_locked(user_path, monkeypatch):
+def test_update_json_locked(user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock that is never given up ends in an error, not in waiting for ever."""
     from filelock import FileLock
 
@@ -133,7 +137,7 @@ def test_update_json_locked(user_path, monkeypatch):
         config.set_key("a", "b")
 
 
-def test_update_json_from_many_processes(user_path):
+def test_update_json_from_many_processes(user_path: Path) -> None:
     """Processes that write at the same time lose nothing of each other's."""
     code = (
         "import sys; from llm.files.config import set_key\n"
@@ -148,7 +152,7 @@ def test_update_json_from_many_processes(user_path):
 # Keys
 
 
-def test_set_key_is_private(user_path):
+def test_set_key_is_private(user_path: Path) -> None:
     """The file can be read by its owner only, from the start and after each change."""
     config.set_key("a", "1")
     path = user_path / "keys.json"
@@ -160,7 +164,7 @@ def test_set_key_is_private(user_path):
     assert path.read_text() == json.dumps({"// Note": note, "a": "1", "b": "2"}, indent=2) + "\n"
 
 
-def test_set_key_in_a_file_without_note(user_path):
+def test_set_key_in_a_file_without_note(user_path: Path) -> None:
     """A file that the user made gets no note."""
     (user_path / "keys.json").write_text("{}")
     config.set_key("a", "1")
@@ -186,7 +190,13 @@ def test_set_key_in_a_file_without_note(user_path):
         (("", "x", "y"), {"alias": "stored"}, "from-file"),
     ],
 )
-def test_get_key_order(user_path, monkeypatch, arguments, keywords, expected):
+def test_get_key_order(
+    user_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str | None, ...],
+    keywords: dict[str, str],
+    expected: str | None,
+) -> None:
     """A given key wins, then the stored one, then the environment."""
     (user_path / "keys.json").write_text('{"stored": "from-file"}')
     monkeypatch.setenv("SOME_KEY", "from-environment")
@@ -197,7 +207,7 @@ def test_get_key_order(user_path, monkeypatch, arguments, keywords, expected):
 # Defaults
 
 
-def test_default_model_stored_and_removed(user_path):
+def test_default_model_stored_and_removed(user_path: Path) -> None:
     """The id is stored without a newline, and None removes it, once or twice."""
     assert config.get_default_model() == config.DEFAULT_MODEL
     config.set_default_model("m")
@@ -208,20 +218,20 @@ def test_default_model_stored_and_removed(user_path):
     assert config.get_default_model(default=None) is None
 
 
-def test_default_model_empty_file(user_path):
+def test_default_model_empty_file(user_path: Path) -> None:
     """An empty file, or one of white space, counts as unset."""
     (user_path / "default_model.txt").write_text(" \n")
     assert config.get_default_model() == config.DEFAULT_MODEL
 
 
-def test_default_model_other_file(user_path):
+def test_default_model_other_file(user_path: Path) -> None:
     """Plugins keep defaults of their own the same way."""
     config.set_default_model("x", "other.txt")
     assert config.get_default_model("other.txt") == "x"
     assert config.get_default_model(filename="none.txt", default="d") == "d"
 
 
-def test_default_embedding_model(user_path):
+def test_default_embedding_model(user_path: Path) -> None:
     """There is no default embedding model until one is set."""
     assert config.get_default_embedding_model() is None
     config.set_default_embedding_model("e")
@@ -232,7 +242,7 @@ def test_default_embedding_model(user_path):
 # Model options
 
 
-def test_model_options_stored_and_cleared(user_path):
+def test_model_options_stored_and_cleared(user_path: Path) -> None:
     """Options are stored as typed, and a model without any leaves no trace."""
     path = user_path / "model_options.json"
     config.set_model_option("m", "a", "1")
@@ -249,7 +259,7 @@ def test_model_options_stored_and_cleared(user_path):
     assert config.get_model_options("m") == {}
 
 
-def test_model_options_that_are_no_object(user_path):
+def test_model_options_that_are_no_object(user_path: Path) -> None:
     """A model whose options are no object is an error that names it; nothing is lost."""
     path = user_path / "model_options.json"
     path.write_text('{"m": 1}')
@@ -258,7 +268,7 @@ def test_model_options_that_are_no_object(user_path):
     assert path.read_text() == '{"m": 1}'
 
 
-def test_logging_switched(user_path):
+def test_logging_switched(user_path: Path) -> None:
     """Logging is on unless the marker file is there."""
     assert config.logs_on()
     config.set_logging(False)

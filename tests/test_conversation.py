@@ -17,7 +17,13 @@ class Oblivious(llm.Model):
 
     model_id = "oblivious"
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield prompt.prompt
 
 
@@ -26,7 +32,13 @@ class Walker(llm.Model):
 
     model_id = "walker"
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield str(len(conversation.responses))
 
 
@@ -35,7 +47,13 @@ class Reader(llm.Model):
 
     model_id = "reader"
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield str(len(prompt.messages))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from tests.helpers.content import registered, serving
 
 
 @pytest.fixture(autouse=True)
-def _content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def _content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     with registered():
         yield
@@ -52,13 +53,13 @@ def listed(*args: str) -> list[dict]:
     return json.loads(run("fragments", "list", "--json", *args).stdout)
 
 
-def test_fragments_go_before_the_prompt(article):
+def test_fragments_go_before_the_prompt(article: Path) -> None:
     """Fragments, then the prompt; system fragments are stripped and go before the system."""
     given = told("-f", "article.txt", "--sf", "article.txt", "-s", "S", "x")
     assert given["messages"] == [["system", "an article\n\nS"], ["user", "an article\n\nx"]]
 
 
-def test_fragment_is_stored_once_with_its_path(article):
+def test_fragment_is_stored_once_with_its_path(article: Path) -> None:
     """However often it is used, there is one, under the full path of its first use."""
     run("-f", "article.txt", "--sf", "article.txt", "x")
     run("-f", "article.txt", "y")
@@ -68,13 +69,13 @@ def test_fragment_is_stored_once_with_its_path(article):
     assert stored["hash"] == Fragment("an article\n").id()
 
 
-def test_fragment_from_standard_input(article):
+def test_fragment_from_standard_input(article: Path) -> None:
     """`-f -` takes what is piped in; nothing is left for the prompt."""
     given = told("-f", "-", "sum up", stdin="piped\n")
     assert given["messages"] == [["user", "piped\n\nsum up"]]
 
 
-def test_fragment_from_url():
+def test_fragment_from_url() -> None:
     """A URL is fetched in the encoding that the server names; a bad status is an error."""
     pages = {
         "/a.txt": ("text/plain; charset=latin-1", "caf\xe9".encode("latin-1")),
@@ -88,7 +89,7 @@ def test_fragment_from_url():
     assert agents == {f"llm/{VERSION} (https://llm.datasette.io/)"}
 
 
-def test_loader_gives_texts_and_attachments():
+def test_loader_gives_texts_and_attachments() -> None:
     """A loader of a plugin may give both; plain text becomes a fragment named like the request."""
     given = told("-f", "fl:cats", "-f", "fl:text", "x")
     assert given["messages"] == [["user", "text cats\njust text\nx"]]
@@ -96,7 +97,7 @@ def test_loader_gives_texts_and_attachments():
     assert [stored["source"] for stored in listed()] == ["fl:cats", "fl:text"]
 
 
-def test_attachments_are_sent_in_their_order(tmp_path):
+def test_attachments_are_sent_in_their_order(tmp_path: Path) -> None:
     """First `-a`, then `--at`, then those of loaders."""
     (tmp_path / "i.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 20)
     given = told("--at", "i.png", "text/plain", "-f", "fl:x", "-a", "i.png", "x")
@@ -117,7 +118,7 @@ def test_attachments_are_sent_in_their_order(tmp_path):
         (["-f", ""], "Fragment '' not found"),
     ],
 )
-def test_unusable_fragment_is_an_error(tmp_path, arguments, message):
+def test_unusable_fragment_is_an_error(tmp_path: Path, arguments: list[str], message: str) -> None:
     """What cannot be found or read is told, with exit code 1, before anything is sent."""
     (tmp_path / "binary").write_bytes(b"a\0b")
     result = run(*arguments, "x", code=1)
@@ -125,13 +126,13 @@ def test_unusable_fragment_is_an_error(tmp_path, arguments, message):
     assert result.stdout == ""
 
 
-def test_file_goes_before_a_prefix(tmp_path):
+def test_file_goes_before_a_prefix(tmp_path: Path) -> None:
     """A file whose name looks like a loader's is the file."""
     (tmp_path / "fl:cats").write_text("the file")
     assert told("-f", "fl:cats")["messages"] == [["user", "the file"]]
 
 
-def test_no_log_database_is_made_for_a_look_up(user_path, article):
+def test_no_log_database_is_made_for_a_look_up(user_path: Path, article: Path) -> None:
     """With `-n` the fragment is used and nothing is left on disk."""
     run("-n", "-f", "article.txt", "x")
     assert not (user_path / "logs.db").exists()
@@ -140,7 +141,7 @@ def test_no_log_database_is_made_for_a_look_up(user_path, article):
 # Commands
 
 
-def test_alias_stands_for_a_fragment(article):
+def test_alias_stands_for_a_fragment(article: Path) -> None:
     """An alias can be set, used, pointed elsewhere and removed."""
     assert run("fragments", "set", "art", "article.txt").output == ""
     assert told("-f", "art")["messages"] == [["user", "an article\n"]]
@@ -157,18 +158,18 @@ def test_alias_stands_for_a_fragment(article):
     assert "Fragment 'art' not found" in run("fragments", "show", "art", code=1).stderr
 
 
-def test_bad_alias_is_a_usage_error():
+def test_bad_alias_is_a_usage_error() -> None:
     """Only letters, digits, _ and - make an alias."""
     assert "must be alphanumeric" in run("fragments", "set", "a b", "x", code=2).stderr
 
 
-def test_set_refuses_attachments():
+def test_set_refuses_attachments() -> None:
     """A loader that gives an attachment cannot be stored under an alias."""
     error = run("fragments", "set", "a", "fl:x", code=1).stderr
     assert "disallowed attachment" in error
 
 
-def test_list_filters_by_hash_alias_source_and_content(tmp_path, article):
+def test_list_filters_by_hash_alias_source_and_content(tmp_path: Path, article: Path) -> None:
     """`-q` is a hash, an alias or a part of source or content; several must all match."""
     (tmp_path / "other.txt").write_text("Other")
     run("fragments", "set", "art", "article.txt")
@@ -180,7 +181,7 @@ def test_list_filters_by_hash_alias_source_and_content(tmp_path, article):
     assert listed("-q", "Other", "-q", "article") == []
 
 
-def test_list_is_yaml_with_cut_content(tmp_path):
+def test_list_is_yaml_with_cut_content(tmp_path: Path) -> None:
     """The default list is YAML, each content cut to 100 characters."""
     (tmp_path / "long.txt").write_text("word " * 60)
     run("fragments", "set", "long", "long.txt")
@@ -190,21 +191,21 @@ def test_list_is_yaml_with_cut_content(tmp_path):
     assert shown["aliases"] == ["long"]
 
 
-def test_lists_without_a_database():
+def test_lists_without_a_database() -> None:
     """Where nothing was logged the list is empty, and removing does nothing."""
     assert run("fragments").output == ""
     assert listed() == []
     assert run("fragments", "remove", "x").output == ""
 
 
-def test_loaders_are_shown():
+def test_loaders_are_shown() -> None:
     """Loaders of plugins first, then ours; an undocumented one says so."""
     shown = run("fragments", "loaders").output
     assert shown.startswith("fl:\n  Undocumented\n\ndir:\n  Text files of a folder")
     assert "\n\ncmd:\n  What a shell command prints" in shown
 
 
-def test_list_shows_what_is_no_utf8(article):
+def test_list_shows_what_is_no_utf8(article: Path) -> None:
     """Bytes that cannot be read are replaced; every fragment is listed, once."""
     run("fragments", "set", "a", "article.txt")
     with contextlib.closing(sqlite3.connect(llm.cli.logs_db_path())) as db, db:
@@ -217,7 +218,7 @@ def test_list_shows_what_is_no_utf8(article):
 # Python
 
 
-def test_resolve_fragments_for_plugins(article):
+def test_resolve_fragments_for_plugins(article: Path) -> None:
     """`llm.cli.resolve_fragments` gives fragments, and attachments where they are allowed."""
     db = open_memory()
     found = llm.cli.resolve_fragments(db, ["article.txt", "fl:x"], allow_attachments=True)
@@ -232,7 +233,7 @@ def test_resolve_fragments_for_plugins(article):
 # Logs
 
 
-def test_logs_of_a_fragment(article):
+def test_logs_of_a_fragment(article: Path) -> None:
     """`llm logs -f` keeps the prompts that had all of the fragments."""
     run("-f", "article.txt", "one")
     run("--sf", "fl:text", "-f", "article.txt", "two")
@@ -257,7 +258,7 @@ def answers(result) -> list[dict]:
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def test_chat_fragments(article):
+def test_chat_fragments(article: Path) -> None:
     """`-f` goes with the first message; `!fragment` with its own, also inside `!multi`."""
     lines = "one\n!fragment article.txt\n!multi\nl1\n!fragment fl:text\nl2\n!end\nexit\n"
     given = answers(run("chat", "-f", "fl:text", stdin=lines))
@@ -265,14 +266,14 @@ def test_chat_fragments(article):
     assert asked == ["just text\none", "an article\n", "just text\nl1\nl2"]
 
 
-def test_chat_survives_an_unknown_fragment(article):
+def test_chat_survives_an_unknown_fragment(article: Path) -> None:
     """An unknown fragment is told, and the chat goes on."""
     result = run("chat", stdin="!fragment nosuch\nhello\nexit\n")
     assert "Fragment 'nosuch' not found" in result.stderr
     assert [turn["messages"] for turn in answers(result)] == [[["user", "hello"]]]
 
 
-def test_chat_attachments_wait_for_the_next_prompt(tmp_path):
+def test_chat_attachments_wait_for_the_next_prompt(tmp_path: Path) -> None:
     """`!attach` takes files, quoted ones too, and sends them with the next text."""
     (tmp_path / "an image.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 20)
     lines = "!attach 'an image.png'\nlook\nagain\n!attach nosuch.png\n!fragment don't\nexit\n"
@@ -282,7 +283,7 @@ def test_chat_attachments_wait_for_the_next_prompt(tmp_path):
     assert "Fragment 'don't' not found" in result.stderr
 
 
-def test_chat_goes_on_after_a_refused_attachment(tmp_path):
+def test_chat_goes_on_after_a_refused_attachment(tmp_path: Path) -> None:
     """What the model does not take is told at once, and is not sent with any prompt."""
     (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom")
     result = run("chat", stdin="!attach film.mp4\nlook\nexit\n")
@@ -290,7 +291,7 @@ def test_chat_goes_on_after_a_refused_attachment(tmp_path):
     assert result.stderr.startswith("Error: This model does not support attachments of type 'video")
 
 
-def test_chat_refuses_what_can_never_be_sent(tmp_path, user_path):
+def test_chat_refuses_what_can_never_be_sent(tmp_path: Path, user_path: Path) -> None:
     """A variable without a value or a file that is refused ends a chat before it begins."""
     (user_path / "templates").mkdir()
     (user_path / "templates" / "v.yaml").write_text("prompt: $v $input")

@@ -39,7 +39,9 @@ def logged(user_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("env", [{}, PLAIN_C])
-def test_undecodable_bytes_are_replaced_with_a_warning(user_path: Path, env: dict[str, str]):
+def test_undecodable_bytes_are_replaced_with_a_warning(
+    user_path: Path, env: dict[str, str]
+) -> None:
     """On stdin, in the prompt and in the system prompt: sent, logged, and told on stderr."""
     result = run("-m", "echo", b"b\xff", "-s", b"s\xff", stdin=b"a\xff\xfe", **env)
     assert result.returncode == 0
@@ -51,14 +53,14 @@ def test_undecodable_bytes_are_replaced_with_a_warning(user_path: Path, env: dic
     assert row["response"] == "system: s\ufffd | user: a\ufffd\ufffd b\ufffd"
 
 
-def test_valid_text_gives_no_warning():
+def test_valid_text_gives_no_warning() -> None:
     """UTF-8 is UTF-8, whatever the locale says."""
     for env in ({}, PLAIN_C):
         result = run("-m", "echo", "é".encode(), "-n", stdin="ü €".encode(), **env)
         assert (result.returncode, result.stderr) == (0, b"")
 
 
-def test_nul_is_sent_and_logged(user_path: Path):
+def test_nul_is_sent_and_logged(user_path: Path) -> None:
     """A NUL on stdin is a character like any other."""
     result = run("-m", "echo", stdin=b"a\x00b")
     assert result.stdout == b"user: a\x00b\n"
@@ -67,14 +69,14 @@ def test_nul_is_sent_and_logged(user_path: Path):
     assert run("-c", "again").stdout.startswith(b"user: a\x00b | assistant")
 
 
-def test_lone_surrogates_of_an_answer_are_logged(user_path: Path):
+def test_lone_surrogates_of_an_answer_are_logged(user_path: Path) -> None:
     """Half a pair in an answer stops neither the answer nor the log."""
     assert run("-m", "odd", "hi").returncode == 0
     assert logged(user_path)["response"] == "snow \u2603 half \ufffd end"
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-stream"]])
-def test_answers_pass_an_ascii_locale(user_path: Path, flags: list[str]):
+def test_answers_pass_an_ascii_locale(user_path: Path, flags: list[str]) -> None:
     """What the locale lacks is replaced on the way out; the log has it all, and can show it."""
     result = run("-m", "odd", "hi", *flags, **PLAIN_C)
     assert (result.returncode, result.stdout) == (0, b"snow ? half ? end\n")
@@ -90,7 +92,7 @@ def test_answers_pass_an_ascii_locale(user_path: Path, flags: list[str]):
     ("option", "value"),
     [("times", "many"), ("times", b"\xff"), ("nope", "1"), ("shout", "perhaps")],
 )
-def test_invalid_options_are_told_before_anything_is_sent(option: str, value: str | bytes):
+def test_invalid_options_are_told_before_anything_is_sent(option: str, value: str | bytes) -> None:
     """Name and reason on stderr, exit code 1, no answer, no traceback."""
     result = run("-m", "echo", "hi", "-o", option, value)
     assert (result.returncode, result.stdout) == (1, b"")
@@ -159,7 +161,7 @@ def peak_mb(size_mb: int, *args: str) -> float:
 @pytest.mark.parametrize("flags", [[], ["--async"], ["-n"]])
 def test_large_input_takes_three_times_its_size_at_most(
     user_path: Path, swallow: list[int], flags: list[str]
-):
+) -> None:
     """Read, sent and logged; the log has every character."""
     size_mb = 100
     base = peak_mb(0, "-m", "mine", "hi", *flags)
@@ -173,7 +175,7 @@ def test_large_input_takes_three_times_its_size_at_most(
         assert len(json.loads(payload)["text_ref"]) == size_mb
 
 
-def test_large_input_goes_on_as_a_conversation(swallow: list[int]):
+def test_large_input_goes_on_as_a_conversation(swallow: list[int]) -> None:
     """The next prompt sends the whole of it again."""
     peak_mb(20, "-m", "mine", "hi")
     assert run("-c", "next").stdout == b"ok\n"

@@ -1,5 +1,7 @@
 """The journal of a response: what is in it, where it lies, and what is made of it afterwards."""
 
+from __future__ import annotations
+
 import json
 import os
 import stat
@@ -77,7 +79,7 @@ def said(log: Path, conversation_id: str) -> list[str]:
     return [m.text() for m in LogStore(open_log(log)).thread_messages(conversation_id)]
 
 
-def test_complete_answer_is_recovered(log):
+def test_complete_answer_is_recovered(log: Path) -> None:
     """An answer whose process died before logging it is logged as the process would have done."""
     last = event("text", "c", provider_metadata={"p": 1})
     model = Says([event("reasoning", "Hm"), "a", "b", last], raw={"id": 7})
@@ -92,7 +94,7 @@ def test_complete_answer_is_recovered(log):
     assert leftovers() == []
 
 
-def test_partial_answer_is_interrupted(log):
+def test_partial_answer_is_interrupted(log: Path) -> None:
     """What a killed process had received is logged with its id and time, and can be continued."""
     response = Says(["one ", "two ", "three"]).conversation().prompt("count")
     run(response, until=2)
@@ -103,7 +105,7 @@ def test_partial_answer_is_interrupted(log):
     assert said(log, row["conversation_id"]) == ["count", "one two "]
 
 
-def test_prompt_without_output_leaves_the_thread(log):
+def test_prompt_without_output_leaves_the_thread(log: Path) -> None:
     """A prompt that got no answer is recorded; its conversation ends where it did."""
     conversation = Says("first", "never").conversation()
     conversation.prompt("one").log_to_db(open_log(log))
@@ -121,7 +123,9 @@ def test_prompt_without_output_leaves_the_thread(log):
     "command",
     ["logs", "logs status", "logs backup copy.db", "logs verify", "schemas", "fragments"],
 )
-def test_next_command_on_the_log_takes_up_what_was_left(log, command, monkeypatch, tmp_path):
+def test_next_command_on_the_log_takes_up_what_was_left(
+    log: Path, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Whatever opens the log finds in it what a dead process had received."""
     monkeypatch.chdir(tmp_path)
     open_log(log).close()
@@ -131,7 +135,7 @@ def test_next_command_on_the_log_takes_up_what_was_left(log, command, monkeypatc
     assert [row["response"] for row in rows(log)] == ["one two"]
 
 
-def test_history_in_the_log_is_not_written_again(log):
+def test_history_in_the_log_is_not_written_again(log: Path) -> None:
     """The journal of a later turn refers to what is stored, and is put behind it."""
     conversation = Says("first answer", "second answer").conversation()
     conversation.prompt("one").log_to_db(open_log(log))
@@ -142,7 +146,7 @@ def test_history_in_the_log_is_not_written_again(log):
     assert LogStore(open_log(log)).verify() == []
 
 
-def test_history_that_is_gone_costs_only_itself(log):
+def test_history_that_is_gone_costs_only_itself(log: Path) -> None:
     """Where the log was replaced meanwhile the new messages are kept all the same."""
     conversation = Says("first answer", "second answer").conversation()
     conversation.prompt("one").log_to_db(open_log(log))
@@ -153,7 +157,7 @@ def test_history_that_is_gone_costs_only_itself(log):
     assert [(row["prompt"], row["response"]) for row in rows(log)] == [("two", "second answer")]
 
 
-def test_everything_of_a_prompt_is_recovered(log):
+def test_everything_of_a_prompt_is_recovered(log: Path) -> None:
     """Fragments, attachments, schema, tools, toolboxes and their results outlast the process."""
     box = Counter(start=5)
     result = llm.ToolResult("Counter_add", "6", tool_call_id="c1", instance=box)
@@ -180,7 +184,7 @@ def test_everything_of_a_prompt_is_recovered(log):
     assert found == expected
 
 
-def test_server_side_tool_is_recovered(log):
+def test_server_side_tool_is_recovered(log: Path) -> None:
     """A tool that the provider runs is stored as the process would have stored it."""
     response = Says("found").conversation().prompt("look", tools=[Search(depth=3)])
     run(response)
@@ -190,7 +194,7 @@ def test_server_side_tool_is_recovered(log):
     assert rows(log)[0]["tools"] == rows(direct)[0]["tools"] != []
 
 
-def test_long_texts_are_written_in_slices(log, monkeypatch):
+def test_long_texts_are_written_in_slices(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long prompt is never held a second time in memory, and comes back whole."""
     monkeypatch.setattr(journals, "SLICE", 10)
     text = "0123456789abcdefghij-the end"
@@ -209,14 +213,20 @@ class Twice(llm.Model):
     can_stream = True
     failed = False
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield "good" if self.failed else "bad"
         if not self.failed:
             self.failed = True
             raise ConnectionError("gone")
 
 
-def test_second_attempt_replaces_the_first(log):
+def test_second_attempt_replaces_the_first(log: Path) -> None:
     """What a failed attempt had said is no part of the answer of the next one."""
     response = Twice().conversation().prompt("hi")
     journal = Journal()
@@ -229,7 +239,7 @@ def test_second_attempt_replaces_the_first(log):
     assert rows(log)[0]["response"] == "good"
 
 
-def test_turn_that_was_logged_is_not_logged_again(log):
+def test_turn_that_was_logged_is_not_logged_again(log: Path) -> None:
     """A process that died between logging and deleting its journal leaves nothing to do."""
     response = Says("ok").conversation().prompt("hi")
     run(response)
@@ -240,7 +250,7 @@ def test_turn_that_was_logged_is_not_logged_again(log):
     assert leftovers() == []
 
 
-def test_living_process_is_left_alone(log):
+def test_living_process_is_left_alone(log: Path) -> None:
     """A journal that its owner holds is not touched."""
     journal = Journal()
     response = Says("ok").conversation().prompt("hi")
@@ -253,7 +263,7 @@ def test_living_process_is_left_alone(log):
     assert leftovers() == []
 
 
-def test_journal_of_another_database_stays(log, tmp_path):
+def test_journal_of_another_database_stays(log: Path, tmp_path: Path) -> None:
     """Each journal waits for its own database."""
     other = tmp_path / "other.db"
     run(Says("ok").conversation().prompt("hi"), Journal(str(other)))
@@ -263,7 +273,7 @@ def test_journal_of_another_database_stays(log, tmp_path):
     assert [row["response"] for row in rows(other)] == ["ok"]
 
 
-def test_journal_of_a_later_release_stays(log, user_path):
+def test_journal_of_a_later_release_stays(log: Path, user_path: Path) -> None:
     """A form that this release does not know is left to one that does."""
     folder = user_path / "inflight"
     folder.mkdir()
@@ -272,7 +282,7 @@ def test_journal_of_a_later_release_stays(log, user_path):
     assert [path.name for path in folder.iterdir()] == ["a.jsonl"]
 
 
-def test_empty_journal_is_deleted_when_it_is_old(log, user_path):
+def test_empty_journal_is_deleted_when_it_is_old(log: Path, user_path: Path) -> None:
     """One that died before it sent anything leaves nothing; one that just began is let be."""
     folder = user_path / "inflight"
     folder.mkdir()
@@ -283,7 +293,7 @@ def test_empty_journal_is_deleted_when_it_is_old(log, user_path):
     assert [path.name for path in folder.iterdir()] == ["new.jsonl"]
 
 
-def test_half_a_line_is_left_out(log):
+def test_half_a_line_is_left_out(log: Path) -> None:
     """The line in which the process died does not spoil those before it."""
     journal = run(Says(["one ", "two"]).conversation().prompt("hi"), until=2)
     with open(journal.path, "a") as file:
@@ -292,7 +302,9 @@ def test_half_a_line_is_left_out(log):
     assert rows(log)[0]["response"] == "one two"
 
 
-def test_database_that_cannot_be_written_keeps_the_journals(log, capsys):
+def test_database_that_cannot_be_written_keeps_the_journals(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What cannot be logged now stays, and the reason is told on demand."""
     run(Says("ok").conversation().prompt("hi"))
     log.write_text("no database" * 100)
@@ -305,7 +317,7 @@ def test_database_that_cannot_be_written_keeps_the_journals(log, capsys):
     assert [row["response"] for row in rows(log)] == ["ok"]
 
 
-def test_thread_that_has_gone_on_keeps_its_end(log):
+def test_thread_that_has_gone_on_keeps_its_end(log: Path) -> None:
     """A turn that is taken up late does not move the conversation back."""
     conversation = Says("first", "second", "third").conversation()
     conversation.prompt("one").log_to_db(open_log(log))
@@ -318,7 +330,7 @@ def test_thread_that_has_gone_on_keeps_its_end(log):
     assert len(rows(log)) == 3
 
 
-def test_results_of_tools_are_put_behind_their_calls(log):
+def test_results_of_tools_are_put_behind_their_calls(log: Path) -> None:
     """A tool that has run is not run again when the conversation goes on."""
     response = Says([llm.ToolCall("add", {"a": 1}, "c1")]).conversation().prompt("hi", tools=[add])
     response.log_to_db(open_log(log))
@@ -331,7 +343,7 @@ def test_results_of_tools_are_put_behind_their_calls(log):
     assert (last.role, last.parts[0].output) == ("tool", "2")
 
 
-def test_results_of_a_thread_that_went_on_are_dropped(log):
+def test_results_of_a_thread_that_went_on_are_dropped(log: Path) -> None:
     """Results whose calls were answered otherwise are not put anywhere."""
     conversation = Says("first").conversation()
     conversation.prompt("hi").log_to_db(open_log(log))
@@ -344,14 +356,14 @@ def test_results_of_a_thread_that_went_on_are_dropped(log):
     assert leftovers() == []
 
 
-def test_journal_is_private(user_path):
+def test_journal_is_private(user_path: Path) -> None:
     """Nobody else can read a journal or list the folder."""
     journal = run(Says("ok").conversation().prompt("hi"))
     assert stat.S_IMODE(os.stat(journal.path).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(user_path / "inflight").st_mode) == 0o700
 
 
-def test_journal_goes_where_it_can(log, user_path, tmp_path):
+def test_journal_goes_where_it_can(log: Path, user_path: Path, tmp_path: Path) -> None:
     """Where the user directory takes no journal it lies with the state, and is found there."""
     (user_path / "inflight").write_text("in the way")
     journal = run(Says("ok").conversation().prompt("hi"))
@@ -360,7 +372,7 @@ def test_journal_goes_where_it_can(log, user_path, tmp_path):
     assert [row["response"] for row in rows(log)] == ["ok"]
 
 
-def test_journal_does_not_lie_where_others_can_write(user_path, tmp_path):
+def test_journal_does_not_lie_where_others_can_write(user_path: Path, tmp_path: Path) -> None:
     """A folder among temporary files that others prepared is not used."""
     (user_path / "inflight").write_text("in the way")
     (tmp_path / "state").write_text("in the way")
@@ -388,7 +400,9 @@ class Disk:
         return self._write(fd, data)
 
 
-def test_journal_moves_when_the_place_fails(log, monkeypatch, tmp_path):
+def test_journal_moves_when_the_place_fails(
+    log: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Where a disk fills up in the middle of an answer the journal goes on elsewhere, whole."""
     disk = Disk(monkeypatch)
     journal = Journal()
@@ -405,7 +419,7 @@ def test_journal_moves_when_the_place_fails(log, monkeypatch, tmp_path):
     assert rows(log)[0]["response"] == "one two "
 
 
-def test_torn_journal_is_made_whole_at_the_end(log, monkeypatch):
+def test_torn_journal_is_made_whole_at_the_end(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing could be written for a while the end of the answer writes all of it."""
     disk = Disk(monkeypatch)
     journal = Journal()
@@ -424,7 +438,7 @@ def test_torn_journal_is_made_whole_at_the_end(log, monkeypatch):
     assert rows(log)[0]["response"] == "one two three"
 
 
-def test_keys_are_masked():
+def test_keys_are_masked() -> None:
     """A key in use does not get into a journal."""
     from llm.text.secrets import remember
 
@@ -433,7 +447,7 @@ def test_keys_are_masked():
     assert "sk-journal" not in Path(journal.path).read_text()
 
 
-def test_key_in_pieces_is_masked(log):
+def test_key_in_pieces_is_masked(log: Path) -> None:
     """A key that comes in several events is written over once it is there, metadata and all else
     stay."""
     from llm.text.secrets import remember
@@ -451,7 +465,7 @@ def test_key_in_pieces_is_masked(log):
     assert [row["response"] for row in rows(log)] == ["the secret sk-j", "the secret [...]."]
 
 
-def test_key_across_slices_is_masked(monkeypatch):
+def test_key_across_slices_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key in a long prompt is masked wherever the slices end."""
     from llm.text.secrets import remember
 
@@ -462,7 +476,9 @@ def test_key_across_slices_is_masked(monkeypatch):
     assert "".join(line[2] for line in lines if isinstance(line, list)) == "012345[...]"
 
 
-def test_key_in_pieces_is_masked_where_the_journal_moves(log, monkeypatch):
+def test_key_in_pieces_is_masked_where_the_journal_moves(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is written anew elsewhere has the key masked too."""
     from llm.text.secrets import remember
 
@@ -485,7 +501,7 @@ def test_key_in_pieces_is_masked_where_the_journal_moves(log, monkeypatch):
     assert rows(log)[0]["response"] == "key [...]."
 
 
-def test_recorder_keeps_results_at_its_end(log):
+def test_recorder_keeps_results_at_its_end(log: Path) -> None:
     """Results that no request has taken are behind their calls when the command ends."""
     with Recorder(PromptRequest()) as recorder:
         call = llm.ToolCall("add", {"a": 1}, "c1")
@@ -500,7 +516,7 @@ def test_recorder_keeps_results_at_its_end(log):
     assert last.parts[0].output == "2"
 
 
-def test_recorder_hands_results_on_to_the_next_request(log):
+def test_recorder_hands_results_on_to_the_next_request(log: Path) -> None:
     """Results that are part of a request are not kept a second time."""
     conversation = Says([llm.ToolCall("add", {"a": 1}, "c1")], "done").conversation()
     with Recorder(PromptRequest()) as recorder:
@@ -520,7 +536,7 @@ def test_recorder_hands_results_on_to_the_next_request(log):
     assert leftovers() == []
 
 
-def test_rows_are_there_without_a_database(log):
+def test_rows_are_there_without_a_database(log: Path) -> None:
     """`--json` prints its records although the log cannot be written."""
     log.mkdir()
     with Recorder(PromptRequest(json_output=True)) as recorder:
@@ -534,7 +550,7 @@ def test_rows_are_there_without_a_database(log):
     assert [row["status"] for row in rows(log)] == ["recovered"]
 
 
-def test_event_of_a_stream_survives_the_file():
+def test_event_of_a_stream_survives_the_file() -> None:
     """Everything that an event can carry is read as it was written."""
     full = StreamEvent(
         "tool_result", "\ud83d out", 3, "c1", True, "search", False, {"p": {"q": [1, None]}}, 2

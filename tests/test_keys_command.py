@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,26 +19,26 @@ def invoke(*arguments, **keywords):
     return CliRunner().invoke(cli, ["keys", *arguments], **keywords)
 
 
-def test_keys_none():
+def test_keys_none() -> None:
     """Without a file there are no keys, which is no failure."""
     result = invoke()
     assert (result.exit_code, result.output) == (0, "No keys found\n")
     assert invoke("list", "--json").output == "[]\n"
 
 
-def test_keys_listed(user_path):
+def test_keys_listed(user_path: Path) -> None:
     """The names are listed in order, without the note and without the keys."""
     (user_path / "keys.json").write_text('{"// Note": "n", "b": "2", "a": "1"}')
     assert invoke("list").output == "a\nb\n"
     assert json.loads(invoke("--json").output) == ["a", "b"]
 
 
-def test_keys_path(user_path):
+def test_keys_path(user_path: Path) -> None:
     """The path is that of the file."""
     assert invoke("path").output == f"{user_path / 'keys.json'}\n"
 
 
-def test_key_got(user_path):
+def test_key_got(user_path: Path) -> None:
     """A key is printed; a name that is nearly right is an error that names the right one."""
     (user_path / "keys.json").write_text('{"openai": "sk-1"}')
     assert invoke("get", "openai").output == "sk-1\n"
@@ -47,20 +48,20 @@ def test_key_got(user_path):
     assert invoke("get", "zzz").stderr == "Error: No key found with name 'zzz'\n"
 
 
-def test_key_set_by_option(user_path):
+def test_key_set_by_option(user_path: Path) -> None:
     """A key given as an option is stored, in silence."""
     result = invoke("set", "a", "--value", "x")
     assert (result.exit_code, result.output) == (0, "")
     assert json.loads((user_path / "keys.json").read_text())["a"] == "x"
 
 
-def test_key_set_from_standard_input(user_path):
+def test_key_set_from_standard_input(user_path: Path) -> None:
     """A key that is piped in is stored without the end of its line."""
     assert invoke("set", "a", input=" sk-2 \nmore\n").exit_code == 0
     assert json.loads((user_path / "keys.json").read_text())["a"] == "sk-2"
 
 
-def test_key_set_from_nothing(user_path):
+def test_key_set_from_nothing(user_path: Path) -> None:
     """An empty pipe stores nothing."""
     result = invoke("set", "a", input="")
     assert result.exit_code == 1
@@ -68,7 +69,7 @@ def test_key_set_from_nothing(user_path):
     assert not (user_path / "keys.json").exists()
 
 
-def test_key_asked_for_on_a_terminal(user_path):
+def test_key_asked_for_on_a_terminal(user_path: Path) -> None:
     """On a terminal the key is asked for, and not shown while it is typed."""
     controller, terminal = pty.openpty()
     process = subprocess.Popen(
@@ -89,7 +90,7 @@ def test_key_asked_for_on_a_terminal(user_path):
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["get", "a"], ["set", "a", "--value", "b"]])
-def test_corrupt_file(user_path, arguments):
+def test_corrupt_file(user_path: Path, arguments: list[str]) -> None:
     """A corrupt file is named with its line, and is left as it is."""
     path = user_path / "keys.json"
     path.write_text('{"a": "1"\n"b"}')

@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
@@ -22,7 +24,7 @@ from tests.helpers.content import TEMPLATES, registered
 
 
 @pytest.fixture(autouse=True)
-def _content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def _content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     with registered():
@@ -58,7 +60,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, answer: str) -> Screen:
     return screen
 
 
-def test_folder_gives_its_text_files(capsys):
+def test_folder_gives_its_text_files(capsys: pytest.CaptureFixture[str]) -> None:
     """All text files below, sorted, with their name; binary and empty ones are skipped."""
     write({"b.py": "b = 1\n", "sub/a.txt": "caf\xe9", "c.bin": b"\0\1", "empty.txt": ""})
     fragments = load_folder(".")
@@ -71,7 +73,7 @@ def test_folder_gives_its_text_files(capsys):
     assert capsys.readouterr().err == "dir:.: 2 files, 11 bytes\n"
 
 
-def test_folder_of_a_pattern(capsys):
+def test_folder_of_a_pattern(capsys: pytest.CaptureFixture[str]) -> None:
     """Wildcards choose among the files that are not ignored; a single file may be named."""
     write({"src/a.py": "a", "src/x/b.py": "b", "src/c.txt": "c", "src/.gitignore": "x/\n"})
     assert names("src/**/*.py") == ["src/a.py"]
@@ -81,7 +83,7 @@ def test_folder_of_a_pattern(capsys):
     assert "dir:src/c.txt: 1 file, 1 bytes" in capsys.readouterr().err
 
 
-def test_wildcards_stand_for_no_hidden_file():
+def test_wildcards_stand_for_no_hidden_file() -> None:
     """As in a shell: what begins with a dot is asked for with a dot."""
     write({".env": "KEY", ".hidden/a.txt": "a", "b.txt": "b", "x/.c.txt": "c"})
     assert names("*") == names("**/*.txt") == ["b.txt"]
@@ -90,7 +92,7 @@ def test_wildcards_stand_for_no_hidden_file():
     assert names("x/.*") == ["x/.c.txt"]
 
 
-def test_links_are_not_followed_in_circles():
+def test_links_are_not_followed_in_circles() -> None:
     """A folder that links to itself gives its files once; a link to nothing gives none."""
     write({"a.txt": "a", "sub/b.txt": "b"})
     for name in ("sub/again", "sub/more"):
@@ -108,27 +110,27 @@ def test_links_are_not_followed_in_circles():
         (".", "no text files found in '.'"),
     ],
 )
-def test_folder_without_text_is_an_error(rest, message):
+def test_folder_without_text_is_an_error(rest: str, message: str) -> None:
     """Nothing to send is an error that names what was asked for."""
     with pytest.raises(LLMError, match=message):
         load_folder(rest)
 
 
-def test_folder_outside_keeps_its_path(tmp_path):
+def test_folder_outside_keeps_its_path(tmp_path: Path) -> None:
     """Files outside of the working directory are named as they were asked for."""
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "f.txt").write_text("f")
     assert names(str(tmp_path / "other")) == [f"{tmp_path}/other/f.txt"]
 
 
-def test_big_folder_is_refused_without_a_terminal(monkeypatch):
+def test_big_folder_is_refused_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than 1 MB is not sent where nobody can be asked."""
     write({"big.txt": "x" * 1_200_000})
     with pytest.raises(LLMError, match=r"dir:\.: 1 file, 1\.2 MB is more than 1\.0 MB"):
         load_folder(".")
 
 
-def test_big_folder_is_asked_about(monkeypatch):
+def test_big_folder_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the user decides."""
     write({"big.txt": "x" * 1_200_000, "small.txt": "x" * 2000})
     screen = answering(monkeypatch, "y\n")
@@ -146,7 +148,9 @@ def _note_of(monkeypatch: pytest.MonkeyPatch, rest: str) -> str:
     return screen.getvalue()
 
 
-def test_unreadable_places_are_skipped(monkeypatch, capsys):
+def test_unreadable_places_are_skipped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What nobody may read is told and left out."""
     write({"a.txt": "a", "b.txt": "b", "locked/c.txt": "c"})
     real_open, real_scan = open, os.scandir
@@ -169,7 +173,7 @@ def test_unreadable_places_are_skipped(monkeypatch, capsys):
     assert "locked is skipped: Permission denied" in shown
 
 
-def test_rules_agree_with_git(tmp_path):
+def test_rules_agree_with_git(tmp_path: Path) -> None:
     """What `.gitignore` files leave out is what git leaves out."""
     if shutil.which("git") is None:
         pytest.fail("git is needed to compare with")
@@ -200,7 +204,7 @@ def test_rules_agree_with_git(tmp_path):
     assert names("sub") == sorted(below)
 
 
-def test_rules_above_the_repository_do_not_count(tmp_path):
+def test_rules_above_the_repository_do_not_count(tmp_path: Path) -> None:
     """A `.gitignore` above the root of a repository is none of its business."""
     (tmp_path / ".gitignore").write_text("*\n")
     write({"a.txt": "a"})
@@ -212,7 +216,7 @@ def test_rules_above_the_repository_do_not_count(tmp_path):
 # cmd:
 
 
-def test_command_output_is_a_fragment(capsys):
+def test_command_output_is_a_fragment(capsys: pytest.CaptureFixture[str]) -> None:
     """What the command prints; its messages go to stderr, and it reads nothing."""
     fragment = load_command_output("echo out; echo err >&2; cat")
     assert fragment == "out\n"
@@ -228,24 +232,24 @@ def test_command_output_is_a_fragment(capsys):
         (" ", "no command is given"),
     ],
 )
-def test_failing_command_is_an_error(command, reason):
+def test_failing_command_is_an_error(command: str, reason: str) -> None:
     """A command that fails is told with its code and message."""
     with pytest.raises(LLMError, match=reason):
         load_command_output(command)
 
 
-def test_both_loaders_from_the_command_line():
+def test_both_loaders_from_the_command_line() -> None:
     """`-f dir:` and `-f cmd:` go into the prompt; both may be named again as `logs -f`."""
     write({"a.txt": "a"})
     result = CliRunner().invoke(cli, ["-m", "tell", "-f", "dir:.", "-f", "cmd:echo hi", "x"])
     assert json.loads(result.stdout)["messages"] == [["user", "a.txt\n---\na\n---\n\nhi\n\nx"]]
 
 
-def test_plugin_keeps_its_prefix(plugin):
+def test_plugin_keeps_its_prefix(plugin: Callable[..., ModuleType]) -> None:
     """A plugin that registers `dir` and `cmd` keeps them; ours are `llm-dir` and `llm-cmd`."""
 
     @llm.hookimpl
-    def register_fragment_loaders(register):
+    def register_fragment_loaders(register: Callable[..., None]) -> None:
         register("dir", len)
         register("cmd", len)
 
@@ -261,7 +265,7 @@ def test_plugin_keeps_its_prefix(plugin):
 # Questions
 
 
-def test_question_without_a_terminal(monkeypatch):
+def test_question_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where standard error is no terminal, or nobody can answer, there is no answer."""
     assert terminal.confirm("really?") is None
     monkeypatch.setattr("sys.stderr", Screen())
@@ -271,7 +275,7 @@ def test_question_without_a_terminal(monkeypatch):
     assert terminal.confirm("really?") is None
 
 
-def test_question_is_asked_on_the_terminal_behind_a_pipe(monkeypatch):
+def test_question_is_asked_on_the_terminal_behind_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where standard input is a pipe the answer comes from the terminal of the process."""
     master, slave = os.openpty()
     try:
@@ -286,7 +290,9 @@ def test_question_is_asked_on_the_terminal_behind_a_pipe(monkeypatch):
         os.close(slave)
 
 
-def test_trust_is_asked_for_and_remembered(monkeypatch, user_path):
+def test_trust_is_asked_for_and_remembered(
+    monkeypatch: pytest.MonkeyPatch, user_path: Path
+) -> None:
     """On a terminal the wishes are shown; no is no, yes is remembered."""
     from llm.run.trust import check_template
     from llm.templates import load_template
@@ -306,7 +312,7 @@ def test_trust_is_asked_for_and_remembered(monkeypatch, user_path):
     assert list(stored.values()) == ["tl:greedy"]
 
 
-def test_attachments_of_templates_need_trust(monkeypatch):
+def test_attachments_of_templates_need_trust(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attachments of both kinds and local system fragments are wishes, addresses are not."""
     from llm.run.trust import check_template
     from llm.templates import load_template

@@ -23,7 +23,7 @@ values = st.recursive(
 
 
 @given(values, st.integers(1, 6))
-def test_pieces_are_the_json_text(value: object, limit: int):
+def test_pieces_are_the_json_text(value: object, limit: int) -> None:
     """Joined they are what `json.dumps` gives, whichever texts count as long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(long_json, "LONG_TEXT", limit)
@@ -31,7 +31,7 @@ def test_pieces_are_the_json_text(value: object, limit: int):
     assert "".join(pieces) == json.dumps(value)
 
 
-def test_long_texts_are_never_whole():
+def test_long_texts_are_never_whole() -> None:
     """No piece is much longer than a slice."""
     text = 'a"\u2603' * long_json.LONG_TEXT
     pieces = list(json_pieces({"x": [text], "y": 1}, json.dumps, encode_basestring_ascii))
@@ -39,7 +39,7 @@ def test_long_texts_are_never_whole():
     assert "".join(slices(text)) == text
 
 
-def test_address_does_not_depend_on_the_slices(monkeypatch: pytest.MonkeyPatch):
+def test_address_does_not_depend_on_the_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message has the same address whether its text counts as long or not."""
     from llm.logs.records.hashing import message_hash
 
@@ -49,7 +49,7 @@ def test_address_does_not_depend_on_the_slices(monkeypatch: pytest.MonkeyPatch):
     assert message_hash(message, "b2:x") == before
 
 
-def test_long_part_is_stored_in_slices_and_read_whole(monkeypatch: pytest.MonkeyPatch):
+def test_long_part_is_stored_in_slices_and_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes back from the log is what went in, under the same address."""
     from llm.logs.file.db import open_memory
     from llm.logs.records import chains

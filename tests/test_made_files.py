@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
@@ -21,7 +23,13 @@ class Painter(llm.Model):
     model_id = "painter"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield "Here: "
         for content, kind in ((PNG, None), (b"jpeg", "image/jpeg"), (b"?", "x/y")):
             file = llm.Attachment(content=content, type=kind)
@@ -30,9 +38,9 @@ class Painter(llm.Model):
 
 
 @pytest.fixture(autouse=True)
-def _painter(plugin):
+def _painter(plugin: Callable[..., ModuleType]) -> None:
     @llm.hookimpl
-    def register_models(register):
+    def register_models(register: Callable[..., None]) -> None:
         register(Painter())
 
     plugin("painter", register_models=register_models)
@@ -45,7 +53,7 @@ def run(*args: str, code: int = 0):
     return result
 
 
-def test_files_are_written_into_the_folder(tmp_path):
+def test_files_are_written_into_the_folder(tmp_path: Path) -> None:
     """Each file gets a name with the suffix of its type, told on stderr."""
     result = run("-m", "painter", "x", "--out", str(tmp_path / "new" / "out"))
     assert result.stdout == "Here: done\n"
@@ -55,7 +63,7 @@ def test_files_are_written_into_the_folder(tmp_path):
     assert f"Wrote {written[0]}" in result.stderr
 
 
-def test_files_are_kept_in_the_log(user_path):
+def test_files_are_kept_in_the_log(user_path: Path) -> None:
     """A response with files is read back with their bytes."""
     run("-m", "painter", "x")
 
@@ -67,7 +75,7 @@ def test_files_are_kept_in_the_log(user_path):
     assert contents == [PNG, b"jpeg", b"?"]
 
 
-def test_folder_that_cannot_be_written_is_an_error(tmp_path):
+def test_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """The answer is there all the same; the error names the folder."""
     (tmp_path / "file").write_text("x")
     result = run("-m", "painter", "x", "--out", str(tmp_path / "file" / "sub"), code=1)
@@ -75,7 +83,7 @@ def test_folder_that_cannot_be_written_is_an_error(tmp_path):
     assert result.stdout == "Here: done\n"
 
 
-def test_taken_names_are_left_alone(tmp_path):
+def test_taken_names_are_left_alone(tmp_path: Path) -> None:
     """A name that exists gets a number."""
     from llm.run.answers import _unused
 
@@ -84,7 +92,7 @@ def test_taken_names_are_left_alone(tmp_path):
     assert _unused(tmp_path, "a", ".png") == Path(tmp_path / "a-3.png")
 
 
-def test_files_outlive_the_journal():
+def test_files_outlive_the_journal() -> None:
     """An event with a file is the same after it was written down."""
     from llm.run.journal_lines import _data
     from llm.run.replay import _event

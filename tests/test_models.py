@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pydantic
@@ -24,7 +25,13 @@ class Bare(llm.Model):
 
     model_id = "bare"
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield prompt.prompt
 
 
@@ -33,7 +40,13 @@ class AsyncBare(llm.AsyncModel):
 
     model_id = "bare"
 
-    async def execute(self, prompt, stream, response, conversation):
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ):
         yield prompt.prompt
 
 
@@ -166,7 +179,14 @@ class Locked(llm.KeyModel):
     needs_key = "vault"
     key_env_var = "VAULT_KEY"
 
-    def execute(self, prompt, stream, response, conversation, key):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+        key: str | None,
+    ):
         yield str(key)
 
 
@@ -176,7 +196,14 @@ class AsyncLocked(llm.AsyncKeyModel):
     model_id = "locked"
     needs_key = "vault"
 
-    async def execute(self, prompt, stream, response, conversation, key):
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+        key: str | None,
+    ):
         yield str(key)
 
 
@@ -237,7 +264,13 @@ class Tuned(Bare):
         warmth: float | None = pydantic.Field(default=None, ge=0, le=2)
         seed: int = 7
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield json.dumps(dict(prompt.options))
 
 
@@ -330,7 +363,13 @@ class Completer(Bare):
 
     continues_as_text = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         self.seen = (prompt.prompt, prompt.system)
         yield "A"
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Iterator
 from enum import Enum
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -39,7 +41,13 @@ class Plain(llm.Model):
 
     model_id = "plain"
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         yield "x"
 
 
@@ -75,7 +83,13 @@ class AsyncRich(llm.AsyncModel):
 
     model_id = "rich"
 
-    async def execute(self, prompt, stream, response, conversation):
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ) -> AsyncIterator[str]:
         yield "x"
 
 
@@ -89,7 +103,7 @@ class Embedding(llm.EmbeddingModel):
 
 
 @pytest.fixture(autouse=True)
-def models(monkeypatch):
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four chat models and an embedding model are all that is registered."""
     entries = [
         (Plain(), None, ["p"]),
@@ -133,21 +147,21 @@ def invoke(*arguments, **keywords):
         (["--tools", "-q", "plain"], []),
     ],
 )  # fmt: skip
-def test_models_listed(arguments, shown):
+def test_models_listed(arguments: list[str], shown: list[str]) -> None:
     """The models are listed in order of registration, filtered, with the default at the end."""
     result = invoke("models", *arguments)
     assert result.exit_code == 0
     assert result.output.splitlines() == shown
 
 
-def test_models_default_line_names_what_answers(monkeypatch):
+def test_models_default_line_names_what_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last line names the model that would answer."""
     monkeypatch.setattr(Plain, "answers_without_key", True, raising=False)
     assert invoke("models").output.splitlines()[-1] == "Default: plain"
     assert invoke("models", "default").output == "gpt-5.6-luna\n"
 
 
-def test_models_options_shown():
+def test_models_options_shown() -> None:
     """Options have types, and descriptions with the first model of a class; then the features."""
     output = invoke("models", "--options").output
     types = [
@@ -186,7 +200,7 @@ def test_models_options_shown():
     ]
 
 
-def test_models_as_json():
+def test_models_as_json() -> None:
     """The JSON has the same keys for each model; the options are JSON schemas."""
     rows = json.loads(invoke("models", "--json").output)
     assert rows[1] == {
@@ -208,7 +222,7 @@ def test_models_as_json():
 # llm models default
 
 
-def test_models_default(user_path):
+def test_models_default(user_path: Path) -> None:
     """The default is stored as the id, whatever name was given."""
     assert invoke("models", "default", "wealthy").output == ""
     assert (user_path / "default_model.txt").read_text() == "rich"
@@ -222,7 +236,7 @@ def test_models_default(user_path):
 # llm models options
 
 
-def test_model_options_none():
+def test_model_options_none() -> None:
     """Without any stored option a line on stderr says so."""
     for arguments, text in (
         ([], "No default options set for any models.\n"),
@@ -233,7 +247,7 @@ def test_model_options_none():
         assert invoke("models", "options", *(arguments or ["list"]), "--json").output == "{}\n"
 
 
-def test_model_options_set_and_shown():
+def test_model_options_set_and_shown() -> None:
     """Options are stored under the model's id as they were typed."""
     result = invoke("models", "options", "set", "wealthy", "mixed", "1.0")
     assert (result.stdout, result.stderr) == (
@@ -251,7 +265,7 @@ def test_model_options_set_and_shown():
 
 
 @pytest.mark.parametrize(("key", "value"), [("nope", "x"), ("required", "x"), ("color", "green")])
-def test_model_options_set_invalid(key, value):
+def test_model_options_set_invalid(key: str, value: str) -> None:
     """What the model does not accept is refused, field and message; nothing is stored."""
     result = invoke("models", "options", "set", "rich", key, value)
     assert result.exit_code == 1
@@ -259,7 +273,7 @@ def test_model_options_set_invalid(key, value):
     assert config.load_model_options() == {}
 
 
-def test_model_options_cleared():
+def test_model_options_cleared() -> None:
     """One option is cleared, or all; clearing what is not there is silent."""
     for key, value in (("items", "[]"), ("color", "red"), ("letter", "y")):
         config.set_model_option("rich", key, value)
@@ -270,7 +284,7 @@ def test_model_options_cleared():
     assert config.load_model_options() == {}
 
 
-def test_model_options_corrupt(user_path):
+def test_model_options_corrupt(user_path: Path) -> None:
     """A corrupt file is refused by all of these commands, and stays."""
     path = user_path / "model_options.json"
     path.write_text("[")
@@ -290,7 +304,7 @@ def test_model_options_corrupt(user_path):
 # llm aliases
 
 
-def test_aliases_listed():
+def test_aliases_listed() -> None:
     """Aliases of chat models come first, then those of embedding models."""
     expected = "p       : plain\nr       : rich\nwealthy : rich\ne       : emb (embedding)\n"
     assert invoke("aliases").output == expected
@@ -299,14 +313,14 @@ def test_aliases_listed():
     )
 
 
-def test_aliases_none(monkeypatch):
+def test_aliases_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without aliases nothing is listed."""
     monkeypatch.setattr(llm, "get_models_with_aliases", list)
     monkeypatch.setattr(llm, "get_embedding_models_with_aliases", list)
     assert invoke("aliases").output == ""
 
 
-def test_alias_set_and_removed(user_path):
+def test_alias_set_and_removed(user_path: Path) -> None:
     """An alias is stored for the resolved id, in silence, and removed again."""
     path = user_path / "aliases.json"
     assert invoke("aliases", "path").output == f"{path}\n"
@@ -318,7 +332,7 @@ def test_alias_set_and_removed(user_path):
     assert (result.exit_code, result.stderr) == (1, "Error: No such alias: a\n")
 
 
-def test_alias_set_by_query():
+def test_alias_set_by_query() -> None:
     """The first model that matches every query gets the alias, and stderr says which it is."""
     result = invoke("aliases", "set", "a", "-q", "RICH", "-q", "2")
     assert (result.stdout, result.stderr) == ("", "Alias 'a' set to model 'rich-2'\n")
@@ -330,7 +344,7 @@ def test_alias_set_by_query():
     assert "model_id or at least one -q" in result.stderr
 
 
-def test_alias_with_corrupt_file(user_path):
+def test_alias_with_corrupt_file(user_path: Path) -> None:
     """A corrupt file of aliases is never replaced."""
     path = user_path / "aliases.json"
     path.write_text("nonsense")
@@ -342,7 +356,7 @@ def test_alias_with_corrupt_file(user_path):
     assert invoke("keys").exit_code == 0
 
 
-def test_callback_parameters_are_those_that_plugins_use():
+def test_callback_parameters_are_those_that_plugins_use() -> None:
     """The names of the parameters are an API: plugins read and pass them."""
     names = {
         ("models", "list"): [

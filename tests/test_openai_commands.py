@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -55,7 +56,7 @@ def test_models_are_listed_as_json(server: OpenAIServer, monkeypatch: pytest.Mon
     assert server.last.headers["authorization"] == "Bearer sk-env"
 
 
-def test_key_may_come_from_standard_input_or_a_file(server: OpenAIServer, tmp_path) -> None:
+def test_key_may_come_from_standard_input_or_a_file(server: OpenAIServer, tmp_path: Path) -> None:
     """`--key -` takes the first line, `--key @FILE` a file; a missing one is a usage error."""
     path = tmp_path / "key"
     path.write_text("sk-from-file\n")

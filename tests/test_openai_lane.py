@@ -78,40 +78,40 @@ def run(request: pytest.FixtureRequest) -> object:
     return request.param
 
 
-def test_stream_gives_its_objects_then_done(server: OpenAIServer, run) -> None:
+def test_stream_gives_its_objects_then_done(server: OpenAIServer, run: object) -> None:
     """Events arrive in order, the end marker as `DONE`; what follows it is not read."""
     server.add(sse_reply([{"a": 1}, {"a": 2}]))
     assert run(call_to(server), Sleeps()) == [{"a": 1}, {"a": 2}, DONE]
     assert server.last.headers["authorization"] == "Bearer sk-secret-key"
 
 
-def test_stream_without_end_marker_gives_no_done(server: OpenAIServer, run) -> None:
+def test_stream_without_end_marker_gives_no_done(server: OpenAIServer, run: object) -> None:
     """Whoever folds the objects can see that the stream did not say that it was complete."""
     server.add(sse_reply([{"a": 1}], done=False))
     found = run(call_to(server), Sleeps())
     assert [value is DONE for value in found] == [False]
 
 
-def test_plain_json_is_taken_for_what_it_is(server: OpenAIServer, run) -> None:
+def test_plain_json_is_taken_for_what_it_is(server: OpenAIServer, run: object) -> None:
     """A JSON body is one object, whatever was asked for."""
     server.add(json_reply({"a": [1]}))
     assert run(call_to(server), Sleeps()) == [{"a": [1]}, DONE]
 
 
-def test_objects_in_a_list_of_one_are_unwrapped(server: OpenAIServer, run) -> None:
+def test_objects_in_a_list_of_one_are_unwrapped(server: OpenAIServer, run: object) -> None:
     """Some servers wrap their body into a list."""
     server.add(json_reply([{"a": 1}]))
     assert run(call_to(server), Sleeps())[0] == {"a": 1}
 
 
-def test_compressed_body_is_read(server: OpenAIServer, run) -> None:
+def test_compressed_body_is_read(server: OpenAIServer, run: object) -> None:
     """A server that compresses unasked is understood."""
     body = gzip.compress(b'{"a": 1}')
     server.add(Reply(pieces=[body], headers={"Content-Encoding": "gzip"}))
     assert run(call_to(server), Sleeps())[0] == {"a": 1}
 
 
-def test_padding_around_json_is_allowed(server: OpenAIServer, run) -> None:
+def test_padding_around_json_is_allowed(server: OpenAIServer, run: object) -> None:
     """Spaces before and after the JSON of an event mean nothing; anything else is an error."""
     server.add(Reply(pieces=[b'data:   {"a": 1}  \n\ndata: {"a": 2} \n\n']))
     assert run(call_to(server), Sleeps()) == [{"a": 1}, {"a": 2}]
@@ -120,14 +120,14 @@ def test_padding_around_json_is_allowed(server: OpenAIServer, run) -> None:
         run(call_to(server), Sleeps())
 
 
-def test_value_that_is_no_object_is_wrapped(server: OpenAIServer, run) -> None:
+def test_value_that_is_no_object_is_wrapped(server: OpenAIServer, run: object) -> None:
     """A bare JSON value becomes an object that means nothing."""
     server.add(Reply(pieces=[b"data: 5\n\ndata: [DONE]\n\n"]))
     assert run(call_to(server), Sleeps())[0] == {"value": 5}
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 529])
-def test_passing_trouble_is_retried_twice(server: OpenAIServer, run, status: int) -> None:
+def test_passing_trouble_is_retried_twice(server: OpenAIServer, run: object, status: int) -> None:
     """Two further attempts with growing pauses, then the answer."""
     server.add(error_reply(status, "busy"), error_reply(status, "busy"), sse_reply([{"a": 1}]))
     sleeps = Sleeps()
@@ -137,7 +137,7 @@ def test_passing_trouble_is_retried_twice(server: OpenAIServer, run, status: int
     assert 0.75 <= sleeps[1] <= 1.0
 
 
-def test_third_failure_is_told(server: OpenAIServer, run) -> None:
+def test_third_failure_is_told(server: OpenAIServer, run: object) -> None:
     """After two retries the server's own words reach the user."""
     server.add(*[error_reply(503, "Loading model") for _ in range(3)])
     with pytest.raises(Overloaded, match=r"answered 503: Loading model\. .*try again"):
@@ -152,7 +152,9 @@ def test_third_failure_is_told(server: OpenAIServer, run) -> None:
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
     ],
 )
-def test_retry_after_is_kept(server: OpenAIServer, run, headers: dict, pause: float) -> None:
+def test_retry_after_is_kept(
+    server: OpenAIServer, run: object, headers: dict, pause: float
+) -> None:
     """The server says how long to wait, in seconds, milliseconds or as a date."""
     server.add(error_reply(429, "slow down", headers), sse_reply([{"a": 1}]))
     sleeps = Sleeps()
@@ -160,7 +162,7 @@ def test_retry_after_is_kept(server: OpenAIServer, run, headers: dict, pause: fl
     assert sleeps == [pause]
 
 
-def test_long_retry_after_is_told_not_waited_for(server: OpenAIServer, run) -> None:
+def test_long_retry_after_is_told_not_waited_for(server: OpenAIServer, run: object) -> None:
     """Nobody wants to sit before a silent terminal for an hour."""
     server.add(error_reply(429, "quota", {"Retry-After": "3600"}))
     with pytest.raises(RateLimited, match=r"429: quota\. Try again in 3600 s"):
@@ -168,7 +170,7 @@ def test_long_retry_after_is_told_not_waited_for(server: OpenAIServer, run) -> N
     assert len(server.requests) == 1
 
 
-def test_exhausted_quota_is_not_retried(server: OpenAIServer, run) -> None:
+def test_exhausted_quota_is_not_retried(server: OpenAIServer, run: object) -> None:
     """Waiting does not refill an account."""
     server.add(error_reply(429, "You exceeded your quota", code="insufficient_quota"))
     with pytest.raises(RateLimited, match="exceeded your quota"):
@@ -178,7 +180,7 @@ def test_exhausted_quota_is_not_retried(server: OpenAIServer, run) -> None:
 
 @pytest.mark.parametrize(("told", "requests"), [("true", 2), ("false", 1)])
 def test_server_may_decide_about_retries(
-    server: OpenAIServer, run, told: str, requests: int
+    server: OpenAIServer, run: object, told: str, requests: int
 ) -> None:
     """`x-should-retry` overrules the status."""
     server.add(
@@ -222,7 +224,7 @@ def test_server_may_decide_about_retries(
     ],
 )
 def test_refusal_is_one_readable_line(
-    server: OpenAIServer, run, reply: Reply, kind: type, message: str
+    server: OpenAIServer, run: object, reply: Reply, kind: type, message: str
 ) -> None:
     """Class and text of the error say what the server said and what to do; the key is not in it."""
     reply.headers["x-should-retry"] = "false"
@@ -237,7 +239,9 @@ def test_refusal_is_one_readable_line(
     ("fields", "limit"),
     [({"n_ctx": 512, "type": "exceed_context_size_error"}, 512), ({}, 4097)],
 )
-def test_context_error_knows_the_limit(server: OpenAIServer, run, fields: dict, limit: int) -> None:
+def test_context_error_knows_the_limit(
+    server: OpenAIServer, run: object, fields: dict, limit: int
+) -> None:
     """The size of the context is read from the reply."""
     server.add(error_reply(400, "maximum context length is 4097 tokens", **fields))
     with pytest.raises(ContextTooLong) as caught:
@@ -245,7 +249,7 @@ def test_context_error_knows_the_limit(server: OpenAIServer, run, fields: dict, 
     assert caught.value.limit == limit
 
 
-def test_reset_in_mid_answer_is_told(server: OpenAIServer, run) -> None:
+def test_reset_in_mid_answer_is_told(server: OpenAIServer, run: object) -> None:
     """A connection that is reset costs nothing of what came before it."""
     delivered = threading.Event()
     reply = sse_reply([{"a": 1}], done=False, reset=True)
@@ -264,14 +268,14 @@ def test_reset_in_mid_answer_is_told(server: OpenAIServer, run) -> None:
     assert len(server.requests) == 1
 
 
-def test_chunked_body_cut_short_is_told(server: OpenAIServer, run) -> None:
+def test_chunked_body_cut_short_is_told(server: OpenAIServer, run: object) -> None:
     """A body without its last chunk is a broken connection, not an end."""
     server.add(sse_reply([{"a": 1}], done=False, truncate=True))
     with pytest.raises(ConnectionLost, match="broke off"):
         run(call_to(server), Sleeps())
 
 
-def test_connection_refused_is_retried_then_told(run) -> None:
+def test_connection_refused_is_retried_then_told(run: object) -> None:
     """Nobody listens: two retries, then the address and the question whether it is right."""
     with OpenAIServer() as server:
         call = call_to(server)
@@ -282,7 +286,7 @@ def test_connection_refused_is_retried_then_told(run) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://x/y", "http://x:port/", "not a url"])
-def test_impossible_address_is_told_at_once(run, url: str) -> None:
+def test_impossible_address_is_told_at_once(run: object, url: str) -> None:
     """An address that can never work is not tried again."""
     sleeps = Sleeps()
     with pytest.raises(ConnectionLost, match="Cannot reach"):
@@ -291,7 +295,7 @@ def test_impossible_address_is_told_at_once(run, url: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["sk-secret-\nkey", "sk-secret-ключ"])
-def test_key_that_cannot_be_sent_is_not_shown(server: OpenAIServer, run, key: str) -> None:
+def test_key_that_cannot_be_sent_is_not_shown(server: OpenAIServer, run: object, key: str) -> None:
     """A key with a line break or other letters gives an error that does not repeat it."""
     call = call_to(server)
     call.headers = {"authorization": f"Bearer {key}"}
@@ -300,7 +304,7 @@ def test_key_that_cannot_be_sent_is_not_shown(server: OpenAIServer, run, key: st
     assert "sk-secret" not in str(caught.value)
 
 
-def test_silence_times_out(server: OpenAIServer, run) -> None:
+def test_silence_times_out(server: OpenAIServer, run: object) -> None:
     """A server that stops talking is given up after the time-out."""
     hold = threading.Event()
     reply = sse_reply([{"a": 1}])
@@ -348,7 +352,7 @@ def test_answer_given_up_early_closes_the_connection(server: OpenAIServer) -> No
     ],
 )
 def test_trouble_inside_a_stream_is_told(
-    server: OpenAIServer, run, data: bytes, kind: type, message: str
+    server: OpenAIServer, run: object, data: bytes, kind: type, message: str
 ) -> None:
     """What goes wrong after a good status is an error too."""
     server.add(Reply(pieces=[data], content_type="text/event-stream"))
@@ -365,7 +369,7 @@ def test_connections_are_kept_between_calls(server: OpenAIServer) -> None:
     assert lane._clients == kept
 
 
-def test_get_request_has_no_body(server: OpenAIServer, run) -> None:
+def test_get_request_has_no_body(server: OpenAIServer, run: object) -> None:
     """Without a body the request is a GET."""
     server.add(json_reply({"data": []}))
     endpoint = faults.Endpoint(f"{server.url}/models")
@@ -385,7 +389,7 @@ def test_tls_is_prepared_only_where_it_is_needed(monkeypatch: pytest.MonkeyPatch
 
 def test_exchange_is_shown_on_request(
     server: OpenAIServer,
-    run,
+    run: object,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -426,7 +430,7 @@ def test_retry_after_that_makes_no_sense_is_ignored() -> None:
         assert policy.retry_after_s({"retry-after": value}) in (None, 0.0)
 
 
-def test_missing_listing_is_told_without_a_model(server: OpenAIServer, run) -> None:
+def test_missing_listing_is_told_without_a_model(server: OpenAIServer, run: object) -> None:
     """A list of models is not asked for any one of them."""
     server.add(error_reply(404, "nothing here"))
     call = lane.Call(faults.Endpoint(f"{server.url}/models", "m"), {}, None)
@@ -434,7 +438,7 @@ def test_missing_listing_is_told_without_a_model(server: OpenAIServer, run) -> N
         run(call, Sleeps())
 
 
-def test_key_advice_without_a_key_name(server: OpenAIServer, run) -> None:
+def test_key_advice_without_a_key_name(server: OpenAIServer, run: object) -> None:
     """Where no key was sent, the error says how to name one."""
     server.add(error_reply(401, "missing"))
     call = call_to(server)

@@ -374,7 +374,14 @@ def test_overridden_methods_are_used(server: OpenAIServer) -> None:
             super()._refresh_server_tool_events(output, done_events)
 
     class Mine(Mixin, Responses):
-        def execute(self, prompt, stream, response, conversation=None, key=None):
+        def execute(
+            self,
+            prompt: llm.Prompt,
+            stream: bool,
+            response: llm.Response,
+            conversation: llm.Conversation | None = None,
+            key: str | None = None,
+        ):
             yield from super().execute(prompt, stream, response, conversation, key)
 
     server.add(sse_reply(EVERYTHING["reply"], done=False))

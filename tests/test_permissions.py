@@ -1,5 +1,7 @@
 """Who else can read the files of the user."""
 
+from __future__ import annotations
+
 import os
 import stat
 from pathlib import Path
@@ -19,7 +21,7 @@ def mode_of(path: Path) -> int:
 
 
 @pytest.fixture
-def reachable(monkeypatch):
+def reachable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others get as far as the directories of the test."""
     monkeypatch.setattr(permissions, "_is_reachable", lambda path: True)
 
@@ -33,7 +35,12 @@ def log_one(request: PromptRequest) -> None:
         recorder.end(response)
 
 
-def test_default_directory_is_closed(tmp_path, monkeypatch, capsys, reachable):
+def test_default_directory_is_closed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    reachable: None,
+) -> None:
     """The default user directory is the owner's alone, also where it was made wider before."""
     monkeypatch.delenv("LLM_USER_PATH")
     monkeypatch.setattr("llm.files.config.user_path", lambda: str(tmp_path / "config" / "llm"))
@@ -46,7 +53,9 @@ def test_default_directory_is_closed(tmp_path, monkeypatch, capsys, reachable):
     assert capsys.readouterr().err.count("now only you can") == 1
 
 
-def test_named_directory_keeps_its_mode(user_path, capsys, reachable):
+def test_named_directory_keeps_its_mode(
+    user_path: Path, capsys: pytest.CaptureFixture[str], reachable: None
+) -> None:
     """A directory that the user named is told about once, in whichever process."""
     user_path.chmod(0o755)
     log_one(PromptRequest())
@@ -55,7 +64,9 @@ def test_named_directory_keeps_its_mode(user_path, capsys, reachable):
     assert capsys.readouterr().err.count(f"Others can read {user_path}") == 1
 
 
-def test_named_database_keeps_its_mode(user_path, tmp_path, capsys, reachable):
+def test_named_database_keeps_its_mode(
+    user_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], reachable: None
+) -> None:
     """A database that the user named is told about once."""
     user_path.chmod(0o700)
     path = tmp_path / "mine.db"
@@ -67,7 +78,7 @@ def test_named_database_keeps_its_mode(user_path, tmp_path, capsys, reachable):
     assert capsys.readouterr().err.count(f"Others can read {path}") == 1
 
 
-def test_log_and_keys_are_closed(user_path):
+def test_log_and_keys_are_closed(user_path: Path) -> None:
     """The log with its side files and the keys are the owner's alone, also where they were not."""
     user_path.chmod(0o700)
     log_one(PromptRequest())
@@ -80,7 +91,9 @@ def test_log_and_keys_are_closed(user_path):
     assert mode_of(user_path / "keys.json") == 0o600
 
 
-def test_log_is_closed_when_it_is_read(user_path, tmp_path, capsys, reachable):
+def test_log_is_closed_when_it_is_read(
+    user_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], reachable: None
+) -> None:
     """Reading the log of an older release closes it, and says so in one line; a named one stays."""
     user_path.chmod(0o700)
     log_one(PromptRequest())
@@ -96,7 +109,9 @@ def test_log_is_closed_when_it_is_read(user_path, tmp_path, capsys, reachable):
     assert mode_of(named) == 0o644
 
 
-def test_nothing_is_said_where_nobody_gets(user_path, tmp_path, capsys):
+def test_nothing_is_said_where_nobody_gets(
+    user_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Below a directory that is closed to others a wide mode is no matter."""
     tmp_path.chmod(0o700)
     user_path.chmod(0o755)
@@ -104,7 +119,7 @@ def test_nothing_is_said_where_nobody_gets(user_path, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_directories_up_to_the_root_are_looked_at(tmp_path):
+def test_directories_up_to_the_root_are_looked_at(tmp_path: Path) -> None:
     """One closed directory on the way is enough."""
     closed = tmp_path / "closed"
     closed.mkdir(0o700)
@@ -112,7 +127,9 @@ def test_directories_up_to_the_root_are_looked_at(tmp_path):
     assert permissions._is_reachable("/file")
 
 
-def test_memory_of_what_was_told_may_be_lost(user_path, capsys, reachable):
+def test_memory_of_what_was_told_may_be_lost(
+    user_path: Path, capsys: pytest.CaptureFixture[str], reachable: None
+) -> None:
     """A file that remembers nothing useful costs a repeated line, and nothing else."""
     user_path.chmod(0o755)
     for content in ("no json", '{"a": 1}'):
@@ -121,7 +138,9 @@ def test_memory_of_what_was_told_may_be_lost(user_path, capsys, reachable):
     assert capsys.readouterr().err.count("Others can read") == 2
 
 
-def test_nothing_is_said_that_cannot_be_remembered(user_path, capsys, reachable):
+def test_nothing_is_said_that_cannot_be_remembered(
+    user_path: Path, capsys: pytest.CaptureFixture[str], reachable: None
+) -> None:
     """In a directory that cannot be written the same line would come with every command."""
     user_path.chmod(0o755)
     (user_path / "told.json").mkdir()
@@ -129,7 +148,9 @@ def test_nothing_is_said_that_cannot_be_remembered(user_path, capsys, reachable)
     assert capsys.readouterr().err == ""
 
 
-def test_missing_and_foreign_files_are_left_alone(tmp_path, monkeypatch):
+def test_missing_and_foreign_files_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only what is there and belongs to the user is tightened."""
     permissions.tighten(tmp_path / "missing", 0o600)
     path = tmp_path / "file"

@@ -18,7 +18,7 @@ TIMES = itertools.count(int(time.time()) - 100_000)
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch) -> Path:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is all of `sys.path`."""
     folder = tmp_path / "packages"
     folder.mkdir()
@@ -46,7 +46,7 @@ def cache_file(user_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".dist-info", ".egg-info"])
-def test_plugin_is_found(site, suffix):
+def test_plugin_is_found(site: Path, suffix: str) -> None:
     """An entry point of group llm counts, in either kind of metadata; others do not."""
     (site / "bare-1.0.dist-info").mkdir()
     (site / "file.egg-info").write_text("Name: file")
@@ -56,7 +56,7 @@ def test_plugin_is_found(site, suffix):
     assert any_plugin_installed()
 
 
-def test_answer_is_cached(site, user_path, monkeypatch):
+def test_answer_is_cached(site: Path, user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second look reads no metadata as long as no folder has changed."""
     add_distribution(site, "other-1.0.dist-info", "other")
     assert not any_plugin_installed()
@@ -67,7 +67,7 @@ def test_answer_is_cached(site, user_path, monkeypatch):
     assert cache_file(user_path).parent.stat().st_mode & 0o077 == 0
 
 
-def test_cached_answer_ends_with_a_change(site):
+def test_cached_answer_ends_with_a_change(site: Path) -> None:
     """Installing and removing a plugin is seen at once."""
     settle(site)
     assert not any_plugin_installed()
@@ -79,7 +79,7 @@ def test_cached_answer_ends_with_a_change(site):
     assert not any_plugin_installed()
 
 
-def test_egg_info_rewritten_in_place(site):
+def test_egg_info_rewritten_in_place(site: Path) -> None:
     """A plugin in development is seen although the folder around it has not changed."""
     listing = add_distribution(site, "x.egg-info", "other")
     settle(listing)
@@ -89,7 +89,9 @@ def test_egg_info_rewritten_in_place(site):
     assert any_plugin_installed()
 
 
-def test_other_search_path_is_another_answer(site, tmp_path, monkeypatch):
+def test_other_search_path_is_another_answer(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The answer for one list of folders is not taken for another."""
     settle(site)
     assert not any_plugin_installed()
@@ -100,14 +102,14 @@ def test_other_search_path_is_another_answer(site, tmp_path, monkeypatch):
     assert any_plugin_installed()
 
 
-def test_recent_change_is_not_cached(site, user_path):
+def test_recent_change_is_not_cached(site: Path, user_path: Path) -> None:
     """A folder that may still be changing is looked at again next time."""
     assert not any_plugin_installed()
     assert not (user_path / "cache").exists()
 
 
 @pytest.mark.parametrize("content", ["", "no", "maybe\nend", "no\nelsewhere\n\nend", "\xff"])
-def test_broken_cache_is_ignored(site, user_path, content):
+def test_broken_cache_is_ignored(site: Path, user_path: Path, content: str) -> None:
     """A cache file that is damaged or foreign costs nothing but a search."""
     settle(site)
     any_plugin_installed()
@@ -115,7 +117,7 @@ def test_broken_cache_is_ignored(site, user_path, content):
     assert not any_plugin_installed()
 
 
-def test_cache_with_a_path_that_became_a_file(site, user_path):
+def test_cache_with_a_path_that_became_a_file(site: Path, user_path: Path) -> None:
     """A recorded path that cannot be looked up any more ends the cached answer."""
     settle(site)
     any_plugin_installed()
@@ -126,7 +128,9 @@ def test_cache_with_a_path_that_became_a_file(site, user_path):
     assert not any_plugin_installed()
 
 
-def test_user_directory_is_not_created(site, tmp_path, monkeypatch):
+def test_user_directory_is_not_created(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing is created for the sake of the cache alone."""
     settle(site)
     monkeypatch.setenv("LLM_USER_PATH", str(tmp_path / "absent"))
@@ -134,13 +138,17 @@ def test_user_directory_is_not_created(site, tmp_path, monkeypatch):
     assert not (tmp_path / "absent").exists()
 
 
-def test_missing_folder_is_no_plugin(site, tmp_path, monkeypatch):
+def test_missing_folder_is_no_plugin(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A folder on the path that does not exist holds nothing."""
     monkeypatch.setattr(sys, "path", [str(site), str(tmp_path / "absent")])
     assert not any_plugin_installed()
 
 
-def test_odd_things_count_as_yes(site, tmp_path, monkeypatch):
+def test_odd_things_count_as_yes(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A zip archive or an egg on the path is uncertain, so everything is loaded."""
     archive = tmp_path / "a.zip"
     archive.write_bytes(b"PK")
@@ -149,7 +157,7 @@ def test_odd_things_count_as_yes(site, tmp_path, monkeypatch):
         assert any_plugin_installed()
 
 
-def test_unreadable_folder_counts_as_yes(site, monkeypatch):
+def test_unreadable_folder_counts_as_yes(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be read is uncertain."""
 
     def refuse(path):
@@ -159,7 +167,7 @@ def test_unreadable_folder_counts_as_yes(site, monkeypatch):
     assert any_plugin_installed()
 
 
-def test_foreign_finder_counts_as_yes(site, monkeypatch):
+def test_foreign_finder_counts_as_yes(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A finder that brings distributions of its own is uncertain."""
 
     class Finder:
@@ -170,7 +178,9 @@ def test_foreign_finder_counts_as_yes(site, monkeypatch):
     assert any_plugin_installed()
 
 
-def test_newline_in_a_path_is_not_cached(tmp_path, user_path, monkeypatch):
+def test_newline_in_a_path_is_not_cached(
+    tmp_path: Path, user_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A path that the file cannot hold is simply not remembered."""
     folder = tmp_path / "a\nb"
     folder.mkdir()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 
 import pluggy
 import pytest
@@ -34,7 +37,7 @@ def run_llm(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "llm", *arguments], capture_output=True, text=True)
 
 
-def test_manager_is_pluggys():
+def test_manager_is_pluggys() -> None:
     """The manager is a real one of pluggy's, and everywhere the same."""
     assert isinstance(llm.pm, pluggy.PluginManager)
     assert llm.pm is plugins.pm is plugins.manager()
@@ -43,7 +46,7 @@ def test_manager_is_pluggys():
         _ = plugins.nothing
 
 
-def test_default_plugins_table_is_true():
+def test_default_plugins_table_is_true() -> None:
     """What the table says of a default plugin is what its module implements."""
     for name, hooks in plugins.DEFAULT_PLUGINS.items():
         module = import_module(name)
@@ -51,7 +54,7 @@ def test_default_plugins_table_is_true():
         assert found == sorted(hooks), name
 
 
-def test_loading_without_plugins_imports_none(user_path):
+def test_loading_without_plugins_imports_none(user_path: Path) -> None:
     """Without installed plugins nothing is searched, and no default plugin is imported."""
     code = (
         "import sys, llm; llm.load_plugins()\n"
@@ -64,7 +67,9 @@ def test_loading_without_plugins_imports_none(user_path):
     assert result.stdout.splitlines() == ["[]", str(list(plugins.DEFAULT_PLUGINS))]
 
 
-def test_entry_points_loaded_in_order_of_names(fresh_plugins, install_plugin, capsys):
+def test_entry_points_loaded_in_order_of_names(
+    fresh_plugins: None, install_plugin: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Plugins are registered by the name of their distribution, the default ones last."""
     install_plugin("llm-zebra", SPEAKS.replace("NAME", "zebra"))
     install_plugin("llm-Ant", SPEAKS.replace("NAME", "ant"), entry_points="a = llm_Ant")
@@ -79,7 +84,7 @@ def test_entry_points_loaded_in_order_of_names(fresh_plugins, install_plugin, ca
     assert sorted(captured.err.splitlines()) == ["loading ant", "loading zebra"]
 
 
-def test_get_plugins_describes(fresh_plugins, install_plugin):
+def test_get_plugins_describes(fresh_plugins: None, install_plugin: Callable[..., Path]) -> None:
     """A plugin has the name and the version of its distribution, and the hooks it implements."""
     install_plugin("llm-one", SPEAKS, version="2.0")
     assert llm.get_plugins() == [{"name": "llm-one", "hooks": ["register_tools"], "version": "2.0"}]
@@ -93,12 +98,12 @@ def test_get_plugins_describes(fresh_plugins, install_plugin):
     }
 
 
-def test_get_plugins_of_an_object(plugin):
+def test_get_plugins_of_an_object(plugin: Callable[..., ModuleType]) -> None:
     """A plugin that is no module is listed under its registered name."""
 
     class Registered:
         @llm.hookimpl
-        def register_tools(self, register):
+        def register_tools(self, register: Callable[..., None]) -> None:
             pass
 
     llm.pm.register(Registered(), name="an-object")
@@ -109,8 +114,11 @@ def test_get_plugins_of_an_object(plugin):
 
 
 def test_load_plugins_variable_names_distributions(
-    fresh_plugins, install_plugin, monkeypatch, capsys
-):
+    fresh_plugins: None,
+    install_plugin: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """LLM_LOAD_PLUGINS chooses distributions; an unknown one is named and skipped."""
     install_plugin("llm-one", SPEAKS)
     install_plugin("llm-two", BREAKS)
@@ -119,7 +127,9 @@ def test_load_plugins_variable_names_distributions(
     assert capsys.readouterr().err.splitlines()[0] == "Plugin llm-none could not be found"
 
 
-def test_load_plugins_variable_empty(fresh_plugins, install_plugin, monkeypatch):
+def test_load_plugins_variable_empty(
+    fresh_plugins: None, install_plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With the variable empty only the default plugins are loaded."""
     install_plugin("llm-one", SPEAKS)
     monkeypatch.setenv("LLM_LOAD_PLUGINS", "")
@@ -128,7 +138,9 @@ def test_load_plugins_variable_empty(fresh_plugins, install_plugin, monkeypatch)
     assert len(llm.get_plugins(all=True)) == len(plugins.DEFAULT_PLUGINS)
 
 
-def test_plugins_not_loaded_in_their_tests(fresh_plugins, install_plugin, monkeypatch):
+def test_plugins_not_loaded_in_their_tests(
+    fresh_plugins: None, install_plugin: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where `sys._called_from_test` is set, only what LLM_LOAD_PLUGINS names is loaded."""
     install_plugin("llm-one", SPEAKS)
     monkeypatch.setattr(sys, "_called_from_test", True, raising=False)
@@ -138,7 +150,9 @@ def test_plugins_not_loaded_in_their_tests(fresh_plugins, install_plugin, monkey
     assert [row["name"] for row in llm.get_plugins()] == ["llm-one"]
 
 
-def test_guests_possible(fresh_plugins, install_plugin, plugin):
+def test_guests_possible(
+    fresh_plugins: None, install_plugin: Callable[..., Path], plugin: Callable[..., ModuleType]
+) -> None:
     """Guests are possible while some are installed and not loaded, or once one is registered."""
     install_plugin("llm-one", SPEAKS)
     assert plugins.guests_possible()
@@ -146,7 +160,7 @@ def test_guests_possible(fresh_plugins, install_plugin, plugin):
     assert plugins.guests_possible()
 
 
-def test_guests_possible_without_any(fresh_plugins, monkeypatch):
+def test_guests_possible_without_any(fresh_plugins: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without installed plugins none is possible, before and after loading."""
     monkeypatch.setenv("LLM_LOAD_PLUGINS", "")
     assert not plugins.guests_possible()
@@ -154,7 +168,9 @@ def test_guests_possible_without_any(fresh_plugins, monkeypatch):
     assert not plugins.guests_possible()
 
 
-def test_same_entry_point_name_twice(fresh_plugins, install_plugin, capsys):
+def test_same_entry_point_name_twice(
+    fresh_plugins: None, install_plugin: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Of two plugins with one name the first counts, as the name is taken then."""
     install_plugin("llm-one", "", entry_points="same = llm_one")
     install_plugin("llm-two", "", entry_points="same = llm_two")
@@ -162,7 +178,7 @@ def test_same_entry_point_name_twice(fresh_plugins, install_plugin, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_blocked_plugin_stays_out(fresh_plugins, install_plugin):
+def test_blocked_plugin_stays_out(fresh_plugins: None, install_plugin: Callable[..., Path]) -> None:
     """What is blocked in the manager is not loaded."""
     install_plugin("llm-one", "", entry_points="one = llm_one")
     llm.plugins.manager().set_blocked("one")
@@ -186,7 +202,13 @@ def test_blocked_plugin_stays_out(fresh_plugins, install_plugin):
         ),
     ],
 )
-def test_broken_import_costs_one_line(fresh_plugins, install_plugin, capsys, source, problem):
+def test_broken_import_costs_one_line(
+    fresh_plugins: None,
+    install_plugin: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    source,
+    problem: str,
+) -> None:
     """A plugin that cannot be loaded is reported once and skipped; the others work."""
     install_plugin("llm-bad", source)
     install_plugin("llm-good", SPEAKS.replace("NAME", "good"))
@@ -203,7 +225,9 @@ def test_broken_import_costs_one_line(fresh_plugins, install_plugin, capsys, sou
     assert (fault.plugin, fault.name, fault.version) == ("bad", "llm-bad", "1.5")
 
 
-def test_broken_metadata(fresh_plugins, install_plugin, capsys):
+def test_broken_metadata(
+    fresh_plugins: None, install_plugin: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Metadata that cannot be read is reported where it may be a plugin's, else ignored."""
     folder = install_plugin("llm-odd", "", entry_points="nonsense")
     install_plugin("unrelated", "")
@@ -217,7 +241,9 @@ def test_broken_metadata(fresh_plugins, install_plugin, capsys):
     assert line.startswith("Plugin llm-odd failed to load: ")
 
 
-def test_broken_hook_costs_one_line(fresh_plugins, install_plugin, capsys):
+def test_broken_hook_costs_one_line(
+    fresh_plugins: None, install_plugin: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     """A plugin whose hooks raise is reported once; what it had registered stays."""
     install_plugin(
         "llm-bad",
@@ -246,7 +272,12 @@ def test_broken_hook_costs_one_line(fresh_plugins, install_plugin, capsys):
 @pytest.mark.parametrize(
     "source", [BREAKS, "import llm\n@llm.hookimpl\ndef register_tools(register): 1 / 0"]
 )
-def test_faults_raised_on_request(fresh_plugins, install_plugin, monkeypatch, source):
+def test_faults_raised_on_request(
+    fresh_plugins: None,
+    install_plugin: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    source,
+) -> None:
     """Under LLM_RAISE_ERRORS the exception of the plugin gets through."""
     install_plugin("llm-bad", source)
     monkeypatch.setenv("LLM_RAISE_ERRORS", "1")
@@ -254,14 +285,16 @@ def test_faults_raised_on_request(fresh_plugins, install_plugin, monkeypatch, so
         llm.get_tools()
 
 
-def test_plugin_that_looks_up_models_while_imported(fresh_plugins, install_plugin):
+def test_plugin_that_looks_up_models_while_imported(
+    fresh_plugins: None, install_plugin: Callable[..., Path]
+) -> None:
     """A plugin may use the package while it is being loaded."""
     install_plugin("llm-early", "import llm\nFOUND = llm.get_plugins(all=True)")
     llm.load_plugins()
     assert import_module("llm_early").FOUND == []
 
 
-def test_command_survives_broken_plugin(install_plugin):
+def test_command_survives_broken_plugin(install_plugin: Callable[..., Path]) -> None:
     """With a plugin that breaks every command works, and the fault is shown."""
     install_plugin("llm-bad", BREAKS)
     listed = run_llm("plugins")
@@ -278,13 +311,13 @@ def test_command_survives_broken_plugin(install_plugin):
 # Calling hooks
 
 
-def test_hooks_called_last_registered_first(plugin):
+def test_hooks_called_last_registered_first(plugin: Callable[..., ModuleType]) -> None:
     """Hooks are called in pluggy's order: the last registered first, unless they say otherwise."""
     called = []
 
     def hook(name, **options):
         @llm.hookimpl(**options)
-        def register_tools(register):
+        def register_tools(register: Callable[..., None]) -> None:
             called.append((name, plugins.running_plugin()))
 
         return register_tools
@@ -304,19 +337,19 @@ def test_hooks_called_last_registered_first(plugin):
 
 
 @pytest.mark.parametrize("kind", ["wrapper", "hookwrapper"])
-def test_hook_wrappers_surround(plugin, kind):
+def test_hook_wrappers_surround(plugin: Callable[..., ModuleType], kind: str) -> None:
     """Wrappers of both kinds run around the other implementations."""
     called = []
 
     @llm.hookimpl(**{kind: True})
-    def register_tools(register):
+    def register_tools(register: Callable[..., None]):
         called.append("before")
         outcome = yield
         called.append("after")
         return outcome
 
     @llm.hookimpl
-    def inner(register):
+    def inner(register) -> None:
         called.append("inner")
 
     plugin("test-wrapper", register_tools=register_tools)
@@ -327,12 +360,18 @@ def test_hook_wrappers_surround(plugin, kind):
 
 @pytest.mark.parametrize("place", ["before", "after"])
 @pytest.mark.parametrize("kind", ["wrapper", "hookwrapper"])
-def test_hook_wrapper_that_breaks(plugin, capsys, monkeypatch, kind, place):
+def test_hook_wrapper_that_breaks(
+    plugin: Callable[..., ModuleType],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    place: str,
+) -> None:
     """A wrapper that raises takes nothing away from the others."""
     monkeypatch.setattr(plugins, "_faults", {})
 
     @llm.hookimpl(**{kind: True})
-    def register_tools(register):
+    def register_tools(register: Callable[..., None]):
         if place == "before":
             raise ValueError("wrapped")
         yield
@@ -343,12 +382,12 @@ def test_hook_wrapper_that_breaks(plugin, capsys, monkeypatch, kind, place):
     assert capsys.readouterr().err == "Plugin test-wrapper failed to load: ValueError: wrapped\n"
 
 
-def test_hook_without_parameters(plugin):
+def test_hook_without_parameters(plugin: Callable[..., ModuleType]) -> None:
     """An implementation declares as many of the parameters as it needs, even none."""
     called = []
 
     @llm.hookimpl
-    def register_models():
+    def register_models() -> None:
         called.append(True)
 
     plugin("test-none", register_models=register_models)
@@ -356,7 +395,7 @@ def test_hook_without_parameters(plugin):
     assert called == [True]
 
 
-def test_default_commands_registered_by_hook():
+def test_default_commands_registered_by_hook() -> None:
     """On any other group than the root the default plugins add their commands themselves."""
     import click
 
@@ -365,7 +404,7 @@ def test_default_commands_registered_by_hook():
     assert {"local", "openai"} <= set(group.commands)
 
 
-def test_hook_specifications():
+def test_hook_specifications() -> None:
     """The six hooks have exactly the parameters that plugins rely on."""
     import inspect
 

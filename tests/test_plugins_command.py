@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
@@ -19,29 +22,29 @@ def invoke(*arguments, **keywords):
 
 
 @llm.hookimpl
-def register_tools(register):
+def register_tools(register: Callable[..., None]) -> None:
     """Register nothing."""
 
 
 @llm.hookimpl
-def register_models(register):
+def register_models(register: Callable[..., None]):
     """Fail."""
     raise RuntimeError("not today")
 
 
 @pytest.fixture(autouse=True)
-def no_faults(monkeypatch):
+def no_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     """What failed in other tests is forgotten."""
     monkeypatch.setattr(plugins, "_faults", {})
 
 
-def test_plugins_none(fresh_plugins, monkeypatch):
+def test_plugins_none(fresh_plugins: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without plugins the list is empty."""
     monkeypatch.setenv("LLM_LOAD_PLUGINS", "")
     assert invoke("plugins").output == "[]\n"
 
 
-def test_plugins_listed(plugin):
+def test_plugins_listed(plugin: Callable[..., ModuleType]) -> None:
     """Each plugin is listed with its hooks; the default ones only on request."""
     plugin("test-tools", register_tools=register_tools)
     assert json.loads(invoke("plugins").output) == [
@@ -51,7 +54,7 @@ def test_plugins_listed(plugin):
     assert set(names) == {"test-tools", *plugins.DEFAULT_PLUGINS}
 
 
-def test_plugins_by_hook(plugin):
+def test_plugins_by_hook(plugin: Callable[..., ModuleType]) -> None:
     """With --hook only plugins that implement one of the hooks are listed."""
     plugin("test-tools", register_tools=register_tools)
     result = invoke("plugins", "--all", "--hook", "register_tools", "--hook", "register_nothing")
@@ -59,7 +62,7 @@ def test_plugins_by_hook(plugin):
     assert names == {"test-tools", "llm.default_plugins.default_tools"}
 
 
-def test_plugins_show_faults(plugin, user_path):
+def test_plugins_show_faults(plugin: Callable[..., ModuleType], user_path: Path) -> None:
     """A hook that fails is found out, even with a corrupt file in the user directory."""
     plugin("test-broken", register_models=register_models)
     result = invoke("plugins")
@@ -79,7 +82,7 @@ def test_plugins_show_faults(plugin, user_path):
 
 
 @pytest.fixture
-def pip(monkeypatch):
+def pip(monkeypatch: pytest.MonkeyPatch):
     """Stands in for pip: the command lines it was called with; its exit code is 3."""
     called = []
 
@@ -105,19 +108,19 @@ def pip(monkeypatch):
         (["uninstall", "-y", "a"], ["uninstall", "a", "--yes"]),
     ],
 )
-def test_install_runs_pip(pip, arguments, passed):
+def test_install_runs_pip(pip, arguments: list[str], passed: list[str]) -> None:
     """The arguments go to the pip of this environment, whose exit code is the command's."""
     assert invoke(*arguments).exit_code == 3
     assert pip == [[sys.executable, "-m", "pip", *passed]]
 
 
-def test_uninstall_needs_a_package(pip):
+def test_uninstall_needs_a_package(pip) -> None:
     """Uninstalling nothing is a usage error."""
     assert invoke("uninstall").exit_code == 2
     assert pip == []
 
 
-def test_install_for_real():
+def test_install_for_real() -> None:
     """pip itself runs and its failure is the command's."""
     result = subprocess.run(
         [sys.executable, "-m", "llm", "install", "/nonexistent/package"],

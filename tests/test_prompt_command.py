@@ -1,10 +1,14 @@
 """`llm prompt`: what it sends, prints and keeps."""
 
+from __future__ import annotations
+
 import io
 import json
 import sqlite3
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import click
 import pytest
@@ -17,7 +21,7 @@ from tests.helpers.models import FENCED, registered
 
 
 @pytest.fixture(autouse=True)
-def _models():
+def _models() -> Iterator[None]:
     with registered():
         yield
 
@@ -36,30 +40,30 @@ def turns(path) -> list[tuple]:
 # What is sent
 
 
-def test_answer_is_printed_with_one_newline():
+def test_answer_is_printed_with_one_newline() -> None:
     """The answer goes to stdout, ended by a newline; stderr stays empty."""
     result = run("-m", "echo", "hi")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "user: hi\n", "")
 
 
-def test_system_prompt_is_sent_first():
+def test_system_prompt_is_sent_first() -> None:
     """`-s` becomes the system message."""
     assert run("-m", "echo", "-s", "Be brief", "hi").stdout == "system: Be brief | user: hi\n"
 
 
-def test_stdin_goes_before_argument():
+def test_stdin_goes_before_argument() -> None:
     """Piped text, a space, and the argument; nothing is stripped."""
     assert run("-m", "echo", "b", stdin="a\n").stdout == "user: a\n b\n"
     assert run("-m", "echo", stdin="only").stdout == "user: only\n"
 
 
-def test_empty_prompt_is_allowed():
+def test_empty_prompt_is_allowed() -> None:
     """A prompt without any text is sent all the same."""
     result = run("-m", "forgetful")
     assert (result.exit_code, result.stdout) == (0, "Only \n")
 
 
-def test_prompt_is_the_default_command():
+def test_prompt_is_the_default_command() -> None:
     """A first word that names no command is a prompt."""
     assert run("hello", "-m", "echo").stdout == "user: hello\n"
     assert run("prompt", "hello", "-m", "echo").stdout == "user: hello\n"
@@ -68,34 +72,34 @@ def test_prompt_is_the_default_command():
 # Which model
 
 
-def test_model_comes_from_environment():
+def test_model_comes_from_environment() -> None:
     """`LLM_MODEL` is the default of `-m`, which wins over it."""
     assert run("hi", LLM_MODEL="forgetful").stdout == "Only hi\n"
     assert run("hi", "-m", "e", LLM_MODEL="forgetful").stdout == "user: hi\n"
     assert run("hi", "-q", "ech", LLM_MODEL="forgetful").stdout == "Only hi\n"
 
 
-def test_model_comes_from_default_file():
+def test_model_comes_from_default_file() -> None:
     """Without any choice the default model answers."""
     llm.set_default_model("forgetful")
     assert run("hi").stdout == "Only hi\n"
 
 
-def test_query_takes_shortest_id():
+def test_query_takes_shortest_id() -> None:
     """`-q` finds the model whose id is the shortest of those that match every word."""
     assert run("hi", "-q", "FORGET", "-q", "ful").stdout == "Only hi\n"
     llm.set_default_model("forgetful")
     assert run("hi", "-q", "e", "-q", "cho").stdout == "user: hi\n"
 
 
-def test_query_without_match_fails():
+def test_query_without_match_fails() -> None:
     """No model for the words of `-q`: exit code 1, with the words."""
     result = run("hi", "-q", "nothing", "-q", "such")
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: No model found matching queries nothing, such")
 
 
-def test_unknown_model_names_the_nearest():
+def test_unknown_model_names_the_nearest() -> None:
     """An unknown model is answered with names that are close to it."""
     result = run("hi", "-m", "forgetfull")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -106,20 +110,20 @@ def test_unknown_model_names_the_nearest():
 # Options
 
 
-def test_options_are_converted():
+def test_options_are_converted() -> None:
     """Option values are text that the model's own rules convert; the last of a name wins."""
     result = run("-m", "echo", "hi", "-o", "shout", "0", "-o", "shout", "1", "-o", "times", "2")
     assert result.stdout == "USER: HIUSER: HI\n"
 
 
-def test_stored_options_fill_the_gaps():
+def test_stored_options_fill_the_gaps() -> None:
     """Stored defaults hold where the command line says nothing."""
     run("models", "options", "set", "echo", "times", "2")
     assert run("-m", "e", "hi").stdout == "user: hiuser: hi\n"
     assert run("-m", "e", "hi", "-o", "times", "1").stdout == "user: hi\n"
 
 
-def test_invalid_options_are_listed():
+def test_invalid_options_are_listed() -> None:
     """Each refused option has its name, the reason and, for a name, the nearest known."""
     result = run("-m", "echo", "hi", "-o", "times", "x", "-o", "shoot", "1")
     assert result.exit_code == 1
@@ -131,7 +135,7 @@ def test_invalid_options_are_listed():
     )
 
 
-def test_invalid_stored_option_is_named_as_such(user_path):
+def test_invalid_stored_option_is_named_as_such(user_path: Path) -> None:
     """An option that was refused but never typed is told to be a stored default."""
     (user_path / "model_options.json").write_text('{"echo": {"volume": "11"}}')
     result = run("-m", "echo", "hi")
@@ -139,14 +143,14 @@ def test_invalid_stored_option_is_named_as_such(user_path):
     assert "llm models options show echo" in result.stderr
 
 
-def test_options_flag_describes_the_model():
+def test_options_flag_describes_the_model() -> None:
     """`--options` prints what `llm models --options -m MODEL` prints and sends nothing."""
     shown = run("--options", "-m", "echo", stdin="never read")
     assert (shown.exit_code, shown.stdout) == (0, run("models", "--options", "-m", "echo").stdout)
     assert "times" in shown.stdout
 
 
-def test_options_flag_describes_the_continued_model():
+def test_options_flag_describes_the_continued_model() -> None:
     """With `-c` the options are those of the conversation's model."""
     run("-m", "echo", "hi")
     assert run("--options", "-c").stdout == run("models", "--options", "-m", "echo").stdout
@@ -155,12 +159,12 @@ def test_options_flag_describes_the_continued_model():
 # How it is shown
 
 
-def test_no_stream_asks_for_the_whole():
+def test_no_stream_asks_for_the_whole() -> None:
     """`--no-stream` reaches the model."""
     assert run("-m", "echo", "hi", "--no-stream").stdout == "whole user: hi\n"
 
 
-def test_model_that_cannot_stream_is_asked_for_the_whole():
+def test_model_that_cannot_stream_is_asked_for_the_whole() -> None:
     """A model without streaming is never asked to; its reasoning is not shown."""
     result = run("-m", "plain", "hi")
     assert (result.stdout, result.stderr) == ("stream=False\n", "")
@@ -175,29 +179,29 @@ def test_model_that_cannot_stream_is_asked_for_the_whole():
         ([], FENCED + "\n"),
     ],
 )
-def test_extract_prints_one_block(flags, shown):
+def test_extract_prints_one_block(flags: list[str], shown) -> None:
     """`-x` prints the first fenced block, `--xl` the last."""
     assert run("-m", "fenced", "hi", *flags).stdout == shown
 
 
-def test_extract_without_block_prints_all():
+def test_extract_without_block_prints_all() -> None:
     """Where there is no fenced block the whole answer is printed."""
     assert run("-m", "forgetful", "hi", "-x").stdout == "Only hi\n"
 
 
-def test_reasoning_goes_to_stderr():
+def test_reasoning_goes_to_stderr() -> None:
     """Reasoning is shown apart from the answer, with a newline before text that follows."""
     result = run("-m", "reasoner", "hi")
     assert (result.stdout, result.stderr) == ("AB\n", "Let me think\nHm\nDone\n")
 
 
-def test_hidden_reasoning_is_not_shown():
+def test_hidden_reasoning_is_not_shown() -> None:
     """`-R` shows none of it and tells the model."""
     result = run("-m", "reasoner", "hi", "-R")
     assert (result.stdout, result.stderr) == ("AB hidden\n", "")
 
 
-def test_usage_goes_to_stderr():
+def test_usage_goes_to_stderr() -> None:
     """`-u` tells the tokens after the answer."""
     result = run("-m", "echo", "hi", "-u")
     assert result.stdout == "user: hi\n"
@@ -206,7 +210,7 @@ def test_usage_goes_to_stderr():
     assert conversation.startswith("Conversation: ")
 
 
-def test_json_prints_the_log_record():
+def test_json_prints_the_log_record() -> None:
     """`--json` prints an array with the record that `llm logs --json` has."""
     result = run("-m", "echo", "hi", "--json")
     records = json.loads(result.stdout)
@@ -214,14 +218,14 @@ def test_json_prints_the_log_record():
     assert records == json.loads(run("logs", "--json").stdout)
 
 
-def test_json_works_without_log(user_path):
+def test_json_works_without_log(user_path: Path) -> None:
     """`--json` with `-n` gives the record and leaves no file."""
     result = run("-m", "echo", "hi", "--json", "-n")
     assert [record["prompt"] for record in json.loads(result.stdout)] == ["hi"]
     assert not (user_path / "logs.db").exists()
 
 
-def test_async_runs_the_twin():
+def test_async_runs_the_twin() -> None:
     """`--async` runs the asynchronous model and keeps its turn."""
     assert run("-m", "echo", "hi", "--async").stdout == "async user: hi\n"
     assert run("-c", "more", "--async").stdout == (
@@ -232,7 +236,7 @@ def test_async_runs_the_twin():
     )
 
 
-def test_async_of_sync_model_fails():
+def test_async_of_sync_model_fails() -> None:
     """A model without twin cannot run asynchronously."""
     result = run("-m", "forgetful", "hi", "--async")
     assert result.exit_code == 1
@@ -242,7 +246,7 @@ def test_async_of_sync_model_fails():
 # Keys
 
 
-def test_key_is_given_by_value_or_name(user_path):
+def test_key_is_given_by_value_or_name(user_path: Path) -> None:
     """`--key` is a key, or the name of a stored one."""
     (user_path / "keys.json").write_text('{"vault": "stored", "other": "second"}')
     assert run("-m", "keyed", "hi").stdout == "key=stored\n"
@@ -251,7 +255,7 @@ def test_key_is_given_by_value_or_name(user_path):
     assert run("-m", "echo", "hi", "--key", "unused").stdout == "user: hi\n"
 
 
-def test_missing_key_tells_what_to_do():
+def test_missing_key_tells_what_to_do() -> None:
     """Without a key the message names both ways to give one."""
     result = run("-m", "keyed", "hi")
     assert (result.exit_code, result.stderr) == (
@@ -264,7 +268,7 @@ def test_missing_key_tells_what_to_do():
 # What is kept
 
 
-def test_turn_is_logged(user_path):
+def test_turn_is_logged(user_path: Path) -> None:
     """Each prompt becomes a turn of a thread of its own."""
     run("-m", "echo", "hi", "-o", "times", "1")
     run("-m", "forgetful", "hi")
@@ -276,7 +280,7 @@ def test_turn_is_logged(user_path):
     assert logged[0][0] != logged[1][0]
 
 
-def test_database_option_names_the_log(tmp_path, user_path):
+def test_database_option_names_the_log(tmp_path: Path, user_path: Path) -> None:
     """`-d` logs to, and continues from, another database."""
     path = tmp_path / "other.db"
     run("-m", "echo", "hi", "-d", str(path))
@@ -286,13 +290,13 @@ def test_database_option_names_the_log(tmp_path, user_path):
 
 
 @pytest.mark.parametrize("flags", [["-n"], ["--no-log"]])
-def test_no_log_leaves_no_trace(user_path, flags):
+def test_no_log_leaves_no_trace(user_path: Path, flags: list[str]) -> None:
     """`-n` creates no database."""
     assert run("-m", "echo", "hi", *flags).exit_code == 0
     assert list(user_path.iterdir()) == []
 
 
-def test_no_log_changes_no_database(user_path):
+def test_no_log_changes_no_database(user_path: Path) -> None:
     """`-n -c` reads the history and leaves the database as it is."""
     run("-m", "echo", "hi")
     path = user_path / "logs.db"
@@ -302,7 +306,7 @@ def test_no_log_changes_no_database(user_path):
     assert (turns(path), path.read_bytes()) == before
 
 
-def test_logging_switched_off_is_honoured(user_path):
+def test_logging_switched_off_is_honoured(user_path: Path) -> None:
     """With logging off nothing is kept, unless `--log` says so."""
     run("logs", "off")
     run("-m", "echo", "hi")
@@ -311,14 +315,14 @@ def test_logging_switched_off_is_honoured(user_path):
     assert len(turns(user_path / "logs.db")) == 1
 
 
-def test_log_and_no_log_contradict():
+def test_log_and_no_log_contradict() -> None:
     """Both log flags at once are refused before anything is sent."""
     result = run("-m", "echo", "hi", "--log", "--no-log")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "Error: --log and --no-log are mutually exclusive\n"
 
 
-def test_plugin_may_replace_logging(monkeypatch, user_path):
+def test_plugin_may_replace_logging(monkeypatch: pytest.MonkeyPatch, user_path: Path) -> None:
     """The turn is kept through `log_to_db` of the class, which plugins replace."""
     kept = []
     monkeypatch.setattr(llm.Response, "log_to_db", lambda self, db: kept.append(self.text()))
@@ -329,7 +333,7 @@ def test_plugin_may_replace_logging(monkeypatch, user_path):
 # Conversations
 
 
-def test_continue_takes_up_the_last_conversation(user_path):
+def test_continue_takes_up_the_last_conversation(user_path: Path) -> None:
     """`-c` sends the history of the conversation used last and stays in its thread."""
     run("-m", "echo", "one", "-s", "Be brief")
     result = run("-c", "two")
@@ -339,13 +343,13 @@ def test_continue_takes_up_the_last_conversation(user_path):
     assert len({thread for thread, _, _ in turns(user_path / "logs.db")}) == 1
 
 
-def test_continue_without_history_starts_anew():
+def test_continue_without_history_starts_anew() -> None:
     """`-c` on an empty log is an ordinary prompt."""
     result = run("-m", "echo", "-c", "hi")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "user: hi\n", "")
 
 
-def test_conversation_id_selects_the_conversation(user_path):
+def test_conversation_id_selects_the_conversation(user_path: Path) -> None:
     """`--cid` continues that conversation, and then it is the one used last."""
     run("-m", "echo", "first")
     run("-m", "echo", "second")
@@ -355,7 +359,7 @@ def test_conversation_id_selects_the_conversation(user_path):
 
 
 @pytest.mark.parametrize("with_database", [True, False])
-def test_unknown_conversation_fails(with_database):
+def test_unknown_conversation_fails(with_database: bool) -> None:
     """An unknown id ends the command before anything is sent."""
     if with_database:
         run("-m", "echo", "hi")
@@ -364,13 +368,13 @@ def test_unknown_conversation_fails(with_database):
     assert result.stderr == "Error: No conversation found with id=nope\n"
 
 
-def test_continue_with_other_model_takes_the_history():
+def test_continue_with_other_model_takes_the_history() -> None:
     """`-c -m OTHER` hands the old history to the other model."""
     run("-m", "fenced", "hi")
     assert run("-c", "-m", "echo", "more").stdout.startswith("user: hi | assistant: One:")
 
 
-def test_continue_when_model_is_gone(user_path):
+def test_continue_when_model_is_gone(user_path: Path) -> None:
     """A conversation goes on with `-m` though its model is not installed any more."""
     run("-m", "echo", "hi")
     with sqlite3.connect(user_path / "logs.db") as db:
@@ -382,7 +386,7 @@ def test_continue_when_model_is_gone(user_path):
     assert run("-c", "-m", "echo", "more").stdout.endswith("user: more\n")
 
 
-def test_forgetful_model_is_told_about():
+def test_forgetful_model_is_told_about() -> None:
     """A model that looked at no history costs one line on stderr; others do not."""
     assert run("-m", "forgetful", "hi").stderr == ""
     result = run("-c", "more")
@@ -392,7 +396,7 @@ def test_forgetful_model_is_told_about():
     assert run("-c", "-m", "echo", "more").stderr == ""
 
 
-def test_model_without_conversations_refuses_history():
+def test_model_without_conversations_refuses_history() -> None:
     """A model that takes no history fails when there is one."""
     assert run("-m", "single", "hi").exit_code == 0
     result = run("-c", "more")
@@ -403,7 +407,7 @@ def test_model_without_conversations_refuses_history():
 # Attachments
 
 
-def test_attachments_are_sent_in_order(tmp_path):
+def test_attachments_are_sent_in_order(tmp_path: Path) -> None:
     """All `-a` come first, then all `--at`."""
     png = tmp_path / "dot.png"
     png.write_bytes(bytes.fromhex("89504e470d0a1a0a") + b"\0" * 24)
@@ -414,7 +418,7 @@ def test_attachments_are_sent_in_order(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["note.txt", "note.md"])
-def test_attachment_of_text_has_the_type_of_its_extension(tmp_path, name):
+def test_attachment_of_text_has_the_type_of_its_extension(tmp_path: Path, name: str) -> None:
     """A text file needs no `--at` where its name says that it is text."""
     text = tmp_path / name
     text.write_text("abc")
@@ -425,7 +429,7 @@ def test_attachment_of_text_has_the_type_of_its_extension(tmp_path, name):
     assert "Could not determine mimetype" in result.stderr
 
 
-def test_attachment_of_stdin_leaves_no_text():
+def test_attachment_of_stdin_leaves_no_text() -> None:
     """Bytes that `-` took are not part of the prompt."""
     result = run("-m", "echo", "hi", "--at", "-", "text/plain", stdin=b"\xff\xfe")
     assert result.stdout == "user: hi + text/plain 2 bytes\n"
@@ -440,7 +444,7 @@ def test_attachment_of_stdin_leaves_no_text():
         (["-a", "-"], "stdin is empty"),
     ],
 )
-def test_unreadable_attachment_is_a_usage_error(flags, reason):
+def test_unreadable_attachment_is_a_usage_error(flags, reason: str) -> None:
     """What cannot be attached is refused while the command line is parsed."""
     result = run("-m", "echo", "hi", *flags)
     assert result.exit_code == 2
@@ -454,7 +458,7 @@ def test_unreadable_attachment_is_a_usage_error(flags, reason):
         ("echo", "audio/wav", "only image/png, text/plain"),
     ],
 )
-def test_attachment_the_model_refuses(model, mime_type, reason):
+def test_attachment_the_model_refuses(model: str, mime_type: str, reason: str) -> None:
     """Attachments that the model does not take end the command with exit code 1."""
     result = run("-m", model, "hi", "--at", "-", mime_type, stdin="x")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -464,7 +468,7 @@ def test_attachment_the_model_refuses(model, mime_type, reason):
 # Errors
 
 
-def test_error_of_the_model_is_one_line():
+def test_error_of_the_model_is_one_line() -> None:
     """What a model raises becomes `Error: TEXT`; the exit code tells whether text was shown."""
     result = run("-m", "fails", "hi")
     assert (result.exit_code, result.stdout, result.stderr) == (
@@ -476,26 +480,26 @@ def test_error_of_the_model_is_one_line():
     assert run("-m", "fails", "now").exit_code == 1
 
 
-def test_error_without_text_is_named():
+def test_error_without_text_is_named() -> None:
     """An exception without a message is told by its class."""
     assert run("-m", "fails", "now silently").stderr == "Error: KeyError\n"
 
 
-def test_error_of_the_model_is_raised_on_demand():
+def test_error_of_the_model_is_raised_on_demand() -> None:
     """Under `LLM_RAISE_ERRORS` the exception itself comes out."""
     result = run("-m", "fails", "hi", LLM_RAISE_ERRORS="1")
     assert isinstance(result.exception, ValueError)
     assert str(result.exception) == "boom"
 
 
-def test_partial_answer_is_kept(user_path):
+def test_partial_answer_is_kept(user_path: Path) -> None:
     """What was shown of an answer that broke off is in the log, and can be gone on with."""
     run("-m", "fails", "hi")
     result = run("-c", "-m", "echo", "go on")
     assert result.stdout == "user: hi | assistant: partial answer | user: go on\n"
 
 
-def test_prompt_without_an_answer_is_kept(user_path):
+def test_prompt_without_an_answer_is_kept(user_path: Path) -> None:
     """Where nothing was answered the prompt is logged, and the conversation stays where it was."""
     run("-m", "echo", "first")
     run("-c", "-m", "fails", "now")
@@ -507,7 +511,7 @@ def test_prompt_without_an_answer_is_kept(user_path):
     )
 
 
-def test_async_error_keeps_the_partial_answer(user_path):
+def test_async_error_keeps_the_partial_answer(user_path: Path) -> None:
     """The asynchronous form keeps what was shown, too."""
     result = run("-m", "fails", "hi", "--async")
     assert (result.exit_code, result.stdout) == (3, "partial")
@@ -515,7 +519,7 @@ def test_async_error_keeps_the_partial_answer(user_path):
     assert len(turns(user_path / "logs.db")) == 1
 
 
-def test_unwritable_log_does_not_hide_the_answer(tmp_path):
+def test_unwritable_log_does_not_hide_the_answer(tmp_path: Path) -> None:
     """A log that cannot be written costs a line after the answer, not the answer."""
     path = tmp_path / "broken.db"
     path.write_text("this is no database, only a text that is long enough" * 20)
@@ -529,7 +533,7 @@ def test_unwritable_log_does_not_hide_the_answer(tmp_path):
     assert result.stderr.endswith("Error: boom\n")
 
 
-def test_prompt_is_a_command_that_plugins_may_call():
+def test_prompt_is_a_command_that_plugins_may_call() -> None:
     """Plugins read the command's parameters and call it with keywords."""
     command = cli.commands["prompt"]
     names = {parameter.name for parameter in command.params}
@@ -559,18 +563,18 @@ def test_prompt_is_a_command_that_plugins_may_call():
     assert cli.commands["chat"].params
 
 
-def test_plugin_command_may_run_a_prompt():
+def test_plugin_command_may_run_a_prompt() -> None:
     """A plugin's command calls the core one with some of its keywords; the rest are defaults."""
 
     @click.command()
     @click.pass_context
-    def shortcut(ctx):
+    def shortcut(ctx) -> None:
         ctx.invoke(cli.commands["prompt"], prompt="hi", model_id="echo", no_log=True)
 
     assert CliRunner().invoke(shortcut, input="").stdout == "user: hi\n"
 
 
-def test_error_of_the_model_reaches_a_caller(monkeypatch):
+def test_error_of_the_model_reaches_a_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever calls the command finds the model's exception behind the message."""
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(click.ClickException) as failure:
@@ -578,7 +582,7 @@ def test_error_of_the_model_reaches_a_caller(monkeypatch):
     assert isinstance(failure.value.__context__, ValueError)
 
 
-def test_interrupt_is_no_error_message(user_path):
+def test_interrupt_is_no_error_message(user_path: Path) -> None:
     """Ctrl-C ends the command with exit code 130; what was shown is kept."""
     result = run("-m", "interrupted", "stop")
     assert (result.exit_code, result.stdout) == (130, "begun")
@@ -586,7 +590,7 @@ def test_interrupt_is_no_error_message(user_path):
     assert len(turns(user_path / "logs.db")) == 1
 
 
-def test_broken_connection_of_a_model_is_told():
+def test_broken_connection_of_a_model_is_told() -> None:
     """A model's broken pipe is an error, not a reader that left."""
     result = run("-m", "interrupted", "cut")
     assert (result.exit_code, result.stdout) == (3, "begun")
@@ -596,17 +600,17 @@ def test_broken_connection_of_a_model_is_told():
 class FileServer(BaseHTTPRequestHandler):
     """Serves an image, and things that cannot be attached."""
 
-    def do_HEAD(self):
+    def do_HEAD(self) -> None:
         self.send_response(404 if self.path == "/missing" else 200)
         if self.path == "/dot.png":
             self.send_header("Content-Type", "image/png; charset=binary")
         self.end_headers()
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self.do_HEAD()
         self.wfile.write(b"12345")
 
-    def log_message(self, *args):
+    def log_message(self, *args) -> None:
         pass
 
 
@@ -620,21 +624,21 @@ def file_server():
         thread.join()
 
 
-def test_attachment_of_url_takes_the_type_of_the_server(file_server):
+def test_attachment_of_url_takes_the_type_of_the_server(file_server) -> None:
     """The type of a URL is what a HEAD request says, without parameters."""
     result = run("-m", "echo", "hi", "-a", f"{file_server}/dot.png")
     assert result.stdout == "user: hi + image/png 5 bytes\n"
 
 
 @pytest.mark.parametrize("path", ["/missing", "/untyped"])
-def test_attachment_of_url_without_type_is_refused(file_server, path):
+def test_attachment_of_url_without_type_is_refused(file_server, path: str) -> None:
     """A URL that is not there, or that has no type, is a usage error."""
     result = run("-m", "echo", "hi", "-a", file_server + path)
     assert result.exit_code == 2
     assert file_server + path in result.stderr
 
 
-def test_attachment_that_is_one_already_is_kept():
+def test_attachment_that_is_one_already_is_kept() -> None:
     """A command that hands on parsed values may hand on attachments."""
     attachment = llm.Attachment(type="image/png", content=b"x")
     assert AttachmentType().convert(attachment, None, None) is attachment

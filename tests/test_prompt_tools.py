@@ -1,8 +1,13 @@
 """`llm prompt` and `llm chat` with tools: which there are, what is run, shown and kept."""
 
+from __future__ import annotations
+
 import json
 import sqlite3
 import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
@@ -47,7 +52,7 @@ class Helper: ...
 class Memory(llm.Toolbox):
     """Keeps things"""
 
-    def __init__(self, start: str, size: int = 3):
+    def __init__(self, start: str, size: int = 3) -> None:
         self.start = start
         self.size = size
 
@@ -63,8 +68,8 @@ class Search(llm.ServerSideTool):
 
 
 @pytest.fixture(autouse=True)
-def _models(plugin):
-    def register_tools(register):
+def _models(plugin: Callable[..., ModuleType]) -> Iterator[None]:
+    def register_tools(register: Callable[..., None]) -> None:
         register(Memory)
         register(Memory, name="Store")
 
@@ -88,7 +93,7 @@ def call(name: str, **arguments) -> list:
     return [name, arguments]
 
 
-def rows(user_path, sql: str) -> list[tuple]:
+def rows(user_path: Path, sql: str) -> list[tuple]:
     """Rows of the log database."""
     with sqlite3.connect(user_path / "logs.db") as db:
         return db.execute(sql).fetchall()
@@ -97,7 +102,7 @@ def rows(user_path, sql: str) -> list[tuple]:
 # Which tools
 
 
-def test_functions_given_as_code_are_tools():
+def test_functions_given_as_code_are_tools() -> None:
     """Every function of the code can be called, an asynchronous one and a named lambda too."""
     calls = [
         call("shout", text="hi"),
@@ -110,7 +115,7 @@ def test_functions_given_as_code_are_tools():
     assert result.stdout == 'calling HI!; {"rows": 2}; later; aa\n'
 
 
-def test_functions_are_given_as_file(tmp_path):
+def test_functions_are_given_as_file(tmp_path: Path) -> None:
     """A line that ends in .py is the path of a file."""
     path = tmp_path / "tools.py"
     path.write_text(CODE)
@@ -127,7 +132,7 @@ def test_functions_are_given_as_file(tmp_path):
         ("def f(x: 5): ...", "f of --functions cannot be a tool"),
     ],
 )
-def test_functions_that_cannot_be_used_are_refused(code, problem):
+def test_functions_that_cannot_be_used_are_refused(code: str, problem: str) -> None:
     """Bad code is an error before anything is sent, without a traceback."""
     result = run("hi", "--functions", code)
     assert (result.exit_code, result.stdout) == (1, "")
@@ -135,13 +140,13 @@ def test_functions_that_cannot_be_used_are_refused(code, problem):
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_functions_are_ordinary_python():
+def test_functions_are_ordinary_python() -> None:
     """The code sees types where it writes types, as in a file of its own."""
     code = "def show(n: int) -> str: return str(show.__annotations__['n'])"
     assert run(script([call("show", n=1)]), "--functions", code).stdout == "calling <class 'int'>\n"
 
 
-def test_imported_names_do_not_keep_code_from_being_used():
+def test_imported_names_do_not_keep_code_from_being_used() -> None:
     """What the code imports is offered where it can be, as in 0.36, and left out elsewhere."""
     code = "from typing import *\ndef half(n: int) -> float: return n / 2"
     result = run(script([call("half", n=3), call("cast")]), "--functions", code)
@@ -149,12 +154,12 @@ def test_imported_names_do_not_keep_code_from_being_used():
     assert result.stdout.startswith("calling 1.5; Error: cast() missing")
 
 
-def test_negative_chain_limit_is_a_usage_error():
+def test_negative_chain_limit_is_a_usage_error() -> None:
     """0 means no limit; less than that means nothing."""
     assert run("hi", "--cl", "-1").exit_code == 2
 
 
-def test_functions_that_cannot_be_read_are_refused(tmp_path):
+def test_functions_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     """A folder instead of a file is named."""
     folder = tmp_path / "folder.py"
     folder.mkdir()
@@ -163,7 +168,7 @@ def test_functions_that_cannot_be_read_are_refused(tmp_path):
     assert result.stderr.startswith(f"Error: File {folder} cannot be read")
 
 
-def test_named_tools_and_toolboxes_are_offered():
+def test_named_tools_and_toolboxes_are_offered() -> None:
     """A registered function, and toolboxes in every way to write their arguments."""
     for spec in (
         'Memory("a")',
@@ -177,7 +182,7 @@ def test_named_tools_and_toolboxes_are_offered():
         assert result.stdout == f"calling a 3; {llm.cli.VERSION}\n", spec
 
 
-def test_tools_are_offered_functions_first(user_path):
+def test_tools_are_offered_functions_first(user_path: Path) -> None:
     """Functions come before the named tools, which keep their order."""
     run("hi", "-T", "llm_time", "-T", "llm_version", "--functions", "def f(): ...")
     sql = "select name from turn_tools join tools on tools.id = tool_id order by turn_tools.rowid"
@@ -195,7 +200,7 @@ def test_tools_are_offered_functions_first(user_path):
         ("Memory(x y)", "Tool Memory(x y) cannot be used: Positional argument must be valid JSON"),
     ],
 )
-def test_bad_tool_is_refused(spec, problem):
+def test_bad_tool_is_refused(spec: str, problem: str) -> None:
     """An unknown tool, a bad specification and missing arguments are clear errors."""
     result = run("hi", "-T", spec)
     assert (result.exit_code, result.stdout) == (1, "")
@@ -203,13 +208,13 @@ def test_bad_tool_is_refused(spec, problem):
     assert "Traceback" not in result.stderr
 
 
-def test_bad_tool_comes_with_advice():
+def test_bad_tool_comes_with_advice() -> None:
     """What to write instead is part of the message."""
     assert "did you mean llm_time" in run("hi", "-T", "llm_tim").stderr
     assert "It is written Memory(start: str, size: int = 3)" in run("hi", "-T", "Memory").stderr
 
 
-def test_tools_need_a_model_that_takes_them():
+def test_tools_need_a_model_that_takes_them() -> None:
     """A model without tools refuses them."""
     result = CliRunner().invoke(cli, ["-m", "echo", "hi", "-T", "llm_time"])
     assert result.exit_code == 1
@@ -220,7 +225,7 @@ def test_tools_need_a_model_that_takes_them():
 
 
 @pytest.mark.parametrize("flags", [[], ["--async"], ["--no-stream"], ["--async", "--no-stream"]])
-def test_every_round_is_logged_as_a_turn(user_path, flags):
+def test_every_round_is_logged_as_a_turn(user_path: Path, flags: list[str]) -> None:
     """Rounds are turns of one thread, each with what it was sent and what it said."""
     result = run(
         script([call("shout", text="a")], [call("shout", text="b")]), "--functions", CODE, *flags
@@ -233,7 +238,7 @@ def test_every_round_is_logged_as_a_turn(user_path, flags):
     assert texts == ["calling", "calling", "A!; B!"]
 
 
-def test_chain_limit_counts_answers(user_path):
+def test_chain_limit_counts_answers(user_path: Path) -> None:
     """`--cl 1` allows one answer; where one more is needed the command fails, and all is kept."""
     assert run("[]", "--functions", CODE, "--cl", "1").exit_code == 0
     result = run(script([call("shout", text="a")]), "--functions", CODE, "--cl", "1")
@@ -242,20 +247,20 @@ def test_chain_limit_counts_answers(user_path):
     assert len(rows(user_path, "select id from turns")) == 2
 
 
-def test_chain_limit_is_five_and_zero_means_none():
+def test_chain_limit_is_five_and_zero_means_none() -> None:
     """Five answers without the option, any number with 0."""
     many = script(*[[call("later")]] * 5)
     assert run(many, "--functions", CODE).exit_code == 1
     assert run(many, "--functions", CODE, "--cl", "0").exit_code == 0
 
 
-def test_usage_is_told_for_each_answer():
+def test_usage_is_told_for_each_answer() -> None:
     """`-u` gives one line for each call of the model."""
     result = run(script([call("later")]), "--functions", CODE, "-u")
     assert result.stderr.count("Token usage:") == 2
 
 
-def test_json_has_a_record_for_each_answer():
+def test_json_has_a_record_for_each_answer() -> None:
     """`--json` prints the records of all rounds, oldest first."""
     result = run(script([call("shout", text="a")]), "--functions", CODE, "--json", "-n")
     first, second = json.loads(result.stdout)
@@ -266,7 +271,7 @@ def test_json_has_a_record_for_each_answer():
 # What is shown
 
 
-def test_debug_shows_calls_and_results():
+def test_debug_shows_calls_and_results() -> None:
     """`--td` shows call, result, attachments and exception on stderr."""
     calls = [
         call("table", rows=2),
@@ -289,13 +294,13 @@ def test_debug_shows_calls_and_results():
     )
 
 
-def test_debug_is_switched_on_by_environment():
+def test_debug_is_switched_on_by_environment() -> None:
     """LLM_TOOLS_DEBUG is the default of `--td`."""
     result = run(script([call("later")]), "--functions", CODE, LLM_TOOLS_DEBUG="1")
     assert "Tool call: later({})" in result.stderr
 
 
-def test_failures_are_told_without_debug():
+def test_failures_are_told_without_debug() -> None:
     """A tool's error and a call that cannot be run are one line each, and the model goes on."""
     calls = [call("boom"), call("shout"), call("shout", _raw="{bad"), call("none")]
     result = run(script(calls), "--functions", CODE)
@@ -313,7 +318,7 @@ def test_failures_are_told_without_debug():
 
 
 @pytest.mark.parametrize("flags", [[], ["--async"]])
-def test_then_goes_on_with_the_answer(user_path, flags):
+def test_then_goes_on_with_the_answer(user_path: Path, flags: list[str]) -> None:
     """`--then` prompts follow in the same thread, `$input` standing for the answer before."""
     result = CliRunner().invoke(
         cli, ["-m", "echo", "one", "--then", "check: $input", "--then", "end", *flags]
@@ -328,7 +333,7 @@ def test_then_goes_on_with_the_answer(user_path, flags):
     assert "user: one | assistant:" in CliRunner().invoke(cli, ["-c", "more"]).stdout
 
 
-def test_then_works_with_tools():
+def test_then_works_with_tools() -> None:
     """Tools are offered to further prompts, each with a limit of its own."""
     again = script([call("shout", text="b")])
     result = run(
@@ -340,7 +345,7 @@ def test_then_works_with_tools():
 # Going on
 
 
-def test_continuing_restores_tools(user_path):
+def test_continuing_restores_tools(user_path: Path) -> None:
     """`-c` offers the named tools again, toolboxes with their arguments; code is not kept."""
     run(
         "hi",
@@ -360,14 +365,14 @@ def test_continuing_restores_tools(user_path):
     assert rows(user_path, sql) == [("Memory_recall",), ("llm_version",)]
 
 
-def test_continuing_with_other_tools_replaces_them():
+def test_continuing_with_other_tools_replaces_them() -> None:
     """Any -T replaces the tools that the conversation had."""
     run("hi", "-T", 'Memory("a")')
     result = run("-c", script([call("Memory_recall")]), "-T", "llm_time")
     assert "does not exist: Memory_recall" in result.stderr
 
 
-def test_continuing_without_a_tool_says_so(plugin):
+def test_continuing_without_a_tool_says_so(plugin: Callable[..., ModuleType]) -> None:
     """A tool that is gone, or a model that takes none, is told; the conversation goes on."""
     run("hi", "-T", 'Memory("a")', "-T", "llm_time")
     result = CliRunner().invoke(cli, ["-c", "more", "-m", "echo"])
@@ -375,7 +380,7 @@ def test_continuing_without_a_tool_says_so(plugin):
     assert "goes on without the tool llm_time" in result.stderr
 
 
-def test_interrupted_calls_are_run_when_the_conversation_goes_on(user_path):
+def test_interrupted_calls_are_run_when_the_conversation_goes_on(user_path: Path) -> None:
     """Calls without results are run first, then the new prompt is sent with their results."""
     run(
         script([call("shout", text="a"), call("shout", text="b")]), "--functions", CODE, "--cl", "1"
@@ -388,7 +393,7 @@ def test_interrupted_calls_are_run_when_the_conversation_goes_on(user_path):
     assert result.stdout == "A!; B!\n"
 
 
-def test_interrupted_calls_of_lost_tools_are_answered():
+def test_interrupted_calls_of_lost_tools_are_answered() -> None:
     """Where the tools are gone the model is told so."""
     run(script([call("shout", text="a")]), "--functions", CODE, "--cl", "1")
     assert run("-c").stdout == 'Error: tool "shout" does not exist\n'
@@ -397,7 +402,7 @@ def test_interrupted_calls_of_lost_tools_are_answered():
 # Chat
 
 
-def test_chat_has_tools():
+def test_chat_has_tools() -> None:
     """Each turn of a chat may call tools, and `--then` follows each of them."""
     lines = f"{script([call('shout', text='a')])}\nexit\n"
     result = CliRunner().invoke(
@@ -407,7 +412,7 @@ def test_chat_has_tools():
     assert "calling A!\nA!\n" in result.stdout
 
 
-def test_chat_drops_calls_that_were_stopped(monkeypatch):
+def test_chat_drops_calls_that_were_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C during a call: what had finished is told, the rest is not run any more."""
     runs = []
 
@@ -429,7 +434,7 @@ def test_chat_drops_calls_that_were_stopped(monkeypatch):
     assert result.stdout.count(f"one; {dropped}; {dropped}\n") == 2
 
 
-def test_killed_loop_goes_on_without_running_a_call_again(user_path, tmp_path):
+def test_killed_loop_goes_on_without_running_a_call_again(user_path: Path, tmp_path: Path) -> None:
     """SIGKILL in the middle of a call: `-c` runs that one and the next, not those before."""
     runs, code = tmp_path / "runs", tmp_path / "tools.py"
     source = f"""
@@ -455,7 +460,9 @@ def step(at: str) -> str:
 
 
 @pytest.mark.parametrize("flags", [[], ["--async"]])
-def test_results_outlast_a_request_that_failed(user_path, tmp_path, flags):
+def test_results_outlast_a_request_that_failed(
+    user_path: Path, tmp_path: Path, flags: list[str]
+) -> None:
     """Where the results of tools were sent and nothing came back, `-c` sends them again and runs
     no call again, with or without something more to say."""
     runs = tmp_path / "runs"

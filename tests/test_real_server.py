@@ -78,7 +78,9 @@ def logged(real: Callable[..., subprocess.CompletedProcess[str]]) -> list[dict]:
     return rows
 
 
-def test_prompt_and_continuation_are_answered_and_kept(real) -> None:
+def test_prompt_and_continuation_are_answered_and_kept(
+    real: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     """A streamed answer with its usage; `-c` goes on with the same conversation and sends it."""
     first = real("-m", "real", "Say hi", "-u", *SHORT)
     second = real("-c", "Say it again", "-u", *SHORT)
@@ -96,7 +98,9 @@ def test_prompt_and_continuation_are_answered_and_kept(real) -> None:
 @pytest.mark.parametrize(
     ("flag", "kind"), [("--no-stream", "chat.completion"), ("--async", "chat.completion.chunk")]
 )
-def test_other_ways_to_ask_are_answered_and_kept(real, flag: str, kind: str) -> None:
+def test_other_ways_to_ask_are_answered_and_kept(
+    real: Callable[..., subprocess.CompletedProcess[str]], flag: str, kind: str
+) -> None:
     """Without streaming, and through the asynchronous twin."""
     done = real("-m", "real", flag, "Say hi", "-u", *SHORT)
     (row,) = logged(real)
@@ -105,7 +109,7 @@ def test_other_ways_to_ask_are_answered_and_kept(real, flag: str, kind: str) -> 
     assert "Token usage: " in done.stderr
 
 
-def test_chat_holds_a_conversation(real) -> None:
+def test_chat_holds_a_conversation(real: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """Two turns of a chat are one conversation in the log."""
     succeeded(real("chat", "-m", "real", *SHORT, stdin="Say hi\nAgain\nexit\n"))
     rows = logged(real)
@@ -114,7 +118,9 @@ def test_chat_holds_a_conversation(real) -> None:
     assert rows[1]["input_tokens"] > rows[0]["input_tokens"]
 
 
-def test_completion_model_continues_the_text(real) -> None:
+def test_completion_model_continues_the_text(
+    real: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     """`-c` puts the earlier texts before the new one; the log keeps only what was typed."""
     succeeded(real("-m", "old", "One two three", *SHORT))
     succeeded(real("-c", "four five", *SHORT))
@@ -123,7 +129,9 @@ def test_completion_model_continues_the_text(real) -> None:
     assert rows[1]["input_tokens"] > rows[0]["input_tokens"]
 
 
-def test_prompt_that_is_too_long_is_told(real) -> None:
+def test_prompt_that_is_too_long_is_told(
+    real: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     """A full context is an error with the server's figures, not a traceback."""
     done = real("-m", "real", "word " * 1500)
     assert (done.returncode, done.stdout) == (1, "")
@@ -131,7 +139,9 @@ def test_prompt_that_is_too_long_is_told(real) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_wrong_key_is_told_without_showing_it(real) -> None:
+def test_wrong_key_is_told_without_showing_it(
+    real: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     """The server refuses `--key`; the message says how to store another."""
     done = real("-m", "real", "--key", "sk-not-this-one", "Say hi")
     assert (done.returncode, done.stdout) == (1, "")

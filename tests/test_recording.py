@@ -89,7 +89,13 @@ class Talker(llm.Model):
     model_id = "talker"
     kind = "text"
 
-    def execute(self, prompt, stream, response, conversation) -> Iterator[str | StreamEvent]:
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str | StreamEvent]:
         for number in range(50_000):
             word = f" w{number % 10}"
             yield word if self.kind == "text" else StreamEvent(self.kind, word)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -15,28 +18,40 @@ from llm.text.shaping import nearest_names
 class Sync(llm.Model):
     """A model that says its name."""
 
-    def __init__(self, model_id, **attributes):
+    def __init__(self, model_id, **attributes) -> None:
         self.model_id = model_id
         vars(self).update(attributes)
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield self.model_id
 
 
 class Async(llm.AsyncModel):
     """The asynchronous twin."""
 
-    def __init__(self, model_id):
+    def __init__(self, model_id) -> None:
         self.model_id = model_id
 
-    async def execute(self, prompt, stream, response, conversation):
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ):
         yield self.model_id
 
 
 class Embedding(llm.EmbeddingModel):
     """An embedding model."""
 
-    def __init__(self, model_id):
+    def __init__(self, model_id) -> None:
         self.model_id = model_id
 
     def embed_batch(self, items):
@@ -44,17 +59,17 @@ class Embedding(llm.EmbeddingModel):
 
 
 @pytest.fixture
-def models(plugin):
+def models(plugin: Callable[..., ModuleType]):
     """A plugin with a few models."""
 
     @llm.hookimpl
-    def register_models(register):
+    def register_models(register: Callable[..., None]) -> None:
         register(Sync("one"), Async("one"), aliases=("first", "shared"))
         register(Sync("two"), aliases=["shared"])
         register(None, Async("three"), aliases=["third"])
 
     @llm.hookimpl
-    def register_embedding_models(register):
+    def register_embedding_models(register: Callable[..., None]) -> None:
         register(Embedding("emb"), aliases=["e", "shared"])
         register(Embedding("emb-2"))
 
@@ -65,7 +80,7 @@ def models(plugin):
     )
 
 
-def store_aliases(user_path, aliases):
+def store_aliases(user_path: Path, aliases) -> None:
     (user_path / "aliases.json").write_text(json.dumps(aliases))
 
 
@@ -76,7 +91,7 @@ def entries_of(*model_ids):
 # Models
 
 
-def test_get_model_by_id_and_alias(models):
+def test_get_model_by_id_and_alias(models) -> None:
     """A model answers to its id and its aliases; of two with one alias the later counts."""
     assert llm.get_model("one").model_id == "one"
     assert llm.get_model("first").model_id == "one"
@@ -85,7 +100,7 @@ def test_get_model_by_id_and_alias(models):
     assert llm.get_model("one") is not llm.get_model("one")
 
 
-def test_get_model_the_other_kind_exists(models):
+def test_get_model_the_other_kind_exists(models) -> None:
     """Where only the other kind of model has the name, the message says so."""
     with pytest.raises(llm.UnknownModelError) as caught:
         llm.get_model("third")
@@ -97,7 +112,7 @@ def test_get_model_the_other_kind_exists(models):
 
 
 @pytest.mark.parametrize("get", [llm.get_model, llm.get_async_model])
-def test_get_model_unknown(models, get):
+def test_get_model_unknown(models, get) -> None:
     """An unknown name is an error that names the nearest ones."""
     with pytest.raises(llm.UnknownModelError) as caught:
         get("!!!!")
@@ -107,14 +122,14 @@ def test_get_model_unknown(models, get):
     assert str(caught.value).startswith("Unknown model: frist - did you mean first")
 
 
-def test_models_listed(models):
+def test_models_listed(models) -> None:
     """The lists keep the order of registration and leave out the kind that is missing."""
     ids = ["one", "two", "three"]
     assert [m.model_id for m in llm.get_models() if m.model_id in ids] == ["one", "two"]
     assert [m.model_id for m in llm.get_async_models() if m.model_id in ids] == ["one", "three"]
 
 
-def test_model_aliases(models):
+def test_model_aliases(models) -> None:
     """The dicts have every name, and the later registration where there are two."""
     found = llm.get_model_aliases()
     names = {name: found[name].model_id for name in ("one", "two", "first", "shared")}
@@ -125,7 +140,7 @@ def test_model_aliases(models):
     assert names == {"one": "one", "shared": "one", "third": "three", "three": "three"}
 
 
-def test_user_aliases_are_added(models, user_path):
+def test_user_aliases_are_added(models, user_path: Path) -> None:
     """Aliases of the user come after those of the plugin; other values in the file are ignored."""
     store_aliases(user_path, {"mine": "one", "plugin-data": {"model": "one"}, "x": "two"})
     (entry,) = entries_of("one")
@@ -135,7 +150,7 @@ def test_user_aliases_are_added(models, user_path):
     assert llm.get_model("mine").model_id == "two"
 
 
-def test_corrupt_aliases(models, user_path):
+def test_corrupt_aliases(models, user_path: Path) -> None:
     """A corrupt file of aliases is named where it may be needed; it stops no model that is found
     without it."""
     (user_path / "aliases.json").write_text("{")
@@ -145,11 +160,11 @@ def test_corrupt_aliases(models, user_path):
     assert llm.get_model("one").model_id == "one"
 
 
-def test_model_aliases_list_is_live(plugin, models):
+def test_model_aliases_list_is_live(plugin: Callable[..., ModuleType], models) -> None:
     """A hook called last may change, add and remove entries."""
 
     @llm.hookimpl(trylast=True)
-    def register_models(register, model_aliases):
+    def register_models(register: Callable[..., None], model_aliases) -> None:
         found = {entry.model_id: entry for entry in model_aliases}
         found["one"].aliases.append("backwards")
         model_aliases.remove(found["two"])
@@ -162,7 +177,7 @@ def test_model_aliases_list_is_live(plugin, models):
         llm.get_model("two")
 
 
-def test_look_up_uses_the_package_attribute(models, monkeypatch):
+def test_look_up_uses_the_package_attribute(models, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plugin that replaces the look-up of the package is heeded everywhere."""
     entry = llm.ModelWithAliases(Sync("replaced"), Async("replaced"), ["r"])
     embedding = llm.EmbeddingModelWithAliases(Embedding("other"), ["o"])
@@ -177,12 +192,16 @@ def test_look_up_uses_the_package_attribute(models, monkeypatch):
     assert registry.resolve_model_id("r") == "replaced"
 
 
-def test_registering_nothing_is_the_plugins_fault(plugin, capsys, monkeypatch):
+def test_registering_nothing_is_the_plugins_fault(
+    plugin: Callable[..., ModuleType],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An entry with neither kind of model is refused, and the plugin is named."""
     monkeypatch.setattr(plugins, "_faults", {})
 
     @llm.hookimpl
-    def register_models(register):
+    def register_models(register: Callable[..., None]) -> None:
         register(None)
 
     plugin("test-nothing", register_models=register_models)
@@ -190,7 +209,7 @@ def test_registering_nothing_is_the_plugins_fault(plugin, capsys, monkeypatch):
     assert "Plugin test-nothing failed to load: ValueError" in capsys.readouterr().err
 
 
-def test_matches():
+def test_matches() -> None:
     """A query matches a part of an alias, of the displayed name and of the async id."""
     entry = llm.ModelWithAliases(Sync("Some-Id"), Async("twin"), ["Ali"])
     for query in ("ali", "SYNC: SOME", "some-id", "win"):
@@ -207,10 +226,10 @@ def test_matches():
 
 
 @pytest.fixture
-def only(monkeypatch):
+def only(monkeypatch: pytest.MonkeyPatch):
     """Replaces all registered models."""
 
-    def replace(*models):
+    def replace(*models) -> None:
         entries = [llm.ModelWithAliases(model, None, []) for model in models]
         monkeypatch.setattr(llm, "get_models_with_aliases", lambda: entries, raising=False)
 
@@ -225,7 +244,7 @@ def keyless():
     return Sync("here", answers_without_key=True)
 
 
-def test_default_with_a_key(only, monkeypatch):
+def test_default_with_a_key(only, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a key the built-in default answers, whatever else is there."""
     only(keyless(), default_model())
     monkeypatch.setenv("SOME_KEY", "x")
@@ -234,7 +253,7 @@ def test_default_with_a_key(only, monkeypatch):
     assert not registry.nothing_can_answer()
 
 
-def test_default_without_a_key(only):
+def test_default_without_a_key(only) -> None:
     """Without a key a model that needs none answers; the setting itself stays as it is."""
     only(default_model(), Sync("other"), keyless())
     assert registry.resolve_default_model() == "here"
@@ -243,7 +262,7 @@ def test_default_without_a_key(only):
     assert not registry.nothing_can_answer()
 
 
-def test_default_that_nothing_can_answer(only):
+def test_default_that_nothing_can_answer(only) -> None:
     """Without a key and without such a model it is the built-in default, which then says so."""
     only(default_model(), Sync("other"))
     assert registry.resolve_default_model() == llm.DEFAULT_MODEL
@@ -252,7 +271,7 @@ def test_default_that_nothing_can_answer(only):
         llm.get_model().get_key()
 
 
-def test_default_chosen_by_the_user(only):
+def test_default_chosen_by_the_user(only) -> None:
     """A default that the user has set is never replaced by another model."""
     only(default_model(), Sync("other"), keyless())
     llm.set_default_model("other")
@@ -261,7 +280,7 @@ def test_default_chosen_by_the_user(only):
     assert not registry.nothing_can_answer()
 
 
-def test_default_not_registered(only):
+def test_default_not_registered(only) -> None:
     """Where the built-in default is not even registered a model without key answers."""
     only(keyless())
     assert llm.get_model().model_id == "here"
@@ -273,7 +292,7 @@ def test_default_not_registered(only):
 # Embedding models
 
 
-def test_embedding_models(models, user_path):
+def test_embedding_models(models, user_path: Path) -> None:
     """Embedding models are found by id, by alias and by the user's alias."""
     store_aliases(user_path, {"mine": "emb"})
     assert llm.get_embedding_model("emb").model_id == "emb"
@@ -290,7 +309,7 @@ def test_embedding_models(models, user_path):
 # Aliases
 
 
-def test_set_alias_resolves(models, user_path):
+def test_set_alias_resolves(models, user_path: Path) -> None:
     """An alias of a chat or embedding model is stored as its id, anything else as it is."""
     llm.set_alias("a", "first")
     llm.set_alias("b", "e")
@@ -300,7 +319,7 @@ def test_set_alias_resolves(models, user_path):
     assert (user_path / "aliases.json").read_text() == json.dumps(expected, indent=4) + "\n"
 
 
-def test_set_alias_keeps_what_plugins_store(models, user_path):
+def test_set_alias_keeps_what_plugins_store(models, user_path: Path) -> None:
     """Values that are no text stay as they are."""
     store_aliases(user_path, {"opt": {"model": "one", "options": {"t": 1}}})
     llm.set_alias("a", "one")
@@ -310,7 +329,7 @@ def test_set_alias_keeps_what_plugins_store(models, user_path):
     }
 
 
-def test_remove_alias_failures(user_path):
+def test_remove_alias_failures(user_path: Path) -> None:
     """Removing what is not there is a KeyError that says what is missing."""
     with pytest.raises(AliasNotFound) as caught:
         llm.remove_alias("x")
@@ -325,7 +344,7 @@ def test_remove_alias_failures(user_path):
     assert (user_path / "aliases.json").read_text() == "broken"
 
 
-def test_nearest_names():
+def test_nearest_names() -> None:
     """The nearest names come first, then those that contain the word; three at most."""
     names = ["gpt-4o", "gpt-4o-mini", "claude-opus", "anthropic/Claude-sonnet-long-name"]
     assert nearest_names("GPT-4p", names) == ["gpt-4o"]
@@ -337,7 +356,7 @@ def test_nearest_names():
 # Tools and loaders
 
 
-def test_tools_registered(plugin):
+def test_tools_registered(plugin: Callable[..., ModuleType]) -> None:
     """Functions, tools and toolboxes are registered by name, with the plugin they come from."""
 
     class Box(llm.Toolbox):
@@ -346,11 +365,11 @@ def test_tools_registered(plugin):
         def a(self) -> str:
             return "x"
 
-    def same():
+    def same() -> None:
         """Something."""
 
     @llm.hookimpl
-    def register_tools(register):
+    def register_tools(register: Callable[..., None]) -> None:
         register(same)
         register(same)
         register(Box)
@@ -370,14 +389,16 @@ def test_tools_registered(plugin):
     assert tools["llm_time"].plugin == "llm.default_plugins.default_tools"
 
 
-def test_toolbox_class_must_be_one(plugin, monkeypatch):
+def test_toolbox_class_must_be_one(
+    plugin: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A class that is no toolbox is refused."""
 
     class Wrong:
         pass
 
     @llm.hookimpl
-    def register_tools(register):
+    def register_tools(register: Callable[..., None]) -> None:
         register(Wrong)
 
     monkeypatch.setenv("LLM_RAISE_ERRORS", "1")
@@ -386,15 +407,15 @@ def test_toolbox_class_must_be_one(plugin, monkeypatch):
         llm.get_tools()
 
 
-def test_loaders_registered(plugin):
+def test_loaders_registered(plugin: Callable[..., ModuleType]) -> None:
     """Loaders are registered by prefix; a prefix that is taken gets a number."""
 
     @llm.hookimpl
-    def register_template_loaders(register):
+    def register_template_loaders(register: Callable[..., None]) -> None:
         register("t", str)
 
     @llm.hookimpl
-    def register_fragment_loaders(register):
+    def register_fragment_loaders(register: Callable[..., None]) -> None:
         register("f", str)
         register("f", int)
         register("f", len)

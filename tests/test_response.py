@@ -157,7 +157,14 @@ def test_response_key_errors_come_on_first_use(monkeypatch: pytest.MonkeyPatch) 
         model_id = "locked"
         needs_key = "vault"
 
-        def execute(self, prompt, stream, response, conversation, key):
+        def execute(
+            self,
+            prompt: llm.Prompt,
+            stream: bool,
+            response: llm.Response,
+            conversation: llm.Conversation | None,
+            key: str | None,
+        ):
             yield key
 
     response = Locked().prompt("x")
@@ -172,7 +179,13 @@ def test_response_execute_may_return_any_iterable() -> None:
     class Listed(llm.Model):
         model_id = "listed"
 
-        def execute(self, prompt, stream, response, conversation):
+        def execute(
+            self,
+            prompt: llm.Prompt,
+            stream: bool,
+            response: llm.Response,
+            conversation: llm.Conversation | None,
+        ):
             return ["a", "b"]
 
     assert Listed().prompt("x").text() == "ab"

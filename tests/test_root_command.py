@@ -6,6 +6,9 @@ import errno
 import importlib
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
@@ -25,7 +28,7 @@ def invoke(command, *arguments, **keywords):
 
 
 @pytest.fixture
-def root(monkeypatch):
+def root(monkeypatch: pytest.MonkeyPatch):
     """A root group as at the start of a process; called again after plugins were registered."""
     monkeypatch.setenv("LLM_LOAD_PLUGINS", "")
 
@@ -39,14 +42,14 @@ def root(monkeypatch):
 # The root group
 
 
-def test_version():
+def test_version() -> None:
     """The version is printed in the form that scripts read."""
     result = invoke(llm.cli.cli, "--version")
     assert result.output == "llm, version 0.50.0\n"
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_of_everything(root, flag):
+def test_help_of_everything(root, flag: str) -> None:
     """Both help options work on every command, and every command has a line of help."""
     pending = [(root(), [])]
     while pending:
@@ -59,7 +62,7 @@ def test_help_of_everything(root, flag):
         assert command.get_short_help_str(), path
 
 
-def test_help_lines_are_those_of_the_commands(root):
+def test_help_lines_are_those_of_the_commands(root) -> None:
     """The lines in the root's help, kept in a table, are the commands' own."""
     command = root()
     table = {name: entry.help for name, entry in command._lazy.items()}
@@ -67,7 +70,7 @@ def test_help_lines_are_those_of_the_commands(root):
     assert table == {name: command.commands[name].get_short_help_str(200) for name in table}
 
 
-def test_help_marks_the_default_command(root):
+def test_help_marks_the_default_command(root) -> None:
     """The default command is first and has a star."""
     lines = invoke(root(), "--help").output.partition("Commands:\n")[2].splitlines()
     assert lines[0].split()[0] == "prompt*"
@@ -75,7 +78,7 @@ def test_help_marks_the_default_command(root):
     assert names == sorted(names)
 
 
-def test_table_of_default_plugins(root):
+def test_table_of_default_plugins(root) -> None:
     """What the root's table has for default plugins is what they register themselves."""
     command = root()
     for name in command.provides:
@@ -100,7 +103,7 @@ def test_table_of_default_plugins(root):
         (["prompt", "keys"], ["keys"]),
     ],
 )
-def test_anything_else_is_a_prompt(root, arguments, expected):
+def test_anything_else_is_a_prompt(root, arguments: list[str], expected: list[str]) -> None:
     """What does not begin with a command goes to the prompt as it is, never guessed at."""
     seen = []
 
@@ -108,7 +111,7 @@ def test_anything_else_is_a_prompt(root, arguments, expected):
 
     @click.command(context_settings=settings)
     @click.argument("words", nargs=-1, type=click.UNPROCESSED)
-    def prompt(words):
+    def prompt(words) -> None:
         seen.extend(words)
 
     command = root()
@@ -117,7 +120,7 @@ def test_anything_else_is_a_prompt(root, arguments, expected):
     assert seen == expected
 
 
-def test_commands_is_a_dict_of_commands(root):
+def test_commands_is_a_dict_of_commands(root) -> None:
     """All commands are in the dict, imported; what is taken out does not come back."""
     command = root()
     assert all(isinstance(child, click.Command) for child in command.commands.values())
@@ -128,7 +131,7 @@ def test_commands_is_a_dict_of_commands(root):
     assert "chat" not in invoke(command, "--help").output.partition("Commands:")[2]
 
 
-def test_names_that_plugins_import():
+def test_names_that_plugins_import() -> None:
     """Commands and functions that plugins import from here are what they are elsewhere."""
     import llm.errors
     import llm.files.config
@@ -144,13 +147,13 @@ def test_names_that_plugins_import():
     assert {"cli", "prompt", "get_key"} <= set(dir(llm.cli))
 
 
-def test_load_conversation(user_path, tmp_path):
+def test_load_conversation(user_path: Path, tmp_path: Path) -> None:
     """Without anything logged there is no latest conversation, here or in another database."""
     assert llm.cli.load_conversation(None) is None
     assert llm.cli.load_conversation(None, database=str(tmp_path / "none.db"), async_=True) is None
 
 
-def test_completion_lists_commands(root):
+def test_completion_lists_commands(root) -> None:
     """Completing an empty word offers the commands, not the options of the default one."""
     complete = ShellComplete(root(), {}, "llm", "_LLM_COMPLETE")
     found = {item.value for item in complete.get_completions([], "")}
@@ -161,17 +164,17 @@ def test_completion_lists_commands(root):
 # Plugins' commands
 
 
-def test_plugin_adds_a_command(root, plugin):
+def test_plugin_adds_a_command(root, plugin: Callable[..., ModuleType]) -> None:
     """A command or group of a plugin stands beside the built-in ones."""
 
     @llm.hookimpl
-    def register_commands(cli):
+    def register_commands(cli: click.Group) -> None:
         @cli.command(name="hello-plugin")
-        def hello():
+        def hello() -> None:
             click.echo("hello")
 
         @cli.group(name="things")
-        def things():
+        def things() -> None:
             "Manage things"
 
         things.command(name="one")(lambda: click.echo("1"))
@@ -184,15 +187,15 @@ def test_plugin_adds_a_command(root, plugin):
     assert {"hello-plugin", "things", "keys"} <= set(command.commands)
 
 
-def test_plugin_replaces_the_prompt(root, plugin):
+def test_plugin_replaces_the_prompt(root, plugin: Callable[..., ModuleType]) -> None:
     """The default command is the one that stands under its name, a plugin's if it replaced it."""
 
     @llm.hookimpl
-    def register_commands(cli):
+    def register_commands(cli: click.Group) -> None:
         original = cli.commands.pop("prompt")
 
         @cli.command(name="prompt", params=original.params)
-        def replaced(**arguments):
+        def replaced(**arguments) -> None:
             click.echo(f"replaced: {arguments['prompt']} {arguments['model_id']}")
 
     plugin("test-replace", register_commands=register_commands)
@@ -200,13 +203,15 @@ def test_plugin_replaces_the_prompt(root, plugin):
     assert invoke(command, "-m", "x", "hi").output == "replaced: hi x\n"
 
 
-def test_plugin_changes_a_built_in(root, plugin, monkeypatch):
+def test_plugin_changes_a_built_in(
+    root, plugin: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The dict that a hook sees is complete, and its commands can be changed in place."""
     keys = llm.cli.keys
     monkeypatch.setitem(keys.commands, "list", keys.commands["list"])
 
     @llm.hookimpl
-    def register_commands(cli):
+    def register_commands(cli: click.Group) -> None:
         cli.commands["keys"].commands["list"] = click.Command("list", callback=lambda: print("!"))
         cli.add_command(click.Command("chat", callback=lambda: print("mine")))
 
@@ -216,12 +221,14 @@ def test_plugin_changes_a_built_in(root, plugin, monkeypatch):
     assert invoke(command, "chat").output == "mine\n"
 
 
-def test_plugin_whose_command_hook_breaks(root, plugin, monkeypatch):
+def test_plugin_whose_command_hook_breaks(
+    root, plugin: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A hook that raises costs one line; the command runs."""
     monkeypatch.setattr(plugins, "_faults", {})
 
     @llm.hookimpl
-    def register_commands(cli):
+    def register_commands(cli: click.Group):
         raise RuntimeError("no")
 
     plugin("test-broken", register_commands=register_commands)
@@ -242,14 +249,14 @@ def test_plugin_whose_command_hook_breaks(root, plugin, monkeypatch):
         ("models", "optoins", "No such command 'optoins' - did you mean 'options'?"),
     ],
 )
-def test_unknown_sub_command(group, word, message):
+def test_unknown_sub_command(group: str, word: str, message: str) -> None:
     """A word that is no sub-command is a usage error that says what there is."""
     result = invoke(llm.cli.cli, group, word)
     assert result.exit_code == 2
     assert message in result.stderr
 
 
-def test_default_sub_command_gets_options(user_path):
+def test_default_sub_command_gets_options(user_path: Path) -> None:
     """Options without a sub-command go to the default one."""
     (user_path / "keys.json").write_text('{"a": "1"}')
     assert invoke(llm.cli.cli, "keys").output == "a\n"
@@ -257,23 +264,23 @@ def test_default_sub_command_gets_options(user_path):
     assert "list*" in invoke(llm.cli.cli, "keys", "--help").output
 
 
-def test_default_sub_command_with_arguments():
+def test_default_sub_command_with_arguments() -> None:
     """A default command that takes arguments gets words, but for one that looks like a command."""
 
     @click.group(cls=LazyGroup, default="list")
-    def group():
+    def group() -> None:
         "A group"
 
     @group.command(name="list")
     @click.argument("words", nargs=-1)
-    def list_(words):
+    def list_(words) -> None:
         click.echo(words)
 
     assert invoke(group, "zzz", "y").output == "('zzz', 'y')\n"
     assert invoke(group, "lits").exit_code == 2
 
 
-def test_group_without_default():
+def test_group_without_default() -> None:
     """Without a default command a group is one of click's, and help may leave commands out."""
     group = LazyGroup("g", lazy={"keys": Lazy("llm.commands.keys:keys", "Keys.")})
     group.add_command(click.Command("secret", hidden=True))
@@ -286,7 +293,7 @@ def test_group_without_default():
         group.add_command(click.Command(None))
 
 
-def test_group_whose_default_is_gone():
+def test_group_whose_default_is_gone() -> None:
     """A default command that was taken out is missed as any other is."""
     group = LazyGroup("g", default="list")
     assert invoke(group, "word").exit_code == 2
@@ -322,13 +329,13 @@ def failing(error):
         (EOFError(), 1, "\nAborted!\n"),
     ],
 )
-def test_exception_becomes_a_line(error, code, text):
+def test_exception_becomes_a_line(error, code: int, text: str) -> None:
     """An exception ends the command with a line on stderr and an exit code."""
     result = invoke(failing(error))
     assert (result.exit_code, result.stderr, result.stdout) == (code, text, "")
 
 
-def test_invalid_input_is_a_usage_error():
+def test_invalid_input_is_a_usage_error() -> None:
     """A malformed value ends with the usage line and exit code 2."""
     result = invoke(failing(InvalidInput("bad value")))
     assert result.exit_code == 2
@@ -336,7 +343,7 @@ def test_invalid_input_is_a_usage_error():
     assert result.stderr.endswith("\nError: bad value\n")
 
 
-def test_validation_error_shows_fields():
+def test_validation_error_shows_fields() -> None:
     """What pydantic refuses is shown by field and message."""
     from pydantic import BaseModel, ValidationError
     from pydantic.errors import PydanticUserError
@@ -354,7 +361,7 @@ def test_validation_error_shows_fields():
     assert error_text(PydanticUserError("misused", code=None)) == "misused"
 
 
-def test_original_exception_is_the_context():
+def test_original_exception_is_the_context() -> None:
     """Code that invokes a command finds the model's exception behind the one of click."""
     error = ModelError("x")
     with pytest.raises(click.ClickException) as caught:
@@ -363,7 +370,7 @@ def test_original_exception_is_the_context():
 
 
 @pytest.mark.parametrize("how", ["variable", "plugin tests"])
-def test_exceptions_raised_on_request(monkeypatch, how):
+def test_exceptions_raised_on_request(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """On request failures of models and unexpected exceptions come through, others do not."""
     if how == "variable":
         monkeypatch.setenv("LLM_RAISE_ERRORS", "1")
@@ -374,17 +381,17 @@ def test_exceptions_raised_on_request(monkeypatch, how):
     assert invoke(failing(NotFound("z"))).stderr == "Error: z\n"
 
 
-def test_broken_pipe_is_no_message():
+def test_broken_pipe_is_no_message() -> None:
     """A reader that has gone away is no failure worth a message."""
     result = invoke(failing(BrokenPipeError(errno.EPIPE, "Broken pipe")))
     assert (result.exit_code, result.stderr) == (141, "")
 
 
-def test_command_of_a_plugin_that_raises(root, plugin):
+def test_command_of_a_plugin_that_raises(root, plugin: Callable[..., ModuleType]) -> None:
     """A plugin's command that raises ends with a line as well."""
 
     @llm.hookimpl
-    def register_commands(cli):
+    def register_commands(cli: click.Group) -> None:
         @cli.command(name="explode")
         def explode():
             raise RuntimeError("boom")
@@ -394,7 +401,7 @@ def test_command_of_a_plugin_that_raises(root, plugin):
     assert (result.exit_code, result.stderr) == (1, "Error: boom\n")
 
 
-def test_control_sequences_in_errors(monkeypatch):
+def test_control_sequences_in_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal an error cannot send control sequences; elsewhere it is left alone."""
     error = ModelError("a\x1b]0;title\x07b")
     assert error_text(error) == str(error)
@@ -402,7 +409,7 @@ def test_control_sequences_in_errors(monkeypatch):
     assert "\x1b" not in error_text(error)
 
 
-def test_missing_key_tells_both_ways_out(root):
+def test_missing_key_tells_both_ways_out(root) -> None:
     """With no model chosen and none that could answer, the error names both remedies."""
     code = (
         "import click, llm, llm.cli\n"
@@ -420,7 +427,7 @@ def test_missing_key_tells_both_ways_out(root):
     assert "llm local install" not in chosen.stderr
 
 
-def test_missing_key_with_a_corrupt_file(user_path):
+def test_missing_key_with_a_corrupt_file(user_path: Path) -> None:
     """The hint is left out where it cannot be told; the error is shown all the same."""
 
     @click.command()
@@ -432,7 +439,7 @@ def test_missing_key_with_a_corrupt_file(user_path):
     assert invoke(fail).stderr == "Error: No key found\n"
 
 
-def test_short_help_option_survives_a_direct_call():
+def test_short_help_option_survives_a_direct_call() -> None:
     """A command that somebody ran outside the root group still knows `-h`."""
     command = llm.cli.cli.commands["uninstall"]
     assert invoke(command, "--help").exit_code == 0

@@ -1,8 +1,11 @@
 """Running a turn: what is shown, when logging is prepared, and on which clock."""
 
+from __future__ import annotations
+
 import io
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +24,7 @@ class FakeTerminal(io.StringIO):
         return True
 
 
-def seen(monkeypatch, show) -> tuple[str, str]:
+def seen(monkeypatch: pytest.MonkeyPatch, show) -> tuple[str, str]:
     """What `show` puts on a terminal's stdout and stderr."""
     out, err = FakeTerminal(), FakeTerminal()
     monkeypatch.setattr(sys, "stdout", out)
@@ -38,7 +41,9 @@ def seen(monkeypatch, show) -> tuple[str, str]:
         (StreamEvent("tool_call_name", "add", tool_call_id="1"), ("", "")),
     ],
 )
-def test_broken_off_answer_ends_its_line_on_a_terminal(monkeypatch, event, shown):
+def test_broken_off_answer_ends_its_line_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, event, shown: tuple[str, ...]
+) -> None:
     """What follows a part of an answer gets a line of its own; tool events show nothing."""
 
     def show() -> None:
@@ -49,13 +54,13 @@ def test_broken_off_answer_ends_its_line_on_a_terminal(monkeypatch, event, shown
     assert seen(monkeypatch, show) == shown
 
 
-def test_notes_are_coloured_on_a_terminal(monkeypatch):
+def test_notes_are_coloured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A note to the user is yellow where colours can be shown."""
     shown = seen(monkeypatch, lambda: output.show_note("careful"))
     assert shown == ("", "\x1b[33mcareful\x1b[0m\n")
 
 
-def test_output_that_nobody_reads_has_its_own_error(monkeypatch):
+def test_output_that_nobody_reads_has_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A closed stdout can be told from a model that lost its connection."""
 
     class Closed(io.StringIO):
@@ -67,7 +72,7 @@ def test_output_that_nobody_reads_has_its_own_error(monkeypatch):
         output.write_out("text")
 
 
-def preloaded(monkeypatch, clock, is_sent: bool = False) -> list[str]:
+def preloaded(monkeypatch: pytest.MonkeyPatch, clock, is_sent: bool = False) -> list[str]:
     """What a preloader under the given clock did until it was told to finish."""
     done: list[str] = []
     idle = threading.Event()
@@ -93,28 +98,28 @@ def busy_clock(now: list[float] = [0.0]) -> float:  # noqa: B006
     return now[0]
 
 
-def test_preloader_imports_once_the_thread_waits(monkeypatch):
+def test_preloader_imports_once_the_thread_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """An idle main thread is the sign to import what logging needs."""
     assert preloaded(monkeypatch, lambda: 0.0) == ["imported"]
 
 
 @pytest.mark.parametrize("clock", [None, busy_clock])
-def test_preloader_imports_once_the_request_is_sent(monkeypatch, clock):
+def test_preloader_imports_once_the_request_is_sent(monkeypatch: pytest.MonkeyPatch, clock) -> None:
     """A provider that says when its request is out is believed, whatever the clock shows."""
     assert preloaded(monkeypatch, clock, is_sent=True) == ["imported"]
 
 
-def test_preloader_waits_for_the_request_without_a_clock(monkeypatch):
+def test_preloader_waits_for_the_request_without_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing tells what the main thread does, it is not disturbed."""
     assert preloaded(monkeypatch, None) == []
 
 
-def test_preloader_leaves_a_busy_thread_alone(monkeypatch):
+def test_preloader_leaves_a_busy_thread_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A main thread that works until the end imports for itself."""
     assert preloaded(monkeypatch, busy_clock) == []
 
 
-def test_work_clock_tells_work_from_waiting():
+def test_work_clock_tells_work_from_waiting() -> None:
     """Work moves the clock, waiting does not."""
     clock = recorder._work_clock()
     assert clock is not None
@@ -124,7 +129,7 @@ def test_work_clock_tells_work_from_waiting():
     assert clock() > before
 
 
-def test_work_clock_has_substitutes(monkeypatch):
+def test_work_clock_has_substitutes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the scheduler's account the processor time counts; without that there is no clock."""
 
     def missing(path: str) -> float:
@@ -140,7 +145,7 @@ def test_work_clock_has_substitutes(monkeypatch):
     assert recorder._work_clock() is None
 
 
-def test_recorder_of_unlogged_prompt_does_nothing(user_path):
+def test_recorder_of_unlogged_prompt_does_nothing(user_path: Path) -> None:
     """Where nothing is to be kept nothing is prepared either."""
     request = PromptRequest(no_log=True)
     threads = threading.active_count()

@@ -1,5 +1,7 @@
 """What is not imported before a request is sent."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
@@ -42,7 +44,7 @@ HEAVY = {
 }
 
 
-def test_nothing_heavy_is_imported_before_the_request():
+def test_nothing_heavy_is_imported_before_the_request() -> None:
     """A prompt without options reaches the model with nothing heavy in memory, and is logged."""
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT], input="", capture_output=True, text=True, check=True

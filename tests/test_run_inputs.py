@@ -1,7 +1,10 @@
 """Text and attachments that go into a prompt."""
 
+from __future__ import annotations
+
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +20,7 @@ PNG = bytes.fromhex(
 class Piped(io.TextIOWrapper):
     """Standard input with bytes in it."""
 
-    def __init__(self, raw: bytes, encoding: str = "utf-8"):
+    def __init__(self, raw: bytes, encoding: str = "utf-8") -> None:
         super().__init__(io.BytesIO(raw), encoding=encoding)
 
 
@@ -38,27 +41,29 @@ class Terminal(Piped):
         (b"a\r\nb\rc", None, "a\nb\nc"),
     ],
 )
-def test_piped_text_goes_before_typed(monkeypatch, raw, typed, text):
+def test_piped_text_goes_before_typed(
+    monkeypatch: pytest.MonkeyPatch, raw: bytes, typed: str | None, text: str
+) -> None:
     """Standard input, a space, the argument; nothing is stripped."""
     monkeypatch.setattr(sys, "stdin", Piped(raw))
     assert inputs.prompt_text(typed, may_wait=False) == text
 
 
-def test_terminal_is_read_only_when_waiting_is_wanted(monkeypatch):
+def test_terminal_is_read_only_when_waiting_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal is read where nothing else was given, and left alone otherwise."""
     monkeypatch.setattr(sys, "stdin", Terminal(b"typed later"))
     assert inputs.prompt_text("now", may_wait=False) == "now"
     assert inputs.prompt_text(None, may_wait=True) == "typed later"
 
 
-def test_closed_stdin_counts_as_empty(monkeypatch):
+def test_closed_stdin_counts_as_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process started without standard input gets an empty one."""
     monkeypatch.setattr(sys, "stdin", None)
     assert inputs.prompt_text("hi", may_wait=False) == "hi"
     assert inputs.read_stdin_line() == ""
 
 
-def test_stdin_without_bytes_is_read_as_text(monkeypatch):
+def test_stdin_without_bytes_is_read_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for standard input that knows only text will do."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("first\nsecond\n"))
     assert inputs.read_stdin_line() == "first\n"
@@ -73,20 +78,24 @@ def test_stdin_without_bytes_is_read_as_text(monkeypatch):
         (b"a\xff", "ascii", "a\N{REPLACEMENT CHARACTER}"),
     ],
 )
-def test_stdin_of_any_encoding_becomes_text(monkeypatch, raw, encoding, text):
+def test_stdin_of_any_encoding_becomes_text(
+    monkeypatch: pytest.MonkeyPatch, raw, encoding: str, text: str
+) -> None:
     """UTF-8 is tried first, then the locale's encoding; bytes that fit neither are replaced."""
     monkeypatch.setattr(sys, "stdin", Piped(raw, encoding))
     assert inputs.read_stdin_text() == text
 
 
-def test_argument_with_undecodable_bytes_is_cleaned():
+def test_argument_with_undecodable_bytes_is_cleaned() -> None:
     """A lone surrogate from the command line never reaches a model or the database."""
     assert inputs.clean_argument("a\udcffb") == "a\N{REPLACEMENT CHARACTER}b"
     assert inputs.clean_argument("caf\udcc3\udca9") == "café"
     assert inputs.clean_argument("half \ud83d") == "half ?"
 
 
-def test_attachment_of_path_is_absolute_and_typed(tmp_path, monkeypatch):
+def test_attachment_of_path_is_absolute_and_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A path is stored absolute, with the type that its bytes show."""
     (tmp_path / "dot.png").write_bytes(PNG)
     monkeypatch.chdir(tmp_path)
@@ -94,21 +103,21 @@ def test_attachment_of_path_is_absolute_and_typed(tmp_path, monkeypatch):
     assert (attachment.type, attachment.path) == ("image/png", str(tmp_path / "dot.png"))
 
 
-def test_attachment_of_stdin_takes_its_bytes(monkeypatch):
+def test_attachment_of_stdin_takes_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """`-` is the content of standard input."""
     monkeypatch.setattr(sys, "stdin", Piped(PNG))
     attachment = inputs.attachment_from("-")
     assert (attachment.type, attachment.content) == ("image/png", PNG)
 
 
-def test_attachment_of_empty_stdin_is_refused(monkeypatch):
+def test_attachment_of_empty_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """An attachment without bytes is a mistake worth telling."""
     monkeypatch.setattr(sys, "stdin", Piped(b""))
     with pytest.raises(AttachmentError, match="stdin is empty"):
         inputs.attachment_from("-")
 
 
-def test_attachment_of_unknown_type_tells_the_way_out(tmp_path):
+def test_attachment_of_unknown_type_tells_the_way_out(tmp_path: Path) -> None:
     """Text has no magic number; the message names the option that gives a type."""
     path = tmp_path / "notes"
     path.write_text("plain text")
@@ -117,7 +126,9 @@ def test_attachment_of_unknown_type_tells_the_way_out(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["missing.png", "."])
-def test_attachment_that_is_no_file_is_refused(tmp_path, monkeypatch, name):
+def test_attachment_that_is_no_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """A missing file and a directory are refused, with or without a given type."""
     monkeypatch.chdir(tmp_path)
     for read in (inputs.attachment_from, lambda value: inputs.typed_attachment(value, "image/png")):
@@ -125,7 +136,9 @@ def test_attachment_that_is_no_file_is_refused(tmp_path, monkeypatch, name):
             read(name)
 
 
-def test_attachment_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
+def test_attachment_that_may_not_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file without read permission is refused before anything is sent."""
     path = tmp_path / "secret.png"
     path.write_bytes(PNG)
@@ -134,7 +147,7 @@ def test_attachment_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
         inputs.typed_attachment(str(path), "image/png")
 
 
-def test_attachment_with_given_type_is_not_looked_at(monkeypatch):
+def test_attachment_with_given_type_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--at` guesses nothing and fetches nothing."""
     attachment = inputs.typed_attachment("https://host.invalid/x", "audio/wav")
     assert (attachment.type, attachment.url) == ("audio/wav", "https://host.invalid/x")

@@ -1,5 +1,7 @@
 """The lines of a chat and what they mean."""
 
+from __future__ import annotations
+
 import pytest
 
 from llm.run.repl import Edit, Leave, LineParser, Say, read_prompts
@@ -26,61 +28,61 @@ def reader(*lines: object):
     return read_line
 
 
-def test_line_is_sent_as_typed():
+def test_line_is_sent_as_typed() -> None:
     """A line is a prompt, its own spaces included."""
     assert feed_all("  hello there ") == [Say("  hello there ")]
 
 
 @pytest.mark.parametrize("line", ["exit", " quit ", "exit  "])
-def test_exit_words_leave_stripped(line):
+def test_exit_words_leave_stripped(line: str) -> None:
     """`exit` and `quit` end the chat, with any white space around."""
     assert feed_all(line) == [Leave()]
 
 
 @pytest.mark.parametrize("line", ["exit now", "!edit this", "!multiple", "quitting"])
-def test_words_with_more_text_are_prompts(line):
+def test_words_with_more_text_are_prompts(line: str) -> None:
     """A line that only begins like a command is a prompt."""
     assert feed_all(line) == [Say(line)]
 
 
-def test_empty_lines_ask_again():
+def test_empty_lines_ask_again() -> None:
     """An empty line sends nothing."""
     assert feed_all("", "   ") == []
 
 
-def test_edit_asks_for_editor():
+def test_edit_asks_for_editor() -> None:
     """`!edit` alone opens the editor."""
     assert feed_all("!edit") == [Edit()]
 
 
-def test_multi_keeps_empty_lines():
+def test_multi_keeps_empty_lines() -> None:
     """Between `!multi` and `!end` every line counts, the empty ones too."""
     assert feed_all("!multi", "a", "", "exit", "  b", "!end") == [Say("a\n\nexit\n  b")]
 
 
-def test_multi_with_word_ends_with_that_word():
+def test_multi_with_word_ends_with_that_word() -> None:
     """`!multi X` is ended by `!end X` and by nothing else."""
     assert feed_all("!multi  X ", "a", "!end", "!end X") == [Say("a\n!end")]
 
 
-def test_multi_without_text_sends_nothing():
+def test_multi_without_text_sends_nothing() -> None:
     """An empty block is no prompt."""
     assert feed_all("!multi", "", "!end", "hi") == [Say("hi")]
 
 
-def test_end_of_input_sends_open_block():
+def test_end_of_input_sends_open_block() -> None:
     """What an unfinished block holds is sent at the end of input."""
     prompts = list(read_prompts(reader("!multi", "a", "b"), lambda: None))
     assert prompts == ["a\nb"]
 
 
-def test_interrupt_takes_back_open_block():
+def test_interrupt_takes_back_open_block() -> None:
     """Ctrl-C inside a block forgets the block and not the chat."""
     lines = reader("!multi", "a", KeyboardInterrupt, "b", KeyboardInterrupt, "never")
     assert list(read_prompts(lines, lambda: None)) == ["b"]
 
 
-def test_prompt_shows_outside_blocks_only():
+def test_prompt_shows_outside_blocks_only() -> None:
     """Inside a block there is no prompt sign."""
     signs = []
 
@@ -92,7 +94,7 @@ def test_prompt_shows_outside_blocks_only():
     assert signs == ["> ", "", "", "> "]
 
 
-def test_editor_gives_prompt_or_nothing():
+def test_editor_gives_prompt_or_nothing() -> None:
     """The text of the editor is sent; an editor left without saving sends nothing."""
     texts = iter(["written", None])
     prompts = list(read_prompts(reader("!edit", "!edit", "exit"), lambda: next(texts)))

@@ -1,6 +1,10 @@
 """Control sequences at a real terminal, wherever they come from (Unix only)."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,13 +20,13 @@ def seen(*args: str, streams: tuple[str, ...] = ("stdout", "stderr"), **env: str
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-stream"]])
-def test_raw_answer_reaches_the_terminal(flags):
+def test_raw_answer_reaches_the_terminal(flags: list[str]) -> None:
     """`--raw` passes the sequences on, without it they are signs."""
     assert TITLE in seen("-m", "rude", "hi", "-n", "--raw", *flags)
     assert TITLE not in seen("-m", "rude", "hi", "-n", *flags)
 
 
-def test_reasoning_and_errors_are_harmless():
+def test_reasoning_and_errors_are_harmless() -> None:
     """Reasoning, the text of an error and the note of a stand-in execute nothing."""
     shown = seen("-m", "evil", "hi", "-n")
     assert "\u241b]0;title\u2407 thoughts" in shown
@@ -33,14 +37,14 @@ def test_reasoning_and_errors_are_harmless():
 
 
 @pytest.mark.parametrize("args", [["logs", f"{TITLE}x"], ["-a", f"{TITLE}x"], ["-m", f"{TITLE}x"]])
-def test_words_of_the_command_line_are_harmless(args):
+def test_words_of_the_command_line_are_harmless(args: list[str]) -> None:
     """A word that was pasted is shown in the error about it, and executes nothing."""
     shown = seen(*args)
     assert "\u241b]0;title\u2407x" in shown
     assert TITLE not in shown
 
 
-def test_error_in_a_chat_is_harmless():
+def test_error_in_a_chat_is_harmless() -> None:
     """The chat shows errors as the prompt does."""
     with at_terminal("chat", "-m", "evil") as (_, terminal):
         terminal.wait_for("\x1b[?2004h")
@@ -50,7 +54,9 @@ def test_error_in_a_chat_is_harmless():
         assert "\u241b]0;title\u2407 " in before
 
 
-def test_names_of_models_and_plugins_are_harmless(user_path, install_plugin):
+def test_names_of_models_and_plugins_are_harmless(
+    user_path: Path, install_plugin: Callable[..., Path]
+) -> None:
     """Lists and complaints show the names of others as they are, not as they would like."""
     install_plugin("llm-broken", "raise ValueError('\\x1b]0;title\\x07 plugin')")
     (user_path / "aliases.json").write_text(json.dumps({f"{TITLE}alias": "echo"}))
@@ -62,7 +68,7 @@ def test_names_of_models_and_plugins_are_harmless(user_path, install_plugin):
     assert TITLE not in shown
 
 
-def test_log_is_harmless_unless_raw_is_asked_for():
+def test_log_is_harmless_unless_raw_is_asked_for() -> None:
     """What was said once is no more dangerous when it is shown again."""
     seen("-m", "rude", "hi")
     shown = seen("logs") + seen("logs", "-r") + seen("logs", "--short") + seen("logs", "--json")
@@ -71,7 +77,7 @@ def test_log_is_harmless_unless_raw_is_asked_for():
     assert TITLE in seen("logs", "-r", "--raw")
 
 
-def test_tool_output_is_harmless():
+def test_tool_output_is_harmless() -> None:
     """What a tool returned is shown with `--td`, and executes nothing."""
     code = "def shout():\n    return '\\x1b]0;title\\x07 tool'"
     shown = seen("-m", "scripted", '[[["shout", {}]], "done"]', "-n", "--functions", code, "--td")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Dog(pydantic.BaseModel):
 
 
 @pytest.fixture(autouse=True)
-def _content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def _content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     with registered():
         yield
@@ -53,7 +54,7 @@ def schema_of(*args: str) -> Any:
     return json.loads(result.stdout)["schema"]
 
 
-def test_schema_can_be_named_in_every_way(user_path, tmp_path):
+def test_schema_can_be_named_in_every_way(user_path: Path, tmp_path: Path) -> None:
     """Fields, JSON, a file, a template, and the id of a stored schema."""
     (tmp_path / "dog.json").write_text(json.dumps(DOG))
     (user_path / "templates").mkdir()
@@ -83,7 +84,9 @@ def test_schema_can_be_named_in_every_way(user_path, tmp_path):
         ('{"type": "bogus"}', 2, "Not a valid JSON schema: $.type: 'bogus' is not valid"),
     ],
 )
-def test_unusable_schema_is_an_error(user_path, tmp_path, text, code, message):
+def test_unusable_schema_is_an_error(
+    user_path: Path, tmp_path: Path, text: str, code: int, message: str
+) -> None:
     """It is refused before anything is sent: 2 for a bad value, 1 for a bad file or template."""
     (tmp_path / "broken.json").write_text("{")
     (user_path / "templates").mkdir()
@@ -93,7 +96,7 @@ def test_unusable_schema_is_an_error(user_path, tmp_path, text, code, message):
     assert result.stdout == ""
 
 
-def test_model_without_schemas_is_refused():
+def test_model_without_schemas_is_refused() -> None:
     """A model that cannot take a schema is not asked."""
     from tests.helpers.models import registered as fake_models
 
@@ -102,7 +105,7 @@ def test_model_without_schemas_is_refused():
     assert "does not support schemas" in result.stderr
 
 
-def test_list_shows_use_and_summary():
+def test_list_shows_use_and_summary() -> None:
     """Each schema with its fields, how often and when it was used last."""
     run("--schema", "name, age int", "x", code=4)
     run("--schema", "name, age int", "x", code=4)
@@ -120,14 +123,14 @@ def test_list_shows_use_and_summary():
     assert json.loads(run("schemas", "list", "--json", "-q", "none").output) == []
 
 
-def test_schema_commands_tell_what_is_missing(user_path):
+def test_schema_commands_tell_what_is_missing(user_path: Path) -> None:
     """Without a database, or with an unknown id, they say so."""
     assert "No log database found" in run("schemas", code=1).stderr
     run("x")
     assert "Invalid schema ID: nosuch" in run("schemas", "show", "nosuch", code=1).stderr
 
 
-def test_dsl_prints_the_schema():
+def test_dsl_prints_the_schema() -> None:
     """`schemas dsl` prints what a list of fields stands for."""
     assert json.loads(run("schemas", "dsl", "name, age int").output) == DOG
     multi = json.loads(run("schemas", "dsl", "name, age int", "--multi").output)
@@ -135,7 +138,7 @@ def test_dsl_prints_the_schema():
     assert "unknown type 'foo'" in run("schemas", "dsl", "a foo", code=2).stderr
 
 
-def test_logs_of_a_schema():
+def test_logs_of_a_schema() -> None:
     """`llm logs --schema` keeps the prompts that had it; `--data` prints their objects."""
     Scripted.answers = [REX, '{"items": [{"name": "A", "age": 1}]}', "other"]
     run("--schema", "name, age int", "x", model="scripted")
@@ -150,7 +153,7 @@ def test_logs_of_a_schema():
 # Answers
 
 
-def test_fitting_answer_is_printed():
+def test_fitting_answer_is_printed() -> None:
     """An answer that fits ends with exit code 0."""
     Scripted.answers = [REX]
     assert run("--schema", "name, age int", "x", model="scripted").stdout == REX + "\n"
@@ -166,7 +169,9 @@ def test_fitting_answer_is_printed():
         ("[" * 100000, "The answer is nested too deeply"),
     ],
 )
-def test_misfitting_answer_is_reported_with_its_place(user_path, answer, message):
+def test_misfitting_answer_is_reported_with_its_place(
+    user_path: Path, answer, message: str
+) -> None:
     """It is printed and logged, what is wrong is told with its place, the exit code is 4."""
     Scripted.answers = [answer]
     result = run("--schema", "name, age int", "x", model="scripted", code=4)
@@ -175,7 +180,7 @@ def test_misfitting_answer_is_reported_with_its_place(user_path, answer, message
     assert json.loads(run("logs", "--json").stdout)[0]["response"] == answer
 
 
-def test_repair_asks_again_with_the_error():
+def test_repair_asks_again_with_the_error() -> None:
     """The model is told the place; only the last answer is printed, all are logged."""
     Scripted.answers = ["no", BAD, REX]
     result = run("--schema", "name, age int", "--repair", "3", "x", model="scripted")
@@ -187,7 +192,7 @@ def test_repair_asks_again_with_the_error():
     assert len({row["conversation_id"] for row in rows}) == 1
 
 
-def test_repair_gives_up_after_its_number():
+def test_repair_gives_up_after_its_number() -> None:
     """After N further answers the last is printed, with exit code 4."""
     Scripted.answers = [BAD, "worse"]
     result = run("--schema", "name, age int", "--repair", "1", "x", model="scripted", code=4)
@@ -195,7 +200,7 @@ def test_repair_gives_up_after_its_number():
     assert Scripted.answers == []
 
 
-def test_repair_without_need_asks_once():
+def test_repair_without_need_asks_once() -> None:
     """A first answer that fits is enough, and records are printed as without it."""
     Scripted.answers = [REX]
     arguments = ["--schema", "name, age int", "--repair", "2", "--json", "x"]
@@ -212,14 +217,14 @@ def response(answer: str, schema: Any = DOG):
     return llm.get_model("scripted").prompt("x", schema=schema)
 
 
-def test_parsed_gives_the_value():
+def test_parsed_gives_the_value() -> None:
     """`parsed()` gives what JSON gives, or an instance of the class that was the schema."""
     assert response(REX).parsed() == {"name": "Rex", "age": 3}
     assert response(REX, Dog).parsed() == Dog(name="Rex", age=3)
     assert response("[1]", None).parsed() == [1]
 
 
-def test_parsed_refuses_what_does_not_fit():
+def test_parsed_refuses_what_does_not_fit() -> None:
     """It raises with place and problem, for both kinds of schema."""
     for schema in (DOG, Dog):
         with pytest.raises(SchemaMismatch, match=r"\$\.age: ") as caught:
@@ -230,7 +235,7 @@ def test_parsed_refuses_what_does_not_fit():
         response("nothing", Dog).parsed()
 
 
-def test_stream_objects_grow():
+def test_stream_objects_grow() -> None:
     """Each object says more than the one before; the last is complete."""
     seen = list(response(REX).stream_objects())
     assert seen[-1] == {"name": "Rex", "age": 3}
@@ -241,7 +246,7 @@ def test_stream_objects_grow():
 
 
 @pytest.mark.asyncio
-async def test_async_twin_parses_and_grows():
+async def test_async_twin_parses_and_grows() -> None:
     """The asynchronous response has both, to be awaited and iterated."""
     Scripted.answers = [REX, REX, BAD]
     model = llm.get_async_model("scripted")
@@ -252,7 +257,7 @@ async def test_async_twin_parses_and_grows():
         await model.prompt("x", schema=DOG).parsed()
 
 
-def test_growing_value_survives_what_is_no_json():
+def test_growing_value_survives_what_is_no_json() -> None:
     """Text that is no JSON gives nothing."""
     growing = GrowingValue()
     assert [value for piece in ("Sure! ", "{", "}") for value in growing.feed(piece)] == []
@@ -261,14 +266,14 @@ def test_growing_value_survives_what_is_no_json():
     assert list(growing.feed("")) == []
 
 
-def test_validation_never_fetches():
+def test_validation_never_fetches() -> None:
     """A reference out of the schema is an error, not a request."""
     with pytest.raises(SchemaMismatch, match=r"refers to 'http://127\.0\.0\.1:1/x'"):
         validate({}, {"$ref": "http://127.0.0.1:1/x"})
     assert parse_answer("1", {"$defs": {"n": {"type": "integer"}}, "$ref": "#/$defs/n"}) == 1
 
 
-def test_validation_survives_odd_schemas():
+def test_validation_survives_odd_schemas() -> None:
     """A schema that cannot be used is told, whatever goes wrong."""
     with pytest.raises(SchemaMismatch, match="cannot be checked"):
         validate({"a": 1}, {"type": "bogus"})

@@ -65,7 +65,7 @@ def stored_text(user_path: Path) -> str:
     return found
 
 
-def test_masked_covers_the_forms_a_key_appears_in():
+def test_masked_covers_the_forms_a_key_appears_in() -> None:
     """As it is, in JSON, and in an address; other text stays."""
     key = 'top"secret/key+1'
     secrets.remember(f"  {key}\n")
@@ -74,14 +74,14 @@ def test_masked_covers_the_forms_a_key_appears_in():
     assert secrets.masked("top secret") == "top secret"
 
 
-def test_short_and_empty_keys_mask_nothing():
+def test_short_and_empty_keys_mask_nothing() -> None:
     """A key that is a part of ordinary words would make every text unreadable."""
     for value in (None, "", "  ", "abc", 5):
         secrets.remember(value)
     assert secrets.masked("abcdef None 5") == "abcdef None 5"
 
 
-def test_longer_key_is_masked_whole_where_it_contains_a_shorter():
+def test_longer_key_is_masked_whole_where_it_contains_a_shorter() -> None:
     """No tail of the longer key is left over."""
     secrets.remember("secret-key")
     secrets.remember("secret-key-longer")
@@ -92,7 +92,7 @@ def test_longer_key_is_masked_whole_where_it_contains_a_shorter():
     st.lists(st.sampled_from([KEY, KEY[:5], KEY[3:], "s", "sk-", "some text "]), max_size=6),
     st.data(),
 )
-def test_key_in_pieces_is_masked_as_in_one(words: list[str], data: st.DataObject):
+def test_key_in_pieces_is_masked_as_in_one(words: list[str], data: st.DataObject) -> None:
     """However a text is cut, what its pieces show together is what the whole would show."""
     secrets.remember(KEY)
     text = "".join(words)
@@ -109,7 +109,7 @@ def test_key_in_pieces_is_masked_as_in_one(words: list[str], data: st.DataObject
 @given(
     st.lists(st.integers(1, len(KEY) - 1), max_size=4), st.lists(st.integers(0, 400), max_size=6)
 )
-def test_dump_shows_no_part_of_a_key(splits: list[int], reads: list[int]):
+def test_dump_shows_no_part_of_a_key(splits: list[int], reads: list[int]) -> None:
     """A key that comes in several events, which are read in any pieces, is masked; nothing else is
     missing, and no event."""
     secrets.remember(KEY)
@@ -130,7 +130,7 @@ def test_dump_shows_no_part_of_a_key(splits: list[int], reads: list[int]):
     assert "".join(found) == "Your secret snow \u2603 is [...] yes and s"
 
 
-def test_dump_shows_what_is_no_event_as_it_comes():
+def test_dump_shows_what_is_no_event_as_it_comes() -> None:
     """A body of another kind is not held back, but for the beginning of a key."""
     secrets.remember(KEY)
     body = ShownBody(("own-key",))
@@ -142,7 +142,7 @@ def test_dump_shows_what_is_no_event_as_it_comes():
     assert body.end() == "sk-pro"
 
 
-def test_resolved_keys_are_remembered(monkeypatch):
+def test_resolved_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever `get_key` gives is masked from then on, wherever it came from."""
     monkeypatch.setenv("SOME_KEY", "from-environment")
     get_key(None, None, "SOME_KEY")
@@ -151,7 +151,9 @@ def test_resolved_keys_are_remembered(monkeypatch):
 
 
 @pytest.mark.parametrize("flags", [[], ["--async"], ["--no-stream"]])
-def test_key_quoted_by_the_service_is_not_shown(server: OpenAIServer, user_path: Path, flags):
+def test_key_quoted_by_the_service_is_not_shown(
+    server: OpenAIServer, user_path: Path, flags: list[str]
+) -> None:
     """A 401 body that repeats the key reaches the user and the log without it."""
     server.add(error_reply(401, f"Incorrect API key provided: {KEY}"))
     result = run("-m", "mine", "hi", *flags)
@@ -161,7 +163,7 @@ def test_key_quoted_by_the_service_is_not_shown(server: OpenAIServer, user_path:
     assert KEY not in result.stderr + result.stdout
 
 
-def test_key_in_an_error_of_a_plugin_is_not_shown(user_path: Path):
+def test_key_in_an_error_of_a_plugin_is_not_shown(user_path: Path) -> None:
     """An error text that holds the key, as addresses do, is masked; so is the traceback."""
     result = run("-m", "leaky", "hi", VAULT_KEY=KEY)
     assert result.stderr == "Error: GET https://api.example.com/?key=[...] failed\n"
@@ -176,7 +178,7 @@ def test_key_in_an_error_of_a_plugin_is_not_shown(user_path: Path):
     assert KEY not in stored_text(user_path)
 
 
-def test_key_in_prompt_and_answer_is_not_logged(user_path: Path):
+def test_key_in_prompt_and_answer_is_not_logged(user_path: Path) -> None:
     """The answer is printed as it is; the log has a mask, and the conversation goes on."""
     result = run("-m", "leaky", "answer", "-s", f"Mind {KEY}", VAULT_KEY=KEY)
     assert result.stdout == f"Your key is {KEY}, sir\n"
@@ -188,7 +190,7 @@ def test_key_in_prompt_and_answer_is_not_logged(user_path: Path):
     assert "assistant: Your key is [...], sir | user: next" in again.stdout
 
 
-def test_key_in_debug_output_is_not_shown(server: OpenAIServer):
+def test_key_in_debug_output_is_not_shown(server: OpenAIServer) -> None:
     """The dump of requests and replies has neither the header nor the body's copy of it."""
     server.add(text_stream("Your key: ", KEY, " or ", KEY[:9], KEY[9:], "."))
     result = run("-m", "mine", f"what about {KEY}", LLM_OPENAI_SHOW_RESPONSES="1")
@@ -200,7 +202,7 @@ def test_key_in_debug_output_is_not_shown(server: OpenAIServer):
     assert '{"error": {"message": "Not [...]"}}' in result.stderr
 
 
-def test_key_in_a_header_or_an_address_is_not_shown(server: OpenAIServer, user_path: Path):
+def test_key_in_a_header_or_an_address_is_not_shown(server: OpenAIServer, user_path: Path) -> None:
     """What an entry of extra-openai-models.yaml sends by itself is a key in use, too."""
     key, password = "sk-in-a-header-1", "pass-word-1"
     address = server.url.replace("//", f"//somebody:{password}@")
@@ -217,7 +219,7 @@ def test_key_in_a_header_or_an_address_is_not_shown(server: OpenAIServer, user_p
 
 def test_key_split_between_chunks_does_not_stay_in_the_journal(
     server: OpenAIServer, user_path: Path
-):
+) -> None:
     """A process that is killed right after the key has come leaves a journal without it."""
     held = threading.Event()
     reply = text_stream("Your key: ", "s", KEY[1:9], KEY[9:], ", keep it.")
@@ -237,7 +239,7 @@ def test_key_split_between_chunks_does_not_stay_in_the_journal(
 @pytest.mark.parametrize(
     "args", [["-m", f"not-{KEY}", "hi"], ["-m", "echo", "-a", f"/no/{KEY}"], ["-f", f"no-{KEY}"]]
 )
-def test_given_key_is_masked_before_it_is_used(args: list[str]):
+def test_given_key_is_masked_before_it_is_used(args: list[str]) -> None:
     """An error that comes before any model is called does not show the text of `--key`."""
     for line in (["--key", KEY, *args], [*args, "--key", KEY]):
         result = run(*line)
@@ -246,7 +248,7 @@ def test_given_key_is_masked_before_it_is_used(args: list[str]):
         assert KEY not in result.stderr
 
 
-def test_name_of_a_stored_key_is_no_secret(user_path: Path):
+def test_name_of_a_stored_key_is_no_secret(user_path: Path) -> None:
     """What `--key` names is shown as usual."""
     (user_path / "keys.json").write_text(json.dumps({"vaulted": KEY}))
     assert "Unknown model: vaulted" in run("-m", "vaulted", "--key", "vaulted", "hi").stderr
@@ -255,7 +257,7 @@ def test_name_of_a_stored_key_is_no_secret(user_path: Path):
 # Where keys come from
 
 
-def test_key_from_standard_input_leaves_the_rest_to_the_prompt(server: OpenAIServer):
+def test_key_from_standard_input_leaves_the_rest_to_the_prompt(server: OpenAIServer) -> None:
     """`--key -` takes the first line; what follows is the prompt."""
     server.add(text_stream("ok"), text_stream("ok"))
     result = run("-m", "mine", "--key", "-", "and this", stdin="sk-from-stdin\nthe text")
@@ -266,7 +268,7 @@ def test_key_from_standard_input_leaves_the_rest_to_the_prompt(server: OpenAISer
     assert "sk-from-stdin" not in json.dumps(server.last.body)
 
 
-def test_key_from_a_file(server: OpenAIServer, tmp_path: Path):
+def test_key_from_a_file(server: OpenAIServer, tmp_path: Path) -> None:
     """`--key @file` takes the content of a file, without white space around it."""
     path = tmp_path / "key"
     path.write_text("sk-from-file\n")
@@ -276,20 +278,20 @@ def test_key_from_a_file(server: OpenAIServer, tmp_path: Path):
 
 
 @pytest.mark.parametrize("value", ["-", "@/nowhere/key"])
-def test_missing_key_source_is_a_usage_error(value):
+def test_missing_key_source_is_a_usage_error(value: str) -> None:
     """An empty standard input or a missing file is told before anything is sent."""
     result = run("-m", "keyed", "--key", value, "hi")
     assert result.returncode == 2
     assert "Invalid value for '--key'" in result.stderr
 
 
-def test_plain_keys_and_names_stay_as_they_are():
+def test_plain_keys_and_names_stay_as_they_are() -> None:
     """Everything else is a key or the name of a stored one, as before."""
     assert key_argument(None) is None
     assert key_argument("vault") == "vault"
 
 
-def test_keys_remove_takes_out_one_key(user_path: Path):
+def test_keys_remove_takes_out_one_key(user_path: Path) -> None:
     """The others stay, the file stays private; an unknown name is an error with a suggestion."""
     (user_path / "keys.json").write_text(json.dumps({"one": "1", "other": "2"}))
     runner = CliRunner()
@@ -306,7 +308,9 @@ def test_keys_remove_takes_out_one_key(user_path: Path):
 
 @pytest.mark.parametrize("model", ["open", "unstored", "items"])
 @pytest.mark.parametrize("options", [[], ["-o", "chat_completions", "1"]])
-def test_key_of_openai_goes_to_no_other_host(server: OpenAIServer, model: str, options: list[str]):
+def test_key_of_openai_goes_to_no_other_host(
+    server: OpenAIServer, model: str, options: list[str]
+) -> None:
     """Neither the stored nor the environment's key of OpenAI is sent to an `api_base`."""
     if options and model != "items":
         options = []
@@ -321,7 +325,7 @@ def test_key_of_openai_goes_to_no_other_host(server: OpenAIServer, model: str, o
         assert sent == []
 
 
-def test_key_does_not_follow_a_redirect(server: OpenAIServer):
+def test_key_does_not_follow_a_redirect(server: OpenAIServer) -> None:
     """A service that redirects elsewhere is told about; the other host never sees the key."""
     with OpenAIServer() as other:
         server.add(Reply(status=307, headers={"Location": f"{other.url}/chat/completions"}))

@@ -1,9 +1,13 @@
 """Signals that end a command, and the exit codes of answers that broke off."""
 
+from __future__ import annotations
+
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
@@ -17,7 +21,7 @@ from llm.run.signals import Stopped, dying_tidily
 from tests.helpers.log_models import plugin_of
 
 
-def test_signal_becomes_an_exception_and_is_raised_again(monkeypatch):
+def test_signal_becomes_an_exception_and_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the block a signal can be cleaned up after; then the process dies of it."""
     raised = []
     monkeypatch.setattr(signal, "raise_signal", raised.append)
@@ -28,7 +32,7 @@ def test_signal_becomes_an_exception_and_is_raised_again(monkeypatch):
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_handled_signal_is_left_alone():
+def test_handled_signal_is_left_alone() -> None:
     """Who ignores a signal, as nohup does, goes on ignoring it."""
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
@@ -39,7 +43,7 @@ def test_handled_signal_is_left_alone():
         signal.signal(signal.SIGTERM, before)
 
 
-def test_other_threads_have_no_signals():
+def test_other_threads_have_no_signals() -> None:
     """Outside the main thread nothing is changed, and nothing fails."""
     seen = []
 
@@ -53,7 +57,7 @@ def test_other_threads_have_no_signals():
     assert seen == [signal.SIG_DFL]
 
 
-def test_exit_code_of_a_partial_answer():
+def test_exit_code_of_a_partial_answer() -> None:
     """An error that came after some text has an exit code of its own."""
     error = ValueError("boom")
     assert exit_code_of(error) == 1
@@ -68,13 +72,21 @@ class Filtered(llm.Model):
     model_id = "filtered"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         yield "some text"
         response.cut_off = "The filter stopped it"
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-stream"], ["-x"]])
-def test_answer_that_was_cut_off_is_failed(plugin, flags):
+def test_answer_that_was_cut_off_is_failed(
+    plugin: Callable[..., ModuleType], flags: list[str]
+) -> None:
     """An answer that the provider stopped is kept with its status, and ends with exit code 3."""
     plugin("filters", **plugin_of(Filtered()))
     runner = CliRunner()
@@ -99,7 +111,13 @@ class Leaves(llm.Model):
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         yield "some text"
         raise self.error
 
@@ -112,7 +130,9 @@ class Leaves(llm.Model):
         (Left("now"), "Left: now"),
     ],
 )
-def test_model_does_not_end_the_program(plugin, error, told):
+def test_model_does_not_end_the_program(
+    plugin: Callable[..., ModuleType], error, told: str
+) -> None:
     """Whatever a model raises is an error of its answer: kept, told, and a chat goes on."""
     plugin("leavers", **plugin_of(Leaves(error)))
     runner = CliRunner()
@@ -124,14 +144,14 @@ def test_model_does_not_end_the_program(plugin, error, told):
     assert (result.exit_code, result.stderr.count(told)) == (0, 2)
 
 
-def test_failed_lists_nothing_where_nothing_failed():
+def test_failed_lists_nothing_where_nothing_failed() -> None:
     """`llm logs --failed` of a log without failures is empty."""
     open_log(logs_db_path()).conn.close()
     result = CliRunner().invoke(cli, ["logs", "--failed"])
     assert (result.exit_code, result.stdout) == (0, "")
 
 
-def test_garbage_is_set_aside_under_a_free_name(tmp_path):
+def test_garbage_is_set_aside_under_a_free_name(tmp_path: Path) -> None:
     """A file that is no database gets another name, never that of an earlier one."""
     path = tmp_path / "logs.db"
     for number in (1, 2):
@@ -142,7 +162,7 @@ def test_garbage_is_set_aside_under_a_free_name(tmp_path):
     assert (tmp_path / "logs.db.broken-2").read_text().startswith("garbage 2")
 
 
-def test_garbage_of_one_byte_is_not_taken_for_an_empty_log(tmp_path):
+def test_garbage_of_one_byte_is_not_taken_for_an_empty_log(tmp_path: Path) -> None:
     """SQLite would write over such a file; here it is refused, and can be set aside."""
     path = tmp_path / "logs.db"
     path.write_bytes(b"\n")
@@ -153,7 +173,7 @@ def test_garbage_of_one_byte_is_not_taken_for_an_empty_log(tmp_path):
     assert Path(moved).read_bytes() == b"\n"
 
 
-def test_database_is_never_set_aside(tmp_path):
+def test_database_is_never_set_aside(tmp_path: Path) -> None:
     """A database that can be read stays where it is."""
     path = tmp_path / "logs.db"
     open_log(path).conn.close()
@@ -162,7 +182,9 @@ def test_database_is_never_set_aside(tmp_path):
     assert set_aside(tmp_path / "missing.db") is None
 
 
-def test_interrupted_import_gives_up_the_plugin(monkeypatch, install_plugin, fresh_plugins):
+def test_interrupted_import_gives_up_the_plugin(
+    monkeypatch: pytest.MonkeyPatch, install_plugin: Callable[..., Path], fresh_plugins: None
+) -> None:
     """Ctrl-C while a plugin is imported costs a listing that plugin; a prompt it ends."""
     from llm import plugins
 

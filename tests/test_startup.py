@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -38,7 +40,7 @@ def modules_after(*arguments: str) -> tuple[str, set[str]]:
     [["--version"], ["--help"], ["keys", "path"], ["logs", "path"], ["aliases", "path"]],
     ids=" ".join,
 )
-def test_light_command_imports(arguments):
+def test_light_command_imports(arguments: list[str]) -> None:
     """These commands import neither a dependency but click nor what loads plugins."""
     printed, modules = modules_after(*arguments)
     assert printed
@@ -50,7 +52,7 @@ def test_light_command_imports(arguments):
     assert all(name.startswith(f"llm.commands.{expected}") for name in commands)
 
 
-def test_light_commands_load_no_plugin(install_plugin):
+def test_light_commands_load_no_plugin(install_plugin: Callable[..., Path]) -> None:
     """With a plugin installed they do not even look for it."""
     install_plugin("llm-loud", "import sys; print('loaded', file=sys.stderr)")
     for arguments in (["--version"], ["keys", "path"], ["logs", "path"], ["aliases", "path"]):
@@ -58,14 +60,14 @@ def test_light_commands_load_no_plugin(install_plugin):
         assert modules.isdisjoint({"llm_loud", "llm.plugins", "importlib.metadata"})
 
 
-def test_models_list_needs_no_pydantic():
+def test_models_list_needs_no_pydantic() -> None:
     """Listing the models builds no options."""
     printed, modules = modules_after("models")
     assert "Default: " in printed
     assert modules.isdisjoint({"pydantic", "openai", "asyncio", "importlib.metadata"})
 
 
-def test_import_llm_is_light():
+def test_import_llm_is_light() -> None:
     """Importing the package imports nothing but its table of names."""
     code = "import sys; before = set(sys.modules); import llm; print(set(sys.modules) - before)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -73,7 +75,7 @@ def test_import_llm_is_light():
     assert not any(f"'{name}'" in result.stdout for name in (*HEAVY, "click", "llm.models"))
 
 
-def test_version_of_the_module():
+def test_version_of_the_module() -> None:
     """`python -m llm` is the command."""
     result = subprocess.run(
         [sys.executable, "-m", "llm", "--version"], capture_output=True, text=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.helpers.content import registered, serving
 
 
 @pytest.fixture(autouse=True)
-def _content():
+def _content() -> Iterator[None]:
     with registered():
         yield
 
@@ -53,14 +54,16 @@ def told(*args: str, stdin: str = ""):
         ("prompt: costs $$5 and $", "", None, [["user", "costs $5 and $"]]),
     ],
 )
-def test_template_shapes_the_prompt(templates, text, stdin, prompt, messages):
+def test_template_shapes_the_prompt(
+    templates: Path, text: str, stdin: str, prompt: str | None, messages: list[list[str]]
+) -> None:
     """Prompt and system of a template meet the typed text and standard input."""
     (templates / "t.yaml").write_text(text)
     given = told("-t", "t", *([prompt] if prompt else []), stdin=stdin)
     assert given["messages"] == messages
 
 
-def test_templates_are_applied_from_left_to_right(templates):
+def test_templates_are_applied_from_left_to_right(templates: Path) -> None:
     """`-t a -t b` gives b(a(prompt)); the first system, model and option decide."""
     (templates / "a.yaml").write_text(
         "prompt: a($input)\nsystem: first\noptions: {n: 1}\ndefaults: {v: 7}"
@@ -71,7 +74,7 @@ def test_templates_are_applied_from_left_to_right(templates):
     assert given["options"] == {"n": 1}
 
 
-def test_command_line_has_the_last_word(templates):
+def test_command_line_has_the_last_word(templates: Path) -> None:
     """System prompt, options and parameters of the command line go before those of templates."""
     (templates / "t.yaml").write_text(
         "system: theirs\nprompt: $v\ndefaults: {v: theirs}\noptions: {n: 1}"
@@ -81,7 +84,7 @@ def test_command_line_has_the_last_word(templates):
     assert given["options"] == {"n": 2}
 
 
-def test_template_with_every_key_runs(templates, tmp_path):
+def test_template_with_every_key_runs(templates: Path, tmp_path: Path) -> None:
     """Each key of a template has its effect."""
     (tmp_path / "f.txt").write_text("fragment")
     (tmp_path / "s.txt").write_text("rules")
@@ -118,7 +121,7 @@ functions: |
     }
 
 
-def test_template_extract_flag_is_used(templates, monkeypatch):
+def test_template_extract_flag_is_used(templates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`extract` prints only the code block; the flag of the command line wins."""
     from tests.helpers.content import Scripted
 
@@ -129,13 +132,13 @@ def test_template_extract_flag_is_used(templates, monkeypatch):
     assert run("-m", "scripted", "-t", "t", "-x", "x").stdout == "one\n\n"
 
 
-def test_template_schema_wins_over_the_command_line(templates):
+def test_template_schema_wins_over_the_command_line(templates: Path) -> None:
     """The last template with a schema overrides `--schema`."""
     (templates / "t.yaml").write_text("schema_object: {type: object}")
     assert told("-t", "t", "--schema", "a, b", "x")["schema"] == {"type": "object"}
 
 
-def test_missing_variables_are_named_before_stdin_is_read(templates):
+def test_missing_variables_are_named_before_stdin_is_read(templates: Path) -> None:
     """Variables without a value are an error that names them, braced ones too."""
     (templates / "t.yaml").write_text("prompt: $one ${two} $input")
     assert run("-t", "t", "x", code=1).stderr == "Error: Missing variables: one, two\n"
@@ -175,7 +178,7 @@ BOMB = "  a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("1: x\n", "line 1: 1: Keys should be strings"),
     ],
 )
-def test_broken_template_names_file_line_and_key(templates, text, expected):
+def test_broken_template_names_file_line_and_key(templates: Path, text, expected: str) -> None:
     """What is wrong is told with its place, exit code 1; the list leaves the file out."""
     path = templates / "broken.yaml"
     path.write_text(text)
@@ -197,7 +200,9 @@ def test_broken_template_names_file_line_and_key(templates, text, expected):
         ("functions: \"x = '\\0'\"\n", "line 1: functions: "),
     ],
 )
-def test_template_with_broken_code_names_the_line(templates, text, expected):
+def test_template_with_broken_code_names_the_line(
+    templates: Path, text: str, expected: str
+) -> None:
     """Functions that are no Python are told before anything is sent, with their place."""
     path = templates / "broken.yaml"
     path.write_text(text)
@@ -208,7 +213,7 @@ def test_template_with_broken_code_names_the_line(templates, text, expected):
 @pytest.mark.parametrize(
     "field", ["attachments: [gone]", "attachment_types: [{type: a/b, value: gone}]"]
 )
-def test_template_with_missing_attachment_is_named(templates, field):
+def test_template_with_missing_attachment_is_named(templates: Path, field: str) -> None:
     """A file that a template attaches and that is not there: the template and the key are told."""
     (templates / "t.yaml").write_text(field)
     key = field.partition(":")[0]
@@ -216,7 +221,7 @@ def test_template_with_missing_attachment_is_named(templates, field):
     assert run("-t", "t", "x", code=1).stderr == message
 
 
-def test_template_that_is_no_text_is_reported(templates):
+def test_template_that_is_no_text_is_reported(templates: Path) -> None:
     """Bytes that are no UTF-8 are an error with the line."""
     (templates / "t.yaml").write_bytes(b"a: b\nc: \xff\n")
     assert "line 2: not UTF-8 text" in run("-t", "t", "x", code=1).stderr
@@ -233,13 +238,13 @@ def test_template_that_is_no_text_is_reported(templates):
         ("x" * 5000, "Invalid template: xxx"),
     ],
 )
-def test_unknown_template_is_an_error(templates, name, message):
+def test_unknown_template_is_an_error(templates: Path, name: str, message: str) -> None:
     """A name that leads nowhere says so, with exit code 1."""
     (templates / "french.yaml").write_text("system: French")
     assert message in run("-t", name, "x", code=1).stderr
 
 
-def test_template_from_path_and_url(tmp_path):
+def test_template_from_path_and_url(tmp_path: Path) -> None:
     """`-t` takes any file, and a URL."""
     (tmp_path / "own.yaml").write_text("prompt: From a file, $input")
     given = told("-t", str(tmp_path / "own.yaml"), "x")
@@ -251,7 +256,7 @@ def test_template_from_path_and_url(tmp_path):
     assert f"Could not load template {site.url}/gone: Could not fetch" in error
 
 
-def test_options_of_template_model_are_shown(templates):
+def test_options_of_template_model_are_shown(templates: Path) -> None:
     """`--options` with a template shows the options of the template's model."""
     (templates / "t.yaml").write_text("model: tell")
     result = CliRunner().invoke(cli, ["-t", "t", "--options"])
@@ -261,7 +266,7 @@ def test_options_of_template_model_are_shown(templates):
 # Saving
 
 
-def test_save_writes_what_0_36_writes(templates, tmp_path):
+def test_save_writes_what_0_36_writes(templates: Path, tmp_path: Path) -> None:
     """Keys in their order, block style, indented by four; nothing is printed or sent."""
     for name in ("f.txt", "g.txt"):
         (tmp_path / name).write_text("text")
@@ -315,7 +320,7 @@ options:
     )
 
 
-def test_save_takes_standard_input(templates):
+def test_save_takes_standard_input(templates: Path) -> None:
     """The text piped in is part of the prompt."""
     run("--save", "sv", "and more", stdin="piped")
     assert "prompt: piped and more" in (templates / "sv.yaml").read_text()
@@ -325,13 +330,13 @@ def test_save_takes_standard_input(templates):
     ("arguments", "option"),
     [(["-t", "x"], "--template"), (["-c"], "--continue"), (["--cid", "x"], "--cid")],
 )
-def test_save_refuses_what_a_template_cannot_hold(arguments, option):
+def test_save_refuses_what_a_template_cannot_hold(arguments: list[str], option: str) -> None:
     """Templates and conversations are not kept in a template."""
     error = run("--save", "sv", *arguments, code=1).stderr
     assert f"--save cannot be used with {option}" in error
 
 
-def test_save_checks_model_option_and_name(templates):
+def test_save_checks_model_option_and_name(templates: Path) -> None:
     """An unknown model, a bad option and a name with a slash are refused; nothing is written."""
     assert "Unknown model: nope" in run("--save", "sv", "-m", "nope", "x", code=1).stderr
     assert (
@@ -346,7 +351,7 @@ def test_save_checks_model_option_and_name(templates):
 # Commands
 
 
-def test_list_shows_system_and_prompt(templates):
+def test_list_shows_system_and_prompt(templates: Path) -> None:
     """One line each, sorted, names padded, newlines as spaces, cut at the width."""
     (templates / "b.yaml").write_text("system: S\nprompt: |\n  one\n  two\n")
     (templates / "long.yaml").write_text(f"prompt: {'x' * 200}\n")
@@ -358,21 +363,23 @@ def test_list_shows_system_and_prompt(templates):
     assert lines[2] == f"long : {'x' * 30}..."
 
 
-def test_list_as_json_has_all_fields(templates):
+def test_list_as_json_has_all_fields(templates: Path) -> None:
     """`--json` gives name and fields of each valid template."""
     (templates / "a.yaml").write_text("system: S\noptions: {n: 1}\n")
     rows = json.loads(run("templates", "list", "--json").output)
     assert rows == [{"name": "a", "system": "S", "options": {"n": 1}}]
 
 
-def test_show_prints_sorted_yaml(templates):
+def test_show_prints_sorted_yaml(templates: Path) -> None:
     """`show` prints every field that is set, the name too, and an empty line."""
     (templates / "a.yaml").write_text("system: S\ndefaults: {x: 1}\n")
     assert run("templates", "show", "a").output == "defaults:\n    x: 1\nname: a\nsystem: S\n\n"
     assert "Invalid template: b" in run("templates", "show", "b", code=1).stderr
 
 
-def test_edit_creates_and_checks(templates, tmp_path, monkeypatch):
+def test_edit_creates_and_checks(
+    templates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The editor gets a new file with `prompt: `; what is broken afterwards is reported."""
     monkeypatch.setenv("EDITOR", "cat")
     run("templates", "edit", "new")
@@ -384,7 +391,7 @@ def test_edit_creates_and_checks(templates, tmp_path, monkeypatch):
     assert "not valid YAML" in run("templates", "edit", "new", code=1).stderr
 
 
-def test_remove_and_rename(templates):
+def test_remove_and_rename(templates: Path) -> None:
     """Both work on existing templates, and never overwrite."""
     (templates / "a.yaml").write_text("A")
     (templates / "b.yaml").write_text("B")
@@ -397,13 +404,13 @@ def test_remove_and_rename(templates):
     assert "Template not found: b" in run("templates", "remove", "b", code=1).stderr
 
 
-def test_path_and_loaders(templates):
+def test_path_and_loaders(templates: Path) -> None:
     """The path of the directory, and the loaders with their docstrings."""
     assert run("templates", "path").output == f"{templates}\n"
     assert run("templates", "loaders").output == "tl:\n  Templates of the tests.\n"
 
 
-def test_no_loaders_are_told(monkeypatch):
+def test_no_loaders_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a plugin there are none."""
     monkeypatch.setattr(llm, "get_template_loaders", dict)
     assert run("templates", "loaders").output == "No template loaders found\n"
@@ -412,7 +419,7 @@ def test_no_loaders_are_told(monkeypatch):
 # In a chat
 
 
-def test_chat_applies_the_template_to_each_message(templates):
+def test_chat_applies_the_template_to_each_message(templates: Path) -> None:
     """Prompt, defaults and options count for each message; fragments go with the first."""
     (templates / "t.yaml").write_text(
         "prompt: say $input $v\nsystem: S\ndefaults: {v: 1}\noptions: {n: 2}"
@@ -428,12 +435,12 @@ def test_chat_applies_the_template_to_each_message(templates):
 # From elsewhere
 
 
-def test_plain_template_from_elsewhere_needs_no_trust():
+def test_plain_template_from_elsewhere_needs_no_trust() -> None:
     """Texts are harmless: nobody is asked."""
     assert told("-t", "tl:plain", "x")["messages"] == [["user", "About cats: x"]]
 
 
-def test_greedy_template_is_refused_off_a_terminal(user_path):
+def test_greedy_template_is_refused_off_a_terminal(user_path: Path) -> None:
     """Without a terminal and `--trust`, what it wants is shown and nothing is sent."""
     result = run("-t", "tl:greedy", "x", code=1)
     assert result.stdout == ""
@@ -444,7 +451,7 @@ def test_greedy_template_is_refused_off_a_terminal(user_path):
     assert not (user_path / "trusted_templates.json").exists()
 
 
-def test_trust_is_remembered_by_content(user_path, monkeypatch):
+def test_trust_is_remembered_by_content(user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--trust` lets it run, and once is enough until the template changes."""
     from tests.helpers.content import TEMPLATES
 
@@ -461,7 +468,7 @@ def test_trust_is_remembered_by_content(user_path, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["tl:command", "own"])
-def test_no_template_runs_a_command(templates, where):
+def test_no_template_runs_a_command(templates: Path, where: str) -> None:
     """`cmd:` in a template is refused, whoever wrote it and whatever is trusted."""
     (templates / "own.yaml").write_text("system_fragments: ['cmd:echo hi']")
     error = run("-t", where, "x", "--trust", code=1).stderr

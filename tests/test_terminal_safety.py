@@ -72,21 +72,21 @@ def shown(pieces: list[str], kind: str = "text", raw: bool = False) -> tuple[str
 
 
 @given(dangerous)
-def test_visible_leaves_nothing_to_execute(text: str):
+def test_visible_leaves_nothing_to_execute(text: str) -> None:
     """No control character but newline and tab, and nothing that turns the direction, is left."""
     assert not FORBIDDEN & set(visible(text))
     assert all(unicodedata.category(c) != "Cc" or c in "\n\t" for c in visible(text))
 
 
 @given(st.text())
-def test_visible_keeps_what_is_harmless(text: str):
+def test_visible_keeps_what_is_harmless(text: str) -> None:
     """Everything else stays as it is, each character in its place."""
     harmless = "".join(c for c in text if c not in FORBIDDEN)
     assert visible(harmless) == harmless
 
 
 @given(dangerous, st.lists(st.integers(0, 99), max_size=5))
-def test_pieces_are_shown_like_the_whole(text: str, places: list[int]):
+def test_pieces_are_shown_like_the_whole(text: str, places: list[int]) -> None:
     """A sequence that is split across chunks is as harmless as one that is not."""
     pieces = cut(text, places)
     assert shown(pieces)[0] == visible(text) + "\n"
@@ -94,7 +94,7 @@ def test_pieces_are_shown_like_the_whole(text: str, places: list[int]):
 
 
 @given(dangerous, st.lists(st.integers(0, 99), max_size=5))
-def test_reasoning_is_as_harmless_as_text(text: str, places: list[int]):
+def test_reasoning_is_as_harmless_as_text(text: str, places: list[int]) -> None:
     """Only the command's own colour codes reach the terminal."""
     err = shown(cut(text, places), "reasoning")[1]
     own = err.replace("\x1b[2m", "").replace("\x1b[0m", "")
@@ -102,13 +102,13 @@ def test_reasoning_is_as_harmless_as_text(text: str, places: list[int]):
 
 
 @given(dangerous, st.lists(st.integers(0, 99), max_size=5))
-def test_raw_passes_on_what_the_model_said(text: str, places: list[int]):
+def test_raw_passes_on_what_the_model_said(text: str, places: list[int]) -> None:
     """With `--raw` nothing is changed, whatever it does to the terminal."""
     assert shown(cut(text, places), raw=True)[0] == text + "\n"
 
 
 @given(dangerous)
-def test_whole_answers_notes_and_lists_are_harmless(text: str):
+def test_whole_answers_notes_and_lists_are_harmless(text: str) -> None:
     """So is whatever is written in one go: answers, notes, lines of lists."""
     out, err = Terminal(), Terminal()
     with pytest.MonkeyPatch.context() as patch:
@@ -124,7 +124,7 @@ def test_whole_answers_notes_and_lists_are_harmless(text: str):
 
 
 @given(dangerous)
-def test_pipe_gets_the_bytes_of_the_model(text: str):
+def test_pipe_gets_the_bytes_of_the_model(text: str) -> None:
     """Where no terminal reads, nothing is changed."""
     out = io.StringIO(newline="")
     with pytest.MonkeyPatch.context() as patch:
@@ -134,7 +134,7 @@ def test_pipe_gets_the_bytes_of_the_model(text: str):
     assert out.getvalue() == f"{text}\n{text}\n"
 
 
-def test_commands_print_in_one_way():
+def test_commands_print_in_one_way() -> None:
     """No command writes past `say`, which is what makes lists harmless."""
     package = Path(llm.__file__).parent
     modules = [*package.glob("commands/*.py"), *package.glob("providers/*/commands.py")]
@@ -148,7 +148,7 @@ def test_commands_print_in_one_way():
 
 def test_say_without_a_stream_is_silent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     """A closed standard output is no error, and nothing goes to the other stream instead."""
     monkeypatch.setattr("sys.stdout", None)
     say("nobody hears this")

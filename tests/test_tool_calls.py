@@ -393,7 +393,13 @@ class Caller(llm.Model):
     model_id = "caller"
     supports_tools = True
 
-    def execute(self, prompt, stream, response, conversation):  # type: ignore[no-untyped-def]
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):  # type: ignore[no-untyped-def]
         """Ask, or tell"""
         if prompt.tool_results:
             yield " ".join(r.output for r in prompt.tool_results)
@@ -408,7 +414,13 @@ class AsyncCaller(llm.AsyncModel):
     model_id = "caller"
     supports_tools = True
 
-    async def execute(self, prompt, stream, response, conversation):  # type: ignore[no-untyped-def]
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ):  # type: ignore[no-untyped-def]
         """Ask, or tell"""
         for chunk in Caller.execute(self, prompt, stream, response, conversation):  # type: ignore[arg-type]
             yield chunk

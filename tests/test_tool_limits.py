@@ -1,5 +1,7 @@
 """Time limits of tool calls: in the main thread, beside it, and in an event loop."""
 
+from __future__ import annotations
+
 import asyncio
 import signal
 import threading
@@ -48,7 +50,7 @@ NAMES = ("endless", "quick", "waits", "quick_async")
 SLOW = "Error: the call took longer than 0.05 s"
 
 
-def test_slow_tools_are_ended_in_a_synchronous_chain():
+def test_slow_tools_are_ended_in_a_synchronous_chain() -> None:
     """A call that takes too long is an error; the others are not touched."""
     calls, tools = call(*NAMES)
     results = run_calls(calls, tools, timeout_s=0.05)
@@ -56,14 +58,14 @@ def test_slow_tools_are_ended_in_a_synchronous_chain():
     assert isinstance(results[0].exception, TimeoutError)
 
 
-def test_slow_tools_are_ended_in_an_event_loop():
+def test_slow_tools_are_ended_in_an_event_loop() -> None:
     """The same, asynchronously."""
     calls, tools = call(*NAMES)
     results = asyncio.run(run_calls_async(calls, tools, timeout_s=0.05))
     assert [result.output for result in results] == [SLOW, "done", SLOW, "done"]
 
 
-def test_slow_tools_are_left_alone_outside_of_the_main_thread():
+def test_slow_tools_are_left_alone_outside_of_the_main_thread() -> None:
     """Where nothing can interrupt a tool nobody waits for it."""
     release = threading.Event()
     found: list[object] = []
@@ -86,7 +88,7 @@ def test_slow_tools_are_left_alone_outside_of_the_main_thread():
     assert found == ["done", "the call took longer than 0.01 s", "bad"]
 
 
-def test_time_limit_leaves_no_timer_behind():
+def test_time_limit_leaves_no_timer_behind() -> None:
     """Handler and timer are as before, also after an error of the tool."""
     before = signal.getsignal(signal.SIGALRM)
     with pytest.raises(ZeroDivisionError):

@@ -1,5 +1,7 @@
 """Rules about tool calls: their form, what they cover, and which of them wins."""
 
+from __future__ import annotations
+
 import pytest
 
 from llm.tools.policy import Candidate, Decision, Rule, Rules, decide
@@ -38,12 +40,14 @@ def call(tool: str = "read_file", **values) -> Candidate:
         ("read_file(side_effects=false)", {}, False),
     ],
 )
-def test_rule_allows_what_its_patterns_match(rule, arguments, covered):
+def test_rule_allows_what_its_patterns_match(
+    rule: str, arguments: dict[str, str | int | bool], covered: bool
+) -> None:
     """Names and arguments are matched as text; a missing argument or a climbing path is not."""
     assert Rule.parse(rule).allows(call(**arguments)) is covered
 
 
-def test_rule_covers_a_toolbox_and_what_it_declares():
+def test_rule_covers_a_toolbox_and_what_it_declares() -> None:
     """The name of a toolbox covers its tools; `side_effects` is what the tool says of itself."""
     assert Rule.parse("SQLite").allows(call("SQLite_query", toolbox="SQLite"))
     only_looks = Rule.parse("*(side_effects=False)")
@@ -52,7 +56,7 @@ def test_rule_covers_a_toolbox_and_what_it_declares():
     assert not only_looks.allows(Candidate("write", {"side_effects": False}))
 
 
-def test_rule_denies_paths_that_come_out_the_same():
+def test_rule_denies_paths_that_come_out_the_same() -> None:
     """A prohibition also sees through detours."""
     rule = Rule.parse("read_file(path=/etc/*)")
     assert rule.denies(call(path="/etc/passwd"))
@@ -63,13 +67,13 @@ def test_rule_denies_paths_that_come_out_the_same():
 
 
 @pytest.mark.parametrize("text", ["", "a b", "f(x", "f(x)", "f(=y)", "f(x=1)y"])
-def test_rule_of_another_form_is_refused(text):
+def test_rule_of_another_form_is_refused(text: str) -> None:
     """What cannot be understood is an error that shows it."""
     with pytest.raises(ValueError, match="Not a rule"):
         Rule.parse(text)
 
 
-def test_decision_is_left_to_ask_where_no_rule_holds():
+def test_decision_is_left_to_ask_where_no_rule_holds() -> None:
     """Without rules only foreign tools are asked about; always and never are obeyed."""
     foreign = Candidate("f", is_foreign=True)
     own = Candidate("f")
@@ -81,7 +85,7 @@ def test_decision_is_left_to_ask_where_no_rule_holds():
     assert decide([Rules(ask="foreign"), Rules(ask="always")], own)[0] is Decision.ALLOW
 
 
-def test_deny_beats_allow_and_the_first_origin_wins():
+def test_deny_beats_allow_and_the_first_origin_wins() -> None:
     """Within one origin deny wins; what the stronger origin says counts first."""
     both = Rules.parse(allow=["f"], deny=["f(x=1)"])
     assert decide([both], Candidate("f", {"x": 1}))[0] is Decision.DENY
@@ -92,7 +96,7 @@ def test_deny_beats_allow_and_the_first_origin_wins():
     assert "the rule f denies it" in decide([stored], Candidate("f"))[1]
 
 
-def test_rules_of_a_folder_hold_there_and_below():
+def test_rules_of_a_folder_hold_there_and_below() -> None:
     """Rules of folders are added to the others; the innermost `ask` counts."""
     data = {
         "ask": "always",
@@ -123,7 +127,7 @@ def test_rules_of_a_folder_hold_there_and_below():
         ({"folders": {"~/x": {}}}, "folders: '~/x' has to be an absolute path"),
     ],
 )
-def test_rules_of_another_form_are_refused(data, problem):
+def test_rules_of_another_form_are_refused(data, problem: str) -> None:
     """A mistake in the file is never passed over."""
     with pytest.raises(ValueError) as refused:
         Rules.from_data(data, "/")

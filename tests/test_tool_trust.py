@@ -1,12 +1,16 @@
 """Which tool calls run: rules of options and of tools.yaml, questions, remembered answers."""
 
+from __future__ import annotations
+
 import http.server
 import json
 import os
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
@@ -39,7 +43,7 @@ NO_ONE = "Cancelled: This call is not allowed: nobody can be asked about it"
 
 
 @pytest.fixture(autouse=True)
-def _models(monkeypatch):
+def _models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # Tests may run at a terminal, which is not theirs to read from.
     monkeypatch.setattr(approval.inputs, "stdin_is_terminal", lambda: False)
     with registered():
@@ -47,7 +51,7 @@ def _models(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _no_terminal(monkeypatch):
+def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     import contextlib
 
     monkeypatch.setattr(approval, "open_terminal", contextlib.nullcontext)
@@ -58,7 +62,7 @@ def run(prompt: str, *args: str):
     return CliRunner().invoke(cli, ["-m", "scripted", prompt, "--functions", CODE, *args], input="")
 
 
-def rules(user_path, text: str) -> None:
+def rules(user_path: Path, text: str) -> None:
     """Write tools.yaml."""
     (user_path / "tools.yaml").write_text(text)
 
@@ -66,12 +70,12 @@ def rules(user_path, text: str) -> None:
 # Rules
 
 
-def test_own_tools_run_without_rules():
+def test_own_tools_run_without_rules() -> None:
     """A tool that the person named runs without a question."""
     assert run(WRITE).stdout == "calling wrote docs/a\n"
 
 
-def test_denied_calls_are_refused_and_both_are_told():
+def test_denied_calls_are_refused_and_both_are_told() -> None:
     """`--deny` refuses by tool and argument; the model is told, the person too."""
     result = run(WRITE, "--deny", "write(path=docs/*)")
     reason = "the rule write(path=docs/*) denies it"
@@ -83,7 +87,7 @@ def test_denied_calls_are_refused_and_both_are_told():
     assert run(WRITE, "--deny", "write(path=src/*)").stdout == "calling wrote docs/a\n"
 
 
-def test_rules_come_from_the_file(user_path):
+def test_rules_come_from_the_file(user_path: Path) -> None:
     """tools.yaml allows, denies and asks; options beat it."""
     rules(
         user_path,
@@ -96,7 +100,9 @@ def test_rules_come_from_the_file(user_path):
     assert run('[[["much", {"size": 1}]]]', "--ask", "never").stdout == "calling x\n"
 
 
-def test_rules_of_the_current_folder_hold(user_path, tmp_path, monkeypatch):
+def test_rules_of_the_current_folder_hold(
+    user_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rules below `folders` hold in that folder and below it only."""
     (tmp_path / "here" / "below").mkdir(parents=True)
     rules(user_path, f"folders:\n  {tmp_path}/here:\n    deny: [write]\n")
@@ -105,7 +111,9 @@ def test_rules_of_the_current_folder_hold(user_path, tmp_path, monkeypatch):
     assert "Cancelled" in run(WRITE).stdout
 
 
-def test_rules_of_a_folder_hold_behind_a_link(user_path, tmp_path, monkeypatch):
+def test_rules_of_a_folder_hold_behind_a_link(
+    user_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A folder may be written by another path that leads to it."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -117,17 +125,17 @@ def test_rules_of_a_folder_hold_behind_a_link(user_path, tmp_path, monkeypatch):
 class Growing(llm.Toolbox):
     """Gets its tools when it is prepared"""
 
-    def prepare(self):
+    def prepare(self) -> None:
         self.add_tool(lambda_tool)
 
 
 lambda_tool = llm.Tool.function(lambda: "grown", name="grown")
 
 
-def test_rule_of_a_toolbox_covers_tools_that_were_added(plugin):
+def test_rule_of_a_toolbox_covers_tools_that_were_added(plugin: Callable[..., ModuleType]) -> None:
     """What a toolbox adds to itself belongs to it, whatever its name."""
 
-    def register_tools(register):
+    def register_tools(register: Callable[..., None]) -> None:
         register(Growing)
 
     plugin("growing-plugin", register_tools=llm.hookimpl(register_tools))
@@ -145,7 +153,9 @@ def test_rule_of_a_toolbox_covers_tools_that_were_added(plugin):
         ("deny: ['write(']", "tools.yaml: Not a rule: 'write('"),
     ],
 )
-def test_rules_that_are_not_understood_stop_everything(user_path, text, problem):
+def test_rules_that_are_not_understood_stop_everything(
+    user_path: Path, text: str, problem: str
+) -> None:
     """With a broken file nothing is sent; the message names the place."""
     rules(user_path, text + "\n")
     result = run(WRITE)
@@ -153,7 +163,7 @@ def test_rules_that_are_not_understood_stop_everything(user_path, text, problem)
     assert problem in result.stderr
 
 
-def test_rule_of_an_option_that_is_not_understood_is_refused():
+def test_rule_of_an_option_that_is_not_understood_is_refused() -> None:
     """A bad rule on the command line is a usage error."""
     result = run(WRITE, "--deny", "write(")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -163,7 +173,7 @@ def test_rule_of_an_option_that_is_not_understood_is_refused():
 # Tools that somebody else chose
 
 
-def foreign(capsys, **settings) -> str:
+def foreign(capsys: pytest.CaptureFixture[str], **settings) -> str:
     """What a prompt prints whose tool came from elsewhere."""
     run_prompt(
         PromptRequest(
@@ -178,14 +188,16 @@ def foreign(capsys, **settings) -> str:
 
 
 @pytest.fixture
-def _empty_stdin(monkeypatch):
+def _empty_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
 
 
 @pytest.mark.usefixtures("_empty_stdin")
-def test_foreign_tools_are_refused_where_nobody_can_be_asked(capsys):
+def test_foreign_tools_are_refused_where_nobody_can_be_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Off a terminal a tool from elsewhere does not run, unless a rule says so."""
     refused = foreign(capsys)
     assert refused.out == f"calling {NO_ONE}\n"
@@ -195,7 +207,9 @@ def test_foreign_tools_are_refused_where_nobody_can_be_asked(capsys):
 
 
 @pytest.mark.usefixtures("_empty_stdin")
-def test_foreign_tool_that_the_person_named_too_is_their_own(capsys):
+def test_foreign_tool_that_the_person_named_too_is_their_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Naming a tool with -T makes it the person's own."""
     run_prompt(
         PromptRequest(
@@ -211,7 +225,9 @@ def test_foreign_tool_that_the_person_named_too_is_their_own(capsys):
 
 @pytest.mark.usefixtures("_empty_stdin")
 @pytest.mark.parametrize("is_async", [False, True])
-def test_foreign_tools_stay_foreign_when_the_conversation_goes_on(capsys, is_async):
+def test_foreign_tools_stay_foreign_when_the_conversation_goes_on(
+    capsys: pytest.CaptureFixture[str], is_async: bool
+) -> None:
     """`-c` does not turn a tool from elsewhere into one that the person named."""
     asked = '[[["llm_version", {}]]]'
     foreign = PromptRequest(
@@ -245,12 +261,12 @@ def template_url() -> Iterator[str]:
     """The address of a template with a tool and a function."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(TEMPLATE.encode())
 
-        def log_message(self, *args): ...
+        def log_message(self, *args) -> None: ...
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -267,7 +283,7 @@ def prompt(*args: str) -> str:
     return result.stdout
 
 
-def test_tools_of_a_template_by_url_are_foreign(template_url):
+def test_tools_of_a_template_by_url_are_foreign(template_url: str) -> None:
     """Tools and functions of a fetched template are refused off a terminal unless it is trusted
     now; those of one's own file run."""
     arguments = ["-m", "scripted", "-t", template_url, ASKED]
@@ -284,11 +300,11 @@ def test_tools_of_a_template_by_url_are_foreign(template_url):
     assert prompt("-m", "scripted", "-t", "own", ASKED) == RUN
 
 
-def test_tools_of_a_loader_are_foreign_in_a_chat(plugin):
+def test_tools_of_a_loader_are_foreign_in_a_chat(plugin: Callable[..., ModuleType]) -> None:
     """What a plugin's template brings is refused in a chat off a terminal too."""
     from llm.templates import Template
 
-    def register_template_loaders(register):
+    def register_template_loaders(register: Callable[..., None]) -> None:
         register("far", lambda name: Template(name=name, tools=["llm_version"]))
 
     plugin("far-plugin", register_template_loaders=llm.hookimpl(register_template_loaders))
@@ -301,7 +317,9 @@ def test_tools_of_a_loader_are_foreign_in_a_chat(plugin):
 
 
 @pytest.mark.parametrize("kept", ["nothing", "started"])
-def test_foreign_tools_stay_foreign_after_a_kill(template_url, user_path, kept):
+def test_foreign_tools_stay_foreign_after_a_kill(
+    template_url: str, user_path: Path, kept: str
+) -> None:
     """A first turn that is killed, before or after the model says something, leaves the mark."""
     prompt("-m", "scripted", "-t", template_url, "[]", "--trust", "-n")
     command = [*RUN_LLM, "-m", "slow", "-t", template_url, "hi"]
@@ -318,7 +336,7 @@ def test_foreign_tools_stay_foreign_after_a_kill(template_url, user_path, kept):
     assert prompt("-c", asked) == f"calling {NO_ONE}; {NO_ONE}\n"
 
 
-def test_foreign_tool_is_the_persons_own_once_it_is_named(template_url):
+def test_foreign_tool_is_the_persons_own_once_it_is_named(template_url: str) -> None:
     """`-T` makes a function the person's own from then on; so does having named it before."""
     asked = '[[["llm_version", {}]]]'
     prompt("-m", "scripted", "-t", template_url, "[]", "--trust")
@@ -335,7 +353,7 @@ def test_foreign_tool_is_the_persons_own_once_it_is_named(template_url):
 class Safe(llm.Toolbox):
     """Opens a drawer"""
 
-    def __init__(self, drawer: str):
+    def __init__(self, drawer: str) -> None:
         self.drawer = drawer
 
     def open(self) -> str:
@@ -343,15 +361,15 @@ class Safe(llm.Toolbox):
 
 
 @pytest.fixture
-def _safe(plugin):
-    def register_tools(register):
+def _safe(plugin: Callable[..., ModuleType]) -> None:
+    def register_tools(register: Callable[..., None]) -> None:
         register(Safe)
 
     plugin("safe-plugin", register_tools=llm.hookimpl(register_tools))
 
 
 @pytest.mark.usefixtures("_empty_stdin", "_safe")
-def test_toolbox_with_other_arguments_is_another_one(capsys):
+def test_toolbox_with_other_arguments_is_another_one(capsys: pytest.CaptureFixture[str]) -> None:
     """Naming a toolbox does not make the one that somebody else configured the person's own."""
 
     def said(**request) -> str:
@@ -370,7 +388,7 @@ def test_toolbox_with_other_arguments_is_another_one(capsys):
 
 
 @pytest.mark.usefixtures("_empty_stdin")
-def test_own_function_is_not_replaced_by_a_foreign_tool(capsys):
+def test_own_function_is_not_replaced_by_a_foreign_tool(capsys: pytest.CaptureFixture[str]) -> None:
     """Where the person has a function of the same name, theirs is the one that runs."""
     run_prompt(
         PromptRequest(
@@ -384,7 +402,7 @@ def test_own_function_is_not_replaced_by_a_foreign_tool(capsys):
     assert capsys.readouterr().out == "calling mine\n"
 
 
-def test_foreign_tools_stay_foreign_in_forks(template_url):
+def test_foreign_tools_stay_foreign_in_forks(template_url: str) -> None:
     """A fork offers the tools of the conversation that it left, and knows whose they are."""
     asked = '[[["llm_version", {}]]]'
     prompt("-m", "scripted", "-t", template_url, "[]", "--trust")
@@ -397,7 +415,7 @@ def test_foreign_tools_stay_foreign_in_forks(template_url):
     assert prompt("-c", asked).endswith(f"{NO_ONE}\n")
 
 
-def test_calls_of_an_imported_conversation_are_asked_about(tmp_path, user_path):
+def test_calls_of_an_imported_conversation_are_asked_about(tmp_path: Path, user_path: Path) -> None:
     """Whoever wrote the file chose the tools and the calls that have no results."""
     calls = CliRunner().invoke(
         cli, ["-m", "scripted", "-T", "llm_version", '[[["llm_version", {}]]]', "--cl", "1"]
@@ -415,7 +433,7 @@ def test_calls_of_an_imported_conversation_are_asked_about(tmp_path, user_path):
 # Questions
 
 
-def test_approve_ends_where_nobody_answers():
+def test_approve_ends_where_nobody_answers() -> None:
     """`--ta` without a terminal reads standard input, whose end is the end of the command."""
     result = run(WRITE, "--ta")
     assert (result.exit_code, result.stdout) == (1, "calling")
@@ -434,7 +452,7 @@ def test_approve_ends_where_nobody_answers():
     ],
 )
 @pytest.mark.parametrize("flags", [[], ["--async"]])
-def test_approve_asks_on_the_terminal(keys, result, flags):
+def test_approve_asks_on_the_terminal(keys: str, result: str, flags: list[str]) -> None:
     """`--ta` shows the call and asks; only a yes runs it."""
     arguments = ["-m", "scripted", WRITE, "--functions", CODE, "--ta", "-n", *flags]
     with at_terminal(*arguments) as (process, terminal):
@@ -445,7 +463,7 @@ def test_approve_asks_on_the_terminal(keys, result, flags):
         assert process.wait(timeout=LIMIT_SECONDS) == 0
 
 
-def test_approve_asks_on_the_terminal_where_stdin_is_a_pipe():
+def test_approve_asks_on_the_terminal_where_stdin_is_a_pipe() -> None:
     """The prompt comes from a pipe, the question goes to the terminal of the command."""
     command = [*RUN_LLM, "-m", "scripted", "--functions", CODE, "--ta", "-n"]
     script = 'printf "%s" "$PROMPT" | "$@" 2>/dev/null | cat'
@@ -461,7 +479,7 @@ def at_terminal_shell(script: str, command: list[str], **env: str):
     return at_terminal(*command, launcher=["sh", "-c", script, "sh"], **env)
 
 
-def test_control_sequences_of_arguments_are_visible_in_questions():
+def test_control_sequences_of_arguments_are_visible_in_questions() -> None:
     """What is asked about cannot be hidden by control sequences."""
     prompt = '[[["write", {"path": "\\u009b2Kx"}]]]'
     with at_terminal("-m", "scripted", prompt, "--functions", CODE, "--ta", "-n") as (_, terminal):
@@ -472,7 +490,9 @@ def test_control_sequences_of_arguments_are_visible_in_questions():
 
 
 @pytest.mark.parametrize(("prompt", "asks"), [("[]", True), ("", False)])
-def test_interrupted_calls_are_asked_about_where_something_else_is_said(prompt, asks):
+def test_interrupted_calls_are_asked_about_where_something_else_is_said(
+    prompt: str, asks: bool
+) -> None:
     """A call that was interrupted runs with `-c` alone; with a new prompt a person is asked."""
     assert run(WRITE, "--cl", "1").exit_code == 1
     with at_terminal("-c", prompt, "--functions", CODE) as (process, terminal):
@@ -485,7 +505,7 @@ def test_interrupted_calls_are_asked_about_where_something_else_is_said(prompt, 
 
 
 @pytest.mark.parametrize(("key", "in_folder"), [("a", False), ("f", True)])
-def test_answers_are_remembered(user_path, key, in_folder):
+def test_answers_are_remembered(user_path: Path, key: str, in_folder: bool) -> None:
     """An answer for ever, or for this folder, goes to tools.yaml and holds from then on."""
     rules(user_path, "# mine\nask: always\n")
     twice = '[[["write", {"path": "a"}]], [["write", {"path": "b"}]]]'
@@ -505,7 +525,9 @@ def test_answers_are_remembered(user_path, key, in_folder):
     assert run(WRITE).stdout == "calling wrote docs/a\n"
 
 
-def test_answer_that_cannot_be_written_holds_for_now(user_path, monkeypatch, capsys):
+def test_answer_that_cannot_be_written_holds_for_now(
+    user_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A read-only file is told; the calls of this run go on."""
 
     def fail(*args):
@@ -544,18 +566,20 @@ def test_answer_that_cannot_be_written_holds_for_now(user_path, monkeypatch, cap
         ("allow:\n", ["allow"], "allow:\n- x\n"),
     ],
 )
-def test_rules_are_added_without_touching_the_rest(before, keys, after):
+def test_rules_are_added_without_touching_the_rest(
+    before: str, keys: list[str], after: str
+) -> None:
     """A new rule is put where it belongs; comments stay where the form of the file allows it."""
     assert tool_rules.with_item(before, keys, "x") == after
 
 
-def test_rules_are_added_quoted():
+def test_rules_are_added_quoted() -> None:
     """Quotes and paths with odd signs come out right."""
     text = tool_rules.with_item("", ["folders", "/it's: here", "allow"], "f(a='*')")
     assert text == "folders:\n  '/it''s: here':\n    allow:\n    - 'f(a=''*'')'\n"
 
 
-def test_rules_of_a_broken_file_are_not_touched(user_path):
+def test_rules_of_a_broken_file_are_not_touched(user_path: Path) -> None:
     """Nothing is added to a file that is not understood."""
     rules(user_path, "allow: [")
     with pytest.raises(ConfigError):
@@ -566,7 +590,7 @@ def test_rules_of_a_broken_file_are_not_touched(user_path):
 # Limits
 
 
-def test_results_are_cut_and_the_cut_is_marked():
+def test_results_are_cut_and_the_cut_is_marked() -> None:
     """100,000 characters of a result are sent, or as many as the option says; 0 sends all."""
     prompt = '[[["much", {"size": 100005}]]]'
     assert run(prompt).stdout.endswith("x\n[cut here: 5 more characters]\n")
@@ -577,7 +601,7 @@ def test_results_are_cut_and_the_cut_is_marked():
 
 
 @pytest.mark.parametrize("flags", [[], ["--async"]])
-def test_slow_calls_are_ended(flags):
+def test_slow_calls_are_ended(flags: list[str]) -> None:
     """`--tool-timeout` ends a call that takes longer; the model is told."""
     code = "import threading\ndef wait(): threading.Event().wait()"
     done = subprocess.run(
@@ -594,7 +618,7 @@ def test_slow_calls_are_ended(flags):
     assert re.search("Tool wait failed: the call took longer than 0.05 s", done.stderr)
 
 
-def test_tool_declares_that_it_only_looks():
+def test_tool_declares_that_it_only_looks() -> None:
     """`llm.tool(side_effects=False)` is seen on functions and methods, and changes nothing else."""
 
     @llm.tool(side_effects=False)

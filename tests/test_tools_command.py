@@ -1,6 +1,10 @@
 """`llm tools`: which tools there are, with a model and with specifications."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
@@ -25,14 +29,14 @@ def extra(key: str) -> int:
 class Drawer(llm.Toolbox):
     """Keeps things"""
 
-    def __init__(self, label: str, size: int = 2):
+    def __init__(self, label: str, size: int = 2) -> None:
         self.label = label
 
     def open(self, hard: bool) -> str:
         """Open it"""
         return self.label
 
-    def _hidden(self): ...
+    def _hidden(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -41,14 +45,14 @@ class Growing(llm.Toolbox):
     """Has more tools
     once it is made"""
 
-    def __init__(self, url: "str") -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Add a tool"""
         self.add_tool(extra)
 
-    def base(self): ...
+    def base(self) -> None: ...
 
 
 class Search(llm.ServerSideTool):
@@ -56,7 +60,7 @@ class Search(llm.ServerSideTool):
 
     name = "search"
 
-    def __init__(self, depth: int = 1):
+    def __init__(self, depth: int = 1) -> None:
         self.depth = depth
 
 
@@ -67,20 +71,26 @@ class Provider(llm.Model):
     supports_tools = True
     supported_server_side_tools = (Search,)
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         """Say nothing"""
         return iter(())
 
 
 @pytest.fixture(autouse=True)
-def _tools(plugin):
-    def register_tools(register):
+def _tools(plugin: Callable[..., ModuleType]) -> None:
+    def register_tools(register: Callable[..., None]) -> None:
         register(weigh)
         register(llm.Tool("bare", None, {"type": "object", "properties": {}}))
         register(Growing)
         register(Drawer)
 
-    def register_models(register):
+    def register_models(register: Callable[..., None]) -> None:
         register(Provider())
 
     plugin(
@@ -107,7 +117,7 @@ llm_version() -> str (plugin: llm.default_plugins.default_tools)
 """
 
 
-def test_tools_are_listed_with_signature_and_plugin():
+def test_tools_are_listed_with_signature_and_plugin() -> None:
     """Functions, then toolboxes, each sorted; one that grows shows how it is made."""
     result = run()
     assert (result.exit_code, result.stderr) == (0, "")
@@ -118,11 +128,11 @@ def test_tools_are_listed_with_signature_and_plugin():
         "  Weigh something\n\n  To the gram.\n\n"
         "Drawer:\n\n  Drawer_close() -> None\n\n  Drawer_open(hard: bool) -> str\n\n    Open it\n\n"
         "Growing(url: str) (plugin: shelf)\n\n  Has more tools\n  once it is made\n\n"
-        "  Growing_base()\n\n"
+        "  Growing_base() -> None\n\n"
     )
 
 
-def test_tools_named_are_listed_alone():
+def test_tools_named_are_listed_alone() -> None:
     """A specification is the heading of a toolbox, which is made and asked for its tools."""
     result = run("list", 'Growing("u")', "weigh", 'Drawer(label="a")')
     assert result.stdout == (
@@ -130,18 +140,18 @@ def test_tools_named_are_listed_alone():
         "  Weigh something\n\n  To the gram.\n\n"
         'Drawer(label="a"):\n\n  Drawer_close() -> None\n\n'
         "  Drawer_open(hard: bool) -> str\n\n    Open it\n\n"
-        'Growing("u"):\n\n  Growing_base()\n\n'
+        'Growing("u"):\n\n  Growing_base() -> None\n\n'
         "  extra(key: str) -> int\n\n    Added by a toolbox\n\n"
     )
 
 
-def test_tools_of_code_are_listed():
+def test_tools_of_code_are_listed() -> None:
     """`--functions` adds the functions of code, without a plugin."""
     result = run("--functions", 'def apple(x: int) -> str: "Doc"', "llm_version")
     assert result.stdout.startswith("apple(x: int) -> str\n\n  Doc\n\nllm_version() -> str")
 
 
-def test_tools_of_a_provider_are_listed():
+def test_tools_of_a_provider_are_listed() -> None:
     """With a model come the tools that its provider runs."""
     heading = "Server-side tools for provider (executed by the provider):\n\n"
     entry = "Search(depth: int = 1)\n\n  Searches the web\n\n"
@@ -149,7 +159,7 @@ def test_tools_of_a_provider_are_listed():
     assert run("-m", "provider", "Search").stdout == heading + entry
 
 
-def test_tools_are_listed_as_json():
+def test_tools_are_listed_as_json() -> None:
     """`--json` has tools, toolboxes and with a model server-side tools."""
     found = json.loads(run("--json").stdout)
     assert list(found) == ["tools", "toolboxes"]
@@ -175,10 +185,10 @@ def test_tools_are_listed_as_json():
     assert list(found["toolboxes"][0]["tools"][0]) == ["name", "description", "arguments"]
 
 
-def test_toolbox_is_listed_under_each_of_its_names(plugin):
+def test_toolbox_is_listed_under_each_of_its_names(plugin: Callable[..., ModuleType]) -> None:
     """One class that two names were given to is listed under both."""
 
-    def register_tools(register):
+    def register_tools(register: Callable[..., None]) -> None:
         register(Drawer)
         register(Drawer, name="Chest")
 
@@ -188,7 +198,7 @@ def test_toolbox_is_listed_under_each_of_its_names(plugin):
     assert "\nChest:\n" in run().stdout
 
 
-def test_tools_of_a_provider_are_listed_as_json():
+def test_tools_of_a_provider_are_listed_as_json() -> None:
     """A server-side tool has its signature; a toolbox that was made all its tools."""
     found = json.loads(run("--json", "-m", "provider", 'Growing("u")', "Search").stdout)
     assert found["server_side_tools"] == [
@@ -204,7 +214,7 @@ def test_tools_of_a_provider_are_listed_as_json():
 
 
 @pytest.mark.parametrize("arguments", [["nope"], ["list", "Nope(1)"], ["Drawer"], ["-m", "nope"]])
-def test_tools_that_do_not_exist_are_refused(arguments):
+def test_tools_that_do_not_exist_are_refused(arguments: list[str]) -> None:
     """An unknown tool or model, or a toolbox that lacks its arguments, is a clear error."""
     result = run(*arguments)
     assert (result.exit_code, result.stdout) == (1, "")

@@ -1,6 +1,9 @@
 """Tools with a real model behind a real server: the loop ends, whatever the model says."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -24,7 +27,7 @@ def server():
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-stream"], ["--async"], ["--async", "--no-stream"]])
-def test_real_model_completes_the_loop(server, user_path, flags):
+def test_real_model_completes_the_loop(server, user_path: Path, flags: list[str]) -> None:
     """The model calls the function with arguments of the right shape, and answers its result."""
     (user_path / "extra-openai-models.yaml").write_text(
         f"- model_id: small\n  model_name: smollm2\n  api_base: {server}\n  supports_tools: true\n"

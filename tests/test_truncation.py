@@ -49,7 +49,7 @@ HISTORY = [llm.system("be nice"), *turn("a"), *tool_turn("b"), *turn("c"), llm.u
 # The pure function
 
 
-def test_oldest_turns_go_first():
+def test_oldest_turns_go_first() -> None:
     """As few turns as possible, from the beginning; system prompt and last turn stay."""
     cut = truncate(HISTORY, "oldest", 9, count_messages)
     assert cut.messages == [HISTORY[0], *HISTORY[3:]]
@@ -57,7 +57,7 @@ def test_oldest_turns_go_first():
     assert truncate(HISTORY, "oldest", 8, count_messages).messages == [HISTORY[0], *HISTORY[8:]]
 
 
-def test_middle_keeps_the_first_turn_as_long_as_it_can():
+def test_middle_keeps_the_first_turn_as_long_as_it_can() -> None:
     """What the conversation began with is the last to go."""
     cut = truncate(HISTORY, "middle", 6, count_messages)
     assert cut.messages == [*HISTORY[:3], *HISTORY[8:]]
@@ -65,12 +65,12 @@ def test_middle_keeps_the_first_turn_as_long_as_it_can():
     assert truncate(HISTORY, "middle", 2, count_messages).messages == [HISTORY[0], HISTORY[-1]]
 
 
-def test_none_leaves_out_nothing():
+def test_none_leaves_out_nothing() -> None:
     """Without a wish the messages stay as they are, however long."""
     assert truncate(HISTORY, "none", 1, count_messages).messages == HISTORY
 
 
-def test_what_fits_is_not_touched():
+def test_what_fits_is_not_touched() -> None:
     """A limit that is met leaves out nothing, and nothing of nothing is nothing."""
     assert truncate(HISTORY, "oldest", 11, count_messages).dropped_turns == 0
     assert truncate([], "oldest", 0).messages == []
@@ -81,7 +81,7 @@ def test_what_fits_is_not_touched():
     st.sampled_from(["oldest", "middle"]),
     st.integers(0, 40),
 )
-def test_cuts_keep_their_promises(kinds: list[str], choice: str, limit: int):
+def test_cuts_keep_their_promises(kinds: list[str], choice: str, limit: int) -> None:
     """System messages, the last turn, the order, and each call with its results are kept; and no
     more is left out than has to be."""
     history: list[Message] = []
@@ -107,7 +107,7 @@ def test_cuts_keep_their_promises(kinds: list[str], choice: str, limit: int):
         assert longer.messages == cut.messages
 
 
-def test_tokens_are_estimated_from_characters():
+def test_tokens_are_estimated_from_characters() -> None:
     """A quarter of the characters of everything that is said, and a fixed sum for a file."""
     messages = [
         llm.system("1234"),
@@ -137,7 +137,13 @@ class Small(llm.Model):
         """As many tokens as messages."""
         return len(messages)
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         self.sent.append([message.text() for message in prompt.messages])
         if len(prompt.messages) > self.size:
             raise ContextTooLong("too long", self.size if self.tells else None)
@@ -157,13 +163,19 @@ class AsyncSmall(llm.AsyncModel):
         """As many tokens as messages."""
         return len(messages)
 
-    async def execute(self, prompt, stream, response, conversation):
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ):
         for chunk in self.twin.execute(prompt, stream, response, conversation):
             yield chunk
 
 
 @pytest.mark.parametrize("tells", [True, False])
-def test_conversation_goes_on_when_it_is_too_long(tells: bool):
+def test_conversation_goes_on_when_it_is_too_long(tells: bool) -> None:
     """The oldest turns are left out of what is sent, by the model's own count; the conversation
     stays whole."""
     told: list[str] = []
@@ -182,7 +194,7 @@ def test_conversation_goes_on_when_it_is_too_long(tells: bool):
     assert told[-1].endswith("of 3 turns of the conversation to fit the context of small")
 
 
-def test_conversation_remembers_how_much_fits():
+def test_conversation_remembers_how_much_fits() -> None:
     """The next prompt is short enough from the start: no request is refused twice."""
     model = Small()
     conversation = model.conversation(truncate="oldest")
@@ -193,7 +205,7 @@ def test_conversation_remembers_how_much_fits():
     assert model.sent[-1][-1] == "four"
 
 
-def test_async_conversation_goes_on_too():
+def test_async_conversation_goes_on_too() -> None:
     """The asynchronous twin does the same."""
     model = AsyncSmall()
 
@@ -206,7 +218,7 @@ def test_async_conversation_goes_on_too():
 
 
 @pytest.mark.parametrize("choice", [None, "none"])
-def test_without_a_wish_the_error_is_raised(choice: str | None):
+def test_without_a_wish_the_error_is_raised(choice: str | None) -> None:
     """Nothing is left out unless somebody asked for it."""
     conversation = Small(size=2).conversation(truncate=choice)
     conversation.prompt("one").text()
@@ -215,7 +227,7 @@ def test_without_a_wish_the_error_is_raised(choice: str | None):
     assert caught.value.limit == 2
 
 
-def test_last_turn_that_is_too_long_is_an_error():
+def test_last_turn_that_is_too_long_is_an_error() -> None:
     """Where leaving out does not help, the user reads what the service said; nothing loops."""
     model = Small(size=0)
     conversation = model.conversation(truncate="oldest")
@@ -224,14 +236,20 @@ def test_last_turn_that_is_too_long_is_an_error():
     assert len(model.sent) == 1
 
 
-def test_model_that_does_not_look_at_the_messages_is_not_asked_again():
+def test_model_that_does_not_look_at_the_messages_is_not_asked_again() -> None:
     """Leaving out messages cannot help where nobody reads them."""
 
     class Own(llm.Model):
         model_id = "own"
         runs = 0
 
-        def execute(self, prompt, stream, response, conversation):
+        def execute(
+            self,
+            prompt: llm.Prompt,
+            stream: bool,
+            response: llm.Response,
+            conversation: llm.Conversation | None,
+        ) -> Iterator[str]:
             self.runs += 1
             if len(conversation.responses) > 1:
                 raise ContextTooLong("too long")
@@ -246,14 +264,20 @@ def test_model_that_does_not_look_at_the_messages_is_not_asked_again():
     assert model.runs == 3
 
 
-def test_text_models_get_a_shorter_text():
+def test_text_models_get_a_shorter_text() -> None:
     """Models that go on with a text get the texts of the turns that are left."""
 
     class Goes(llm.Model):
         model_id = "goes"
         continues_as_text = True
 
-        def execute(self, prompt, stream, response, conversation):
+        def execute(
+            self,
+            prompt: llm.Prompt,
+            stream: bool,
+            response: llm.Response,
+            conversation: llm.Conversation | None,
+        ):
             if len(prompt.prompt) > 12:
                 raise ContextTooLong("too long", 4)
             yield prompt.prompt[-2:]
@@ -262,13 +286,13 @@ def test_text_models_get_a_shorter_text():
     assert [conversation.prompt(name).text() for name in ("first", "other", "third")][-1] == "rd"
 
 
-def test_unknown_choice_is_refused():
+def test_unknown_choice_is_refused() -> None:
     """A misspelt wish is told at once."""
     with pytest.raises(InvalidInput, match="none of oldest, middle, none"):
         Small().conversation(truncate="newest")
 
 
-def test_tool_chain_that_grows_too_long_goes_on():
+def test_tool_chain_that_grows_too_long_goes_on() -> None:
     """Within a chain the call and its result stay; older turns go."""
     sent: list[list[str]] = []
 
@@ -276,7 +300,13 @@ def test_tool_chain_that_grows_too_long_goes_on():
         model_id = "caller"
         supports_tools = True
 
-        def execute(self, prompt, stream, response, conversation):
+        def execute(
+            self,
+            prompt: llm.Prompt,
+            stream: bool,
+            response: llm.Response,
+            conversation: llm.Conversation | None,
+        ) -> Iterator[str]:
             sent.append([message.role for message in prompt.messages])
             if len(prompt.messages) > 4:
                 raise ContextTooLong("too long")
@@ -320,7 +350,7 @@ def too_long() -> object:
 
 
 @pytest.mark.parametrize("flags", [[], ["--async"], ["--no-stream"]])
-def test_command_leaves_out_turns_and_logs_all(server: OpenAIServer, flags: list[str]):
+def test_command_leaves_out_turns_and_logs_all(server: OpenAIServer, flags: list[str]) -> None:
     """The answer is printed, stderr says what was left out, the log has everything."""
     server.add(text_stream("one " * 20), text_stream("two"), too_long(), text_stream("three"))
     run("-m", "mine", "first", *flags)
@@ -335,7 +365,7 @@ def test_command_leaves_out_turns_and_logs_all(server: OpenAIServer, flags: list
     assert server.last.body["messages"][0]["content"] == "first"
 
 
-def test_error_names_the_limit_and_comes_without_truncate(server: OpenAIServer):
+def test_error_names_the_limit_and_comes_without_truncate(server: OpenAIServer) -> None:
     """Unless asked nothing is left out: the error has the number that the service told."""
     server.add(too_long())
     result = run("-m", "mine", "hi")
@@ -343,7 +373,7 @@ def test_error_names_the_limit_and_comes_without_truncate(server: OpenAIServer):
     assert "maximum context length is 40 tokens" in result.stderr
 
 
-def test_default_of_a_model_holds_in_a_chat(server: OpenAIServer):
+def test_default_of_a_model_holds_in_a_chat(server: OpenAIServer) -> None:
     """`llm models options set MODEL truncate oldest` is enough."""
     run("models", "options", "set", "mine", "truncate", "oldest")
     server.add(text_stream("one " * 20), too_long(), text_stream("two"))
@@ -352,7 +382,7 @@ def test_default_of_a_model_holds_in_a_chat(server: OpenAIServer):
     assert [m["content"] for m in server.last.body["messages"]] == ["second"]
 
 
-def test_unknown_choice_is_a_usage_error():
+def test_unknown_choice_is_a_usage_error() -> None:
     """The choices are named."""
     result = run("-m", "echo", "hi", "--truncate", "newest")
     assert result.exit_code == 2

@@ -6,7 +6,7 @@ import contextlib
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import llm
@@ -41,7 +41,13 @@ class Tell(llm.Model):
     attachment_types = {"image/png", "text/plain", "application/pdf"}
     Options = TellOptions
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield json.dumps(told(prompt, stream))
 
 
@@ -52,7 +58,13 @@ class AsyncTell(llm.AsyncModel):
     supports_schema = True
     Options = TellOptions
 
-    async def execute(self, prompt, stream, response, conversation):
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ):
         yield json.dumps(told(prompt, stream))
 
 
@@ -66,7 +78,13 @@ class Scripted(llm.Model):
     answers: list[str] = []
     asked: list[str] = []
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         type(self).asked.append(prompt.prompt)
         text = type(self).answers.pop(0)
         yield from (text[at : at + 3] for at in range(0, len(text), 3))
@@ -79,7 +97,13 @@ class AsyncScripted(llm.AsyncModel):
     can_stream = True
     supports_schema = True
 
-    async def execute(self, prompt, stream, response, conversation):
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ):
         text = Scripted.answers.pop(0)
         for at in range(0, len(text), 3):
             yield text[at : at + 3]
@@ -102,12 +126,12 @@ class Content:
     """The plugin that registers all of it."""
 
     @llm.hookimpl
-    def register_models(self, register):
+    def register_models(self, register: Callable[..., None]) -> None:
         register(Tell(), AsyncTell())
         register(Scripted(), AsyncScripted())
 
     @llm.hookimpl
-    def register_template_loaders(self, register):
+    def register_template_loaders(self, register: Callable[..., None]) -> None:
         def load(rest: str) -> Any:
             """Templates of the tests."""
             if rest == "odd":
@@ -119,7 +143,7 @@ class Content:
         register("tl", load)
 
     @llm.hookimpl
-    def register_fragment_loaders(self, register):
+    def register_fragment_loaders(self, register: Callable[..., None]) -> None:
         def load(rest: str) -> Any:
             if rest == "bad":
                 raise ValueError("nope")

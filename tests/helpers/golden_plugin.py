@@ -188,7 +188,13 @@ class Scribe(llm.Model):
     Options = ScribeOptions
     supported_server_side_tools = (Search,)
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield from steps(prompt, response)
 
 
@@ -204,7 +210,13 @@ class AsyncScribe(llm.AsyncModel):
     Options = ScribeOptions
     supported_server_side_tools = (Search,)
 
-    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[Any, None]:
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ) -> AsyncGenerator[Any, None]:
         for step in steps(prompt, response):
             yield step
 
@@ -216,21 +228,21 @@ class Other(Scribe):
 
 
 @llm.hookimpl
-def register_models(register):
+def register_models(register: Callable[..., None]) -> None:
     """Both models."""
     register(Scribe(), AsyncScribe(), aliases=("sc",))
     register(Other())
 
 
 @llm.hookimpl
-def register_tools(register):
+def register_tools(register: Callable[..., None]) -> None:
     """All tools."""
     for tool in (add, fails, picture, take, Box):
         register(tool)
 
 
 @llm.hookimpl
-def register_fragment_loaders(register):
+def register_fragment_loaders(register: Callable[..., None]) -> None:
     """Fragments `two:NAME`."""
     register(
         "two", lambda name: [llm.Fragment(f"{name} part {n}", f"two:{name}:{n}") for n in (1, 2)]
@@ -238,6 +250,6 @@ def register_fragment_loaders(register):
 
 
 @llm.hookimpl
-def register_template_loaders(register):
+def register_template_loaders(register: Callable[..., None]) -> None:
     """Templates `say:NAME`."""
     register("say", lambda name: llm.Template(name=name, prompt=f"Say {name}"))

@@ -42,7 +42,13 @@ class Says(llm.Model):
         self.raw = raw
         self.seen: list[list[llm.Message]] = []
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         self.seen.append(prompt.messages)
         answer = self.answers.pop(0) if self.answers else "ok"
         for piece in answer if isinstance(answer, list) else [answer]:
@@ -60,7 +66,13 @@ class AsyncSays(llm.AsyncModel):
     model_id = "says"
     Options = SaidOptions
 
-    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[str, None]:
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ) -> AsyncGenerator[str, None]:
         yield "ok"
 
 
@@ -73,7 +85,7 @@ def plugin_of(*models: object) -> dict[str, Callable[..., None]]:
     """The hooks that register some models, each alone or as a pair of twins."""
 
     @llm.hookimpl
-    def register_models(register):
+    def register_models(register: Callable[..., None]) -> None:
         for model in models:
             register(*model) if isinstance(model, tuple) else register(model)
 

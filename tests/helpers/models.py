@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 import llm
 from llm.models import Options
@@ -41,7 +41,13 @@ class Echo(llm.Model):
     attachment_types = {"image/png", "text/plain"}
     Options = EchoOptions
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         text = transcript(prompt)
         for part in prompt.attachments:
             text += f" + {part.type} {len(part.content_bytes() or b'')} bytes"
@@ -61,7 +67,13 @@ class AsyncEcho(llm.AsyncModel):
     can_stream = True
     Options = EchoOptions
 
-    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[str, None]:
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ) -> AsyncGenerator[str, None]:
         yield "async "
         yield transcript(prompt)
         response.set_usage(input=1, output=2)
@@ -73,7 +85,13 @@ class Forgetful(llm.Model):
     model_id = "forgetful"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         yield f"Only {prompt.prompt}"
 
 
@@ -83,7 +101,13 @@ class Reasoner(llm.Model):
     model_id = "reasoner"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield StreamEvent("reasoning", "Let me ")
         yield StreamEvent("reasoning", "think")
         yield StreamEvent("text", "")
@@ -101,7 +125,13 @@ class Fenced(llm.Model):
     model_id = "fenced"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield FENCED
 
 
@@ -110,7 +140,13 @@ class Plain(llm.Model):
 
     model_id = "plain"
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         yield StreamEvent("reasoning", "secret")
         yield f"stream={stream}"
 
@@ -121,7 +157,13 @@ class Fails(llm.Model):
     model_id = "fails"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         if "now" not in (prompt.prompt or ""):
             yield "partial "
             yield "answer"
@@ -145,7 +187,13 @@ class Picky(llm.Model):
     can_stream = True
     Options = PickyOptions
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         raise llm.ModelError("not in the mood")
         yield ""
 
@@ -156,7 +204,13 @@ class AsyncFails(llm.AsyncModel):
     model_id = "fails"
     can_stream = True
 
-    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[str, None]:
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ) -> AsyncGenerator[str, None]:
         yield "partial"
         raise ValueError("async boom")
 
@@ -168,7 +222,13 @@ class Slow(llm.Model):
     can_stream = True
     supports_tools = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         if prompt.prompt == "quick":
             yield transcript(prompt)
             return
@@ -182,7 +242,13 @@ class AsyncSlow(llm.AsyncModel):
     model_id = "slow"
     can_stream = True
 
-    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[str, None]:
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ) -> AsyncGenerator[str, None]:
         import asyncio
 
         yield "started"
@@ -197,7 +263,14 @@ class Keyed(llm.KeyModel):
     key_env_var = "VAULT_KEY"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation, key):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+        key: str | None,
+    ) -> Iterator[str]:
         yield f"key={key}"
 
 
@@ -209,7 +282,14 @@ class Leaky(llm.KeyModel):
     key_env_var = "VAULT_KEY"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation, key):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+        key: str | None,
+    ) -> Iterator[str]:
         if prompt.prompt == "answer":
             yield f"Your key is {key}, sir"
             response.response_json = {"seen": key}
@@ -224,7 +304,13 @@ class Single(llm.Model):
     can_stream = True
     supports_conversation = False
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         yield "once"
 
 
@@ -234,7 +320,13 @@ class Endless(llm.Model):
     model_id = "endless"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         while True:
             yield "line after line\n"
 
@@ -245,7 +337,13 @@ class Odd(llm.Model):
     model_id = "odd"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         yield "snow \u2603 half \ud83d end"
 
 
@@ -255,7 +353,13 @@ class Rude(llm.Model):
     model_id = "rude"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         yield "a\x1b]0;title\x07b\r\nc\td"
 
 
@@ -265,7 +369,13 @@ class Evil(llm.Model):
     model_id = "evil"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         if prompt.prompt != "now":
             yield StreamEvent("reasoning", "\x1b]0;title\x07 thoughts")
         raise ValueError("\x1b]0;title\x07 trouble")
@@ -277,7 +387,13 @@ class Interrupted(llm.Model):
     model_id = "interrupted"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         yield "begun"
         if prompt.prompt == "stop":
             raise KeyboardInterrupt
@@ -291,7 +407,13 @@ class Patient(llm.Model):
     model_id = "patient"
     can_stream = True
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         before = "sqlite_utils" in sys.modules
         deadline = time.monotonic() + 60
         while "llm.logs.write.store" not in sys.modules or "sqlite_utils" not in sys.modules:
@@ -330,7 +452,13 @@ class Scripted(llm.Model):
     can_stream = True
     attachment_types = {"image/png"}
 
-    def execute(self, prompt, stream, response, conversation):
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ):
         turn = script_turn(prompt)
         if isinstance(turn, str):
             yield turn
@@ -347,7 +475,13 @@ class AsyncScripted(llm.AsyncModel):
     supports_tools = True
     can_stream = True
 
-    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[str, None]:
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ) -> AsyncGenerator[str, None]:
         for chunk in Scripted.execute(self, prompt, stream, response, conversation):
             yield chunk
 
@@ -356,7 +490,7 @@ class FakeModels:
     """The plugin that registers all of them."""
 
     @llm.hookimpl
-    def register_models(self, register):
+    def register_models(self, register: Callable[..., None]) -> None:
         register(Echo(), AsyncEcho(), aliases=["e"])
         register(Fails(), AsyncFails())
         register(Slow(), AsyncSlow())

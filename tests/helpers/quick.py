@@ -24,7 +24,13 @@ class Echo(llm.Model):
         self.pieces = pieces or ("abc", "def")
         self.runs = 0
 
-    def execute(self, prompt, stream, response, conversation) -> Iterator[str | StreamEvent]:
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str | StreamEvent]:
         self.runs += 1
         yield from self.pieces
         response.response_json = {"run": self.runs}
@@ -47,7 +53,11 @@ class AsyncEcho(llm.AsyncModel):
         self.closed = 0
 
     async def execute(
-        self, prompt, stream, response, conversation
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
     ) -> AsyncGenerator[str | StreamEvent, None]:
         import asyncio
 
@@ -71,7 +81,13 @@ class Flaky(llm.Model):
     def __init__(self) -> None:
         self.runs = 0
 
-    def execute(self, prompt, stream, response, conversation) -> Iterator[str]:
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         self.runs += 1
         yield "partial "
         response.set_usage(input=self.runs)
@@ -89,7 +105,13 @@ class AsyncFlaky(llm.AsyncModel):
     def __init__(self) -> None:
         self.runs = 0
 
-    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[str, None]:
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ) -> AsyncGenerator[str, None]:
         import asyncio
 
         self.runs += 1
@@ -108,7 +130,13 @@ class Caller(llm.Model):
     supports_tools = True
     attachment_types = {"image/png"}
 
-    def execute(self, prompt, stream, response, conversation) -> Iterator[str]:
+    def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response,
+        conversation: llm.Conversation | None,
+    ) -> Iterator[str]:
         response.add_tool_call(llm.ToolCall("shout", {"text": "hi"}))
         yield "calling"
 
@@ -119,7 +147,13 @@ class AsyncCaller(llm.AsyncModel):
     model_id = "quick-caller"
     supports_tools = True
 
-    async def execute(self, prompt, stream, response, conversation) -> AsyncGenerator[str, None]:
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ) -> AsyncGenerator[str, None]:
         response.add_tool_call(llm.ToolCall("shout", {"text": "hi"}))
         yield "calling"
 
