@@ -6,24 +6,124 @@ subset of the parameters.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
     import click
 
-    from .registering import (
-        RegisterEmbeddingModel,
-        RegisterFragmentLoader,
-        RegisterModel,
-        RegisterTemplateLoader,
-        RegisterTool,
-    )
-    from .registry import ModelWithAliases
+    from .content import Attachment, Fragment
+    from .models.base import AsyncKeyModel, AsyncModel, KeyModel, Model
+    from .models.embedding import EmbeddingModel
+    from .templates import Template
+    from .tools.tool import Tool
+    from .tools.toolbox import Toolbox
+
+    SyncModel: TypeAlias = Model | KeyModel
+    AnyAsyncModel: TypeAlias = AsyncModel | AsyncKeyModel
+    AnyTool: TypeAlias = Tool | type[Toolbox]
+    TemplateLoader: TypeAlias = Callable[[str], Template]
+    FragmentLoader: TypeAlias = Callable[[str], Fragment | Attachment | list[Fragment | Attachment]]
+
+    class RegisterModel(Protocol):
+        """What the hook `register_models` gets as `register`."""
+
+        def __call__(
+            self,
+            model: SyncModel | None,
+            async_model: AnyAsyncModel | None = None,
+            aliases: Iterable[str] | None = None,
+        ) -> None:
+            """Register a model, its asynchronous twin, or both, with further names."""
+
+    class RegisterEmbeddingModel(Protocol):
+        """What the hook `register_embedding_models` gets as `register`."""
+
+        def __call__(self, model: EmbeddingModel, aliases: Iterable[str] | None = None) -> None:
+            """Register an embedding model, with further names."""
+
+    class RegisterTool(Protocol):
+        """What the hook `register_tools` gets as `register`."""
+
+        def __call__(
+            self, tool_or_function: AnyTool | Callable[..., object], name: str | None = None
+        ) -> None:
+            """Register a tool, a toolbox class or a function, under another name if given."""
+
+    class RegisterTemplateLoader(Protocol):
+        """What the hook `register_template_loaders` gets as `register`."""
+
+        def __call__(self, prefix: str, loader: TemplateLoader) -> None:
+            """Register a loader for templates named `prefix:rest`."""
+
+    class RegisterFragmentLoader(Protocol):
+        """What the hook `register_fragment_loaders` gets as `register`."""
+
+        def __call__(self, prefix: str, loader: FragmentLoader) -> None:
+            """Register a loader for fragments named `prefix:rest`."""
+
 
 hookspec = HookspecMarker("llm")
 hookimpl = HookimplMarker("llm")
+# Stands for the plugin of a model that no hook has registered.
+UNKNOWN_PLUGIN = "(unknown)"
+
+
+# What the hooks hand around
+
+
+@dataclass
+class ModelWithAliases:
+    """A registered model: the synchronous class, the asynchronous one, or both, and its aliases."""
+
+    model: SyncModel | None
+    async_model: AnyAsyncModel | None
+    aliases: list[str]
+    #: The name of the plugin that registered it.
+    plugin: str = field(default=UNKNOWN_PLUGIN, compare=False, repr=False)
+
+    @property
+    def model_id(self) -> str:
+        """The id of the model, of the asynchronous one where there is no other."""
+        return self.shown.model_id
+
+    @property
+    def shown(self) -> SyncModel | AnyAsyncModel:
+        """The object that stands for this entry in listings."""
+        found = self.model or self.async_model
+        if found is None:
+            raise ValueError("This entry has neither a model nor an async model")
+        return found
+
+    def matches(self, query: str) -> bool:
+        """Whether an alias, the displayed name or the async id contains `query`, in any case."""
+        names = [*self.aliases, str(self.shown)]
+        if self.async_model:
+            names.append(self.async_model.model_id)
+        return any(query.lower() in name.lower() for name in names)
+
+
+@dataclass
+class EmbeddingModelWithAliases:
+    """A registered embedding model and its aliases."""
+
+    model: EmbeddingModel
+    aliases: list[str]
+
+    @property
+    def model_id(self) -> str:
+        """The id of the model."""
+        return self.model.model_id
+
+    def matches(self, query: str) -> bool:
+        """Whether an alias or the displayed name contains `query`, in any case."""
+        return any(query.lower() in name.lower() for name in [*self.aliases, str(self.model)])
+
+
+# The hooks
 
 
 @hookspec

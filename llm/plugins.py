@@ -132,10 +132,10 @@ def guests_possible() -> bool:
     return not _loaded and _entry_points_possible()
 
 
-def running_plugin() -> str | None:
-    """The name of the plugin whose hook this thread is in, or None outside a hook."""
-    names: list[str] = getattr(_running, "names", [])
-    return names[-1] if names else None
+def running_plugins() -> list[str]:
+    """The names of the plugins whose hooks this thread is in, the innermost last; a live list."""
+    names: list[str] = _running.__dict__.setdefault("names", [])
+    return names
 
 
 def faults() -> list[Fault]:
@@ -341,7 +341,7 @@ def isolated(plugin: str) -> Iterator[None]:
     Args:
         plugin: The name that it is registered under.
     """
-    names: list[str] = _running.__dict__.setdefault("names", [])
+    names = running_plugins()
     names.append(plugin)
     try:
         with contextlib.redirect_stdout(sys.stderr):

@@ -1,79 +1,27 @@
-"""From names to models, embedding models, tools and loaders, as the plugins register them.
+"""From names to models and embedding models, as the plugins register them.
 
-Nothing is cached: each look-up calls the hooks again, so instances are independent of each other
-and changes of `aliases.json` are seen. Look-ups go through the attributes of the package `llm`,
-because plugins replace some of them.
+A list calls the hooks each time, so its instances are independent of each other and changes of
+`aliases.json` are seen; so does the look-up of a model, until `_Known` has it. Look-ups go through
+the attributes of the package `llm`, because plugins replace some of them.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 
 from . import plugins
 from .errors import AliasNotFound, ConfigError, NeedsKeyException, UnknownModelError
 from .files import config
+from .hookspecs import UNKNOWN_PLUGIN, EmbeddingModelWithAliases, ModelWithAliases
 
 if TYPE_CHECKING:
+    from pluggy import HookImpl
+
+    from .hookspecs import AnyAsyncModel, SyncModel
     from .models.embedding import EmbeddingModel
-    from .registering import AnyAsyncModel, FragmentLoader, SyncModel, TemplateLoader
-    from .tools.tool import Tool
-    from .tools.toolbox import Toolbox
-
-# Stands for the plugin of a model that no hook has registered.
-_UNKNOWN = "(unknown)"
-
-
-@dataclass
-class ModelWithAliases:
-    """A registered model: the synchronous class, the asynchronous one, or both, and its aliases."""
-
-    model: SyncModel | None
-    async_model: AnyAsyncModel | None
-    aliases: list[str]
-    #: The name of the plugin that registered it.
-    plugin: str = field(default=_UNKNOWN, compare=False, repr=False)
-
-    @property
-    def model_id(self) -> str:
-        """The id of the model, of the asynchronous one where there is no other."""
-        return self.shown.model_id
-
-    @property
-    def shown(self) -> SyncModel | AnyAsyncModel:
-        """The object that stands for this entry in listings."""
-        found = self.model or self.async_model
-        if found is None:
-            raise ValueError("This entry has neither a model nor an async model")
-        return found
-
-    def matches(self, query: str) -> bool:
-        """Whether an alias, the displayed name or the async id contains `query`, in any case."""
-        names = [*self.aliases]
-        with plugins.isolated(self.plugin):
-            names.append(str(self.shown))
-        if self.async_model:
-            names.append(self.async_model.model_id)
-        return any(query.lower() in name.lower() for name in names)
-
-
-@dataclass
-class EmbeddingModelWithAliases:
-    """A registered embedding model and its aliases."""
-
-    model: EmbeddingModel
-    aliases: list[str]
-
-    @property
-    def model_id(self) -> str:
-        """The id of the model."""
-        return self.model.model_id
-
-    def matches(self, query: str) -> bool:
-        """Whether an alias or the displayed name contains `query`, in any case."""
-        return any(query.lower() in name.lower() for name in [*self.aliases, str(self.model)])
-
 
 # Models
 
@@ -88,13 +36,14 @@ def get_models_with_aliases() -> list[ModelWithAliases]:
     """
     entries: list[ModelWithAliases] = []
     user_aliases = _user_aliases()
+    running = plugins.running_plugins()
 
     def register(
         model: SyncModel | None,
         async_model: AnyAsyncModel | None = None,
         aliases: Iterable[str] | None = None,
     ) -> None:
-        plugin = plugins.running_plugin() or _UNKNOWN
+        plugin = running[-1] if running else UNKNOWN_PLUGIN
         entry = ModelWithAliases(model, async_model, list(aliases or ()), plugin)
         entry.aliases += user_aliases.get(entry.model_id, ())
         entries.append(entry)
@@ -107,10 +56,23 @@ def _user_aliases() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     if _leaves_out_user_aliases:
         return found
+    watch_file(config.aliases_path())
     for alias, model_id in config.load_aliases().items():
         # A plugin keeps objects there; they are its own affair.
         if isinstance(model_id, str):
             found.setdefault(model_id, []).append(alias)
+    return found
+
+
+def entries_matching(queries: Iterable[str]) -> list[ModelWithAliases]:
+    """The registered models that match every query, in order of registration."""
+    import llm
+
+    found = []
+    for entry in llm.get_models_with_aliases():
+        with plugins.isolated(entry.plugin):
+            if all(map(entry.matches, queries)):
+                found.append(entry)
     return found
 
 
@@ -161,6 +123,9 @@ def get_model(name: str | None = None) -> SyncModel:
     Raises:
         UnknownModelError: No synchronous model has that name.
     """
+    known = _known
+    if known is not None and (make := known.models.get(name)) and known.holds():
+        return make()
     wanted, entries = _look_up(name)
     for entry in _bearing(wanted, entries):
         if entry.model:
@@ -179,6 +144,9 @@ def get_async_model(name: str | None = None) -> AnyAsyncModel:
     Raises:
         UnknownModelError: No asynchronous model has that name.
     """
+    known = _known
+    if known is not None and (make := known.twins.get(name)) and known.holds():
+        return make()
     wanted, entries = _look_up(name)
     for entry in _bearing(wanted, entries):
         if entry.async_model:
@@ -201,7 +169,7 @@ def _look_up(name: str | None) -> tuple[str, list[ModelWithAliases]]:
 
     global _leaves_out_user_aliases
     try:
-        entries = llm.get_models_with_aliases()
+        entries = _listed()
         return name or resolve_default_model(entries), entries
     except ConfigError:
         _leaves_out_user_aliases = True
@@ -263,6 +231,138 @@ def _lacks_key(entries: Sequence[ModelWithAliases]) -> bool:
             return True
         return False
     return True
+
+
+# Look-ups that need no list
+
+_Stamp = tuple[int, int] | None
+_ATOMS = frozenset({type(None), bool, int, float, str, bytes})
+
+
+class _Origin(NamedTuple):
+    """What a list of models comes from, besides the files that the hooks read."""
+
+    is_replaced: bool
+    user_path: str
+    hooks: list[HookImpl]
+
+    @classmethod
+    def now(cls) -> _Origin:
+        import llm
+
+        hooks = plugins.manager().hook.register_models.get_hookimpls()
+        is_replaced = llm.get_models_with_aliases is not get_models_with_aliases
+        return cls(is_replaced, config.user_path(), hooks)
+
+
+class _Known(NamedTuple):
+    """What two lists from one origin had in common: it is looked up without a third.
+
+    Two, because only a second one tells what a plugin makes each time, of which copies are given
+    out, from what is one object for everybody. What is neither is left to the list.
+    """
+
+    origin: _Origin
+    files: dict[str, _Stamp]
+    entries: list[ModelWithAliases]
+    models: dict[str | None, Callable[[], SyncModel] | None]
+    twins: dict[str | None, Callable[[], AnyAsyncModel] | None]
+
+    def holds(self) -> bool:
+        """Whether nothing has changed since."""
+        return self.origin == _Origin.now() and all(
+            [_stamp(path) == stamp for path, stamp in self.files.items()]
+        )
+
+
+_known: _Known | None = None
+_thread = threading.local()
+
+
+def watch_file(path: str | os.PathLike[str]) -> None:
+    """Say in the hook `register_models` that a file decides what is registered.
+
+    `get_model` asks the plugins again once the file has changed; else it need not.
+    """
+    files: dict[str, _Stamp] | None = getattr(_thread, "files", None)
+    if files is not None:
+        files[os.fspath(path)] = _stamp(path)
+
+
+def _stamp(path: str | os.PathLike[str]) -> _Stamp:
+    # Asked first: to raise and catch costs more where there is no such file.
+    if not os.access(path, os.F_OK):
+        return None
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _listed() -> list[ModelWithAliases]:
+    """The registered models; what the next look-up can do without a list is kept in `_known`."""
+    import llm
+
+    global _known
+    plugins.load_plugins()
+    origin = _Origin.now()
+    outer = getattr(_thread, "files", None)
+    files: dict[str, _Stamp] = {}
+    _thread.files = files
+    try:
+        entries: list[ModelWithAliases] = llm.get_models_with_aliases()
+    finally:
+        _thread.files = outer
+    before = _known
+    if before is None or before[:2] != (origin, files) or len(before.entries) != len(entries):
+        _known = None if origin.is_replaced else _Known(origin, files, entries, {}, {})
+    elif not before.models and not before.twins:
+        for old, new in zip(before.entries, entries, strict=True):
+            for name in _names_of(new):
+                # The later of two with one name counts, also where it has to be listed.
+                if new.model:
+                    before.models[name] = _maker(old.model, new.model)
+                if new.async_model:
+                    before.twins[name] = _maker(old.async_model, new.async_model)
+    return entries
+
+
+AnyModel = TypeVar("AnyModel")
+
+
+def _maker(old: object, new: AnyModel) -> Callable[[], AnyModel] | None:
+    """What gives `new`, or another one like it if it is not `old`; `None` if that is not sure."""
+    if old is new:
+        return lambda: new
+    kind = type(new)
+    has_slots = any(vars(base).get("__slots__") for base in kind.__mro__)
+    if has_slots or kind.__new__ is not object.__new__:
+        return None
+    if type(old) is not kind or not all(map(_is_plain, vars(new).values())):
+        return None
+    # `new` itself is given out as well, so what is kept is apart from it.
+    copies = {
+        name: value.copy()
+        for name, value in vars(new).items()
+        if isinstance(value, (dict, list, set))
+    }
+    values = {**vars(new), **copies}
+
+    def make() -> AnyModel:
+        made = object.__new__(kind)
+        vars(made).update(values)
+        vars(made).update({name: value.copy() for name, value in copies.items()})
+        return made
+
+    return make
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(type(item) in _ATOMS for pair in value.items() for item in pair)
+    items = value if isinstance(value, (list, set, tuple, frozenset)) else (value,)
+    return all(type(item) in _ATOMS for item in items)
 
 
 # Embedding models
@@ -395,80 +495,3 @@ class _Format(TypedDict):
 
 
 _ALIASES_FORMAT: _Format = {"indent": 4, "newline": True}
-
-
-# Tools and loaders
-
-
-def get_tools() -> dict[str, Tool | type[Toolbox]]:
-    """The registered tools and toolbox classes by name, in order of registration.
-
-    A name that is taken gets `_1`, `_2` and so on appended.
-    """
-    tools: dict[str, Tool | type[Toolbox]] = {}
-
-    def register(
-        tool_or_function: Tool | type[Toolbox] | Callable[..., Any], name: str | None = None
-    ) -> None:
-        tool = _as_tool(tool_or_function, name)
-        tool.plugin = plugins.running_plugin()
-        tools[_unused(tool.name or "", tools)] = tool
-
-    plugins.call_each("register_tools", register=register)
-    return tools
-
-
-def _as_tool(
-    tool_or_function: Tool | type[Toolbox] | Callable[..., Any], name: str | None
-) -> Tool | type[Toolbox]:
-    from .tools.tool import Tool
-    from .tools.toolbox import Toolbox
-
-    if isinstance(tool_or_function, Tool):
-        tool_or_function.name = name or tool_or_function.name
-        return tool_or_function
-    if not isinstance(tool_or_function, type):
-        return Tool.function(tool_or_function, name=name)
-    if not issubclass(tool_or_function, Toolbox):
-        raise TypeError(
-            f"Toolbox classes must inherit from llm.Toolbox, {tool_or_function.__name__} does not."
-        )
-    tool_or_function.name = name or tool_or_function.__name__
-    return tool_or_function
-
-
-def get_template_loaders() -> dict[str, TemplateLoader]:
-    """The loaders of templates by prefix; a prefix that is taken gets `_1`, `_2` and so on."""
-    return _loaders("register_template_loaders")
-
-
-def get_fragment_loaders() -> dict[str, FragmentLoader]:
-    """The loaders of fragments by prefix; a prefix that is taken gets `_1`, `_2` and so on.
-
-    Those of plugins come first. Ours, `dir` and `cmd`, are `llm-dir` and `llm-cmd` where a plugin
-    has the prefix.
-    """
-    from .material.loaders import BUILTIN_LOADERS
-
-    loaders = _loaders("register_fragment_loaders")
-    for prefix, loader in BUILTIN_LOADERS.items():
-        loaders[_unused(f"llm-{prefix}" if prefix in loaders else prefix, loaders)] = loader
-    return loaders
-
-
-def _loaders(hook_name: str) -> dict[str, Callable[[str], Any]]:
-    loaders: dict[str, Callable[[str], Any]] = {}
-
-    def register(prefix: str, loader: Callable[[str], Any]) -> None:
-        loaders[_unused(prefix, loaders)] = loader
-
-    plugins.call_each(hook_name, register=register)
-    return loaders
-
-
-def _unused(name: str, taken: Iterable[str]) -> str:
-    names, number = [name], 0
-    while names[-1] in taken:
-        number += 1
-        names.append(f"{name}_{number}")
-    return names[-1]

@@ -318,7 +318,7 @@ def test_hooks_called_last_registered_first(plugin: Callable[..., ModuleType]) -
     def hook(name, **options):
         @llm.hookimpl(**options)
         def register_tools(register: Callable[..., None]) -> None:
-            called.append((name, plugins.running_plugin()))
+            called.append((name, plugins.running_plugins()[-1]))
 
         return register_tools
 
@@ -333,7 +333,7 @@ def test_hooks_called_last_registered_first(plugin: Callable[..., ModuleType]) -
         ("one", "test-one"),
         ("last", "test-last"),
     ]
-    assert plugins.running_plugin() is None
+    assert plugins.running_plugins() == []
 
 
 @pytest.mark.parametrize("kind", ["wrapper", "hookwrapper"])

@@ -19,7 +19,7 @@ PACKAGE_NAMES = """
     get_default_embedding_model get_default_model get_embedding_model get_embedding_model_aliases
     get_embedding_models get_embedding_models_with_aliases get_fragment_loaders get_model_aliases
     get_models get_models_with_aliases get_plugins get_template_loaders get_tools load_keys
-    load_plugins pm remove_alias set_alias set_default_embedding_model set_default_model
+    load_plugins pm remove_alias set_alias set_default_embedding_model set_default_model watch_file
 """
 MODULE_NAMES = {
     "llm": " ".join(llm.__all__) + PACKAGE_NAMES,

@@ -100,6 +100,89 @@ def test_get_model_by_id_and_alias(models) -> None:
     assert llm.get_model("one") is not llm.get_model("one")
 
 
+class Wired(Sync):
+    """A model that something of its own refers back to."""
+
+    def __init__(self, model_id: str) -> None:
+        super().__init__(model_id)
+        self.speak = self.execute
+
+
+@pytest.fixture
+def counted(plugin: Callable[..., ModuleType], user_path: Path) -> list[str]:
+    """A plugin that keeps the calls of its hook, and registers three kinds of model."""
+    calls: list[str] = []
+    shared = Sync("shared", answers=[])
+
+    @llm.hookimpl
+    def register_models(register: Callable[..., None]) -> None:
+        llm.watch_file(user_path / "counted.txt")
+        calls.append("called")
+        register(Sync("plain", words=["a"]), Async("plain"), aliases=["p"])
+        register(shared)
+        register(Wired("wired"))
+
+    plugin("test-counted", register_models=register_models)
+    return calls
+
+
+@pytest.mark.parametrize("get", [llm.get_model, llm.get_async_model])
+def test_get_model_asks_the_plugins_twice(
+    counted: list[str], get: Callable[[str], llm.Model]
+) -> None:
+    """Looking a model up again calls no hook, whatever it is called."""
+    found = [get(name) for name in ("plain", "p") * 50]
+    assert {model.model_id for model in found} == {"plain"}
+    assert len(set(map(id, found))) == 100
+    assert len(counted) == 2
+
+
+def test_get_model_keeps_instances_apart(counted: list[str]) -> None:
+    """What is changed on one model is not seen on another, unless the plugin has only one."""
+    for number in range(4):
+        model = llm.get_model("plain")
+        assert (model.key, model.words) == (None, ["a"])
+        model.key = f"key {number}"
+        model.words.append("b")
+    assert len({id(llm.get_model("shared")) for _ in range(4)}) == 1
+
+
+def test_get_model_copies_nothing_that_may_refer_back(counted: list[str]) -> None:
+    """A model that holds more than plain values is made by its plugin each time."""
+    for number in range(1, 5):
+        model = llm.get_model("wired")
+        assert model.speak.__self__ is model
+        assert len(counted) == number
+
+
+def test_get_model_after_a_change(
+    counted: list[str], plugin: Callable[..., ModuleType], user_path: Path
+) -> None:
+    """Plugins are asked again when one comes or goes, and when a file that they watch changes."""
+    for _ in range(3):
+        llm.get_model("plain")
+
+    @llm.hookimpl
+    def register_models(register: Callable[..., None]) -> None:
+        register(Sync("plain", words=["other"]))
+
+    with pytest.raises(llm.UnknownModelError):
+        llm.get_model("nobody")
+    asked = len(counted)
+    plugin("test-later", register_models=register_models)
+    llm.get_model("plain")
+    assert len(counted) == asked + 1
+    plugins.manager().unregister(name="test-later")
+    assert llm.get_model("plain").words == ["a"]
+    plugin("test-later", register_models=register_models)
+    for _ in range(3):
+        llm.get_model("plain")
+    asked = len(counted)
+    (user_path / "counted.txt").write_text("changed")
+    llm.get_model("plain")
+    assert len(counted) == asked + 1
+
+
 def test_get_model_the_other_kind_exists(models) -> None:
     """Where only the other kind of model has the name, the message says so."""
     with pytest.raises(llm.UnknownModelError) as caught:

@@ -66,11 +66,12 @@ def aliases_set(alias: str, model_id: str | None, query: tuple[str, ...]) -> Non
         return
     if not query:
         raise click.ClickException("You must provide a model_id or at least one -q option")
-    for entry in llm.get_models_with_aliases():
-        if all(entry.matches(text) for text in query):
-            llm.set_alias(alias, entry.model_id)
-            say(f"Alias '{alias}' set to model '{entry.model_id}'", err=True)
-            return
+    from ..registry import entries_matching
+
+    for entry in entries_matching(query):
+        llm.set_alias(alias, entry.model_id)
+        say(f"Alias '{alias}' set to model '{entry.model_id}'", err=True)
+        return
     raise click.ClickException(f"No model found matching query: {', '.join(query)}")
 
 

@@ -12,7 +12,7 @@ from ._errors import reported
 from ._group import LazyGroup
 
 if TYPE_CHECKING:
-    from ..registry import ModelWithAliases
+    from ..hookspecs import ModelWithAliases
 
 
 @click.group(cls=LazyGroup, default="list")

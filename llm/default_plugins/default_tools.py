@@ -8,7 +8,7 @@ import llm
 from llm.tools import llm_time, llm_version
 
 if TYPE_CHECKING:
-    from llm.registering import RegisterTool
+    from llm.hookspecs import RegisterTool
 
 __all__ = ["llm_time", "llm_version", "register_tools"]
 

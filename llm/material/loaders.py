@@ -8,14 +8,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..content import Attachment, Fragment
 from ..errors import LLMError
 from ..terminal.asking import confirm, note
 from ..terminal.stdin import decode_text
 from .gitignore import IgnoreRules, glob_pattern
+
+if TYPE_CHECKING:
+    from ..hookspecs import FragmentLoader
 
 ASK_ABOVE_BYTES = 1_000_000
 # As git does: a file with a NUL in its first bytes is binary.
@@ -164,7 +168,4 @@ def load_command_output(rest: str) -> Fragment:
     return Fragment(decode_text(done.stdout), f"cmd:{rest}")
 
 
-BUILTIN_LOADERS: dict[str, Callable[[str], Fragment | Attachment | list[Fragment | Attachment]]] = {
-    "dir": load_folder,
-    "cmd": load_command_output,
-}
+BUILTIN_LOADERS: dict[str, FragmentLoader] = {"dir": load_folder, "cmd": load_command_output}

@@ -46,7 +46,7 @@ __getattr__, __dir__ = attach(
                 "llm.tools.tool": ("ServerSideTool", "Tool"),
                 "llm.tools.toolbox": ("Toolbox",),
                 "llm.tools.calling": ("ToolCall", "ToolOutput", "ToolResult"),
-                "llm.registry": ("EmbeddingModelWithAliases", "ModelWithAliases"),
+                "llm.hookspecs": ("EmbeddingModelWithAliases", "ModelWithAliases"),
             }
         ),
         "_Options": "llm.models.options:Options",

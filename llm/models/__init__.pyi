@@ -4,6 +4,8 @@ from llm.content import Attachment as Attachment
 from llm.content import Fragment as Fragment
 from llm.errors import CancelToolCall as CancelToolCall
 from llm.errors import PauseChain as PauseChain
+from llm.hookspecs import EmbeddingModelWithAliases as EmbeddingModelWithAliases
+from llm.hookspecs import ModelWithAliases as ModelWithAliases
 from llm.models.async_response import AsyncResponse as AsyncResponse
 from llm.models.base import AsyncKeyModel as AsyncKeyModel
 from llm.models.base import AsyncModel as AsyncModel
@@ -34,8 +36,6 @@ from llm.models.prompt import ToolDef as ToolDef
 from llm.models.response import Response as Response
 from llm.models.response_base import _BaseResponse as _BaseResponse
 from llm.models.usage import Usage as Usage
-from llm.registry import EmbeddingModelWithAliases as EmbeddingModelWithAliases
-from llm.registry import ModelWithAliases as ModelWithAliases
 from llm.text.shaping import CONVERSATION_NAME_LENGTH as CONVERSATION_NAME_LENGTH
 from llm.text.shaping import conversation_name as _conversation_name
 from llm.tools.calling import ToolCall as ToolCall

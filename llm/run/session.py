@@ -164,14 +164,9 @@ def model_from_queries(queries: tuple[str, ...]) -> str:
     Raises:
         NotFound: No model matches.
     """
-    import llm
+    from ..registry import entries_matching
 
-    found = [
-        model.model_id
-        for entry in llm.get_models_with_aliases()
-        if all(entry.matches(query) for query in queries)
-        and (model := entry.model or entry.async_model) is not None
-    ]
+    found = [entry.model_id for entry in entries_matching(queries)]
     if not found:
         raise NotFound(
             f"No model found matching queries {', '.join(queries)}. "

@@ -11,12 +11,13 @@ from . import store
 if TYPE_CHECKING:
     import click
 
-    from llm.registering import RegisterModel
+    from llm.hookspecs import RegisterModel
 
 
 @llm.hookimpl
 def register_models(register: RegisterModel) -> None:
     """Register each installed model; where none is installed, nothing more is imported."""
+    llm.watch_file(store.list_path())
     installed = store.installed_models()
     if not installed:
         return

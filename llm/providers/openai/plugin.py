@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import llm
 
 from . import catalog
-from .extra_models import ExtraModel, read_extra_models
+from .extra_models import ExtraModel, file_path, read_extra_models
 
 if TYPE_CHECKING:
     import click
 
-    from llm.registering import RegisterEmbeddingModel, RegisterModel
+    from llm.hookspecs import RegisterEmbeddingModel, RegisterModel
 
 # Problems of the user's file that have been told; hooks run at each look-up.
 _told: set[str] = set()
@@ -36,6 +36,7 @@ def register_models(register: RegisterModel) -> None:
             twin(entry.model_id, **entry.settings) if twin else None,
             aliases=entry.aliases,
         )
+    llm.watch_file(file_path())
     for extra in _extra_models():
         if extra.kind != "embedding":
             sync, twin = classes[extra.kind]
