@@ -12,7 +12,7 @@ from ._option import option
 
 if TYPE_CHECKING:
     from ..content import Attachment
-    from ..run.request import PromptRequest
+    from ..run.request import Request
 
     _AttachmentParam = click.ParamType[Attachment]
 else:
@@ -279,6 +279,13 @@ then_option = option(
 )
 
 
+truncate_option = option(
+    "--truncate",
+    type=click.Choice(["oldest", "middle", "none"]),
+    help="Turns to leave out where the conversation is too long for the model. Default: none.",
+)
+
+
 def call_options(command: Command) -> Command:
     """The options about how a model is called, and how its answer is shown."""
     for add in (raw_option, truncate_option, fallback_option, timeout_option, retries_option):
@@ -310,39 +317,39 @@ _FIELDS = {
     "_continue": "continue_latest",
     "async_": "is_async",
     "attachment_types": "typed_attachments",
+    "json_output": "json",
     "param": "params",
     "python_tools": "functions",
     "template": "templates",
+    "tool_output_limit": "output_limit",
+    "tool_timeout": "time_limit_s",
+    "tools_allow": "allow",
+    "tools_approve": "approve",
+    "tools_ask": "ask",
+    "tools_debug": "debug",
+    "tools_deny": "deny",
 }
 
 
-def request_from(given: Mapping[str, Any]) -> PromptRequest:
+def request_from(given: Mapping[str, Any]) -> Request:
     """The request that the options of `llm prompt` or `llm chat` make.
 
     Args:
         given: The values by the names of the parameters.
     """
-    from ..run.request import PromptRequest, ToolSettings
+    from ..run.request import CallSettings, LogSettings, OutputSettings, Request, ToolSettings
 
     values = {_FIELDS.get(name, name): value for name, value in given.items()}
     template = values.get("templates")
     if not isinstance(template, tuple):
         values["templates"] = (template,) if template else ()
-    values["tool_settings"] = ToolSettings(
-        debug=values.pop("tools_debug"),
-        approve=values.pop("tools_approve"),
-        chain_limit=values.pop("chain_limit"),
-        allow=tuple(values.pop("tools_allow")),
-        deny=tuple(values.pop("tools_deny")),
-        ask=values.pop("tools_ask"),
-        output_limit=values.pop("tool_output_limit"),
-        timeout_s=values.pop("tool_timeout"),
-    )
-    return PromptRequest(**values)
-
-
-truncate_option = option(
-    "--truncate",
-    type=click.Choice(["oldest", "middle", "none"]),
-    help="Turns to leave out where the conversation is too long for the model. Default: none.",
-)
+    groups: dict[str, Any] = {
+        "call": CallSettings,
+        "log": LogSettings,
+        "output": OutputSettings,
+        "tool_settings": ToolSettings,
+    }
+    for name, group in groups.items():
+        own = values.keys() & group.__dataclass_fields__.keys()
+        groups[name] = group(**{key: values.pop(key) for key in own})
+    return Request(**values, **groups)

@@ -43,7 +43,7 @@ def chat(**given: Any) -> None:
     from ..run.repl import run_chat
 
     request = shared.request_from(given)
-    run_chat(request, make_console(keeps_history=request.is_logged))
+    run_chat(request, make_console(keeps_history=request.log.is_on))
 
 
 def make_console(*, keeps_history: bool = False) -> Console:

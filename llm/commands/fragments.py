@@ -90,9 +90,9 @@ def _resolved(name: str) -> list[Fragment]:
     """The texts that a name stands for; a loader may give several."""
     from ..content import Fragment
     from ..run.material import load_fragments
-    from ..run.request import PromptRequest
+    from ..run.request import LogSettings
 
-    texts, _ = load_fragments(PromptRequest(), [name], only_text=True)
+    texts, _ = load_fragments(LogSettings(), [name], only_text=True)
     return texts or [Fragment("", name)]
 
 

@@ -220,14 +220,13 @@ def _content(given: _Options) -> _Content:
     schema_input, schema_multi = given["schema_input"], given["schema_multi"]
     if not (given["fragments"] or schema_input or schema_multi):
         return {"fragments": (), "schema_id": None}
-    from ..run.material import load_fragments, prepare
-    from ..run.request import PromptRequest
+    from ..run.material import find_schema, load_fragments
+    from ..run.request import LogSettings
     from ..schemas.notation import make_schema_id
 
-    database = given["path"] or given["database"]
-    request = PromptRequest(database=database, schema_input=schema_input, schema_multi=schema_multi)
-    texts, _ = load_fragments(request, given["fragments"], only_text=True)
-    schema = prepare(request).schema
+    log = LogSettings(given["path"] or given["database"])
+    texts, _ = load_fragments(log, given["fragments"], only_text=True)
+    schema = find_schema(log, schema_input, schema_multi)
     return {
         "fragments": tuple(text.id() for text in texts),
         "schema_id": None if schema is None else make_schema_id(schema)[0],

@@ -11,7 +11,7 @@ from ._errors import reported
 from ._option import option
 
 if TYPE_CHECKING:
-    from ..run.request import PromptRequest
+    from ..run.request import Request
 
 
 @click.command(name="prompt")
@@ -137,11 +137,11 @@ def prompt(show_model_options: bool, save: str | None, **given: Any) -> None:
         run_prompt(request)
 
 
-def _show_options(request: PromptRequest) -> None:
+def _show_options(request: Request) -> None:
     """What `llm models --options -m MODEL` prints for the model that would answer."""
-    from ..run.material import prepare
+    from ..run.material import gather_material
     from ..run.session import resolve_conversation
     from .models import models_list
 
-    model_id = resolve_conversation(prepare(request)).model.model_id
+    model_id = resolve_conversation(request, gather_material(request)).model.model_id
     click.get_current_context().invoke(models_list, options=True, model_ids=(model_id,))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -332,12 +333,19 @@ class _BaseResponse:
         self._done = True
 
     def break_off(self) -> None:
-        """Close an answer that will not be complete; the conversation takes up what it says."""
+        """Close an answer that will not be complete, and let the model go of its connection.
+
+        The conversation takes up what has come.
+        """
+        source, self._source = self._source, None
+        if hasattr(source, "close"):
+            # What a model raises on that way is moot.
+            with suppress(Exception):
+                source.close()
         self.broke_off = True
         if self.output_messages():
             self._finish()
         else:
-            self._source = None
             self._end = time.monotonic()
             self._done = True
 

@@ -130,7 +130,7 @@ class Gate:
             call.name,
             call.arguments,
             toolset.box_name(tool) if toolset is not None else None,
-            toolset is not None and toolset.is_foreign(call.name),
+            toolset is not None and toolset.is_untrusted(call.name),
             tool.side_effects,
         )
 

@@ -5,40 +5,37 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from ..errors import CancelToolCall
 from ..terminal.output import GREEN, RED, RESET, YELLOW, coloured, show_note, write_err
 from ..text import JSONObject
 from .approval import Gate, call_text
 
 if TYPE_CHECKING:
     from ..content import Attachment
-    from ..terminal.output import Display
     from ..tools.calling import ToolCall, ToolResult
     from ..tools.tool import Tool
-    from .recorder import Recorder
+    from .execute import Progress
     from .request import AnyChain
-    from .session import Session
+    from .session import Resolved
 
 
 class ToolWatch:
-    """Sees every tool call of a conversation, before and after.
+    """Sees every tool call of a prompt, before and after.
 
     Args:
-        session: The conversation.
-        recorder: Keeps the results.
+        resolved: The conversation, and how tools are run.
+        progress: Where the answer is shown, which is told before anything else is, and what keeps
+            the results.
     """
 
-    #: Where the answer is being shown; it is told before anything else is.
-    display: Display | None = None
-    #: The person has stopped the calls that have no results: they are not run any more.
-    drops_pending: bool = False
+    def __init__(self, resolved: Resolved, progress: Progress) -> None:
+        self._conversation = resolved.conversation
+        self._toolset = resolved.toolset
+        self._settings = resolved.request.tool_settings
+        self._progress = progress
+        self._gate = Gate(self._settings, resolved.toolset)
 
-    def __init__(self, session: Session, recorder: Recorder) -> None:
-        self._session = session
-        self._recorder = recorder
-        self._settings = session.request.tool_settings
-        self._gate = Gate(self._settings, session.toolset)
-
-    def chain(self, text: str, values: JSONObject) -> AnyChain:
+    def chain(self, text: str, values: JSONObject, *, drops_pending: bool = False) -> AnyChain:
         """The chain of a prompt whose tool calls this object sees.
 
         Calls that an earlier process left without results are run first.
@@ -46,36 +43,38 @@ class ToolWatch:
         Args:
             text: The prompt.
             values: Further arguments of `Conversation.chain`.
+            drops_pending: The person has stopped those calls: they are not run any more.
         """
-        toolset, pending = self._session.toolset, self._session.pending_calls
-        finished = self._session.conversation.finished_calls
-        results = [finished[call.tool_call_id] for call in pending if call.tool_call_id in finished]
-        pending = [call for call in pending if call.tool_call_id not in finished]
-        if self.drops_pending:
-            results += [_dropped(call) for call in pending]
+        conversation = self._conversation
+        finished = conversation.finished_calls
+        results, pending = [], []
+        for call in conversation.pending_calls():
+            if call.tool_call_id in finished:
+                results.append(finished[call.tool_call_id])
+            else:
+                pending.append(call)
+        if drops_pending:
+            results += map(_dropped, pending)
             pending = []
-        if not pending and results:
-            values = {**values, "attachments": self._with_files(values, results)}
-        chain = self._session.conversation.chain(
+        if results and not pending:
+            from ..models.prompt import accepted_files
+
+            files = accepted_files(conversation.model, results)
+            values = {**values, "attachments": [*values["attachments"], *files]}
+        chain = conversation.chain(
             text,
-            tools=toolset.tools if toolset else None,
+            tools=self._toolset.tools if self._toolset else None,
             chain_limit=self._settings.chain_limit,
             before_call=self.before_call,
             after_call=self.after_call,
             tool_results=results or None,
             **values,
         )
-        chain.tool_timeout_s = self._settings.timeout_s
+        chain.tool_timeout_s = self._settings.time_limit_s
         chain.prompt.calls_before = pending
         if text.strip():
             self._gate.interrupted = {call.tool_call_id for call in pending}
         return chain
-
-    def _with_files(self, values: JSONObject, results: list[ToolResult]) -> list[Attachment]:
-        from ..models.prompt import accepted_files
-
-        files = accepted_files(self._session.model, results)
-        return [*(values.get("attachments") or ()), *files]
 
     def before_call(self, tool: Tool | None, call: ToolCall) -> None:
         """Let a call pass or refuse it; tell about one that cannot be run.
@@ -83,31 +82,26 @@ class ToolWatch:
         Raises:
             CancelToolCall: The call is not allowed.
         """
-        self._pause_display()
+        self._progress.display.pause()
         if tool is None:
             show_note(f"The model asked for a tool that does not exist: {call.name}")
         else:
             self._gate.check(tool, call)
-            self._recorder.expect_result(self._session.conversation)
+            self._progress.recorder.expect_result(self._conversation)
 
     def after_call(self, tool: Tool, call: ToolCall, result: ToolResult) -> None:
         """Keep what a call gave, and show it if that was asked for; a failure is always told."""
         result.output = cut(result.output, self._settings.output_limit)
-        conversation = self._session.conversation
+        conversation = self._conversation
         conversation.finished_calls = {**conversation.finished_calls, call.tool_call_id: result}
-        self._recorder.keep_result(result)
+        self._progress.recorder.keep_result(result)
         if self._settings.debug:
             show_call(call, result)
         elif result.exception is not None:
             show_note(f"Tool {call.name} failed: {result.exception}")
 
-    def _pause_display(self) -> None:
-        if self.display is not None:
-            self.display.pause()
-
 
 def _dropped(call: ToolCall) -> ToolResult:
-    from ..errors import CancelToolCall
     from ..tools.calling import ToolResult
 
     stopped = CancelToolCall("User stopped the tool call")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import ConnectionLost, ModelError, SchemaMismatch, mark_partial
-from ..terminal import stdin
 from ..terminal.output import (
     Display,
     NoDisplay,
@@ -18,50 +17,63 @@ from ..terminal.output import (
     show_note,
     write_out,
 )
-from . import answers, material
-from .fallback import answer
+from ..terminal.stdin import clean_argument
+from .material import TurnInput, first_input
 from .recorder import Recorder
-from .session import open_session
+from .session import resolve
 from .signals import dying_tidily, run_async
 
 if TYPE_CHECKING:
+    from ..models.async_response import AsyncResponse
+    from ..models.chain import AsyncChainResponse
     from ..parts import StreamEvent
-    from .calls import ToolWatch
-    from .request import AnyChain, AnyResponse, PromptRequest
-    from .session import Session
+    from .material import Material
+    from .request import AnyChain, AnyModel, AnyResponse, Request
+    from .session import Resolved
+
+REPAIR_PROMPT = (
+    "Your answer does not fit the JSON schema that was given. At {place}: {problem}\n"
+    "Answer again, with JSON that fits the schema and nothing else."
+)
 
 
-def run_prompt(request: PromptRequest) -> None:
+def run_prompt(
+    request: Request, material: Material | None = None, model: AnyModel | None = None
+) -> None:
     """Answer one prompt: on stdout the answer, in the log database the turn.
+
+    Args:
+        material: What the prompt is made of, where it was gathered before.
+        model: The model that answers, where it is not one that the request names.
 
     Raises:
         LLMError: The request cannot be met.
         Exception: Whatever the model raised.
     """
-    request = material.prepare(request)
-    session = open_session(request)
-    turn = material.first_input(request, may_wait=not session.goes_on)
-    with dying_tidily(), Recorder(request) as recorder:
-        responses = ask(session, recorder, turn.text, turn.values)
+    resolved = resolve(request, material, model)
+    output = request.output
+    turn = first_input(request, resolved.material, may_wait=not resolved.goes_on)
+    with dying_tidily(), Recorder(request.log, wants_rows=output.json) as recorder:
+        responses = ask(resolved, recorder, turn)
         if responses[0].history_ignored:
             note_ignored_history(responses[0])
-        for prompt in request.then:
-            responses += ask(session, recorder, follow_up(prompt, responses))
-        mismatch = ask_again(session, responses, recorder)
-        if request.json_output:
+        mismatch = follow_up(resolved, recorder, responses)
+        if output.json:
             _print_records(recorder)
         elif request.repair:
-            _whole_display(request).finish(responses[-1].text_or_raise())
-        if request.out:
-            answers.write_attachments(responses, request.out)
+            _whole_display(resolved).finish(responses[-1].text_or_raise())
+        if output.out:
+            from .made_files import write_attachments
+
+            write_attachments(responses, output.out)
         if mismatch is not None:
             raise mismatch
 
 
-def ask_again(
-    session: Session, responses: list[AnyResponse], recorder: Recorder
+def follow_up(
+    resolved: Resolved, recorder: Recorder, responses: list[AnyResponse]
 ) -> SchemaMismatch | None:
-    """Check the last answer; as often as the request allows, ask for one that fits its schema.
+    """Send the further prompts; as often as the request allows, ask for an answer that fits.
 
     Args:
         responses: The responses so far; further ones are added.
@@ -69,31 +81,45 @@ def ask_again(
     Returns:
         What is wrong with the last answer, if something is.
     """
-    mismatch = answers.mismatch_of(responses[-1])
-    for attempt in range(session.request.repair):
+    request = resolved.request
+    for prompt in request.then:
+        text = clean_argument(prompt).replace("$input", responses[-1].text_or_raise())
+        responses += ask(resolved, recorder, TurnInput(text))
+    mismatch = _mismatch_of(responses[-1])
+    for attempt in range(request.repair):
         if mismatch is None:
             break
-        show_note(f"{mismatch}. Asking again ({attempt + 1} of {session.request.repair})")
-        responses += ask(session, recorder, answers.repair_prompt(mismatch))
-        mismatch = answers.mismatch_of(responses[-1])
+        show_note(f"{mismatch}. Asking again ({attempt + 1} of {request.repair})")
+        text = REPAIR_PROMPT.format(place=mismatch.place, problem=mismatch.problem)
+        responses += ask(resolved, recorder, TurnInput(text))
+        mismatch = _mismatch_of(responses[-1])
     return mismatch
 
 
+def _mismatch_of(response: AnyResponse) -> SchemaMismatch | None:
+    """What is wrong with an answer; `None` where it fits its schema or has none."""
+    if response.prompt.schema is not None:
+        try:
+            response.parsed_value()
+        except SchemaMismatch as error:
+            return error
+    return None
+
+
 def ask(
-    session: Session,
+    resolved: Resolved,
     recorder: Recorder,
-    text: str,
-    values: Mapping[str, Any] | None = None,
+    turn: TurnInput,
     *,
     drops_pending: bool = False,
-    turns: list[AnyResponse | AnyChain] | None = None,
+    begun: list[AnyResponse] | None = None,
 ) -> list[AnyResponse]:
-    """Have one prompt answered, tool calls and all; by another model where one cannot.
+    """Have one prompt answered, tool calls and all; by another model where one fails before its
+    first token.
 
     Args:
-        values: Further arguments of `Conversation.prompt`.
         drops_pending: Do not run the tool calls that the conversation ends in.
-        turns: Takes up what was begun, a response or a chain for each model that was asked.
+        begun: Takes up every response as soon as there is one, of whatever model.
 
     Returns:
         The responses, one for each call of the model that answered.
@@ -101,96 +127,106 @@ def ask(
     Raises:
         Exception: Whatever the last model raised.
     """
-    answered: list[AnyResponse] = []
+    begun = [] if begun is None else begun
+    count = len(begun)
+    try:
+        _run_turn(resolved, recorder, turn, drops_pending, begun)
+        return begun[count:]
+    except OutputClosed:
+        raise
+    except Exception as error:  # whatever a model plugin raises
+        if not resolved.fallbacks or any(map(_has_come, begun[count:])):
+            raise
+        show_note(f"{resolved.model.model_id} failed: {error}")
+        show_note(f"Trying {resolved.fallbacks[0].model_id}")
+    from .fallback import standing_in
 
-    def respond(session: Session, made: list[AnyResponse | AnyChain]) -> None:
-        watch = watch_for(session, recorder)
-        if watch is not None:
-            watch.drops_pending = drops_pending
-        turn = session.respond(text, values, watch)
-        made.append(turn)
-        if turns is not None:
-            turns.append(turn)
-        answered.extend(run_turn(session, turn, recorder, watch))
-
-    answer(session, respond)
-    return answered
-
-
-def follow_up(prompt: str, responses: list[AnyResponse]) -> str:
-    """The text of a further prompt, with the last answer in place of `$input`."""
-    return stdin.clean_argument(prompt).replace("$input", responses[-1].text_or_raise())
+    with standing_in(resolved) as stand_in:
+        return ask(stand_in, recorder, turn, drops_pending=drops_pending, begun=begun)
 
 
-def is_answered(turn: AnyResponse | AnyChain) -> bool:
-    """Whether the first response of a turn is complete."""
-    responses = getattr(turn, "_responses", [turn])
-    return bool(responses) and responses[0].has_ended and not responses[0].said_nothing()
+def _has_come(response: AnyResponse) -> bool:
+    """Whether anything of a response has come."""
+    is_complete = response.has_ended and not response.broke_off
+    return is_complete or any(event.chunk for event in response.event_log)
 
 
-def watch_for(session: Session, recorder: Recorder) -> ToolWatch | None:
-    """Who stands by when tools are called; `None` where none can be."""
-    if session.toolset is None and not session.pending_calls:
-        return None
-    from .calls import ToolWatch
-
-    return ToolWatch(session, recorder)
-
-
-def run_turn(
-    session: Session,
-    turn: AnyResponse | AnyChain,
+def _run_turn(
+    resolved: Resolved,
     recorder: Recorder,
-    watch: ToolWatch | None = None,
-) -> list[AnyResponse]:
+    turn: TurnInput,
+    drops_pending: bool,
+    begun: list[AnyResponse],
+) -> None:
     """Run one prompt to its end, showing the answer as it comes; whatever was shown is kept.
-
-    Returns:
-        The responses, one for each call of the model.
 
     Raises:
         Exception: Whatever the model raised, after the part of its answer was kept; with an exit
             code of its own where some of it was shown.
     """
-    progress = Progress(make_display(session), recorder)
-    if watch is not None:
-        watch.display = progress.display
+    progress = Progress(_make_display(resolved), recorder, begun)
+    started = _start(resolved, progress, turn, drops_pending)
     try:
-        _drive(turn, progress)
+        _drive(started, progress)
         progress.display.finish(progress.text())
         _check_end(progress.responses[-1])
     except BaseException as error:
-        cause = _told(error)
+        cause = _explain(error)
         progress.break_off(cause)
         raise cause from (None if cause is error else error)
     try:
-        if session.request.usage:
-            _show_usage(session, progress.responses)
+        if resolved.request.output.usage:
+            _show_usage(resolved, progress.responses)
     finally:
         progress.keep()
-    return progress.responses
 
 
-def _show_usage(session: Session, responses: list[AnyResponse]) -> None:
+def _start(
+    resolved: Resolved, progress: Progress, turn: TurnInput, drops_pending: bool
+) -> AnyResponse | AnyChain:
+    """What answers one prompt, a chain where tools may be called; nothing has been sent yet.
+
+    Raises:
+        ValueError: The model does not take what it is given, e.g. attachments.
+    """
+    request, conversation = resolved.request, resolved.conversation
+    given = turn.values | {
+        "key": request.call.key or None,
+        "stream": resolved.stream,
+        "schema": resolved.material.schema,
+        "options": resolved.options or None,
+        "hide_reasoning": request.output.hide_reasoning,
+    }
+    if resolved.toolset is None and not conversation.pending_calls():
+        return conversation.prompt(turn.text, **given)
+    from .calls import ToolWatch
+
+    watch = ToolWatch(resolved, progress)
+    return watch.chain(turn.text, given, drops_pending=drops_pending)
+
+
+def _show_usage(resolved: Resolved, responses: list[AnyResponse]) -> None:
     for response in responses:
         show_note(f"Token usage: {response.token_usage()}")
-    if session.request.is_logged:
-        show_note(f"Conversation: {session.conversation.id}")
+    if resolved.request.log.is_on:
+        show_note(f"Conversation: {resolved.conversation.id}")
 
 
 class Progress:
     """One prompt under way: its responses, shown as they come and kept one by one.
 
-    Attributes:
-        responses: The responses so far, one for each call of the model.
-        show: Takes each event of the last one.
+    Args:
+        begun: Takes up every response as soon as there is one.
     """
 
-    def __init__(self, display: Display, recorder: Recorder) -> None:
+    def __init__(self, display: Display, recorder: Recorder, begun: list[AnyResponse]) -> None:
         self.display = display
-        self.responses: list[AnyResponse] = []
+        self.recorder = recorder
+        #: Takes each event of the last response.
         self.show = display.event
-        self._recorder = recorder
+        #: The responses so far, one for each call of the model.
+        self.responses: list[AnyResponse] = []
+        self._begun = begun
         self._before = ""
         self._is_kept = True
 
@@ -200,8 +236,9 @@ class Progress:
             self._before = self.text()
             self.show = self._show_after_others
         self.responses.append(response)
+        self._begun.append(response)
         self._is_kept = False
-        self._recorder.begin(response)
+        self.recorder.begin(response)
 
     def _show_after_others(self, event: StreamEvent) -> None:
         """Show an event; before the first text a space, where two responses would meet."""
@@ -228,7 +265,7 @@ class Progress:
         """Keep the last response, unless that was done."""
         if not self._is_kept:
             self._is_kept = True
-            self._recorder.end(self.responses[-1])
+            self.recorder.end(self.responses[-1])
 
     def break_off(self, error: BaseException) -> None:
         """Leave the output tidy, and keep what there is of the last response."""
@@ -236,7 +273,7 @@ class Progress:
             self.display.break_off()
         if not self._is_kept:
             self._is_kept = True
-            self._recorder.break_off(self.responses[-1], error)
+            self.recorder.break_off(self.responses[-1], error)
             if self.display.has_shown:
                 mark_partial(error)
 
@@ -255,7 +292,7 @@ def _check_end(response: AnyResponse) -> None:
         raise ModelError(response.cut_off)
 
 
-def _told(error: BaseException) -> BaseException:
+def _explain(error: BaseException) -> BaseException:
     """What is told about an error: a model's own broken pipe is no closed output, and it is not for
     a model or a tool to end the program."""
     if isinstance(error, BrokenPipeError) and not isinstance(error, OutputClosed):
@@ -272,18 +309,23 @@ def note_ignored_history(response: AnyResponse) -> None:
     show_note(f"{response.model.model_id} did not look at the earlier turns of this conversation")
 
 
-def make_display(session: Session) -> Display:
-    """The display that a request asks for."""
-    request = session.request
-    if request.json_output or request.repair:
+def _make_display(resolved: Resolved) -> Display:
+    request = resolved.request
+    output = request.output
+    if output.json or request.repair:
         return NoDisplay()
-    if session.stream:
-        return StreamDisplay(show_reasoning=not request.hide_reasoning, raw=request.raw)
-    return _whole_display(request)
+    if resolved.stream:
+        return StreamDisplay(show_reasoning=not output.hide_reasoning, raw=output.raw)
+    return _whole_display(resolved)
 
 
-def _whole_display(request: PromptRequest) -> WholeDisplay:
-    return WholeDisplay(extract=request.extract, extract_last=request.extract_last, raw=request.raw)
+def _whole_display(resolved: Resolved) -> WholeDisplay:
+    material = resolved.material
+    return WholeDisplay(
+        extract=material.extract,
+        extract_last=material.extract_last,
+        raw=resolved.request.output.raw,
+    )
 
 
 def _print_records(recorder: Recorder) -> None:
@@ -292,22 +334,20 @@ def _print_records(recorder: Recorder) -> None:
     write_out("".join(json_array(recorder.rows())))
 
 
-def _drive(turn: Any, progress: Progress) -> None:
+def _drive(turn: AnyResponse | AnyChain, progress: Progress) -> None:
     """Run a response or chain to its end."""
     if hasattr(turn, "astream_events"):
         run_async(_drive_async(turn, progress))
         return
-    responses = turn.responses() if hasattr(turn, "responses") else (turn,)
-    for response in responses:
+    for response in turn.responses() if hasattr(turn, "responses") else (turn,):
         progress.begin(response)
         for event in response.stream_events():
             progress.show(event)
         progress.end(response)
 
 
-async def _drive_async(turn: Any, progress: Progress) -> None:
-    responses = turn.responses() if hasattr(turn, "responses") else _only(turn)
-    async for response in responses:
+async def _drive_async(turn: AsyncResponse | AsyncChainResponse, progress: Progress) -> None:
+    async for response in turn.responses() if hasattr(turn, "responses") else _only(turn):
         progress.begin(response)
         async with aclosing(response.astream_events()) as events:
             async for event in events:
@@ -315,5 +355,5 @@ async def _drive_async(turn: Any, progress: Progress) -> None:
         progress.end(response)
 
 
-async def _only(response: Any) -> AsyncIterator[Any]:
+async def _only(response: AsyncResponse) -> AsyncIterator[AsyncResponse]:
     yield response

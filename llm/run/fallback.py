@@ -1,81 +1,51 @@
-"""Models that stand in where one fails before its first token."""
+"""A model that stands in where one fails before its first token."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..files import config
-from ..terminal.output import OutputClosed, show_note
+from ..terminal.output import show_note
 from ..text import JSONObject
 from .session import set_policy
 
 if TYPE_CHECKING:
-    from ..models.base import _BaseModel
-    from .request import AnyModel
-    from .session import Session
-
-
-def answer(session: Session, respond: Callable[[Session, list[Any]], None]) -> None:
-    """Have a prompt answered; where a model fails before its first token, by the next one.
-
-    Args:
-        session: The conversation, its model and the models that stand in.
-        respond: Runs one attempt; it adds the response to the list as soon as it has one.
-
-    Raises:
-        Exception: Whatever the last model raised.
-    """
-    for following in session.fallbacks:
-        made: list[Any] = []
-        try:
-            respond(session, made)
-            return
-        except OutputClosed:
-            raise
-        except Exception as error:  # whatever a model plugin raises
-            if any(map(_has_begun, made)):
-                raise
-            show_note(f"{session.model.model_id} failed: {error}")
-            show_note(f"Trying {following.model_id}")
-        with _standing_in(session, following) as stand_in:
-            answer(stand_in, respond)
-        return
-    respond(session, [])
-
-
-def _has_begun(response: Any) -> bool:
-    """Whether anything of a response, or of the responses of a chain, has come."""
-    responses = getattr(response, "_responses", None)
-    if responses is not None:
-        return any(map(_has_begun, responses))
-    is_complete = response.has_ended and not response.broke_off
-    return is_complete or any(event.chunk for event in response.event_log)
+    from .request import AnyConversation, AnyModel
+    from .session import Resolved
 
 
 @contextmanager
-def _standing_in(session: Session, model: AnyModel) -> Iterator[Session]:
-    """The session with another model, which the conversation has as long as the block runs."""
-    conversation: Any = session.conversation
+def standing_in(resolved: Resolved) -> Iterator[Resolved]:
+    """What was resolved, with the next model, which the conversation has while the block runs."""
+    model, *others = resolved.fallbacks
+    conversation = resolved.conversation
     former = conversation.model
     policy, cut = conversation.policy, (conversation.truncate, conversation.token_budget)
-    options = options_for(model, session)
-    conversation.model, conversation.token_budget = model, None
-    set_policy(conversation, session.request)
+    options = options_for(model, resolved)
+    _put_model(conversation, model)
+    conversation.token_budget = None
+    set_policy(conversation, resolved.request.call)
     try:
-        yield replace(session, options=options, fallbacks=session.fallbacks[1:])
+        yield replace(resolved, options=options, fallbacks=tuple(others))
     finally:
-        conversation.model, conversation.policy = former, policy
+        _put_model(conversation, former)
+        conversation.policy = policy
         conversation.truncate, conversation.token_budget = cut
 
 
-def options_for(model: _BaseModel, session: Session) -> JSONObject:
-    """The options of a session that another model takes; of each of the others a line tells."""
-    given = dict(session.request.options)
-    stored = config.get_model_options(session.model.model_id)
-    asked = {k: v for k, v in session.options.items() if k in given or k not in stored}
+def _put_model(conversation: AnyConversation, model: AnyModel) -> None:
+    # Both are of the same kind: the request asked for all models alike.
+    conversation.model = model  # type: ignore[assignment]
+
+
+def options_for(model: AnyModel, resolved: Resolved) -> JSONObject:
+    """The options that were given and another model takes; of each of the others a line tells."""
+    given = resolved.material.options
+    stored = config.get_model_options(resolved.model.model_id)
+    asked = {k: v for k, v in resolved.options.items() if k in given or k not in stored}
     own = config.get_model_options(model.model_id)
     taken: JSONObject = {}
     for name, value in {**own, **asked}.items():

@@ -1,24 +1,95 @@
-"""What a prompt is made of beside its text: templates, schema, fragments, attachments."""
+"""What a prompt is made of beside its text: templates, schema, fragments, attachments, tools."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..content import Attachment, Fragment
 from ..errors import AttachmentError
-from ..terminal import stdin
+from ..terminal.stdin import clean_argument
 from ..text import JSONObject
 from . import inputs
 
 if TYPE_CHECKING:
     from ..templates import Template
-    from .request import PromptRequest
+    from .request import LogSettings, Request
 
 Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class ToolChoice:
+    """The tools that were chosen, and by whom.
+
+    Args:
+        names: Names and specifications of tools that the person chose.
+        functions: Python code of theirs, or paths of files with it.
+        untrusted_names: Names and specifications of tools that somebody else chose.
+        untrusted_functions: Python code that somebody else wrote.
+    """
+
+    names: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    untrusted_names: tuple[str, ...] = ()
+    untrusted_functions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a request and its templates give together; the command line has the last word.
+
+    Args:
+        system: The typed system prompt.
+        params: Values of variables of the templates.
+        templates: The templates, applied from left to right.
+        model_id: The model that the templates ask for.
+        schema: The schema of the answer.
+        options: Model options by name, as given.
+        fragments: Names of fragments in front of the prompt.
+        system_fragments: Names of fragments in front of the system prompt.
+        attachments: Attachments in the order in which they are sent.
+        tools: The tools, and who chose them.
+        extract: Print only the first fenced code block.
+        extract_last: Print only the last fenced code block.
+    """
+
+    system: str | None
+    params: Mapping[str, str]
+    templates: Sequence[Template]
+    model_id: str | None
+    schema: JSONObject | None
+    options: JSONObject
+    fragments: Sequence[str]
+    system_fragments: Sequence[str]
+    attachments: Sequence[Attachment]
+    tools: ToolChoice
+    extract: bool
+    extract_last: bool
+
+    def fill(self, text: str | None) -> tuple[str | None, str | None]:
+        """Prompt and system prompt after the templates, from left to right.
+
+        Args:
+            text: The prompt so far; `None` where there is none.
+
+        Raises:
+            Template.MissingVariables: A variable has no value.
+        """
+        values = dict(self.params)
+        system = self.system
+        for template in self.templates:
+            for name, value in (template.defaults or {}).items():
+                values.setdefault(name, value)
+            filled, filled_system = template.evaluate(text or "", values)
+            system = system or filled_system
+            if template.prompt:
+                joined = text and not template.uses_input
+                text = f"{filled}\n{text}" if joined else filled
+        return text, system
 
 
 @dataclass(frozen=True)
@@ -33,7 +104,7 @@ class TurnInput:
         attachments: Attachments in the order in which they are sent.
     """
 
-    text: str
+    text: str = ""
     system: str | None = None
     fragments: Sequence[str] = ()
     system_fragments: Sequence[str] = ()
@@ -50,202 +121,149 @@ class TurnInput:
         }
 
 
-def prepare(request: PromptRequest) -> PromptRequest:
-    """The request with its templates and its schema found, and the templates merged into it.
+def gather_material(request: Request) -> Material:
+    """What a request and its templates give together.
 
     Raises:
         LLMError: A template or the schema cannot be found or used.
     """
-    schema_input = request.schema_multi or request.schema_input
-    if schema_input:
-        from ..schemas.notation import multi_schema
-
-        schema = find_schema(schema_input, request)
-        request = replace(request, schema=multi_schema(schema) if request.schema_multi else schema)
-    if request.templates:
-        from ..templates import load_template
-        from .trust import check_template
-
-        templates = tuple(load_template(name) for name in request.templates)
-        for template in templates:
-            check_template(template, trust=request.trust)
-        request = merge_templates(request, templates)
-    if request.schema is not None:
+    schema = find_schema(request.log, request.schema_input, request.schema_multi)
+    templates = [_load_template(name, trust=request.trust) for name in request.templates]
+    for given in (t.schema_object for t in templates if t.schema_object):
         from ..schemas.validation import check_schema
 
-        check_schema(request.schema)
-    return request
+        # Unlike everything else, it goes before that of the command line.
+        schema = given
+        check_schema(schema)
+    return _merged(request, schema, templates)
 
 
-def find_schema(text: str, request: PromptRequest) -> JSONObject:
-    """The schema that a person named.
-
-    Raises:
-        LLMError: It cannot be found.
-    """
-    from ..logs.read import schemas as stored
-    from ..schemas.notation import resolve_schema
+def _load_template(name: str, *, trust: bool) -> Template:
     from ..templates import load_template
+    from .trust import check_template
 
-    def find_stored(schema_id: str) -> JSONObject | None:
-        return _in_log(request, lambda conn: stored.find_schema(conn, schema_id))
+    template = load_template(name)
+    check_template(template, trust=trust)
+    return template
 
-    return resolve_schema(text, load_template, find_stored)
 
-
-def merge_templates(request: PromptRequest, templates: Sequence[Template]) -> PromptRequest:
-    """The request with what its templates add; the command line has the last word.
-
-    Only prompt and system prompt are left: they depend on the text.
-    """
-    extracts = [t for t in templates if t.extract or t.extract_last]
-    if extracts and not (request.extract or request.extract_last):
-        first = extracts[0]
-        request = replace(
-            request, extract=bool(first.extract), extract_last=bool(first.extract_last)
-        )
+def _merged(request: Request, schema: JSONObject | None, templates: list[Template]) -> Material:
     options: JSONObject = {}
+    for template in reversed(templates):
+        options |= template.options or {}
+    options |= {name: clean_argument(value) for name, value in request.options}
+    output = request.output
+    extracts = (output.extract, output.extract_last)
     for template in templates:
-        options = {**(template.options or {}), **options}
-    schemas = [t.schema_object for t in templates if t.schema_object]
-    models = [t.model for t in templates if t.model]
-    return replace(
-        request,
-        loaded_templates=tuple(templates),
-        schema=schemas[-1] if schemas else request.schema,
-        template_model=models[0] if models else None,
-        options=(*options.items(), *request.options),
-        fragments=(*_all(templates, "fragments"), *request.fragments),
-        system_fragments=(*_all(templates, "system_fragments"), *request.system_fragments),
-        attachments=(
-            *_attached(templates, "attachments", inputs.attachment_from),
+        if not any(extracts):
+            extracts = bool(template.extract), bool(template.extract_last)
+    return Material(
+        system=request.system and clean_argument(request.system),
+        params=dict(request.params),
+        templates=templates,
+        model_id=next((t.model for t in templates if t.model), None),
+        schema=schema,
+        options=options,
+        fragments=[*_joined(t.fragments for t in templates), *request.fragments],
+        system_fragments=[
+            *_joined(t.system_fragments for t in templates),
+            *request.system_fragments,
+        ],
+        attachments=[
+            *_attachments(templates),
             *request.attachments,
-        ),
-        typed_attachments=(
-            *_attached(
-                templates,
-                "attachment_types",
-                lambda given: inputs.typed_attachment(given.value, given.type),
-            ),
+            *_typed_attachments(templates),
             *request.typed_attachments,
-        ),
-        **_merged_tools(request, templates),
+        ],
+        tools=_chosen_tools(request, templates),
+        extract=extracts[0],
+        extract_last=extracts[1],
     )
 
 
-def _all(templates: Sequence[Template], field: str) -> list[Any]:
-    """The items that the templates have in a list, in order."""
-    return [item for template in templates for item in getattr(template, field) or ()]
+def _joined(lists: Iterable[Sequence[str] | None]) -> tuple[str, ...]:
+    return tuple(item for items in lists for item in items or ())
 
 
-def _attached(
-    templates: Sequence[Template], field: str, attach: Callable[[Any], Attachment]
-) -> Iterator[Attachment]:
-    """The attachments in a list of the templates; an error names the template and the list."""
+@contextmanager
+def _naming(template: Template, field: str) -> Iterator[None]:
+    """Have an error about an attachment name the template, and its list."""
+    try:
+        yield
+    except AttachmentError as error:
+        raise AttachmentError(f"Template {template.name}: {field}: {error}") from error
+
+
+def _attachments(templates: Sequence[Template]) -> Iterator[Attachment]:
     for template in templates:
-        for item in getattr(template, field) or ():
-            try:
-                yield attach(item)
-            except AttachmentError as error:
-                raise AttachmentError(f"Template {template.name}: {field}: {error}") from error
+        with _naming(template, "attachments"):
+            yield from map(inputs.attachment_from, template.attachments or ())
 
 
-def _merged_tools(request: PromptRequest, templates: Sequence[Template]) -> JSONObject:
+def _typed_attachments(templates: Sequence[Template]) -> Iterator[Attachment]:
+    for template in templates:
+        with _naming(template, "attachment_types"):
+            for given in template.attachment_types or ():
+                yield inputs.typed_attachment(given.value, given.type)
+
+
+def _chosen_tools(request: Request, templates: Sequence[Template]) -> ToolChoice:
     # Calls of the tools of others are asked about one by one.
-    own = [t for t in templates if t.origin == "file" or request.trust]
-    foreign = [t for t in templates if t.origin != "file" and not request.trust]
-    return {
-        "functions": (*_codes(own), *request.functions),
-        "tools": (*_all(own, "tools"), *request.tools),
-        "foreign_tools": (*request.foreign_tools, *_all(foreign, "tools")),
-        "foreign_functions": (*request.foreign_functions, *_codes(foreign)),
-    }
+    own = [t for t in templates if request.trust or t.origin == "file"]
+    untrusted = [t for t in templates if t not in own]
+    return ToolChoice(
+        (*_joined(t.tools for t in own), *request.tools),
+        (*_functions(own), *request.functions),
+        _joined(t.tools for t in untrusted),
+        _functions(untrusted),
+    )
 
 
-def _codes(templates: Sequence[Template]) -> list[str]:
-    return [t.functions for t in templates if t.functions and t.functions_are_trusted]
+def _functions(templates: Sequence[Template]) -> tuple[str, ...]:
+    return tuple(t.functions for t in templates if t.functions and t.functions_are_trusted)
 
 
-# Texts
-
-
-def check_variables(request: PromptRequest) -> None:
-    """Make sure that every variable of the templates has a value, before anything is read.
-
-    Raises:
-        Template.MissingVariables: One has none.
-    """
-    fill(request, "")
-
-
-def fill(request: PromptRequest, text: str | None) -> tuple[str | None, str | None]:
-    """Prompt and system prompt after the templates, from left to right.
-
-    Args:
-        request: The request, prepared.
-        text: The prompt so far; `None` where there is none.
-    """
-    values = dict(request.params)
-    system = request.system
-    for template in request.loaded_templates:
-        for name, value in (template.defaults or {}).items():
-            values.setdefault(name, value)
-        filled, filled_system = template.evaluate(text or "", values)
-        system = system or filled_system
-        if template.prompt:
-            joined = text and not template.uses_input
-            text = f"{filled}\n{text}" if joined else filled
-    return text, system
-
-
-def first_input(request: PromptRequest, *, may_wait: bool = True) -> TurnInput:
+def first_input(request: Request, material: Material, *, may_wait: bool = True) -> TurnInput:
     """Everything that goes into the prompt of a command; standard input is read.
 
     Args:
-        request: The request, prepared.
         may_wait: Whether to wait for the user to type where there is nothing to send yet.
 
     Raises:
         LLMError: A fragment cannot be found, or a variable has no value.
     """
-    check_variables(request)
-    may_wait = may_wait and _has_nothing(request)
+    # Before anything is read.
+    material.fill("")
+    typed = request.prompt
+    is_empty = typed is None and not (material.attachments or material.fragments or material.schema)
+    may_wait = may_wait and is_empty
     # `-f -` and `-a -` have standard input for themselves, so they come before the text.
-    content = load_content(request)
-    if any(template.uses_input for template in request.loaded_templates):
-        text, system = fill(request, inputs.prompt_text(request.prompt, may_wait=may_wait))
+    content = load_content(material, request.log)
+    if any(template.uses_input for template in material.templates):
+        text, system = material.fill(inputs.prompt_text(typed, may_wait=may_wait))
         return replace(content, text=text or "", system=system)
-    typed = None if request.prompt is None else stdin.clean_argument(request.prompt)
-    filled, system = fill(request, typed)
+    filled, system = material.fill(None if typed is None else clean_argument(typed))
     text = inputs.prompt_text(filled, may_wait=filled is None and may_wait)
     return replace(content, text=text, system=system)
 
 
-def _has_nothing(request: PromptRequest) -> bool:
-    """Whether the command line has nothing to send."""
-    return request.prompt is None and not (
-        request.attachments or request.typed_attachments or request.fragments or request.schema
-    )
-
-
-def load_content(request: PromptRequest) -> TurnInput:
-    """The fragments and attachments of a request, without its text.
+def load_content(material: Material, log: LogSettings) -> TurnInput:
+    """The fragments and attachments of a prompt, without its text.
 
     Raises:
         FragmentNotFound: A fragment cannot be found.
     """
-    fragments, attachments = load_fragments(request, request.fragments)
-    system_fragments, _ = load_fragments(request, request.system_fragments, only_text=True)
+    fragments, attachments = load_fragments(log, material.fragments)
+    system_fragments, _ = load_fragments(log, material.system_fragments, only_text=True)
     return TurnInput(
-        "",
         fragments=fragments,
         system_fragments=system_fragments,
-        attachments=[*request.attachments, *request.typed_attachments, *attachments],
+        attachments=[*material.attachments, *attachments],
     )
 
 
 def load_fragments(
-    request: PromptRequest, names: Sequence[str], *, only_text: bool = False
+    log: LogSettings, names: Sequence[str], *, only_text: bool = False
 ) -> tuple[list[Fragment], list[Attachment]]:
     """The texts and attachments of some fragments.
 
@@ -258,21 +276,45 @@ def load_fragments(
     from ..material.fragments import resolve_all
 
     def find_stored(name: str) -> Fragment | None:
-        return _in_log(request, lambda conn: find_fragment(conn, name))
+        return _in_log(log, lambda conn: find_fragment(conn, name))
 
     found = resolve_all(names, find_stored, allow_attachments=not only_text)
     texts = [item for item in found if isinstance(item, Fragment)]
     return texts, [item for item in found if isinstance(item, Attachment)]
 
 
-def _in_log(
-    request: PromptRequest, find: Callable[[sqlite3.Connection], Found | None]
-) -> Found | None:
+def find_schema(log: LogSettings, name: str | None, multi: str | None = None) -> JSONObject | None:
+    """The schema that a person named; `None` where they named none.
+
+    Args:
+        log: Where the schemas are that were used before.
+        name: Names the schema of an answer.
+        multi: Names the schema of the items of an answer; goes before the other.
+
+    Raises:
+        LLMError: It cannot be found, or is none.
+    """
+    if not (multi or name):
+        return None
+    from ..logs.read import schemas as stored
+    from ..schemas.notation import multi_schema, resolve_schema
+    from ..schemas.validation import check_schema
+    from ..templates import load_template
+
+    def find_stored(schema_id: str) -> JSONObject | None:
+        return _in_log(log, lambda conn: stored.find_schema(conn, schema_id))
+
+    schema = resolve_schema(multi or name or "", load_template, find_stored)
+    schema = multi_schema(schema) if multi else schema
+    check_schema(schema)
+    return schema
+
+
+def _in_log(log: LogSettings, find: Callable[[sqlite3.Connection], Found | None]) -> Found | None:
     """What is found in the log database; nothing where there is no such file."""
-    path = request.database_path
-    if not path.exists():
+    if not log.path.exists():
         return None
     from ..logs.file.db import open_for_reading
 
-    with closing(open_for_reading(path, may_change=request.is_logged)) as conn:
+    with closing(open_for_reading(log.path, may_change=log.is_on)) as conn:
         return find(conn)

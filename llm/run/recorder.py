@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     import sqlite_utils
 
     from ..tools.calling import ToolResult
-    from .request import AnyConversation, AnyResponse, PromptRequest
+    from .request import AnyConversation, AnyResponse, LogSettings
 
 # How often the preloader looks whether the main thread has come to wait for the network, below
 # which share of that time at work it counts as waiting, and how many times in a row that must be.
@@ -41,13 +40,17 @@ class Recorder:
     where it is not complete. From `begun` on a journal holds what came, so that it outlasts the
     process; it goes when the turn is in the log. A database that cannot be written costs a line on
     stderr: the journal then stays, and the next command that can write the log takes it up.
+
+    Args:
+        log: Where the responses are logged, if they are.
+        wants_rows: Whether `rows` is going to be asked for.
     """
 
-    def __init__(self, request: PromptRequest) -> None:
-        self._path = request.database_path if request.is_logged else None
-        self._journal_target = os.path.abspath(request.database) if request.database else None
-        self._is_wanted = request.is_logged or request.json_output
-        self._wants_rows = request.json_output
+    def __init__(self, log: LogSettings, *, wants_rows: bool = False) -> None:
+        self._path = log.path if log.is_on else None
+        self._journal_target = os.path.abspath(log.database) if log.database else None
+        self._is_wanted = log.is_on or wants_rows
+        self._wants_rows = wants_rows
         self._database: sqlite_utils.Database | None = None
         self._preloader: _Preloader | None = None
         self._responses: list[AnyResponse] = []
@@ -83,7 +86,6 @@ class Recorder:
         """Keep what came of `response` before `error` ended it; nothing where nothing was sent."""
         is_complete = response.has_ended and not response.cut_off
         if not response.has_ended:
-            _close(response._source)
             response.break_off()
         if not self._is_wanted:
             return
@@ -236,13 +238,6 @@ def _outcome_of(error: BaseException) -> tuple[str, str, str]:
     is_failure = isinstance(error, Exception) and not isinstance(error, BrokenPipeError)
     name = type(error).__name__
     return Outcome(FAILED if is_failure else INTERRUPTED, name, masked(str(error)))
-
-
-def _close(source: Any) -> None:
-    """Let a model's generator let go of its connection; what it raises on that way is moot."""
-    if hasattr(source, "close"):
-        with suppress(Exception):
-            source.close()
 
 
 class _Preloader:

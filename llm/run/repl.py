@@ -6,21 +6,22 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import ConversationNotSupported
 from ..terminal.output import OutputClosed, say, write_err
-from . import inputs, material
-from .execute import ask, ask_again, follow_up, is_answered, note_ignored_history
+from .execute import ask, follow_up, note_ignored_history
+from .inputs import attachment_from
+from .material import Material, TurnInput, load_content, load_fragments
 from .recorder import Recorder
-from .session import open_session
+from .session import resolve
 from .signals import Stopped, dying_tidily
 
 if TYPE_CHECKING:
     from ..content import Attachment
     from .line_editor import LineReader
-    from .request import PromptRequest
-    from .session import Session
+    from .request import AnyModel, AnyResponse, Request
+    from .session import Resolved
 
 PROMPT = "> "
 # Lines that begin with these name files.
@@ -119,7 +120,11 @@ class Console:
 
 
 def run_chat(
-    request: PromptRequest, console: Console, instructions: tuple[str, ...] = INSTRUCTIONS
+    request: Request,
+    console: Console,
+    instructions: tuple[str, ...] = INSTRUCTIONS,
+    material: Material | None = None,
+    model: AnyModel | None = None,
 ) -> None:
     """Hold a chat: read a prompt, answer it, keep the turn, until the user leaves.
 
@@ -127,19 +132,22 @@ def run_chat(
         request: What was asked for.
         console: The terminal.
         instructions: The words that begin a line which names files; elsewhere they are text.
+        material: What the prompts are made of, where it was gathered before.
+        model: The model that answers, where it is not one that the request names.
 
     Raises:
         LLMError: The request cannot be met, or the model takes no conversation.
     """
-    session = open_session(material.prepare(request))
-    if not session.model.supports_conversation:
-        raise ConversationNotSupported(f"{session.model} does not support conversations")
+    resolved = resolve(request, material, model)
+    model = resolved.model
+    if not model.supports_conversation:
+        raise ConversationNotSupported(f"{model} does not support conversations")
     # From here on it is masked, in the first line for the history already.
     with suppress(Exception):
-        session.model.get_key(request.key)
-    say("\n".join([f"Chatting with {session.model.model_id}", *_start_lines(instructions)]))
-    with dying_tidily(), Recorder(request) as recorder:
-        chat = _Chat(session, recorder, console, instructions)
+        model.get_key(request.call.key)
+    say("\n".join([f"Chatting with {model.model_id}", *_start_lines(instructions)]))
+    with dying_tidily(), Recorder(request.log) as recorder:
+        chat = _Chat(resolved, recorder, console, instructions)
         for text in read_prompts(console.read_line, console.edit):
             chat.turn(text)
 
@@ -154,19 +162,19 @@ class _Chat:
 
     def __init__(
         self,
-        session: Session,
+        resolved: Resolved,
         recorder: Recorder,
         console: Console,
         instructions: tuple[str, ...],
     ) -> None:
-        self._session = session
+        self._resolved = resolved
         self._recorder = recorder
         self._console = console
         self._instructions = instructions
-        request = session.request
-        material.check_variables(request)
+        # A variable without a value is refused before anything is read.
+        resolved.material.fill("")
         # What goes with the first prompt only: from then on it is in the history.
-        self._content = material.load_content(request)
+        self._content = load_content(resolved.material, resolved.request.log)
         self._check(self._content.attachments)
         self._attached: list[Attachment] = []
         self._told_ignored = False
@@ -176,7 +184,7 @@ class _Chat:
         if attachments:
             from ..models.checks import check_attachments
 
-            check_attachments(attachments, self._session.model)
+            check_attachments(attachments, self._resolved.model)
 
     def turn(self, text: str) -> None:
         """Answer one prompt. An error is shown, Ctrl-C ends the answer; the chat goes on."""
@@ -198,43 +206,35 @@ class _Chat:
         if turn is None:
             return
         drops_pending, self._is_interrupted = self._is_interrupted, False
-        turns: list[Any] = []
+        begun: list[AnyResponse] = []
         try:
             responses = ask(
-                self._session,
-                self._recorder,
-                turn.text,
-                turn.values,
-                drops_pending=drops_pending,
-                turns=turns,
+                self._resolved, self._recorder, turn, drops_pending=drops_pending, begun=begun
             )
         finally:
-            if any(map(is_answered, turns)):
-                self._content, self._attached = material.TurnInput(""), []
+            if any(response.has_ended and not response.said_nothing() for response in begun):
+                self._content, self._attached = TurnInput(), []
         if responses[0].history_ignored and not self._told_ignored:
             self._told_ignored = True
             note_ignored_history(responses[0])
-        for prompt in self._session.request.then:
-            responses += ask(self._session, self._recorder, follow_up(prompt, responses))
-        mismatch = ask_again(self._session, responses, self._recorder)
+        mismatch = follow_up(self._resolved, self._recorder, responses)
         if mismatch is not None:
             self._console.report(mismatch)
 
-    def _turn_input(self, typed: str) -> material.TurnInput | None:
+    def _turn_input(self, typed: str) -> TurnInput | None:
         """What goes into the next turn; `None` where the user has only attached something.
 
         Lines that begin with `!fragment` or `!attach` are instructions, not text.
         """
-        request = self._session.request
         asked = read_instructions(typed, self._instructions)
-        fragments, attachments = material.load_fragments(request, asked.fragments)
-        attached = [inputs.attachment_from(value) for value in asked.attachments]
+        fragments, attachments = load_fragments(self._resolved.request.log, asked.fragments)
+        attached = [attachment_from(value) for value in asked.attachments]
         # One that is refused must not be in the way of the prompts that follow.
         self._check(attached)
         self._attached += attached
         if asked.attachments and not (asked.text or fragments):
             return None
-        text, system = material.fill(request, asked.text or None)
+        text, system = self._resolved.material.fill(asked.text or None)
         content = self._content
         return replace(
             content,

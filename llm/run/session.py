@@ -6,41 +6,40 @@ before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import LLMError, NotFound, UnknownModelError
 from ..files import config
 from ..files.model_defaults import call_defaults
 from ..net.policy import RETRIES, TIMEOUT_S, CallPolicy
 from ..terminal.output import show_note
-from ..terminal.stdin import clean_argument
 from ..text import JSONObject
+from .material import Material, ToolChoice, gather_material
 from .recovery import take_up
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from ..tools.calling import ToolCall
-    from .calls import ToolWatch
-    from .request import AnyChain, AnyConversation, AnyModel, AnyResponse, PromptRequest
+    from .request import AnyConversation, AnyModel, CallSettings, Request
     from .toolset import Toolset
 
 
 @dataclass(frozen=True)
-class Session:
-    """A conversation that is ready to be prompted: the request with all its names resolved.
+class Resolved:
+    """A request with everything found that it names: its conversation is ready to be prompted.
 
     Args:
         request: What was asked for.
+        material: What the prompt is made of beside its text.
         conversation: A new conversation, or the continued one with its history.
         options: The validated options that are not `None`.
         fallbacks: Models to try, in order, where the one before fails before its first token.
         toolset: The tools that every prompt offers; `None` where there are none.
     """
 
-    request: PromptRequest
+    request: Request
+    material: Material
     conversation: AnyConversation
     options: JSONObject
     fallbacks: tuple[AnyModel, ...] = ()
@@ -54,71 +53,43 @@ class Session:
     @property
     def stream(self) -> bool:
         """Whether the answer is asked for, and shown, piece by piece."""
-        return bool(self.model.can_stream) and not self.request.shows_whole
-
-    @property
-    def pending_calls(self) -> list[ToolCall]:
-        """The tool calls that the conversation ends in and that have no results."""
-        return self.conversation.pending_calls()
+        output, material = self.request.output, self.material
+        late = output.json or self.request.repair > 0 or material.extract or material.extract_last
+        return bool(self.model.can_stream) and not (output.no_stream or late)
 
     @property
     def goes_on(self) -> bool:
         """Whether there is something to do without a prompt: calls to run, or results to send."""
-        return bool(self.pending_calls) or self.conversation.owes_answer()
-
-    def respond(
-        self,
-        text: str,
-        values: Mapping[str, Any] | None = None,
-        watch: ToolWatch | None = None,
-    ) -> AnyResponse | AnyChain:
-        """What answers one prompt; nothing has been sent yet.
-
-        Args:
-            text: The prompt.
-            values: Further arguments of `Conversation.prompt`, see `TurnInput.values`.
-            watch: Stands by when tools are called. Without it the prompt offers no tools.
-
-        Returns:
-            A chain where tools may be called, else a response.
-
-        Raises:
-            ValueError: The model does not take what it is given, e.g. attachments.
-        """
-        given: JSONObject = {"key": self.request.key} if self.request.key else {}
-        given |= {
-            **(values or {}),
-            "stream": self.stream,
-            "schema": self.request.schema,
-            "options": self.options or None,
-            "hide_reasoning": self.request.hide_reasoning,
-        }
-        if watch is None:
-            return self.conversation.prompt(text, **given)
-        return watch.chain(text, given)
+        return bool(self.conversation.pending_calls()) or self.conversation.owes_answer()
 
 
-def open_session(request: PromptRequest) -> Session:
-    """The session for a request: its model, conversation and options.
+def resolve(
+    request: Request, material: Material | None = None, model: AnyModel | None = None
+) -> Resolved:
+    """What a request names: its model, conversation, options and tools.
+
+    Args:
+        material: What the prompt is made of, where it was gathered before.
+        model: The model that answers, where it is not one that the request names.
 
     Raises:
-        LLMError: Options of the command contradict each other, or the model, the conversation or
-            a model option is unknown or not allowed.
+        LLMError: Options of the command contradict each other, or something that is named does
+            not exist or is not allowed.
     """
-    request = _with_clean_arguments(request)
-    conversation = resolve_conversation(request)
-    options = resolve_options(conversation.model, request.options)
-    names = set_policy(conversation, request)
+    material = material or gather_material(request)
+    conversation = resolve_conversation(request, material, model)
+    options = resolve_options(conversation.model, material.options)
+    names = set_policy(conversation, request.call)
     fallbacks = tuple(_get_model(name, request.is_async) for name in names)
     toolset = None
-    if request.names_tools or conversation.loaded_tools:
+    if material.tools != ToolChoice() or conversation.loaded_tools:
         from .toolset import gather
 
-        toolset = gather(request, conversation)
-    return Session(request, conversation, options, fallbacks, toolset)
+        toolset = gather(material.tools, conversation)
+    return Resolved(request, material, conversation, options, fallbacks, toolset)
 
 
-def set_policy(conversation: AnyConversation, request: PromptRequest) -> tuple[str, ...]:
+def set_policy(conversation: AnyConversation, call: CallSettings) -> tuple[str, ...]:
     """Let a conversation be called as the request, and the defaults of its model, say.
 
     Returns:
@@ -128,34 +99,47 @@ def set_policy(conversation: AnyConversation, request: PromptRequest) -> tuple[s
         ConfigError: `model_defaults.json` is not valid.
     """
     stored = call_defaults(conversation.model.model_id)
-    retries = request.retries if request.retries is not None else stored.retries
-    timeout_s = request.timeout_s if request.timeout_s is not None else stored.timeout_s
+    retries = call.retries if call.retries is not None else stored.retries
+    timeout_s = call.timeout_s if call.timeout_s is not None else stored.timeout_s
     conversation.policy = CallPolicy(
         retries=RETRIES if retries is None else retries,
         timeout_s=TIMEOUT_S if timeout_s is None else timeout_s,
         tell=show_note,
     )
-    conversation.truncate = request.truncate or stored.truncate
-    return request.fallback or stored.fallback
+    conversation.truncate = call.truncate or stored.truncate
+    return call.fallback or stored.fallback
 
 
-def resolve_conversation(request: PromptRequest) -> AnyConversation:
+def resolve_conversation(
+    request: Request, material: Material, model: AnyModel | None = None
+) -> AnyConversation:
     """The conversation to go on with, under the model to use; a new one if there is none.
 
     Raises:
         LLMError: The model or the named conversation is unknown.
     """
-    if request.log and request.no_log:
+    log = request.log
+    if log.log and log.no_log:
         raise LLMError("--log and --no-log are mutually exclusive")
-    if request.is_logged:
-        take_up(request.database_path, tell=request.continues)
-    model = _requested_model(request)
+    if log.is_on:
+        take_up(log.path, tell=request.continues)
+    if model is None:
+        name = named_model(request)
+        name = material.model_id if name is None else name
+        model = None if name is None else _get_model(name, request.is_async)
     conversation = _load_conversation(request, model) if request.continues else None
     if conversation is None:
-        conversation = (model or _default_model(request)).conversation()
+        conversation = (model or _default_model(request.is_async)).conversation()
     if request.name:
         conversation.name = request.name
     return conversation
+
+
+def named_model(request: Request) -> str | None:
+    """The model that the command line names, if it does."""
+    if request.model_id is None and request.queries:
+        return model_from_queries(request.queries)
+    return request.model_id
 
 
 def model_from_queries(queries: tuple[str, ...]) -> str:
@@ -175,21 +159,10 @@ def model_from_queries(queries: tuple[str, ...]) -> str:
     return min(found, key=len)
 
 
-def _requested_model(request: PromptRequest) -> AnyModel | None:
-    """The model named on the command line, if one is."""
-    if request.model is not None:
-        return request.model
-    model_id = request.model_id
-    if model_id is None and request.queries:
-        model_id = model_from_queries(request.queries)
-    model_id = model_id if model_id is not None else request.template_model
-    return None if model_id is None else _get_model(model_id, request.is_async)
-
-
-def _default_model(request: PromptRequest) -> AnyModel:
+def _default_model(is_async: bool) -> AnyModel:
     from ..registry import resolve_default_model
 
-    return _get_model(resolve_default_model(), request.is_async)
+    return _get_model(resolve_default_model(), is_async)
 
 
 def _get_model(model_id: str, is_async: bool) -> AnyModel:
@@ -198,12 +171,12 @@ def _get_model(model_id: str, is_async: bool) -> AnyModel:
     return llm.get_async_model(model_id) if is_async else llm.get_model(model_id)
 
 
-def _load_conversation(request: PromptRequest, model: AnyModel | None) -> AnyConversation | None:
+def _load_conversation(request: Request, model: AnyModel | None) -> AnyConversation | None:
     """The stored conversation, or `None` where the latest is wanted and there is none."""
     from ..logs.read.rehydrate import load_conversation
 
     wanted = request.conversation_id or None
-    path = request.database_path
+    path = request.log.path
     found = None
     if path.exists():
         try:
@@ -212,7 +185,7 @@ def _load_conversation(request: PromptRequest, model: AnyModel | None) -> AnyCon
                 wanted,
                 async_=request.is_async,
                 model=model,
-                may_change=request.is_logged,
+                may_change=request.log.is_on,
             )
         except UnknownModelError as error:
             raise UnknownModelError(
@@ -223,23 +196,7 @@ def _load_conversation(request: PromptRequest, model: AnyModel | None) -> AnyCon
     return found
 
 
-def _with_clean_arguments(request: PromptRequest) -> PromptRequest:
-    """The request with texts that can be sent and logged, whatever bytes the shell passed on."""
-    given = (request.system, *(value for _, value in request.options))
-    if all(value.isascii() for value in given if isinstance(value, str)):
-        return request
-    return replace(
-        request,
-        system=_clean(request.system),
-        options=tuple((name, _clean(value)) for name, value in request.options),
-    )
-
-
-def _clean(value: Any) -> Any:
-    return clean_argument(value) if isinstance(value, str) else value
-
-
-def resolve_options(model: AnyModel, given: tuple[tuple[str, Any], ...]) -> JSONObject:
+def resolve_options(model: AnyModel, given: JSONObject) -> JSONObject:
     """The options for a model: those given, then its stored defaults, validated and converted.
 
     Returns:
@@ -248,7 +205,7 @@ def resolve_options(model: AnyModel, given: tuple[tuple[str, Any], ...]) -> JSON
     Raises:
         LLMError: An option is unknown to the model or its value is not allowed.
     """
-    values: JSONObject = {**config.get_model_options(model.model_id), **dict(given)}
+    values: JSONObject = {**config.get_model_options(model.model_id), **given}
     if not values:
         return {}
     from pydantic import ValidationError
@@ -256,7 +213,7 @@ def resolve_options(model: AnyModel, given: tuple[tuple[str, Any], ...]) -> JSON
     try:
         options = model.Options(**values)
     except ValidationError as error:
-        raise LLMError(_describe_invalid(error, model, dict(given))) from error
+        raise LLMError(_describe_invalid(error, model, given)) from error
     return {name: value for name, value in options if value is not None}
 
 

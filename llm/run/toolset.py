@@ -13,7 +13,8 @@ from ..terminal.output import show_note
 if TYPE_CHECKING:
     from ..models.prompt import ToolDef
     from ..tools.tool import Tool
-    from .request import AnyConversation, PromptRequest
+    from .material import ToolChoice
+    from .request import AnyConversation
 
 
 @dataclass(frozen=True)
@@ -22,29 +23,29 @@ class Toolset:
 
     Args:
         functions: Functions that the person gave as code.
-        foreign: Tools that somebody else chose, none of which has the name of another one here.
+        untrusted: Tools that somebody else chose, none of which has the name of another one here.
         named: Tools that the person named, now or earlier in the conversation.
     """
 
     functions: Sequence[ToolDef] = ()
-    foreign: Sequence[ToolDef] = ()
+    untrusted: Sequence[ToolDef] = ()
     named: Sequence[ToolDef] = ()
 
     @property
     def tools(self) -> list[ToolDef]:
         """All of them."""
-        return [*self.functions, *self.foreign, *self.named]
+        return [*self.functions, *self.untrusted, *self.named]
 
-    def is_foreign(self, name: str) -> bool:
+    def is_untrusted(self, name: str) -> bool:
         """Whether the tool that counts for a name was chosen by somebody else."""
-        if not self.foreign:
+        if not self.untrusted:
             return False
         from ..models.prompt import wrap_tools
 
         def names(tools: Sequence[ToolDef]) -> set[str]:
             return {tool.name for tool in wrap_tools(tools)}
 
-        return name in names(self.foreign) and name not in names(self.named)
+        return name in names(self.untrusted) and name not in names(self.named)
 
     def box_name(self, tool: Tool) -> str | None:
         """The class of the toolbox that a tool is a method of, or was added to."""
@@ -58,8 +59,8 @@ class Toolset:
         return None if box is None else type(box).__name__
 
 
-def gather(request: PromptRequest, conversation: AnyConversation) -> Toolset | None:
-    """The tools that were asked for; without any, those that the conversation had before.
+def gather(choice: ToolChoice, conversation: AnyConversation) -> Toolset | None:
+    """The tools that were chosen; without any, those that the conversation had before.
 
     Returns:
         The tools, `None` where there are none.
@@ -67,20 +68,21 @@ def gather(request: PromptRequest, conversation: AnyConversation) -> Toolset | N
     Raises:
         LLMError: There is no such tool, a specification or the code of a function cannot be used.
     """
-    functions = _from_code(request.functions)
-    foreign = _from_code(request.foreign_functions)
-    named = gather_tools(request.tools, conversation.model)
-    chosen = gather_tools(request.foreign_tools, conversation.model)
+    functions = _from_code(choice.functions)
+    untrusted = _from_code(choice.untrusted_functions)
+    named = gather_tools(choice.names, conversation.model)
+    chosen = gather_tools(choice.untrusted_names, conversation.model)
     if named or chosen:
         earlier = _own_before(conversation)
         named = [tool for tool in chosen if spec_of(tool) in earlier] + named
-        foreign += [tool for tool in chosen if spec_of(tool) not in earlier]
-        _mark_foreign(conversation, foreign, named)
+        untrusted += [tool for tool in chosen if spec_of(tool) not in earlier]
+        _mark_untrusted(conversation, untrusted, named)
     else:
         for spec, tool in _restored(conversation):
-            (foreign if name_in(spec) in conversation.untrusted_tools else named).append(tool)
-    foreign = _without_names(foreign, _names([*functions, *named]))
-    return Toolset(functions, foreign, named) if functions or foreign or named else None
+            (untrusted if name_in(spec) in conversation.untrusted_tools else named).append(tool)
+    taken = _names([*functions, *named])
+    untrusted = [tool for tool in untrusted if name_in(spec_of(tool)) not in taken]
+    return Toolset(functions, untrusted, named) if functions or untrusted or named else None
 
 
 def _from_code(codes: Sequence[str]) -> list[ToolDef]:
@@ -93,8 +95,8 @@ def _own_before(conversation: AnyConversation) -> set[str]:
     return {spec for spec in specs if name_in(spec) not in conversation.untrusted_tools}
 
 
-def _mark_foreign(
-    conversation: AnyConversation, foreign: Sequence[ToolDef], named: Sequence[ToolDef]
+def _mark_untrusted(
+    conversation: AnyConversation, untrusted: Sequence[ToolDef], named: Sequence[ToolDef]
 ) -> None:
     """Keep which tools of a conversation somebody else chose, by their names.
 
@@ -103,15 +105,11 @@ def _mark_foreign(
     """
     own = {name for name in _names(named) if name not in conversation.untrusted_tools}
     own |= {spec_of(tool) for tool in named}
-    conversation.untrusted_tools = (conversation.untrusted_tools | _names(foreign)) - own
+    conversation.untrusted_tools = (conversation.untrusted_tools | _names(untrusted)) - own
 
 
 def _names(tools: Sequence[ToolDef]) -> set[str]:
     return {name_in(spec_of(tool)) for tool in tools}
-
-
-def _without_names(tools: Sequence[ToolDef], names: set[str]) -> list[ToolDef]:
-    return [tool for tool in tools if name_in(spec_of(tool)) not in names]
 
 
 def _restored(conversation: AnyConversation) -> list[tuple[str, ToolDef]]:

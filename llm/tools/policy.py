@@ -39,14 +39,14 @@ class Candidate:
         tool: The tool's name.
         arguments: The arguments that the model chose.
         toolbox: The name of the toolbox that the tool belongs to.
-        is_foreign: Somebody else than the person chose the tool.
+        is_untrusted: Somebody else than the person chose the tool.
         side_effects: Whether it can change or send anything.
     """
 
     tool: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     toolbox: str | None = None
-    is_foreign: bool = False
+    is_untrusted: bool = False
     side_effects: bool = True
 
 
@@ -250,6 +250,6 @@ def decide(origins: Sequence[Rules], call: Candidate) -> tuple[Decision, str]:
     ask = next((rules.ask for rules in origins if rules.ask is not None), DEFAULT_ASK)
     if ask == "always":
         return Decision.ASK, "every call is to be asked about"
-    if ask == "foreign" and call.is_foreign:
+    if ask == "foreign" and call.is_untrusted:
         return Decision.ASK, "the tool comes from elsewhere"
     return Decision.ALLOW, ""

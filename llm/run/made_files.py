@@ -1,11 +1,11 @@
-"""What is done with an answer when it is there: checking it, asking again, keeping its files."""
+"""The files that a model made, kept in a folder: `--out FOLDER`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import LLMError, SchemaMismatch
+from ..errors import LLMError
 from ..parts import AttachmentPart
 from ..terminal.output import show_note
 
@@ -15,27 +15,7 @@ if TYPE_CHECKING:
     from ..content import Attachment
     from .request import AnyResponse
 
-REPAIR_PROMPT = (
-    "Your answer does not fit the JSON schema that was given. At {place}: {problem}\n"
-    "Answer again, with JSON that fits the schema and nothing else."
-)
 _SUFFIXES = {"image/jpeg": ".jpg", "text/plain": ".txt", "audio/mpeg": ".mp3", "audio/wav": ".wav"}
-
-
-def mismatch_of(response: AnyResponse) -> SchemaMismatch | None:
-    """What is wrong with an answer; `None` where it fits its schema or has none."""
-    if response.prompt.schema is None:
-        return None
-    try:
-        response.parsed_value()
-    except SchemaMismatch as error:
-        return error
-    return None
-
-
-def repair_prompt(mismatch: SchemaMismatch) -> str:
-    """The prompt that asks a model to answer again."""
-    return REPAIR_PROMPT.format(place=mismatch.place, problem=mismatch.problem)
 
 
 def write_attachments(responses: Sequence[AnyResponse], folder: str) -> None:
