@@ -65,6 +65,7 @@ __getattr__, __dir__ = attach(
                 "set_default_model",
                 "user_dir",
             ),
+            "llm.commands._plugin_prompts": ("prompt_options", "run_prompt"),
             "llm.content": ("Attachment", "Fragment"),
             "llm.embeddings": ("Collection",),
             "llm.errors": (
@@ -73,6 +74,7 @@ __getattr__, __dir__ = attach(
                 "ConnectionLost",
                 "ContextTooLong",
                 "ConversationNotSupported",
+                "InvalidInput",
                 "LLMError",
                 "ModelError",
                 "NeedsKeyException",
@@ -117,6 +119,7 @@ __getattr__, __dir__ = attach(
             ),
             "llm.schemas.notation": ("schema_dsl",),
             "llm.templates": ("Template",),
+            "llm.terminal.output": ("say",),
             "llm.tools.calling": ("ToolCall", "ToolOutput", "ToolResult"),
             "llm.tools.tool": ("ServerSideTool", "Tool", "tool"),
             "llm.tools.toolbox": ("Toolbox",),

@@ -1,5 +1,7 @@
 """Types of `llm/__init__.py`, whose names are served lazily."""
 
+from llm.commands._plugin_prompts import prompt_options as prompt_options
+from llm.commands._plugin_prompts import run_prompt as run_prompt
 from llm.content import Attachment as Attachment
 from llm.content import Fragment as Fragment
 from llm.database import Database as Database
@@ -9,6 +11,7 @@ from llm.errors import CancelToolCall as CancelToolCall
 from llm.errors import ConnectionLost as ConnectionLost
 from llm.errors import ContextTooLong as ContextTooLong
 from llm.errors import ConversationNotSupported as ConversationNotSupported
+from llm.errors import InvalidInput as InvalidInput
 from llm.errors import LLMError as LLMError
 from llm.errors import ModelError as ModelError
 from llm.errors import NeedsKeyException as NeedsKeyException
@@ -71,6 +74,7 @@ from llm.registry import set_alias as set_alias
 from llm.registry import watch_file as watch_file
 from llm.schemas.notation import schema_dsl as schema_dsl
 from llm.templates import Template as Template
+from llm.terminal.output import say as say
 from llm.tools.calling import ToolCall as ToolCall
 from llm.tools.calling import ToolOutput as ToolOutput
 from llm.tools.calling import ToolResult as ToolResult

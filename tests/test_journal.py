@@ -23,7 +23,7 @@ from llm.run.journal import Journal, ResultsJournal, leftovers
 from llm.run.journal_lines import EventLines
 from llm.run.recorder import Recorder
 from llm.run.recovery import take_up
-from llm.run.request import PromptRequest
+from llm.run.request import LogSettings
 from tests.helpers.log_models import Says, Search, event
 
 
@@ -503,7 +503,7 @@ def test_key_in_pieces_is_masked_where_the_journal_moves(
 
 def test_recorder_keeps_results_at_its_end(log: Path) -> None:
     """Results that no request has taken are behind their calls when the command ends."""
-    with Recorder(PromptRequest()) as recorder:
+    with Recorder(LogSettings()) as recorder:
         call = llm.ToolCall("add", {"a": 1}, "c1")
         response = Says([call]).conversation().prompt("hi", tools=[add])
         recorder.begin(response)
@@ -519,7 +519,7 @@ def test_recorder_keeps_results_at_its_end(log: Path) -> None:
 def test_recorder_hands_results_on_to_the_next_request(log: Path) -> None:
     """Results that are part of a request are not kept a second time."""
     conversation = Says([llm.ToolCall("add", {"a": 1}, "c1")], "done").conversation()
-    with Recorder(PromptRequest()) as recorder:
+    with Recorder(LogSettings()) as recorder:
         first = conversation.prompt("hi", tools=[add])
         recorder.begin(first)
         first.text()
@@ -539,7 +539,7 @@ def test_recorder_hands_results_on_to_the_next_request(log: Path) -> None:
 def test_rows_are_there_without_a_database(log: Path) -> None:
     """`--json` prints its records although the log cannot be written."""
     log.mkdir()
-    with Recorder(PromptRequest(json_output=True)) as recorder:
+    with Recorder(LogSettings(), wants_rows=True) as recorder:
         response = Says("ok").conversation().prompt("hi")
         recorder.begin(response)
         response.text()

@@ -35,6 +35,7 @@ REMAINING: set[tuple[str, str]] = {
     ("logs.file.db", "logs.write.store"),
     ("tools.tool", "models.base"),
     ("commands.openai", "providers.openai.commands.models"),
+    ("commands.openai", "providers.openai.commands.endpoint"),
     ("models.chain", "models.conversation"),
     ("models.revival", "models.base"),
     ("models.base", "models.conversation"),

@@ -85,7 +85,7 @@ def test_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 def test_taken_names_are_left_alone(tmp_path: Path) -> None:
     """A name that exists gets a number."""
-    from llm.run.answers import _unused
+    from llm.run.made_files import _unused
 
     (tmp_path / "a.png").write_text("x")
     (tmp_path / "a-2.png").write_text("x")

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from llm.cli import cli
 from llm.errors import LLMError
 from llm.files.config import set_key
+from llm.providers.openai.commands.endpoint import Server
 from llm.providers.openai.transport import fast as lane
-from llm.run.endpoint import Server
 from tests.helpers.serve_model import running_server
 
 from .helpers.openai_server import (

@@ -11,7 +11,7 @@ import pytest
 from llm.files import config, permissions
 from llm.run.recorder import Recorder
 from llm.run.recovery import reading
-from llm.run.request import PromptRequest
+from llm.run.request import LogSettings
 from tests.helpers.log_models import Says
 
 
@@ -26,9 +26,9 @@ def reachable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permissions, "_is_reachable", lambda path: True)
 
 
-def log_one(request: PromptRequest) -> None:
+def log_one(log: LogSettings) -> None:
     """Log a prompt as the command does."""
-    with Recorder(request) as recorder:
+    with Recorder(log) as recorder:
         response = Says("ok").conversation().prompt("hi")
         recorder.begin(response)
         response.text()
@@ -58,8 +58,8 @@ def test_named_directory_keeps_its_mode(
 ) -> None:
     """A directory that the user named is told about once, in whichever process."""
     user_path.chmod(0o755)
-    log_one(PromptRequest())
-    log_one(PromptRequest())
+    log_one(LogSettings())
+    log_one(LogSettings())
     assert mode_of(user_path) == 0o755
     assert capsys.readouterr().err.count(f"Others can read {user_path}") == 1
 
@@ -70,10 +70,10 @@ def test_named_database_keeps_its_mode(
     """A database that the user named is told about once."""
     user_path.chmod(0o700)
     path = tmp_path / "mine.db"
-    log_one(PromptRequest(database=str(path)))
+    log_one(LogSettings(database=str(path)))
     path.chmod(0o644)
     for _ in range(2):
-        log_one(PromptRequest(database=str(path)))
+        log_one(LogSettings(database=str(path)))
     assert mode_of(path) == 0o644
     assert capsys.readouterr().err.count(f"Others can read {path}") == 1
 
@@ -81,11 +81,11 @@ def test_named_database_keeps_its_mode(
 def test_log_and_keys_are_closed(user_path: Path) -> None:
     """The log with its side files and the keys are the owner's alone, also where they were not."""
     user_path.chmod(0o700)
-    log_one(PromptRequest())
+    log_one(LogSettings())
     (user_path / "logs.db").chmod(0o644)
     (user_path / "keys.json").write_text("{}")
     (user_path / "keys.json").chmod(0o644)
-    log_one(PromptRequest())
+    log_one(LogSettings())
     assert config.load_keys() == {}
     assert mode_of(user_path / "logs.db") == 0o600
     assert mode_of(user_path / "keys.json") == 0o600
@@ -96,7 +96,7 @@ def test_log_is_closed_when_it_is_read(
 ) -> None:
     """Reading the log of an older release closes it, and says so in one line; a named one stays."""
     user_path.chmod(0o700)
-    log_one(PromptRequest())
+    log_one(LogSettings())
     (user_path / "logs.db-wal").touch()
     named = tmp_path / "mine.db"
     named.write_bytes((user_path / "logs.db").read_bytes())
@@ -115,7 +115,7 @@ def test_nothing_is_said_where_nobody_gets(
     """Below a directory that is closed to others a wide mode is no matter."""
     tmp_path.chmod(0o700)
     user_path.chmod(0o755)
-    log_one(PromptRequest())
+    log_one(LogSettings())
     assert capsys.readouterr().err == ""
 
 

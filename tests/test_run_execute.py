@@ -12,7 +12,7 @@ import pytest
 from llm.net import waiting
 from llm.parts import StreamEvent
 from llm.run import recorder
-from llm.run.request import PromptRequest
+from llm.run.request import LogSettings
 from llm.terminal import output
 from tests.helpers.models import Echo
 
@@ -147,9 +147,8 @@ def test_work_clock_has_substitutes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_recorder_of_unlogged_prompt_does_nothing(user_path: Path) -> None:
     """Where nothing is to be kept nothing is prepared either."""
-    request = PromptRequest(no_log=True)
     threads = threading.active_count()
-    with recorder.Recorder(request) as keeper:
+    with recorder.Recorder(LogSettings(no_log=True)) as keeper:
         response = Echo().prompt("hi")
         keeper.begin(response)
         assert threading.active_count() == threads

@@ -11,7 +11,7 @@ def call(tool: str = "read_file", **values) -> Candidate:
     """A call with arguments, unless they are fields of a candidate."""
     fields = {
         name: values.pop(name)
-        for name in ("toolbox", "is_foreign", "side_effects")
+        for name in ("toolbox", "is_untrusted", "side_effects")
         if name in values
     }
     return Candidate(tool, values, **fields)
@@ -74,12 +74,12 @@ def test_rule_of_another_form_is_refused(text: str) -> None:
 
 
 def test_decision_is_left_to_ask_where_no_rule_holds() -> None:
-    """Without rules only foreign tools are asked about; always and never are obeyed."""
-    foreign = Candidate("f", is_foreign=True)
+    """Without rules only untrusted tools are asked about; always and never are obeyed."""
+    untrusted = Candidate("f", is_untrusted=True)
     own = Candidate("f")
     assert decide([], own)[0] is Decision.ALLOW
-    assert decide([], foreign)[0] is Decision.ASK
-    assert decide([Rules(ask="never")], foreign)[0] is Decision.ALLOW
+    assert decide([], untrusted)[0] is Decision.ASK
+    assert decide([Rules(ask="never")], untrusted)[0] is Decision.ALLOW
     assert decide([Rules(ask="always")], own)[0] is Decision.ASK
     assert decide([Rules(), Rules(ask="always")], own)[0] is Decision.ASK
     assert decide([Rules(ask="foreign"), Rules(ask="always")], own)[0] is Decision.ALLOW

@@ -9,8 +9,10 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -20,7 +22,8 @@ from llm.cli import cli
 from llm.errors import ConfigError
 from llm.run import approval, tool_rules
 from llm.run.execute import run_prompt
-from llm.run.request import PromptRequest, ToolSettings
+from llm.run.material import gather_material
+from llm.run.request import LogSettings, Request, ToolSettings
 from tests.helpers.models import registered
 from tests.helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
 
@@ -45,7 +48,7 @@ NO_ONE = "Cancelled: This call is not allowed: nobody can be asked about it"
 @pytest.fixture(autouse=True)
 def _models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # Tests may run at a terminal, which is not theirs to read from.
-    monkeypatch.setattr(approval.inputs, "stdin_is_terminal", lambda: False)
+    monkeypatch.setattr(approval.stdin, "stdin_is_terminal", lambda: False)
     with registered():
         yield
 
@@ -173,16 +176,22 @@ def test_rule_of_an_option_that_is_not_understood_is_refused() -> None:
 # Tools that somebody else chose
 
 
-def foreign(capsys: pytest.CaptureFixture[str], **settings) -> str:
+def run_with(*untrusted: str, **request: Any) -> None:
+    """Run a prompt whose template brought tools that somebody else chose."""
+    asked = Request(**request)
+    material = gather_material(asked)
+    tools = replace(material.tools, untrusted_names=untrusted)
+    run_prompt(asked, replace(material, tools=tools))
+
+
+def untrusted(capsys: pytest.CaptureFixture[str], **settings: Any) -> Any:
     """What a prompt prints whose tool came from elsewhere."""
-    run_prompt(
-        PromptRequest(
-            prompt='[[["llm_version", {}]]]',
-            model_id="scripted",
-            foreign_tools=("llm_version",),
-            tool_settings=ToolSettings(**settings),
-            no_log=True,
-        )
+    run_with(
+        "llm_version",
+        prompt='[[["llm_version", {}]]]',
+        model_id="scripted",
+        tool_settings=ToolSettings(**settings),
+        log=LogSettings(no_log=True),
     )
     return capsys.readouterr()
 
@@ -195,53 +204,48 @@ def _empty_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_empty_stdin")
-def test_foreign_tools_are_refused_where_nobody_can_be_asked(
+def test_untrusted_tools_are_refused_where_nobody_can_be_asked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Off a terminal a tool from elsewhere does not run, unless a rule says so."""
-    refused = foreign(capsys)
+    refused = untrusted(capsys)
     assert refused.out == f"calling {NO_ONE}\n"
     assert "To allow it: --allow llm_version" in refused.err
-    assert foreign(capsys, allow=("llm_*",)).out == f"calling {llm.cli.VERSION}\n"
-    assert foreign(capsys, ask="never").out == f"calling {llm.cli.VERSION}\n"
+    assert untrusted(capsys, allow=("llm_*",)).out == f"calling {llm.cli.VERSION}\n"
+    assert untrusted(capsys, ask="never").out == f"calling {llm.cli.VERSION}\n"
 
 
 @pytest.mark.usefixtures("_empty_stdin")
-def test_foreign_tool_that_the_person_named_too_is_their_own(
+def test_untrusted_tool_that_the_person_named_too_is_their_own(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Naming a tool with -T makes it the person's own."""
-    run_prompt(
-        PromptRequest(
-            prompt='[[["llm_version", {}]]]',
-            model_id="scripted",
-            tools=("llm_version",),
-            foreign_tools=("llm_version", "llm_time"),
-            no_log=True,
-        )
+    run_with(
+        *("llm_version", "llm_time"),
+        prompt='[[["llm_version", {}]]]',
+        model_id="scripted",
+        tools=("llm_version",),
+        log=LogSettings(no_log=True),
     )
     assert capsys.readouterr().out == f"calling {llm.cli.VERSION}\n"
 
 
 @pytest.mark.usefixtures("_empty_stdin")
 @pytest.mark.parametrize("is_async", [False, True])
-def test_foreign_tools_stay_foreign_when_the_conversation_goes_on(
+def test_untrusted_tools_stay_untrusted_when_the_conversation_goes_on(
     capsys: pytest.CaptureFixture[str], is_async: bool
 ) -> None:
     """`-c` does not turn a tool from elsewhere into one that the person named."""
     asked = '[[["llm_version", {}]]]'
-    foreign = PromptRequest(
-        prompt="hi", model_id="scripted", foreign_tools=("llm_version",), is_async=is_async
-    )
-    run_prompt(foreign)
+    run_with("llm_version", prompt="hi", model_id="scripted", is_async=is_async)
     for request in (
-        PromptRequest(prompt=asked, continue_latest=True, is_async=is_async),
-        PromptRequest(prompt=asked, continue_latest=True),
+        Request(prompt=asked, continue_latest=True, is_async=is_async),
+        Request(prompt=asked, continue_latest=True),
     ):
         capsys.readouterr()
         run_prompt(request)
         assert NO_ONE in capsys.readouterr().out
-    run_prompt(PromptRequest(prompt=asked, continue_latest=True, tools=("llm_version",)))
+    run_prompt(Request(prompt=asked, continue_latest=True, tools=("llm_version",)))
     assert capsys.readouterr().out.endswith(f"{llm.cli.VERSION}\n")
 
 
@@ -283,7 +287,7 @@ def prompt(*args: str) -> str:
     return result.stdout
 
 
-def test_tools_of_a_template_by_url_are_foreign(template_url: str) -> None:
+def test_tools_of_a_template_by_url_are_untrusted(template_url: str) -> None:
     """Tools and functions of a fetched template are refused off a terminal unless it is trusted
     now; those of one's own file run."""
     arguments = ["-m", "scripted", "-t", template_url, ASKED]
@@ -300,7 +304,7 @@ def test_tools_of_a_template_by_url_are_foreign(template_url: str) -> None:
     assert prompt("-m", "scripted", "-t", "own", ASKED) == RUN
 
 
-def test_tools_of_a_loader_are_foreign_in_a_chat(plugin: Callable[..., ModuleType]) -> None:
+def test_tools_of_a_loader_are_untrusted_in_a_chat(plugin: Callable[..., ModuleType]) -> None:
     """What a plugin's template brings is refused in a chat off a terminal too."""
     from llm.templates import Template
 
@@ -317,7 +321,7 @@ def test_tools_of_a_loader_are_foreign_in_a_chat(plugin: Callable[..., ModuleTyp
 
 
 @pytest.mark.parametrize("kept", ["nothing", "started"])
-def test_foreign_tools_stay_foreign_after_a_kill(
+def test_untrusted_tools_stay_untrusted_after_a_kill(
     template_url: str, user_path: Path, kept: str
 ) -> None:
     """A first turn that is killed, before or after the model says something, leaves the mark."""
@@ -336,7 +340,7 @@ def test_foreign_tools_stay_foreign_after_a_kill(
     assert prompt("-c", asked) == f"calling {NO_ONE}; {NO_ONE}\n"
 
 
-def test_foreign_tool_is_the_persons_own_once_it_is_named(template_url: str) -> None:
+def test_untrusted_tool_is_the_persons_own_once_it_is_named(template_url: str) -> None:
     """`-T` makes a function the person's own from then on; so does having named it before."""
     asked = '[[["llm_version", {}]]]'
     prompt("-m", "scripted", "-t", template_url, "[]", "--trust")
@@ -372,37 +376,37 @@ def _safe(plugin: Callable[..., ModuleType]) -> None:
 def test_toolbox_with_other_arguments_is_another_one(capsys: pytest.CaptureFixture[str]) -> None:
     """Naming a toolbox does not make the one that somebody else configured the person's own."""
 
-    def said(**request) -> str:
-        run_prompt(PromptRequest(model_id="scripted", **request))
+    def said(*untrusted: str, **request: Any) -> str:
+        run_with(*untrusted, model_id="scripted", **request)
         return capsys.readouterr().out
 
     asked = '[[["Safe_open", {}]]]'
-    both = {"foreign_tools": ('Safe("theirs")',), "tools": ('Safe("mine")',)}
-    assert said(prompt=asked, **both) == "calling opened mine\n"
+    mine, theirs = 'Safe("mine")', 'Safe("theirs")'
+    assert said(theirs, prompt=asked, tools=(mine,)) == "calling opened mine\n"
     assert said(prompt=asked, continue_latest=True).endswith("opened mine\n")
 
-    said(prompt="[]", foreign_tools=('Safe("theirs")',))
-    named = said(prompt=asked, continue_latest=True, tools=('Safe("mine")',))
+    said(theirs, prompt="[]")
+    named = said(prompt=asked, continue_latest=True, tools=(mine,))
     assert named == "calling opened mine\n"
     assert said(prompt=asked, continue_latest=True).endswith(f"{NO_ONE}\n")
 
 
 @pytest.mark.usefixtures("_empty_stdin")
-def test_own_function_is_not_replaced_by_a_foreign_tool(capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_function_is_not_replaced_by_an_untrusted_tool(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Where the person has a function of the same name, theirs is the one that runs."""
-    run_prompt(
-        PromptRequest(
-            prompt='[[["llm_version", {}]]]',
-            model_id="scripted",
-            functions=("def llm_version(): return 'mine'",),
-            foreign_tools=("llm_version",),
-            no_log=True,
-        )
+    run_with(
+        "llm_version",
+        prompt='[[["llm_version", {}]]]',
+        model_id="scripted",
+        functions=("def llm_version(): return 'mine'",),
+        log=LogSettings(no_log=True),
     )
     assert capsys.readouterr().out == "calling mine\n"
 
 
-def test_foreign_tools_stay_foreign_in_forks(template_url: str) -> None:
+def test_untrusted_tools_stay_untrusted_in_forks(template_url: str) -> None:
     """A fork offers the tools of the conversation that it left, and knows whose they are."""
     asked = '[[["llm_version", {}]]]'
     prompt("-m", "scripted", "-t", template_url, "[]", "--trust")

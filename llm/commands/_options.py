@@ -134,6 +134,7 @@ system_fragment_option = option(
     multiple=True,
     help="Fragment for the system prompt.",
 )
+template_option = option("-t", "--template", help="Template to use.")
 param_option = option(
     "-p",
     "--param",

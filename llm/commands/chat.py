@@ -10,7 +10,6 @@ import click
 from ..terminal.output import say
 from . import _options as shared
 from ._errors import error_text, reported
-from ._option import option
 
 if TYPE_CHECKING:
     from ..run.repl import Console
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 @shared.name_option
 @shared.fragment_option
 @shared.system_fragment_option
-@option("-t", "--template", help="Template to use.")
+@shared.template_option
 @shared.param_option
 @shared.trust_option
 @shared.model_options_option

@@ -16,7 +16,7 @@ _HOME = "llm.providers.openai.commands.models"
             f"{_HOME}:add", "Add a model of a compatible server, after asking what it can do."
         ),
         "endpoint": Lazy(
-            "llm.commands.openai_endpoint:endpoint",
+            "llm.providers.openai.commands.endpoint:endpoint",
             "Send a prompt to any compatible server, by its address.",
         ),
         "models": Lazy(f"{_HOME}:list_models", "List the models that your OpenAI account can use."),

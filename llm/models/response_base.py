@@ -333,10 +333,7 @@ class _BaseResponse:
         self._done = True
 
     def break_off(self) -> None:
-        """Close an answer that will not be complete, and let the model go of its connection.
-
-        The conversation takes up what has come.
-        """
+        """Close an answer that will not be complete; the conversation takes up what it says."""
         source, self._source = self._source, None
         if hasattr(source, "close"):
             # What a model raises on that way is moot.

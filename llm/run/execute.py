@@ -24,6 +24,8 @@ from .session import resolve
 from .signals import dying_tidily, run_async
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from ..models.async_response import AsyncResponse
     from ..models.chain import AsyncChainResponse
     from ..parts import StreamEvent
@@ -336,18 +338,28 @@ def _print_records(recorder: Recorder) -> None:
 
 def _drive(turn: AnyResponse | AnyChain, progress: Progress) -> None:
     """Run a response or chain to its end."""
-    if hasattr(turn, "astream_events"):
+    if _is_async(turn):
         run_async(_drive_async(turn, progress))
         return
-    for response in turn.responses() if hasattr(turn, "responses") else (turn,):
+    from ..models.response import Response
+
+    for response in (turn,) if isinstance(turn, Response) else turn.responses():
         progress.begin(response)
         for event in response.stream_events():
             progress.show(event)
         progress.end(response)
 
 
+def _is_async(
+    turn: AnyResponse | AnyChain,
+) -> TypeIs[AsyncResponse | AsyncChainResponse]:
+    return hasattr(turn, "astream_events")
+
+
 async def _drive_async(turn: AsyncResponse | AsyncChainResponse, progress: Progress) -> None:
-    async for response in turn.responses() if hasattr(turn, "responses") else _only(turn):
+    from ..models.async_response import AsyncResponse
+
+    async for response in _only(turn) if isinstance(turn, AsyncResponse) else turn.responses():
         progress.begin(response)
         async with aclosing(response.astream_events()) as events:
             async for event in events:

@@ -13,7 +13,7 @@ from ..text import JSONObject
 from .session import set_policy
 
 if TYPE_CHECKING:
-    from .request import AnyConversation, AnyModel
+    from .request import AnyModel
     from .session import Resolved
 
 
@@ -25,20 +25,13 @@ def standing_in(resolved: Resolved) -> Iterator[Resolved]:
     former = conversation.model
     policy, cut = conversation.policy, (conversation.truncate, conversation.token_budget)
     options = options_for(model, resolved)
-    _put_model(conversation, model)
-    conversation.token_budget = None
+    conversation.model, conversation.token_budget = model, None
     set_policy(conversation, resolved.request.call)
     try:
         yield replace(resolved, options=options, fallbacks=tuple(others))
     finally:
-        _put_model(conversation, former)
-        conversation.policy = policy
+        conversation.model, conversation.policy = former, policy
         conversation.truncate, conversation.token_budget = cut
-
-
-def _put_model(conversation: AnyConversation, model: AnyModel) -> None:
-    # Both are of the same kind: the request asked for all models alike.
-    conversation.model = model  # type: ignore[assignment]
 
 
 def options_for(model: AnyModel, resolved: Resolved) -> JSONObject:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..files import config
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ..models.conversation import AsyncConversation, Conversation
     from ..models.response import Response
 
-    AnyModel = _Model | _AsyncModel
-    AnyConversation = Conversation | AsyncConversation
-    AnyResponse = Response | AsyncResponse
-    AnyChain = ChainResponse | AsyncChainResponse
+    AnyModel: TypeAlias = _Model | _AsyncModel
+    AnyConversation: TypeAlias = Conversation | AsyncConversation
+    AnyResponse: TypeAlias = Response | AsyncResponse
+    AnyChain: TypeAlias = ChainResponse | AsyncChainResponse
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,135 @@
+"""`llm openai endpoint`: a prompt or a chat with any compatible server, nothing registered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import llm
+
+if TYPE_CHECKING:
+    from ..chat import Chat
+    from ..responses import Responses
+
+# What a server can do is not known: nothing is refused before it is sent.
+_ABILITIES = {
+    "vision": True,
+    "reasoning": True,
+    "verbosity": True,
+    "image_detail_original": True,
+    "supports_schema": True,
+    "supports_tools": True,
+}
+_KEY_ADVICE = "Give the key of this server with --key"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that speaks OpenAI's protocol.
+
+    Args:
+        url: The address of its API.
+        key: The key to send, or the name of a stored one.
+        headers: HTTP headers to add, as pairs of name and value.
+        responses: Speak the Responses API.
+    """
+
+    url: str
+    key: str | None = None
+    headers: Sequence[tuple[str, str]] = ()
+    responses: bool = False
+
+    def model(self, name: str) -> Chat | Responses:
+        """The model of that name there.
+
+        Raises:
+            InvalidInput: The address is none.
+        """
+        if not self.url.startswith(("http://", "https://")):
+            raise llm.InvalidInput(f"{self.url} is no address: begin it with http:// or https://")
+        settings: dict[str, Any] = {
+            # No registered model has such a name, so nobody's defaults are meant for it.
+            "model_id": f"{name} at {self.url}",
+            "model_name": name,
+            "api_base": self.url,
+            "key": llm.get_key(self.key) if self.key else None,
+            "headers": dict(self.headers) or None,
+            **_ABILITIES,
+        }
+        model: Chat | Responses
+        if self.responses:
+            from ..responses import Responses
+
+            model = Responses(**settings, reasoning_summary=False)
+        else:
+            from ..chat import Chat
+
+            model = Chat(**settings, audio=True)
+        model.key_advice = "Check the key that --key gives" if self.key else _KEY_ADVICE
+        if not self.key:
+            # Whatever is stored is meant for others.
+            vars(model)["needs_key"] = None
+        return model
+
+
+@click.command(name="endpoint")
+@click.argument("url")
+@click.argument("prompt", required=False)
+@click.option("-m", "--model", "model_id", help="Name of the model at the server.")
+@llm.prompt_options(
+    *("system", "template", "param", "trust", "model_options", "schema", "schema_multi"),
+    *("attachment", "typed_attachment", "tools", "no_stream", "hide_reasoning", "key"),
+)
+@click.option(
+    "-H", "--header", "headers", type=(str, str), multiple=True, help="HTTP header: name and value."
+)
+@llm.prompt_options("retries", "timeout", "raw")
+@click.option("--responses", is_flag=True, help="Speak the Responses API.")
+@click.option("--chat", is_flag=True, help="Hold a chat.")
+@click.option("--models", is_flag=True, help="List the models of the server and send nothing.")
+def endpoint(
+    url: str,
+    key: str | None,
+    headers: tuple[tuple[str, str], ...],
+    responses: bool,
+    chat: bool,
+    models: bool,
+    **given: Any,
+) -> None:
+    """Send a prompt to the OpenAI-compatible server at URL.
+
+    Nothing is registered and nothing is logged. No stored key is sent, except one that --key
+    names.
+
+    \b
+    Examples:
+      llm openai endpoint http://localhost:8080/v1 --models
+      llm openai endpoint http://localhost:8080/v1 -m qwen 'Say hi'
+      llm openai endpoint http://localhost:8080/v1 -m qwen --chat
+    """
+    server = Server(url, key, headers, responses)
+    if models:
+        for model_id in list_models(server, given):
+            llm.say(model_id)
+    else:
+        llm.run_prompt(server.model, given, chat=chat)
+
+
+def list_models(server: Server, given: dict[str, Any]) -> list[str]:
+    """The ids of the models of a server.
+
+    Raises:
+        LLMError: Something else was asked for too, or the server does not tell.
+    """
+    for option, is_given in (
+        ("a prompt", given["prompt"] is not None),
+        ("--template", given["template"]),
+        ("tools", given["tools"] or given["python_tools"]),
+        ("--schema", given["schema_input"] or given["schema_multi"]),
+    ):
+        if is_given:
+            raise llm.LLMError(f"--models cannot be used with {option}")
+    return server.model("").list_model_ids()
