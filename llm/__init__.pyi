@@ -82,3 +82,4 @@ from llm.tools.tool import ServerSideTool as ServerSideTool
 from llm.tools.tool import Tool as Tool
 from llm.tools.tool import tool as tool
 from llm.tools.toolbox import Toolbox as Toolbox
+__all__ = ["AsyncConversation", "AsyncKeyModel", "AsyncModel", "AsyncResponse", "Attachment", "CancelToolCall", "Collection", "Conversation", "ConversationNotSupported", "Fragment", "KeyModel", "Message", "Model", "ModelError", "NeedsKeyException", "Options", "PauseChain", "Prompt", "Response", "ServerSideTool", "Template", "Tool", "ToolCall", "ToolOutput", "ToolResult", "Toolbox", "Usage", "assistant", "get_async_model", "get_key", "get_model", "hookimpl", "schema_dsl", "system", "tool_message", "user", "user_dir"]

@@ -7,11 +7,15 @@ import statements. `python -m tests.helpers.stubs` writes them, a test compares.
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
+
+from llm._lazy import homes_of
 
 ROOT = Path(__file__).parent.parent.parent
 LAZY_MODULES = (
     "llm/__init__.py",
+    "llm/default_plugins/openai_models.py",
     "llm/embeddings/__init__.py",
     "llm/models/__init__.py",
     "llm/tools/__init__.py",
@@ -19,42 +23,55 @@ LAZY_MODULES = (
 )
 
 
-def homes(path: Path) -> dict[str, str]:
-    """The table of a lazy module: name -> `module:attribute`."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    call = next(
-        node
+def homes(tree: ast.Module) -> dict[str, str]:
+    """The table that a lazy module gives `attach`: name -> `module` or `module:attribute`."""
+    table = next(
+        node.args[1]
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "attach"
     )
-    return _table(call.args[1])
+    constants = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    ]
+    known = {ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in constants}
+    found: dict[str, str] = eval(ast.unparse(table), {"homes_of": homes_of, **known})
+    return found
 
 
-def _table(node: ast.expr) -> dict[str, str]:
-    if isinstance(node, ast.Call):
-        groups = ast.literal_eval(node.args[0])
-        return {name: f"{home}:{name}" for home, names in groups.items() for name in names}
-    assert isinstance(node, ast.Dict)
-    table: dict[str, str] = {}
-    for key, value in zip(node.keys, node.values, strict=True):
-        if key is None:
-            table |= _table(value)
-        else:
-            table[ast.literal_eval(key)] = ast.literal_eval(value)
-    return table
+def _at_once(tree: ast.Module) -> dict[str, str]:
+    """The names that a lazy module imports as any other does: name -> `module:attribute`."""
+    return {
+        alias.name: f"{node.module}:{alias.name}"
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.level == 0
+        for alias in node.names
+        if node.module != "llm._lazy"
+    }
+
+
+def _listed(tree: ast.Module) -> list[str]:
+    """The statement that lists the public names of a lazy module, none where it has none."""
+    return [
+        json.dumps(ast.literal_eval(node.value)).replace("[", "__all__ = [")
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
 
 
 def stub(path: Path) -> str:
     """The text of the stub beside the lazy module at `path`."""
     name = path.relative_to(ROOT).as_posix()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     lines = [f'"""Types of `{name}`, whose names are served lazily."""', ""]
     by_module: dict[str, list[str]] = {}
-    for name, home in homes(path).items():
+    for name, home in {**_at_once(tree), **homes(tree)}.items():
         module, _, attribute = home.partition(":")
         by_module.setdefault(module, []).append(f"{attribute or name} as {name}")
     for module in sorted(by_module):
         lines += [f"from {module} import {item}" for item in sorted(by_module[module])]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_listed(tree), ""])
 
 
 def main() -> None:

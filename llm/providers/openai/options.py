@@ -8,7 +8,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from pydantic import BaseModel
+
+    import llm
+
+    SharedOptions: TypeAlias = llm.Options
 
 
 class ReasoningEffortEnum(str, Enum):

@@ -1,0 +1,27 @@
+"""Types of `llm/default_plugins/openai_models.py`, whose names are served lazily."""
+
+from llm.providers.openai.chat import AsyncChat as AsyncChat
+from llm.providers.openai.chat import Chat as Chat
+from llm.providers.openai.chat import Completion as Completion
+from llm.providers.openai.embedding import OpenAIEmbeddingModel as OpenAIEmbeddingModel
+from llm.providers.openai.options import ImageDetailEnum as ImageDetailEnum
+from llm.providers.openai.options import ImageDetailWithOriginalEnum as ImageDetailWithOriginalEnum
+from llm.providers.openai.options import ReasoningEffortEnum as ReasoningEffortEnum
+from llm.providers.openai.options import ReasoningSummaryEnum as ReasoningSummaryEnum
+from llm.providers.openai.options import SharedOptions as SharedOptions
+from llm.providers.openai.options import VerbosityEnum as VerbosityEnum
+from llm.providers.openai.options import build_options_class as build_options_class
+from llm.providers.openai.plugin import register_commands as register_commands
+from llm.providers.openai.plugin import register_embedding_models as register_embedding_models
+from llm.providers.openai.plugin import register_models as register_models
+from llm.providers.openai.responses import AsyncResponses as AsyncResponses
+from llm.providers.openai.responses import Responses as Responses
+from llm.providers.openai.responses import _SharedResponses as _SharedResponses
+from llm.providers.openai.shared import _Shared as _Shared
+from llm.providers.openai.wire.chat_answers import combine_chunks as combine_chunks
+from llm.providers.openai.wire.chat_requests import attachment_item as _attachment
+from llm.providers.openai.wire.server_tools import CodeInterpreter as CodeInterpreter
+from llm.providers.openai.wire.server_tools import WebSearch as WebSearch
+from llm.providers.openai.wire.shapes import not_nulls as not_nulls
+from llm.providers.openai.wire.shapes import redact_data as redact_data
+__all__ = ["register_commands", "register_embedding_models", "register_models"]
