@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # The tests that try anything: few examples in the suite, all with --hypothesis-profile=full.
 # How quick the machine is at the moment is nothing that they are about.
-_TIMELESS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("suite", max_examples=200, **_TIMELESS)
-settings.register_profile("full", max_examples=5000, **_TIMELESS)
+_TIMELESS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", _TIMELESS, max_examples=200)
+settings.register_profile("full", _TIMELESS, max_examples=5000)
 settings.load_profile("suite")
 
 
@@ -113,7 +113,8 @@ def fresh_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
     # The package keeps the manager it was asked for; it has to be the one that stays.
     assert llm.pm is plugins.manager()
-    for name, value in {"_loaded": False, "_manager": None, "_origins": {}, "_faults": {}}.items():
+    fresh: dict[str, object] = {"_loaded": False, "_manager": None, "_origins": {}, "_faults": {}}
+    for name, value in fresh.items():
         monkeypatch.setattr(plugins, name, value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ class Scripted(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str | StreamEvent]:
         for item in self.script:
             if isinstance(item, dict) and "add_tool_call" in item:
                 response.add_tool_call(llm.ToolCall(**item["add_tool_call"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ class Script(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):  # type: ignore[no-untyped-def]
+    ) -> Iterator[str]:  # type: ignore[no-untyped-def]
         """The next turn of the script"""
         self.prompts.append(prompt)
         turn = self.turns.pop(0)
@@ -61,7 +61,7 @@ class AsyncScript(llm.AsyncModel):
         stream: bool,
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
-    ):  # type: ignore[no-untyped-def]
+    ) -> AsyncGenerator[str, None]:  # type: ignore[no-untyped-def]
         """The next turn of the script"""
         for chunk in Script.execute(self, prompt, stream, response, conversation):  # type: ignore[arg-type]
             yield chunk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
@@ -23,7 +24,7 @@ class Oblivious(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         yield prompt.prompt
 
 
@@ -38,7 +39,7 @@ class Walker(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         yield str(len(conversation.responses))
 
 
@@ -53,7 +54,7 @@ class Reader(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         yield str(len(prompt.messages))
 
 

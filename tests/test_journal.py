@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -219,7 +220,7 @@ class Twice(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         yield "good" if self.failed else "bad"
         if not self.failed:
             self.failed = True

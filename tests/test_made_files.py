@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -29,7 +29,7 @@ class Painter(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str | StreamEvent]:
         yield "Here: "
         for content, kind in ((PNG, None), (b"jpeg", "image/jpeg"), (b"?", "x/y")):
             file = llm.Attachment(content=content, type=kind)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pydantic
@@ -31,7 +31,7 @@ class Bare(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         yield prompt.prompt
 
 
@@ -46,7 +46,7 @@ class AsyncBare(llm.AsyncModel):
         stream: bool,
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
-    ):
+    ) -> AsyncGenerator[str, None]:
         yield prompt.prompt
 
 
@@ -186,7 +186,7 @@ class Locked(llm.KeyModel):
         response: llm.Response,
         conversation: llm.Conversation | None,
         key: str | None,
-    ):
+    ) -> Iterator[str]:
         yield str(key)
 
 
@@ -203,7 +203,7 @@ class AsyncLocked(llm.AsyncKeyModel):
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
         key: str | None,
-    ):
+    ) -> AsyncGenerator[str, None]:
         yield str(key)
 
 
@@ -270,7 +270,7 @@ class Tuned(Bare):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         yield json.dumps(dict(prompt.options))
 
 

@@ -381,7 +381,7 @@ def test_overridden_methods_are_used(server: OpenAIServer) -> None:
             response: llm.Response,
             conversation: llm.Conversation | None = None,
             key: str | None = None,
-        ):
+        ) -> Iterator[str]:
             yield from super().execute(prompt, stream, response, conversation, key)
 
     server.add(sse_reply(EVERYTHING["reply"], done=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -28,7 +28,7 @@ class Sync(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         yield self.model_id
 
 
@@ -44,7 +44,7 @@ class Async(llm.AsyncModel):
         stream: bool,
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
-    ):
+    ) -> AsyncGenerator[str, None]:
         yield self.model_id
 
 

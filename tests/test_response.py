@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -164,7 +165,7 @@ def test_response_key_errors_come_on_first_use(monkeypatch: pytest.MonkeyPatch) 
             response: llm.Response,
             conversation: llm.Conversation | None,
             key: str | None,
-        ):
+        ) -> Iterator[str]:
             yield key
 
     response = Locked().prompt("x")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -399,7 +399,7 @@ class Caller(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):  # type: ignore[no-untyped-def]
+    ) -> Iterator[str]:  # type: ignore[no-untyped-def]
         """Ask, or tell"""
         if prompt.tool_results:
             yield " ".join(r.output for r in prompt.tool_results)
@@ -420,7 +420,7 @@ class AsyncCaller(llm.AsyncModel):
         stream: bool,
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
-    ):  # type: ignore[no-untyped-def]
+    ) -> AsyncGenerator[str, None]:  # type: ignore[no-untyped-def]
         """Ask, or tell"""
         for chunk in Caller.execute(self, prompt, stream, response, conversation):  # type: ignore[arg-type]
             yield chunk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
@@ -169,7 +169,7 @@ class AsyncSmall(llm.AsyncModel):
         stream: bool,
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
-    ):
+    ) -> AsyncGenerator[str, None]:
         for chunk in self.twin.execute(prompt, stream, response, conversation):
             yield chunk
 
@@ -277,7 +277,7 @@ def test_text_models_get_a_shorter_text() -> None:
             stream: bool,
             response: llm.Response,
             conversation: llm.Conversation | None,
-        ):
+        ) -> Iterator[str]:
             if len(prompt.prompt) > 12:
                 raise ContextTooLong("too long", 4)
             yield prompt.prompt[-2:]

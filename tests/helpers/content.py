@@ -6,7 +6,7 @@ import contextlib
 import http.server
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import llm
@@ -47,7 +47,7 @@ class Tell(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         yield json.dumps(told(prompt, stream))
 
 
@@ -64,7 +64,7 @@ class AsyncTell(llm.AsyncModel):
         stream: bool,
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
-    ):
+    ) -> AsyncGenerator[str, None]:
         yield json.dumps(told(prompt, stream))
 
 
@@ -84,7 +84,7 @@ class Scripted(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         type(self).asked.append(prompt.prompt)
         text = type(self).answers.pop(0)
         yield from (text[at : at + 3] for at in range(0, len(text), 3))
@@ -103,13 +103,13 @@ class AsyncScripted(llm.AsyncModel):
         stream: bool,
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
-    ):
+    ) -> AsyncGenerator[str, None]:
         text = Scripted.answers.pop(0)
         for at in range(0, len(text), 3):
             yield text[at : at + 3]
 
 
-TEMPLATES = {
+TEMPLATES: dict[str, dict[str, Any]] = {
     "plain": {"prompt": "About cats: $input"},
     "greedy": {
         "prompt": "x",
@@ -183,6 +183,8 @@ class Pages(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Pages
+
     def do_GET(self) -> None:
         """Answer; the body only where it was asked for."""
         agent = self.headers.get("user-agent", "")

@@ -69,10 +69,8 @@ class Points:
     def set_up(self) -> None:
         """Put the points in place."""
         watched = {name: self.around(getattr(os, name)) for name in ("open", "write", "unlink")}
-        journal.os = type("WatchedOS", (), {"__getattr__": lambda _, name: getattr(os, name)})()
-        vars(journal.os).update(watched)
-        for name in ("log", "append"):
-            setattr(store.LogStore, name, self.around(getattr(store.LogStore, name)))
+        watched_os = type("WatchedOS", (), {"__getattr__": lambda _, name: getattr(os, name)})()
+        vars(watched_os).update(watched)
         execute = Scripted.execute
 
         def watched_execute(model: Any, *args: Any, **kwargs: Any) -> Any:
@@ -81,8 +79,14 @@ class Points:
                 yield piece
                 self("after a piece")
 
-        Scripted.execute = watched_execute
-        builtins.point = self
+        for owner, name, value in (
+            (journal, "os", watched_os),
+            (store.LogStore, "log", self.around(store.LogStore.log)),
+            (store.LogStore, "append", self.around(store.LogStore.append)),
+            (Scripted, "execute", watched_execute),
+            (builtins, "point", self),
+        ):
+            setattr(owner, name, value)
 
 
 def run(args: list[str], user_path: Path, last: int = 0, only: str = "") -> tuple[bool, str]:

@@ -34,7 +34,7 @@ class Place:
     """
 
     def __init__(self, folder: Path, near: Place | None = None) -> None:
-        self.folder = near.folder if near else folder
+        self.folder: Path = near.folder if near else folder
         self.user = folder / "user"
         self.user.mkdir(parents=True, exist_ok=True)
         self.ids: dict[str, str] = near.ids if near else {}

@@ -194,7 +194,7 @@ class Scribe(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         yield from steps(prompt, response)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import llm
 from llm.models import Options
 from llm.parts import StreamEvent
+from llm.text import JSONObject
+
+Piece: TypeAlias = str | StreamEvent
+Answer: TypeAlias = Piece | llm.ToolCall | Sequence[Piece | llm.ToolCall]
 
 
 class SaidOptions(Options):
@@ -37,7 +42,7 @@ class Says(llm.Model):
     Options = SaidOptions
     supported_server_side_tools = (Search,)
 
-    def __init__(self, *answers: object, raw: object = None) -> None:
+    def __init__(self, *answers: Answer, raw: JSONObject | None = None) -> None:
         self.answers = list(answers)
         self.raw = raw
         self.seen: list[list[llm.Message]] = []
@@ -48,10 +53,12 @@ class Says(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[Piece]:
         self.seen.append(prompt.messages)
         answer = self.answers.pop(0) if self.answers else "ok"
-        for piece in answer if isinstance(answer, list) else [answer]:
+        if isinstance(answer, (str, StreamEvent, llm.ToolCall)):
+            answer = [answer]
+        for piece in answer:
             if isinstance(piece, llm.ToolCall):
                 response.add_tool_call(piece)
             else:
@@ -76,7 +83,7 @@ class AsyncSays(llm.AsyncModel):
         yield "ok"
 
 
-def event(kind: str, chunk: str, **values: object) -> StreamEvent:
+def event(kind: str, chunk: str, **values: Any) -> StreamEvent:
     """One event of a stream."""
     return StreamEvent(kind, chunk, **values)
 

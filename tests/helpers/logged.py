@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import sqlite3
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 DATA = Path(__file__).parent.parent / "data"
@@ -25,14 +27,13 @@ def expected(version: str, kind: str) -> str:
     return (DATA / f"logs-{version}.{kind}").read_text(encoding="utf-8")
 
 
-def fake_plugin() -> Any:
+def fake_plugin() -> ModuleType:
     """The offline plugin whose models wrote the databases."""
     sys.path.insert(0, str(DATA))
     try:
-        import llm_fakeplug
+        return importlib.import_module("llm_fakeplug")
     finally:
         sys.path.remove(str(DATA))
-    return llm_fakeplug
 
 
 class LogBuilder:

@@ -47,10 +47,11 @@ class Echo(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         text = transcript(prompt)
         for part in prompt.attachments:
             text += f" + {part.type} {len(part.content_bytes() or b'')} bytes"
+        assert isinstance(prompt.options, EchoOptions)
         if prompt.options.shout:
             text = text.upper()
         text = text * (prompt.options.times or 1)
@@ -107,7 +108,7 @@ class Reasoner(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str | StreamEvent]:
         yield StreamEvent("reasoning", "Let me ")
         yield StreamEvent("reasoning", "think")
         yield StreamEvent("text", "")
@@ -131,7 +132,7 @@ class Fenced(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         yield FENCED
 
 
@@ -146,7 +147,7 @@ class Plain(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str | StreamEvent]:
         yield StreamEvent("reasoning", "secret")
         yield f"stream={stream}"
 
@@ -228,7 +229,7 @@ class Slow(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         if prompt.prompt == "quick":
             yield transcript(prompt)
             return
@@ -375,7 +376,7 @@ class Evil(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str | StreamEvent]:
         if prompt.prompt != "now":
             yield StreamEvent("reasoning", "\x1b]0;title\x07 thoughts")
         raise ValueError("\x1b]0;title\x07 trouble")
@@ -423,16 +424,20 @@ class Patient(llm.Model):
         yield f"loaded before {before}, while waiting True"
 
 
-def script_turn(prompt: llm.Prompt) -> list | str | None:
+def script_turn(prompt: llm.Prompt) -> Iterator[str | llm.ToolCall]:
     """What a scripted model does next: the last user message is the JSON list of its turns."""
     said = prompt.messages
     asked = max(n for n, message in enumerate(said) if message.role == "user")
     turns = json.loads(said[asked].text()) if said[asked].text().startswith("[") else []
     done = [message for message in said[asked:] if _is_whole_turn(message)]
-    if len(done) < len(turns):
-        return turns[len(done)]
-    parts = [part for message in said for part in message.parts]
-    return "; ".join(part.output for part in parts if isinstance(part, ToolResultPart))
+    if len(done) >= len(turns):
+        parts = [part for message in said for part in message.parts]
+        yield "; ".join(part.output for part in parts if isinstance(part, ToolResultPart))
+    elif isinstance(turns[len(done)], str):
+        yield turns[len(done)]
+    else:
+        yield "calling"
+        yield from (llm.ToolCall(*call) for call in turns[len(done)])
 
 
 def _is_whole_turn(message: llm.Message) -> bool:
@@ -458,14 +463,12 @@ class Scripted(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
-        turn = script_turn(prompt)
-        if isinstance(turn, str):
-            yield turn
-            return
-        yield "calling"
-        for name, arguments in turn:
-            response.add_tool_call(llm.ToolCall(name, arguments))
+    ) -> Iterator[str]:
+        for piece in script_turn(prompt):
+            if isinstance(piece, llm.ToolCall):
+                response.add_tool_call(piece)
+            else:
+                yield piece
 
 
 class AsyncScripted(llm.AsyncModel):
@@ -482,8 +485,11 @@ class AsyncScripted(llm.AsyncModel):
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
     ) -> AsyncGenerator[str, None]:
-        for chunk in Scripted.execute(self, prompt, stream, response, conversation):
-            yield chunk
+        for piece in script_turn(prompt):
+            if isinstance(piece, llm.ToolCall):
+                response.add_tool_call(piece)
+            else:
+                yield piece
 
 
 class FakeModels:

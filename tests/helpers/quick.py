@@ -20,7 +20,7 @@ class Echo(llm.Model):
     supports_tools = True
     attachment_types = {"image/png", "audio/wav"}
 
-    def __init__(self, *pieces: str | StreamEvent | None) -> None:
+    def __init__(self, *pieces: str | StreamEvent) -> None:
         self.pieces = pieces or ("abc", "def")
         self.runs = 0
 
@@ -47,7 +47,7 @@ class AsyncEcho(llm.AsyncModel):
     supports_tools = True
     attachment_types = {"image/png", "audio/wav"}
 
-    def __init__(self, *pieces: str | StreamEvent | None) -> None:
+    def __init__(self, *pieces: str | StreamEvent) -> None:
         self.pieces = pieces or ("abc", "def")
         self.runs = 0
         self.closed = 0

