@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from .errors import LLMError, LoadTemplateError
 from .files import template_files as files
+from .files.yaml_files import yaml_lines_of
 from .text import JSONObject
 from .text.shaping import has_plugin_prefix, suggestion
 
@@ -235,7 +236,7 @@ def _told(problems: list[ErrorDetails], text: str, where: str) -> str:
     """A line for each of the first problems."""
     if not problems:
         return f"{where}, line 1: nested too deeply"
-    line_of = files.lines_of(text)
+    line_of = yaml_lines_of(text)
     lines = [
         f"{where}, line {line_of(problem['loc'])}: {_problem(problem)}"
         for problem in problems[:_SHOWN_PROBLEMS]
@@ -258,7 +259,7 @@ def _check_schema(template: Template, text: str, where: str) -> None:
     try:
         json.dumps(template.schema_object)
     except (TypeError, ValueError, RecursionError) as error:
-        line = files.lines_of(text)(["schema_object"])
+        line = yaml_lines_of(text)(["schema_object"])
         raise LoadTemplateError(f"{where}, line {line}: schema_object: {error}") from error
 
 
@@ -275,7 +276,7 @@ def _check_functions(template: Template, text: str, where: str) -> None:
             warnings.simplefilter("ignore")
             compile(code, "functions", "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = files.lines_of(text)(["functions"])
+        line = yaml_lines_of(text)(["functions"])
         if re.search(r"^functions:[ \t]*[|>]", text, re.MULTILINE):
             # The code of a block begins in the line below its key.
             line += getattr(error, "lineno", None) or 0

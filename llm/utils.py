@@ -8,6 +8,12 @@ __getattr__, __dir__ = attach(
         **homes_of(
             {
                 "llm.content": ("Fragment",),
+                "llm.files.yaml_files": (
+                    "InvalidYAML",
+                    "parse_yaml",
+                    "yaml_lines_of",
+                    "yaml_with_item",
+                ),
                 "llm.net.http": ("logging_client",),
                 "llm.logs.write.store": ("ensure_fragment", "ensure_tool", "ensure_tool_instance"),
                 "llm.schemas.notation": (

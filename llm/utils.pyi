@@ -1,6 +1,10 @@
 """Types of `llm/utils.py`, whose names are served lazily."""
 
 from llm.content import Fragment as Fragment
+from llm.files.yaml_files import InvalidYAML as InvalidYAML
+from llm.files.yaml_files import parse_yaml as parse_yaml
+from llm.files.yaml_files import yaml_lines_of as yaml_lines_of
+from llm.files.yaml_files import yaml_with_item as yaml_with_item
 from llm.logs.write.store import ensure_fragment as ensure_fragment
 from llm.logs.write.store import ensure_tool as ensure_tool
 from llm.logs.write.store import ensure_tool_instance as ensure_tool_instance

@@ -338,35 +338,6 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "# only a comment\n",
-        "---\n",
-        "- model_id: a # a comment\n  api_base: 'x'\n\n# the end",
-        "# head\n  - model_id: a\n  - model_id: b\n",
-        "- model_id: a\r\n- model_id: b\r\n",
-        "\ufeff- model_id: ä\n",
-        "[]",
-        "[{model_id: a}] # end\n",
-        "[\n  {model_id: a}, # x\n]\n",
-        "- {model_id: a}",
-    ],
-)
-def test_entry_is_added_and_all_else_stays(tmp_path: Path, text: str) -> None:
-    """Comments, quotes, line ends and order are those of before, in each form of the list."""
-    entry = {"model_id": "new", "model_name": "n: #1", "api_base": "http://x/v1", "vision": True}
-    extended = extra_entry.extended(tmp_path / "f", text, entry)
-    assert yaml.safe_load(extended) == [*(yaml.safe_load(text) or []), entry]
-    kept = text.partition("]")[0]
-    assert extended.startswith(kept)
-    if "\r\n" in text:
-        assert extended.count("\n") == extended.count("\r\n")
-    again = extra_entry.extended(tmp_path / "f", extended, {"model_id": "more"})
-    assert len(yaml.safe_load(again)) == len(yaml.safe_load(extended)) + 1
-
-
-@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("- a: [", "not valid YAML"),

@@ -547,42 +547,6 @@ def test_answer_that_cannot_be_written_holds_for_now(
 # Writing the file
 
 
-@pytest.mark.parametrize(
-    ("before", "keys", "after"),
-    [
-        ("", ["allow"], "allow:\n- 'x'\n"),
-        ("# note\n", ["allow"], "# note\nallow:\n- 'x'\n"),
-        ("ask: always", ["allow"], "ask: always\nallow:\n- 'x'\n"),
-        ("allow: []\n", ["allow"], "allow: ['x']\n"),
-        ("allow: [a] # one\nask: never\n", ["allow"], "allow: [a, 'x'] # one\nask: never\n"),
-        ("allow: [a, x]\n", ["allow"], "allow: [a, x]\n"),
-        (
-            "allow:\n  - a  # one\n\n# end\nask: never\n",
-            ["allow"],
-            "allow:\n  - a  # one\n  - 'x'\n\n# end\nask: never\n",
-        ),
-        (
-            "folders:\n  /a:\n    deny: [b]\nask: never\n",
-            ["folders", "/a", "allow"],
-            "folders:\n  /a:\n    deny: [b]\n    allow:\n    - 'x'\nask: never\n",
-        ),
-        ("{ask: never}\n", ["allow"], "ask: never\nallow:\n- x\n"),
-        ("allow:\n", ["allow"], "allow:\n- x\n"),
-    ],
-)
-def test_rules_are_added_without_touching_the_rest(
-    before: str, keys: list[str], after: str
-) -> None:
-    """A new rule is put where it belongs; comments stay where the form of the file allows it."""
-    assert tool_rules.with_item(before, keys, "x") == after
-
-
-def test_rules_are_added_quoted() -> None:
-    """Quotes and paths with odd signs come out right."""
-    text = tool_rules.with_item("", ["folders", "/it's: here", "allow"], "f(a='*')")
-    assert text == "folders:\n  '/it''s: here':\n    allow:\n    - 'f(a=''*'')'\n"
-
-
 def test_rules_of_a_broken_file_are_not_touched(user_path: Path) -> None:
     """Nothing is added to a file that is not understood."""
     rules(user_path, "allow: [")

@@ -7,22 +7,16 @@ templates has to appear at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import LoadTemplateError
 from . import config
-
-if TYPE_CHECKING:
-    import yaml
+from .yaml_files import InvalidYAML, parse_yaml, yaml_lines_of
 
 SUFFIX = ".yaml"
-MAX_DEPTH = 200
 # What aliases such as *name may stand for, all in all; a few lines can mean billions of values.
 MAX_VALUES = 100_000
-# What the YAML library raises, beside its own errors, for values that contradict their tag.
-_ODD_VALUES = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def templates_dir() -> Path:
@@ -80,21 +74,12 @@ def parse_fields(text: str, where: str) -> dict[Any, Any]:
     Raises:
         LoadTemplateError: It is not YAML, or neither a mapping nor a string.
     """
-    import yaml
-
     try:
-        too_deep = _first_too_deep(text)
-        found = None if too_deep else yaml.load(text, Loader=loader())
-    except yaml.YAMLError as error:
-        line = _error_line(error, text)
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        raise _broken(where, text, line, f"not valid YAML ({problem})") from error
-    except _ODD_VALUES as error:
-        line = _odd_line(text)
-        raise _broken(where, text, line, f"a value that YAML does not allow ({error})") from error
-    if too_deep:
-        problem = f"nested too deeply (more than {MAX_DEPTH} levels)"
-        raise _broken(where, text, too_deep, problem)
+        found = parse_yaml(text)
+    except InvalidYAML as error:
+        key = _key_above(text, error.line)
+        place = f"line {error.line}, in {key!r}" if key else f"line {error.line}"
+        raise LoadTemplateError(f"{where}, {place}: {error.problem}. Correct that line") from error
     if isinstance(found, str):
         found = {"prompt": found}
     if isinstance(found, dict):
@@ -103,32 +88,6 @@ def parse_fields(text: str, where: str) -> dict[Any, Any]:
         return found
     problem = "empty" if found is None else f"a {type(found).__name__}, not a mapping of keys"
     raise LoadTemplateError(f"{where}, line 1: {problem}. Write for example 'prompt: ...'")
-
-
-def loader() -> type[Any]:
-    """The loader of plain YAML: the fast one, where the library has it."""
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _first_too_deep(text: str) -> int | None:
-    """The line of the first value within more than `MAX_DEPTH` others; none of them is made."""
-    import yaml
-
-    if sum(map(text.count, "[{-?")) <= MAX_DEPTH and " " * MAX_DEPTH not in text:
-        return None
-    depth = 0
-    for event in yaml.parse(text, Loader=loader()):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            return _line(event)
-    return None
-
-
-def _line(found: yaml.Event | yaml.Node) -> int:
-    return int(found.start_mark.line) + 1 if found.start_mark else 1
 
 
 def _check_size(fields: dict[Any, Any], text: str, where: str) -> None:
@@ -141,7 +100,7 @@ def _check_size(fields: dict[Any, Any], text: str, where: str) -> None:
         else:
             problem = f"stands for more than {MAX_VALUES} values" if size > MAX_VALUES else ""
         if problem:
-            raise LoadTemplateError(f"{where}, line {lines_of(text)([key])}: {key}: {problem}")
+            raise LoadTemplateError(f"{where}, line {yaml_lines_of(text)([key])}: {key}: {problem}")
 
 
 def _size(value: Any, known: dict[int, int]) -> int:
@@ -154,77 +113,12 @@ def _size(value: Any, known: dict[int, int]) -> int:
     return known[id(value)]
 
 
-def _broken(where: str, text: str, line: int, problem: str) -> LoadTemplateError:
-    key = _key_above(text, line)
-    in_key = f", in {key!r}" if key else ""
-    return LoadTemplateError(f"{where}, line {line}{in_key}: {problem}. Correct that line")
-
-
 def _key_above(text: str, line: int) -> str | None:
     """The key of the top level to which a line belongs."""
     for above in reversed(text.split("\n")[:line]):
         match = re.match(r"([A-Za-z_]\w*)\s*:", above)
         if match:
             return match[1]
-    return None
-
-
-def _error_line(error: yaml.YAMLError, text: str) -> int:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark is not None:
-        return int(mark.line) + 1
-    position = getattr(error, "position", None) or 0
-    return text[:position].count("\n") + 1
-
-
-def _odd_line(text: str) -> int:
-    """The line of the first value that cannot be constructed."""
-    import yaml
-
-    root = _composed(text)
-    for _, node in root.value if isinstance(root, yaml.MappingNode) else ():
-        try:
-            yaml.SafeLoader("").construct_object(node, deep=True)
-        except (yaml.YAMLError, *_ODD_VALUES):
-            return _line(node)
-    return 1
-
-
-def _composed(text: str) -> Any:
-    """The nodes of a text, which know their lines; `None` where there are none."""
-    import yaml
-
-    try:
-        return yaml.compose(text, Loader=loader())
-    except (yaml.YAMLError, *_ODD_VALUES):
-        return None
-
-
-def lines_of(text: str) -> Callable[[Sequence[str | int]], int]:
-    """A function that tells the line of the value at a location, or of the last key on its way."""
-    root = _composed(text)
-
-    def line_of(location: Sequence[str | int]) -> int:
-        line, node = 1, root
-        for step in location:
-            found = _child(node, step)
-            if found is None:
-                break
-            line, node = found
-        return line
-
-    return line_of
-
-
-def _child(node: Any, step: str | int) -> tuple[int, Any] | None:
-    import yaml
-
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == str(step):
-                return _line(key), value
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return _line(node.value[step]), node.value[step]
     return None
 
 

@@ -184,12 +184,10 @@ def _front_matter(lines: list[str]) -> tuple[JSONObject, int]:
     if not lines or lines[0].strip() != "---" or "---" not in lines[1:]:
         return {}, 0
     end = lines.index("---", 1)
-    import yaml
+    from ...files.yaml_files import parse_yaml
 
-    try:
-        front = yaml.safe_load("\n".join(lines[1:end]))
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"Line 1: the front matter is not valid YAML: {error}") from error
+    # The first line stays, so that errors name the right one.
+    front = parse_yaml("\n".join(["", *lines[1:end]]))
     return front if isinstance(front, dict) else {}, end + 1
 
 

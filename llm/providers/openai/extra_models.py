@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ...errors import ConfigError
@@ -77,72 +77,50 @@ def _parsed(path: str, stamp: tuple[int, int]) -> ExtraModels:
     return found
 
 
+_REMEDY = "Correct the file: its models are left out until then"
+
+
 def _load(path: str) -> ExtraModels:
     try:
-        entries = list(_entries(path))
+        text, entries = _entries(path)
     except ConfigError as error:
         return ExtraModels((), (error,))
+    from llm.utils import yaml_lines_of
+
+    line_of = yaml_lines_of(text)
     models: list[ExtraModel] = []
     problems: list[ConfigError] = []
-    for entry, line_of in entries:
+    for number, entry in enumerate(entries):
+
+        def line_of_key(key: str, number: int = number) -> int:
+            return line_of([number, key])
+
         try:
-            models.append(model_from(path, entry, line_of))
+            models.append(model_from(path, entry, line_of_key))
         except ConfigError as error:
             problems.append(error)
     return ExtraModels(tuple(models), tuple(problems))
 
 
-_LineOf = Callable[[str], int]
-_REMEDY = "Correct the file: its models are left out until then"
-
-
-def _entries(path: str) -> Iterator[tuple[Any, _LineOf]]:
-    """Each entry with a function that says in which line a key of it stands."""
+def _entries(path: str) -> tuple[str, list[object]]:
+    """The text of the file, and what is in its list."""
     from pathlib import Path
 
-    import yaml
+    from llm.utils import InvalidYAML, parse_yaml, yaml_lines_of
 
-    # The C parser where PyYAML has it.
-    loader_class = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = read_text(Path(path)) or ""
-    loader = loader_class(text)
     try:
-        root = loader.get_single_node()
-        if root is None:
-            return
-        if not isinstance(root, yaml.SequenceNode):
-            problem = "not a list of models: each begins with '- model_id:'"
-            raise ConfigError(path, problem, _REMEDY, _line(root))
-        for node in root.value:
-            yield loader.construct_object(node, deep=True), _line_finder(node)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or str(error)
-        line = mark.line + 1 if mark is not None else None
-        raise ConfigError(path, f"not valid YAML ({problem})", _REMEDY, line) from error
-    finally:
-        loader.dispose()
-
-
-def _line(node: Any) -> int:
-    return int(node.start_mark.line) + 1
-
-
-def _line_finder(node: Any) -> _LineOf:
-    def line_of(key: str) -> int:
-        pairs = node.value if isinstance(node.value, list) else ()
-        for pair in pairs:
-            if isinstance(pair, tuple) and pair[0].value == key:
-                return _line(pair[0])
-        return _line(node)
-
-    return line_of
+        entries = parse_yaml(text)
+    except InvalidYAML as error:
+        raise error.in_file(path, _REMEDY) from error
+    if entries is not None and not isinstance(entries, list):
+        problem = "not a list of models: each begins with '- model_id:'"
+        raise ConfigError(path, problem, _REMEDY, yaml_lines_of(text)([]))
+    return text, entries or []
 
 
 def model_from(
-    path: str, entry: Any, line_of: Callable[[str], int | None] = lambda key: None
+    path: str, entry: object, line_of: Callable[[str], int | None] = lambda key: None
 ) -> ExtraModel:
     """The model that an entry stands for.
 
