@@ -70,7 +70,6 @@ __getattr__, __dir__ = attach(
             "llm.embeddings": ("Collection",),
             "llm.errors": (
                 "AuthError",
-                "CancelToolCall",
                 "ConnectionLost",
                 "ContextTooLong",
                 "ConversationNotSupported",
@@ -79,7 +78,6 @@ __getattr__, __dir__ = attach(
                 "ModelError",
                 "NeedsKeyException",
                 "Overloaded",
-                "PauseChain",
                 "RateLimited",
                 "UnknownModelError",
             ),
@@ -120,7 +118,13 @@ __getattr__, __dir__ = attach(
             "llm.schemas.notation": ("schema_dsl",),
             "llm.templates": ("Template",),
             "llm.terminal.output": ("say",),
-            "llm.tools.calling": ("ToolCall", "ToolOutput", "ToolResult"),
+            "llm.tools.calling": (
+                "CancelToolCall",
+                "PauseChain",
+                "ToolCall",
+                "ToolOutput",
+                "ToolResult",
+            ),
             "llm.tools.tool": ("ServerSideTool", "Tool", "tool"),
             "llm.tools.toolbox": ("Toolbox",),
         }

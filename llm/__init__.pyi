@@ -7,7 +7,6 @@ from llm.content import Fragment as Fragment
 from llm.database import Database as Database
 from llm.embeddings import Collection as Collection
 from llm.errors import AuthError as AuthError
-from llm.errors import CancelToolCall as CancelToolCall
 from llm.errors import ConnectionLost as ConnectionLost
 from llm.errors import ContextTooLong as ContextTooLong
 from llm.errors import ConversationNotSupported as ConversationNotSupported
@@ -16,7 +15,6 @@ from llm.errors import LLMError as LLMError
 from llm.errors import ModelError as ModelError
 from llm.errors import NeedsKeyException as NeedsKeyException
 from llm.errors import Overloaded as Overloaded
-from llm.errors import PauseChain as PauseChain
 from llm.errors import RateLimited as RateLimited
 from llm.errors import UnknownModelError as UnknownModelError
 from llm.files.config import DEFAULT_MODEL as DEFAULT_MODEL
@@ -75,6 +73,8 @@ from llm.registry import watch_file as watch_file
 from llm.schemas.notation import schema_dsl as schema_dsl
 from llm.templates import Template as Template
 from llm.terminal.output import say as say
+from llm.tools.calling import CancelToolCall as CancelToolCall
+from llm.tools.calling import PauseChain as PauseChain
 from llm.tools.calling import ToolCall as ToolCall
 from llm.tools.calling import ToolOutput as ToolOutput
 from llm.tools.calling import ToolResult as ToolResult

@@ -22,24 +22,27 @@
     ├── LoadTemplateError             1   also a ValueError
     ├── SchemaMismatch                4   also a ValueError: an answer does not fit its schema
     └── InvalidInput                  2   also a ValueError: a value given by the user is malformed
-    CancelToolCall                        raised by a `before_call` hook to refuse one tool call
-    PauseChain                            raised by a tool to stop the chain until it is resumed
+
+`CancelToolCall` and `PauseChain` are no errors: they steer the calls of tools, and live with them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._lazy import attach
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from .tools.calling import ToolCall, ToolResult
+else:
+    __getattr__, __dir__ = attach(
+        __name__, dict.fromkeys(("CancelToolCall", "PauseChain"), "llm.tools.calling")
+    )
 
 __all__ = [
     "AliasNotFound",
     "AttachmentError",
     "AuthError",
-    "CancelToolCall",
     "ChainLimitExceeded",
     "ConfigError",
     "ConnectionLost",
@@ -54,7 +57,6 @@ __all__ = [
     "NeedsKeyException",
     "NotFound",
     "Overloaded",
-    "PauseChain",
     "RateLimited",
     "SchemaMismatch",
     "UnknownModelError",
@@ -204,24 +206,6 @@ class InvalidInput(LLMError, ValueError):
     """A value given by the user is malformed."""
 
     exit_code = 2
-
-
-class CancelToolCall(Exception):
-    """Raised in `before_call` to refuse one tool call; the model is told the text."""
-
-
-class PauseChain(Exception):
-    """Raised in a tool to stop the chain; it can be resumed from its messages.
-
-    Attributes:
-        tool_call: The call whose tool paused, set by the engine.
-        tool_results: Results of the sibling calls that had finished, in call order.
-    """
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)
-        self.tool_call: ToolCall | None = None
-        self.tool_results: list[ToolResult] = []
 
 
 def mark_partial(error: BaseException) -> None:

@@ -103,7 +103,7 @@ def test_conversation_loaded_messages_come_first_and_only_once() -> None:
     loaded = [llm.user("old"), llm.assistant("answer")]
     conversation = llm.Conversation(Echo("ok"), loaded_messages=loaded)
     response = conversation.prompt("new")
-    assert response.prompt.loaded_count == 2
+    assert response.prompt.chain.history_count == 2
     assert told(response.prompt)[-1] == ("user", "new")
     assert conversation.loaded_messages == loaded
     response.text()
@@ -118,7 +118,7 @@ def test_conversation_links_turns_for_the_log() -> None:
     first.text()
     prompt = conversation.prompt("two").prompt
     assert prompt.continues is first
-    count = prompt.continues_count
+    count = prompt.chain.history_count
     chain = first.prompt.full_messages + first.output_messages()
     assert all(a is b for a, b in zip(prompt.full_messages[:count], chain, strict=True))
 

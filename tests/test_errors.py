@@ -10,10 +10,11 @@ import llm
 from llm import errors
 
 NAMES = [name for name in errors.__all__ if name != "LLMError"]
+# They live with the calls of tools, and are served from here.
 CONTROL = {"CancelToolCall", "PauseChain"}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in CONTROL])
+@pytest.mark.parametrize("name", NAMES)
 def test_error_is_on_the_tree(name: str) -> None:
     """Everything that is raised on purpose has the common base, and an exit code."""
     error = getattr(errors, name)
@@ -24,9 +25,16 @@ def test_error_is_on_the_tree(name: str) -> None:
 def test_error_tree_in_the_docstring_is_complete() -> None:
     """The tree at the top of the module shows every class with its exit code."""
     drawn = dict(re.findall(r"(\w+) +(\d)\b", errors.__doc__))
-    classes = {name: str(getattr(errors, name).exit_code) for name in NAMES if name not in CONTROL}
+    classes = {name: str(getattr(errors, name).exit_code) for name in NAMES}
     assert drawn == {"LLMError": "1", **classes}
     assert all(name in errors.__doc__ for name in CONTROL)
+
+
+@pytest.mark.parametrize("name", sorted(CONTROL))
+def test_errors_serve_what_steers_a_chain(name: str) -> None:
+    """What is raised to refuse a call or to pause is no error, but can be had here too."""
+    assert getattr(errors, name) is getattr(llm, name)
+    assert not issubclass(getattr(errors, name), errors.LLMError)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +58,7 @@ def test_error_lists_exactly_what_is_defined() -> None:
     defined = {
         name
         for name, value in vars(errors).items()
-        if isinstance(value, type) and issubclass(value, Exception)
+        if isinstance(value, type) and issubclass(value, Exception) and name not in CONTROL
     }
     assert defined == set(errors.__all__)
 

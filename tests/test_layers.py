@@ -31,14 +31,9 @@ UPWARD: dict[tuple[str, str], str] = {
 }
 # Upward edges and circles that are still to be cut.
 REMAINING: set[tuple[str, str]] = {
-    ("errors", "tools.calling"),
     ("logs.file.db", "logs.write.store"),
-    ("tools.tool", "models.base"),
     ("commands.openai", "providers.openai.commands.models"),
     ("commands.openai", "providers.openai.commands.endpoint"),
-    ("models.chain", "models.conversation"),
-    ("models.revival", "models.base"),
-    ("models.base", "models.conversation"),
     ("providers.openai.extra_cache", "providers.openai.extra_models"),
 }
 # Where a package may be imported at all; elsewhere its home has to be asked. A name that ends in a

@@ -8,7 +8,6 @@ __getattr__, __dir__ = attach(
         **homes_of(
             {
                 "llm.content": ("Attachment", "Fragment"),
-                "llm.errors": ("CancelToolCall", "PauseChain"),
                 "llm.models.base": (
                     "AsyncKeyModel",
                     "AsyncModel",
@@ -31,11 +30,7 @@ __getattr__, __dir__ = attach(
                     "_BaseConversation",
                 ),
                 "llm.models.chain": (
-                    "AfterCallAsync",
-                    "AfterCallSync",
                     "AsyncChainResponse",
-                    "BeforeCallAsync",
-                    "BeforeCallSync",
                     "ChainResponse",
                     "_BaseChainResponse",
                 ),
@@ -43,9 +38,21 @@ __getattr__, __dir__ = attach(
                 "llm.models.usage": ("Usage",),
                 "llm.models.embedding": ("EmbeddingModel",),
                 "llm.text.shaping": ("CONVERSATION_NAME_LENGTH",),
+                "llm.tools.running": (
+                    "AfterCallAsync",
+                    "AfterCallSync",
+                    "BeforeCallAsync",
+                    "BeforeCallSync",
+                ),
                 "llm.tools.tool": ("ServerSideTool", "Tool"),
                 "llm.tools.toolbox": ("Toolbox",),
-                "llm.tools.calling": ("ToolCall", "ToolOutput", "ToolResult"),
+                "llm.tools.calling": (
+                    "CancelToolCall",
+                    "PauseChain",
+                    "ToolCall",
+                    "ToolOutput",
+                    "ToolResult",
+                ),
                 "llm.hookspecs": ("EmbeddingModelWithAliases", "ModelWithAliases"),
             }
         ),

@@ -2,8 +2,6 @@
 
 from llm.content import Attachment as Attachment
 from llm.content import Fragment as Fragment
-from llm.errors import CancelToolCall as CancelToolCall
-from llm.errors import PauseChain as PauseChain
 from llm.hookspecs import EmbeddingModelWithAliases as EmbeddingModelWithAliases
 from llm.hookspecs import ModelWithAliases as ModelWithAliases
 from llm.models.async_response import AsyncResponse as AsyncResponse
@@ -15,11 +13,7 @@ from llm.models.base import _AsyncModel as _AsyncModel
 from llm.models.base import _BaseModel as _BaseModel
 from llm.models.base import _Model as _Model
 from llm.models.base import _get_key_mixin as _get_key_mixin
-from llm.models.chain import AfterCallAsync as AfterCallAsync
-from llm.models.chain import AfterCallSync as AfterCallSync
 from llm.models.chain import AsyncChainResponse as AsyncChainResponse
-from llm.models.chain import BeforeCallAsync as BeforeCallAsync
-from llm.models.chain import BeforeCallSync as BeforeCallSync
 from llm.models.chain import ChainResponse as ChainResponse
 from llm.models.chain import _BaseChainResponse as _BaseChainResponse
 from llm.models.checks import _partition_tools as _partition_tools
@@ -38,9 +32,15 @@ from llm.models.response_base import _BaseResponse as _BaseResponse
 from llm.models.usage import Usage as Usage
 from llm.text.shaping import CONVERSATION_NAME_LENGTH as CONVERSATION_NAME_LENGTH
 from llm.text.shaping import conversation_name as _conversation_name
+from llm.tools.calling import CancelToolCall as CancelToolCall
+from llm.tools.calling import PauseChain as PauseChain
 from llm.tools.calling import ToolCall as ToolCall
 from llm.tools.calling import ToolOutput as ToolOutput
 from llm.tools.calling import ToolResult as ToolResult
+from llm.tools.running import AfterCallAsync as AfterCallAsync
+from llm.tools.running import AfterCallSync as AfterCallSync
+from llm.tools.running import BeforeCallAsync as BeforeCallAsync
+from llm.tools.running import BeforeCallSync as BeforeCallSync
 from llm.tools.tool import ServerSideTool as ServerSideTool
 from llm.tools.tool import Tool as Tool
 from llm.tools.toolbox import Toolbox as Toolbox

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ..content import Attachment
     from ..serialization import ResponseDict
     from ..tools.calling import ToolCall, ToolResult
+    from ..tools.running import AfterCallAsync, BeforeCallAsync
     from .base import _AsyncModel
-    from .chain import AfterCallAsync, BeforeCallAsync
     from .conversation import AsyncConversation
     from .prompt import ToolDef
     from .usage import Usage
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 class AsyncResponse(_BaseResponse):
     """What an asynchronous model answers: await it, or iterate over it with `async for`."""
 
+    is_async = True
     model: _AsyncModel
     conversation: AsyncConversation | None
     _unfinished = "... not yet awaited ..."

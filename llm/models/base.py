@@ -18,22 +18,16 @@ from ..errors import NeedsKeyException
 from ..parts import Message, StreamEvent
 from ..text.secrets import remember
 from ..tools.tool import ServerSideTool
-from .options import NO_OPTIONS, build_options
+from .options import NO_OPTIONS
 from .prompt import Prompt
 
 if TYPE_CHECKING:
     from ..content import Attachment
     from ..net.policy import CallPolicy
     from ..tools.calling import ToolResult
+    from ..tools.running import AfterCallAsync, AfterCallSync, BeforeCallAsync, BeforeCallSync
     from .async_response import AsyncResponse
-    from .chain import (
-        AfterCallAsync,
-        AfterCallSync,
-        AsyncChainResponse,
-        BeforeCallAsync,
-        BeforeCallSync,
-        ChainResponse,
-    )
+    from .chain import AsyncChainResponse, ChainResponse
     from .conversation import AsyncConversation, Conversation
     from .plan import NextPrompt
     from .prompt import ToolDef
@@ -99,19 +93,6 @@ class _BaseModel(ABC, _get_key_mixin):
     def supported_server_side_tools(self) -> tuple[type[ServerSideTool], ...]:
         """Classes of the tools that the provider runs itself; none here."""
         return ()
-
-    def _prompt(
-        self,
-        prompt: str | None,
-        *,
-        options: Mapping[str, Any] | None,
-        keywords: Mapping[str, Any],
-        **values: Any,
-    ) -> Prompt:
-        request = Prompt(prompt, self, options=build_options(self, options, keywords), **values)
-        if request._explicit is not None:
-            request._append_input()
-        return request
 
     def __str__(self) -> str:
         return f"{type(self).__name__}: {self.model_id}"
@@ -193,8 +174,9 @@ class _Model(_BaseModel):
         from .response import Response
 
         key = kwargs.pop("key", None)
-        request = self._prompt(
+        request = Prompt.of_call(
             prompt,
+            self,
             fragments=fragments,
             attachments=attachments,
             system=system,
@@ -351,8 +333,9 @@ class _AsyncModel(_BaseModel):
         from .async_response import AsyncResponse
 
         key = kwargs.pop("key", None)
-        request = self._prompt(
+        request = Prompt.of_call(
             prompt,
+            self,
             fragments=fragments,
             attachments=attachments,
             system=system,

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
     Iterable,
     Iterator,
 )
-from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..parts import StreamEvent
-from ..tools.calling import ToolCall, ToolResult
+from ..tools.calling import ToolResult
 from ..tools.running import (
     by_name,
     prepare,
@@ -27,7 +26,6 @@ from ..tools.running import (
     toolboxes_of,
 )
 from ..tools.signatures import signature_of
-from ..tools.tool import Tool
 from .async_response import AsyncResponse
 from .plan import (
     AskNext,
@@ -50,11 +48,6 @@ if TYPE_CHECKING:
     from .base import _AsyncModel, _BaseModel, _Model
     from .conversation import _BaseConversation
     from .prompt import ToolDef
-
-BeforeCallSync = Callable[[Optional[Tool], ToolCall], None]
-AfterCallSync = Callable[[Tool, ToolCall, ToolResult], None]
-BeforeCallAsync = Callable[[Optional[Tool], ToolCall], Union[None, Awaitable[None]]]
-AfterCallAsync = Callable[[Tool, ToolCall, ToolResult], Union[None, Awaitable[None]]]
 
 R = TypeVar("R", bound=_BaseResponse)
 
@@ -152,12 +145,11 @@ class _BaseChainResponse(Generic[R]):
             return prompt
         if isinstance(given, Prompt):
             following = given
-            if following._explicit is not None:
+            if following.is_complete:
                 return following
         else:
-            following = prompt._following(
-                (given or "").replace("$input", answer), tool_results or []
-            )
+            text = (given or "").replace("$input", answer)
+            following = prompt.follow_up(text, tool_results or [])
         if self._responses:
             self.conversation.put_history(following, in_place=True)
         else:
@@ -198,12 +190,21 @@ class _BaseChainResponse(Generic[R]):
         return shape
 
     @classmethod
-    def _of_conversation(cls, conversation: Any, shape: ConversationDict) -> Self:
-        """The finished chain of some of the responses of a conversation."""
+    def _from_dict(
+        cls,
+        shape: ConversationDict,
+        response_class: type[R],
+        model: _BaseModel | None,
+        tools: Iterable[ToolDef] | None,
+    ) -> Self:
         from ..errors import InvalidInput
+        from .revival import revived
 
+        conversation = revived(
+            lambda found: found.conversation(), response_class, shape, model, tools
+        )
         own = set(shape.get("responses", ()))
-        responses = [response for response in conversation._responses if response.id in own]
+        responses = [response for response in conversation.all_responses() if response.id in own]
         if not responses:
             raise InvalidInput('Not a chain: there are no "responses" in it')
         limit = shape.get("chain_limit")
@@ -240,10 +241,7 @@ class ChainResponse(_BaseChainResponse[Response]):
             InvalidInput: It is no chain.
             UnknownModelError: No model of that name is installed.
         """
-        from .conversation import Conversation
-
-        conversation = Conversation.from_dict(shape, model=model, tools=tools)
-        return cls._of_conversation(conversation, shape)
+        return cls._from_dict(shape, Response, model, tools)
 
     def to_dict(self) -> ConversationDict:
         """The chain as plain JSON values, with the whole conversation that it belongs to."""
@@ -330,10 +328,7 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
         tools: Iterable[ToolDef] | None = None,
     ) -> AsyncChainResponse:
         """The finished chain that `to_dict()` described; see `ChainResponse.from_dict`."""
-        from .conversation import AsyncConversation
-
-        conversation = AsyncConversation.from_dict(shape, model=model, tools=tools)
-        return cls._of_conversation(conversation, shape)
+        return cls._from_dict(shape, AsyncResponse, model, tools)
 
     def to_dict(self) -> ConversationDict:
         """The chain as plain JSON values, with the whole conversation that it belongs to.

@@ -17,16 +17,10 @@ if TYPE_CHECKING:
     from ..net.policy import CallPolicy
     from ..serialization import ConversationDict
     from ..tools.calling import ToolCall, ToolResult
+    from ..tools.running import AfterCallAsync, AfterCallSync, BeforeCallAsync, BeforeCallSync
     from .async_response import AsyncResponse
     from .base import _AsyncModel, _BaseModel, _Model
-    from .chain import (
-        AfterCallAsync,
-        AfterCallSync,
-        AsyncChainResponse,
-        BeforeCallAsync,
-        BeforeCallSync,
-        ChainResponse,
-    )
+    from .chain import AsyncChainResponse, ChainResponse
     from .plan import NextPrompt
     from .prompt import ToolDef
 
@@ -54,8 +48,8 @@ class _BaseConversation(Generic[R]):
 
     #: Its model answers asynchronously.
     is_async: ClassVar[bool] = False
-    # Where loaded_messages end in the log: (number of messages, address of the last one).
-    loaded_tip: tuple[int, str] | None = None
+    #: Where `loaded_messages` end in the log: (number of messages, address of the last one).
+    stored_tip: tuple[int, str] | None = None
     responses_read: bool = False
     token_budget: int | None = None  # what may be sent, once a service said it was too much
     # The title in the log; another `name` goes there with the next turn.
@@ -136,6 +130,10 @@ class _BaseConversation(Generic[R]):
                 raise
         return self._responses
 
+    def append(self, response: R) -> None:
+        """Put a restored response at the end."""
+        self._responses.append(response)
+
     def set_history(self, load: Callable[[], list[R]]) -> None:
         """Let `load` give the earlier responses when somebody looks at `responses`."""
         self._load_history = load
@@ -155,8 +153,8 @@ class _BaseConversation(Generic[R]):
         **values: Any,
     ) -> Prompt:
         """The prompt of the next turn, with the history in front."""
-        request: Prompt = self.model._prompt(
-            prompt, tools=tools or self.tools, messages=messages, **values
+        request = Prompt.of_call(
+            prompt, self.model, tools=tools or self.tools, messages=messages, **values
         )
         if messages is None:
             if self.owes_answer() and not self.pending_calls():
@@ -174,19 +172,16 @@ class _BaseConversation(Generic[R]):
         """
         if self.loaded_messages is not None:
             request.continue_from(self.loaded_messages)
-            request.loaded_count = len(self.loaded_messages)
+            request.continues = self
             return
         last = self._last_response()
         if last is None:
             return
-        output = last.output_messages()
         if in_place:
-            count = request.continue_in_place(last.prompt, output)
+            request.continue_in_place(last.prompt, last.output_messages())
         else:
-            history = last.prompt.full_messages + output
-            request.continue_from(history, last.prompt)
-            count = len(history)
-        request.continues, request.continues_count = last, count
+            request.continue_from(last.all_messages(), last.prompt.chain.system)
+        request.continues = last
 
     def _rules(
         self, key: str | None, limit: int | None, before_call: Any, after_call: Any
@@ -217,7 +212,7 @@ class _BaseConversation(Generic[R]):
         if self.loaded_messages is not None:
             return self.loaded_messages
         last = self._last_response()
-        return [] if last is None else last.prompt.full_messages + last.output_messages()
+        return [] if last is None else last.all_messages()
 
     def _last_response(self) -> R | None:
         if not self._responses:
@@ -484,7 +479,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse"]):
         """A synchronous conversation of the same id, name, model and tools, without responses."""
         kept = ("model", "id", "name", "tools", "chain_limit", "policy", "truncate")
         twin = Conversation(**{name: getattr(self, name) for name in kept})
-        twin.loaded_tip = self.loaded_tip
+        twin.stored_tip = self.stored_tip
         twin.untrusted_tools, twin.stored_untrusted = self.untrusted_tools, self.stored_untrusted
         twin.stored_name = self.stored_name
         return twin

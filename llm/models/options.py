@@ -63,7 +63,7 @@ def is_lazy(model: _BaseModel) -> bool:
 
 def option_values(prompt: Prompt) -> JSONObject:
     """The options of `prompt` that are not `None`, in the order of their declaration."""
-    if prompt._options is None and is_lazy(prompt.model):
+    if prompt.given_options is None and is_lazy(prompt.model):
         return {}
     return {name: value for name, value in dict(prompt.options).items() if value is not None}
 

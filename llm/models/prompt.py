@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 from ..parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
@@ -10,18 +10,23 @@ from ..text import JSONObject
 from ..tools.calling import ToolCall, ToolResult
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
+from .message_chain import MessageChain, last_system_text
+from .options import build_options
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from ..content import Attachment
     from .base import _BaseModel
+    from .conversation import _BaseConversation
     from .options import Options
     from .response_base import _BaseResponse
 
 #: What may be passed as a tool.
 ToolDef = Union[Tool, Toolbox, ServerSideTool, Callable[..., Any]]
 AnyTool = Union[Tool, ServerSideTool]
+#: What an answer has to fit: a JSON schema, or a pydantic class.
+Schema = Union[JSONObject, "type[BaseModel]"]
 
 
 class Prompt:
@@ -43,19 +48,17 @@ class Prompt:
         hide_reasoning: Do not ask the provider for visible reasoning.
     """
 
+    #: The model, or whoever reads `messages`, has looked at what is sent.
     history_read: bool = False
-    _has_history: bool = False
-    continues: _BaseResponse | None = None
-    continues_count: int = 0
-    loaded_count: int = 0
-    _chain_system: str | None = None
-    # Prompts of one chain share a list, so that its length costs nothing. Where this one ends.
-    _chain_end: int | None = None
+    #: What this prompt goes on from, which knows where that ends in the log.
+    continues: _BaseResponse | _BaseConversation[Any] | None = None
+    _chain: MessageChain | None = None
     # What is sent of the chain where that is not all of it.
     _sent: list[Message] | None = None
-    # Calls that the history ends in, to be run before this prompt is sent, and not instead of it.
+    _defaults: Options | None = None
+    #: Calls that the history ends in, to be run before this prompt is sent, not instead of it.
     calls_before: Sequence[ToolCall] = ()
-    # The pydantic class that the schema was made from.
+    #: The pydantic class that the schema was made from.
     schema_class: type[BaseModel] | None = None
 
     def __init__(
@@ -69,7 +72,7 @@ class Prompt:
         system_fragments: Sequence[str] | None = None,
         prompt_json: str | None = None,
         options: Options | None = None,
-        schema: Any = None,
+        schema: Schema | None = None,
         tools: Iterable[ToolDef] | None = None,
         tool_results: Iterable[ToolResult] | None = None,
         messages: Sequence[Message] | None = None,
@@ -82,17 +85,38 @@ class Prompt:
         self.own_system = system
         self.system_fragments = list(system_fragments) if system_fragments else []
         self.prompt_json = prompt_json
-        self.schema: JSONObject | None = schema
         if schema is not None and not isinstance(schema, dict):
             self.schema_class = schema
-            self.schema = schema.model_json_schema()
+            schema = schema.model_json_schema()
+        self.schema: JSONObject | None = schema
         self.tool_sources: list[ToolDef] = list(tools) if tools else []
         self.tools: list[AnyTool] = wrap_tools(self.tool_sources)
         self.tool_results = list(tool_results) if tool_results else []
         self._options = options
         self.hide_reasoning = hide_reasoning
-        self._explicit = list(messages) if messages is not None else None
-        self._chain: list[Message] | None = None
+        self._given = list(messages) if messages is not None else None
+
+    @classmethod
+    def of_call(
+        cls,
+        prompt: str | None,
+        model: _BaseModel,
+        *,
+        options: Mapping[str, object] | None,
+        keywords: Mapping[str, object],
+        **values: Any,
+    ) -> Prompt:
+        """The prompt that the arguments of `Model.prompt` ask for.
+
+        Args:
+            options: Model options by name.
+            keywords: Those that were given as keyword arguments.
+            values: Arguments of the class; `messages` are what was said before.
+        """
+        request = cls(prompt, model, options=build_options(model, options, keywords), **values)
+        if request.is_complete:
+            request.append_input()
+        return request
 
     @classmethod
     def from_history(
@@ -116,7 +140,7 @@ class Prompt:
 
             model = llm.get_model()
         request = cls(prompt, model, system=system, messages=messages)
-        request._append_input()
+        request.append_input()
         return request
 
     @property
@@ -151,11 +175,14 @@ class Prompt:
         self._options = options
 
     def _default_options(self) -> Options:
-        defaults = self.__dict__.get("_defaults")
-        if defaults is None:
-            defaults = self.__dict__["_defaults"] = self.model.Options()
-        options: Options = defaults
-        return options
+        if self._defaults is None:
+            self._defaults = self.model.Options()
+        return self._defaults
+
+    @property
+    def given_options(self) -> Options | None:
+        """The validated options; `None` where none were given."""
+        return self._options
 
     @property
     def messages(self) -> list[Message]:
@@ -165,68 +192,64 @@ class Prompt:
 
     @property
     def sent_messages(self) -> list[Message]:
-        """The chain without the turns that were left out to make it fit."""
+        """What is sent: all messages but for the turns that were left out to make them fit."""
         return self.full_messages if self._sent is None else self._sent
+
+    def send_only(self, messages: list[Message]) -> None:
+        """Send these messages; `full_messages`, and the log, stay whole."""
+        self._sent = messages
+
+    @property
+    def chain(self) -> MessageChain:
+        """The history and this turn's input; reading it does not count as the model's reading."""
+        if self._chain is None:
+            messages = self._given
+            if messages is None:
+                messages = self._lead_in("") + self._results() + self._typed()
+            self._chain = MessageChain(messages)
+        return self._chain
 
     @property
     def full_messages(self) -> list[Message]:
-        """The chain itself, for code of this package: not a sign that the model looked at it."""
-        if self._chain is None:
-            self._chain = self._explicit
-            if self._chain is None:
-                self._chain = self._lead_in("") + self._results() + self._typed()
-        if self._chain_end is None or self._chain_end == len(self._chain):
-            return self._chain
-        return self._chain[: self._chain_end]
+        """All messages of the chain. Setting them makes them all that there is."""
+        return self.chain.messages
 
-    def _append_input(self) -> None:
+    @full_messages.setter
+    def full_messages(self, messages: list[Message]) -> None:
+        self._chain = MessageChain(messages)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the messages were given, so that they are sent as they are."""
+        return self._given is not None
+
+    def append_input(self) -> None:
         """Let the messages that were given be the history, and put this turn's input after it.
 
         The system prompt goes first, unless the history has a system message of its own.
         """
-        history = list(self._explicit or ())
-        self._note_history(history)
+        history = self._given or []
         if not any(message.role == "system" for message in history):
             history = self._lead_in("") + history
-        self._chain = history + self._results() + self._typed()
+        self._chain = MessageChain(history + self._results() + self._typed(), len(history))
 
-    def _note_history(self, history: Iterable[Message]) -> None:
-        self._has_history = any(message.role != "system" for message in history)
-
-    def continue_from(self, history: list[Message], last: Prompt | None = None) -> None:
-        """Make the chain: `history`, a system message where it says something new, new input.
+    def continue_from(self, history: list[Message], before: str | None = None) -> None:
+        """Make the chain: `history`, then this turn's input.
 
         Args:
             history: Everything so far.
-            last: The prompt whose chain `history` extends; saves looking for its system message.
+            before: The text of its last system message; looked for where missing.
         """
-        before = last._system_in_chain() if last is not None else _last_system_text(history)
-        # Providers want the results right after the calls.
-        self._chain = history + self._results() + self._lead_in(before) + self._typed()
-        self._chain_system = self.system or before
-        self._note_history(history)
+        before = last_system_text(history) if before is None else before
+        messages = history + self._input(before)
+        self._chain = MessageChain(messages, len(history), self.system or before)
 
-    def continue_in_place(self, last: Prompt, output: list[Message]) -> int:
-        """Make the chain like `continue_from`, by going on with the list of `last`.
+    def continue_in_place(self, last: Prompt, output: list[Message]) -> None:
+        """Make the chain like `continue_from`, by going on with the list of `last`."""
+        before = last.chain.system
+        self._chain = last.chain.extended(output, self._input(before), self.system or before)
 
-        Returns:
-            The number of messages before the new input.
-        """
-        before = last._system_in_chain()
-        chain = last.full_messages
-        if chain is last._explicit:
-            chain = list(chain)
-        elif chain is last._chain:
-            last._chain_end = len(chain)
-        chain += output
-        count = len(chain)
-        self._note_history(chain)
-        chain += self._results() + self._lead_in(before) + self._typed()
-        self._chain, self._chain_end = chain, None
-        self._chain_system = self.system or before
-        return count
-
-    def _following(self, text: str, tool_results: list[ToolResult]) -> Prompt:
+    def follow_up(self, text: str, tool_results: list[ToolResult]) -> Prompt:
         """A prompt with the same tools, options, schema and system prompt, and other input.
 
         Files that tools returned go along as attachments where the model accepts their type.
@@ -249,13 +272,11 @@ class Prompt:
         """Send the files that tools returned, where the model accepts their type."""
         self.attachments += accepted_files(self.model, tool_results)
 
-    def _system_in_chain(self) -> str | None:
-        """The text of the last system message of the chain."""
-        if self._chain_system is None:
-            self._chain_system = _last_system_text(self.full_messages)
-        return self._chain_system
+    def _input(self, before: str) -> list[Message]:
+        """This turn's messages; providers want results of tools right after the calls."""
+        return self._results() + self._lead_in(before) + self._typed()
 
-    def _lead_in(self, before: str | None) -> list[Message]:
+    def _lead_in(self, before: str) -> list[Message]:
         """The system message of this turn, where it differs from the last one, `before`."""
         text = self.system
         if not text or text == before:
@@ -279,13 +300,6 @@ class Prompt:
 
     def __repr__(self) -> str:
         return f"Prompt(prompt={self.prompt!r}, model={self.model!r}, system={self.system!r})"
-
-
-def _last_system_text(history: Sequence[Message]) -> str:
-    for message in reversed(history):
-        if message.role == "system":
-            return message.text()
-    return ""
 
 
 def result_part(result: ToolResult) -> ToolResultPart:

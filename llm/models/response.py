@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..content import Attachment
     from ..serialization import ResponseDict
     from ..tools.calling import ToolResult
+    from ..tools.running import AfterCallSync, BeforeCallSync
     from .base import _Model
-    from .chain import AfterCallSync, BeforeCallSync
     from .conversation import Conversation
     from .prompt import ToolDef
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
@@ -68,6 +68,8 @@ class _BaseResponse:
         ValueError: The model does not support what the prompt asks for.
     """
 
+    #: Its model answers asynchronously: it has to be awaited.
+    is_async: ClassVar[bool] = False
     response_json: JSONObject | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -322,7 +324,7 @@ class _BaseResponse:
         """Close a complete answer; the callbacks are the driver's to call."""
         self._source = None
         conversation = self.conversation
-        if self.prompt._has_history:
+        if self.prompt.chain.has_history():
             looked = self.prompt.history_read or (
                 conversation is not None and conversation.responses_read
             )
@@ -352,21 +354,21 @@ class _BaseResponse:
 
     def stored_part(self) -> tuple[int, str] | None:
         """How much of what is sent is in the log: number of messages, address of the last one."""
-        prompt = self.prompt
-        earlier = prompt.continues
+        earlier = self.prompt.continues
         tip = earlier.stored_tip if earlier is not None else None
-        count = prompt.continues_count
-        if tip is None:
-            tip = getattr(self.conversation, "loaded_tip", None)
-            count = prompt.loaded_count
         # Another number of messages: the history was changed since.
-        return (count, tip[1]) if tip is not None and count and tip[0] == count else None
+        return tip if tip is not None and tip[0] == self.prompt.chain.history_count else None
 
     def _replay(self) -> Sequence[StreamEvent]:
         """The events of a finished answer; made from its messages where none were kept."""
         return self.event_log or events_of(self.output_messages())
 
+    def all_messages(self) -> list[Message]:
+        """Everything so far, a new list: what was sent, and what came."""
+        return self.prompt.full_messages + self.output_messages()
+
     def output_messages(self) -> list[Message]:
+        """What has come, as messages; the list itself, so leave it as it is."""
         if self._output is None:
             self._output = self._assemble()
         return self._output
@@ -472,8 +474,9 @@ class _BaseResponse:
         named = {name: values.pop(name) for name in shaping if name in values}
         named["hide_reasoning"] = values.pop("hide_reasoning", self.prompt.hide_reasoning)
         values.pop("stream", None)
-        request: Prompt = self.model._prompt(
+        request = Prompt.of_call(
             prompt,
+            self.model,
             tools=self.prompt.tools if tools is None else tools,
             tool_results=tool_results,
             options=options,
@@ -481,11 +484,9 @@ class _BaseResponse:
             **named,
         )
         request.attach_results(request.tool_results)
-        history = self.prompt.full_messages + self.output_messages()
-        request.continue_from(history, self.prompt)
-        if messages:
-            cast("list[Message]", request._chain).extend(messages)
-        request.continues, request.continues_count = self, len(history)
+        request.continue_from(self.all_messages(), self.prompt.chain.system)
+        request.full_messages.extend(messages or ())
+        request.continues = self
         return request, key
 
     def __repr__(self) -> str:

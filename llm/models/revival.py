@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..content import Fragment
@@ -23,18 +23,23 @@ if TYPE_CHECKING:
     from .base import _BaseModel
     from .conversation import _BaseConversation
     from .prompt import AnyTool, ToolDef
+    from .response_base import _BaseResponse
 
 C = TypeVar("C", bound="_BaseConversation[Any]")
 
 
 def revived(
-    conversation_class: type[C],
-    response_class: Any,
+    make: Callable[[Any], C],
+    response_class: type[_BaseResponse],
     shape: Any,
     model: _BaseModel | None,
     tools: Iterable[ToolDef] | None,
 ) -> C:
     """The conversation that its JSON values describe, with the model of that name if none is given.
+
+    Args:
+        make: Makes an empty conversation with a model.
+        response_class: What its responses are made of.
 
     Raises:
         InvalidInput: They describe no conversation.
@@ -43,8 +48,8 @@ def revived(
     import llm
 
     checked_shape = checked(shape)
-    look_up = llm.get_async_model if conversation_class.is_async else llm.get_model
-    conversation = conversation_class(model or look_up(checked_shape["model"]))
+    look_up = llm.get_async_model if response_class.is_async else llm.get_model
+    conversation = make(model or look_up(checked_shape["model"]))
     fill_conversation(conversation, checked_shape, response_class, tools)
     return conversation
 
@@ -52,7 +57,7 @@ def revived(
 def fill_conversation(
     conversation: _BaseConversation[Any],
     shape: ConversationDict,
-    response_class: Any,
+    response_class: type[_BaseResponse],
     tools: Iterable[ToolDef] | None,
 ) -> None:
     """Give a new conversation everything that its JSON values hold.
@@ -97,7 +102,7 @@ def fill_conversation(
             response.outcome = (status, error_class, error)
         # Plugins of the time before messages look for earlier attachments here.
         response.attachments = list(prompt.attachments)
-        conversation._responses.append(response)
+        conversation.append(response)
     end = shape["turns"][-1]["output"] if shape["turns"] else None
     if shape["tip"] is not None and shape["tip"] != end:
         conversation.loaded_messages = nodes.upto(shape["tip"])
@@ -209,7 +214,7 @@ def prompt_of(
             if isinstance(part, ToolResultPart)
         ],
     )
-    prompt._chain = inputs
+    prompt.full_messages = inputs
     return prompt
 
 

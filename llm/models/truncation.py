@@ -165,7 +165,7 @@ def cut_to_budget(response: _BaseResponse) -> None:
     if cut.dropped_turns:
         # Asked again, the response comes here again.
         is_news = len(cut.messages) < len(prompt.sent_messages)
-        prompt._sent = cut.messages
+        prompt.send_only(cut.messages)
         if is_news and response.policy.tell is not None:
             response.policy.tell(
                 f"Left out {cut.dropped_turns} of {cut.turns} turns of the conversation"

@@ -9,10 +9,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from ..errors import CancelToolCall, ConfigError, InvalidInput
+from ..errors import ConfigError, InvalidInput
 from ..terminal import stdin
 from ..terminal.output import show_note
 from ..text.shaping import visible
+from ..tools.calling import CancelToolCall
 from ..tools.policy import Candidate, Decision, Rule, Rules, decide
 from .tool_rules import load_rules, remember
 

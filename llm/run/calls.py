@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ..errors import CancelToolCall
 from ..terminal.output import GREEN, RED, RESET, YELLOW, coloured, show_note, write_err
 from ..text import JSONObject
+from ..tools.calling import CancelToolCall, ToolResult
 from .approval import Gate, call_text
 
 if TYPE_CHECKING:
     from ..content import Attachment
-    from ..tools.calling import ToolCall, ToolResult
+    from ..tools.calling import ToolCall
     from ..tools.tool import Tool
     from .execute import Progress
     from .request import AnyChain
@@ -102,8 +102,6 @@ class ToolWatch:
 
 
 def _dropped(call: ToolCall) -> ToolResult:
-    from ..tools.calling import ToolResult
-
     stopped = CancelToolCall("User stopped the tool call")
     return ToolResult(
         call.name, f"Cancelled: {stopped}", tool_call_id=call.tool_call_id, exception=stopped

@@ -101,7 +101,7 @@ class Recorder:
         if self._path is None or self._results is not None:
             return
         last = self._last
-        tip = last.stored_tip if last is not None else conversation.loaded_tip
+        tip = last.stored_tip if last is not None else conversation.stored_tip
         self._results = ResultsJournal(
             conversation.id,
             last.id if last is not None else None,

@@ -244,8 +244,8 @@ def _prompt(request: JSONObject, history: list[Message], model: Any) -> Any:
             for call_id, shape in request.get("instances", ())
         ],
     )
-    prompt._options = request.get("options", {})
-    prompt._chain = history + [Message.from_dict(shape) for shape in request["messages"]]
+    prompt.options = request.get("options", {})
+    prompt.full_messages = history + [Message.from_dict(shape) for shape in request["messages"]]
     return prompt
 
 

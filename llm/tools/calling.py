@@ -1,4 +1,4 @@
-"""What a tool call is and what it gives back, as values."""
+"""What a tool call is, what it gives back, and what may be raised to steer it."""
 
 from __future__ import annotations
 
@@ -78,3 +78,21 @@ class ToolOutput:
 
     output: Any = None
     attachments: list[Attachment] = field(default_factory=list)
+
+
+class CancelToolCall(Exception):
+    """Raised in `before_call` to refuse one tool call; the model is told the text."""
+
+
+class PauseChain(Exception):
+    """Raised in a tool to stop the chain; it can be resumed from its messages.
+
+    Attributes:
+        tool_call: The call whose tool paused, set by the engine.
+        tool_results: Results of the sibling calls that had finished, in call order.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.tool_call: ToolCall | None = None
+        self.tool_results: list[ToolResult] = []

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ..errors import CancelToolCall, PauseChain
 from ..text import JSONObject
-from .calling import ToolCall, ToolOutput, ToolResult
+from .calling import CancelToolCall, PauseChain, ToolCall, ToolOutput, ToolResult
 from .signatures import signature_of
 from .tool import INJECTED_PARAMETER, ServerSideTool, Tool
 from .toolbox import Toolbox
@@ -21,7 +20,10 @@ from .toolbox import Toolbox
 if TYPE_CHECKING:
     from asyncio import Task
 
-Hook = Callable[..., Any]
+BeforeCallSync = Callable[[Optional[Tool], ToolCall], None]
+AfterCallSync = Callable[[Tool, ToolCall, ToolResult], None]
+BeforeCallAsync = Callable[[Optional[Tool], ToolCall], Union[None, Awaitable[None]]]
+AfterCallAsync = Callable[[Tool, ToolCall, ToolResult], Union[None, Awaitable[None]]]
 # `json.dumps` makes an encoder for every call that gives it a default.
 _encode = json.JSONEncoder(default=repr).encode
 
@@ -78,7 +80,10 @@ async def prepare_async(boxes: Iterable[Toolbox]) -> None:
 
 
 def call_steps(
-    call: ToolCall, tool: Tool | None, before_call: Hook | None, after_call: Hook | None
+    call: ToolCall,
+    tool: Tool | None,
+    before_call: BeforeCallAsync | None,
+    after_call: AfterCallAsync | None,
 ) -> Steps:
     """What happens to one tool call: the hooks, the tool, and the result that the model is told."""
     if before_call is not None:
@@ -169,8 +174,8 @@ def _text(value: Any) -> str:
 def run_calls(
     calls: Sequence[ToolCall],
     tools: dict[str, Tool],
-    before_call: Hook | None = None,
-    after_call: Hook | None = None,
+    before_call: BeforeCallSync | None = None,
+    after_call: AfterCallSync | None = None,
     timeout_s: float | None = None,
 ) -> list[ToolResult]:
     """The results of the calls, in order, one after the other.
@@ -270,8 +275,8 @@ def _run_coroutine(awaitable: Awaitable[Any]) -> Any:
 async def run_calls_async(
     calls: Sequence[ToolCall],
     tools: dict[str, Tool],
-    before_call: Hook | None = None,
-    after_call: Hook | None = None,
+    before_call: BeforeCallAsync | None = None,
+    after_call: AfterCallAsync | None = None,
     timeout_s: float | None = None,
 ) -> list[ToolResult]:
     """The results of the calls, in order; asynchronous tools run at the same time.

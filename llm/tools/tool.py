@@ -6,15 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from ..text import JSONObject
 from .signatures import signature_of, type_hints_of
 
 if TYPE_CHECKING:
     import inspect
-
-    from ..models.base import _BaseModel
 
 # Given by the engine to a tool that declares it, never by the model.
 INJECTED_PARAMETER = "llm_tool_call"
@@ -147,6 +145,12 @@ def _is_argument(parameter: inspect.Parameter) -> bool:
     return parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
 
 
+class NamedModel(Protocol):
+    """What a provider's tool can know of the model that it is for."""
+
+    model_id: str
+
+
 class ServerSideTool:
     """A tool that the provider runs itself; this side only asks for it.
 
@@ -179,7 +183,7 @@ class ServerSideTool:
 
         return inspect.getdoc(type(self)) or ""
 
-    def tool_spec(self, model: _BaseModel) -> JSONObject:
+    def tool_spec(self, model: NamedModel) -> JSONObject:
         """What is put into the request for this tool.
 
         Raises:
@@ -189,7 +193,7 @@ class ServerSideTool:
             raise TypeError(f"{type(self).__name__} does not define a raw provider tool spec")
         return self.spec
 
-    def prepare_request(self, model: _BaseModel, kwargs: JSONObject) -> None:
+    def prepare_request(self, model: NamedModel, kwargs: JSONObject) -> None:
         """Add to the request what the tool needs beside its specification; here nothing."""
 
     def hash(self) -> str:

@@ -60,7 +60,7 @@ def fork_conversation(
     if conversation is None:
         raise NotFound(f"No conversation found with id={conversation_id}")
     if at is None:
-        messages, known = conversation.loaded_messages or [], conversation.loaded_tip
+        messages, known = conversation.loaded_messages or [], conversation.stored_tip
     else:
         messages, known = _history_at(db.conn, conversation, at)
     tip = known[1] if known is not None else store.ensure_chain(messages)
@@ -91,7 +91,7 @@ def _history_at(
 
 def _inherited_tips(conn: sqlite3.Connection, conversation: Any, start: str) -> list[str]:
     """The last messages of turns from before a fork: of the one, or two, whose id begins so."""
-    tip = conversation.loaded_tip
+    tip = conversation.stored_tip
     if tip is None or not start:
         return []
     values = {"fork": conversation.id, "tip": tip[1], "start": start, "end": after_all(start)}

@@ -223,7 +223,7 @@ def _assemble(
     conversation.stored_name = stored.name or ""
     conversation.loaded_messages = messages
     if is_as_stored and stored.tip is not None:
-        conversation.loaded_tip = (len(messages), stored.tip)
+        conversation.stored_tip = (len(messages), stored.tip)
     first = _with_turns(conn, stored)
     conversation.loaded_tools = _tool_specs(conn, first, model)
     if conversation.loaded_tools:
