@@ -386,8 +386,6 @@ class _BaseResponse:
         ]
         return [message] if message.parts else []
 
-    # What a finished answer can tell.
-
     def parsed_value(self) -> Any:
         """The answer as a value that fits the schema; see `Response.parsed`."""
         from ..schemas.validation import parse_answer, parse_model
