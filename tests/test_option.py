@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from llm.commands._option import Option
+from llm.commands._options import Option
 
 KINDS: list[tuple[list[str], dict[str, Any]]] = [
     (["-t", "--text"], {}),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm.errors import AttachmentError
-from llm.run import inputs
+from llm.run import inputs, material
 from llm.terminal import stdin
 
 PNG = bytes.fromhex(
@@ -47,20 +47,20 @@ def test_piped_text_goes_before_typed(
 ) -> None:
     """Standard input, a space, the argument; nothing is stripped."""
     monkeypatch.setattr(sys, "stdin", Piped(raw))
-    assert inputs.prompt_text(typed, may_wait=False) == text
+    assert material.prompt_text(typed, may_wait=False) == text
 
 
 def test_terminal_is_read_only_when_waiting_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal is read where nothing else was given, and left alone otherwise."""
     monkeypatch.setattr(sys, "stdin", Terminal(b"typed later"))
-    assert inputs.prompt_text("now", may_wait=False) == "now"
-    assert inputs.prompt_text(None, may_wait=True) == "typed later"
+    assert material.prompt_text("now", may_wait=False) == "now"
+    assert material.prompt_text(None, may_wait=True) == "typed later"
 
 
 def test_closed_stdin_counts_as_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process started without standard input gets an empty one."""
     monkeypatch.setattr(sys, "stdin", None)
-    assert inputs.prompt_text("hi", may_wait=False) == "hi"
+    assert material.prompt_text("hi", may_wait=False) == "hi"
     assert stdin.read_stdin_line() == ""
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._option import option
+from ._options import option
 
 if TYPE_CHECKING:
     import sqlite3

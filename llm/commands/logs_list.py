@@ -10,8 +10,7 @@ import click
 from ._errors import reported
 from ._listing import print_pieces
 from ._logs import database_option, json_option, reading, time_writer
-from ._option import option
-from ._options import raw_option
+from ._options import option, raw_option
 
 if TYPE_CHECKING:
     import sqlite3

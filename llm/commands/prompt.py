@@ -8,7 +8,6 @@ import click
 
 from . import _options as shared
 from ._errors import reported
-from ._option import option
 
 if TYPE_CHECKING:
     from ..run.request import Request
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 @shared.typed_attachment_option
 @shared.tool_options
 @shared.model_options_option
-@option(
+@shared.option(
     "--options",
     "show_model_options",
     is_flag=True,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 )
 @shared.schema_option
 @shared.schema_multi_option
-@option(
+@shared.option(
     "--repair",
     type=click.IntRange(min=0),
     default=0,
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 )
 @shared.fragment_option
 @shared.system_fragment_option
-@option(
+@shared.option(
     "-t",
     "--template",
     "template",
@@ -52,36 +51,36 @@ if TYPE_CHECKING:
 @shared.param_option
 @shared.trust_option
 @shared.no_stream_option
-@option("-n", "--no-log", is_flag=True, help="Do not log this prompt and its answer.")
-@option("--log", is_flag=True, help="Log this one even if logging is off.")
+@shared.option("-n", "--no-log", is_flag=True, help="Do not log this prompt and its answer.")
+@shared.option("--log", is_flag=True, help="Log this one even if logging is off.")
 @shared.hide_reasoning_option
 @shared.continue_option
 @shared.conversation_option
 @shared.name_option
 @shared.key_option
 @shared.call_options
-@option("--save", metavar="NAME", help="Save the prompt as a template; nothing is sent.")
-@option(
+@shared.option("--save", metavar="NAME", help="Save the prompt as a template; nothing is sent.")
+@shared.option(
     "--out",
     type=click.Path(file_okay=False),
     help="Write the files that the model makes into this folder.",
 )
-@option("--async", "async_", is_flag=True, help="Run the asynchronous form of the model.")
-@option(
+@shared.option("--async", "async_", is_flag=True, help="Run the asynchronous form of the model.")
+@shared.option(
     "-u",
     "--usage",
     is_flag=True,
     help="Show how many tokens were used, and the id of the conversation.",
 )
-@option("-x", "--extract", is_flag=True, help="Print only the first fenced code block.")
-@option(
+@shared.option("-x", "--extract", is_flag=True, help="Print only the first fenced code block.")
+@shared.option(
     "--xl",
     "--extract-last",
     "extract_last",
     is_flag=True,
     help="Print only the last fenced code block.",
 )
-@option(
+@shared.option(
     "--json",
     "json_output",
     is_flag=True,

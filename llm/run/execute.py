@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import ConnectionLost, ModelError, SchemaMismatch, mark_partial
+from ..terminal import stdin
 from ..terminal.output import (
     Display,
     NoDisplay,
@@ -17,7 +18,6 @@ from ..terminal.output import (
     show_note,
     write_out,
 )
-from ..terminal.stdin import clean_argument
 from .material import TurnInput, first_input
 from .recorder import Recorder
 from .session import resolve
@@ -85,7 +85,7 @@ def follow_up(
     """
     request = resolved.request
     for prompt in request.then:
-        text = clean_argument(prompt).replace("$input", responses[-1].text_or_raise())
+        text = stdin.clean_argument(prompt).replace("$input", responses[-1].text_or_raise())
         responses += ask(resolved, recorder, TurnInput(text))
     mismatch = _mismatch_of(responses[-1])
     for attempt in range(request.repair):

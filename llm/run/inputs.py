@@ -1,4 +1,4 @@
-"""What goes into a prompt: the typed text, standard input, and attachments."""
+"""What people name on a command line: keys and attachments."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from ..errors import AttachmentError, ConfigError, InvalidInput, LLMError
 from ..files.config import load_keys
 from ..terminal.stdin import (
     STDIN,
-    clean_argument,
     read_stdin_bytes,
     read_stdin_line,
-    read_stdin_text,
     stdin_is_terminal,
 )
 from ..text.secrets import remember
@@ -64,20 +62,6 @@ def _file_text(path: str) -> str:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InvalidInput(f"Could not read a key from {path}: {error}") from error
-
-
-def prompt_text(typed: str | None, *, may_wait: bool) -> str:
-    """The text of the prompt: standard input, a space, and what was typed.
-
-    Args:
-        typed: The argument of the command.
-        may_wait: Whether to wait for standard input when it is a terminal.
-    """
-    piped = ""
-    if may_wait or not stdin_is_terminal():
-        piped = read_stdin_text()
-    given = [clean_argument(typed)] if typed is not None else []
-    return " ".join(([piped] if piped else []) + given)
 
 
 def attachment_from(value: str) -> Attachment:

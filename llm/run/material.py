@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..content import Attachment, Fragment
 from ..errors import AttachmentError
-from ..terminal.stdin import clean_argument
+from ..terminal import stdin
 from ..text import JSONObject
-from . import inputs
 
 if TYPE_CHECKING:
     from ..templates import Template
@@ -151,14 +150,14 @@ def _merged(request: Request, schema: JSONObject | None, templates: list[Templat
     options: JSONObject = {}
     for template in reversed(templates):
         options |= template.options or {}
-    options |= {name: clean_argument(value) for name, value in request.options}
+    options |= {name: stdin.clean_argument(value) for name, value in request.options}
     output = request.output
     extracts = (output.extract, output.extract_last)
     for template in templates:
         if not any(extracts):
             extracts = bool(template.extract), bool(template.extract_last)
     return Material(
-        system=request.system and clean_argument(request.system),
+        system=request.system and stdin.clean_argument(request.system),
         params=dict(request.params),
         templates=templates,
         model_id=next((t.model for t in templates if t.model), None),
@@ -195,16 +194,20 @@ def _naming(template: Template, field: str) -> Iterator[None]:
 
 
 def _attachments(templates: Sequence[Template]) -> Iterator[Attachment]:
+    from .inputs import attachment_from
+
     for template in templates:
         with _naming(template, "attachments"):
-            yield from map(inputs.attachment_from, template.attachments or ())
+            yield from map(attachment_from, template.attachments or ())
 
 
 def _typed_attachments(templates: Sequence[Template]) -> Iterator[Attachment]:
+    from .inputs import typed_attachment
+
     for template in templates:
         with _naming(template, "attachment_types"):
             for given in template.attachment_types or ():
-                yield inputs.typed_attachment(given.value, given.type)
+                yield typed_attachment(given.value, given.type)
 
 
 def _chosen_tools(request: Request, templates: Sequence[Template]) -> ToolChoice:
@@ -240,11 +243,25 @@ def first_input(request: Request, material: Material, *, may_wait: bool = True) 
     # `-f -` and `-a -` have standard input for themselves, so they come before the text.
     content = load_content(material, request.log)
     if any(template.uses_input for template in material.templates):
-        text, system = material.fill(inputs.prompt_text(typed, may_wait=may_wait))
+        text, system = material.fill(prompt_text(typed, may_wait=may_wait))
         return replace(content, text=text or "", system=system)
-    filled, system = material.fill(None if typed is None else clean_argument(typed))
-    text = inputs.prompt_text(filled, may_wait=filled is None and may_wait)
+    filled, system = material.fill(None if typed is None else stdin.clean_argument(typed))
+    text = prompt_text(filled, may_wait=filled is None and may_wait)
     return replace(content, text=text, system=system)
+
+
+def prompt_text(typed: str | None, *, may_wait: bool) -> str:
+    """The text of the prompt: standard input, a space, and what was typed.
+
+    Args:
+        typed: The argument of the command.
+        may_wait: Whether to wait for standard input when it is a terminal.
+    """
+    piped = ""
+    if may_wait or not stdin.stdin_is_terminal():
+        piped = stdin.read_stdin_text()
+    given = [stdin.clean_argument(typed)] if typed is not None else []
+    return " ".join(([piped] if piped else []) + given)
 
 
 def load_content(material: Material, log: LogSettings) -> TurnInput:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import LLMError
 from ..files import config
 from ..terminal.stdin import clean_argument
-from .inputs import prompt_text
-from .material import find_schema
+from .material import find_schema, prompt_text
 from .session import named_model, resolve_options
 
 if TYPE_CHECKING:
