@@ -6,6 +6,7 @@ import functools
 import sys
 from types import ModuleType
 
+import pydantic
 import pytest
 
 import llm
@@ -123,3 +124,37 @@ def test_calls_need_no_types(module: ModuleType) -> None:
     assert result.output == "hi shout"
     chain = Echo("answer").chain("hi", next=module.following, once=True)
     assert [response.prompt.prompt for response in chain.responses()] == ["hi", "after hi"]
+
+
+def test_schema_of_a_function_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tool has a schema of its own; pydantic is asked once for each name of a function."""
+
+    def look_up(word: str, count: int = 1) -> str:
+        return word * count
+
+    made: list[str] = []
+    create_model = pydantic.create_model
+
+    def counted(name: str, **fields: object) -> object:
+        made.append(name)
+        return create_model(name, **fields)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(pydantic, "create_model", counted)
+    tools = [llm.Tool.function(look_up) for _ in range(3)]
+    tools[0].input_schema["properties"].clear()
+    assert [*tools[1].input_schema["properties"]] == ["word", "count"]
+    assert tools[1].input_schema == tools[2].input_schema
+    llm.Tool.function(look_up, name="other")
+    assert made == ["look_up", "other"]
+
+
+def test_schema_of_a_method_leaves_out_what_it_is_bound_to() -> None:
+    """A method and the function behind it differ in their first argument, whatever its name."""
+
+    class Box:
+        def look_up(this, word: str) -> str:
+            return word
+
+    for _ in range(2):
+        assert [*llm.Tool.function(Box.look_up).input_schema["properties"]] == ["this", "word"]
+        assert [*llm.Tool.function(Box().look_up).input_schema["properties"]] == ["word"]

@@ -6,7 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from ..text import JSONObject
 from .signatures import signature_of, type_hints_of
@@ -125,7 +127,22 @@ def _without_titles(value: Any) -> Any:
     return value
 
 
+# What was computed of a function, by the name that its tool got and whether it is a bound method.
+_schemas: WeakKeyDictionary[FunctionType, dict[tuple[str, bool], JSONObject]] = WeakKeyDictionary()
+
+
 def _schema_of(function: Callable[..., Any], name: str) -> JSONObject:
+    """A schema of the caller's own; pydantic is asked once for each function."""
+    plain = getattr(function, "__func__", function)
+    known = _schemas.setdefault(plain, {}) if isinstance(plain, FunctionType) else {}
+    key = (name, plain is function)
+    if key not in known:
+        known[key] = _computed_schema(function, name)
+    schema: JSONObject = _without_titles(known[key])
+    return schema
+
+
+def _computed_schema(function: Callable[..., Any], name: str) -> JSONObject:
     from pydantic import create_model
 
     hints = type_hints_of(function)
@@ -135,8 +152,7 @@ def _schema_of(function: Callable[..., Any], name: str) -> JSONObject:
             continue
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints.get(parameter.name, str), default)
-    schema: JSONObject = _without_titles(create_model(name, **fields).model_json_schema())
-    return schema
+    return create_model(name, **fields).model_json_schema()
 
 
 def _is_argument(parameter: inspect.Parameter) -> bool:
