@@ -52,21 +52,21 @@ def arguments(doc: str | None, runs: int) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def child_environment(user_path: Path) -> dict[str, str]:
+def child_environment(user_path: Path, **more: str) -> dict[str, str]:
     """Return the environment variables of a measured process: a user directory, and little else."""
     kept = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ
     }
-    return {**kept, "LLM_USER_PATH": str(user_path)}
+    return {**kept, "LLM_USER_PATH": str(user_path), **more}
 
 
 def start(
-    command: list[str], user_path: Path, stdout: int | IO[bytes] | None = None
+    command: list[str], user_path: Path, stdout: int | IO[bytes] | None = None, **variables: str
 ) -> subprocess.Popen[bytes]:
     """Start a process to be measured, without standard input."""
     return subprocess.Popen(
         command,
-        env=child_environment(user_path),
+        env=child_environment(user_path, **variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL if stdout is None else stdout,
         stderr=subprocess.PIPE,

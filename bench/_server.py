@@ -1,9 +1,10 @@
 """A server with both of OpenAI's protocols on the loopback interface, in a process of its own.
 
 The name of the model says what it streams: `chunks-N` N pieces of text as fast as they are taken,
-`paced-N` N pieces, each the time in nanoseconds at which it is sent, one every two milliseconds.
-`GET /watch?pid=P` names the client; when its request has arrived completely, its processor time
-is read, and `GET /seen` tells it in seconds.
+`paced-N` N pieces, each the time in nanoseconds at which it is sent, one every two milliseconds,
+`second-N` N pieces over one second. `GET /watch?pid=P` names the client; its processor time is read
+when its request has arrived completely, and before the last piece is sent. `GET /seen` and
+`GET /last` tell them in seconds.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     watched = 0
     seen = 0.0
+    last = (0.0, 0.0)
 
     def setup(self) -> None:
         """Send every piece at once."""
@@ -88,7 +90,8 @@ class Handler(BaseHTTPRequestHandler):
         """Take the number of the client, or tell what its processor time was."""
         if self.path.startswith("/watch?pid="):
             Handler.watched = int(self.path.partition("=")[2])
-        body = repr(Handler.seen).encode()
+        told = Handler.last if self.path == "/last" else Handler.seen
+        body = json.dumps(told).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -97,9 +100,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer a chat request with a stream."""
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if Handler.watched:
-            Handler.seen = process_cpu(Handler.watched)
-            Handler.watched = 0
+        watched, Handler.watched = Handler.watched, 0
+        if watched:
+            Handler.seen = process_cpu(watched)
         kind, _, count = request["model"].partition("-")
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -108,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.endswith("/responses"):
             self._stream_response(int(count))
         else:
-            self._stream(int(count), paced=kind == "paced")
+            self._stream(int(count), {"paced": PACE_S, "second": 1 / int(count)}.get(kind), watched)
 
     def _stream_response(self, count: int) -> None:
         item = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
@@ -118,13 +121,15 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(piece)
         self.wfile.write(framed(response_end()) + b"0\r\n\r\n")
 
-    def _stream(self, count: int, *, paced: bool) -> None:
+    def _stream(self, count: int, pace_s: float | None, watched: int) -> None:
         piece = framed(event("word "))
         for _ in range(count):
-            if paced:
-                time.sleep(PACE_S)
+            if pace_s is not None:
+                time.sleep(pace_s)
                 piece = framed(event(f"{time.monotonic_ns()} "))
             self.wfile.write(piece)
+        if watched:
+            Handler.last = (process_cpu(watched), time.monotonic())
         self.wfile.write(framed(event(None, "stop")) + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
     def log_message(self, format: str, *args: object) -> None:
@@ -144,6 +149,12 @@ class Remote:
     def seen(self) -> float:
         """Return the processor time of the watched process when its request had arrived."""
         return float(urllib.request.urlopen(f"{self.address}/seen", timeout=10).read())
+
+    def last(self) -> tuple[float, float]:
+        """Return its processor time before the last piece of its answer, and the clock's time."""
+        reply = urllib.request.urlopen(f"{self.address}/last", timeout=10)
+        cpu, clock = json.load(reply)
+        return cpu, clock
 
     def register(self, user_path: Path, *, responses: bool = False, **models: str) -> None:
         """Write models (id = name on the server) into the user directory of an environment."""
