@@ -31,7 +31,6 @@ UPWARD: dict[tuple[str, str], str] = {
 }
 # Upward edges and circles that are still to be cut.
 REMAINING: set[tuple[str, str]] = {
-    ("logs.file.db", "logs.write.store"),
     ("commands.openai", "providers.openai.commands.models"),
     ("commands.openai", "providers.openai.commands.endpoint"),
     ("providers.openai.extra_cache", "providers.openai.extra_models"),

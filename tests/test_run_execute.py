@@ -81,7 +81,7 @@ def preloaded(monkeypatch: pytest.MonkeyPatch, clock, is_sent: bool = False) -> 
         done.append("imported")
         idle.set()
 
-    monkeypatch.setattr("llm.logs.file.db.preload", preload)
+    monkeypatch.setattr("llm.logs.write.store.preload", preload)
     monkeypatch.setattr(recorder, "_work_clock", lambda: clock)
     preloader = recorder._Preloader()
     if is_sent:

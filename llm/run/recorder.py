@@ -266,7 +266,7 @@ class _Preloader:
 
     def _run(self, clock: Callable[[], float] | None) -> None:
         if self._may_begin(clock):
-            from ..logs.file.db import preload
+            from ..logs.write.store import preload
 
             preload()
 

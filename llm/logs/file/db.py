@@ -32,7 +32,6 @@ __all__ = [
     "open_log",
     "open_memory",
     "open_readonly",
-    "preload",
     "set_aside",
     "status",
 ]
@@ -222,13 +221,6 @@ def _switch_to_wal(conn: sqlite3.Connection) -> None:
         # A program that knows nothing of the lock file is using it: next time, then.
         if "locked" not in str(error):
             raise
-
-
-def preload() -> None:
-    """Import what a later `open_log` and `LogStore` need, where there is time for it."""
-    import sqlite_utils  # noqa: F401
-
-    from ..write import store  # noqa: F401
 
 
 def open_memory() -> Database:

@@ -39,6 +39,11 @@ _ADD_THREAD = (
 )
 
 
+def preload() -> None:
+    """Import what logging needs beside this module, where there is time for it."""
+    import sqlite_utils  # noqa: F401
+
+
 class LogStore:
     """Reads and writes the threads, messages and turns of a log database.
 
