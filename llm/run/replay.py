@@ -178,7 +178,7 @@ def _log(db: Database, record: Record) -> None:
 
 def _history(db: Database, after: Sequence[Any] | None) -> list[Message]:
     """The messages before those of the journal, which were in the log when it was written."""
-    from ..logs.records.chains import load_messages
+    from ..logs.records.messages import load_messages
 
     try:
         return [stored.message for stored in load_messages(db.conn, after[1])] if after else []

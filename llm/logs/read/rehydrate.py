@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 from ..file.db import brought_up_to_date, log_errors, open_readonly
 from ..file.migrations import connection_of, needs_migration
 from ..older.legacy import LegacyTurn, complete_rows, legacy_tool_specs, load_legacy_turns
-from ..records.chains import StoredMessage, hash_chain, load_messages
+from ..records.chains import hash_chain
 from ..records.foreign import read_foreign
+from ..records.messages import StoredMessage, load_messages
 from ..records.threads import find_conversation_id, latest_conversation_id
 from .restore import history_after, load_turn_rows, restore_legacy, restore_turns
 

@@ -11,8 +11,9 @@ from ...models.revival import prompt_of, restored_options
 from ...parts import Message, ReasoningPart, TextPart, ToolCallPart
 from ...text import JSONObject
 from ...tools.tool import Tool
-from ..records.chains import load_messages
-from ..records.replies import expand_reply
+from ..records.condense import expand_reply
+from ..records.hashing import referenced
+from ..records.messages import load_messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ...models.base import _BaseModel
     from ...models.prompt import Prompt
     from ..older.legacy import LegacyTurn
-    from ..records.chains import StoredMessage
+    from ..records.messages import StoredMessage
 
 
 class TurnRow(NamedTuple):
@@ -148,7 +149,8 @@ def _reply(
     model_id: str,
 ) -> Any:
     try:
-        return expand_reply(text, outputs, tools, schema, model_id)
+        shapes = [referenced(message)[0] for message in outputs]
+        return expand_reply(text, shapes, tools, schema, model_id)
     except ValueError:
         # What it refers to is gone, such as a model that is not installed any more.
         return None

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...errors import LLMError
 from ...text import JSONObject
 from ..file.lookups import decoded, decoded_object, fragments_of, rows_by_ids
-from ..records.condense import expanded_json, replacements_for
-from ..records.rows_chain import Chains, TurnMessages, references_of
+from ..records.condense import expand_reply
+from ..records.messages import Chains, PartRow, TurnMessages, attachments_in, joined_text
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from ..records.rows_chain import StoredPart
+    from collections.abc import Mapping, Sequence
 
 TURNS = """
 select t.id, t.model, t.resolved_model, t.options_json, t.thread_id, t.duration_ms, t.datetime_utc,
@@ -131,10 +128,10 @@ class _Builder:
             "conversation_name": turn.conversation_name,
             "conversation_model": turn.model,
             "schema_json": schema,
-            "prompt": _joined(own, "text"),
+            "prompt": joined_text(own),
             "system": self._chains.system(messages.first),
-            "response": _joined(outputs, "text"),
-            "reasoning": _joined(outputs, "reasoning") or None,
+            "response": joined_text(outputs),
+            "reasoning": joined_text(outputs, "reasoning") or None,
             "prompt_json": None,
             "response_json": self._payload(turn, messages, tools, schema),
             "prompt_fragments": self._fragments.get((turn.id, "prompt"), []),
@@ -146,15 +143,15 @@ class _Builder:
                 self._chains.attachment(reference)
                 for part in own
                 if part.type == "attachment"
-                for reference in references_of(part.payload)
+                for reference in attachments_in(part.payload)
             ],
         }
 
     def _results(
         self,
         turn_id: str,
-        own: list[StoredPart],
-        outputs: list[StoredPart],
+        own: list[PartRow],
+        outputs: list[PartRow],
         numbers: Mapping[str, int],
     ) -> list[JSONObject]:
         given = [(part, False) for part in own] + [(part, True) for part in outputs]
@@ -165,7 +162,7 @@ class _Builder:
         ]
 
     def _result(
-        self, turn_id: str, part: StoredPart, numbers: Mapping[str, int], by_server: bool
+        self, turn_id: str, part: PartRow, numbers: Mapping[str, int], by_server: bool
     ) -> JSONObject:
         payload = part.payload
         name, call_id = payload.get("name"), payload.get("tool_call_id")
@@ -178,7 +175,7 @@ class _Builder:
             "exception": payload.get("exception"),
             "server_executed": by_server or bool(payload.get("server_executed")),
             "instance": self._instances.get((turn_id, str(call_id))),
-            "attachments": [self._chains.attachment(ref) for ref in references_of(payload)],
+            "attachments": [self._chains.attachment(ref) for ref in attachments_in(payload)],
         }
 
     def _payload(
@@ -188,31 +185,13 @@ class _Builder:
         text = turn.response_json
         if text is None or '"$' not in text:
             return decoded(text)
-        replacements = replacements_for(
-            self._chains.as_dicts(messages.outputs, metadata=".pm" in text),
-            [(tool["name"], tool["description"]) for tool in tools],
-            schema if isinstance(schema, dict) else None,
-            _model_replacements(turn.model) if '"m.' in text else None,
-        )
+        outputs = self._chains.as_dicts(messages.outputs, metadata=".pm" in text)
+        described = [(tool["name"], tool["description"]) for tool in tools]
+        known_schema = schema if isinstance(schema, dict) else None
         try:
-            return expanded_json(text, replacements)
+            return expand_reply(text, outputs, described, known_schema, turn.model)
         except ValueError:
             return None
-
-
-def _model_replacements(model: str | None) -> Mapping[str, Any] | None:
-    """What the model's class replaces in its replies; `None` if it is not installed."""
-    import llm
-
-    try:
-        found = llm.get_model(model)
-    except LLMError:
-        return None
-    return getattr(found, "json_replacements", None)
-
-
-def _joined(parts: Iterable[StoredPart], kind: str) -> str:
-    return "".join(part.text for part in parts if part.type == kind)
 
 
 def _tool(
@@ -238,7 +217,7 @@ def _tool(
     }
 
 
-def _call(part: StoredPart, numbers: Mapping[str, int]) -> JSONObject:
+def _call(part: PartRow, numbers: Mapping[str, int]) -> JSONObject:
     payload = part.payload
     name = payload.get("name")
     return {

@@ -7,10 +7,16 @@ references to the stored originals, and put back when the reply is read (`conden
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ...text import JSONObject
+from .messages import load_chain, load_shapes
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from .messages import MessageRow
 
 # Shorter texts cost less than a reference to them.
 MINIMUM_LENGTH = 64
@@ -24,6 +30,14 @@ _LONG_AMONG_OTHERS = 2_000
 
 Replacements = JSONObject
 
+_TURN = "select parent_message_hash, tip_message_hash, model, response_json from turns where id = ?"
+_SCHEMA = "select content from schemas where id = (select schema_id from turns where id = ?)"
+_TOOLS = (
+    "select tools.name, tools.description from turn_tools"
+    " join tools on tools.id = turn_tools.tool_id where turn_tools.turn_id = ?"
+    " order by turn_tools.rowid"
+)
+
 
 def condensed_json(payload: object, replacements: Mapping[str, Any]) -> str:
     """The JSON text to store for `payload`, with references where `replacements` has the value.
@@ -31,7 +45,7 @@ def condensed_json(payload: object, replacements: Mapping[str, Any]) -> str:
     What JSON cannot express is stored as its `str()`.
     """
     text = json.dumps(payload, default=str)
-    if not replacements and not any(marker in text for marker in _MARKERS):
+    if not replacements and not is_condensed(text):
         return text
     from condense_json import condense_json
 
@@ -76,11 +90,92 @@ def expanded_json(text: str, replacements: Mapping[str, Any]) -> Any:
     Raises:
         condense_json.UncondenseError: It refers to something that `replacements` does not have.
     """
-    if not any(marker in text for marker in _MARKERS):
+    if not is_condensed(text):
         return json.loads(text)
     from condense_json import uncondense_json
 
     return uncondense_json(json.loads(text), replacements)
+
+
+def load_reply(conn: sqlite3.Connection, turn_id: str) -> object:
+    """The raw reply of a turn with references resolved; `None` where there is none.
+
+    Raises:
+        condense_json.UncondenseError: Something that it refers to is gone.
+    """
+    row = conn.execute(_TURN, [turn_id]).fetchone()
+    if row is None or row[3] is None:
+        return None
+    parent, tip, model_id, text = row
+    outputs = load_chain(conn, tip, after=parent)
+    needed = model_id if refers_to_model(text) else None
+    return expanded_json(text, replacements_of_turn(conn, turn_id, outputs, needed))
+
+
+def replacements_of_turn(
+    conn: sqlite3.Connection, turn_id: str, outputs: Sequence[MessageRow], model_id: str | None
+) -> Replacements:
+    """What the reply of a stored turn may refer to.
+
+    Args:
+        conn: A migrated log database.
+        turn_id: The turn.
+        outputs: Its output messages.
+        model_id: Its model; `None` where the model's own replacements are not needed.
+    """
+    schema = conn.execute(_SCHEMA, [turn_id]).fetchone()
+    return replacements_for(
+        load_shapes(conn, outputs),
+        conn.execute(_TOOLS, [turn_id]).fetchall(),
+        json.loads(schema[0]) if schema and schema[0] else None,
+        model_replacements(model_id),
+    )
+
+
+def expand_reply(
+    text: str,
+    outputs: Iterable[Mapping[str, Any]],
+    tools: Iterable[tuple[str, str | None]],
+    schema: Mapping[str, Any] | None,
+    model_id: str | None,
+) -> object:
+    """The raw reply stored as `text`.
+
+    Args:
+        text: The stored JSON.
+        outputs: The output messages of the turn in their dictionary form.
+        tools: Name and description of each tool of the turn.
+        schema: The schema of the turn.
+        model_id: The model of the turn; looked up only where its own replacements are used.
+
+    Raises:
+        condense_json.UncondenseError: It refers to something that is gone.
+    """
+    if not is_condensed(text):
+        return json.loads(text)
+    own = model_replacements(model_id) if refers_to_model(text) else None
+    return expanded_json(text, replacements_for(outputs, tools, schema, own))
+
+
+def is_condensed(text: str) -> bool:
+    """Whether a stored reply may hold references."""
+    return any(marker in text for marker in _MARKERS)
+
+
+def refers_to_model(text: str) -> bool:
+    """Whether a stored reply may refer to the replacements of its model."""
+    return '"m.' in text
+
+
+def model_replacements(model_id: str | None) -> Mapping[str, Any] | None:
+    """What replies of a model may refer to beside their turn; `None` where it is not installed."""
+    import llm
+
+    if model_id is None:
+        return None
+    aliases = llm.get_model_aliases()
+    model = aliases.get(model_id) or llm.get_async_model_aliases().get(model_id)
+    return getattr(model, "json_replacements", None)
 
 
 def replacements_for(

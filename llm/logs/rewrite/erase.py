@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...text.shaping import conversation_name
 from ..file.lookups import has_table, json_list
 from ..file.transactions import immediate
-from ..records.rehash import full_text, load_references, load_rows
+from ..records.messages import full_text, load_references, load_rows, parts_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -267,7 +267,7 @@ def _message_inputs(conn: sqlite3.Connection) -> Iterator[str]:
     hashes = [key for (key,) in conn.execute(_GONE_INPUTS)]
     for start in range(0, len(hashes), BATCH):
         rows = load_rows(conn, hashes[start : start + BATCH])
-        fragments = load_references(conn, rows).fragments
+        fragments = load_references(conn, parts_of(rows)).fragments
         for row in rows:
             texts = [full_text(part, fragments) for part in row.parts if part.type == "text"]
             yield "".join(text or "" for text in texts)

@@ -15,13 +15,14 @@ from ...text import JSONObject
 from ...text.shaping import conversation_name
 from ..file.lookups import json_list
 from ..records.hashing import address
-from ..records.rehash import (
+from ..records.messages import (
     MessageRow,
     PartRow,
     References,
     full_text,
     load_references,
     load_rows,
+    parts_of,
     shape_of,
 )
 from ..records.threads import FORK_SUFFIX
@@ -138,7 +139,7 @@ class MessageRedaction:
         hashes = [key for (key,) in self._conn.execute(_WITH_REFERENCES)]
         for start in range(0, len(hashes), BATCH):
             rows = load_rows(self._conn, hashes[start : start + BATCH])
-            fragments = load_references(self._conn, rows).fragments
+            fragments = load_references(self._conn, parts_of(rows)).fragments
             for row in rows:
                 texts = [full_text(part, fragments) or "" for part in row.parts]
                 if any(self._scrubber.text(text) != text for text in texts):
@@ -208,9 +209,9 @@ class MessageRedaction:
 
     def _rewrite(self, hashes: Sequence[str]) -> None:
         rows = load_rows(self._conn, hashes)
-        before = load_references(self._conn, rows)
+        before = load_references(self._conn, parts_of(rows))
         rewritten = [self._rewritten(row, before) for row in rows]
-        references = load_references(self._conn, rewritten)
+        references = load_references(self._conn, parts_of(rewritten))
         for row, new in zip(rows, rewritten, strict=True):
             if new is not row:
                 self._write_parts(row, new, references)
@@ -224,7 +225,7 @@ class MessageRedaction:
             return row._replace(parent_hash=parent)
         # A fragment that was merged is known by the number it has now.
         fragments = dict(references.fragments)
-        texts = load_references(self._conn, [_numbered(row, self._merged)]).fragments
+        texts = load_references(self._conn, _numbered(row.parts, self._merged)).fragments
         fragments.update(texts)
         return row._replace(
             parent_hash=parent,
@@ -283,17 +284,15 @@ class MessageRedaction:
         self._conn.execute("drop table temp._llm_moved")
 
 
-def _numbered(row: MessageRow, merged: Mapping[int, int]) -> MessageRow:
-    """The row with the numbers of merged fragments replaced."""
-    parts = []
-    for part in row.parts:
+def _numbered(parts: Iterable[PartRow], merged: Mapping[int, int]) -> Iterator[PartRow]:
+    """References to fragments alone, with the numbers of merged ones replaced."""
+    for part in parts:
         pieces = [
             {"fragment": merged.get(piece["fragment"], piece["fragment"])}
             for piece in part.payload.get("text_ref", ())
             if "fragment" in piece
         ]
-        parts.append(part._replace(payload={"text_ref": pieces}))
-    return row._replace(parts=parts)
+        yield part._replace(payload={"text_ref": pieces})
 
 
 def _levels(parents: Mapping[str, str | None]) -> Iterator[list[str]]:

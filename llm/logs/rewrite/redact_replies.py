@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...text import JSONObject
 from ..file.lookups import json_list
-from ..records.condense import condensed_json, expanded_json, replacements_for
-from ..records.rehash import stored_shapes
-from ..records.replies import model_replacements, tools_of_turn
+from ..records.condense import (
+    condensed_json,
+    expanded_json,
+    refers_to_model,
+    replacements_of_turn,
+)
+from ..records.messages import load_rows
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,7 +37,6 @@ from turns where response_json is not null and (
     or id in (select turn_id from turn_tools
         where tool_id in (select value from json_each(:tools))))
 """
-_SCHEMA = "select content from schemas where id = (select schema_id from turns where id = ?)"
 
 
 class Reply(NamedTuple):
@@ -84,7 +86,8 @@ def _replies(
             # Only the history before it has changed.
             continue
         try:
-            payload = expanded_json(text, _replacements(conn, turn_id, model_id, outputs, text))
+            needed = model_id if refers_to_model(text) else None
+            payload = expanded_json(text, _replacements(conn, turn_id, outputs, needed))
         except (ValueError, KeyError):
             # It refers to something that is gone.
             yield Reply(turn_id, model_id, outputs, None, scrubber.json(text))
@@ -103,7 +106,7 @@ def write_reply(conn: sqlite3.Connection, reply: Reply, moved: Mapping[str, str]
     text = reply.text
     if text is None:
         outputs = [moved.get(key, key) for key in reply.outputs]
-        replacements = _replacements(conn, reply.turn_id, reply.model_id, outputs, '"m.')
+        replacements = _replacements(conn, reply.turn_id, outputs, reply.model_id)
         text = condensed_json(reply.payload, replacements)
     conn.execute("update turns set response_json = ? where id = ?", [text, reply.turn_id])
 
@@ -119,13 +122,8 @@ def _outputs(conn: sqlite3.Connection, parent: str | None, tip: str | None) -> l
 
 
 def _replacements(
-    conn: sqlite3.Connection, turn_id: str, model_id: str, outputs: list[str], text: str
+    conn: sqlite3.Connection, turn_id: str, outputs: list[str], model_id: str | None
 ) -> JSONObject:
-    shapes = {stored.hash: stored.shape for stored in stored_shapes(conn, outputs)}
-    schema = conn.execute(_SCHEMA, [turn_id]).fetchone()
-    return replacements_for(
-        [shapes[key] for key in outputs if key in shapes],
-        tools_of_turn(conn, turn_id),
-        json.loads(schema[0]) if schema and schema[0] else None,
-        model_replacements(model_id) if '"m.' in text else None,
-    )
+    rows = {row.hash: row for row in load_rows(conn, outputs)}
+    found = [rows[key] for key in outputs if key in rows]
+    return replacements_of_turn(conn, turn_id, found, model_id)

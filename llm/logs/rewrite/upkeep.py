@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...errors import LogError
 from ..file.db import log_errors
 from ..records.hashing import address
-from ..records.rehash import stored_shapes
+from ..records.messages import load_rows, load_shapes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,6 +148,7 @@ def _changed_messages(conn: sqlite3.Connection, report: Callable[[int], None]) -
     keys = [row[0] for row in conn.execute("select hash from messages order by rowid")]
     for start in range(0, len(keys), 500):
         report(start)
-        for stored in stored_shapes(conn, keys[start : start + 500]):
-            if address(stored.shape, stored.parent_hash) != stored.hash:
-                yield f"message {stored.hash} does not have the content it was stored with"
+        rows = load_rows(conn, keys[start : start + 500])
+        for row, shape in zip(rows, load_shapes(conn, rows), strict=True):
+            if address(shape, row.parent_hash) != row.hash:
+                yield f"message {row.hash} does not have the content it was stored with"

@@ -11,11 +11,12 @@ from ...text.ids import new_ulid
 from ...text.shaping import conversation_name
 from ..file.db import log_errors, prepare
 from ..file.migrations import immediate
-from ..records.chains import hash_chain, is_stored, load_each, load_messages, store_chain
+from ..records.chains import hash_chain, is_stored, store_chain
+from ..records.condense import load_reply
 from ..records.foreign import write_foreign
 from ..records.hashing import storable
+from ..records.messages import load_each, load_messages
 from ..records.outcome import write_outcome
-from ..records.replies import load_reply
 from ..records.shared import ensure_fragment, ensure_tool, ensure_tool_instance
 from .turns import Turn, now_text
 
@@ -224,7 +225,7 @@ class LogStore:
             response.stored_tip = (count, turn.tip)
         return response.id
 
-    def turn_response_json(self, turn_id: str) -> Any:
+    def turn_response_json(self, turn_id: str) -> object:
         """The provider's own form of the answer of a turn, with all references resolved.
 
         Returns:

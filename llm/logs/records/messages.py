@@ -1,0 +1,435 @@
+"""Stored messages, read in one way: to be sent on, to be listed, to be hashed again.
+
+A message is a row of `messages` with its rows of `parts`. What parts refer to, the texts of
+fragments and the attachments, is read for many of them together.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from ...content import Attachment
+from ...parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
+from ...text import JSONObject
+from ..file.lookups import attachment_rows, decoded, decoded_object, rows_by_ids
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ...serialization import PartDict
+    from ..file.lookups import AttachmentRow
+
+_COLUMNS = "hash, parent_hash, role, provider_metadata, parts.id, type, text, payload"
+_MESSAGES = f"""
+select {_COLUMNS} from messages left join parts on message_hash = hash where hash in
+"""
+_MESSAGES_ORDER = "order by hash, position"
+# From a message back to the first one, or to the one behind another; oldest first.
+_CHAIN = f"""
+with recursive chain (hash, parent_hash, role, provider_metadata, distance) as (
+    select hash, parent_hash, role, provider_metadata, 0 from messages where hash = ?
+    union all
+    select messages.hash, messages.parent_hash, messages.role, messages.provider_metadata,
+        chain.distance + 1
+    from chain join messages on messages.hash = chain.parent_hash
+    where chain.parent_hash is not ?
+)
+select {_COLUMNS} from chain left join parts on message_hash = hash order by distance desc, position
+"""
+_FRAGMENTS = "select id, content from fragments where id in"
+_CONTENTS = "select id, content from attachments where id in"
+# Only what tells how messages are linked.
+_LINKS = "select hash, parent_hash, role from messages where hash in"
+_LINKS_BACK = f"with recursive chain(hash, parent_hash, role) as ({_LINKS}"
+_TO_THE_FIRST = """
+  union
+  select m.hash, m.parent_hash, m.role from chain join messages m on m.hash = chain.parent_hash)
+select hash, parent_hash, role from chain
+"""
+_PARTS = "select message_hash, id, type, text, payload from parts where message_hash in"
+_PARTS_ORDER = "order by message_hash, position"
+_METADATA = """
+select hash, provider_metadata from messages where provider_metadata is not null and hash in
+"""
+_WITH_TEXT = ("text", "reasoning")
+_BATCH = 200
+
+
+class PartRow(NamedTuple):
+    """One row of `parts`."""
+
+    id: int
+    type: str
+    text: str | None
+    payload: JSONObject
+
+
+class MessageRow(NamedTuple):
+    """One row of `messages` with its parts."""
+
+    hash: str
+    parent_hash: str | None
+    role: str
+    provider_metadata: Any
+    parts: list[PartRow]
+
+
+class StoredMessage(NamedTuple):
+    """A message read from a chain, with its address and that of its predecessor."""
+
+    hash: str
+    parent_hash: str | None
+    message: Message
+
+
+class References(NamedTuple):
+    """What stored parts refer to: texts of fragments by number, rows of attachments by id."""
+
+    fragments: Mapping[int, str]
+    attachments: Mapping[str, AttachmentRow]
+
+
+# Rows
+
+
+def load_chain(
+    conn: sqlite3.Connection, tip: str | None, after: str | None = None
+) -> list[MessageRow]:
+    """The messages from the first one to the one at `tip`.
+
+    Args:
+        conn: The database.
+        tip: The address of the last message; none gives no messages.
+        after: Begin behind the message at this address instead.
+
+    Raises:
+        KeyError: `tip`, or a message before it, is not stored.
+    """
+    if tip is None or tip == after:
+        return []
+    found = _grouped(conn.execute(_CHAIN, [tip, after]))
+    missing = found[0].parent_hash if found else tip
+    if missing is not None and missing != after:
+        raise KeyError(missing)
+    return found
+
+
+def load_rows(conn: sqlite3.Connection, hashes: Iterable[str]) -> list[MessageRow]:
+    """Some messages, in no order."""
+    return _grouped(rows_by_ids(conn, _MESSAGES, hashes, _MESSAGES_ORDER))
+
+
+def _grouped(rows: Iterable[tuple[Any, ...]]) -> list[MessageRow]:
+    """The messages of rows, each of which has one part."""
+    found: list[MessageRow] = []
+    parts: list[PartRow] = []
+    last = None
+    for row in rows:
+        if row[0] != last:
+            last, parts = row[0], []
+            metadata = decoded(row[3]) if row[3] else None
+            found.append(MessageRow(last, row[1], row[2], metadata, parts))
+        if row[4] is not None:
+            payload = decoded_object(row[7]) if row[7] else {}
+            parts.append(PartRow(row[4], row[5], row[6], payload))
+    return found
+
+
+def load_references(conn: sqlite3.Connection, parts: Iterable[PartRow]) -> References:
+    """What some parts refer to; of the bytes of attachments only their number is read."""
+    payloads = [part.payload for part in parts if part.payload]
+    keys = {str(ref.get("id")) for payload in payloads for ref in attachments_in(payload)}
+    numbers = {
+        piece["fragment"]
+        for payload in payloads
+        for piece in payload.get("text_ref", ())
+        if "fragment" in piece
+    }
+    fragments = dict(rows_by_ids(conn, _FRAGMENTS, numbers))
+    return References(fragments, attachment_rows(conn, keys))
+
+
+def parts_of(rows: Iterable[MessageRow]) -> Iterator[PartRow]:
+    """The parts of some messages."""
+    return chain.from_iterable(row.parts for row in rows)
+
+
+def attachments_in(payload: Mapping[str, Any]) -> Sequence[JSONObject]:
+    """The references to attachments in the further fields of a part."""
+    if payload.get("attachment"):
+        return [payload["attachment"]]
+    return payload.get("attachments") or ()
+
+
+def full_text(part: PartRow, fragments: Mapping[int, str]) -> str | None:
+    """The text of a part with its fragments filled in; `None` where it has no text."""
+    if "text_ref" not in part.payload:
+        return part.text
+    return "".join(
+        piece["literal"] if "literal" in piece else fragments.get(piece["fragment"], "")
+        for piece in part.payload["text_ref"]
+    )
+
+
+def joined_text(parts: Iterable[PartRow], kind: str = "text") -> str:
+    """The texts of the parts of one type."""
+    return "".join(part.text or "" for part in parts if part.type == kind)
+
+
+# The form that is hashed
+
+
+def load_shapes(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> list[JSONObject]:
+    """Stored messages in the form that their addresses are made of.
+
+    No attached file is looked at: the bytes of an attachment enter the address with their digest,
+    which is the id that it is stored under.
+    """
+    references = load_references(conn, parts_of(rows))
+    return [shape_of(row, references) for row in rows]
+
+
+def shape_of(row: MessageRow, references: References) -> JSONObject:
+    """The form of a message that its address is made of."""
+    shape: JSONObject = {
+        "role": row.role,
+        "parts": [_part_shape(part, references) for part in row.parts],
+    }
+    if row.provider_metadata:
+        shape["provider_metadata"] = row.provider_metadata
+    return shape
+
+
+def _part_shape(part: PartRow, references: References) -> JSONObject:
+    shape = {"type": part.type, **part.payload}
+    shape.pop("text_ref", None)
+    if part.type in _WITH_TEXT:
+        shape["text"] = full_text(part, references.fragments) or ""
+    if shape.get("attachment"):
+        shape["attachment"] = _typed(shape["attachment"], references)
+    if shape.get("attachments"):
+        shape["attachments"] = [_typed(item, references) for item in shape["attachments"]]
+    return shape
+
+
+def _typed(reference: JSONObject, references: References) -> JSONObject:
+    key = reference["id"]
+    row = references.attachments.get(key)
+    return {"id": key, "type": reference.get("type", row and row[1])}
+
+
+# The objects that are sent on
+
+
+def load_messages(
+    conn: sqlite3.Connection, tip: str | None, after: str | None = None
+) -> list[StoredMessage]:
+    """As `load_chain`, with the messages as objects."""
+    return _stored_messages(conn, load_chain(conn, tip, after))
+
+
+def load_each(conn: sqlite3.Connection) -> Iterator[StoredMessage]:
+    """Every message of the database in the order of storing, a few at a time."""
+    keys = [row[0] for row in conn.execute("select hash from messages order by rowid")]
+    for start in range(0, len(keys), _BATCH):
+        some = keys[start : start + _BATCH]
+        rows = {row.hash: row for row in load_rows(conn, some)}
+        yield from _stored_messages(conn, [rows[key] for key in some])
+
+
+def _stored_messages(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> list[StoredMessage]:
+    references = load_references(conn, parts_of(rows))
+    contents = dict(rows_by_ids(conn, _CONTENTS, references.attachments))
+    return [
+        StoredMessage(
+            row.hash,
+            row.parent_hash,
+            Message(
+                row.role,
+                [_part(part, references, contents) for part in row.parts],
+                row.provider_metadata,
+            ),
+        )
+        for row in rows
+    ]
+
+
+def _part(row: PartRow, references: References, contents: Mapping[str, bytes | None]) -> Part:
+    if not row.payload and row.type == "text":
+        return TextPart(row.text or "")
+    values = {"type": row.type, **row.payload}
+    for key in ("text_ref", "attachment", "attachments"):
+        values.pop(key, None)
+    if row.type in _WITH_TEXT:
+        _warn_of_deleted(row.payload.get("text_ref", ()), references.fragments)
+        values["text"] = full_text(row, references.fragments) or ""
+    part = Part.from_dict(cast("PartDict", values))
+    attachments = [_attachment(ref, references, contents) for ref in attachments_in(row.payload)]
+    if isinstance(part, ToolResultPart):
+        part.attachments = attachments
+    elif isinstance(part, AttachmentPart) and attachments:
+        part.attachment = attachments[0]
+    return part
+
+
+def _warn_of_deleted(pieces: Iterable[JSONObject], fragments: Mapping[int, str]) -> None:
+    for piece in pieces:
+        if "literal" not in piece and piece["fragment"] not in fragments:
+            warnings.warn(
+                f"Fragment {piece['fragment']} was deleted: its text is missing in a stored"
+                " message",
+                stacklevel=2,
+            )
+
+
+def _attachment(
+    reference: JSONObject, references: References, contents: Mapping[str, bytes | None]
+) -> Attachment:
+    """The attachment of a stored reference; only its id and type if its row was deleted."""
+    key = reference["id"]
+    _, kind, path, url, _ = references.attachments.get(key, (key, None, None, None, None))
+    kind = reference.get("type", kind)
+    return Attachment(type=kind, path=path, url=url, content=contents.get(key), _id=key)
+
+
+# The messages of many turns
+
+
+class TurnMessages(NamedTuple):
+    """Hashes of the messages of a turn: the first of all, its own input, its output."""
+
+    first: str | None
+    own: list[str]
+    outputs: list[str]
+
+
+class Chains:
+    """The chains of messages of some turns, read together: a history that they share is read once.
+
+    Args:
+        conn: A migrated log database.
+        ends: Parent and tip hash of each turn.
+    """
+
+    def __init__(
+        self, conn: sqlite3.Connection, ends: Iterable[tuple[str | None, str | None]]
+    ) -> None:
+        self._conn = conn
+        pairs = set(ends)
+        seeds = {end for pair in pairs for end in pair if end is not None}
+        self._links = _links_to_first(conn, seeds)
+        self._firsts: dict[str, str] = {}
+        self._turns = {pair: self._messages_of(*pair) for pair in pairs}
+        self._wanted: set[str] = set()
+        for turn in self._turns.values():
+            self._wanted.update(turn.own, turn.outputs)
+            if turn.first is not None:
+                self._wanted.add(turn.first)
+        self._parts = _load_parts(conn, self._wanted)
+        references = load_references(conn, chain.from_iterable(self._parts.values()))
+        self._fragments, self._attachments = references
+
+    def turn(self, parent: str | None, tip: str | None) -> TurnMessages:
+        """The messages of the turn with these ends."""
+        return self._turns[parent, tip]
+
+    def parts(self, hashes: Iterable[str]) -> Iterator[PartRow]:
+        """All parts of some messages, in order, with the texts of their fragments."""
+        for message_hash in hashes:
+            for part in self._parts.get(message_hash, ()):
+                if "text_ref" in part.payload:
+                    yield part._replace(text=full_text(part, self._fragments))
+                else:
+                    yield part
+
+    def system(self, first: str | None) -> str | None:
+        """The system prompt: the text of the first message if that is its role."""
+        if first is None or self._links[first][1] != "system":
+            return None
+        return joined_text(self.parts([first]))
+
+    def attachment(self, reference: JSONObject) -> JSONObject:
+        """A stored reference to an attachment as `--json` shows it."""
+        attachment_id = str(reference.get("id"))
+        none: AttachmentRow = (attachment_id, None, None, None, None)
+        _, kind, path, url, length = self._attachments.get(attachment_id, none)
+        return {
+            "id": attachment_id,
+            "type": reference.get("type") or kind,
+            "path": path,
+            "url": url,
+            "content": True if length else None,
+            "content_length": length,
+        }
+
+    def as_dicts(self, hashes: Iterable[str], *, metadata: bool) -> list[JSONObject]:
+        """Some messages in their dictionary form, for filling in a shortened payload.
+
+        Args:
+            hashes: Their addresses.
+            metadata: With the metadata of the messages themselves, which few payloads refer to.
+        """
+        found = self._metadata if metadata else {}
+        return [
+            {
+                "parts": [{"text": part.text, **part.payload} for part in self.parts([h])],
+                "provider_metadata": decoded(found.get(h)),
+            }
+            for h in hashes
+        ]
+
+    @cached_property
+    def _metadata(self) -> dict[str, str]:
+        return dict(rows_by_ids(self._conn, _METADATA, self._wanted))
+
+    def _messages_of(self, parent: str | None, tip: str | None) -> TurnMessages:
+        own: list[str] = []
+        at = parent
+        while at in self._links and self._links[at][1] in ("user", "tool"):
+            own.append(at)
+            at = self._links[at][0]
+        outputs: list[str] = []
+        at = tip
+        while at in self._links and at != parent:
+            outputs.append(at)
+            at = self._links[at][0]
+        return TurnMessages(self._first(parent), own[::-1], outputs[::-1])
+
+    def _first(self, message_hash: str | None) -> str | None:
+        """The beginning of the chain; what was passed on the way remembers it."""
+        passed: list[str] = []
+        at = message_hash
+        while at in self._links and at not in self._firsts:
+            passed.append(at)
+            at = self._links[at][0]
+        first = self._firsts.get(at or "", passed[-1] if passed else None)
+        if first is not None:
+            self._firsts.update(dict.fromkeys(passed, first))
+        return first
+
+
+def _load_parts(conn: sqlite3.Connection, hashes: Iterable[str]) -> dict[str, list[PartRow]]:
+    """The parts of some messages, by hash; what else is known of these is not read."""
+    found: dict[str, list[PartRow]] = {}
+    for key, number, kind, text, payload in rows_by_ids(conn, _PARTS, hashes, _PARTS_ORDER):
+        part = PartRow(number, kind, text, decoded_object(payload) if payload else {})
+        found.setdefault(key, []).append(part)
+    return found
+
+
+def _links_to_first(
+    conn: sqlite3.Connection, hashes: Iterable[str]
+) -> dict[str, tuple[str | None, str]]:
+    """Parent and role of some messages and of all before them, by hash.
+
+    Where whole conversations are read no message is before those, and no chain has to be followed.
+    """
+    links = {h: (parent, role) for h, parent, role in rows_by_ids(conn, _LINKS, hashes)}
+    earlier = {parent for parent, _ in links.values() if parent and parent not in links}
+    for h, parent, role in rows_by_ids(conn, _LINKS_BACK, earlier, _TO_THE_FIRST):
+        links[h] = (parent, role)
+    return links
