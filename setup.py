@@ -59,7 +59,7 @@ setup(
     python_requires=">=3.10",
     entry_points={"console_scripts": ["llm = llm.cli:cli"]},
     install_requires=[
-        "click>=8.1",
+        "click>=8.1,<9",
         "click-default-group>=1.2.3",
         "condense-json>=1.1,<2",
         "filelock>=3.12",

@@ -50,6 +50,8 @@ _COMMANDS = {
         "llm.commands.install:uninstall", "Uninstall packages that are installed beside llm."
     ),
 }
+# Those that 0.36 does not have: a word there, or the command of a plugin.
+_NEW_COMMANDS = frozenset({"conversations", "local"})
 
 # No plugin can have a say in these; they have to answer at once, or rid the user of a plugin that
 # never ends its import.
@@ -71,6 +73,10 @@ class _Root(LazyGroup):
     _plugins_called = False
     _sends_nothing = False
 
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        self._of_plugins: set[str] = set()
+        super().__init__(*args, **attributes)
+
     def _complete(self) -> None:
         from . import plugins
         from .plugins import call_each, guests_possible
@@ -86,6 +92,21 @@ class _Root(LazyGroup):
         self._sends_nothing = bool({*args[:1]} & (_COMMANDS.keys() - {"prompt", "chat"}))
         ctx.meta[_QUICK] = not {tuple(args[:1]), tuple(args[:2])}.isdisjoint(_WITHOUT_PLUGINS)
         return super().parse_args(ctx, args)
+
+    def _wants_default(self, ctx: click.Context, args: list[str]) -> bool:
+        return super()._wants_default(ctx, args) or (
+            len(args) == 1
+            and args[0] in _NEW_COMMANDS - self._of_plugins
+            and not ctx.resilient_parsing
+            and _is_text_piped_in()
+        )
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, in place of one that has the same name."""
+        super().add_command(cmd, name)
+        if (name := name or cmd.name or "") in _NEW_COMMANDS:
+            self._of_plugins.add(name)
+            _tell_of_plugin(name)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command with that name, which may be a plugin's."""
@@ -124,6 +145,23 @@ class _Root(LazyGroup):
             if sys.stdout is not None:
                 sys.stdout.flush()
             return done
+
+
+def _is_text_piped_in() -> bool:
+    from .terminal.stdin import is_text_piped_in
+
+    return is_text_piped_in()
+
+
+def _tell_of_plugin(command: str) -> None:
+    """Say once for each plugin that its command stands in place of one of ours."""
+    from .files.config import user_dir
+    from .files.permissions import tell_once
+    from .plugins import running_plugins
+
+    for plugin in running_plugins()[-1:]:
+        text = f"'llm {command}' is the command of the plugin {plugin}, not the one of llm itself"
+        tell_once(f"{command}: {plugin}", text, user_dir() / "told.json")
 
 
 def _open_closed_streams() -> None:

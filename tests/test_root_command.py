@@ -22,6 +22,8 @@ from llm.commands._errors import error_text, reported
 from llm.commands._group import Lazy, LazyGroup
 from llm.errors import InvalidInput, ModelError, NotFound
 
+from .helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
+
 
 def invoke(command, *arguments, **keywords):
     return CliRunner().invoke(command, arguments, **keywords)
@@ -219,6 +221,65 @@ def test_plugin_changes_a_built_in(
     command = root()
     assert invoke(command, "keys").output == "!\n"
     assert invoke(command, "chat").output == "mine\n"
+
+
+def local_of_a_plugin() -> Callable[[click.Group], None]:
+    """A hook that brings a command which 0.36 does not have and we do."""
+
+    @llm.hookimpl
+    def register_commands(cli: click.Group) -> None:
+        cli.command(name="local")(lambda: click.echo("theirs"))
+
+    return register_commands
+
+
+def test_plugin_command_of_a_new_name_wins_and_is_told_once(
+    root, plugin: Callable[..., ModuleType], user_path: Path
+) -> None:
+    """A plugin that had the name before us keeps it, with text piped in too."""
+    plugin("test-local", register_commands=local_of_a_plugin())
+    results = [invoke(root(), *args) for args in (["keys"], ["local"], ["--help"])]
+    told = "'llm local' is the command of the plugin test-local, not the one of llm itself\n"
+    assert [result.stderr for result in results] == [told, "", ""]
+    assert results[1].stdout == "theirs\n"
+    assert invoke(root(), "local", input="text").stdout == "theirs\n"
+
+
+@pytest.mark.parametrize("name", ["conversations", "local"])
+@pytest.mark.parametrize(
+    ("args", "text", "is_prompt"),
+    [
+        ([], b"text", True),
+        ([], b"", False),
+        (["list"], b"text", False),
+        (["--help"], b"text", False),
+    ],
+)
+def test_new_name_with_text_piped_in_is_a_prompt(
+    monkeypatch: pytest.MonkeyPatch, name: str, args: list[str], text: bytes, is_prompt: bool
+) -> None:
+    """In 0.36 such a word alone is a prompt; with arguments, or without text, it is the command."""
+    monkeypatch.setenv("LLM_MODEL", "echo")
+    command = [*RUN_LLM, name, *args]
+    done = subprocess.run(command, input=text, capture_output=True)
+    assert (b"text " + name.encode() in done.stdout) is is_prompt
+
+
+def test_new_name_at_a_silent_pipe_is_the_command() -> None:
+    """Where nobody writes to the pipe, nor closes it, the command runs."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([*RUN_LLM, "local"], stdin=pipe, stderr=pipe) as process:
+        assert process.wait(timeout=LIMIT_SECONDS) == 2
+        assert process.stderr is not None
+        assert b"Commands:" in process.stderr.read()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal")
+def test_new_name_at_a_terminal_is_the_command() -> None:
+    """A person who types it means the command."""
+    with at_terminal("conversations") as (process, terminal):
+        assert "No log database" in terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 1
 
 
 def test_plugin_whose_command_hook_breaks(

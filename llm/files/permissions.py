@@ -43,16 +43,27 @@ def tell_if_shared(path: str | os.PathLike[str], told: str | os.PathLike[str]) -
     """
     if not _is_open(path) or not _is_reachable(path):
         return
-    name = os.path.abspath(path)
+    text = f"Others can read {path}. To keep them out: chmod go= {path}"
+    tell_once(os.path.abspath(path), text, told)
+
+
+def tell_once(subject: str, text: str, told: str | os.PathLike[str]) -> None:
+    """Say something on stderr, once for each subject.
+
+    Args:
+        subject: What is told about.
+        text: The line.
+        told: A file that remembers the subjects; where it cannot be written nothing is said.
+    """
     known = _read_list(told)
-    if name in known:
+    if subject in known:
         return
     # Where it cannot be remembered it would be said every time.
     with suppress(OSError):
         fd = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(fd, "w", encoding="utf-8") as file:
-            json.dump([*known, name], file)
-        print(f"Others can read {path}. To keep them out: chmod go= {path}", file=sys.stderr)
+            json.dump([*known, subject], file)
+        print(text, file=sys.stderr)
 
 
 def _is_open(path: str | os.PathLike[str]) -> bool:

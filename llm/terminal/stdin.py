@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from .output import show_note
 
 STDIN = "-"
+_SILENCE_S = 0.5
 
 
 def stdin_is_terminal() -> bool:
@@ -33,6 +35,29 @@ def read_stdin_line() -> str:
         return ""
     buffer = getattr(sys.stdin, "buffer", None)
     return decode_text(buffer.readline()) if buffer is not None else sys.stdin.readline()
+
+
+def is_text_piped_in() -> bool:
+    """Whether there is text in standard input, which is no terminal; none of it is taken.
+
+    An open pipe that stays silent for half a second counts as empty: perhaps nobody will ever write
+    to it or close it.
+    """
+    if sys.stdin is None or stdin_is_terminal():
+        return False
+    import select
+
+    buffer = sys.stdin.buffer
+    try:
+        if not select.select([buffer], [], [], _SILENCE_S)[0]:
+            return False
+    except (OSError, ValueError):
+        pass  # no file of the system, or not a kind of file that one can wait for
+    if hasattr(buffer, "peek"):
+        return bool(buffer.peek(1))
+    found = buffer.read(1)
+    buffer.seek(-len(found), os.SEEK_CUR)
+    return bool(found)
 
 
 def decode_text(raw: bytes, source: str = "standard input") -> str:
