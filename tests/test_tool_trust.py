@@ -20,7 +20,7 @@ from click.testing import CliRunner
 import llm
 from llm.cli import cli
 from llm.errors import ConfigError
-from llm.run import approval, tool_rules
+from llm.run import approval
 from llm.run.execute import run_prompt
 from llm.run.material import gather_material
 from llm.run.request import LogSettings, Request, ToolSettings
@@ -551,7 +551,7 @@ def test_rules_of_a_broken_file_are_not_touched(user_path: Path) -> None:
     """Nothing is added to a file that is not understood."""
     rules(user_path, "allow: [")
     with pytest.raises(ConfigError):
-        tool_rules.remember("x")
+        approval.remember("x")
     assert (user_path / "tools.yaml").read_text() == "allow: ["
 
 

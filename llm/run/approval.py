@@ -1,4 +1,5 @@
-"""Whether a tool call may run: the rules, and the person where these leave it to them."""
+"""Whether a tool call may run: the rules of `tools.yaml` and of the command line, and the person
+where these leave it to them."""
 
 from __future__ import annotations
 
@@ -7,15 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from ..errors import ConfigError, InvalidInput
+from ..files import config
+from ..files.yaml_files import InvalidYAML, parse_yaml, yaml_with_item
 from ..terminal import stdin
 from ..terminal.output import show_note
 from ..text.shaping import visible
 from ..tools.calling import CancelToolCall
 from ..tools.policy import Candidate, Decision, Rule, Rules, decide
-from .tool_rules import load_rules, remember
 
 if TYPE_CHECKING:
     from ..tools.calling import ToolCall
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 QUESTION = "Approve tool call? [y/N]: "
 CHOICES = "y: yes   n: no   a: yes, always for this tool   f: yes, always in this folder"
 REFUSAL = "User cancelled tool call"
+
+
+RULES_NAME = "tools.yaml"
+_REMEDY = "Correct the file: no tool runs before its rules are understood"
 
 
 class LineSource(Protocol):
@@ -174,3 +181,45 @@ class _StandardInput:
 def call_text(call: ToolCall) -> str:
     """A tool call as one line for a person."""
     return f"Tool call: {call.name}({call.arguments})"
+
+
+def load_rules() -> Rules:
+    """The rules of `tools.yaml`, as they hold in the current folder; none without the file.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds something else.
+    """
+    path = Path(config.user_path()) / RULES_NAME
+    text = config.read_text(path)
+    if text is None:
+        return Rules()
+    try:
+        return Rules.from_data(parse_yaml(text), os.getcwd(), os.path.realpath)
+    except InvalidYAML as error:
+        raise error.in_file(path, _REMEDY) from error
+    except ValueError as error:
+        raise ConfigError(path, str(error), _REMEDY) from error
+
+
+def remember(rule: str, folder: str | None = None) -> None:
+    """Add to `tools.yaml` that calls which a rule covers need no question any more.
+
+    Comments and the order of the file stay.
+
+    Args:
+        rule: The rule.
+        folder: The absolute path of the folder that it holds in; everywhere where missing.
+
+    Raises:
+        ConfigError: The file cannot be read or written.
+    """
+    path = config.user_dir() / RULES_NAME
+    keys = ["allow"] if folder is None else ["folders", folder, "allow"]
+
+    def change(text: str) -> str:
+        try:
+            return yaml_with_item(text, keys, rule, may_rewrite=True) or text
+        except InvalidYAML as error:
+            raise error.in_file(path, _REMEDY) from error
+
+    config.update_text(path, change)

@@ -151,11 +151,10 @@ def _merged(request: Request, schema: JSONObject | None, templates: list[Templat
     for template in reversed(templates):
         options |= template.options or {}
     options |= {name: stdin.clean_argument(value) for name, value in request.options}
-    output = request.output
-    extracts = (output.extract, output.extract_last)
-    for template in templates:
-        if not any(extracts):
-            extracts = bool(template.extract), bool(template.extract_last)
+    # The first who wants a part of the answer says which.
+    wants = [(t.extract, t.extract_last) for t in templates]
+    wants.insert(0, (request.output.extract, request.output.extract_last))
+    extract, extract_last = next(filter(any, wants), (False, False))
     return Material(
         system=request.system and stdin.clean_argument(request.system),
         params=dict(request.params),
@@ -175,8 +174,8 @@ def _merged(request: Request, schema: JSONObject | None, templates: list[Templat
             *request.typed_attachments,
         ],
         tools=_chosen_tools(request, templates),
-        extract=extracts[0],
-        extract_last=extracts[1],
+        extract=bool(extract),
+        extract_last=bool(extract_last),
     )
 
 
@@ -211,9 +210,12 @@ def _typed_attachments(templates: Sequence[Template]) -> Iterator[Attachment]:
 
 
 def _chosen_tools(request: Request, templates: Sequence[Template]) -> ToolChoice:
-    # Calls of the tools of others are asked about one by one.
-    own = [t for t in templates if request.trust or t.origin == "file"]
-    untrusted = [t for t in templates if t not in own]
+    if not templates:
+        return ToolChoice(request.tools, request.functions)
+    from .trust import is_own
+
+    own = [t for t in templates if is_own(t, trust=request.trust)]
+    untrusted = [t for t in templates if not is_own(t, trust=request.trust)]
     return ToolChoice(
         (*_joined(t.tools for t in own), *request.tools),
         (*_functions(own), *request.functions),

@@ -9,7 +9,7 @@ from ..errors import LLMError
 from ..files import config
 from ..terminal.stdin import clean_argument
 from .material import find_schema, prompt_text
-from .session import named_model, resolve_options
+from .session import named_model_id, resolve_options
 
 if TYPE_CHECKING:
     from ..content import Attachment
@@ -46,7 +46,7 @@ def _fields(request: Request, schema: JSONObject | None) -> JSONObject:
     """The keys of the template in their order, those without a value left out."""
     import llm
 
-    model_id = named_model(request)
+    model_id = named_model_id(request)
     if model_id:
         model_id = llm.get_model(model_id).model_id
     values: JSONObject = {

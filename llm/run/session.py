@@ -123,10 +123,7 @@ def resolve_conversation(
         raise LLMError("--log and --no-log are mutually exclusive")
     if log.is_on:
         take_up(log.path, tell=request.continues)
-    if model is None:
-        name = named_model(request)
-        name = material.model_id if name is None else name
-        model = None if name is None else _get_model(name, request.is_async)
+    model = model or _named_model(request, material)
     conversation = _load_conversation(request, model) if request.continues else None
     if conversation is None:
         conversation = (model or _default_model(request.is_async)).conversation()
@@ -135,8 +132,14 @@ def resolve_conversation(
     return conversation
 
 
-def named_model(request: Request) -> str | None:
-    """The model that the command line names, if it does."""
+def _named_model(request: Request, material: Material) -> AnyModel | None:
+    name = named_model_id(request)
+    name = material.model_id if name is None else name
+    return None if name is None else _get_model(name, request.is_async)
+
+
+def named_model_id(request: Request) -> str | None:
+    """The id or alias of the model that the command line names, if it does."""
     if request.model_id is None and request.queries:
         return model_from_queries(request.queries)
     return request.model_id

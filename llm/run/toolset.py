@@ -70,29 +70,35 @@ def gather(choice: ToolChoice, conversation: AnyConversation) -> Toolset | None:
     """
     functions = _from_code(choice.functions)
     untrusted = _from_code(choice.untrusted_functions)
-    named = gather_tools(choice.names, conversation.model)
-    chosen = gather_tools(choice.untrusted_names, conversation.model)
-    if named or chosen:
-        earlier = _own_before(conversation)
-        named = [tool for tool in chosen if spec_of(tool) in earlier] + named
-        untrusted += [tool for tool in chosen if spec_of(tool) not in earlier]
+    if choice.names or choice.untrusted_names:
+        named, others = _chosen(choice, conversation)
+        untrusted += others
         _mark_untrusted(conversation, untrusted, named)
     else:
-        for spec, tool in _restored(conversation):
-            (untrusted if name_in(spec) in conversation.untrusted_tools else named).append(tool)
+        named, others = _restored(conversation)
+        untrusted += others
     taken = _names([*functions, *named])
     untrusted = [tool for tool in untrusted if name_in(spec_of(tool)) not in taken]
-    return Toolset(functions, untrusted, named) if functions or untrusted or named else None
+    toolset = Toolset(functions, untrusted, named)
+    return toolset if toolset.tools else None
 
 
 def _from_code(codes: Sequence[str]) -> list[ToolDef]:
     return [tool for code in codes for tool in tools_from_code(code)]
 
 
-def _own_before(conversation: AnyConversation) -> set[str]:
-    """Specifications of the tools that the person named earlier in the conversation."""
+def _chosen(
+    choice: ToolChoice, conversation: AnyConversation
+) -> tuple[list[ToolDef], list[ToolDef]]:
+    """The tools that were named now: by the person, also earlier in the conversation; by others."""
     specs = conversation.loaded_tools or ()
-    return {spec for spec in specs if name_in(spec) not in conversation.untrusted_tools}
+    own = {spec for spec in specs if name_in(spec) not in conversation.untrusted_tools}
+    named = gather_tools(choice.names, conversation.model)
+    earlier: list[ToolDef] = []
+    others: list[ToolDef] = []
+    for tool in gather_tools(choice.untrusted_names, conversation.model):
+        (earlier if spec_of(tool) in own else others).append(tool)
+    return [*earlier, *named], others
 
 
 def _mark_untrusted(
@@ -112,17 +118,19 @@ def _names(tools: Sequence[ToolDef]) -> set[str]:
     return {name_in(spec_of(tool)) for tool in tools}
 
 
-def _restored(conversation: AnyConversation) -> list[tuple[str, ToolDef]]:
-    """Specification and tool of those that the conversation began with and that are still there."""
-    restored: list[tuple[str, ToolDef]] = []
+def _restored(conversation: AnyConversation) -> tuple[list[ToolDef], list[ToolDef]]:
+    """The tools that the conversation began with, those still there: of the person; of others."""
+    named: list[ToolDef] = []
+    others: list[ToolDef] = []
     for spec in conversation.loaded_tools or ():
         try:
             tools = gather_tools([spec], conversation.model)
         except LLMError as error:
             show_note(f"This conversation goes on without the tool {spec}. {error}")
             continue
-        restored += [(spec, tool) for tool in tools if _fits(tool, spec, conversation)]
-    return restored
+        kept = others if name_in(spec) in conversation.untrusted_tools else named
+        kept += [tool for tool in tools if _fits(tool, spec, conversation)]
+    return named, others
 
 
 def _fits(tool: ToolDef, spec: str, conversation: AnyConversation) -> bool:

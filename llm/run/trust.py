@@ -62,7 +62,7 @@ def _ask(template: Template, wishes: list[str]) -> None:
 
 def _wishes(template: Template) -> Iterator[str]:
     """A line for each thing that the user has to know about."""
-    for name in [*(template.fragments or ()), *(template.system_fragments or ())]:
+    for name in _fragments_of(template):
         if not name.startswith(_WEB):
             yield f"fragment: {name}"
     for value in template.attachments or ():
@@ -76,10 +76,13 @@ def _wishes(template: Template) -> Iterator[str]:
         yield f"functions:\n    {code}"
 
 
+def _fragments_of(template: Template) -> list[str]:
+    return [*(template.fragments or ()), *(template.system_fragments or ())]
+
+
 def _refuse_commands(template: Template) -> None:
     """No template may run a command by naming it as a fragment."""
-    names = [*(template.fragments or ()), *(template.system_fragments or ())]
-    for name in filter(has_plugin_prefix, names):
+    for name in filter(has_plugin_prefix, _fragments_of(template)):
         import llm
 
         from ..material.loaders import load_command_output
@@ -89,6 +92,12 @@ def _refuse_commands(template: Template) -> None:
                 f"Template {name_of(template)} names a command, {name!r}: templates cannot run "
                 f"commands. Give it yourself with -f {name!r}"
             )
+
+
+def is_own(template: Template, *, trust: bool) -> bool:
+    """Whether the person answers for the tools of a template; calls of the tools of others are
+    asked about one by one."""
+    return trust or template.origin == "file"
 
 
 def name_of(template: Template) -> str:

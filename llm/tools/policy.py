@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import Any
 
 from .toolbox import _split_at_commas
 
@@ -44,7 +43,7 @@ class Candidate:
     """
 
     tool: str
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, object] = field(default_factory=dict)
     toolbox: str | None = None
     is_untrusted: bool = False
     side_effects: bool = True
@@ -118,7 +117,7 @@ def _argument(segment: str, rule: str) -> tuple[str, str]:
     return name, pattern
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
@@ -198,13 +197,25 @@ class Rules:
         return found
 
     @classmethod
-    def _from_mapping(cls, content: Mapping[str, Any]) -> Rules:
+    def _from_mapping(cls, content: Mapping[str, object]) -> Rules:
         return cls.parse(
-            _texts(content, "allow"), _texts(content, "deny"), _ask_text(content.get("ask"))
+            _texts(content, "allow"),
+            _texts(content, "deny"),
+            None if (ask := content.get("ask")) is None else str(ask),
         )
 
+    def decide(self, call: Candidate) -> tuple[Decision, str] | None:
+        """What the rules say about a call, and why; `None` where none covers it."""
+        for rule in self.deny:
+            if rule.denies(call):
+                return Decision.DENY, f"the rule {rule.text} denies it"
+        for rule in self.allow:
+            if rule.allows(call):
+                return Decision.ALLOW, f"the rule {rule.text} allows it"
+        return None
 
-def _mapping(data: object, where: str, keys: Sequence[str] | None = None) -> Mapping[str, Any]:
+
+def _mapping(data: object, where: str, keys: Sequence[str] | None = None) -> Mapping[str, object]:
     if data is None:
         return {}
     if not isinstance(data, Mapping):
@@ -215,15 +226,11 @@ def _mapping(data: object, where: str, keys: Sequence[str] | None = None) -> Map
     return data
 
 
-def _texts(content: Mapping[str, Any], key: str) -> list[str]:
+def _texts(content: Mapping[str, object], key: str) -> list[str]:
     found = content.get(key) or []
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
         raise ValueError(f"{key} has to be a list of rules")
     return found
-
-
-def _ask_text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 def _is_within(folder: str, path: str) -> bool:
@@ -241,12 +248,8 @@ def decide(origins: Sequence[Rules], call: Candidate) -> tuple[Decision, str]:
         call: The call.
     """
     for rules in origins:
-        for rule in rules.deny:
-            if rule.denies(call):
-                return Decision.DENY, f"the rule {rule.text} denies it"
-        for rule in rules.allow:
-            if rule.allows(call):
-                return Decision.ALLOW, f"the rule {rule.text} allows it"
+        if (decision := rules.decide(call)) is not None:
+            return decision
     ask = next((rules.ask for rules in origins if rules.ask is not None), DEFAULT_ASK)
     if ask == "always":
         return Decision.ASK, "every call is to be asked about"
