@@ -19,6 +19,7 @@ from llm.parts import (
     ToolCallPart,
     ToolResultPart,
 )
+from llm.text import JSONObject
 
 VECTORS = json.loads((Path(__file__).parent / "data" / "stream_vectors.json").read_text())
 
@@ -28,7 +29,7 @@ class Scripted(llm.Model):
 
     model_id = "scripted"
 
-    def __init__(self, script: list[object]) -> None:
+    def __init__(self, script: list[StreamEvent | JSONObject | str]) -> None:
         self.script = script
 
     def execute(
@@ -46,7 +47,7 @@ class Scripted(llm.Model):
 
 
 @pytest.mark.parametrize("case", VECTORS, ids=lambda case: case["name"])
-def test_assembly_vector(case: dict[str, object]) -> None:
+def test_assembly_vector(case: JSONObject) -> None:
     """Each recorded stream gives the indexes, the text and the messages that 0.36 gave."""
     response = Scripted(case["events"]).prompt("go")
     events = list(response.stream_events())

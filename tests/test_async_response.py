@@ -53,6 +53,7 @@ def test_async_response_partial_iteration_then_text() -> None:
             assert piece == "abc"
             break
         assert await response.text() == "abcdef"
+        assert isinstance(response.model, AsyncEcho)
         assert response.model.runs == 1
 
     run(work())
@@ -69,7 +70,8 @@ def test_async_response_tasks_share_one_run() -> None:
             return [piece async for piece in response]
 
         got = await asyncio.gather(response.text(), pieces(), response.usage(), pieces())
-        assert got == ["abc", ["a", "b", "c"], llm.Usage(1234, 5, {"cached": 1}), ["a", "b", "c"]]
+        letters = ["a", "b", "c"]
+        assert list(got) == ["abc", letters, llm.Usage(1234, 5, {"cached": 1}), letters]
         assert model.runs == 1
 
     run(work())
@@ -122,8 +124,9 @@ def test_async_response_error_then_retry_starts_clean() -> None:
 
 def test_async_response_none_is_refused() -> None:
     """A model that yields None has a fault."""
+    nothing: Any = None
     with pytest.raises(AssertionError, match="yielded None"):
-        run(AsyncEcho(None).prompt("x").text())
+        run(AsyncEcho(nothing).prompt("x").text())
 
 
 def test_async_response_replay_keeps_timings() -> None:
@@ -187,9 +190,9 @@ def test_async_response_abandoned_iterator_without_close() -> None:
             self,
             prompt: llm.Prompt,
             stream: bool,
-            response: llm.Response,
-            conversation: llm.Conversation | None,
-        ):
+            response: llm.AsyncResponse,
+            conversation: llm.AsyncConversation | None,
+        ) -> Any:
             return Counted()
 
     async def work() -> None:

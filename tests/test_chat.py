@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import llm
 from llm.cli import cli
-from llm.commands import chat as chat_module
 from tests.helpers.models import registered
 
 START = (
@@ -30,12 +29,12 @@ def _models() -> Iterator[None]:
         yield
 
 
-def chat(stdin: str, *args: str, **env: str):
+def chat(stdin: str, *args: str, **env: str) -> Result:
     """The result of a chat whose lines are `stdin`."""
     return CliRunner(env=env).invoke(cli, ["chat", *args], input=stdin)
 
 
-def said(result, model: str = "echo") -> list[str]:
+def said(result: Result, model: str = "echo") -> list[str]:
     """What was answered to each prompt, after the start lines."""
     start = START.format(model=model)
     assert result.stdout.startswith(start)
@@ -46,7 +45,9 @@ def said(result, model: str = "echo") -> list[str]:
 def count_turns(user_path: Path) -> tuple[int, int]:
     """The numbers of turns and of threads in the log."""
     with sqlite3.connect(user_path / "logs.db") as db:
-        return db.execute("select count(*), count(distinct thread_id) from turns").fetchone()
+        counts = db.execute("select count(*), count(distinct thread_id) from turns")
+        turns, threads = counts.fetchone()
+    return turns, threads
 
 
 def test_chat_carries_the_history(user_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_multi_line_block_keeps_empty_lines() -> None:
 
 def test_editor_writes_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     """`!edit` sends what the editor gives, stripped."""
-    monkeypatch.setattr(chat_module.click, "edit", lambda: "\nfrom the editor\n")
+    monkeypatch.setattr("click.edit", lambda: "\nfrom the editor\n")
     assert said(chat("!edit\n", "-m", "echo"))[0] == "user: from the editor"
 
 
@@ -94,7 +95,7 @@ def test_editor_left_without_saving_sends_nothing(
     user_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An editor closed without saving is told, and the chat goes on."""
-    monkeypatch.setattr(chat_module.click, "edit", lambda: None)
+    monkeypatch.setattr("click.edit", lambda: None)
     result = chat("!edit\n", "-m", "echo")
     assert result.exit_code == 0
     assert "without saving" in result.stderr
@@ -228,7 +229,7 @@ def test_chat_at_a_terminal_edits_lines(monkeypatch: pytest.MonkeyPatch) -> None
 
     from llm.run import line_editor, repl
 
-    monkeypatch.setattr(line_editor.stdin, "stdin_is_terminal", lambda: True)
+    monkeypatch.setattr("llm.run.line_editor.stdin.stdin_is_terminal", lambda: True)
     with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
         keys.send_text("frst\x1b[D\x1b[D\x1b[Di\rmistake\x03right\r\x03")
         prompts = list(repl.read_prompts(line_editor.make_reader(), lambda: None))

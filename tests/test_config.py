@@ -118,7 +118,7 @@ def test_write_failing_leaves_old_content(user_path: Path, monkeypatch: pytest.M
     """If writing fails the old file is there unchanged, and nothing else."""
     config.set_default_model("old")
 
-    def fail(*args):
+    def fail(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", fail)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -29,6 +30,8 @@ class Site(BaseHTTPRequestHandler):
 
     `/endless` never stops, `/silent` says nothing more after its first byte.
     """
+
+    server: Server
 
     def do_GET(self) -> None:
         """Answer; the body only where it was asked for."""
@@ -190,11 +193,13 @@ def test_attachment_bytes_of_url_with_four_redirects(site: Server) -> None:
 @pytest.fixture(params=["attachment", "fragment", "template"])
 def fetch(request: pytest.FixtureRequest) -> Callable[[str], object]:
     """Each of the ways to get what is at an address."""
-    return {
+    plugins_path: Any = llm.cli
+    ways: dict[str, Callable[[str], object]] = {
         "attachment": lambda url: llm.Attachment(url=url).content_bytes(),
-        "fragment": lambda url: llm.cli.resolve_fragments(open_memory(), [url]),
-        "template": llm.cli.load_template,
-    }[request.param]
+        "fragment": lambda url: plugins_path.resolve_fragments(open_memory(), [url]),
+        "template": plugins_path.load_template,
+    }
+    return ways[request.param]
 
 
 def test_url_that_never_ends_is_given_up(

@@ -15,9 +15,10 @@ from llm.schemas.notation import make_schema_id, resolve_schema, schema_dsl, sch
 from llm.templates import Template, parse_template
 
 
-def examples(full: int) -> Any:
+def examples(full: int) -> settings:
     """The settings of a test with that many examples in the full run."""
     quiet = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    assert settings.default is not None
     count = min(full, settings.default.max_examples)
     return settings(max_examples=count, deadline=None, suppress_health_check=quiet)
 

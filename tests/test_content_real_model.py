@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from llm.text import JSONObject
+
 from .helpers.serve_model import running_server
 
 ROOT = Path(__file__).parents[1]
@@ -90,7 +92,8 @@ def test_answer_fits_a_schema(real: Run, flags: tuple[str, ...]) -> None:
 
 def test_answer_is_a_list_of_what_fits(real: Run) -> None:
     """Lists in a schema of JSON are kept to as well; `--data-key` takes out their items."""
-    dog = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
+    properties = {"name": {"type": "string"}, "age": {"type": "integer"}}
+    dog: JSONObject = {"type": "object", "properties": properties}
     dog |= {"required": ["name", "age"], "additionalProperties": False}
     # Without an end to the list so small a model may not find one.
     dogs = {"type": "array", "items": dog, "minItems": 1, "maxItems": 2}

@@ -14,7 +14,7 @@ from llm.errors import InvalidInput, UnknownModelError
 from llm.logs import LogStore
 from llm.logs.file.db import open_memory
 from llm.models import AsyncChainResponse, ChainResponse
-from llm.parts import ReasoningPart
+from llm.parts import ReasoningPart, ToolResultPart
 from tests.helpers.databases import DATA, copy_of, plugin_of_the_data
 from tests.helpers.log_models import AsyncSays, Says, Search, event, plugin_of
 
@@ -119,7 +119,9 @@ def test_conversation_brings_back_every_field(conversation: llm.Conversation) ->
         assert new.datetime_utc() == old.datetime_utc()
     first = again.responses[0]
     assert isinstance(first.messages()[0].parts[0], ReasoningPart)
-    assert first.prompt.fragments[0].source == "notes.txt"
+    fragment = first.prompt.fragments[0]
+    assert isinstance(fragment, llm.Fragment)
+    assert fragment.source == "notes.txt"
     assert first.resolved_model == "says-2026"
     assert first.prompt.hide_reasoning
     [result, _] = again.responses[2].prompt.tool_results
@@ -160,7 +162,7 @@ def test_conversation_takes_functions_of_the_caller(conversation: llm.Conversati
     shape = through_json(conversation.to_dict())
     without = llm.Conversation.from_dict(shape, model=Says())
     assert without.tools is not None
-    assert [tool.implementation for tool in without.tools] == [None, None]
+    assert all(isinstance(tool, llm.Tool) and not tool.implementation for tool in without.tools)
     box = Counter(40)
     model = Says([llm.ToolCall("upper", {"text": "b"}), llm.ToolCall("Counter_add", {"by": 2})], "")
     again = llm.Conversation.from_dict(shape, model=model, tools=[upper, box])
@@ -182,6 +184,7 @@ def test_conversation_makes_tools_of_plugins_again(plugin: Any) -> None:
 
     plugin("boxes", register_tools=register_tools)
     tools = llm.get_tools()
+    assert isinstance(tools["Counter"], type)
     box = tools["Counter"](start=10)
     calls = [llm.ToolCall("shout", {"text": "a"}, "1"), llm.ToolCall("Counter_add", {"by": 1}, "2")]
     conversation = Says(calls, "").conversation(tools=[tools["shout"], box])
@@ -341,7 +344,9 @@ def test_chain_that_paused_goes_on_elsewhere() -> None:
     again = ChainResponse.from_dict(shape, model=model)
     assert again.conversation.chain(tools=[tool]).text() == "Thanks"
     assert [message.role for message in model.seen[0]] == ["user", "assistant", "tool"]
-    assert model.seen[0][-1].parts[0].output == "paid 3"
+    (result,) = model.seen[0][-1].parts
+    assert isinstance(result, ToolResultPart)
+    assert result.output == "paid 3"
 
 
 def test_chain_without_responses_is_refused() -> None:

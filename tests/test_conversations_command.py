@@ -14,6 +14,7 @@ import llm
 from llm.cli import cli
 from llm.logs.file.db import open_log
 from llm.logs.records.threads import list_conversations
+from llm.text import JSONObject
 from tests.helpers.databases import copy_of
 from tests.helpers.log_models import Says
 from tests.helpers.models import registered
@@ -37,9 +38,9 @@ def done(*args: str, stdin: str = "") -> str:
     return result.stdout
 
 
-def listed(*args: str) -> list[dict[str, object]]:
+def listed(*args: str) -> list[JSONObject]:
     """The conversations as JSON."""
-    found: list[dict[str, object]] = json.loads(done("conversations", "list", "--json", *args))
+    found: list[JSONObject] = json.loads(done("conversations", "list", "--json", *args))
     return found
 
 

@@ -17,14 +17,14 @@ class Lengths(llm.EmbeddingModel):
     model_id = "lengths"
 
     def __init__(self) -> None:
-        self.batches: list[tuple[list[str], str | None]] = []
+        self.batches: list[tuple[list[str | bytes], str | None]] = []
 
     def embed_batch(
         self, items: Iterable[str | bytes], *, key: str | None = None
     ) -> Iterator[list[float]]:
-        items = list(items)
-        self.batches.append((items, key))
-        for item in items:
+        batch = list(items)
+        self.batches.append((batch, key))
+        for item in batch:
             yield [float(len(item))]
 
 
@@ -39,10 +39,12 @@ class Older(llm.EmbeddingModel):
     """Written before `key=`: looks at its own attribute."""
 
     model_id = "older"
-    needs_key = "vault"
+    needs_key: str | None = "vault"
     key_env_var = "VAULT_KEY"
 
-    def embed_batch(self, items: Iterable[str | bytes]) -> Iterator[list[float]]:
+    def embed_batch(  # type: ignore[override]
+        self, items: Iterable[str | bytes]
+    ) -> Iterator[list[float]]:
         self.seen = (self.key, self.get_key())
         for item in items:
             yield [float(len(item))]
@@ -132,7 +134,9 @@ def test_embed_older_plugin_gets_its_key_back_after_a_failure() -> None:
     """A failure does not leave the key of one call behind."""
 
     class Broken(Older):
-        def embed_batch(self, items: Iterable[str | bytes]) -> Iterator[list[float]]:
+        def embed_batch(  # type: ignore[override]
+            self, items: Iterable[str | bytes]
+        ) -> Iterator[list[float]]:
             raise OSError("down")
 
     model = Broken()

@@ -112,7 +112,7 @@ def test_long_list_comes_in_pieces() -> None:
     """A list is written while it is read, not when it is complete."""
     taken = []
 
-    def fragments():
+    def fragments() -> Iterator[Stored]:
         for number in range(2000):
             taken.append(number)
             yield stored(f"text {number}")

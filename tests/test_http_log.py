@@ -14,8 +14,18 @@ from llm.net.http_log import LoggingTransport
 from llm.utils import logging_client
 
 
+class Site(http.server.ThreadingHTTPServer):
+    """Keeps what it was told of encodings."""
+
+    def __init__(self) -> None:
+        self.encodings: list[str] = []
+        super().__init__(("127.0.0.1", 0), Page)
+
+
 class Page(http.server.BaseHTTPRequestHandler):
     """Answers every request with a line of text and a cookie."""
+
+    server: Site
 
     def do_POST(self) -> None:
         """Answer."""
@@ -34,10 +44,9 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[http.server.HTTPServer]:
+def server() -> Iterator[Site]:
     """A running server on the loopback interface."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as running:
-        running.encodings = []
+    with Site() as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield running
@@ -45,7 +54,7 @@ def server() -> Iterator[http.server.HTTPServer]:
         thread.join()
 
 
-def test_http_log_shows_the_exchange(server: http.server.HTTPServer) -> None:
+def test_http_log_shows_the_exchange(server: Site) -> None:
     """Method, address, status, headers and bodies are written, JSON indented."""
     out = io.StringIO()
     with httpx2.Client(transport=LoggingTransport(out)) as client:

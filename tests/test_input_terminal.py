@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,13 @@ from .helpers.openai_server import text_stream
 from .helpers.terminal import LIMIT_SECONDS, RUN_LLM
 
 # A locale that knows ASCII only, and Python that believes it.
-PLAIN_C = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+PLAIN_C: dict[str, Any] = dict.fromkeys(("PYTHONUTF8", "PYTHONCOERCECLOCALE"), "0")
+PLAIN_C |= {"LC_ALL": "C", "PYTHONIOENCODING": ""}
 WARNING = "is valid UTF-8: what cannot be read was replaced"
 MB = 1 << 20
 
 
-def run(*args: str | bytes, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+def run(*args: str | bytes, stdin: bytes = b"", **env: Any) -> subprocess.CompletedProcess[bytes]:
     """The command in a process of its own, on pipes."""
     settings = {**os.environ, **env}
     settings = {name: value for name, value in settings.items() if value or name not in PLAIN_C}

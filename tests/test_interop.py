@@ -112,7 +112,7 @@ def test_each_continues_what_the_other_began(other: Release, user_path: Path) ->
         threads = conn.execute("select tip_message_hash from threads").fetchall()
         assert len(threads) == 1
         messages = LogStore(open_log(user_path / "logs.db")).load_chain(threads[0][0])
-    said = [message.parts[0].text for message in messages if message.role == "user"]
+    said = [message.text() for message in messages if message.role == "user"]
     assert said == ["one", *(f"turn {number}" for number in range(2, 8))]
     assert_same(other, *LISTINGS[:4], *LISTINGS[-2:])
     assert is_whole(user_path)

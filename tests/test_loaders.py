@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -41,7 +42,7 @@ def write(files: dict[str, str | bytes]) -> None:
 
 def names(rest: str) -> list[str]:
     """The names under which `dir:` gives files, in order."""
-    return [fragment.split("\n")[0] for fragment in load_folder(rest)]
+    return [str(fragment).split("\n")[0] for fragment in load_folder(rest)]
 
 
 class Screen(io.StringIO):
@@ -66,7 +67,7 @@ def test_folder_gives_its_text_files(capsys: pytest.CaptureFixture[str]) -> None
     fragments = load_folder(".")
     assert fragments[0] == "b.py\n---\nb = 1\n---\n"
     assert fragments[1] == "sub/a.txt\n---\ncaf\xe9\n---\n"
-    assert [fragment.source for fragment in fragments] == [
+    assert [getattr(fragment, "source", None) for fragment in fragments] == [
         str(Path("b.py").resolve()),
         str(Path("sub/a.txt").resolve()),
     ]
@@ -153,14 +154,15 @@ def test_unreadable_places_are_skipped(
 ) -> None:
     """What nobody may read is told and left out."""
     write({"a.txt": "a", "b.txt": "b", "locked/c.txt": "c"})
-    real_open, real_scan = open, os.scandir
+    real_scan = os.scandir
+    real_open: Callable[..., Any] = open
 
-    def refusing_open(path, *args, **kwargs):
+    def refusing_open(path: Any, *args: Any, **kwargs: Any) -> Any:
         if str(path).endswith("b.txt"):
             raise PermissionError(13, "Permission denied")
         return real_open(path, *args, **kwargs)
 
-    def refusing_scan(path):
+    def refusing_scan(path: Any) -> Any:
         if str(path).endswith("locked"):
             raise PermissionError(13, "Permission denied")
         return real_scan(path)
@@ -254,7 +256,7 @@ def test_plugin_keeps_its_prefix(plugin: Callable[..., ModuleType]) -> None:
         register("cmd", len)
 
     plugin("owner", register_fragment_loaders=register_fragment_loaders)
-    loaders = llm.get_fragment_loaders()
+    loaders: dict[str, object] = dict(llm.get_fragment_loaders())
     assert loaders["dir"] is len
     assert loaders["llm-dir"] is load_folder
     assert loaders["llm-cmd"] is load_command_output

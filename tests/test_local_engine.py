@@ -41,13 +41,17 @@ SCHEMA = {
 def model(user_path: Path) -> llm.Model:
     """The small model, as somebody gets it who has installed it."""
     register_default_model()
-    return llm.get_model("smollm2")
+    model = llm.get_model("smollm2")
+    assert isinstance(model, llm.Model)
+    return model
 
 
 @pytest.fixture
 def async_model(model: llm.Model) -> llm.AsyncModel:
     """Its asynchronous twin."""
-    return llm.get_async_model("smollm2")
+    twin = llm.get_async_model("smollm2")
+    assert isinstance(twin, llm.AsyncModel)
+    return twin
 
 
 def in_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -124,7 +124,7 @@ def test_delete_earlier_turn_keeps_what_later_ones_contain(path: Path, user_path
     conversation = json.loads(run("list", "--json", "-n", "2"))[0]["conversation_id"]
     with closing(open_log(path).conn) as conn:
         store = LogStore(open_log(path))
-        assert [m.parts[0].text for m in store.thread_messages(conversation)] == [
+        assert [m.text() for m in store.thread_messages(conversation)] == [
             "plain one",
             "first answer",
             "plain two",
@@ -141,7 +141,7 @@ def test_delete_last_turn_lets_the_thread_go_on_from_the_one_before(
     conversation = json.loads(run("list", "--json", "-n", "0"))[0]["conversation_id"]
     run("delete", ids[1], "-y")
     store = LogStore(open_log(path))
-    assert [m.parts[0].text for m in store.thread_messages(conversation)] == [
+    assert [m.text() for m in store.thread_messages(conversation)] == [
         "plain one",
         "first answer",
     ]
@@ -160,7 +160,7 @@ def test_delete_conversation_whole(path: Path, user_path: Path) -> None:
     left = store.db.conn.execute("select id, forked_from from threads order by id").fetchall()
     assert (fork, None) in left
     assert {thread for thread, _ in left} == {fork, rows[2]["conversation_id"]}
-    assert store.thread_messages(fork)[0].parts[0].text == "plain one"
+    assert store.thread_messages(fork)[0].text() == "plain one"
 
 
 def test_delete_prompt_that_named_the_thread_renames_it(user_path: Path) -> None:

@@ -140,6 +140,7 @@ def test_reasoning_of_a_legacy_turn_arrives_with_it(tmp_path: Path) -> None:
     for conversation in (old, new):
         assert [r.text() for r in conversation.responses] == [r.text() for r in plain.responses]
         for response in conversation.responses:
+            assert isinstance(response, llm.Response)
             assert response.messages()[0].parts[0].to_dict() == {
                 "type": "reasoning",
                 "text": f"Thinking of {response.id}",

@@ -16,6 +16,7 @@ from llm.logs.exchange.as_openai import from_openai, to_openai
 from llm.logs.exchange.formats import format_of, read, written
 from llm.models.portable import from_messages
 from llm.parts import Message
+from llm.serialization import MessageDict
 
 BYTES = base64.b64encode(b"content").decode()
 EVERYTHING = [
@@ -222,7 +223,7 @@ def test_openai_request() -> None:
 
 def test_openai_messages_come_back() -> None:
     """What the API can express comes back as it was."""
-    entries = [
+    entries: list[MessageDict] = [
         {"role": "system", "parts": [{"type": "text", "text": "S"}]},
         {
             "role": "user",

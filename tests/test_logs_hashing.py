@@ -14,6 +14,7 @@ import llm
 from llm.logs import HASH_PREFIX, canonical_json, content_hash, message_hash
 from llm.logs.records.hashing import attachment_digest, attachment_type, cleaned
 from llm.parts import AttachmentPart, Message, TextPart, ToolResultPart
+from llm.text import JSONObject
 from tests.helpers.databases import DATA
 
 VECTORS = json.loads((DATA / "hash_vectors.json").read_text("utf-8"))
@@ -21,7 +22,7 @@ VECTORS = json.loads((DATA / "hash_vectors.json").read_text("utf-8"))
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
 def test_message_hash_of_vector_is_that_of_0_36(
-    vector: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    vector: JSONObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Addresses agree with those that 0.36 wrote."""
     monkeypatch.chdir(DATA)

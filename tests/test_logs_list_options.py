@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -410,6 +411,7 @@ def test_parameters_names() -> None:
         " truncate short usage response extract extract_last current_conversation"
         " conversation_id id_gt id_gte since until utc failed json_output expand raw"
     )
+    assert isinstance(logs_list, click.Command)
     assert " ".join(str(param.name) for param in logs_list.params) == names
 
 

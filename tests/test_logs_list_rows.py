@@ -17,6 +17,7 @@ from llm.logs.records.threads import latest_conversation_id
 from llm.logs.render.as_json import data_items, json_array, truncated_row
 from llm.logs.render.markdown import markdown
 from llm.logs.render.short import short_row
+from llm.text import JSONObject
 from tests.helpers.logged import LogBuilder
 
 
@@ -226,13 +227,17 @@ def test_truncated_row_drops_json(log: LogBuilder) -> None:
 
 def test_json_array_as_json_dumps(log: LogBuilder) -> None:
     """The array is written as `json.dumps` with an indent of two writes it."""
-    rows = [{"a": {}, "b": [], "c": [1, {"é": None}], "d": "x\ny", "e": 1.5}, {"f": {"g": [[]]}}]
+    rows: list[JSONObject] = [
+        {"a": {}, "b": [], "c": [1, {"é": None}], "d": "x\ny", "e": 1.5},
+        {"f": {"g": [[]]}},
+    ]
     assert "".join(json_array(rows)) == json.dumps(rows, indent=2) + "\n"
 
 
 def test_data_items_key_not_objects() -> None:
     """A list under the key that does not hold objects only is not taken apart."""
-    rows = [{"response": '{"k": [1]}'}, {"response": None}, {"response": '{"k": []}'}]
+    answers = ['{"k": [1]}', None, '{"k": []}']
+    rows: list[JSONObject] = [{"response": answer} for answer in answers]
     assert list(data_items(rows, key="k")) == [{"k": [1]}]
 
 

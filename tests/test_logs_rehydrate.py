@@ -43,7 +43,7 @@ def db(path: Path) -> Iterator[sqlite_utils.Database]:
 def say(db: sqlite_utils.Database, conversation: Any, *texts: str, **values: Any) -> llm.Response:
     """Prompt a conversation with each text, log each response, and give the last."""
     for text in texts:
-        response = conversation.prompt(text, **values)
+        response: llm.Response = conversation.prompt(text, **values)
         response.log_to_db(db)
     return response
 
@@ -142,7 +142,7 @@ def test_load_conversation_responses_are_made_when_looked_at(
     assert (first.prompt.prompt, first.prompt.system) == ("frag\na", "S")
     assert [a.content for a in first.prompt.attachments] == [PNG]
     assert [a.content for a in first.attachments] == [PNG]
-    assert first.prompt.options.temperature == 0.5
+    assert first.prompt.options.model_dump()["temperature"] == 0.5
     assert first.prompt.schema == schema
     assert [(t.name, t.description) for t in first.prompt.tools] == [("t", "d")]
     assert first.usage() == llm.models.Usage(1, 2, {"cached": 3})
@@ -407,7 +407,7 @@ def test_load_conversation_provider_tool_of_another_model_is_left_out(
     """A tool that the present model does not have is not asked for."""
 
     class Other(Says):
-        supported_server_side_tools = ()
+        supported_server_side_tools: Any = ()
 
     before = Says().conversation()
     say(db, before, "a", tools=[Search()])
@@ -538,7 +538,7 @@ def test_legacy_history_has_the_addresses_that_0_36_gave_it(tmp_path: Path, old:
 
 def append_legacy(db: sqlite_utils.Database, id: str, thread: str, prompt: str, said: str) -> None:
     """What an older release does when it goes on with a conversation."""
-    db["responses"].insert(
+    db.table("responses").insert(
         {
             "id": id,
             "model": "fake",
@@ -626,7 +626,7 @@ def test_conversation_row_without_responses_has_its_own_model(
     """A legacy conversation that lost its responses is still known."""
     plugin("says", **plugin_of(Says()))
     db = open_log(old)
-    db["conversations"].insert({"id": "empty", "name": "Nothing", "model": "says"})
+    db.table("conversations").insert({"id": "empty", "name": "Nothing", "model": "says"})
     conversation = load_conversation(db, "empty")
     assert conversation is not None
     assert (conversation.name, conversation.loaded_messages) == ("Nothing", [])

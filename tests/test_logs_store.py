@@ -343,5 +343,10 @@ def test_more_than_five_hundred_attachments_in_one_chain_are_found(store: LogSto
         [llm.user(llm.Attachment(type="text/plain", content=b"%d" % n)) for n in range(520)]
     )
     loaded = store.load_chain(tip)
-    contents = [p.attachment.content for m in loaded for p in m.parts if p.attachment]
+    contents = [
+        p.attachment.content
+        for m in loaded
+        for p in m.parts
+        if isinstance(p, AttachmentPart) and p.attachment
+    ]
     assert contents == [b"%d" % n for n in range(520)]

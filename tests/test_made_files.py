@@ -8,11 +8,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import llm
 from llm.cli import cli
-from llm.parts import StreamEvent
+from llm.parts import AttachmentPart, StreamEvent
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
 
@@ -46,7 +46,7 @@ def _painter(plugin: Callable[..., ModuleType]) -> None:
     plugin("painter", register_models=register_models)
 
 
-def run(*args: str, code: int = 0):
+def run(*args: str, code: int = 0) -> Result:
     """The result of a command that ends with `code`."""
     result = CliRunner().invoke(cli, list(args))
     assert result.exit_code == code, (result.output, result.exception)
@@ -70,8 +70,10 @@ def test_files_are_kept_in_the_log(user_path: Path) -> None:
     from llm.logs.read.rehydrate import load_conversation
 
     conversation = load_conversation(user_path / "logs.db", None)
+    assert isinstance(conversation, llm.Conversation)
     parts = conversation.responses[0].messages()[0].parts
-    contents = [part.attachment.content for part in parts if part.type == "attachment"]
+    attachments = [part.attachment for part in parts if isinstance(part, AttachmentPart)]
+    contents = [attachment.content for attachment in attachments if attachment]
     assert contents == [PNG, b"jpeg", b"?"]
 
 

@@ -13,7 +13,7 @@ from llm.cli import cli
 from llm.providers.openai.commands import models as commands
 from llm.providers.openai.transport import fast as lane
 
-from .helpers.openai_server import OpenAIServer, error_reply, json_reply
+from .helpers.openai_server import OpenAIServer, Reply, error_reply, json_reply
 
 MODELS = [
     {"id": "gpt-9", "object": "model", "created": 1700000000, "owned_by": "openai"},
@@ -86,7 +86,7 @@ def test_missing_key_is_told(server: OpenAIServer) -> None:
         (json_reply({"data": 5}), "unexpected shape"),
     ],
 )
-def test_failure_ends_with_one_line(server: OpenAIServer, reply, message: str) -> None:
+def test_failure_ends_with_one_line(server: OpenAIServer, reply: Reply, message: str) -> None:
     """What goes wrong is an error of the command."""
     server.add(reply)
     result = run("models", "--key", "k")
@@ -102,4 +102,6 @@ def test_hook_adds_the_group() -> None:
 
     root = click.Group()
     register_commands(root)
-    assert sorted(root.commands["openai"].commands) == ["add", "endpoint", "models"]
+    openai = root.commands["openai"]
+    assert isinstance(openai, click.Group)
+    assert sorted(openai.commands) == ["add", "endpoint", "models"]

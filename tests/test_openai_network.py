@@ -71,7 +71,7 @@ def ask(kind: Any, address: str) -> str:
     if kind is AsyncChat:
 
         async def text() -> str:
-            return await response.text()
+            return str(await response.text())
 
         return asyncio.run(text())
     return str(response.text())

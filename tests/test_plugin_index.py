@@ -60,7 +60,7 @@ def test_answer_is_cached(site: Path, user_path: Path, monkeypatch: pytest.Monke
     """A second look reads no metadata as long as no folder has changed."""
     add_distribution(site, "other-1.0.dist-info", "other")
     assert not any_plugin_installed()
-    searched = []
+    searched: list[object] = []
     monkeypatch.setattr(plugin_index, "_search", searched.append)
     assert not any_plugin_installed()
     assert searched == []
@@ -160,7 +160,7 @@ def test_odd_things_count_as_yes(
 def test_unreadable_folder_counts_as_yes(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be read is uncertain."""
 
-    def refuse(path):
+    def refuse(path: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", refuse)
@@ -171,7 +171,7 @@ def test_foreign_finder_counts_as_yes(site: Path, monkeypatch: pytest.MonkeyPatc
     """A finder that brings distributions of its own is uncertain."""
 
     class Finder:
-        def find_distributions(self, context):
+        def find_distributions(self, context: object) -> list[object]:
             return []
 
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])

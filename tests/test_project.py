@@ -93,6 +93,7 @@ def test_project_public_names_resolve() -> None:
 
 def test_project_public_names_know_their_home() -> None:
     """A class had through the package is the class of its home module."""
+    import llm.models
     from llm.models.base import Model
     from llm.parts import Message
 
@@ -203,8 +204,11 @@ def test_project_check_script_parses() -> None:
         assert done.stderr == ""
 
 
+# `house.py` measures the source, not the speed.
 BENCHMARKS = sorted(
-    path.stem for path in (ROOT / "bench").glob("*.py") if not path.name.startswith("_")
+    path.stem
+    for path in (ROOT / "bench").glob("*.py")
+    if not path.name.startswith("_") and path.stem != "house"
 )
 
 

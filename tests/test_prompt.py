@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pydantic
 import pytest
 
@@ -147,8 +149,9 @@ def test_prompt_tools_are_wrapped() -> None:
 
 def test_prompt_tools_refuse_other_things() -> None:
     """What cannot be called is no tool."""
+    tools: list[Any] = [3]
     with pytest.raises(TypeError, match=r"^Invalid tool: 3$"):
-        Echo().prompt("x", tools=[3])
+        Echo().prompt("x", tools=tools)
 
 
 def test_prompt_options_default_and_set() -> None:

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.helpers.openai_server import OpenAIServer, error_reply, text_stream, 
 from tests.helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
 
 
-def run(*args: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+def run(*args: str, stdin: bytes = b"", **env: Any) -> subprocess.CompletedProcess[bytes]:
     """The command in a process of its own, on pipes."""
     return subprocess.run(
         [*RUN_LLM, *args],

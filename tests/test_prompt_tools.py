@@ -8,11 +8,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import llm
+from llm._version import VERSION
 from llm.cli import cli
 from tests.helpers.models import registered
 from tests.helpers.openai_server import OpenAIServer, error_reply, text_stream, tool_call_stream
@@ -78,22 +80,22 @@ def _models(plugin: Callable[..., ModuleType]) -> Iterator[None]:
         yield
 
 
-def run(*args: str, stdin: str = "", **env: str):
+def run(*args: str, stdin: str = "", **env: str) -> Result:
     """The result of a command line with the scripted model."""
     return CliRunner(env=env).invoke(cli, ["-m", "scripted", *args], input=stdin)
 
 
-def script(*turns) -> str:
+def script(*turns: object) -> str:
     """The prompt that makes the scripted model take these turns; a turn of calls is a list."""
     return json.dumps(turns)
 
 
-def call(name: str, **arguments) -> list:
+def call(name: str, **arguments: object) -> list[object]:
     """One tool call of a script."""
     return [name, arguments]
 
 
-def rows(user_path: Path, sql: str) -> list[tuple]:
+def rows(user_path: Path, sql: str) -> list[tuple[Any, ...]]:
     """Rows of the log database."""
     with sqlite3.connect(user_path / "logs.db") as db:
         return db.execute(sql).fetchall()
@@ -179,7 +181,7 @@ def test_named_tools_and_toolboxes_are_offered() -> None:
         result = run(
             script([call("Memory_recall"), call("llm_version")]), "-T", spec, "-T", "llm_version"
         )
-        assert result.stdout == f"calling a 3; {llm.cli.VERSION}\n", spec
+        assert result.stdout == f"calling a 3; {VERSION}\n", spec
 
 
 def test_tools_are_offered_functions_first(user_path: Path) -> None:
@@ -451,6 +453,7 @@ def step(at: str) -> str:
     prompt = script([call("step", at="0")], [call("step", at=at) for at in "abc"])
     command = [*RUN_LLM, "-m", "scripted", prompt, "--functions", str(code)]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == b"calling callingwaiting\n"
         process.kill()
     code.write_text(source + "WAITS = False\n")

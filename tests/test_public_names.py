@@ -101,7 +101,7 @@ def test_public_names_are_the_same_objects_everywhere() -> None:
 def test_public_names_unknown() -> None:
     """A name that does not exist is an AttributeError that names the module."""
     with pytest.raises(AttributeError, match=r"module 'llm' has no attribute 'Modle'"):
-        _ = llm.Modle
+        _ = importlib.import_module("llm").Modle
     with pytest.raises(AttributeError, match=r"options' has no attribute 'Optoins'"):
         _ = importlib.import_module("llm.models.options").Optoins
     with pytest.raises(AttributeError, match=r"migrations' has no attribute 'nope'"):

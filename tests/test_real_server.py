@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from llm.cli import cli
 from llm.providers.openai.transport import fast as lane
+from llm.text import JSONObject
 
 from .helpers.openai_server import (
     OpenAIServer,
@@ -71,7 +72,7 @@ def succeeded(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
-def logged(real: Callable[..., subprocess.CompletedProcess[str]]) -> list[dict]:
+def logged(real: Callable[..., subprocess.CompletedProcess[str]]) -> list[JSONObject]:
     """The rows of the log, oldest first."""
     rows = json.loads(succeeded(real("logs", "-n", "0", "--json")))
     assert isinstance(rows, list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -125,6 +126,7 @@ def test_long_answer_takes_its_text_and_little_more(kind: str, way: str) -> None
 def test_events_that_somebody_put_in_are_spelled() -> None:
     """Plugins fill responses by hand."""
     response = Talker().prompt("hi")
-    response.event_log = [StreamEvent("text", "by "), StreamEvent("text", "hand")]
+    events: Any = [StreamEvent("text", "by "), StreamEvent("text", "hand")]
+    response.event_log = events
     response._done = True
     assert [message.text() for message in response.messages()] == ["by hand"]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -16,6 +19,8 @@ from llm.run.request import LogSettings
 from llm.terminal import output
 from tests.helpers.models import Echo
 
+Clock: TypeAlias = Callable[[], float] | None
+
 
 class FakeTerminal(io.StringIO):
     """A stream that says it is a terminal."""
@@ -24,7 +29,7 @@ class FakeTerminal(io.StringIO):
         return True
 
 
-def seen(monkeypatch: pytest.MonkeyPatch, show) -> tuple[str, str]:
+def seen(monkeypatch: pytest.MonkeyPatch, show: Callable[[], object]) -> tuple[str, str]:
     """What `show` puts on a terminal's stdout and stderr."""
     out, err = FakeTerminal(), FakeTerminal()
     monkeypatch.setattr(sys, "stdout", out)
@@ -42,7 +47,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, show) -> tuple[str, str]:
     ],
 )
 def test_broken_off_answer_ends_its_line_on_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, event, shown: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch, event: StreamEvent, shown: tuple[str, ...]
 ) -> None:
     """What follows a part of an answer gets a line of its own; tool events show nothing."""
 
@@ -72,7 +77,7 @@ def test_output_that_nobody_reads_has_its_own_error(monkeypatch: pytest.MonkeyPa
         output.write_out("text")
 
 
-def preloaded(monkeypatch: pytest.MonkeyPatch, clock, is_sent: bool = False) -> list[str]:
+def preloaded(monkeypatch: pytest.MonkeyPatch, clock: Clock, is_sent: bool = False) -> list[str]:
     """What a preloader under the given clock did until it was told to finish."""
     done: list[str] = []
     idle = threading.Event()
@@ -104,7 +109,9 @@ def test_preloader_imports_once_the_thread_waits(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("clock", [None, busy_clock])
-def test_preloader_imports_once_the_request_is_sent(monkeypatch: pytest.MonkeyPatch, clock) -> None:
+def test_preloader_imports_once_the_request_is_sent(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
     """A provider that says when its request is out is believed, whatever the clock shows."""
     assert preloaded(monkeypatch, clock, is_sent=True) == ["imported"]
 
@@ -136,12 +143,12 @@ def test_work_clock_has_substitutes(monkeypatch: pytest.MonkeyPatch) -> None:
         raise FileNotFoundError(path)
 
     monkeypatch.setattr(recorder, "_scheduled_seconds", missing)
-    monkeypatch.setattr(recorder.time, "pthread_getcpuclockid", lambda ident: 3, raising=False)
-    monkeypatch.setattr(recorder.time, "clock_gettime", lambda clock: float(clock), raising=False)
+    monkeypatch.setattr(time, "pthread_getcpuclockid", lambda ident: 3, raising=False)
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: float(clock), raising=False)
     clock = recorder._work_clock()
     assert clock is not None
     assert clock() == 3.0
-    monkeypatch.delattr(recorder.time, "pthread_getcpuclockid")
+    monkeypatch.delattr(time, "pthread_getcpuclockid")
     assert recorder._work_clock() is None
 
 

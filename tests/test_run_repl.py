@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llm.run.line_editor import LineReader
 from llm.run.repl import Edit, Leave, LineParser, Say, read_prompts
 
 
@@ -13,7 +14,7 @@ def feed_all(*lines: str) -> list[object]:
     return [action for line in lines if (action := parser.feed(line)) is not None]
 
 
-def reader(*lines: object):
+def reader(*lines: object) -> LineReader:
     """A reader that gives lines, raises those that are exceptions, and then ends."""
     left = list(lines)
 

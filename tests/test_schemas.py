@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlite_utils
@@ -72,7 +73,7 @@ def test_schema_id_vector() -> None:
         (multi_schema(PERSON), "{items: [{name}]}"),
     ],
 )
-def test_schema_summary(schema: object, summary: str) -> None:
+def test_schema_summary(schema: Any, summary: str) -> None:
     """A summary gives the names at every level and nothing else."""
     assert schema_summary(schema) == summary
 
@@ -86,7 +87,7 @@ def no_template(name: str) -> llm.Template:
 def db() -> sqlite_utils.Database:
     """A database with one stored schema, `abc`."""
     database = sqlite_utils.Database(memory=True)
-    database["schemas"].insert({"id": "abc", "content": json.dumps(PERSON)}, pk="id")
+    database.table("schemas").insert({"id": "abc", "content": json.dumps(PERSON)}, pk="id")
     return database
 
 

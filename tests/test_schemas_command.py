@@ -9,7 +9,7 @@ from typing import Any
 
 import pydantic
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import llm
 from llm.cli import cli
@@ -40,7 +40,7 @@ def _content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def run(*args: str, code: int = 0, model: str = "tell"):
+def run(*args: str, code: int = 0, model: str = "tell") -> Result:
     """The result of a command that ends with `code`."""
     result = CliRunner(env={"LLM_MODEL": model}).invoke(cli, list(args))
     assert result.exit_code == code, (result.output, result.exception)
@@ -170,7 +170,7 @@ def test_fitting_answer_is_printed() -> None:
     ],
 )
 def test_misfitting_answer_is_reported_with_its_place(
-    user_path: Path, answer, message: str
+    user_path: Path, answer: str, message: str
 ) -> None:
     """It is printed and logged, what is wrong is told with its place, the exit code is 4."""
     Scripted.answers = [answer]
@@ -211,7 +211,7 @@ def test_repair_without_need_asks_once() -> None:
 # Python
 
 
-def response(answer: str, schema: Any = DOG):
+def response(answer: str, schema: Any = DOG) -> llm.Response:
     """A response with that answer."""
     Scripted.answers = [answer]
     return llm.get_model("scripted").prompt("x", schema=schema)

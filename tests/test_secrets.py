@@ -98,7 +98,8 @@ def test_key_in_pieces_is_masked_as_in_one(words: list[str], data: st.DataObject
     text = "".join(words)
     places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
     cut = [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
-    pieces, shown = secrets.WatchedText(), []
+    pieces = secrets.WatchedText()
+    shown: list[str] = []
     for piece in cut:
         former = len(shown) - pieces.open_count
         shown[former:] = pieces.add(piece)

@@ -21,12 +21,19 @@ from llm.run.signals import Stopped, dying_tidily
 from tests.helpers.log_models import plugin_of
 
 
+def deliver(number: int) -> None:
+    """Call the handler of a signal."""
+    handler = signal.getsignal(number)
+    assert callable(handler)
+    handler(number, None)
+
+
 def test_signal_becomes_an_exception_and_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the block a signal can be cleaned up after; then the process dies of it."""
-    raised = []
+    raised: list[int] = []
     monkeypatch.setattr(signal, "raise_signal", raised.append)
     with pytest.raises(Stopped) as stop, dying_tidily():
-        signal.getsignal(signal.SIGTERM)(signal.SIGTERM, None)
+        deliver(signal.SIGTERM)
     assert raised == [signal.SIGTERM]
     assert stop.value.signal_number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -131,7 +138,7 @@ class Leaves(llm.Model):
     ],
 )
 def test_model_does_not_end_the_program(
-    plugin: Callable[..., ModuleType], error, told: str
+    plugin: Callable[..., ModuleType], error: BaseException, told: str
 ) -> None:
     """Whatever a model raises is an error of its answer: kept, told, and a chat goes on."""
     plugin("leavers", **plugin_of(Leaves(error)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
@@ -55,7 +57,7 @@ def test_template_vars_of_both_prompts() -> None:
 def test_template_refuses_unknown_keys() -> None:
     """A misspelt key is an error, not a wish."""
     with pytest.raises(ValidationError, match="promt"):
-        llm.Template(name="n", promt="x")
+        llm.Template.model_validate({"name": "n", "promt": "x"})
 
 
 def test_template_functions_are_not_trusted() -> None:
@@ -65,7 +67,10 @@ def test_template_functions_are_not_trusted() -> None:
 
 def test_template_attachment_types() -> None:
     """Attachments with a type are read as pairs."""
-    template = llm.Template(name="n", attachment_types=[{"type": "image/png", "value": "a"}])
+    whole: Any = {"type": "image/png", "value": "a"}
+    template = llm.Template(name="n", attachment_types=[whole])
+    assert template.attachment_types is not None
     assert template.attachment_types[0].value == "a"
+    half: Any = {"type": "image/png"}
     with pytest.raises(ValidationError):
-        llm.Template(name="n", attachment_types=[{"type": "image/png"}])
+        llm.Template(name="n", attachment_types=[half])

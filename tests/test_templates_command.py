@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import llm
 from llm.cli import cli
@@ -28,14 +29,14 @@ def templates(user_path: Path) -> Path:
     return folder
 
 
-def run(*args: str, stdin: str = "", code: int = 0):
+def run(*args: str, stdin: str = "", code: int = 0) -> Result:
     """The result of a command that ends with `code`."""
     result = CliRunner(env={"LLM_MODEL": "tell"}).invoke(cli, list(args), input=stdin)
     assert result.exit_code == code, (result.output, result.exception)
     return result
 
 
-def told(*args: str, stdin: str = ""):
+def told(*args: str, stdin: str = "") -> Any:
     """What the model was given."""
     return json.loads(run(*args, stdin=stdin).stdout)
 
@@ -178,7 +179,7 @@ BOMB = "  a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("1: x\n", "line 1: 1: Keys should be strings"),
     ],
 )
-def test_broken_template_names_file_line_and_key(templates: Path, text, expected: str) -> None:
+def test_broken_template_names_file_line_and_key(templates: Path, text: str, expected: str) -> None:
     """What is wrong is told with its place, exit code 1; the list leaves the file out."""
     path = templates / "broken.yaml"
     path.write_text(text)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from llm import utils
-from llm.models import _conversation_name
-from llm.text.shaping import visible
+from llm.text.shaping import conversation_name, visible
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from llm.text.shaping import visible
         (("abcdefghijklmnop", 16, False, True), "abcdefghijklmnop"),
     ],
 )
-def test_truncate_string(arguments: tuple[object, ...], cut: str) -> None:
+def test_truncate_string(arguments: tuple[Any, ...], cut: str) -> None:
     """Text is cut to the length, at the end or in the middle, as 0.36 cuts it."""
     assert utils.truncate_string(*arguments) == cut
 
@@ -40,7 +40,7 @@ def test_truncate_string(arguments: tuple[object, ...], cut: str) -> None:
 )
 def test_conversation_name_has_32_characters(text: str, name: str) -> None:
     """A conversation is named after its first prompt: one line of at most 32 characters."""
-    assert _conversation_name(text) == name
+    assert conversation_name(text) == name
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_maybe_fenced_code(content: str, shown: str) -> None:
         ((None, 5, None), "5 output"),
     ],
 )
-def test_token_usage_string(counts: tuple[object, ...], shown: str) -> None:
+def test_token_usage_string(counts: tuple[Any, ...], shown: str) -> None:
     """Token counts are told as far as they are known."""
     assert utils.token_usage_string(*counts) == shown
 

@@ -399,8 +399,14 @@ class Caller(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ) -> Iterator[str]:  # type: ignore[no-untyped-def]
+    ) -> Iterator[str]:
         """Ask, or tell"""
+        return self.answer(prompt, response)
+
+    def answer(
+        self, prompt: llm.Prompt, response: llm.Response | llm.AsyncResponse
+    ) -> Iterator[str]:
+        """What both twins say."""
         if prompt.tool_results:
             yield " ".join(r.output for r in prompt.tool_results)
             return
@@ -420,9 +426,9 @@ class AsyncCaller(llm.AsyncModel):
         stream: bool,
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
-    ) -> AsyncGenerator[str, None]:  # type: ignore[no-untyped-def]
+    ) -> AsyncGenerator[str, None]:
         """Ask, or tell"""
-        for chunk in Caller.execute(self, prompt, stream, response, conversation):  # type: ignore[arg-type]
+        for chunk in Caller().answer(prompt, response):
             yield chunk
 
 

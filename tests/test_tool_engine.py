@@ -30,8 +30,10 @@ def walk(machine: Generator[Any, Any, Any], *answers: object) -> tuple[list[Any]
         action = next(machine)
         for answer in answers:
             wanted.append(action)
-            is_error = isinstance(answer, BaseException)
-            action = machine.throw(answer) if is_error else machine.send(answer)
+            if isinstance(answer, BaseException):
+                action = machine.throw(answer)
+            else:
+                action = machine.send(answer)
         wanted.append(action)
     except StopIteration as end:
         return wanted, end.value

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from llm.text import JSONObject
 from llm.tools.policy import Candidate, Decision, Rule, Rules, decide
 
 
-def call(tool: str = "read_file", **values) -> Candidate:
+def call(tool: str = "read_file", **values: Any) -> Candidate:
     """A call with arguments, unless they are fields of a candidate."""
     fields = {
         name: values.pop(name)
@@ -41,7 +44,7 @@ def call(tool: str = "read_file", **values) -> Candidate:
     ],
 )
 def test_rule_allows_what_its_patterns_match(
-    rule: str, arguments: dict[str, str | int | bool], covered: bool
+    rule: str, arguments: JSONObject, covered: bool
 ) -> None:
     """Names and arguments are matched as text; a missing argument or a climbing path is not."""
     assert Rule.parse(rule).allows(call(**arguments)) is covered
@@ -127,7 +130,7 @@ def test_rules_of_a_folder_hold_there_and_below() -> None:
         ({"folders": {"~/x": {}}}, "folders: '~/x' has to be an absolute path"),
     ],
 )
-def test_rules_of_another_form_are_refused(data, problem: str) -> None:
+def test_rules_of_another_form_are_refused(data: JSONObject, problem: str) -> None:
     """A mistake in the file is never passed over."""
     with pytest.raises(ValueError) as refused:
         Rules.from_data(data, "/")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import llm
 from llm.cli import cli
@@ -77,7 +77,7 @@ class Provider(llm.Model):
         stream: bool,
         response: llm.Response,
         conversation: llm.Conversation | None,
-    ):
+    ) -> Iterator[str]:
         """Say nothing"""
         return iter(())
 
@@ -100,7 +100,7 @@ def _tools(plugin: Callable[..., ModuleType]) -> None:
     )
 
 
-def run(*args: str):
+def run(*args: str) -> Result:
     """The result of `llm tools`."""
     return CliRunner().invoke(cli, ["tools", *args])
 

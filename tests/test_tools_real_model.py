@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,14 +21,14 @@ def get_weather(city: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def server():
+def server() -> Iterator[str]:
     """The address of the server."""
     with running_server() as url:
         yield url
 
 
 @pytest.mark.parametrize("flags", [[], ["--no-stream"], ["--async"], ["--async", "--no-stream"]])
-def test_real_model_completes_the_loop(server, user_path: Path, flags: list[str]) -> None:
+def test_real_model_completes_the_loop(server: str, user_path: Path, flags: list[str]) -> None:
     """The model calls the function with arguments of the right shape, and answers its result."""
     (user_path / "extra-openai-models.yaml").write_text(
         f"- model_id: small\n  model_name: smollm2\n  api_base: {server}\n  supports_tools: true\n"
