@@ -33,9 +33,9 @@ def run(request: pytest.FixtureRequest) -> Runner:
     return runner
 
 
-def tools(*functions: Callable[..., Any]) -> dict[str, Tool]:
-    """Tools by name."""
-    return {function.__name__: Tool.function(function) for function in functions}
+def tools(*functions: Callable[..., Any]) -> list[Tool]:
+    """Tools of functions."""
+    return [Tool.function(function) for function in functions]
 
 
 def add(a: int, b: int) -> int:
@@ -83,7 +83,7 @@ def test_value_that_cannot_be_written_is_an_error(run: Runner) -> None:
         def __repr__(self) -> str:
             raise RuntimeError("no words")
 
-    (result,) = run([ToolCall("mute", {})], {"mute": Tool("mute", implementation=Mute)})
+    (result,) = run([ToolCall("mute", {})], [Tool("mute", implementation=Mute)])
     assert result.output == "Error: no words"
 
 
@@ -127,7 +127,7 @@ def test_unknown_tool_is_told_to_the_model(run: Runner) -> None:
 
 def test_tool_without_implementation_gives_an_error_result(run: Runner) -> None:
     """A tool that is only described cannot be run; the model is told."""
-    (result,) = run([ToolCall("bare", {})], {"bare": Tool("bare")})
+    (result,) = run([ToolCall("bare", {})], [Tool("bare")])
     assert result.output == 'Error: tool "bare" has no implementation'
 
 
@@ -172,7 +172,7 @@ def test_before_call_can_cancel(run: Runner) -> None:
 def test_before_call_sees_no_tool_for_an_unknown_name(run: Runner) -> None:
     """before_call is called for unknown tools too, with None."""
     seen: list[object] = []
-    run([ToolCall("nosuch", {})], {}, lambda tool, call: seen.append((tool, call.name)))
+    run([ToolCall("nosuch", {})], [], lambda tool, call: seen.append((tool, call.name)))
     assert seen == [(None, "nosuch")]
 
 
@@ -198,18 +198,15 @@ def test_llm_tool_call_is_given_only_where_it_is_declared(run: Runner) -> None:
         def __call__(self, llm_tool_call: ToolCall) -> str:
             return "object " + (llm_tool_call.tool_call_id or "")
 
-    known = {**tools(whoami), "obj": Tool.function(Callable_(), name="obj")}
+    known = [*tools(whoami), Tool.function(Callable_(), name="obj")]
     results = run([ToolCall("whoami", {}, "id-1"), ToolCall("obj", {}, "id-2")], known)
     assert [r.output for r in results] == ["id-1", "object id-2"]
-    assert (
-        "properties" not in known["whoami"].input_schema
-        or not known["whoami"].input_schema["properties"]
-    )
+    assert "properties" not in known[0].input_schema or not known[0].input_schema["properties"]
 
 
 def test_builtin_function_runs_as_a_tool(run: Runner) -> None:
     """A function without a signature of its own still runs."""
-    (result,) = run([ToolCall("n", {})], {"n": Tool("n", implementation=dict)})
+    (result,) = run([ToolCall("n", {})], [Tool("n", implementation=dict)])
     assert result.output == "{}"
 
 

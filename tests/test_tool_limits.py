@@ -11,7 +11,7 @@ import pytest
 
 import llm
 from llm.tools.limits import call_within
-from llm.tools.running import by_name, run_calls, run_calls_async
+from llm.tools.running import run_calls, run_calls_async
 
 
 def endless() -> str:
@@ -39,10 +39,10 @@ async def quick_async() -> str:
     return "done"
 
 
-def call(*names: str) -> tuple[list[llm.ToolCall], dict[str, llm.Tool]]:
+def call(*names: str) -> tuple[list[llm.ToolCall], list[llm.Tool]]:
     """Calls of the functions above, and the tools."""
     functions = (endless, waits, quick, quick_async)
-    tools = by_name(llm.Tool.function(function) for function in functions)
+    tools = [llm.Tool.function(function) for function in functions]
     return [llm.ToolCall(name, {}) for name in names], tools
 
 

@@ -11,14 +11,13 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ContextTooLong
-from ..parts import Message, StreamEvent, TextPart
+from ..parts import Message, StreamEvent
 from ..text import JSONObject
-from ..tools.running import by_name, prepare_async, run_calls_async, toolboxes_of
-from .prompt import Prompt
-from .response import Response, finished_copy
+from ..tools.running import prepare_async, run_calls_async
+from .response import Response
 from .response_base import _BaseResponse
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from sqlite_utils import Database
 
-    from ..content import Attachment
     from ..serialization import ResponseDict
     from ..tools.calling import ToolCall, ToolResult
     from ..tools.running import AfterCallAsync, BeforeCallAsync
@@ -45,33 +43,6 @@ class AsyncResponse(_BaseResponse):
     _unfinished = "... not yet awaited ..."
     # While one task asks the model for the next piece: others that want it too.
     _waiters: list[Future[bool]] | None = None
-
-    @classmethod
-    def fake(
-        cls,
-        model: _AsyncModel,
-        prompt: str,
-        *attachments: Attachment,
-        system: str | None = None,
-        response: str,
-    ) -> AsyncResponse:
-        """A finished response with the given text, for tests of code that takes responses."""
-        request = Prompt(prompt, model, attachments=attachments, system=system)
-        return cls.restored(request, model, messages=[Message("assistant", [TextPart(response)])])
-
-    @classmethod
-    def from_dict(cls, shape: ResponseDict, *, model: _AsyncModel | None = None) -> AsyncResponse:
-        """The finished response that `to_dict()` described; see `Response.from_dict`."""
-        import llm
-
-        return cls._from_dict(shape, model or llm.get_async_model(shape["model"]))
-
-    @classmethod
-    def from_row(cls, db: Database, row: Mapping[str, Any]) -> AsyncResponse:
-        """The response of a row of the `responses` table, which releases before 0.32 wrote."""
-        from ..logs.read.rehydrate import response_from_row
-
-        return cast(AsyncResponse, response_from_row(db, row, async_=True))
 
     async def _advance(self) -> bool:
         """Take one more piece from the model; `False` when the answer is complete."""
@@ -111,9 +82,7 @@ class AsyncResponse(_BaseResponse):
 
     async def _take(self) -> bool:
         if self._source is None:
-            boxes = self._toolboxes()
-            if any(not box._async_prepared for box in boxes):
-                await prepare_async(boxes)
+            if (boxes := self._toolboxes()) and await prepare_async(boxes):
                 self._see_prepared_tools()
             self._source = self._begin().__aiter__()
         try:
@@ -275,19 +244,12 @@ class AsyncResponse(_BaseResponse):
         Asynchronous tools run at the same time; hooks may be asynchronous.
         """
         calls = await self.tool_calls() if tool_calls_list is None else tool_calls_list
-        usable = self._tools_to_run(tools)
-        await prepare_async(toolboxes_of(usable))
-        hooks = self._hooks(before_call, after_call)
-        return await run_calls_async(calls, by_name(usable), *hooks, self.tool_timeout_s)
+        return await run_calls_async(calls, *self._run_with(tools, before_call, after_call))
 
     async def execute_tool_call(self, tool_call: ToolCall) -> ToolResult:
         """Run one tool call, for models that run their tool loop themselves."""
         self._name_call(tool_call)
-        usable = self.prompt.tools
-        await prepare_async(toolboxes_of(usable))
-        hooks = self._hooks(None, None)
-        results = await run_calls_async([tool_call], by_name(usable), *hooks, self.tool_timeout_s)
-        return results[0]
+        return (await run_calls_async([tool_call], *self._run_with()))[0]
 
     async def reply(
         self,
@@ -332,9 +294,14 @@ class AsyncResponse(_BaseResponse):
 
     def _finished_twin(self) -> Response:
         conversation = self.conversation
-        return finished_copy(
-            self, Response, conversation.to_sync_conversation() if conversation else None
+        twin = Response.__new__(Response)
+        vars(twin).update(
+            vars(self),
+            _source=None,
+            done_callbacks=[],
+            conversation=conversation.to_sync_conversation() if conversation else None,
         )
+        return twin
 
     def log_to_db(self, db: Database) -> None:
         """Record the response in a log database, and its conversation where that is new.

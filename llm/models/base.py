@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..errors import NeedsKeyException
-from ..parts import Message, StreamEvent
+from ..parts import StreamEvent
 from ..text.secrets import remember
 from ..tools.tool import ServerSideTool
+from .asking import Asking, C, R
 from .options import NO_OPTIONS
 from .prompt import Prompt
 
 if TYPE_CHECKING:
-    from ..content import Attachment
     from ..net.policy import CallPolicy
-    from ..tools.calling import ToolResult
-    from ..tools.running import AfterCallAsync, AfterCallSync, BeforeCallAsync, BeforeCallSync
+    from ..tools.running import AfterCallAsync, BeforeCallAsync
     from .async_response import AsyncResponse
-    from .chain import AsyncChainResponse, ChainResponse
-    from .conversation import AsyncConversation, Conversation
-    from .plan import NextPrompt
+    from .chain import AsyncChainResponse, ChainResponse  # noqa: F401  # named in text below
+    from .conversation import AsyncConversation, Conversation, _BaseConversation
     from .prompt import ToolDef
     from .response import Response
     from .response_base import ResponseLog
+
+T = TypeVar("T", bound="_BaseConversation[Any, Any]")
 
 
 class _get_key_mixin:
@@ -101,19 +93,43 @@ class _BaseModel(ABC, _get_key_mixin):
         return f"<{self!s}>"
 
 
-class _Model(_BaseModel):
-    """What the synchronous model classes share."""
+class _Answering(_BaseModel, Asking[R, C], Generic[R, C, T]):
+    """What synchronous and asynchronous model classes share: each kind makes its own responses."""
+
+    @staticmethod
+    @abstractmethod
+    def _response_class() -> type[R]:
+        """What it answers with."""
+
+    @staticmethod
+    @abstractmethod
+    def _conversation_class() -> type[T]:
+        """What its conversations are."""
+
+    def _new_prompt(self, prompt: str | None, **values: Any) -> Prompt:
+        return Prompt.of_call(prompt, self, **values)
+
+    def _new_response(
+        self, request: Prompt, stream: bool, key: str | None, log: ResponseLog | None
+    ) -> R:
+        response = self._response_class()(request, self, stream, key=key)
+        if log is not None:
+            response.keep_in(log)
+        return response
+
+    def _own_conversation(self) -> T:
+        return self.conversation()
 
     def conversation(
         self,
         tools: Iterable[ToolDef] | None = None,
-        before_call: Callable[..., Any] | None = None,
-        after_call: Callable[..., Any] | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
         chain_limit: int | None = None,
         policy: CallPolicy | None = None,
         truncate: str | None = None,
         log: ResponseLog | None = None,
-    ) -> Conversation:
+    ) -> T:
         """A new conversation with this model.
 
         Args:
@@ -126,9 +142,7 @@ class _Model(_BaseModel):
                 `oldest`, `middle` (the first turn is kept), or `none`.
             log: An `llm.Database`, or any function; it is given each finished response.
         """
-        from .conversation import Conversation
-
-        return Conversation(
+        return self._conversation_class()(
             model=self,
             tools=list(tools) if tools is not None else None,
             before_call=before_call,
@@ -139,108 +153,21 @@ class _Model(_BaseModel):
             log=log,
         )
 
-    def prompt(
-        self,
-        prompt: str | None = None,
-        *,
-        fragments: Sequence[str] | None = None,
-        attachments: Iterable[Attachment] | None = None,
-        system: str | None = None,
-        system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
-        stream: bool = True,
-        schema: Any = None,
-        tools: Iterable[ToolDef] | None = None,
-        tool_results: Iterable[ToolResult] | None = None,
-        options: Mapping[str, Any] | None = None,
-        hide_reasoning: bool = False,
-        log: ResponseLog | None = None,
-        **kwargs: Any,
-    ) -> Response:
-        """The response to a prompt; nothing is sent before somebody reads from it.
 
-        Args:
-            prompt: The text; see `llm.Prompt` for what the other arguments of that name mean.
-            stream: Ask the provider for the answer piece by piece.
-            options: Model options by name.
-            log: An `llm.Database`, or any function; it is given the finished response.
-            kwargs: `key` (a key, or the name of a stored one); everything else is a model option.
+class _Model(_Answering["Response", "ChainResponse", "Conversation"]):
+    """What the synchronous model classes share."""
 
-        Raises:
-            TypeError: An option is given twice.
-            pydantic.ValidationError: An option is unknown or its value is not allowed.
-            ValueError: The model does not support what was asked for.
-        """
+    @staticmethod
+    def _response_class() -> type[Response]:
         from .response import Response
 
-        key = kwargs.pop("key", None)
-        request = Prompt.of_call(
-            prompt,
-            self,
-            fragments=fragments,
-            attachments=attachments,
-            system=system,
-            system_fragments=system_fragments,
-            messages=messages,
-            schema=schema,
-            tools=tools,
-            tool_results=tool_results,
-            options=options,
-            hide_reasoning=hide_reasoning,
-            keywords=kwargs,
-        )
-        response = Response(request, self, stream, key=key)
-        if log is not None:
-            response.keep_in(log)
-        return response
+        return Response
 
-    def chain(
-        self,
-        prompt: str | None = None,
-        *,
-        fragments: Sequence[str] | None = None,
-        attachments: Iterable[Attachment] | None = None,
-        system: str | None = None,
-        system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
-        stream: bool = True,
-        schema: Any = None,
-        tools: Iterable[ToolDef] | None = None,
-        tool_results: Iterable[ToolResult] | None = None,
-        chain_limit: int | None = None,
-        before_call: BeforeCallSync | None = None,
-        after_call: AfterCallSync | None = None,
-        key: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        hide_reasoning: bool = False,
-        next: NextPrompt | None = None,
-        once: bool = False,
-        repeat: int | None = None,
-        log: ResponseLog | None = None,
-    ) -> ChainResponse:
-        """The chain of a prompt, in a conversation of its own; see `Conversation.chain`."""
-        return self.conversation().chain(
-            prompt,
-            fragments=fragments,
-            attachments=attachments,
-            system=system,
-            system_fragments=system_fragments,
-            messages=messages,
-            stream=stream,
-            schema=schema,
-            tools=tools,
-            tool_results=tool_results,
-            chain_limit=chain_limit,
-            before_call=before_call,
-            after_call=after_call,
-            key=key,
-            options=options,
-            hide_reasoning=hide_reasoning,
-            next=next,
-            once=once,
-            repeat=repeat,
-            log=log,
-        )
+    @staticmethod
+    def _conversation_class() -> type[Conversation]:
+        from .conversation import Conversation
+
+        return Conversation
 
     def stream(self, prompt: str | None = None, **kwargs: Any) -> Iterator[str]:
         """The text of one prompt, piece by piece; the arguments are those of `prompt`."""
@@ -282,124 +209,22 @@ class KeyModel(_Model):
         """Answer `prompt` with `key`: yield text or `StreamEvent`s as they come."""
 
 
-class _AsyncModel(_BaseModel):
+class _AsyncModel(_Answering["AsyncResponse", "AsyncChainResponse", "AsyncConversation"]):
     """What the asynchronous model classes share."""
 
     is_async = True
 
-    def conversation(
-        self,
-        tools: Iterable[ToolDef] | None = None,
-        before_call: Callable[..., Any] | None = None,
-        after_call: Callable[..., Any] | None = None,
-        chain_limit: int | None = None,
-        policy: CallPolicy | None = None,
-        truncate: str | None = None,
-        log: ResponseLog | None = None,
-    ) -> AsyncConversation:
-        """A new conversation with this model; the arguments are those of `Model.conversation`."""
-        from .conversation import AsyncConversation
-
-        return AsyncConversation(
-            model=self,
-            tools=list(tools) if tools is not None else None,
-            before_call=before_call,
-            after_call=after_call,
-            chain_limit=chain_limit,
-            policy=policy,
-            truncate=truncate,
-            log=log,
-        )
-
-    def prompt(
-        self,
-        prompt: str | None = None,
-        *,
-        fragments: Sequence[str] | None = None,
-        attachments: Iterable[Attachment] | None = None,
-        system: str | None = None,
-        system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
-        stream: bool = True,
-        schema: Any = None,
-        tools: Iterable[ToolDef] | None = None,
-        tool_results: Iterable[ToolResult] | None = None,
-        options: Mapping[str, Any] | None = None,
-        hide_reasoning: bool = False,
-        log: ResponseLog | None = None,
-        **kwargs: Any,
-    ) -> AsyncResponse:
-        """The response to a prompt, to be awaited; the arguments are those of `Model.prompt`."""
+    @staticmethod
+    def _response_class() -> type[AsyncResponse]:
         from .async_response import AsyncResponse
 
-        key = kwargs.pop("key", None)
-        request = Prompt.of_call(
-            prompt,
-            self,
-            fragments=fragments,
-            attachments=attachments,
-            system=system,
-            system_fragments=system_fragments,
-            messages=messages,
-            schema=schema,
-            tools=tools,
-            tool_results=tool_results,
-            options=options,
-            hide_reasoning=hide_reasoning,
-            keywords=kwargs,
-        )
-        response = AsyncResponse(request, self, stream, key=key)
-        if log is not None:
-            response.keep_in(log)
-        return response
+        return AsyncResponse
 
-    def chain(
-        self,
-        prompt: str | None = None,
-        *,
-        fragments: Sequence[str] | None = None,
-        attachments: Iterable[Attachment] | None = None,
-        system: str | None = None,
-        system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
-        stream: bool = True,
-        schema: Any = None,
-        tools: Iterable[ToolDef] | None = None,
-        tool_results: Iterable[ToolResult] | None = None,
-        chain_limit: int | None = None,
-        before_call: BeforeCallAsync | None = None,
-        after_call: AfterCallAsync | None = None,
-        key: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        hide_reasoning: bool = False,
-        next: NextPrompt | None = None,
-        once: bool = False,
-        repeat: int | None = None,
-        log: ResponseLog | None = None,
-    ) -> AsyncChainResponse:
-        """The chain of a prompt, in a conversation of its own; see `AsyncConversation.chain`."""
-        return self.conversation().chain(
-            prompt,
-            fragments=fragments,
-            attachments=attachments,
-            system=system,
-            system_fragments=system_fragments,
-            messages=messages,
-            stream=stream,
-            schema=schema,
-            tools=tools,
-            tool_results=tool_results,
-            chain_limit=chain_limit,
-            before_call=before_call,
-            after_call=after_call,
-            key=key,
-            options=options,
-            hide_reasoning=hide_reasoning,
-            next=next,
-            once=once,
-            repeat=repeat,
-            log=log,
-        )
+    @staticmethod
+    def _conversation_class() -> type[AsyncConversation]:
+        from .conversation import AsyncConversation
+
+        return AsyncConversation
 
     def stream(self, prompt: str | None = None, **kwargs: Any) -> AsyncIterator[str]:
         """The text of one prompt, piece by piece; the arguments are those of `prompt`."""

@@ -17,14 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..parts import StreamEvent
 from ..tools.calling import ToolResult
-from ..tools.running import (
-    by_name,
-    prepare,
-    prepare_async,
-    run_calls,
-    run_calls_async,
-    toolboxes_of,
-)
+from ..tools.running import run_calls, run_calls_async
 from ..tools.signatures import signature_of
 from .async_response import AsyncResponse
 from .plan import (
@@ -45,7 +38,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..serialization import ConversationDict
-    from .base import _AsyncModel, _BaseModel, _Model
+    from ..tools.running import AfterCallAsync, BeforeCallAsync
+    from .base import _BaseModel
     from .conversation import _BaseConversation
     from .prompt import ToolDef
 
@@ -94,17 +88,18 @@ class _BaseChainResponse(Generic[R]):
 
     #: The longest time that a tool call may take, in seconds; no limit for `None`.
     tool_timeout_s: float | None = None
+    _response_class: type[R]
 
     def __init__(
         self,
         prompt: Prompt,
         model: _BaseModel,
         stream: bool,
-        conversation: _BaseConversation[R],
+        conversation: _BaseConversation[R, Any],
         key: str | None = None,
         chain_limit: int | None = 10,
-        before_call: Callable[..., Any] | None = None,
-        after_call: Callable[..., Any] | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
         *,
         next: NextPrompt | None = None,
         once: bool = False,
@@ -157,8 +152,8 @@ class _BaseChainResponse(Generic[R]):
             following.continue_from(prompt.full_messages)
         return following
 
-    def _respond(self, response_class: type[R], prompt: Prompt) -> R:
-        response = response_class(
+    def _respond(self, prompt: Prompt) -> R:
+        response = self._response_class(
             prompt,
             self.model,
             self.stream,
@@ -190,18 +185,31 @@ class _BaseChainResponse(Generic[R]):
         return shape
 
     @classmethod
-    def _from_dict(
+    def from_dict(
         cls,
         shape: ConversationDict,
-        response_class: type[R],
-        model: _BaseModel | None,
-        tools: Iterable[ToolDef] | None,
+        *,
+        model: _BaseModel | None = None,
+        tools: Iterable[ToolDef] | None = None,
     ) -> Self:
+        """The finished chain that `to_dict()` described, in a conversation that can go on.
+
+        Where the chain was paused before tools had run, `conversation.chain()` runs them and goes
+        on.
+
+        Args:
+            model: The model to go on with; the one of that name where missing.
+            tools: Functions and toolboxes, as for `Conversation.from_dict`.
+
+        Raises:
+            InvalidInput: It is no chain.
+            UnknownModelError: No model of that name is installed.
+        """
         from ..errors import InvalidInput
         from .revival import revived
 
         conversation = revived(
-            lambda found: found.conversation(), response_class, shape, model, tools
+            lambda found: found.conversation(), cls._response_class, shape, model, tools
         )
         own = set(shape.get("responses", ()))
         responses = [response for response in conversation.all_responses() if response.id in own]
@@ -220,28 +228,7 @@ class _BaseChainResponse(Generic[R]):
 class ChainResponse(_BaseChainResponse[Response]):
     """A chain with a synchronous model. Nothing is sent before somebody reads from it."""
 
-    @classmethod
-    def from_dict(
-        cls,
-        shape: ConversationDict,
-        *,
-        model: _Model | None = None,
-        tools: Iterable[ToolDef] | None = None,
-    ) -> ChainResponse:
-        """The finished chain that `to_dict()` described, in a conversation that can go on.
-
-        Where the chain was paused before tools had run, `conversation.chain()` runs them and goes
-        on.
-
-        Args:
-            model: The model to go on with; the one of that name where missing.
-            tools: Functions and toolboxes, as for `Conversation.from_dict`.
-
-        Raises:
-            InvalidInput: It is no chain.
-            UnknownModelError: No model of that name is installed.
-        """
-        return cls._from_dict(shape, Response, model, tools)
+    _response_class = Response
 
     def to_dict(self) -> ConversationDict:
         """The chain as plain JSON values, with the whole conversation that it belongs to."""
@@ -261,7 +248,7 @@ class ChainResponse(_BaseChainResponse[Response]):
             action = self._plan.send(value)
             while not isinstance(action, Respond):
                 action = self._plan.send(self._perform(action))
-            self._respond(Response, action.prompt)
+            self._respond(action.prompt)
         except StopIteration:
             self._ended = True
         except BaseException:
@@ -272,10 +259,9 @@ class ChainResponse(_BaseChainResponse[Response]):
     def _perform(self, action: CallTools | AskNext) -> Any:
         if isinstance(action, AskNext):
             return _checked(_ask(self._next, action))
-        prepare(toolboxes_of(action.prompt.tools))
         return run_calls(
             action.calls,
-            by_name(action.prompt.tools),
+            action.prompt.tools,
             self.before_call,
             self.after_call,
             self.tool_timeout_s,
@@ -319,16 +305,7 @@ class ChainResponse(_BaseChainResponse[Response]):
 class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
     """A chain with an asynchronous model. Nothing is sent before somebody reads from it."""
 
-    @classmethod
-    def from_dict(
-        cls,
-        shape: ConversationDict,
-        *,
-        model: _AsyncModel | None = None,
-        tools: Iterable[ToolDef] | None = None,
-    ) -> AsyncChainResponse:
-        """The finished chain that `to_dict()` described; see `ChainResponse.from_dict`."""
-        return cls._from_dict(shape, AsyncResponse, model, tools)
+    _response_class = AsyncResponse
 
     def to_dict(self) -> ConversationDict:
         """The chain as plain JSON values, with the whole conversation that it belongs to.
@@ -354,7 +331,7 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
             action = self._plan.send(value)
             while not isinstance(action, Respond):
                 action = self._plan.send(await self._perform(action))
-            self._respond(AsyncResponse, action.prompt)
+            self._respond(action.prompt)
         except StopIteration:
             self._ended = True
         except BaseException:
@@ -366,10 +343,9 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
         if isinstance(action, AskNext):
             given = _ask(self._next, action)
             return _checked(await given if hasattr(given, "__await__") else given)
-        await prepare_async(toolboxes_of(action.prompt.tools))
         return await run_calls_async(
             action.calls,
-            by_name(action.prompt.tools),
+            action.prompt.tools,
             self.before_call,
             self.after_call,
             self.tool_timeout_s,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_prompt(
-    prompt: Prompt, model: _BaseModel, conversation: _BaseConversation[Any] | None
+    prompt: Prompt, model: _BaseModel, conversation: _BaseConversation[Any, Any] | None
 ) -> None:
     """Refuse what the model cannot do, before anything is sent.
 

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..parts import Message, ToolCallPart, ToolResultPart
 from ..text.ids import new_ulid
+from .asking import Asking, C, R
 from .prompt import Prompt
 from .response import Response
-from .response_base import ResponseLog, _BaseResponse
+from .response_base import ResponseLog
 from .truncation import check_choice
 
 if TYPE_CHECKING:
-    from ..content import Attachment
+    from typing_extensions import Self
+
     from ..net.policy import CallPolicy
     from ..serialization import ConversationDict
     from ..tools.calling import ToolCall, ToolResult
-    from ..tools.running import AfterCallAsync, AfterCallSync, BeforeCallAsync, BeforeCallSync
+    from ..tools.running import AfterCallAsync, BeforeCallAsync
     from .async_response import AsyncResponse
     from .base import _AsyncModel, _BaseModel, _Model
     from .chain import AsyncChainResponse, ChainResponse
-    from .plan import NextPrompt
     from .prompt import ToolDef
 
-R = TypeVar("R", bound=_BaseResponse)
 
-
-class _BaseConversation(Generic[R]):
+class _BaseConversation(Asking[R, C]):
     """What both kinds of conversation share.
 
     Args:
@@ -71,8 +71,8 @@ class _BaseConversation(Generic[R]):
         chain_limit: int | None = None,
         loaded_messages: list[Message] | None = None,
         loaded_tools: list[str] | None = None,
-        before_call: Callable[..., Any] | None = None,
-        after_call: Callable[..., Any] | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
         policy: CallPolicy | None = None,
         truncate: str | None = None,
         log: ResponseLog | None = None,
@@ -92,13 +92,46 @@ class _BaseConversation(Generic[R]):
         self.truncate = check_choice(truncate)
         self.log = log
 
+    @staticmethod
+    @abstractmethod
+    def response_class() -> type[R]:
+        """What its responses are."""
+
+    @staticmethod
+    @abstractmethod
+    def _chain_class() -> type[C]:
+        """What its chains are."""
+
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> _BaseConversation[R]:
+    def from_row(cls, row: Mapping[str, Any]) -> _BaseConversation[R, C]:
         """The conversation of a row with `model`, `id` and `name`; the model must be installed."""
         import llm
 
         look_up = llm.get_async_model if cls.is_async else llm.get_model
         return cls(model=look_up(row["model"]), id=row["id"], name=row["name"])
+
+    @classmethod
+    def from_dict(
+        cls,
+        shape: ConversationDict,
+        *,
+        model: _BaseModel | None = None,
+        tools: Iterable[ToolDef] | None = None,
+    ) -> Self:
+        """The conversation that `to_dict()` described, ready to go on.
+
+        Args:
+            model: The model to go on with; the one of that name where missing.
+            tools: Functions and toolboxes that take the place of tools of their names. Those that
+                plugins registered come back by themselves; others can be shown, but not called.
+
+        Raises:
+            InvalidInput: It is no conversation.
+            UnknownModelError: No model of that name is installed.
+        """
+        from .revival import revived
+
+        return revived(cls, cls.response_class(), shape, model, tools)
 
     def to_dict(self) -> ConversationDict:
         """The conversation as plain JSON values, complete: every message, turn, tool, attachment.
@@ -144,17 +177,28 @@ class _BaseConversation(Generic[R]):
         self.loaded_messages = None
         self.finished_calls = {}
 
-    def _prepare(
+    def _new_prompt(self, prompt: str | None, **values: Any) -> Prompt:
+        return self.next_prompt(prompt, **values)
+
+    def next_prompt(
         self,
         prompt: str | None,
         *,
-        tools: Iterable[ToolDef] | None,
-        messages: Sequence[Message] | None,
+        tools: Iterable[ToolDef] | None = None,
+        messages: Sequence[Message] | None = None,
         **values: Any,
     ) -> Prompt:
-        """The prompt of the next turn, with the history in front."""
+        """The prompt of the next turn, with the history in front; nothing is sent.
+
+        Args:
+            values: Further arguments of `llm.Prompt`.
+        """
         request = Prompt.of_call(
-            prompt, self.model, tools=tools or self.tools, messages=messages, **values
+            prompt,
+            self.model,
+            tools=tools or self.tools,
+            messages=messages,
+            **values,
         )
         if messages is None:
             if self.owes_answer() and not self.pending_calls():
@@ -163,6 +207,46 @@ class _BaseConversation(Generic[R]):
                 request.attach_results(unanswered_results(self.loaded_messages or ()))
             self.put_history(request)
         return request
+
+    def _new_response(
+        self, request: Prompt, stream: bool, key: str | None, log: ResponseLog | None
+    ) -> R:
+        response = self.response_class()(
+            request, self.model, stream, self, key, self.before_call, self.after_call
+        )
+        log = log or self.log
+        if log is not None:
+            response.keep_in(log)
+        return response
+
+    def _own_conversation(self) -> Self:
+        return self
+
+    def chain_of(
+        self,
+        request: Prompt,
+        stream: bool = True,
+        *,
+        chain_limit: int | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
+        **values: Any,
+    ) -> C:
+        """The chain of a prompt that is complete; see `chain`.
+
+        Args:
+            values: Further arguments of the chain: `key`, `next`, `once`, `repeat`, `log`.
+        """
+        return self._chain_class()(
+            request,
+            self.model,
+            stream,
+            self,
+            chain_limit=self.chain_limit if chain_limit is None else chain_limit,
+            before_call=before_call or self.before_call,
+            after_call=after_call or self.after_call,
+            **values,
+        )
 
     def put_history(self, request: Prompt, *, in_place: bool = False) -> None:
         """Put everything so far in front of a request.
@@ -182,13 +266,6 @@ class _BaseConversation(Generic[R]):
         else:
             request.continue_from(last.all_messages(), last.prompt.chain.system)
         request.continues = last
-
-    def _rules(
-        self, key: str | None, limit: int | None, before_call: Any, after_call: Any
-    ) -> tuple[str | None, int | None, Any, Any]:
-        """How a chain runs: what it was given, and for what is missing that of the conversation."""
-        limit = self.chain_limit if limit is None else limit
-        return key, limit, before_call or self.before_call, after_call or self.after_call
 
     def pending_calls(self) -> list[ToolCall]:
         """The tool calls at the end of the history that have no results yet."""
@@ -225,255 +302,39 @@ class _BaseConversation(Generic[R]):
         return f"<{type(self).__name__}: {self.id} - {count} response{plural}>"
 
 
-class Conversation(_BaseConversation[Response]):
+class Conversation(_BaseConversation[Response, "ChainResponse"]):
     """A conversation with a synchronous model."""
 
     model: _Model
 
-    @classmethod
-    def from_dict(
-        cls,
-        shape: ConversationDict,
-        *,
-        model: _Model | None = None,
-        tools: Iterable[ToolDef] | None = None,
-    ) -> Conversation:
-        """The conversation that `to_dict()` described, ready to go on.
+    @staticmethod
+    def response_class() -> type[Response]:
+        return Response
 
-        Args:
-            model: The model to go on with; the one of that name where missing.
-            tools: Functions and toolboxes that take the place of tools of their names. Those that
-                plugins registered come back by themselves; others can be shown, but not called.
-
-        Raises:
-            InvalidInput: It is no conversation.
-            UnknownModelError: No model of that name is installed.
-        """
-        from .revival import revived
-
-        return revived(cls, Response, shape, model, tools)
-
-    def prompt(
-        self,
-        prompt: str | None = None,
-        *,
-        fragments: Sequence[str] | None = None,
-        attachments: Iterable[Attachment] | None = None,
-        system: str | None = None,
-        system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
-        stream: bool = True,
-        schema: Any = None,
-        tools: Iterable[ToolDef] | None = None,
-        tool_results: Iterable[ToolResult] | None = None,
-        options: Mapping[str, Any] | None = None,
-        hide_reasoning: bool = False,
-        key: str | None = None,
-        log: ResponseLog | None = None,
-        **kwargs: Any,
-    ) -> Response:
-        """The response to the next prompt of the conversation; see `Model.prompt`.
-
-        Args:
-            messages: Replaces the history of the conversation.
-            tools: Replaces the tools of the conversation.
-            log: Is given the finished response, in place of the log of the conversation.
-        """
-        request = self._prepare(
-            prompt,
-            fragments=fragments,
-            attachments=attachments,
-            system=system,
-            system_fragments=system_fragments,
-            messages=messages,
-            schema=schema,
-            tools=tools,
-            tool_results=tool_results,
-            options=options,
-            hide_reasoning=hide_reasoning,
-            keywords=kwargs,
-        )
-        response = Response(
-            request, self.model, stream, self, key, self.before_call, self.after_call
-        )
-        log = log or self.log
-        if log is not None:
-            response.keep_in(log)
-        return response
-
-    def chain(
-        self,
-        prompt: str | None = None,
-        *,
-        fragments: Sequence[str] | None = None,
-        attachments: Iterable[Attachment] | None = None,
-        system: str | None = None,
-        system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
-        stream: bool = True,
-        schema: Any = None,
-        tools: Iterable[ToolDef] | None = None,
-        tool_results: Iterable[ToolResult] | None = None,
-        chain_limit: int | None = None,
-        before_call: BeforeCallSync | None = None,
-        after_call: AfterCallSync | None = None,
-        key: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        hide_reasoning: bool = False,
-        next: NextPrompt | None = None,
-        once: bool = False,
-        repeat: int | None = None,
-        log: ResponseLog | None = None,
-    ) -> ChainResponse:
-        """The chain of a prompt: tool calls are run and their results sent until none is asked for.
-
-        Args:
-            chain_limit: The most responses; the conversation's where missing, no limit for 0.
-            before_call: Called before each tool call; may raise `CancelToolCall`.
-            after_call: Called after each tool call.
-            next: Called with each answer that asks for no tools (and its prompt, if it takes
-                two arguments); returns `None` to end the chain, a text in which `$input` stands
-                for the answer, or a `Prompt`.
-            once: Call `next` once.
-            repeat: Call `next` at most so many times.
-            log: Is given each finished response, in place of the log of the conversation.
-
-        The other arguments are those of `Model.prompt`.
-        """
+    @staticmethod
+    def _chain_class() -> type[ChainResponse]:
         from .chain import ChainResponse
 
-        request = self._prepare(
-            prompt,
-            fragments=fragments,
-            attachments=attachments,
-            system=system,
-            system_fragments=system_fragments,
-            messages=messages,
-            schema=schema,
-            tools=tools,
-            tool_results=tool_results,
-            options=options,
-            hide_reasoning=hide_reasoning,
-            keywords={},
-        )
-        rules = self._rules(key, chain_limit, before_call, after_call)
-        return ChainResponse(
-            request, self.model, stream, self, *rules, next=next, once=once, repeat=repeat, log=log
-        )
+        return ChainResponse
 
 
-class AsyncConversation(_BaseConversation["AsyncResponse"]):
+class AsyncConversation(_BaseConversation["AsyncResponse", "AsyncChainResponse"]):
     """A conversation with an asynchronous model."""
 
     model: _AsyncModel
     is_async = True
 
-    @classmethod
-    def from_dict(
-        cls,
-        shape: ConversationDict,
-        *,
-        model: _AsyncModel | None = None,
-        tools: Iterable[ToolDef] | None = None,
-    ) -> AsyncConversation:
-        """The conversation that `to_dict()` described; see `Conversation.from_dict`."""
-        from .async_response import AsyncResponse
-        from .revival import revived
-
-        return revived(cls, AsyncResponse, shape, model, tools)
-
-    def prompt(
-        self,
-        prompt: str | None = None,
-        *,
-        fragments: Sequence[str] | None = None,
-        attachments: Iterable[Attachment] | None = None,
-        system: str | None = None,
-        system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
-        stream: bool = True,
-        schema: Any = None,
-        tools: Iterable[ToolDef] | None = None,
-        tool_results: Iterable[ToolResult] | None = None,
-        options: Mapping[str, Any] | None = None,
-        hide_reasoning: bool = False,
-        key: str | None = None,
-        log: ResponseLog | None = None,
-        **kwargs: Any,
-    ) -> AsyncResponse:
-        """The response to the next prompt of the conversation; see `Conversation.prompt`."""
+    @staticmethod
+    def response_class() -> type[AsyncResponse]:
         from .async_response import AsyncResponse
 
-        request = self._prepare(
-            prompt,
-            fragments=fragments,
-            attachments=attachments,
-            system=system,
-            system_fragments=system_fragments,
-            messages=messages,
-            schema=schema,
-            tools=tools,
-            tool_results=tool_results,
-            options=options,
-            hide_reasoning=hide_reasoning,
-            keywords=kwargs,
-        )
-        response = AsyncResponse(
-            request, self.model, stream, self, key, self.before_call, self.after_call
-        )
-        log = log or self.log
-        if log is not None:
-            response.keep_in(log)
-        return response
+        return AsyncResponse
 
-    def chain(
-        self,
-        prompt: str | None = None,
-        *,
-        fragments: Sequence[str] | None = None,
-        attachments: Iterable[Attachment] | None = None,
-        system: str | None = None,
-        system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
-        stream: bool = True,
-        schema: Any = None,
-        tools: Iterable[ToolDef] | None = None,
-        tool_results: Iterable[ToolResult] | None = None,
-        chain_limit: int | None = None,
-        before_call: BeforeCallAsync | None = None,
-        after_call: AfterCallAsync | None = None,
-        key: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        hide_reasoning: bool = False,
-        next: NextPrompt | None = None,
-        once: bool = False,
-        repeat: int | None = None,
-        log: ResponseLog | None = None,
-    ) -> AsyncChainResponse:
-        """The chain of a prompt; see `Conversation.chain`.
-
-        Hooks, tools and `next` may be asynchronous.
-        """
+    @staticmethod
+    def _chain_class() -> type[AsyncChainResponse]:
         from .chain import AsyncChainResponse
 
-        request = self._prepare(
-            prompt,
-            fragments=fragments,
-            attachments=attachments,
-            system=system,
-            system_fragments=system_fragments,
-            messages=messages,
-            schema=schema,
-            tools=tools,
-            tool_results=tool_results,
-            options=options,
-            hide_reasoning=hide_reasoning,
-            keywords={},
-        )
-        rules = self._rules(key, chain_limit, before_call, after_call)
-        return AsyncChainResponse(
-            request, self.model, stream, self, *rules, next=next, once=once, repeat=repeat, log=log
-        )
+        return AsyncChainResponse
 
     def to_sync_conversation(self) -> Conversation:
         """A synchronous conversation of the same id, name, model and tools, without responses."""

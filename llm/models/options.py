@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..text import JSONObject
 
@@ -69,7 +69,7 @@ def option_values(prompt: Prompt) -> JSONObject:
 
 
 def build_options(
-    model: _BaseModel, options: Mapping[str, Any] | None, keywords: Mapping[str, Any]
+    model: _BaseModel, options: Mapping[str, object] | None, keywords: Mapping[str, object] | None
 ) -> Options | None:
     """The validated options of one prompt, or `None` where none were given.
 
@@ -77,7 +77,7 @@ def build_options(
         TypeError: An option is given in both ways.
         pydantic.ValidationError: An option is unknown or its value is not allowed.
     """
-    given = dict(options) if options else {}
+    given, keywords = options or {}, keywords or {}
     both = [name for name in given if name in keywords]
     if both:
         raise TypeError(

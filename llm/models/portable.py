@@ -80,7 +80,7 @@ def node(shape: Any, parent: int | None, number: int) -> MessageNodeDict:
 
 
 def conversation_dict(
-    conversation: _BaseConversation[Any], tree: MessageTree | None = None
+    conversation: _BaseConversation[Any, Any], tree: MessageTree | None = None
 ) -> ConversationDict:
     """Everything that a conversation holds, apart from functions.
 

@@ -51,7 +51,7 @@ class Prompt:
     #: The model, or whoever reads `messages`, has looked at what is sent.
     history_read: bool = False
     #: What this prompt goes on from, which knows where that ends in the log.
-    continues: _BaseResponse | _BaseConversation[Any] | None = None
+    continues: _BaseResponse | _BaseConversation[Any, Any] | None = None
     _chain: MessageChain | None = None
     # What is sent of the chain where that is not all of it.
     _sent: list[Message] | None = None
@@ -102,8 +102,8 @@ class Prompt:
         prompt: str | None,
         model: _BaseModel,
         *,
-        options: Mapping[str, object] | None,
-        keywords: Mapping[str, object],
+        options: Mapping[str, object] | None = None,
+        keywords: Mapping[str, object] | None = None,
         **values: Any,
     ) -> Prompt:
         """The prompt that the arguments of `Model.prompt` ask for.

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ContextTooLong
-from ..parts import Message, StreamEvent, TextPart
+from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.calling import ToolCall
-from .prompt import Prompt
 from .response_base import _BaseResponse
 from .usage import Usage
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-    from ..content import Attachment
     from ..serialization import ResponseDict
     from ..tools.calling import ToolResult
     from ..tools.running import AfterCallSync, BeforeCallSync
@@ -31,51 +29,16 @@ class Response(_BaseResponse):
     model: _Model
     conversation: Conversation | None
 
-    @classmethod
-    def fake(
-        cls,
-        model: _Model,
-        prompt: str,
-        *attachments: Attachment,
-        system: str | None = None,
-        response: str,
-    ) -> Response:
-        """A finished response with the given text, for tests of code that takes responses."""
-        request = Prompt(prompt, model, attachments=attachments, system=system)
-        return cls.restored(request, model, messages=[Message("assistant", [TextPart(response)])])
-
-    @classmethod
-    def from_dict(cls, shape: ResponseDict, *, model: _Model | None = None) -> Response:
-        """The finished response that `to_dict()` described.
-
-        Args:
-            model: The model to go on with; the one of that name where missing.
-
-        Raises:
-            UnknownModelError: No model of that name is installed.
-        """
-        import llm
-
-        return cls._from_dict(shape, model or llm.get_model(shape["model"]))
-
-    @classmethod
-    def from_row(cls, db: Database, row: Mapping[str, Any]) -> Response:
-        """The response of a row of the `responses` table, which releases before 0.32 wrote."""
-        from ..logs.read.rehydrate import response_from_row
-
-        return cast(Response, response_from_row(db, row))
-
     def _advance(self) -> bool:
         """Take one more piece from the model; `False` when the answer is complete."""
         if self._done:
             return False
         if self._source is None:
-            boxes = self._toolboxes()
-            if any(not box._prepared for box in boxes):
+            if boxes := self._toolboxes():
                 from ..tools.running import prepare
 
-                prepare(boxes)
-                self._see_prepared_tools()
+                if prepare(boxes):
+                    self._see_prepared_tools()
             self._source = iter(self._begin())
         try:
             self._record(next(self._source))
@@ -207,13 +170,10 @@ class Response(_BaseResponse):
         Raises:
             PauseChain: A tool wants the chain to stop; it carries the results so far.
         """
-        from ..tools.running import by_name, prepare, run_calls, toolboxes_of
+        from ..tools.running import run_calls
 
         calls = self.tool_calls() if tool_calls_list is None else tool_calls_list
-        usable = self._tools_to_run(tools)
-        prepare(toolboxes_of(usable))
-        hooks = self._hooks(before_call, after_call)
-        return run_calls(calls, by_name(usable), *hooks, self.tool_timeout_s)
+        return run_calls(calls, *self._run_with(tools, before_call, after_call))
 
     def execute_tool_call(self, tool_call: ToolCall) -> ToolResult:
         """Run one tool call, for models that run their tool loop themselves.
@@ -221,13 +181,10 @@ class Response(_BaseResponse):
         Args:
             tool_call: The call; it gets an id if it has none.
         """
-        from ..tools.running import by_name, prepare, run_calls, toolboxes_of
+        from ..tools.running import run_calls
 
         self._name_call(tool_call)
-        usable = self.prompt.tools
-        prepare(toolboxes_of(usable))
-        hooks = self._hooks(None, None)
-        return run_calls([tool_call], by_name(usable), *hooks, self.tool_timeout_s)[0]
+        return run_calls([tool_call], *self._run_with())[0]
 
     def on_done(self, callback: Callable[[Response], Any]) -> None:
         """Call `callback` with this response once it is complete, or at once if it is."""
@@ -277,14 +234,3 @@ class Response(_BaseResponse):
         from ..logs.write.store import LogStore
 
         LogStore(db).log(self)
-
-
-def finished_copy(source: _BaseResponse, target: type[Response], conversation: Any) -> Response:
-    """A finished `Response` with everything that `source` holds."""
-    twin = target.__new__(target)
-    values = {k: v for k, v in vars(source).items() if k not in ("_source", "done_callbacks")}
-    vars(twin).update(values)
-    twin._source = None
-    twin.done_callbacks = []
-    twin.conversation = conversation
-    return twin

@@ -22,18 +22,19 @@ from ..tools.calling import ToolCall
 from ..tools.toolbox import Toolbox
 from .assembly import PartIndexer, assemble, events_of
 from .checks import check_prompt
-from .options import option_values
 from .prompt import Prompt, wrap_tools
 from .recording import EventLog, Pieces, joined
 from .usage import Usage
 
 if TYPE_CHECKING:
+    from sqlite_utils import Database
     from typing_extensions import Self
 
     from ..content import Attachment
     from ..errors import ContextTooLong
-    from ..serialization import PromptDict, ResponseDict
+    from ..serialization import ResponseDict
     from ..tools.calling import ToolResult
+    from ..tools.running import AfterCallAsync, BeforeCallAsync
     from .base import _BaseModel
     from .prompt import AnyTool, ToolDef
 
@@ -107,8 +108,8 @@ class _BaseResponse:
         stream: bool,
         conversation: Any = None,
         key: str | None = None,
-        before_call: Callable[..., Any] | None = None,
-        after_call: Callable[..., Any] | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
     ) -> None:
         self._set_up(prompt, model, stream, conversation)
         self._key = key
@@ -164,6 +165,40 @@ class _BaseResponse:
         response._start, response._end = 0.0, duration_ms / 1000
         response._done = True
         return response
+
+    @classmethod
+    def fake(
+        cls,
+        model: _BaseModel,
+        prompt: str,
+        *attachments: Attachment,
+        system: str | None = None,
+        response: str,
+    ) -> Self:
+        """A finished response with the given text, for tests of code that takes responses."""
+        request = Prompt(prompt, model, attachments=attachments, system=system)
+        return cls.restored(request, model, messages=[Message("assistant", [TextPart(response)])])
+
+    @classmethod
+    def from_dict(cls, shape: ResponseDict, *, model: _BaseModel | None = None) -> Self:
+        """The finished response that `to_dict()` described.
+
+        Args:
+            model: The model to go on with; the one of that name where missing.
+
+        Raises:
+            UnknownModelError: No model of that name is installed.
+        """
+        from .response_dict import response_from
+
+        return response_from(cls, shape, model)
+
+    @classmethod
+    def from_row(cls, db: Database, row: Mapping[str, Any]) -> Self:
+        """The response of a row of the `responses` table, which releases before 0.32 wrote."""
+        from ..logs.read.rehydrate import response_from_row
+
+        return cast("Self", response_from_row(db, row, async_=cls.is_async))
 
     @property
     def id(self) -> str:
@@ -224,11 +259,16 @@ class _BaseResponse:
         """Take up the tools that toolboxes added while they got ready."""
         self.prompt.tools = wrap_tools(self.prompt.tool_sources)
 
-    def _hooks(self, before_call: Any, after_call: Any) -> tuple[Any, Any]:
-        return before_call or self.before_call, after_call or self.after_call
-
-    def _tools_to_run(self, tools: Iterable[ToolDef] | None) -> list[AnyTool]:
-        return self.prompt.tools if tools is None else wrap_tools(tools)
+    def _run_with(
+        self,
+        tools: Iterable[ToolDef] | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
+    ) -> tuple[list[AnyTool], BeforeCallAsync | None, AfterCallAsync | None, float | None]:
+        """What tool calls are run with: tools, hooks, time limit."""
+        usable = self.prompt.tools if tools is None else wrap_tools(tools)
+        before, after = before_call or self.before_call, after_call or self.after_call
+        return usable, before, after, self.tool_timeout_s
 
     # What a model says while it answers.
 
@@ -411,51 +451,9 @@ class _BaseResponse:
         return token_usage_string(self.input_tokens, self.output_tokens, self.token_details)
 
     def _to_dict(self) -> ResponseDict:
-        prompt: PromptDict = {"messages": [m.to_dict() for m in self.prompt.full_messages]}
-        options = option_values(self.prompt)
-        if options:
-            prompt["options"] = options
-        if self.prompt.own_system:
-            prompt["system"] = self.prompt.own_system
-        shape: ResponseDict = {
-            "model": self.model.model_id,
-            "prompt": prompt,
-            "messages": [message.to_dict() for message in self.output_messages()],
-            "id": self.id,
-        }
-        usage = {
-            name: value for name, value in vars(self.usage_so_far()).items() if value is not None
-        }
-        if usage:
-            shape["usage"] = cast(Any, usage)
-        if self._start_utcnow:
-            shape["datetime_utc"] = self.started_utc()
-        return shape
+        from .response_dict import response_dict
 
-    @classmethod
-    def _from_dict(cls, shape: ResponseDict, model: _BaseModel) -> Self:
-        sent = shape["prompt"]
-        options = sent.get("options")
-        prompt = Prompt(
-            None,
-            model,
-            system=sent.get("system"),
-            messages=[Message.from_dict(message) for message in sent["messages"]],
-            options=model.Options(**options) if options else None,
-        )
-        started = shape.get("datetime_utc")
-        response = cls.restored(
-            prompt,
-            model,
-            id=shape.get("id"),
-            messages=[Message.from_dict(message) for message in shape["messages"]],
-            started=_parsed_time(started) if started else None,
-        )
-        usage = shape.get("usage", {})
-        response.set_usage(
-            input=usage.get("input"), output=usage.get("output"), details=usage.get("details")
-        )
-        return response
+        return response_dict(self)
 
     def _next_prompt(
         self,
@@ -492,8 +490,3 @@ class _BaseResponse:
         return f"<{type(self).__name__} prompt={self.prompt.prompt!r} text={text!r}>"
 
     _unfinished = "... not yet done ..."
-
-
-def _parsed_time(text: str) -> datetime:
-    # Python 3.10 does not know the Z that others write for UTC.
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .prompt import AnyTool, ToolDef
     from .response_base import _BaseResponse
 
-C = TypeVar("C", bound="_BaseConversation[Any]")
+C = TypeVar("C", bound="_BaseConversation[Any, Any]")
 
 
 def revived(
@@ -55,7 +55,7 @@ def revived(
 
 
 def fill_conversation(
-    conversation: _BaseConversation[Any],
+    conversation: _BaseConversation[Any, Any],
     shape: ConversationDict,
     response_class: type[_BaseResponse],
     tools: Iterable[ToolDef] | None,

@@ -24,6 +24,7 @@ BeforeCallSync = Callable[[Optional[Tool], ToolCall], None]
 AfterCallSync = Callable[[Tool, ToolCall, ToolResult], None]
 BeforeCallAsync = Callable[[Optional[Tool], ToolCall], Union[None, Awaitable[None]]]
 AfterCallAsync = Callable[[Tool, ToolCall, ToolResult], Union[None, Awaitable[None]]]
+AnyTool = Union[Tool, ServerSideTool]
 # `json.dumps` makes an encoder for every call that gives it a default.
 _encode = json.JSONEncoder(default=repr).encode
 
@@ -42,11 +43,6 @@ class Step:
 Steps = Generator[Step, Any, ToolResult]
 
 
-def by_name(tools: Iterable[Tool | ServerSideTool]) -> dict[str, Tool]:
-    """The tools that run here, by name; of two with the same name the later one."""
-    return {tool.name: tool for tool in tools if isinstance(tool, Tool)}
-
-
 def toolboxes_of(tools: Iterable[object]) -> list[Toolbox]:
     """The toolboxes among and behind the given tools, each once."""
     found: dict[int, Toolbox] = {}
@@ -63,20 +59,27 @@ def box_behind(tool: object) -> Toolbox | None:
     return owner if isinstance(owner, Toolbox) else None
 
 
-def prepare(boxes: Iterable[Toolbox]) -> None:
-    """Give each toolbox its one chance to get ready."""
-    for box in boxes:
-        if not box._prepared:
-            box.prepare()
-            box._prepared = True
+def prepare(tools: Iterable[object]) -> bool:
+    """Give each toolbox behind the tools its one chance to get ready; whether any took it."""
+    fresh = [box for box in toolboxes_of(tools) if not box._prepared]
+    for box in fresh:
+        box.prepare()
+        box._prepared = True
+    return bool(fresh)
 
 
-async def prepare_async(boxes: Iterable[Toolbox]) -> None:
-    """Give each toolbox its one chance to get ready, asynchronously."""
-    for box in boxes:
-        if not box._async_prepared:
-            await box.prepare_async()
-            box._async_prepared = True
+async def prepare_async(tools: Iterable[object]) -> bool:
+    """The same as `prepare`, asynchronously."""
+    fresh = [box for box in toolboxes_of(tools) if not box._async_prepared]
+    for box in fresh:
+        await box.prepare_async()
+        box._async_prepared = True
+    return bool(fresh)
+
+
+def _by_name(tools: Iterable[AnyTool]) -> dict[str, Tool]:
+    """The tools that run here, by name; of two with the same name the later one."""
+    return {tool.name: tool for tool in tools if isinstance(tool, Tool)}
 
 
 def call_steps(
@@ -173,14 +176,17 @@ def _text(value: Any) -> str:
 
 def run_calls(
     calls: Sequence[ToolCall],
-    tools: dict[str, Tool],
-    before_call: BeforeCallSync | None = None,
-    after_call: AfterCallSync | None = None,
+    tools: Iterable[AnyTool],
+    before_call: BeforeCallAsync | None = None,
+    after_call: AfterCallAsync | None = None,
     timeout_s: float | None = None,
 ) -> list[ToolResult]:
     """The results of the calls, in order, one after the other.
 
     Args:
+        calls: What the model asks for.
+        tools: What there is; of two with the same name the later one counts. Toolboxes behind them
+            get ready first.
         timeout_s: The longest time that a tool may take, in seconds; no limit where missing.
 
     Raises:
@@ -188,9 +194,12 @@ def run_calls(
             later calls were not started.
         TypeError: A hook gave something to be awaited.
     """
+    tools = list(tools)
+    prepare(tools)
+    named = _by_name(tools)
     results: list[ToolResult] = []
     for call in calls:
-        steps = call_steps(call, tools.get(call.name), before_call, after_call)
+        steps = call_steps(call, named.get(call.name), before_call, after_call)
         try:
             results.append(_drive(steps, timeout_s))
         except PauseChain as pause:
@@ -274,7 +283,7 @@ def _run_coroutine(awaitable: Awaitable[Any]) -> Any:
 
 async def run_calls_async(
     calls: Sequence[ToolCall],
-    tools: dict[str, Tool],
+    tools: Iterable[AnyTool],
     before_call: BeforeCallAsync | None = None,
     after_call: AfterCallAsync | None = None,
     timeout_s: float | None = None,
@@ -288,9 +297,12 @@ async def run_calls_async(
     """
     import asyncio
 
+    tools = list(tools)
+    await prepare_async(tools)
+    named = _by_name(tools)
     outcomes: list[Task[ToolResult] | ToolResult | Exception] = []
     for call in calls:
-        tool = tools.get(call.name)
+        tool = named.get(call.name)
         steps = call_steps(call, tool, before_call, after_call)
         if _is_async(tool):
             outcomes.append(asyncio.create_task(_drive_async(steps, timeout_s)))

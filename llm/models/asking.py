@@ -1,0 +1,164 @@
+"""Asking: what models and conversations, synchronous and asynchronous, have in common.
+
+The arguments of `prompt` and `chain` are listed here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from ..content import Attachment
+    from ..parts import Message
+    from ..tools.calling import ToolResult
+    from ..tools.running import AfterCallAsync, BeforeCallAsync
+    from .chain import _BaseChainResponse
+    from .conversation import _BaseConversation
+    from .plan import NextPrompt
+    from .prompt import Prompt, Schema, ToolDef
+    from .response_base import ResponseLog, _BaseResponse
+
+R = TypeVar("R", bound="_BaseResponse")
+C = TypeVar("C", bound="_BaseChainResponse[Any]")
+
+
+class Asking(Generic[R, C]):
+    """Makes responses, and chains of them."""
+
+    @abstractmethod
+    def _new_prompt(self, prompt: str | None, **values: Any) -> Prompt:
+        """The prompt that arguments of `prompt` ask for."""
+
+    @abstractmethod
+    def _new_response(
+        self, request: Prompt, stream: bool, key: str | None, log: ResponseLog | None
+    ) -> R:
+        """The response to a prompt."""
+
+    @abstractmethod
+    def _own_conversation(self) -> _BaseConversation[R, C]:
+        """The conversation that a chain belongs to."""
+
+    def prompt(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: Schema | None = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        options: Mapping[str, Any] | None = None,
+        hide_reasoning: bool = False,
+        key: str | None = None,
+        log: ResponseLog | None = None,
+        **kwargs: Any,
+    ) -> R:
+        """The response to a prompt; nothing is sent before somebody reads from it.
+
+        Args:
+            prompt: The text; see `llm.Prompt` for what the other arguments of that name mean.
+            messages: What was said before; replaces the history of a conversation.
+            stream: Ask the provider for the answer piece by piece.
+            tools: What the model may call; replaces the tools of a conversation.
+            options: Model options by name.
+            key: A key, or the name of a stored one.
+            log: An `llm.Database`, or any function; it is given the finished response, in place
+                of the log of the conversation.
+            kwargs: Model options.
+
+        Raises:
+            TypeError: An option is given twice.
+            pydantic.ValidationError: An option is unknown or its value is not allowed.
+            ValueError: The model does not support what was asked for.
+        """
+        request = self._new_prompt(
+            prompt,
+            fragments=fragments,
+            attachments=attachments,
+            system=system,
+            system_fragments=system_fragments,
+            messages=messages,
+            schema=schema,
+            tools=tools,
+            tool_results=tool_results,
+            options=options,
+            hide_reasoning=hide_reasoning,
+            keywords=kwargs,
+        )
+        return self._new_response(request, stream, key, log)
+
+    def chain(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: Schema | None = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        chain_limit: int | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
+        key: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        hide_reasoning: bool = False,
+        next: NextPrompt | None = None,
+        once: bool = False,
+        repeat: int | None = None,
+        log: ResponseLog | None = None,
+    ) -> C:
+        """The chain of a prompt: tool calls are run and their results sent until none is asked for.
+
+        A chain of a model has a conversation of its own. Hooks, tools and `next` may be
+        asynchronous where the model is.
+
+        Args:
+            chain_limit: The most responses; the conversation's where missing, no limit for 0.
+            before_call: Called before each tool call; may raise `CancelToolCall`.
+            after_call: Called after each tool call.
+            next: Called with each answer that asks for no tools (and its prompt, if it takes
+                two arguments); returns `None` to end the chain, a text in which `$input` stands
+                for the answer, or a `Prompt`.
+            once: Call `next` once.
+            repeat: Call `next` at most so many times.
+            log: Is given each finished response, in place of the log of the conversation.
+
+        The other arguments are those of `prompt`.
+        """
+        conversation = self._own_conversation()
+        request = conversation.next_prompt(
+            prompt,
+            fragments=fragments,
+            attachments=attachments,
+            system=system,
+            system_fragments=system_fragments,
+            messages=messages,
+            schema=schema,
+            tools=tools,
+            tool_results=tool_results,
+            options=options,
+            hide_reasoning=hide_reasoning,
+        )
+        return conversation.chain_of(
+            request,
+            stream,
+            key=key,
+            chain_limit=chain_limit,
+            before_call=before_call,
+            after_call=after_call,
+            next=next,
+            once=once,
+            repeat=repeat,
+            log=log,
+        )
