@@ -27,6 +27,9 @@ _LOCAL_HINT = (
 )
 
 
+_FOR_CLICK = (click.ClickException, click.exceptions.Exit, click.Abort, EOFError)
+
+
 class _Failure(click.ClickException):
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(text)
@@ -52,26 +55,23 @@ class _Reported(contextlib.ContextDecorator):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None:
-            _let_go_of_output()
+        if error is None:
+            return
+        _let_go_of_output()
         if isinstance(error, click.ClickException):
             # Declared final for those who catch it.
             vars(error)["message"] = _fit_for_stderr(error.message)
-        if isinstance(error, KeyboardInterrupt):
+        elif isinstance(error, KeyboardInterrupt):
             from ..terminal.output import say
 
             say("\nAborted!", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
-        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        elif isinstance(error, OSError) and error.errno == errno.EPIPE:
             raise click.exceptions.Exit(EXIT_PIPE_CLOSED) from error
-        if not isinstance(error, Exception) or _is_for_click(error):
-            return
-        if _wants_exceptions() and (
-            isinstance(error, ModelError) or not isinstance(error, LLMError)
-        ):
+        elif _is_seen(error):
             mask_tracebacks()
-            return
-        raise _as_click(error) from error
+        elif isinstance(error, Exception) and not isinstance(error, _FOR_CLICK):
+            raise _as_click(error) from error
 
 
 reported = _Reported()
@@ -89,12 +89,13 @@ def _let_go_of_output() -> None:
             discard(stream)
 
 
-def _is_for_click(error: Exception) -> bool:
-    return isinstance(error, (click.ClickException, click.exceptions.Exit, click.Abort, EOFError))
-
-
-def _wants_exceptions() -> bool:
-    return bool(os.environ.get("LLM_RAISE_ERRORS")) or hasattr(sys, "_called_from_test")
+def _is_seen(error: BaseException) -> bool:
+    """Whether an exception passes with its traceback."""
+    if not os.environ.get("LLM_RAISE_ERRORS") and not hasattr(sys, "_called_from_test"):
+        return False
+    if not isinstance(error, Exception) or isinstance(error, _FOR_CLICK):
+        return False
+    return isinstance(error, ModelError) or not isinstance(error, LLMError)
 
 
 def _as_click(error: Exception) -> click.ClickException:

@@ -51,12 +51,7 @@ def models_list(
     chosen = []
     for entry in entries:
         with isolated(entry.plugin):
-            if (
-                _is_wanted(entry, query, model_ids)
-                and (entry.async_model or not async_)
-                and (entry.shown.supports_schema or not schemas)
-                and (entry.shown.supports_tools or not tools)
-            ):
+            if _is_wanted(entry, query, model_ids, (async_, schemas, tools)):
                 chosen.append(entry)
     if json_:
         say(as_json(chosen, options=options))
@@ -68,11 +63,17 @@ def models_list(
 
 
 def _is_wanted(
-    entry: ModelWithAliases, queries: tuple[str, ...], model_ids: tuple[str, ...]
+    entry: ModelWithAliases,
+    queries: tuple[str, ...],
+    model_ids: tuple[str, ...],
+    needs: tuple[bool, bool, bool],
 ) -> bool:
     names = {entry.model_id, *entry.aliases}
-    return all(entry.matches(query) for query in queries) and (
-        not model_ids or not names.isdisjoint(model_ids)
+    offered = (entry.async_model, entry.shown.supports_schema, entry.shown.supports_tools)
+    return (
+        all(entry.matches(query) for query in queries)
+        and (not model_ids or not names.isdisjoint(model_ids))
+        and all(has or not needed for needed, has in zip(needs, offered, strict=True))
     )
 
 
@@ -99,7 +100,7 @@ def models_options() -> None:
 @reported
 def models_options_list(json_: bool) -> None:
     """List the default options of all models."""
-    from ._model_defaults import stored_options
+    from ._models import stored_options
 
     stored = stored_options()
     if json_:
@@ -120,7 +121,7 @@ def models_options_list(json_: bool) -> None:
 def models_options_show(model: str, json_: bool) -> None:
     """List the default options of one model."""
     from ..registry import resolve_model_id
-    from ._model_defaults import stored_options
+    from ._models import stored_options
 
     model_id = resolve_model_id(model)
     options = stored_options().get(model_id, {})
@@ -148,7 +149,7 @@ def models_options_set(model: str, key: str, value: str) -> None:
     model; they are what the options of 'llm prompt' with these names mean.
     """
     from ..registry import resolve_model_id
-    from ._model_defaults import store_option
+    from ._models import store_option
 
     model_id = resolve_model_id(model)
     store_option(model_id, key, value)
@@ -167,7 +168,7 @@ def models_options_clear(model: str, key: str | None) -> None:
         llm models options clear gpt-4.1 temperature
     """
     from ..registry import resolve_model_id
-    from ._model_defaults import clear_options, stored_options
+    from ._models import clear_options, stored_options
 
     model_id = resolve_model_id(model)
     cleared = [key] if key else list(stored_options().get(model_id, {}))

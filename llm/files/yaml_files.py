@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -200,24 +200,25 @@ def _insertions(text: str, keys: Sequence[str], item: object) -> Iterator[str]:
     while missing and (found := _child(node, missing[0])):
         node = found[1]
         del missing[0]
-    if isinstance(node, yaml.ScalarNode):
-        if keys:
-            return
-        node = None  # a document with nothing in it
     if isinstance(node, yaml.SequenceNode) and node.flow_style:
         end = node.end_mark.index - 1
         inline = _quoted(item) if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
         for comma in (", ", ""):
             yield f"{text[:end]}{comma}{inline}{text[end:]}"
-        return
-    end = _end_of_lines(text, node) if keys and node is not None else len(text)
+    elif isinstance(node, yaml.CollectionNode):
+        end = _end_of_lines(text, node) if keys else len(text)
+        yield _with_block(text, end, node.start_mark.column, _block(missing, item))
+    elif missing == list(keys):
+        yield _with_block(text, len(text), 0, _block(keys, item))
+
+
+def _with_block(text: str, end: int, column: int, lines: Iterable[str]) -> str:
+    """A text with lines put in at a place, indented by so many columns."""
     line_end = "\r\n" if "\r\n" in text else "\n"
     head = text[:end]
     if head and not head.endswith("\n"):
         head += line_end
-    margin = " " * (node.start_mark.column if node is not None else 0)
-    lines = [f"{margin}{line}{line_end}" for line in _block(missing, item)]
-    yield head + "".join(lines) + text[end:]
+    return head + "".join(f"{' ' * column}{line}{line_end}" for line in lines) + text[end:]
 
 
 def _end_of_lines(text: str, node: Node) -> int:

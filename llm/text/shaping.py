@@ -109,31 +109,25 @@ def output_rows_as_json(
         json_cols: Columns that hold JSON text, to be decoded.
     """
     indent = None if nl or compact else 2
-    first = True
-    pending: str | None = None
-    for row in rows:
-        values = dict(row)
-        for column in json_cols:
-            if values.get(column) is not None:
-                values[column] = json.loads(values[column])
-        text = json.dumps(values, default=repr, indent=indent)
-        if nl:
-            yield text
-            continue
-        if pending is not None:
-            yield pending + ","
-        if indent:
-            text = "\n".join("  " + line for line in text.splitlines())
-            pending = ("[\n" if first else "") + text
-        else:
-            pending = ("[" if first else " ") + text
-        first = False
+    texts = (json.dumps(_decoded(row, json_cols), default=repr, indent=indent) for row in rows)
     if nl:
+        yield from texts
         return
-    if pending is None:
-        yield "[]"
-    else:
-        yield pending + ("\n]" if indent else "]")
+    opening, between, closing = ("[", " ", "]") if compact else ("[\n  ", "  ", "\n]")
+    pending = ""
+    for text in texts:
+        if pending:
+            yield pending + ","
+        pending = (between if pending else opening) + text.replace("\n", "\n  ")
+    yield pending + closing if pending else "[]"
+
+
+def _decoded(row: Mapping[str, object], json_cols: Sequence[str]) -> JSONObject:
+    values = dict(row)
+    for column in json_cols:
+        if values.get(column) is not None:
+            values[column] = json.loads(str(values[column]))
+    return values
 
 
 def simplify_usage_dict(usage: Mapping[str, Any]) -> JSONObject:

@@ -184,10 +184,13 @@ def _front_matter(lines: list[str]) -> tuple[JSONObject, int]:
     if not lines or lines[0].strip() != "---" or "---" not in lines[1:]:
         return {}, 0
     end = lines.index("---", 1)
-    from ...files.yaml_files import parse_yaml
+    from ...files.yaml_files import InvalidYAML, parse_yaml
 
-    # The first line stays, so that errors name the right one.
-    front = parse_yaml("\n".join(["", *lines[1:end]]))
+    try:
+        front = parse_yaml("\n".join(lines[1:end]))
+    except InvalidYAML as error:
+        problem = f"Line {error.line + 1}: the front matter is {error.problem}"
+        raise InvalidInput(problem) from error
     return front if isinstance(front, dict) else {}, end + 1
 
 
