@@ -45,6 +45,11 @@ class Attachment:
             self._id = hashlib.sha256(self._identity()).hexdigest()
         return self._id
 
+    @property
+    def known_id(self) -> str | None:
+        """The id, if it was given or has been made; nothing is read to find it out."""
+        return self._id
+
     def _identity(self) -> bytes:
         if self.content:
             return self.content
@@ -118,6 +123,7 @@ class Attachment:
             path=shape.get("path"),
             url=shape.get("url"),
             content=base64.b64decode(content) if content is not None else None,
+            _id=shape.get("id"),
         )
 
     @classmethod

@@ -164,7 +164,20 @@ class MessageNodeDict(MessageDict):
     fragments: NotRequired[list[int]]
 
 
-class TurnDict(TypedDict):
+class AnswerDict(TypedDict):
+    """What is known of an answer beside its messages."""
+
+    usage: NotRequired[UsageDict]
+    resolved_model: NotRequired[str]
+    datetime_utc: NotRequired[str]
+    duration_ms: NotRequired[int]
+    prompt_json: NotRequired[Any]
+    response_json: NotRequired[Any]
+    condensed_json: NotRequired[str]
+    outcome: NotRequired[list[str]]
+
+
+class TurnDict(AnswerDict):
     """One turn; `input` and `output` are numbers of the last message given, and answered."""
 
     id: str
@@ -179,14 +192,6 @@ class TurnDict(TypedDict):
     system_fragments: NotRequired[list[int]]
     tool_instances: NotRequired[dict[str, InstanceDict]]
     hide_reasoning: NotRequired[bool]
-    usage: NotRequired[UsageDict]
-    resolved_model: NotRequired[str]
-    datetime_utc: NotRequired[str]
-    duration_ms: NotRequired[int]
-    prompt_json: NotRequired[Any]
-    response_json: NotRequired[Any]
-    condensed_json: NotRequired[str]
-    outcome: NotRequired[list[str]]
 
 
 class ConversationDict(TypedDict):

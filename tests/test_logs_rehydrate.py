@@ -88,14 +88,15 @@ def test_load_conversation_continued_hashes_only_what_is_new(
     after = loaded(path, before.id)
     counts: list[int] = []
 
-    def counting(messages: Any, parent: str | None) -> Any:
-        messages = list(messages)
-        counts.append(len(messages))
-        return hash_chain(messages, parent)
+    original = turns.HashedTables.__init__
 
-    monkeypatch.setattr(turns, "hash_chain", counting)
+    def counting(self: Any, tables: Any, parent: str | None) -> None:
+        counts.append(len(tables.messages))
+        original(self, tables, parent)
+
+    monkeypatch.setattr(turns.HashedTables, "__init__", counting)
     say(db, after, "d", "e")
-    assert counts == [1, 1, 1, 1]
+    assert counts == [2, 2]
     assert len(LogStore(db).thread_messages(before.id)) == 10
 
 

@@ -15,7 +15,7 @@ import llm
 from llm.errors import LogError
 from llm.logs import LogStore
 from llm.logs.file.db import open_log
-from llm.logs.write.turns import Turn
+from llm.logs.write.turns import HashedTables, TurnWriter
 from tests.helpers.databases import DATA
 from tests.helpers.log_models import AsyncSays, Says, Search, event
 
@@ -128,13 +128,13 @@ def test_log_later_turn_looks_at_no_earlier_message(
     for _ in range(5):
         logged(db, conversation.prompt("again"))
     hashed: list[int] = []
-    original = Turn.__init__
+    original = HashedTables.__init__
 
-    def counting(self: Any, response: Any, known: Any) -> None:
-        original(self, response, known)
-        hashed.append(len(self._inputs) + len(self._outputs))
+    def counting(self: Any, tables: Any, parent: Any) -> None:
+        original(self, tables, parent)
+        hashed.append(len(self.messages))
 
-    monkeypatch.setattr(Turn, "__init__", counting)
+    monkeypatch.setattr(HashedTables, "__init__", counting)
     statements: list[str] = []
     db.conn.set_trace_callback(statements.append)
     logged(db, conversation.prompt("again"))
@@ -356,7 +356,7 @@ def test_log_failure_in_the_middle_leaves_nothing(
     def fail(self: object, conn: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(Turn, "_write_search", fail)
+    monkeypatch.setattr(TurnWriter, "_write_search", fail)
     with pytest.raises(LogError, match="Free some space"):
         logged(db, Says().prompt("x"))
     for table in ("threads", "turns", "messages", "parts"):

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 import llm
 from llm.cli import cli
 from llm.errors import InvalidInput
-from llm.models.shape_checks import checked
+from llm.models.serialize import check_conversation
 from tests.helpers.log_models import Says
 
 
@@ -40,7 +40,7 @@ def changed(shape: Any, place: str, value: Any) -> Any:
 def test_whole_one_is_taken_as_it_is(shape: Any) -> None:
     """What is right is given back, with keys that only later releases know."""
     larger = {**shape, "invented_later": 1}
-    assert checked(larger) is larger
+    assert check_conversation(larger) is larger
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_whole_one_is_taken_as_it_is(shape: Any) -> None:
 def test_broken_one_is_refused(shape: Any, place: str, value: Any, text: str) -> None:
     """The message names the place."""
     with pytest.raises(InvalidInput, match=text):
-        checked(changed(shape, place, value))
+        check_conversation(changed(shape, place, value))
     with pytest.raises(InvalidInput, match=text):
         llm.Conversation.from_dict(changed(shape, place, value))
 

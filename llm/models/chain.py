@@ -13,7 +13,7 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..parts import StreamEvent
 from ..tools.calling import ToolResult
@@ -175,10 +175,10 @@ class _BaseChainResponse(Generic[R]):
                 response.log_to_db(db)  # type: ignore[attr-defined]
 
     def _to_dict(self) -> ConversationDict:
-        from .portable import CHAIN_FORMAT
+        from .serialize import CHAIN_FORMAT
 
         shape: ConversationDict = self.conversation.to_dict()
-        shape["format"] = cast(Any, CHAIN_FORMAT)
+        shape["format"] = CHAIN_FORMAT
         shape["responses"] = [response.id for response in self._responses]
         if self.chain_limit is not None:
             shape["chain_limit"] = self.chain_limit
@@ -206,9 +206,9 @@ class _BaseChainResponse(Generic[R]):
             UnknownModelError: No model of that name is installed.
         """
         from ..errors import InvalidInput
-        from .revival import revived
+        from .serialize import conversation_from_dict
 
-        conversation = revived(
+        conversation = conversation_from_dict(
             lambda found: found.conversation(), cls._response_class, shape, model, tools
         )
         own = set(shape.get("responses", ()))

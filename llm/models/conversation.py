@@ -129,16 +129,16 @@ class _BaseConversation(Asking[R, C]):
             InvalidInput: It is no conversation.
             UnknownModelError: No model of that name is installed.
         """
-        from .revival import revived
+        from .serialize import conversation_from_dict
 
-        return revived(cls, cls.response_class(), shape, model, tools)
+        return conversation_from_dict(cls, cls.response_class(), shape, model, tools)
 
     def to_dict(self) -> ConversationDict:
         """The conversation as plain JSON values, complete: every message, turn, tool, attachment.
 
         Files that are attached by path stay where they are; functions cannot be written down.
         """
-        from .portable import conversation_dict
+        from .serialize import conversation_dict
 
         return conversation_dict(self)
 

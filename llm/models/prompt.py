@@ -146,9 +146,7 @@ class Prompt:
     @property
     def prompt(self) -> str:
         """Fragments and typed text, joined by newlines; empty where there is neither."""
-        if not self.fragments:
-            return self._prompt or ""
-        return "\n".join([*self.fragments, self._prompt] if self._prompt else self.fragments)
+        return prompt_text(self.fragments, self._prompt)
 
     @prompt.setter
     def prompt(self, text: str | None) -> None:
@@ -158,10 +156,7 @@ class Prompt:
     @property
     def system(self) -> str:
         """System fragments and system prompt, each stripped, joined by blank lines."""
-        if not self.system_fragments:
-            return self.own_system.strip() if self.own_system else ""
-        bits = [*self.system_fragments, self.own_system or ""]
-        return "\n\n".join([stripped for bit in bits if (stripped := bit.strip())])
+        return system_text(self.system_fragments, self.own_system)
 
     @property
     def options(self) -> Options:
@@ -300,6 +295,21 @@ class Prompt:
 
     def __repr__(self) -> str:
         return f"Prompt(prompt={self.prompt!r}, model={self.model!r}, system={self.system!r})"
+
+
+def prompt_text(fragments: Sequence[str], typed: str | None) -> str:
+    """The text that a user sends; see `Prompt.prompt`."""
+    if not fragments:
+        return typed or ""
+    return "\n".join([*fragments, typed] if typed else fragments)
+
+
+def system_text(fragments: Sequence[str], own: str | None) -> str:
+    """The text of a system message; see `Prompt.system`."""
+    if not fragments:
+        return own.strip() if own else ""
+    bits = [*fragments, own or ""]
+    return "\n\n".join([stripped for bit in bits if (stripped := bit.strip())])
 
 
 def result_part(result: ToolResult) -> ToolResultPart:

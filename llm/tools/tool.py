@@ -16,6 +16,8 @@ from .signatures import signature_of, type_hints_of
 if TYPE_CHECKING:
     import inspect
 
+    from ..serialization import ToolDict
+
 # Given by the engine to a tool that declares it, never by the model.
 INJECTED_PARAMETER = "llm_tool_call"
 _SIDE_EFFECTS = "llm_side_effects"
@@ -69,14 +71,7 @@ class Tool:
 
     def hash(self) -> str:
         """SHA-256 hex digest of what the model is told and of the plugin's name, if any."""
-        shape: JSONObject = {
-            "name": self.name,
-            "description": self.description,
-            "input_schema": self.input_schema,
-        }
-        if self.plugin is not None:
-            shape["plugin"] = self.plugin
-        return _digest(shape)
+        return _definition_hash(self)
 
     @classmethod
     def function(
@@ -110,8 +105,24 @@ class Tool:
         )
 
 
-def _digest(shape: JSONObject) -> str:
+def definition_hash(definition: ToolDict) -> str:
+    """SHA-256 hex digest of what a model is told of a tool and of the plugin's name, if any."""
+    keys = ("name", "description", "input_schema", "server_side", "plugin")
+    shape = {key: value for key in keys if (value := definition.get(key, ...)) is not ...}
     return hashlib.sha256(json.dumps(shape).encode("utf-8")).hexdigest()
+
+
+def _definition_hash(tool: Tool | ServerSideTool) -> str:
+    definition: ToolDict = {
+        "name": tool.name,
+        "description": tool.description,
+        "input_schema": tool.input_schema,
+    }
+    if tool.plugin is not None:
+        definition["plugin"] = tool.plugin
+    if isinstance(tool, ServerSideTool):
+        definition["server_side"] = True
+    return definition_hash(definition)
 
 
 def _without_titles(value: Any) -> Any:
@@ -214,15 +225,7 @@ class ServerSideTool:
 
     def hash(self) -> str:
         """SHA-256 hex digest of what identifies the tool."""
-        shape: JSONObject = {
-            "name": self.name,
-            "description": self.description,
-            "input_schema": self.input_schema,
-            "server_side": True,
-        }
-        if self.plugin is not None:
-            shape["plugin"] = self.plugin
-        return _digest(shape)
+        return _definition_hash(self)
 
 
 def captured_arguments(

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInput
-from ...models.portable import parents_of
+from ...models.turn_record import parents_of, path_to
 from ...text import JSONObject
 from ...text.shaping import longest_backtick_run
 
 if TYPE_CHECKING:
-    from ...serialization import ConversationDict
+    from ...serialization import ConversationDict, MessageNodeDict
 
 _ROLE = re.compile(r"## (system|user|assistant|tool)\s*", re.IGNORECASE)
 _PART = re.compile(
@@ -31,15 +31,9 @@ _FENCE = re.compile(r"(`{3,})\w*")
 _HIDDEN = "hidden"
 
 
-def main_line(shape: ConversationDict) -> list[Any]:
+def main_line(shape: ConversationDict) -> list[MessageNodeDict]:
     """The messages from the first one to the tip, as dictionaries."""
-    parents = parents_of(shape)
-    numbers = []
-    end = shape["tip"]
-    while end is not None:
-        numbers.append(end)
-        end = parents[end]
-    return [shape["messages"][number] for number in reversed(numbers)]
+    return [shape["messages"][number] for number in path_to(shape["tip"], parents_of(shape))]
 
 
 def to_markdown(shape: ConversationDict) -> str:

@@ -4,39 +4,40 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import sqlite3
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from ...errors import NotFound, UnknownModelError
-from ...models.base import Model
-from ...models.portable import MessageTree, Table, conversation_dict
+from ...errors import NotFound
+from ...models.serialize import add_tables, serialize_conversation
 from ...parts import AttachmentPart, ToolResultPart
-from ...text import JSONObject
 from ..file.lookups import rows_by_ids
 from ..older.legacy import instance_shape
-from ..read.rehydrate import load_conversation
+from ..read.rehydrate import (
+    merged_messages,
+    read_conversation,
+    record_turns,
+    tool_specs,
+    with_turns,
+)
 from ..records.outcome import read_outcomes
 from ..records.threads import conversation_info
-from .importing import hashed_nodes
+from ..write.turns import HashedTables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from ...content import Attachment
+    from ...models.turn_record import Tables
     from ...parts import Message
-    from ...serialization import ConversationDict
+    from ...serialization import (
+        AttachmentDict,
+        ConversationDict,
+        FragmentDict,
+        MessageNodeDict,
+        TurnDict,
+    )
 
 _THREAD = "select forked_from, datetime_utc from threads where id = ?"
-_TURNS = "select id, model, options_json, response_json from turns where id in"
-_RESPONSES = "select id, model, options_json, null from responses where id in"
-_TOOLS = (
-    "select turn_id, tools.hash, tools.name, description, input_schema, tools.plugin,"
-    " tool_instances.name, tool_instances.plugin, tool_instances.arguments"
-    " from turn_tools join tools on tools.id = tool_id"
-    " left join tool_instances on tool_instances.id = instance_id where turn_id in"
-)
 _INSTANTIATIONS = (
     "select turn_id, tool_call_id, name, plugin, arguments from tool_instantiations"
     " join tool_instances on tool_instances.id = instance_id where turn_id in"
@@ -57,17 +58,6 @@ _FRAGMENTS_OF_MESSAGES = (
 )
 
 
-class Absent(Model):
-    """Stands for the model of a conversation, which need not be installed to be read."""
-
-    def __init__(self, model_id: str | None) -> None:
-        self.model_id = model_id or ""
-
-    def execute(self, *args: object, **values: object) -> NoReturn:
-        """Refuse to answer."""
-        raise UnknownModelError(f"Unknown model: {self.model_id}")
-
-
 def export_conversation(conn: sqlite3.Connection, conversation_id: str) -> ConversationDict:
     """A conversation of the log, complete, in the shape of `Conversation.to_dict()`.
 
@@ -82,42 +72,48 @@ def export_conversation(conn: sqlite3.Connection, conversation_id: str) -> Conve
     Raises:
         NotFound: There is none.
     """
-    info = conversation_info(conn, conversation_id)
-    conversation = load_conversation(conn, conversation_id, model=Absent(info.model))
-    if conversation is None:
+    stored = read_conversation(conn, conversation_id)
+    if stored is None:
         raise NotFound(f"No conversation found with id={conversation_id}")
-    tree = MessageTree()
-    shape: Any = conversation_dict(conversation, tree)
-    shape["model"] = info.model
-    for entry, message in zip(tree.nodes, tree.messages, strict=True):
-        _complete_attachments(entry, message)
-    for entry, hashed in zip(tree.nodes, hashed_nodes(shape), strict=True):
-        entry["hash"] = hashed.hash
-    thread = conn.execute(_THREAD, [conversation_id]).fetchone() or (None, None)
-    named = zip(("forked_from", "datetime_utc"), thread, strict=True)
-    shape.update((name, value) for name, value in named if value)
-    _Details(conn, shape).add()
-    complete: ConversationDict = shape
-    return complete
+    info = conversation_info(conn, conversation_id)
+    turns, tables = record_turns(conn, stored)
+    _add_details(conn, turns, tables)
+    if stored.legacy:
+        _add_legacy_instances(conn, conversation_id, tables)
+    history, _ = merged_messages(conn, stored)
+    shape = serialize_conversation(stored.id, stored.name, info.model, turns, tables, history)
+    shape["loaded_tools"] = tool_specs(conn, with_turns(conn, stored))
+    hashes = [hashed.hash for hashed in HashedTables(tables, trusts_ids=True).messages]
+    for message, entry, key in zip(tables.messages, shape["messages"], hashes, strict=True):
+        _complete_attachments(message, entry)
+        entry["hash"] = key
+    _add_fragments_of_messages(conn, shape["messages"], tables)
+    forked_from, made = conn.execute(_THREAD, [conversation_id]).fetchone() or (None, None)
+    if forked_from:
+        shape["forked_from"] = forked_from
+    if made:
+        shape["datetime_utc"] = made
+    add_tables(shape, tables)
+    return shape
 
 
-def _complete_attachments(entry: Any, message: Message) -> None:
+def _complete_attachments(message: Message, entry: MessageNodeDict) -> None:
     """Put id and bytes of the attachments into the dictionary of a message."""
     for part, shape in zip(message.parts, entry["parts"], strict=True):
         if isinstance(part, AttachmentPart) and part.attachment is not None:
-            shape["attachment"] = _attachment_dict(part.attachment)
+            shape["attachment"] = _attachment_dict(part.attachment)  # type: ignore[typeddict-unknown-key]
         elif isinstance(part, ToolResultPart) and part.attachments:
-            shape["attachments"] = [_attachment_dict(item) for item in part.attachments]
+            shape["attachments"] = [_attachment_dict(item) for item in part.attachments]  # type: ignore[typeddict-unknown-key]
 
 
-def _attachment_dict(attachment: Attachment) -> JSONObject:
-    shape: JSONObject = {**attachment.to_dict()}
-    if attachment._id is not None:
-        shape["id"] = attachment._id
+def _attachment_dict(attachment: Attachment) -> AttachmentDict:
+    shape = attachment.to_dict()
+    if attachment.known_id is not None:
+        shape["id"] = attachment.known_id
     if attachment.path and not attachment.content:
         content = _bytes_of(attachment.path)
         # Another file may lie there by now.
-        if content and hashlib.sha256(content).hexdigest() == attachment._id:
+        if content and hashlib.sha256(content).hexdigest() == attachment.known_id:
             shape["content"] = base64.b64encode(content).decode("ascii")
     return shape
 
@@ -130,98 +126,45 @@ def _bytes_of(path: str) -> bytes | None:
         return None
 
 
-class _Details:
-    """Adds to the turns of a conversation what only the tables know.
+def _add_details(conn: sqlite3.Connection, turns: Sequence[TurnDict], tables: Tables) -> None:
+    """Add to records what responses are not made of: outcomes, toolboxes, fragments."""
+    by_id = {turn["id"]: turn for turn in turns}
+    for turn_id, outcome in read_outcomes(conn, list(by_id)).items():
+        by_id[turn_id]["outcome"] = list(outcome)
+    rows = rows_by_ids(conn, _INSTANTIATIONS, by_id, "order by tool_instantiations.rowid")
+    for turn_id, call_id, *instance in rows:
+        instances = by_id[turn_id].setdefault("tool_instances", {})
+        instances[call_id] = instance_shape(*instance)
+    rows = rows_by_ids(conn, _FRAGMENTS, by_id, 'order by turn_id, kind, "order"')
+    for turn_id, kind, *fragment in rows:
+        number = tables.add_fragment(_fragment_dict(*fragment))
+        if kind == "system":
+            by_id[turn_id].setdefault("system_fragments", []).append(number)
+        else:
+            by_id[turn_id].setdefault("fragments", []).append(number)
 
-    Args:
-        conn: The database.
-        shape: The conversation, which is changed.
-    """
 
-    def __init__(self, conn: sqlite3.Connection, shape: Any) -> None:
-        self._conn = conn
-        self._shape = shape
-        self._turns: JSONObject = {turn["id"]: turn for turn in shape["turns"]}
-        self._fragments = Table(shape.get("fragments", ()))
-        self._known_tools = shape.pop("tools", [])
-        self._tools = Table()
+def _add_legacy_instances(conn: sqlite3.Connection, conversation_id: str, tables: Tables) -> None:
+    """Add to the tools of legacy turns the toolbox that each is known to have come from."""
+    for box in conn.execute(_LEGACY_INSTANCES, [conversation_id]).fetchall():
+        for tool in tables.tools:
+            if "hash" not in tool and tool["name"].startswith(f"{box[0]}_"):
+                tool["instance"] = instance_shape(*box)
 
-    def add(self) -> None:
-        """Add everything."""
-        self._add_columns()
-        self._add_tools()
-        self._add_fragments()
-        for name, table in (("tools", self._tools), ("fragments", self._fragments)):
-            if table.entries:
-                self._shape[name] = table.entries
 
-    def _rows(self, sql: str, ids: Iterable[str], order: str) -> Iterator[Any]:
-        return iter(rows_by_ids(self._conn, sql, ids, f"order by {order}"))
+def _add_fragments_of_messages(
+    conn: sqlite3.Connection, entries: Sequence[MessageNodeDict], tables: Tables
+) -> None:
+    by_hash = {entry["hash"]: entry for entry in entries}
+    rows = rows_by_ids(
+        conn, _FRAGMENTS_OF_MESSAGES, by_hash, 'order by position, part_fragments."order"'
+    )
+    for key, *fragment in rows:
+        used = by_hash[key].setdefault("fragments", [])
+        number = tables.add_fragment(_fragment_dict(*fragment))
+        if number not in used:
+            used.append(number)
 
-    def _add_columns(self) -> None:
-        for sql in (_RESPONSES, _TURNS):
-            for turn_id, model, options, reply in self._rows(sql, self._turns, "id"):
-                turn = self._turns[turn_id]
-                turn["model"] = model
-                values = json.loads(options) if options else None
-                if values:
-                    turn["options"] = values
-                if reply and "response_json" not in turn and reply not in ("null", "{}", "[]"):
-                    # It refers to something that only a model that is not installed knows.
-                    turn["condensed_json"] = reply
-        for turn_id, outcome in read_outcomes(self._conn, list(self._turns)).items():
-            self._turns[turn_id]["outcome"] = list(outcome)
 
-    def _add_tools(self) -> None:
-        found: dict[str, list[Any]] = {}
-        for row in self._rows(_TOOLS, self._turns, "turn_tools.rowid"):
-            turn_id, digest, name, description, schema, plugin, *instance = row
-            tool: JSONObject = {
-                "name": name,
-                "description": description,
-                "input_schema": json.loads(schema or "{}"),
-                "hash": digest,
-            }
-            if plugin:
-                tool["plugin"] = plugin
-            if instance[0] is not None:
-                tool["instance"] = instance_shape(*instance)
-            found.setdefault(turn_id, []).append(tool)
-        older = self._legacy_tools()
-        for turn_id, turn in self._turns.items():
-            tools = found.get(turn_id) or [older[number] for number in turn.get("tools", ())]
-            if tools:
-                turn["tools"] = [self._tools.add(tool) for tool in tools]
-        for turn_id, call_id, *instance in self._rows(
-            _INSTANTIATIONS, self._turns, "tool_instantiations.rowid"
-        ):
-            self._turns[turn_id].setdefault("tool_instances", {})[call_id] = instance_shape(
-                *instance
-            )
-
-    def _legacy_tools(self) -> list[Any]:
-        """The tools of legacy turns, with the toolbox that each is known to have come from."""
-        boxes = self._conn.execute(_LEGACY_INSTANCES, [self._shape["id"]]).fetchall()
-        for tool in self._known_tools:
-            for name, plugin, arguments in boxes:
-                if tool["name"].startswith(f"{name}_"):
-                    tool["instance"] = instance_shape(name, plugin, arguments)
-        return list(self._known_tools)
-
-    def _add_fragments(self) -> None:
-        for turn_id, kind, *fragment in self._rows(
-            _FRAGMENTS, self._turns, 'turn_id, kind, "order"'
-        ):
-            key = "system_fragments" if kind == "system" else "fragments"
-            self._turns[turn_id].setdefault(key, []).append(self._fragment(*fragment))
-        entries = {entry["hash"]: entry for entry in self._shape["messages"]}
-        rows = self._rows(_FRAGMENTS_OF_MESSAGES, entries, 'position, part_fragments."order"')
-        for key, *fragment in rows:
-            used = entries[key].setdefault("fragments", [])
-            number = self._fragment(*fragment)
-            if number not in used:
-                used.append(number)
-
-    def _fragment(self, content: str, source: str | None) -> int:
-        entry = {"content": content} if source is None else {"content": content, "source": source}
-        return self._fragments.add(entry)
+def _fragment_dict(content: str, source: str | None) -> FragmentDict:
+    return {"content": content} if source is None else {"content": content, "source": source}

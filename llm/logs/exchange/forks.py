@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...errors import NotFound
-from ..read.rehydrate import load_conversation
-from ..read.restore import history_after
+from ..read.rehydrate import StoredConversation, merged_messages, read_conversation
+from ..read.turn_records import history_after
 from ..records.threads import FORK_SUFFIX, ConversationInfo, after_all, conversation_info
 from ..write.store import LogStore
-from .exporting import Absent
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -55,46 +54,50 @@ def fork_conversation(
         NotFound: There is no such conversation or turn, or it could be any of several.
     """
     store = LogStore(db)
-    info = conversation_info(db.conn, conversation_id)
-    conversation = load_conversation(db, conversation_id, model=Absent(info.model))
-    if conversation is None:
+    stored = read_conversation(db.conn, conversation_id)
+    if stored is None:
         raise NotFound(f"No conversation found with id={conversation_id}")
-    if at is None:
-        messages, known = conversation.loaded_messages or [], conversation.stored_tip
-    else:
-        messages, known = _history_at(db.conn, conversation, at)
-    tip = known[1] if known is not None else store.ensure_chain(messages)
-    title = name if name is not None else f"{info.name or ''}{FORK_SUFFIX}".strip()
-    return store.create_thread(title, tip, forked_from=conversation_id)
+    messages, is_as_stored = merged_messages(db.conn, stored)
+    tip = stored.tip if is_as_stored else None
+    if at is not None:
+        tip, messages = _history_at(db.conn, stored, tip, at)
+    title = name if name is not None else f"{stored.name or ''}{FORK_SUFFIX}".strip()
+    return store.create_thread(
+        title, tip or store.ensure_chain(messages), forked_from=conversation_id
+    )
 
 
 def _history_at(
-    conn: sqlite3.Connection, conversation: Any, at: str
-) -> tuple[list[Message], tuple[int, str] | None]:
-    """The messages up to the end of a turn, and where they are stored, if they are."""
-    responses = conversation.all_responses()
-    found = [response for response in responses if response.id.startswith(at.lower())]
-    inherited = [] if found else _inherited_tips(conn, conversation, at.lower())
+    conn: sqlite3.Connection, stored: StoredConversation, tip: str | None, at: str
+) -> tuple[str | None, list[Message]]:
+    """The address of the last message of a turn; the messages up to there where it has none."""
+    tips: dict[str, str | None] = {turn.row["id"]: None for turn in stored.legacy}
+    tips.update((turn.id, turn.tip) for turn in stored.turns)
+    ids = sorted(tips)
+    found = [turn_id for turn_id in ids if turn_id.startswith(at.lower())]
+    inherited = [] if found else _inherited_tips(conn, stored.id, tip, at.lower())
     # Ids begin with 0 for some thousand years.
-    if not found and not inherited and at.isdecimal() and 1 <= int(at) <= len(responses):
-        found = [responses[int(at) - 1]]
+    if not found and not inherited and at.isdecimal() and 1 <= int(at) <= len(ids):
+        found = [ids[int(at) - 1]]
     if len(found) + len(inherited) != 1:
         several = "several turns begin" if found or inherited else "no turn begins"
         raise NotFound(
-            f"In conversation {conversation.id} {several} with {at!r}. "
-            f"'llm logs --cid {conversation.id}' shows their ids"
+            f"In conversation {stored.id} {several} with {at!r}. "
+            f"'llm logs --cid {stored.id}' shows their ids"
         )
     if inherited:
-        return [], (0, inherited[0])
-    return history_after(found[0]), found[0].stored_tip
+        return inherited[0], []
+    older = [turn for turn in stored.legacy if turn.row["id"] <= found[0]]
+    return tips[found[0]], history_after(older, [])
 
 
-def _inherited_tips(conn: sqlite3.Connection, conversation: Any, start: str) -> list[str]:
+def _inherited_tips(
+    conn: sqlite3.Connection, conversation_id: str, tip: str | None, start: str
+) -> list[str]:
     """The last messages of turns from before a fork: of the one, or two, whose id begins so."""
-    tip = conversation.stored_tip
     if tip is None or not start:
         return []
-    values = {"fork": conversation.id, "tip": tip[1], "start": start, "end": after_all(start)}
+    values = {"fork": conversation_id, "tip": tip, "start": start, "end": after_all(start)}
     return [row[0] for row in conn.execute(_INHERITED, values)]
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInput
-from ...models.portable import CHAIN_FORMAT, FORMAT, from_messages
-from ...models.shape_checks import checked
+from ...models.serialize import CHAIN_FORMAT, FORMAT, check_conversation, from_messages
 
 if TYPE_CHECKING:
     from ...serialization import ConversationDict
@@ -65,7 +64,7 @@ def read(text: str, form: str | None = None, model_id: str | None = None) -> lis
     if not values:
         raise InvalidInput("There is nothing to import: the file is empty")
     if form == JSON:
-        return [checked(value) for value in values]
+        return [check_conversation(value) for value in values]
     if all(isinstance(value, dict) and "role" in value for value in values):
         # One message a line.
         values = [values]

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...content import Attachment, Fragment
-from ...models.portable import INSTANCE
-from ...models.revival import remembered_exception as remembered_exception
+from ...models.turn_record import INSTANCE
+from ...models.turn_record import remembered_exception as remembered_exception
 from ...text import JSONObject
 from ...tools.calling import ToolResult
 from ...tools.tool import Tool
@@ -83,8 +83,8 @@ class LegacyTurn(NamedTuple):
     """Everything that the old tables hold of one response."""
 
     row: Mapping[str, Any]
-    fragments: list[str]
-    system_fragments: list[str]
+    fragments: list[Fragment]
+    system_fragments: list[Fragment]
     attachments: list[Attachment]
     tools: list[Tool]
     calls: list[LegacyCall]

@@ -84,7 +84,7 @@ def legacy_rows(
         row["tool_calls"] = calls.get(row["id"], [])
         row["tool_results"] = results.get(row["id"], [])
         row["attachments"] = attachments.get(row["id"], [])
-    _fill_in(conn, rows)
+    fill_in_payloads(conn, rows)
     return rows
 
 
@@ -158,7 +158,7 @@ def _attachments(conn: sqlite3.Connection, sql: str, ids: str) -> dict[Any, list
     return found
 
 
-def _fill_in(conn: sqlite3.Connection, rows: list[JSONObject]) -> None:
+def fill_in_payloads(conn: sqlite3.Connection, rows: list[JSONObject]) -> None:
     """Put back what 0.26 replaced in payloads: `r:ID`, that response; `f:ID`, `fID`, a fragment."""
     payloads = [row[name] for row in rows for name in ("prompt_json", "response_json")]
     keys = {key for payload in payloads for key in _references(payload)}

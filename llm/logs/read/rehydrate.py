@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union, cast
 
 from ..file.db import brought_up_to_date, log_errors, open_readonly
 from ..file.migrations import connection_of, needs_migration
@@ -21,7 +21,13 @@ from ..records.chains import hash_chain
 from ..records.foreign import read_foreign
 from ..records.messages import StoredMessage, load_messages
 from ..records.threads import find_conversation_id, latest_conversation_id
-from .restore import history_after, load_turn_rows, restore_legacy, restore_turns
+from .turn_records import (
+    StoredTables,
+    history_after,
+    load_turn_rows,
+    record_rows,
+    restore_responses,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from ...models.conversation import AsyncConversation, Conversation
     from ...models.response import Response
     from ...parts import Message
+    from ...serialization import TurnDict
 
     Source = Union[str, Path, Database, sqlite3.Connection]
 
@@ -67,7 +74,7 @@ class _TurnHead(NamedTuple):
 
 
 @dataclass
-class _Stored:
+class StoredConversation:
     """What the log holds of one conversation."""
 
     id: str
@@ -126,25 +133,11 @@ def response_from_row(
     Raises:
         UnknownModelError: The model of the row is not installed.
     """
-    turn = complete_rows(connection_of(db), [row])[0]
-    response: Response | AsyncResponse
-    [response] = restore_legacy([turn], _get_model(row["model"], async_), None, [])
-    _resolve_payloads(connection_of(db), [response])
-    return response
-
-
-def _resolve_payloads(conn: sqlite3.Connection, responses: Sequence[Any]) -> None:
-    """Put back the texts that releases with fragments replaced by references in raw payloads."""
-    from ..older.rows_legacy import _fill_in
-
-    payloads = [
-        {"prompt_json": response._prompt_json, "response_json": response.response_json}
-        for response in responses
-    ]
-    _fill_in(conn, payloads)
-    for response, payload in zip(responses, payloads, strict=True):
-        response._prompt_json = payload["prompt_json"]
-        response.response_json = payload["response_json"]
+    conn = connection_of(db)
+    tables = StoredTables(conn)
+    turns = record_rows([], complete_rows(conn, [row]), tables)
+    [response] = restore_responses(turns, tables, _get_model(row["model"], async_), None)
+    return cast("Response | AsyncResponse", response)
 
 
 @contextmanager
@@ -167,17 +160,17 @@ def _get_model(model_id: str | None, async_: bool) -> _BaseModel:
     return found
 
 
-def _read_named(conn: sqlite3.Connection, name: str) -> _Stored | None:
-    stored = _read(conn, name)
+def _read_named(conn: sqlite3.Connection, name: str) -> StoredConversation | None:
+    stored = read_conversation(conn, name)
     if stored is None:
         found = find_conversation_id(conn, name)
-        stored = None if found is None else _read(conn, found)
+        stored = None if found is None else read_conversation(conn, found)
     return stored
 
 
-def _read(conn: sqlite3.Connection, conversation_id: str) -> _Stored | None:
+def read_conversation(conn: sqlite3.Connection, conversation_id: str) -> StoredConversation | None:
     """What the log holds of a conversation, apart from what `responses` alone needs."""
-    stored = _Stored(conversation_id)
+    stored = StoredConversation(conversation_id)
     row = conn.execute(
         "select name, model from conversations where id = ?", [conversation_id]
     ).fetchone()
@@ -196,7 +189,7 @@ def _read(conn: sqlite3.Connection, conversation_id: str) -> _Stored | None:
     return stored
 
 
-def _model_id(conn: sqlite3.Connection, stored: _Stored) -> str | None:
+def _model_id(conn: sqlite3.Connection, stored: StoredConversation) -> str | None:
     """The model that answered last; for a fork without turns that of the thread it left."""
     answered = [(turn.id, turn.model) for turn in stored.turns[-1:]]
     answered += [(turn.row["id"], turn.row["model"]) for turn in stored.legacy[-1:]]
@@ -212,7 +205,7 @@ def _model_id(conn: sqlite3.Connection, stored: _Stored) -> str | None:
 def _assemble(
     conn: sqlite3.Connection,
     reading: Callable[[], AbstractContextManager[sqlite3.Connection]],
-    stored: _Stored,
+    stored: StoredConversation,
     model: _BaseModel,
     async_: bool,
 ) -> Conversation | AsyncConversation:
@@ -220,13 +213,14 @@ def _assemble(
 
     make = AsyncConversation if async_ else Conversation
     conversation: Any = make(model=model, id=stored.id, name=stored.name)
-    messages, is_as_stored = _merged_messages(conn, stored, model)
+    messages, is_as_stored = merged_messages(conn, stored)
     conversation.stored_name = stored.name or ""
     conversation.loaded_messages = messages
     if is_as_stored and stored.tip is not None:
         conversation.stored_tip = (len(messages), stored.tip)
-    first = _with_turns(conn, stored)
-    conversation.loaded_tools = _tool_specs(conn, first, model)
+    first = with_turns(conn, stored)
+    server_side = {tool.__name__ for tool in model.supported_server_side_tools}
+    conversation.loaded_tools = tool_specs(conn, first, server_side)
     if conversation.loaded_tools:
         conversation.stored_untrusted = read_foreign(conn, stored.id)
         conversation.untrusted_tools = conversation.stored_untrusted | read_foreign(conn, first.id)
@@ -240,8 +234,8 @@ def _assemble(
     return loaded
 
 
-def _merged_messages(
-    conn: sqlite3.Connection, stored: _Stored, model: _BaseModel
+def merged_messages(
+    conn: sqlite3.Connection, stored: StoredConversation
 ) -> tuple[list[Message], bool]:
     """The history, and whether it is the chain of the thread just as it is stored.
 
@@ -249,22 +243,16 @@ def _merged_messages(
     on with the legacy conversation again, what it added is put in by its time.
     """
     if stored.legacy and not stored.chain:
-        return _legacy_history(stored.legacy, model, []), False
+        return history_after(stored.legacy, []), False
     started = stored.turns[0].id if stored.turns else None
     late = [turn for turn in stored.legacy if started and turn.row["id"] > started]
     if late:
-        return _interleave(conn, stored, late, model), False
+        return _interleave(conn, stored, late), False
     return [item.message for item in stored.chain], True
 
 
-def _legacy_history(
-    turns: Sequence[LegacyTurn], model: _BaseModel, before: list[Message]
-) -> list[Message]:
-    return history_after(restore_legacy(turns, model, None, before)[-1])
-
-
 def _interleave(
-    conn: sqlite3.Connection, stored: _Stored, late: Sequence[LegacyTurn], model: _BaseModel
+    conn: sqlite3.Connection, stored: StoredConversation, late: Sequence[LegacyTurn]
 ) -> list[Message]:
     """The messages of turns and of the legacy responses between and after them."""
     history: list[Message] = []
@@ -281,20 +269,20 @@ def _interleave(
             history = [item.message for item in chain]
         else:
             if earlier:
-                added = _legacy_history(earlier, model, history)
+                added = history_after(earlier, history)
                 hashed = hash_chain(added[len(history) :], tip)
                 if hashed[-1].hash not in hashes:
                     history = added
             history = history + [item.message for item in chain[start:]]
         tip = turn.tip
-    return _legacy_history(waiting, model, history) if waiting else history
+    return history_after(waiting, history)
 
 
-def _with_turns(conn: sqlite3.Connection, stored: _Stored) -> _Stored:
+def with_turns(conn: sqlite3.Connection, stored: StoredConversation) -> StoredConversation:
     """The conversation itself; of a fork without turns the one that it left."""
     seen = {stored.id}
     while not (stored.turns or stored.legacy) and stored.forked_from not in {None, *seen}:
-        origin = _read(conn, str(stored.forked_from))
+        origin = read_conversation(conn, str(stored.forked_from))
         if origin is None:
             break
         stored = origin
@@ -302,12 +290,19 @@ def _with_turns(conn: sqlite3.Connection, stored: _Stored) -> _Stored:
     return stored
 
 
-def _tool_specs(conn: sqlite3.Connection, stored: _Stored, model: _BaseModel) -> list[str]:
-    """How to make again the tools that the first turn had."""
+def tool_specs(
+    conn: sqlite3.Connection, stored: StoredConversation, server_side: Collection[str] = ()
+) -> list[str]:
+    """How to make again the tools that the first turn had.
+
+    Args:
+        conn: The database.
+        stored: The conversation.
+        server_side: The names of the tools that the provider of its model runs.
+    """
     specs_of_legacy = legacy_tool_specs(conn, stored.id) if stored.legacy else []
     if specs_of_legacy or not stored.turns:
         return specs_of_legacy
-    server_side = {tool.__name__ for tool in model.supported_server_side_tools}
     specs: dict[str, None] = {}
     for name, plugin, instance, owner, arguments in conn.execute(_TURN_TOOLS, [stored.turns[0].id]):
         if instance is not None:
@@ -319,16 +314,19 @@ def _tool_specs(conn: sqlite3.Connection, stored: _Stored, model: _BaseModel) ->
 
 
 def _responses(
-    conn: sqlite3.Connection, stored: _Stored, model: _BaseModel, conversation: Any
+    conn: sqlite3.Connection, stored: StoredConversation, model: _BaseModel, conversation: Any
 ) -> list[Any]:
     """The earlier responses as objects, oldest first."""
-    restored: list[Any] = []
-    if stored.legacy:
-        restored += restore_legacy(stored.legacy, model, conversation, [])
-        _resolve_payloads(conn, restored)
-    if stored.turns:
-        known = {turn.id for turn in stored.turns}
-        # Those that were logged since then are in the conversation already.
-        turns = [turn for turn in load_turn_rows(conn, stored.id) if turn.id in known]
-        restored += restore_turns(conn, turns, stored.chain, model, conversation)
-    return sorted(restored, key=lambda response: response.id)
+    turns, tables = record_turns(conn, stored)
+    return list(restore_responses(turns, tables, model, conversation))
+
+
+def record_turns(
+    conn: sqlite3.Connection, stored: StoredConversation
+) -> tuple[list[TurnDict], StoredTables]:
+    """The records of the turns of a conversation, oldest first, and what they refer to."""
+    known = {turn.id for turn in stored.turns}
+    # Those that were logged since then are in the conversation already.
+    rows = [row for row in load_turn_rows(conn, stored.id) if row.id in known]
+    tables = StoredTables(conn, stored.chain)
+    return record_rows(rows, stored.legacy, tables), tables

@@ -48,12 +48,18 @@ def hash_chain(messages: Iterable[Message], parent: str | None) -> list[HashedMe
     """`messages` with their addresses, as successors of the message at `parent`."""
     chain: list[HashedMessage] = []
     for message in messages:
-        shape, attachments = referenced(message)
-        shape = cleaned(shape)
-        hashed = HashedMessage(address(shape, parent), parent, shape, attachments)
-        chain.append(hashed)
-        parent = hashed.hash
+        chain.append(hash_message(message, parent))
+        parent = chain[-1].hash
     return chain
+
+
+def hash_message(
+    message: Message, parent: str | None, *, trusts_ids: bool = False
+) -> HashedMessage:
+    """`message` with its address as the successor of the one at `parent`; see `referenced`."""
+    shape, attachments = referenced(message, trusts_ids=trusts_ids)
+    shape = cleaned(shape)
+    return HashedMessage(address(shape, parent), parent, shape, attachments)
 
 
 def is_stored(conn: sqlite3.Connection, message_hash: str) -> bool:
@@ -74,10 +80,11 @@ def store_chain(
     while first_new and not is_stored(conn, chain[first_new - 1].hash):
         first_new -= 1
     for hashed in chain[first_new:]:
-        _store_message(conn, hashed, fragments)
+        store_message(conn, hashed, fragments)
 
 
-def _store_message(conn: sqlite3.Connection, hashed: HashedMessage, fragments: Fragments) -> None:
+def store_message(conn: sqlite3.Connection, hashed: HashedMessage, fragments: Fragments) -> None:
+    """Store a message that is not stored yet."""
     shape = hashed.shape
     metadata = shape.get("provider_metadata")
     metadata_json = None if metadata is None else json.dumps(metadata, default=str)

@@ -20,8 +20,11 @@ from ...text.long_json import json_pieces
 from ...text.secrets import masked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ...content import Attachment
     from ...parts import Part
+    from ...serialization import PartDict
 
 HASH_PREFIX = "b2:"
 
@@ -84,46 +87,53 @@ def cleaned(value: Any) -> Any:
     return value
 
 
-def referenced(message: Message) -> tuple[JSONObject, list[Attachment]]:
+def referenced(
+    message: Message, *, trusts_ids: bool = False
+) -> tuple[JSONObject, list[Attachment]]:
     """The dictionary form of `message` with references in place of attachments.
+
+    Args:
+        message: The message.
+        trusts_ids: Take the ids that attachments came with, and do not look at what they are.
 
     Returns:
         The form that is hashed, in which each attachment is `{"id": ..., "type": ...}`, and the
         attachments in the order of their references.
     """
     attachments: list[Attachment] = []
+
+    def reference(attachment: Attachment) -> JSONObject:
+        """What stands for an attachment: the digest of its bytes, and its type."""
+        attachments.append(attachment)
+        if trusts_ids and attachment.known_id is not None:
+            return {"id": attachment.known_id, "type": attachment.type}
+        return {"id": attachment_digest(attachment), "type": attachment_type(attachment)}
+
     shape: JSONObject = {
         "role": message.role,
-        "parts": [_part_shape(part, attachments) for part in message.parts],
+        "parts": [_part_shape(part, reference) for part in message.parts],
     }
     if message.provider_metadata:
         shape["provider_metadata"] = message.provider_metadata
     return shape, attachments
 
 
-def _part_shape(part: Part, attachments: list[Attachment]) -> JSONObject:
+def _part_shape(part: Part, reference: Callable[[Attachment], JSONObject]) -> JSONObject:
     if isinstance(part, AttachmentPart) and part.attachment is not None:
-        attachments.append(part.attachment)
         bare = replace(part, attachment=None).to_dict()
         return _inserted(bare, "attachment", reference(part.attachment))
     if isinstance(part, ToolResultPart) and part.attachments:
-        attachments.extend(part.attachments)
         bare = replace(part, attachments=[]).to_dict()
         return _inserted(bare, "attachments", [reference(item) for item in part.attachments])
     return dict(part.to_dict())
 
 
-def _inserted(shape: Any, key: str, value: object) -> JSONObject:
+def _inserted(shape: PartDict, key: str, value: object) -> JSONObject:
     """`shape` with one more key, which goes before the provider's metadata."""
-    whole = {**shape, key: value}
+    whole: JSONObject = {**shape, key: value}
     if "provider_metadata" in shape:
         whole["provider_metadata"] = whole.pop("provider_metadata")
     return whole
-
-
-def reference(attachment: Attachment) -> dict[str, str | None]:
-    """What stands for an attachment in a stored message: the digest of its bytes, and its type."""
-    return {"id": attachment_digest(attachment), "type": attachment_type(attachment)}
 
 
 def attachment_digest(attachment: Attachment) -> str:

@@ -10,7 +10,9 @@ import json
 from typing import TYPE_CHECKING
 
 from ...content import Fragment
+from ...models.turn_record import tool_dict
 from ...text import JSONObject
+from ...tools.tool import definition_hash
 from ..file.migrations import connection_of
 from .hashing import storable
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
     from ...content import Attachment
+    from ...serialization import ToolDict
     from ...tools.tool import ServerSideTool, Tool
 
     AnyDatabase = Database | sqlite3.Connection
@@ -72,13 +75,17 @@ def ensure_fragment(db: AnyDatabase, content: str) -> int:
 
 def ensure_tool(db: AnyDatabase, tool: Tool | ServerSideTool) -> int:
     """The id under which the definition of a tool is stored."""
-    conn = connection_of(db)
-    digest = tool.hash()
+    return ensure_definition(connection_of(db), tool_dict(tool))
+
+
+def ensure_definition(conn: sqlite3.Connection, tool: ToolDict) -> int:
+    """The id under which the definition of a tool, in JSON values, is stored."""
+    digest = tool.get("hash") or definition_hash(tool)
     sql = "select id from tools where hash = ?"
     found = conn.execute(sql, [digest]).fetchone()
     if found is None:
-        schema = json.dumps(tool.input_schema)
-        texts = [tool.name, tool.description, schema, tool.plugin]
+        schema = json.dumps(tool["input_schema"])
+        texts = [tool["name"], tool["description"], schema, tool.get("plugin")]
         clean = [text and storable(text) for text in texts]
         conn.execute(_ADD_TOOL, [digest, *clean])
         found = conn.execute(sql, [digest]).fetchone()

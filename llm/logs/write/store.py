@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from ...models.turn_record import Tables, record_turn
 from ...parts import ToolCallPart
 from ...text.ids import new_ulid
 from ...text.shaping import conversation_name
@@ -16,9 +17,8 @@ from ..records.condense import load_reply
 from ..records.foreign import write_foreign
 from ..records.hashing import storable
 from ..records.messages import load_each, load_messages
-from ..records.outcome import write_outcome
 from ..records.shared import ensure_fragment, ensure_tool, ensure_tool_instance
-from .turns import Turn, now_text
+from .turns import HashedTables, TurnWriter, now_text
 
 if TYPE_CHECKING:
     import sqlite3
@@ -208,22 +208,36 @@ class LogStore:
             LogError: The database cannot be written.
         """
         _complete(response)
-        known = response.stored_part()
-        turn = Turn(response, known)
-        if known and not turn.is_anchored(self._conn):
+        count, parent = response.stored_part() or (0, None)
+        if parent is not None and not is_stored(self._conn, parent):
             # The history was logged elsewhere.
-            turn = Turn(response, None)
+            count, parent = 0, None
+        tables = Tables()
+        turn = record_turn(response, tables, count)
+        replacements = getattr(response.model, "json_replacements", None)
+        writer = TurnWriter(turn, HashedTables(tables, parent), replacements)
         thread_id = thread_id or response.thread_id() or new_ulid()
         with log_errors(self, "write to"), immediate(self._conn):
-            turn.write(self._conn, thread_id, _thread_name(response))
+            self.write_turn(writer, thread_id, _thread_name(response))
             _store_new_name(self._conn, response.conversation, thread_id)
-            if response.outcome is not None:
-                write_outcome(self._conn, response.id, response.outcome)
             write_foreign(self._conn, thread_id, response.conversation)
-        if turn.tip is not None:
+        if writer.tip is not None:
             count = len(response.prompt.full_messages) + len(response.output_messages())
-            response.stored_tip = (count, turn.tip)
+            response.stored_tip = (count, writer.tip)
         return response.id
+
+    def write_turn(self, writer: TurnWriter, thread_id: str, thread_name: str) -> None:
+        """Record a turn at the end of a thread, within the caller's transaction.
+
+        Args:
+            writer: The turn.
+            thread_id: The thread, which is made where it does not exist.
+            thread_name: The title of a new one.
+        """
+        turn = writer.turn
+        texts = [*turn.get("fragments", ()), *turn.get("system_fragments", ())]
+        writer.write(self._conn, thread_id, writer.hashed.store(self._conn, texts))
+        writer.move_thread(self._conn, thread_id, thread_name)
 
     def turn_response_json(self, turn_id: str) -> object:
         """The provider's own form of the answer of a turn, with all references resolved.

@@ -1,24 +1,29 @@
-"""Writing one turn: what was asked, what was answered, and everything that belongs to it."""
+"""Writing records of turns: what was asked, what was answered, and all that belongs to it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ...content import Fragment
 from ...text.secrets import masked
-from ..records.chains import HashedMessage, hash_chain, is_stored, store_chain
+from ..records.chains import HashedMessage, hash_message, is_stored, store_message
 from ..records.condense import condensed_json, replacements_for
 from ..records.hashing import storable
-from ..records.outcome import forget_outcome
-from ..records.shared import ensure_fragment, ensure_schema, ensure_tool, ensure_tool_instance
+from ..records.outcome import forget_outcome, write_outcome
+from ..records.shared import (
+    ensure_definition,
+    ensure_fragment,
+    ensure_schema,
+    ensure_tool_instance,
+)
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable, Mapping
 
-    from ...models.prompt import AnyTool, Prompt
-    from ...models.response_base import _BaseResponse
-    from ..records.chains import Fragments
+    from ...models.turn_record import Tables
+    from ...serialization import InstanceDict, TurnDict
 
 _ADD_THREAD = (
     "insert into threads (id, name, tip_message_hash, datetime_utc) values (?, ?, ?, ?)"
@@ -56,155 +61,199 @@ _USER_TEXTS = (
 _ADD_SEARCH = "insert into turn_search (turn_id, prompt, response) values (?, ?, ?)"
 
 
-class Turn:
-    """One response on its way into the database.
+class HashedTables:
+    """The tables of some records with the addresses of their messages.
+
+    Args:
+        tables: The tables.
+        parent: The address of the message before the first ones, which is stored already.
+        trusts_ids: Take the ids that attachments came with.
+    """
+
+    def __init__(
+        self, tables: Tables, parent: str | None = None, *, trusts_ids: bool = False
+    ) -> None:
+        self.tables = tables
+        self.messages: list[HashedMessage] = []
+        self._parent = parent
+        for message, number in zip(tables.messages, tables.parents, strict=True):
+            hashed = hash_message(message, self.address(number), trusts_ids=trusts_ids)
+            self.messages.append(hashed)
+
+    def address(self, number: int | None) -> str | None:
+        """The address of a message; of the one before the first for `None`."""
+        return self._parent if number is None else self.messages[number].hash
+
+    def between(self, start: int | None, end: int | None) -> list[HashedMessage]:
+        """The messages behind number `start` up to number `end`."""
+        return [self.messages[number] for number in self.tables.between(start, end)]
+
+    def store(self, conn: sqlite3.Connection, first: Iterable[int] = ()) -> dict[int, int]:
+        """Store the fragments, and what is new of the messages.
+
+        Args:
+            conn: The database.
+            first: The numbers of the fragments to store before the others.
+
+        Returns:
+            The ids of the fragments in the database, by their numbers.
+        """
+        fragments: dict[int, tuple[int, str]] = {}
+        for number in dict.fromkeys([*first, *range(len(self.tables.fragments))]):
+            entry = self.tables.fragments[number]
+            content, source = storable(entry["content"]), entry.get("source")
+            text = content if source is None else Fragment(content, source)
+            fragments[number] = (ensure_fragment(conn, text), content)
+        for number in self._new_messages(conn):
+            used = self.tables.fragments_in.get(number, ())
+            store_message(conn, self.messages[number], [fragments[place] for place in used])
+        return {number: fragment_id for number, (fragment_id, _) in fragments.items()}
+
+    def _new_messages(self, conn: sqlite3.Connection) -> list[int]:
+        """The numbers of the messages that are not stored.
+
+        With a message all before it are stored, so the search starts at the end: a long
+        conversation costs no more than a short one.
+        """
+        new: list[int] = []
+        stored: set[int | None] = set()
+        for number in reversed(range(len(self.messages))):
+            if number in stored or is_stored(conn, self.messages[number].hash):
+                stored.add(self.tables.parents[number])
+            else:
+                new.append(number)
+        return new[::-1]
+
+
+class TurnWriter:
+    """The record of one turn on its way into the database.
 
     Everything that takes time and needs no database is done in the constructor, before the write
     lock is taken.
 
     Args:
-        response: A finished response.
-        known_tip: Where the part of its chain that is known to be stored ends: the number of
-            messages and the address of the last one.
+        turn: The record.
+        hashed: What it refers to.
+        model_replacements: The model's own `json_replacements`.
     """
 
-    def __init__(self, response: _BaseResponse, known_tip: tuple[int, str] | None) -> None:
-        self.response = response
-        self.prompt = response.prompt
-        count: int
-        self.known: str | None
-        count, self.known = known_tip or (0, None)
-        self._inputs = hash_chain(self.prompt.full_messages[count:], self.known)
-        parent = self._inputs[-1].hash if self._inputs else self.known
-        self._outputs = hash_chain(response.output_messages(), parent)
-        self.parent = parent
-        self.tip = self._outputs[-1].hash if self._outputs else parent
-        self._response_json = self._condensed_reply()
+    def __init__(
+        self,
+        turn: TurnDict,
+        hashed: HashedTables,
+        model_replacements: Mapping[str, object] | None = None,
+    ) -> None:
+        self.turn = turn
+        self.parent = hashed.address(turn["input"])
+        self.hashed = hashed
+        self._outputs = hashed.between(turn["input"], turn["output"])
+        self.tip = self._outputs[-1].hash if self._outputs else self.parent
+        self._tools = [hashed.tables.tools[number] for number in turn.get("tools", ())]
+        self._reply = turn.get("condensed_json") or self._condense_reply(model_replacements)
 
-    def is_anchored(self, conn: sqlite3.Connection) -> bool:
-        """Whether the messages that were not looked at are indeed in this database."""
-        return self.known is None or is_stored(conn, self.known)
-
-    def write(self, conn: sqlite3.Connection, thread_id: str, thread_name: str) -> None:
-        """Store the turn in the thread, which is made where it does not exist."""
-        fragments = self._store_fragments(conn)
-        store_chain(conn, self._inputs, _distinct(fragments))
-        store_chain(conn, self._outputs)
-        self._write_turn(conn, thread_id)
-        if fragments:
-            self._write_fragments(conn, fragments)
-        if self.prompt.tools:
-            self._write_tools(conn)
-        if self.prompt.tool_results:
-            self._write_instantiations(conn)
-        self._write_search(conn)
-        if self.response.outcome is None or self._is_last(conn, thread_id):
-            tip = self._end_of_thread()
-            if tip is not None or self.response.outcome is None:
-                conn.execute(_ADD_THREAD, (thread_id, thread_name, tip, now_text()))
-                return
-        conn.execute(_KEEP_THREAD, (thread_id, thread_name, now_text()))
-
-    def _is_last(self, conn: sqlite3.Connection, thread_id: str) -> bool:
-        """Whether the thread has not gone on since, which it may while a process lies dead."""
-        return conn.execute(_LATER_TURN, (thread_id, self.response.id)).fetchone() is None
-
-    def _end_of_thread(self) -> str | None:
-        """Where the thread goes on after this turn; `None` to leave it where it was.
-
-        An answer that says nothing leaves it there, but for the results of tools that were sent:
-        the calls were finished and are not run again.
-        """
-        if self._outputs or self.response.outcome is None:
-            return self.tip
-        end = None
-        for message in self._inputs:
-            if message.shape["role"] == "tool" or (end and _brings_only_files(message)):
-                end = message.hash
-            elif message.shape["role"] == "assistant":
-                end = None
-        return end
-
-    def _condensed_reply(self) -> str | None:
-        payload = self.response.response_json
+    def _condense_reply(self, model_replacements: Mapping[str, object] | None) -> str | None:
+        payload = self.turn.get("response_json")
         if payload is None:
             return None
         replacements = replacements_for(
             [hashed.shape for hashed in self._outputs],
-            [(tool.name, tool.description) for tool in self.prompt.tools],
-            self.prompt.schema,
-            getattr(self.response.model, "json_replacements", None),
+            [(tool["name"], tool["description"]) for tool in self._tools],
+            self.turn.get("schema"),
+            model_replacements,
         )
         return masked(condensed_json(payload, replacements))
 
-    def _store_fragments(self, conn: sqlite3.Connection) -> list[tuple[int, str, int, str]]:
-        """Number, kind, position and text of each fragment of the turn."""
-        prompt = self.prompt
-        if not (prompt.fragments or prompt.system_fragments):
-            return []
-        return [
-            (ensure_fragment(conn, text), kind, order, storable(text))
-            for kind, texts in (("prompt", prompt.fragments), ("system", prompt.system_fragments))
-            for order, text in enumerate(texts)
-        ]
+    def write(
+        self, conn: sqlite3.Connection, thread_id: str, fragment_ids: Mapping[int, int]
+    ) -> None:
+        """Store the turn in a thread; its messages and fragments are stored already."""
+        turn = self.turn
+        self._write_row(conn, thread_id)
+        for kind, numbers in (
+            ("prompt", turn.get("fragments", ())),
+            ("system", turn.get("system_fragments", ())),
+        ):
+            for order, number in enumerate(numbers):
+                conn.execute(_ADD_FRAGMENT, (turn["id"], fragment_ids[number], order, kind))
+        for tool in self._tools:
+            tool_id = ensure_definition(conn, tool)
+            row = (turn["id"], tool_id, _ensure_instance(conn, tool.get("instance")))
+            conn.execute(_ADD_TOOL, row)
+        for call_id, instance in turn.get("tool_instances", {}).items():
+            conn.execute(
+                _ADD_INSTANTIATION, (turn["id"], call_id, _ensure_instance(conn, instance))
+            )
+        if "outcome" in turn:
+            status, error_class, error = turn["outcome"]
+            write_outcome(conn, turn["id"], (status, error_class, error))
+        self._write_search(conn)
 
-    def _write_turn(self, conn: sqlite3.Connection, thread_id: str) -> None:
-        response = self.response
-        options = _options_json(self.prompt)
-        details = response.token_details
-        schema = self.prompt.schema
+    def _write_row(self, conn: sqlite3.Connection, thread_id: str) -> None:
+        turn = self.turn
+        usage = turn.get("usage", {})
+        options, details, schema = turn.get("options"), usage.get("details"), turn.get("schema")
         row = (
-            response.id,
+            turn["id"],
             thread_id,
             self.parent,
             self.tip,
-            response.model.model_id,
-            response.resolved_model,
-            options,
+            turn["model"],
+            turn.get("resolved_model"),
+            masked(json.dumps(options, default=str)) if options else None,
             ensure_schema(conn, schema) if schema else None,
-            response.input_tokens,
-            response.output_tokens,
+            usage.get("input"),
+            usage.get("output"),
             json.dumps(details, default=str) if details else None,
-            response.elapsed_ms(),
-            response.started_utc(),
-            self._response_json,
+            turn.get("duration_ms", 0),
+            turn.get("datetime_utc", ""),
+            self._reply,
         )
         if conn.execute(_ADD_TURN, row).rowcount == 0:
             # The same response logged again: everything of it is written anew.
             for statement in _REMOVE_TURN:
-                conn.execute(statement, (response.id,))
-            forget_outcome(conn, response.id)
+                conn.execute(statement, (turn["id"],))
+            forget_outcome(conn, turn["id"])
             conn.execute(_ADD_TURN, row)
-
-    def _write_fragments(
-        self, conn: sqlite3.Connection, fragments: Iterable[tuple[int, str, int, str]]
-    ) -> None:
-        turn_id = self.response.id
-        for number, kind, order, _ in fragments:
-            conn.execute(_ADD_FRAGMENT, (turn_id, number, order, kind))
-
-    def _write_tools(self, conn: sqlite3.Connection) -> None:
-        turn_id = self.response.id
-        for tool in self.prompt.tools:
-            tool_id = ensure_tool(conn, tool)
-            conn.execute(_ADD_TOOL, (turn_id, tool_id, _instance_of_tool(conn, tool)))
-
-    def _write_instantiations(self, conn: sqlite3.Connection) -> None:
-        for result in self.prompt.tool_results:
-            if result.tool_call_id is None:
-                continue
-            number = _instance_number(conn, result.instance)
-            if number is not None:
-                row = (self.response.id, result.tool_call_id, number)
-                conn.execute(_ADD_INSTANTIATION, row)
 
     def _write_search(self, conn: sqlite3.Connection) -> None:
         asked = ""
         if self.parent is not None:
             asked = "".join([typed(*row) for row in conn.execute(_USER_TEXTS, (self.parent,))])
-        answered = "".join(_texts(self._outputs))
+        answered = "".join(
+            part["text"]
+            for hashed in self._outputs
+            if hashed.shape["role"] == "assistant"
+            for part in hashed.shape["parts"]
+            if part["type"] == "text"
+        )
         if asked or answered:
-            conn.execute(_ADD_SEARCH, (self.response.id, asked, answered))
+            conn.execute(_ADD_SEARCH, (self.turn["id"], asked, answered))
+
+    def move_thread(self, conn: sqlite3.Connection, thread_id: str, thread_name: str) -> None:
+        """Let the thread, which is made where it does not exist, go on after the turn."""
+        is_complete = "outcome" not in self.turn
+        # While a process lay dead it may have gone on.
+        later = None if is_complete else conn.execute(_LATER_TURN, (thread_id, self.turn["id"]))
+        if later is None or later.fetchone() is None:
+            tip = self.tip if is_complete or self._outputs else self._end_of_results()
+            if tip is not None or is_complete:
+                conn.execute(_ADD_THREAD, (thread_id, thread_name, tip, now_text()))
+                return
+        conn.execute(_KEEP_THREAD, (thread_id, thread_name, now_text()))
+
+    def _end_of_results(self) -> str | None:
+        """Where the thread goes on after an answer that says nothing; `None` for where it was.
+
+        That is behind the results of tools that were sent: the calls were finished and are not run
+        again.
+        """
+        end = None
+        for message in self.hashed.between(None, self.turn["input"]):
+            if message.shape["role"] == "tool" or (end and _brings_only_files(message)):
+                end = message.hash
+            elif message.shape["role"] == "assistant":
+                end = None
+        return end
 
 
 def typed(text: str | None, payload: str | None) -> str:
@@ -222,45 +271,13 @@ def now_text() -> str:
     return str(datetime.now(timezone.utc))
 
 
-def _texts(chain: Sequence[HashedMessage]) -> list[str]:
-    return [
-        part["text"]
-        for hashed in chain
-        if hashed.shape["role"] == "assistant"
-        for part in hashed.shape["parts"]
-        if part["type"] == "text"
-    ]
-
-
-def _distinct(fragments: Iterable[tuple[int, str, int, str]]) -> Fragments:
-    return list({number: (number, text) for number, _, _, text in fragments}.values())
-
-
-def _options_json(prompt: Prompt) -> str | None:
-    from ...models.options import option_values
-
-    options = option_values(prompt)
-    return masked(json.dumps(options, default=str)) if options else None
-
-
-def _instance_of_tool(conn: sqlite3.Connection, tool: AnyTool) -> int | None:
-    from ...tools.tool import ServerSideTool
-
-    if isinstance(tool, ServerSideTool):
-        return _instance_number(conn, tool)
-    return _instance_number(conn, getattr(tool.implementation, "__self__", None))
-
-
 def _brings_only_files(message: HashedMessage) -> bool:
     """Whether a message follows the results of tools because they have attachments."""
     parts = message.shape["parts"]
     return message.shape["role"] == "user" and all(part["type"] == "attachment" for part in parts)
 
 
-def _instance_number(conn: sqlite3.Connection, instance: Any) -> int | None:
-    """The stored row of a toolbox or provider tool, `None` for what has no configuration."""
-    arguments = getattr(instance, "_config", None)
-    if not isinstance(arguments, dict):
+def _ensure_instance(conn: sqlite3.Connection, shape: InstanceDict | None) -> int | None:
+    if shape is None:
         return None
-    plugin = getattr(instance, "plugin", None)
-    return ensure_tool_instance(conn, type(instance).__name__, plugin, arguments)
+    return ensure_tool_instance(conn, shape["name"], shape.get("plugin"), shape["arguments"])

@@ -1,0 +1,391 @@
+"""Conversations as plain JSON values, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from ..errors import InvalidInput, UnknownModelError
+from ..text.ids import new_ulid
+from ..text.shaping import conversation_name
+from ..tools.tool import ServerSideTool, Tool
+from ..tools.toolbox import Toolbox
+from .prompt import wrap_tools
+from .turn_record import (
+    INSTANCE,
+    Tables,
+    parents_of,
+    path_to,
+    plain,
+    record_turn,
+    restore_response,
+    tool_dict,
+)
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from pydantic_core import ErrorDetails
+
+    from ..parts import Message
+    from ..serialization import (
+        ConversationDict,
+        InstanceDict,
+        MessageDict,
+        MessageNodeDict,
+        ToolDict,
+        TurnDict,
+    )
+    from .base import _BaseModel
+    from .conversation import _BaseConversation
+    from .prompt import AnyTool, ToolDef
+    from .response_base import _BaseResponse
+
+    R = TypeVar("R", bound=_BaseResponse)
+    C = TypeVar("C", bound=_BaseConversation[Any, Any])
+
+FORMAT: Final = "llm-conversation"
+CHAIN_FORMAT: Final = "llm-chain"
+VERSION = 1
+
+
+def conversation_dict(conversation: _BaseConversation[R, Any]) -> ConversationDict:
+    """Everything that a conversation holds, apart from functions."""
+    tables = Tables()
+    turns = [record_turn(response, tables) for response in conversation.all_responses()]
+    shape = serialize_conversation(
+        conversation.id,
+        conversation.name,
+        conversation.model.model_id,
+        turns,
+        tables,
+        conversation.loaded_messages,
+    )
+    if conversation.tools:
+        offered = [tables.add_tool(tool_dict(tool)) for tool in wrap_tools(conversation.tools)]
+        shape["offered_tools"] = offered
+    if conversation.chain_limit is not None:
+        shape["chain_limit"] = conversation.chain_limit
+    if conversation.loaded_tools is not None:
+        shape["loaded_tools"] = conversation.loaded_tools
+    for fragment in tables.fragments:
+        if not fragment.get("source"):
+            fragment.pop("source", None)
+    add_tables(shape, tables)
+    return shape
+
+
+def serialize_conversation(
+    id: str,
+    name: str | None,
+    model_id: str | None,
+    turns: Sequence[TurnDict],
+    tables: Tables,
+    history: Sequence[Message] | None,
+) -> ConversationDict:
+    """The JSON values of a conversation, but for tools and fragments; see `add_tables`.
+
+    Args:
+        id: Its id.
+        name: Its title.
+        model_id: The model that it goes on with.
+        turns: Its turns, oldest first.
+        tables: What these refer to.
+        history: The messages that it goes on from; those of the last turn where missing.
+    """
+    end = turns[-1]["output"] if turns else None
+    tip = tables.add_messages(history) if history else end
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "id": id,
+        "name": name,
+        "model": model_id,
+        "messages": tables.nodes(),
+        "turns": [_serialize_turn(turn) for turn in turns],
+        "tip": tip,
+    }
+
+
+def _serialize_turn(turn: TurnDict) -> TurnDict:
+    """A record in JSON values alone, without what is empty."""
+    for key in ("prompt_json", "response_json"):
+        if key in turn:
+            turn[key] = plain(turn[key])
+            if not turn[key]:
+                del turn[key]
+    return turn
+
+
+def add_tables(shape: ConversationDict, tables: Tables) -> None:
+    """Give the JSON values of a conversation the tools and fragments that they refer to."""
+    if tables.tools:
+        shape["tools"] = tables.tools
+    if tables.fragments:
+        shape["fragments"] = tables.fragments
+
+
+def from_messages(
+    messages: Iterable[MessageDict], model_id: str | None, *, name: str | None = None
+) -> ConversationDict:
+    """A conversation of messages alone, given as dictionaries: an answer ends a turn.
+
+    Args:
+        messages: The messages, oldest first.
+        model_id: The model that is said to have answered.
+        name: The title; the beginning of the first prompt where missing.
+    """
+    nodes = cast("list[MessageNodeDict]", list(messages))
+    shape: ConversationDict = {
+        "format": FORMAT,
+        "version": VERSION,
+        "id": new_ulid(),
+        "name": name or conversation_name(_first_text(nodes)),
+        "model": model_id,
+        "messages": nodes,
+        "turns": [],
+        "tip": len(nodes) - 1 if nodes else None,
+    }
+    if model_id is not None:
+        shape["turns"] = turns_of(shape, model_id)
+    return shape
+
+
+def _first_text(nodes: Iterable[MessageDict]) -> str:
+    """The text of the first message of the user."""
+    for entry in nodes:
+        if entry["role"] == "user":
+            return "".join([str(part.get("text", "")) for part in entry["parts"]])
+    return ""
+
+
+def turns_of(shape: ConversationDict, model_id: str) -> list[TurnDict]:
+    """The turns that the messages up to the tip look like: each run of answers ends one."""
+    from datetime import datetime, timezone
+
+    now = datetime.now(timezone.utc).isoformat()
+    numbers = path_to(shape["tip"], parents_of(shape))
+    roles = [shape["messages"][number]["role"] for number in numbers]
+    turns: list[TurnDict] = []
+    given: int | None = None
+    for number, role, following in zip(numbers, roles, [*roles[1:], None], strict=False):
+        if role != "assistant":
+            given = number
+        elif following != "assistant":
+            turns.append(
+                {
+                    "id": new_ulid(),
+                    "model": model_id,
+                    "input": given,
+                    "output": number,
+                    "datetime_utc": now,
+                }
+            )
+    return turns
+
+
+# Whether plain JSON values are a conversation, before anything is made of them.
+
+
+def check_conversation(shape: object) -> ConversationDict:
+    """`shape` itself.
+
+    Raises:
+        InvalidInput: It is no conversation, or one of a later version of the format.
+    """
+    if not isinstance(shape, dict) or shape.get("format") not in (FORMAT, CHAIN_FORMAT):
+        raise InvalidInput(f'Not a conversation: there is no "format": "{FORMAT}" in it')
+    if shape.get("version") != VERSION:
+        raise InvalidInput(
+            f"Cannot read a conversation of version {shape.get('version')!r}: this release of llm"
+            f" knows version {VERSION}. Install a newer one"
+        )
+    from pydantic import ValidationError
+
+    try:
+        _validator().validate_python(shape, strict=True)
+    except ValidationError as error:
+        raise InvalidInput(f"Not a valid conversation: {_first_error(error.errors())}") from error
+    conversation = cast("ConversationDict", shape)
+    if not all([conversation["id"], *(turn["id"] for turn in conversation["turns"])]):
+        raise InvalidInput("Not a valid conversation: an id is empty")
+    parents_of(conversation)
+    for what, number, count in _references(conversation):
+        if not 0 <= number < count:
+            raise InvalidInput(f"{what} {number} is not in the conversation, which has {count}")
+    return conversation
+
+
+@cache
+def _validator() -> TypeAdapter[ConversationDict]:
+    """What checks the types; made once, which takes as long as checking many conversations."""
+    from pydantic import TypeAdapter
+
+    from ..serialization import ConversationDict
+
+    return TypeAdapter(ConversationDict)
+
+
+def _first_error(errors: Sequence[ErrorDetails]) -> str:
+    """The place and text of the first error.
+
+    A part is tried as each of the kinds there are: what counts is the kind that it says it is.
+    """
+    others = {
+        error["loc"][:-1]
+        for error in errors
+        if error["type"] == "literal_error" and error["loc"][-1] == "type"
+    }
+    own = [error for error in errors if error["loc"][:-1] not in others]
+    error = (own or errors)[0]
+    place = ".".join(str(step) for step in error["loc"] if not str(step).endswith("PartDict"))
+    if own:
+        return f"{place}: {error['msg']}"
+    return f"{place}: {error['input']!r} is no kind of part"
+
+
+def _references(shape: ConversationDict) -> Iterator[tuple[str, int, int]]:
+    """What is referred to by number: what it is, the number, and how many there are."""
+    tools = [*shape.get("offered_tools", ())]
+    fragments: list[int] = []
+    ends = [shape["tip"]]
+    for turn in shape["turns"]:
+        ends += [turn["input"], turn["output"]]
+        tools += turn.get("tools", ())
+        fragments += [*turn.get("fragments", ()), *turn.get("system_fragments", ())]
+    for node in shape["messages"]:
+        fragments += node.get("fragments", ())
+    for what, numbers, count in (
+        ("Tool", tools, len(shape.get("tools", ()))),
+        ("Fragment", fragments, len(shape.get("fragments", ()))),
+        ("Message", [end for end in ends if end is not None], len(shape["messages"])),
+    ):
+        yield from ((what, number, count) for number in numbers)
+
+
+# From JSON values to a conversation.
+
+
+def conversation_from_dict(
+    make: Callable[[Any], C],
+    response_class: type[R],
+    shape: ConversationDict,
+    model: _BaseModel | None,
+    tools: Iterable[ToolDef] | None,
+) -> C:
+    """The conversation that its JSON values describe, with the model of that name if none is given.
+
+    Args:
+        make: Makes an empty conversation with a model.
+        response_class: What its responses are made of.
+        shape: The values.
+        model: The model to go on with.
+        tools: Functions and toolboxes to take in place of tools of the same names.
+
+    Raises:
+        InvalidInput: They describe no conversation.
+        UnknownModelError: No model of that name is installed.
+    """
+    import llm
+
+    shape = check_conversation(shape)
+    find_model = llm.get_async_model if response_class.is_async else llm.get_model
+    own_model = model or find_model(shape["model"])
+    tables = Tables.from_dict(shape)
+    boxes = _Toolboxes(own_model, tools or ())
+    known = [boxes.tool(entry) for entry in tables.tools]
+    conversation = make(own_model)
+    conversation.id, conversation.name = shape["id"], shape["name"]
+    conversation.chain_limit = shape.get("chain_limit")
+    conversation.loaded_tools = shape.get("loaded_tools")
+    if "offered_tools" in shape:
+        conversation.tools = [known[number] for number in shape["offered_tools"]]
+
+    def model_of(turn: TurnDict) -> _BaseModel:
+        """The model of a turn, if it is installed; else that of the conversation."""
+        try:
+            return own_model if turn["model"] == own_model.model_id else find_model(turn["model"])
+        except UnknownModelError:
+            return own_model
+
+    conversation.responses = [
+        restore_response(
+            turn,
+            tables,
+            model_of(turn),
+            response_class,
+            conversation=conversation,
+            tools=known,
+            find_instance=boxes.instance,
+        )
+        for turn in shape["turns"]
+    ]
+    end = shape["turns"][-1]["output"] if shape["turns"] else None
+    if shape["tip"] is not None and shape["tip"] != end:
+        conversation.loaded_messages = tables.upto(shape["tip"])
+    return conversation
+
+
+class _Toolboxes:
+    """Makes tools again: those that are given, those of plugins, and toolboxes, each of them once.
+
+    Args:
+        model: The model, which knows the tools that its provider runs.
+        given: Functions, tools and toolboxes that win over those of the same name.
+    """
+
+    def __init__(self, model: _BaseModel, given: Iterable[ToolDef]) -> None:
+        sources = list(given)
+        self._given = {tool.name: tool for tool in wrap_tools(sources)}
+        self._model = model
+        self._boxes = {type(box).__name__: box for box in sources if isinstance(box, Toolbox)}
+        self._made: dict[str, Toolbox | ServerSideTool | None] = {}
+
+    def tool(self, shape: ToolDict) -> AnyTool:
+        """The tool; without a function to call where nobody has it any more."""
+        name = shape["name"]
+        given = self._given.get(name)
+        if given is not None:
+            return given
+        if "instance" in shape:
+            owner = self.instance(shape["instance"])
+            if isinstance(owner, ServerSideTool):
+                return owner
+            for found in owner.tools() if owner is not None else ():
+                if isinstance(found, Tool) and found.name == name:
+                    return found
+        elif "plugin" in shape:
+            registered = _registered_tools().get(name)
+            if isinstance(registered, Tool):
+                return registered
+        tool = Tool(name, shape["description"], shape["input_schema"], None, shape.get("plugin"))
+        if "instance" in shape:
+            vars(tool)[INSTANCE] = shape["instance"]
+        return tool
+
+    def instance(self, shape: InstanceDict) -> Toolbox | ServerSideTool | None:
+        """The toolbox or provider tool, made with the same arguments; `None` if that fails."""
+        if shape["name"] in self._boxes:
+            return self._boxes[shape["name"]]
+        key = f"{shape['name']}({shape['arguments']!r})"
+        if key not in self._made:
+            self._made[key] = self._make(shape)
+        return self._made[key]
+
+    def _make(self, shape: InstanceDict) -> Toolbox | ServerSideTool | None:
+        classes: dict[str, type[Any]] = {ServerSideTool.__name__: ServerSideTool}
+        classes.update((tool.__name__, tool) for tool in self._model.supported_server_side_tools)
+        for registered in _registered_tools().values():
+            if isinstance(registered, type):
+                classes[registered.__name__] = registered
+        try:
+            made: Toolbox | ServerSideTool = classes[shape["name"]](**shape["arguments"])
+        except Exception:  # a plugin's class, which may have changed since
+            return None
+        return made
+
+
+def _registered_tools() -> Mapping[str, object]:
+    import llm
+
+    return llm.get_tools()
