@@ -6,6 +6,7 @@ loaded when a command needs them, and before anybody gets to see `cli.commands`.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,8 @@ _WITHOUT_PLUGINS = frozenset(
 )
 COLLECT_AFTER_ALLOCATIONS = 100_000
 _QUICK = f"{__name__}.quick"
+# Loaded where functions of the user or of a plugin are called.
+_FOREIGN_CODE = frozenset({"llm_functions", "llm.tools.running"})
 
 
 class _Root(LazyGroup):
@@ -129,6 +132,9 @@ class _Root(LazyGroup):
         import gc
 
         gc.set_threshold(COLLECT_AFTER_ALLOCATIONS)
+        if not args and kwargs.get("args") is None:
+            # Nobody calls this from a program that goes on.
+            atexit.register(_end_quickly)
         _open_closed_streams()
         return super().main(*args, **kwargs)
 
@@ -162,6 +168,19 @@ def _tell_of_plugin(command: str) -> None:
     for plugin in running_plugins()[-1:]:
         text = f"'llm {command}' is the command of the plugin {plugin}, not the one of llm itself"
         tell_once(f"{command}: {plugin}", text, user_dir() / "told.json")
+
+
+def _end_quickly() -> None:
+    """Let Python end without its last looks for garbage, which cost more than logging a prompt.
+
+    They only serve what foreign code has left open in a circle of objects, such as a file that a
+    toolbox writes to; so they are kept where there may be such code.
+    """
+    import gc
+
+    plugins = sys.modules.get("llm.plugins")
+    if _FOREIGN_CODE.isdisjoint(sys.modules) and not (plugins and plugins.guests_loaded()):
+        gc.freeze()
 
 
 def _open_closed_streams() -> None:

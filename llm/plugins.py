@@ -124,12 +124,15 @@ def guests_possible() -> bool:
 
     Loads nothing.
     """
-    if _manager is not None and any(
+    return guests_loaded() or (not _loaded and _entry_points_possible())
+
+
+def guests_loaded() -> bool:
+    """Whether a plugin takes part that is none of the default ones."""
+    return _manager is not None and any(
         plugin is not None and not name.startswith(_DEFAULTS_PREFIX)
         for name, plugin in _manager.list_name_plugin()
-    ):
-        return True
-    return not _loaded and _entry_points_possible()
+    )
 
 
 def running_plugins() -> list[str]:

@@ -81,3 +81,43 @@ def test_version_of_the_module() -> None:
         [sys.executable, "-m", "llm", "--version"], capture_output=True, text=True
     )
     assert result.stdout == "llm, version 0.50.0\n"
+
+
+SHOW_FROZEN = """
+import atexit, gc, sys
+# What is registered first is called last.
+atexit.register(lambda: print(gc.get_freeze_count() > 0, file=sys.stderr))
+sys.argv = ["llm", *sys.argv[1:]]
+from llm.cli import cli
+cli()
+"""
+KEEPER = """
+import sys
+
+class Keeper:
+    "Holds a file that is closed when Python looks for garbage."
+
+    def __init__(self):
+        self.itself = self
+        self.file = open("kept.txt", "w")
+        self.file.write("all of it")
+
+sys.keeper = Keeper()
+"""
+
+
+def test_end_skips_the_search_for_garbage() -> None:
+    """Where no foreign code ran nothing is left open, so Python need not look for it."""
+    command = [sys.executable, "-c", SHOW_FROZEN, "logs", "path"]
+    assert subprocess.run(command, capture_output=True, text=True).stderr == "True\n"
+
+
+def test_end_closes_what_a_plugin_left_open(
+    install_plugin: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A file that a plugin has written to and never closed has all of its text."""
+    install_plugin("llm-keeper", KEEPER)
+    command = [sys.executable, "-c", SHOW_FROZEN, "models"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.stderr == "False\n"
+    assert (tmp_path / "kept.txt").read_text() == "all of it"

@@ -42,6 +42,7 @@ _ADD_THREAD = (
 
 def preload() -> None:
     """Import what logging needs beside this module, where there is time for it."""
+    import condense_json  # noqa: F401
     import sqlite_utils  # noqa: F401
 
 
