@@ -15,8 +15,8 @@ from llm.schemas.notation import resolve_schema_input as resolve_schema_input
 from llm.schemas.notation import schema_dsl as schema_dsl
 from llm.schemas.notation import schema_summary as schema_summary
 from llm.text.ids import monotonic_ulid as monotonic_ulid
-from llm.text.media import type_of_bytes as mimetype_from_string
-from llm.text.media import type_of_path as mimetype_from_path
+from llm.text.media import type_of_bytes
+from llm.text.media import type_of_path
 from llm.text.shaping import dicts_to_table_string as dicts_to_table_string
 from llm.text.shaping import extract_fenced_code_block as extract_fenced_code_block
 from llm.text.shaping import find_unused_key as find_unused_key
@@ -28,3 +28,5 @@ from llm.text.shaping import simplify_usage_dict as simplify_usage_dict
 from llm.text.shaping import token_usage_string as token_usage_string
 from llm.text.shaping import truncate_string as truncate_string
 from llm.tools.toolbox import instantiate_from_spec as instantiate_from_spec
+mimetype_from_path = type_of_path
+mimetype_from_string = type_of_bytes

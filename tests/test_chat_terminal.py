@@ -7,10 +7,13 @@ import signal
 import sqlite3
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
+
+from .helpers.terminal import pipe
 
 # The line editor announces itself to the terminal (bracketed paste) each time it reads a line.
 READY = "\x1b[?2004h"
@@ -87,13 +90,13 @@ def test_interrupt_while_reading_a_pipe_leaves(lines: bytes) -> None:
     with process:
         shown = b""
         while not shown.endswith(b"\n> "):
-            shown += process.stdout.read(1)
-        process.stdin.write(lines)
-        process.stdin.flush()
+            shown += pipe(process.stdout).read(1)
+        pipe(process.stdin).write(lines)
+        pipe(process.stdin).flush()
         process.send_signal(signal.SIGINT)
-        process.stdin.close()
+        pipe(process.stdin).close()
         assert process.wait(timeout=LIMIT_SECONDS) == 0
-        assert process.stderr.read() == b""
+        assert pipe(process.stderr).read() == b""
 
 
 def test_closed_output_ends_the_chat_quietly() -> None:
@@ -105,12 +108,12 @@ def test_closed_output_ends_the_chat_quietly() -> None:
         stderr=subprocess.PIPE,
     )
     with process:
-        process.stdout.readline()
-        process.stdout.close()
-        process.stdin.write(b"hi\nhi\n")
-        process.stdin.close()
+        pipe(process.stdout).readline()
+        pipe(process.stdout).close()
+        pipe(process.stdin).write(b"hi\nhi\n")
+        pipe(process.stdin).close()
         assert process.wait(timeout=LIMIT_SECONDS) == 141
-        assert process.stderr.read() == b""
+        assert pipe(process.stderr).read() == b""
 
 
 def test_pasted_block_is_one_message(user_path: Path) -> None:
@@ -147,7 +150,7 @@ def test_lines_of_earlier_chats_can_be_called_up(user_path: Path) -> None:
         assert process.wait(timeout=LIMIT_SECONDS) == 0
 
 
-def chat_of_lines(*lines: str, model: str = "forgetful", **env: str) -> str:
+def chat_of_lines(*lines: str, model: str = "forgetful", **env: Any) -> str:
     """What the terminal shows of a chat in which these lines are typed."""
     shown = ""
     with at_terminal("chat", "-m", model, **env) as (process, terminal):

@@ -7,10 +7,11 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import llm.cli
 from llm._version import VERSION
@@ -18,6 +19,7 @@ from llm.cli import cli
 from llm.content import Attachment, Fragment
 from llm.errors import FragmentNotFound
 from llm.logs.file.db import open_memory
+from llm.text import JSONObject
 from tests.helpers.content import registered, serving
 
 
@@ -36,21 +38,26 @@ def article(tmp_path: Path) -> Path:
     return path
 
 
-def run(*args: str, stdin: str = "", code: int = 0):
+# What plugins import from there is served on first use.
+cli_names: Any = llm.cli
+
+
+def run(*args: str, stdin: str = "", code: int = 0) -> Result:
     """The result of a command that ends with `code`."""
     result = CliRunner(env={"LLM_MODEL": "tell"}).invoke(cli, list(args), input=stdin)
     assert result.exit_code == code, (result.output, result.exception)
     return result
 
 
-def told(*args: str, stdin: str = ""):
+def told(*args: str, stdin: str = "") -> Any:
     """What the model was given."""
     return json.loads(run(*args, stdin=stdin).stdout)
 
 
-def listed(*args: str) -> list[dict]:
+def listed(*args: str) -> list[JSONObject]:
     """The stored fragments."""
-    return json.loads(run("fragments", "list", "--json", *args).stdout)
+    found: list[JSONObject] = json.loads(run("fragments", "list", "--json", *args).stdout)
+    return found
 
 
 def test_fragments_go_before_the_prompt(article: Path) -> None:
@@ -208,7 +215,7 @@ def test_loaders_are_shown() -> None:
 def test_list_shows_what_is_no_utf8(article: Path) -> None:
     """Bytes that cannot be read are replaced; every fragment is listed, once."""
     run("fragments", "set", "a", "article.txt")
-    with contextlib.closing(sqlite3.connect(llm.cli.logs_db_path())) as db, db:
+    with contextlib.closing(sqlite3.connect(cli_names.logs_db_path())) as db, db:
         broken = "cast(x'66ff' as text)"
         db.execute(f"insert into fragments (hash, content) values ('ab', {broken}), ('cd', 'x')")
     found = yaml.safe_load(run("fragments").output)
@@ -219,15 +226,15 @@ def test_list_shows_what_is_no_utf8(article: Path) -> None:
 
 
 def test_resolve_fragments_for_plugins(article: Path) -> None:
-    """`llm.cli.resolve_fragments` gives fragments, and attachments where they are allowed."""
+    """`cli_names.resolve_fragments` gives fragments, and attachments where they are allowed."""
     db = open_memory()
-    found = llm.cli.resolve_fragments(db, ["article.txt", "fl:x"], allow_attachments=True)
+    found = cli_names.resolve_fragments(db, ["article.txt", "fl:x"], allow_attachments=True)
     assert [type(item) for item in found] == [Fragment, Fragment, Attachment]
     assert found[0].source == str(article)
     with pytest.raises(FragmentNotFound, match="disallowed"):
-        llm.cli.resolve_fragments(db, ["fl:x"])
+        cli_names.resolve_fragments(db, ["fl:x"])
     with pytest.raises(FragmentNotFound, match="not found"):
-        llm.cli.resolve_fragments(db, ["nosuch"])
+        cli_names.resolve_fragments(db, ["nosuch"])
 
 
 # Logs
@@ -252,7 +259,7 @@ def test_logs_of_a_fragment(article: Path) -> None:
 # Chat
 
 
-def answers(result) -> list[dict]:
+def answers(result: Result) -> list[JSONObject]:
     """What the model was given in each turn of a chat."""
     lines = [line.lstrip("> ") for line in result.stdout.splitlines()]
     return [json.loads(line) for line in lines if line.startswith("{")]

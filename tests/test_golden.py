@@ -25,6 +25,7 @@ import pytest
 import yaml
 
 import llm
+from llm.text import JSONObject
 
 from .helpers import golden_plugin as plugin
 from .helpers.golden import (
@@ -67,10 +68,11 @@ def golden(*names: str) -> Callable[[Any], Any]:
 
     def add(function: Any) -> Any:
         for name in names:
-            GOLDEN[name] = (
-                function if len(names) == 1 else lambda place, name=name: function(place, name)
-            )
+            GOLDEN[name] = function if len(names) == 1 else told(function, name)
         return function
+
+    def told(function: Any, name: str) -> Callable[[Place], str]:
+        return lambda place: str(function(place, name))
 
     return add
 
@@ -285,8 +287,8 @@ def chain_dicts(place: Place) -> str:
 @golden("dicts-from-log.json")
 def dicts_from_log(place: Place) -> str:
     log_everything(place)
-    found = {}
-    names = [row.name for row in llm.Database(place.user / "logs.db").conversations()]
+    found: dict[str, JSONObject] = {}
+    names = [str(row.name) for row in llm.Database(place.user / "logs.db").conversations()]
     for name in sorted(names):
         conversation = llm.Database(place.user / "logs.db").conversation(name)
         before = conversation_dict(conversation)
@@ -605,8 +607,8 @@ def listings(place: Place) -> Iterator[tuple[str, ...]]:
     yield ("conversations", "list", "-q", "the")
     yield ("conversations", "list")
     yield ("conversations", "tree")
-    for kind in ("json", "openai"):
-        yield ("conversations", "export", "--all", "-f", kind)
+    yield ("conversations", "export", "--all", "-f", "json")
+    yield ("conversations", "export", "--all", "-f", "openai")
     for one in dict.fromkeys(row["conversation_id"] for row in rows if row["conversation_id"]):
         yield ("conversations", "export", one, "-f", "markdown")
     last = rows[-1]["conversation_id"]

@@ -25,6 +25,7 @@ from llm.run.journal_lines import EventLines
 from llm.run.recorder import Recorder
 from llm.run.recovery import take_up
 from llm.run.request import LogSettings
+from llm.text import JSONObject
 from tests.helpers.log_models import Says, Search, event
 
 
@@ -66,7 +67,7 @@ def run(response, journal: Journal | None = None, *, until: int | None = None) -
     return journal
 
 
-def rows(log: Path) -> list[dict]:
+def rows(log: Path) -> list[JSONObject]:
     """What the log has, oldest first."""
     conn = open_log(log).conn
     ids = [turn_id for (turn_id,) in conn.execute("select id from turns order by id")]

@@ -8,14 +8,15 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from llm.cli import cli
 
 
-def invoke(*arguments, **keywords):
+def invoke(*arguments: str, **keywords: Any) -> Result:
     return CliRunner().invoke(cli, ["keys", *arguments], **keywords)
 
 

@@ -23,6 +23,7 @@ from llm.net.policy import CallPolicy
 from llm.providers.openai.transport import fast as lane
 from llm.providers.openai.transport import faults
 from llm.providers.openai.wire.shapes import DONE
+from llm.text import JSONObject
 
 from .helpers.openai_server import OpenAIServer, Reply, error_reply, json_reply, sse_reply
 
@@ -52,7 +53,9 @@ class Sleeps(list[float]):
         self.append(seconds)
 
 
-def run_sync(call: lane.Call, sleeps: Sleeps, seen: list[dict] | None = None) -> list[dict]:
+def run_sync(
+    call: lane.Call, sleeps: Sleeps, seen: list[JSONObject] | None = None
+) -> list[JSONObject]:
     """All objects of the answer, through the synchronous driver."""
     found = [] if seen is None else seen
     for value in lane.exchange(call, sleeps):
@@ -60,7 +63,9 @@ def run_sync(call: lane.Call, sleeps: Sleeps, seen: list[dict] | None = None) ->
     return found
 
 
-def run_async(call: lane.Call, sleeps: Sleeps, seen: list[dict] | None = None) -> list[dict]:
+def run_async(
+    call: lane.Call, sleeps: Sleeps, seen: list[JSONObject] | None = None
+) -> list[JSONObject]:
     """All objects of the answer, through the asynchronous driver."""
     found = [] if seen is None else seen
 
@@ -256,7 +261,7 @@ def test_reset_in_mid_answer_is_told(server: OpenAIServer, run: object) -> None:
     reply.pieces.append(delivered)
     server.add(reply)
 
-    class Seen(list[dict]):
+    class Seen(list[JSONObject]):
         def append(self, value: dict) -> None:
             super().append(value)
             delivered.set()

@@ -29,6 +29,7 @@ from llm.parts import StreamEvent
 from llm.providers.openai.transport import fast as lane
 from llm.providers.openai.wire.responses_answers import Item, ResponsesFold
 from llm.providers.openai.wire.shapes import DONE
+from llm.text import JSONObject
 
 from .helpers.openai_server import OpenAIServer, json_reply, sse_reply, text_stream
 
@@ -553,7 +554,7 @@ def test_half_a_character_at_the_end_is_replaced() -> None:
         ([completed(status="cancelled")], "incomplete: its status is cancelled"),
     ],
 )
-def test_unusual_end_is_noticed(values: list[dict], notice: str) -> None:
+def test_unusual_end_is_noticed(values: list[JSONObject], notice: str) -> None:
     """Refusal, limit and filter are told to the user."""
     fold, _ = folded(*values)
     assert notice in fold.notices()[0]

@@ -17,16 +17,16 @@ from llm.default_plugins import openai_models
 from llm.default_plugins.openai_models import (
     AsyncChat,
     Chat,
-    _attachment,
     combine_chunks,
     not_nulls,
     redact_data,
 )
 from llm.errors import ConnectionLost, ModelError
-from llm.parts import Message, StreamEvent
+from llm.parts import Message, StreamEvent, ToolCallPart
 from llm.providers.openai.transport import fast as lane
 from llm.providers.openai.wire.chat_answers import ChatFold
 from llm.providers.openai.wire.shapes import DONE, TextMender, malformed
+from llm.text import JSONObject
 
 from .helpers.openai_server import OpenAIServer, chunk, completion, json_reply, sse_reply
 
@@ -34,7 +34,7 @@ WIRE = Path(__file__).parent / "data/wire"
 VECTORS = sorted(path for path in WIRE.glob("*.json") if path.stem != "embeddings")
 
 
-def model_for(vector: dict[str, Any], base: str) -> llm.Model:
+def model_for(vector: dict[str, Any], base: str) -> llm.Model | llm.KeyModel:
     """The model that speaks the vector's API, at a loopback server."""
     names = {"chat": "gpt-4o", "completions": "gpt-3.5-turbo-instruct", "responses": "gpt-5"}
     model = llm.get_model(names[vector["api"]])
@@ -105,7 +105,10 @@ def test_vector_goes_out_and_comes_back(path: Path, capsys: pytest.CaptureFixtur
 
 def provider_tool(name: str, settings: dict[str, Any]) -> llm.ServerSideTool:
     """A tool that the provider runs, by the name of its class."""
-    return getattr(llm if name == "ServerSideTool" else openai_models, name)(**settings)
+    kind: type[llm.ServerSideTool] = getattr(
+        llm if name == "ServerSideTool" else openai_models, name
+    )
+    return kind(**settings)
 
 
 def test_vector_of_embeddings_goes_out_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +211,7 @@ def call(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_tool_calls_are_put_together_as_servers_send_them(
-    chunks: list[dict], calls: list[tuple]
+    chunks: list[JSONObject], calls: list[tuple[Any, ...]]
 ) -> None:
     """Missing index, missing id, whole or empty arguments: each call comes out once and whole."""
     fold, _ = folded(*chunks)
@@ -244,7 +247,7 @@ def test_halves_of_a_character_are_joined() -> None:
         (completion({"content": None, "refusal": "No"}), "The model refused: No"),
     ],
 )
-def test_unusual_end_is_noticed(value: dict, notice: str) -> None:
+def test_unusual_end_is_noticed(value: JSONObject, notice: str) -> None:
     """Length, filter and refusal are told to the user."""
     fold, _ = folded(value)
     assert notice in fold.notices()[0]
@@ -288,7 +291,7 @@ def test_combine_chunks_takes_objects_of_the_library() -> None:
     from openai.types.chat import ChatCompletionChunk
 
     chunks = [chunk({"content": "he"}), chunk({"content": "y"}), chunk(finish="stop")]
-    expected = {
+    expected: JSONObject = {
         "content": "hey",
         "role": None,
         "finish_reason": "stop",
@@ -314,7 +317,9 @@ def test_plain_takes_any_object() -> None:
 def test_names_that_plugins_import_work() -> None:
     """The small functions keep their results."""
     assert not_nulls([("a", 1), ("b", None)]) == {"a": 1}
-    item = _attachment(llm.Attachment(content=b"x", type="image/png"), image_detail="low")
+    item = openai_models._attachment(
+        llm.Attachment(content=b"x", type="image/png"), image_detail="low"
+    )
     assert item["image_url"] == {"url": "data:image/png;base64,eA==", "detail": "low"}
     request = {"m": [{"image_url": {"url": "data:xx"}}, {"input_audio": {"data": "x"}}, 5]}
     assert redact_data(request) is request
@@ -363,7 +368,9 @@ def test_deep_arguments_of_a_call_are_kept_raw() -> None:
         function = {"name": "f", "arguments": text}
         server.add(sse_reply([call(index=0, id="a", function=function), chunk({}, "tool_calls")]))
         response = Chat("m", api_base=server.url, key="k").prompt("x")
-        assert response.messages()[0].parts[0].arguments == {"_raw": text}
+        (part,) = response.messages()[0].parts
+        assert isinstance(part, ToolCallPart)
+        assert part.arguments == {"_raw": text}
     lane.close()
 
 

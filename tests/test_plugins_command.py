@@ -8,16 +8,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import llm
 from llm import plugins
 from llm.cli import cli
 
 
-def invoke(*arguments, **keywords):
+def invoke(*arguments: str, **keywords: Any) -> Result:
     return CliRunner().invoke(cli, arguments, **keywords)
 
 
@@ -27,7 +28,7 @@ def register_tools(register: Callable[..., None]) -> None:
 
 
 @llm.hookimpl
-def register_models(register: Callable[..., None]):
+def register_models(register: Callable[..., None]) -> None:
     """Fail."""
     raise RuntimeError("not today")
 
@@ -82,11 +83,11 @@ def test_plugins_show_faults(plugin: Callable[..., ModuleType], user_path: Path)
 
 
 @pytest.fixture
-def pip(monkeypatch: pytest.MonkeyPatch):
+def pip(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Stands in for pip: the command lines it was called with; its exit code is 3."""
-    called = []
+    called: list[list[str]] = []
 
-    def run(command, *, check):
+    def run(command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
         called.append(command)
         return subprocess.CompletedProcess(command, 3)
 
@@ -108,13 +109,13 @@ def pip(monkeypatch: pytest.MonkeyPatch):
         (["uninstall", "-y", "a"], ["uninstall", "a", "--yes"]),
     ],
 )
-def test_install_runs_pip(pip, arguments: list[str], passed: list[str]) -> None:
+def test_install_runs_pip(pip: list[list[str]], arguments: list[str], passed: list[str]) -> None:
     """The arguments go to the pip of this environment, whose exit code is the command's."""
     assert invoke(*arguments).exit_code == 3
     assert pip == [[sys.executable, "-m", "pip", *passed]]
 
 
-def test_uninstall_needs_a_package(pip) -> None:
+def test_uninstall_needs_a_package(pip: list[list[str]]) -> None:
     """Uninstalling nothing is a usage error."""
     assert invoke("uninstall").exit_code == 2
     assert pip == []

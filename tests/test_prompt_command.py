@@ -9,10 +9,11 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import llm
 from llm.cli import cli
@@ -26,12 +27,12 @@ def _models() -> Iterator[None]:
         yield
 
 
-def run(*args: str, stdin: str | bytes = "", **env: str):
+def run(*args: str, stdin: str | bytes = "", **env: str) -> Result:
     """The result of a command line; standard input is empty unless given."""
     return CliRunner(env=env).invoke(cli, list(args), input=stdin)
 
 
-def turns(path) -> list[tuple]:
+def turns(path: Path) -> list[tuple[Any, ...]]:
     """Thread, model and options of the turns in a database, oldest first."""
     with sqlite3.connect(path) as db:
         return db.execute("select thread_id, model, options_json from turns order by id").fetchall()
@@ -179,7 +180,7 @@ def test_model_that_cannot_stream_is_asked_for_the_whole() -> None:
         ([], FENCED + "\n"),
     ],
 )
-def test_extract_prints_one_block(flags: list[str], shown) -> None:
+def test_extract_prints_one_block(flags: list[str], shown: str) -> None:
     """`-x` prints the first fenced block, `--xl` the last."""
     assert run("-m", "fenced", "hi", *flags).stdout == shown
 
@@ -444,7 +445,7 @@ def test_attachment_of_stdin_leaves_no_text() -> None:
         (["-a", "-"], "stdin is empty"),
     ],
 )
-def test_unreadable_attachment_is_a_usage_error(flags, reason: str) -> None:
+def test_unreadable_attachment_is_a_usage_error(flags: list[str], reason: str) -> None:
     """What cannot be attached is refused while the command line is parsed."""
     result = run("-m", "echo", "hi", *flags)
     assert result.exit_code == 2
@@ -568,7 +569,7 @@ def test_plugin_command_may_run_a_prompt() -> None:
 
     @click.command()
     @click.pass_context
-    def shortcut(ctx) -> None:
+    def shortcut(ctx: click.Context) -> None:
         ctx.invoke(cli.commands["prompt"], prompt="hi", model_id="echo", no_log=True)
 
     assert CliRunner().invoke(shortcut, input="").stdout == "user: hi\n"
@@ -610,12 +611,12 @@ class FileServer(BaseHTTPRequestHandler):
         self.do_HEAD()
         self.wfile.write(b"12345")
 
-    def log_message(self, *args) -> None:
+    def log_message(self, *args: object) -> None:
         pass
 
 
 @pytest.fixture
-def file_server():
+def file_server() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), FileServer) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -624,14 +625,14 @@ def file_server():
         thread.join()
 
 
-def test_attachment_of_url_takes_the_type_of_the_server(file_server) -> None:
+def test_attachment_of_url_takes_the_type_of_the_server(file_server: str) -> None:
     """The type of a URL is what a HEAD request says, without parameters."""
     result = run("-m", "echo", "hi", "-a", f"{file_server}/dot.png")
     assert result.stdout == "user: hi + image/png 5 bytes\n"
 
 
 @pytest.mark.parametrize("path", ["/missing", "/untyped"])
-def test_attachment_of_url_without_type_is_refused(file_server, path: str) -> None:
+def test_attachment_of_url_without_type_is_refused(file_server: str, path: str) -> None:
     """A URL that is not there, or that has no type, is a usage error."""
     result = run("-m", "echo", "hi", "-a", file_server + path)
     assert result.exit_code == 2

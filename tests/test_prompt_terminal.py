@@ -15,6 +15,8 @@ import pytest
 from tests.helpers.openai_server import OpenAIServer, error_reply, text_stream, tool_call_stream
 from tests.helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
 
+from .helpers.terminal import pipe
+
 
 def run(*args: str, stdin: bytes = b"", **env: Any) -> subprocess.CompletedProcess[bytes]:
     """The command in a process of its own, on pipes."""
@@ -48,7 +50,7 @@ def logged_responses(user_path: Path) -> list[str]:
 def test_text_is_shown_as_it_comes_and_kept_on_interrupt(user_path: Path, flags: list[str]) -> None:
     """A piece of text is out at once; Ctrl-C ends the command, what was shown is in the log."""
     with start("-m", "slow", "hi", *flags) as process:
-        assert process.stdout.read(7) == b"started"
+        assert pipe(process.stdout).read(7) == b"started"
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LIMIT_SECONDS)
     assert (process.returncode, out, err.strip()) == (130, b"", b"Aborted!")
@@ -58,9 +60,9 @@ def test_text_is_shown_as_it_comes_and_kept_on_interrupt(user_path: Path, flags:
 def test_closed_pipe_ends_quietly(user_path: Path) -> None:
     """`| head -1` stops the model without a word; what was read is in the log."""
     with start("-m", "endless", "hi") as process:
-        assert process.stdout.readline() == b"line after line\n"
-        process.stdout.close()
-        assert process.stderr.read() == b""
+        assert pipe(process.stdout).readline() == b"line after line\n"
+        pipe(process.stdout).close()
+        assert pipe(process.stderr).read() == b""
         assert process.wait(timeout=LIMIT_SECONDS) == 141
     assert logged_responses(user_path)[0].startswith("line after line\n")
 
@@ -68,15 +70,15 @@ def test_closed_pipe_ends_quietly(user_path: Path) -> None:
 def test_closed_pipe_ends_whole_answer_quietly(user_path: Path) -> None:
     """A reader that leaves before a whole answer is printed costs no traceback; it is logged."""
     with start("-m", "patient", "hi", "--no-stream") as process:
-        process.stdout.close()
-        assert process.stderr.read() == b""
+        pipe(process.stdout).close()
+        assert pipe(process.stderr).read() == b""
         assert process.wait(timeout=LIMIT_SECONDS) == 141
     assert logged_responses(user_path) == ["loaded before False, while waiting True"]
 
 
 def test_characters_the_output_lacks_are_replaced() -> None:
     """An ASCII locale and half surrogate pairs do not stop an answer."""
-    ascii_only = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    ascii_only: dict[str, Any] = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     result = run("-m", "odd", "hi", "-n", **ascii_only)
     assert (result.returncode, result.stdout) == (0, b"snow ? half ? end\n")
     result = run("-m", "odd", "hi", "-n", "--no-stream", PYTHONIOENCODING="utf-8")
@@ -125,7 +127,7 @@ def test_reasoning_is_dimmed_on_a_terminal_only() -> None:
     """Reasoning has colour codes where a person reads it, and none in a pipe."""
     with at_terminal("-m", "reasoner", "hi", "-n", streams=("stderr",)) as (process, terminal):
         shown = terminal.rest()
-        assert process.stdout.read() == b"AB\n"
+        assert pipe(process.stdout).read() == b"AB\n"
     assert shown.startswith("\x1b[2mLet me \x1b[0m\x1b[2mthink\x1b[0m\n")
     assert run("-m", "reasoner", "hi", "-n").stderr == b"Let me think\nHm\nDone\n"
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlite_utils
 
 import llm
-from llm.models import response_base
 from llm.parts import ReasoningPart, StreamEvent, TextPart, ToolCallPart, ToolResultPart
 
 from .helpers.quick import Caller, Echo, Flaky, shout, told
@@ -43,6 +44,7 @@ def test_response_readers_share_one_run() -> None:
     seen = [next(first), next(second).chunk, next(second).chunk, next(first), next(first)]
     assert seen == ["a", "a", "b", "b", "c"]
     assert [event.chunk for event in second] == ["c"]
+    assert isinstance(response.model, Echo)
     assert response.model.runs == 1
 
 
@@ -61,7 +63,8 @@ def test_response_error_then_retry_starts_clean() -> None:
 
 def test_response_none_is_refused_and_not_resumed() -> None:
     """A model that yields None has a fault; it is not continued behind it."""
-    model = Echo("a", None, "b")
+    nothing: Any = None
+    model = Echo("a", nothing, "b")
     response = model.prompt("x")
     for _ in range(2):
         with pytest.raises(AssertionError, match="Echo: quick-echo yielded None"):
@@ -82,7 +85,7 @@ def test_response_replay_keeps_timings() -> None:
 def test_response_timings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The duration is from the first request to the last piece; the start is in UTC."""
     ticks = iter([10.0, 11.5])
-    monkeypatch.setattr(response_base.time, "monotonic", lambda: next(ticks))
+    monkeypatch.setattr(time, "monotonic", lambda: next(ticks))
     response = Echo().prompt("x")
     assert (response.elapsed_ms(), response.started_utc()) == (0, "")
     assert response.duration_ms() == 1500
@@ -144,6 +147,7 @@ def test_response_tool_calls_get_ids() -> None:
     """A call without an id gets one."""
     response = Caller().prompt("x", tools=[shout])
     (call,) = response.tool_calls()
+    assert call.tool_call_id is not None
     assert call.tool_call_id.startswith("tc_01")
     assert response.tool_calls_or_raise() == [call]
     assert response.messages()[0].parts[1] == ToolCallPart(
@@ -166,7 +170,7 @@ def test_response_key_errors_come_on_first_use(monkeypatch: pytest.MonkeyPatch) 
             conversation: llm.Conversation | None,
             key: str | None,
         ) -> Iterator[str]:
-            yield key
+            yield str(key)
 
     response = Locked().prompt("x")
     with pytest.raises(llm.NeedsKeyException):
@@ -186,7 +190,7 @@ def test_response_execute_may_return_any_iterable() -> None:
             stream: bool,
             response: llm.Response,
             conversation: llm.Conversation | None,
-        ):
+        ) -> Any:
             return ["a", "b"]
 
     assert Listed().prompt("x").text() == "ab"
@@ -196,7 +200,8 @@ def test_response_filled_by_hand() -> None:
     """A plugin that fills a response itself gets messages made of what it put in."""
     model = Echo()
     response = llm.Response(llm.Prompt("x", model), model, False)
-    response._chunks, response._tool_calls = ["hi"], [llm.ToolCall("f", {}, "1")]
+    chunks: Any = ["hi"]
+    response._chunks, response._tool_calls = chunks, [llm.ToolCall("f", {}, "1")]
     response._done = True
     assert response.messages()[0].parts == [TextPart("hi"), ToolCallPart("f", {}, "1")]
     assert model.runs == 0
@@ -250,13 +255,15 @@ def test_response_to_dict_has_options_that_are_set() -> None:
     model = Tuned()
     shape = model.prompt("x", seed=3).to_dict()
     assert shape["prompt"]["options"] == {"warmth": 0.5, "seed": 3}
-    assert llm.Response.from_dict(shape, model=model).prompt.options.seed == 3
+    options = llm.Response.from_dict(shape, model=model).prompt.options
+    assert isinstance(options, Tuned.Options)
+    assert options.seed == 3
     assert model.prompt("x").to_dict()["prompt"]["options"] == {"warmth": 0.5}
 
 
 def test_response_from_dict_of_little() -> None:
     """Only model, prompt and messages have to be there; a time may end in Z."""
-    shape = {
+    shape: Any = {
         "model": "quick-echo",
         "prompt": {"messages": []},
         "messages": [

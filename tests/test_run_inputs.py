@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_stdin_without_bytes_is_read_as_text(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_stdin_of_any_encoding_becomes_text(
-    monkeypatch: pytest.MonkeyPatch, raw, encoding: str, text: str
+    monkeypatch: pytest.MonkeyPatch, raw: bytes, encoding: str, text: str
 ) -> None:
     """UTF-8 is tried first, then the locale's encoding; bytes that fit neither are replaced."""
     monkeypatch.setattr(sys, "stdin", Piped(raw, encoding))
@@ -143,7 +144,7 @@ def test_attachment_that_may_not_be_read_is_refused(
     """A file without read permission is refused before anything is sent."""
     path = tmp_path / "secret.png"
     path.write_bytes(PNG)
-    monkeypatch.setattr(inputs.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(AttachmentError, match="permission denied"):
         inputs.typed_attachment(str(path), "image/png")
 

@@ -239,8 +239,9 @@ def test_async_hook_is_refused_in_a_synchronous_chain() -> None:
     async def hook(tool: object, call: ToolCall) -> None:
         return None
 
+    refused: Any = hook
     with pytest.raises(TypeError, match="before_call"):
-        run_calls([ToolCall("add", {"a": 1, "b": 1})], tools(add), hook)
+        run_calls([ToolCall("add", {"a": 1, "b": 1})], tools(add), refused)
 
 
 def test_async_hooks_are_awaited() -> None:

@@ -57,11 +57,11 @@ CALL = llm.ToolCall("add", {"a": 1}, "c1")
 ADD = llm.Tool.function(add)
 
 
-def before() -> None:
+def before(*args: object) -> None:
     """A hook"""
 
 
-def after() -> None:
+def after(*args: object) -> None:
     """A hook"""
 
 

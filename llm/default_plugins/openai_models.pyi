@@ -19,9 +19,10 @@ from llm.providers.openai.responses import Responses as Responses
 from llm.providers.openai.responses import _SharedResponses as _SharedResponses
 from llm.providers.openai.shared import _Shared as _Shared
 from llm.providers.openai.wire.chat_answers import combine_chunks as combine_chunks
-from llm.providers.openai.wire.chat_requests import attachment_item as _attachment
+from llm.providers.openai.wire.chat_requests import attachment_item
 from llm.providers.openai.wire.server_tools import CodeInterpreter as CodeInterpreter
 from llm.providers.openai.wire.server_tools import WebSearch as WebSearch
 from llm.providers.openai.wire.shapes import not_nulls as not_nulls
 from llm.providers.openai.wire.shapes import redact_data as redact_data
+_attachment = attachment_item
 __all__ = ["register_commands", "register_embedding_models", "register_models"]

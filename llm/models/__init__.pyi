@@ -22,8 +22,8 @@ from llm.models.conversation import Conversation as Conversation
 from llm.models.conversation import _BaseConversation as _BaseConversation
 from llm.models.embedding import EmbeddingModel as EmbeddingModel
 from llm.models.options import LazyOptions as LazyOptions
+from llm.models.options import Options
 from llm.models.options import Options as Options
-from llm.models.options import Options as _Options
 from llm.models.plan import NextPrompt as NextPrompt
 from llm.models.prompt import Prompt as Prompt
 from llm.models.prompt import ToolDef as ToolDef
@@ -31,7 +31,7 @@ from llm.models.response import Response as Response
 from llm.models.response_base import _BaseResponse as _BaseResponse
 from llm.models.usage import Usage as Usage
 from llm.text.shaping import CONVERSATION_NAME_LENGTH as CONVERSATION_NAME_LENGTH
-from llm.text.shaping import conversation_name as _conversation_name
+from llm.text.shaping import conversation_name
 from llm.tools.calling import CancelToolCall as CancelToolCall
 from llm.tools.calling import PauseChain as PauseChain
 from llm.tools.calling import ToolCall as ToolCall
@@ -44,3 +44,5 @@ from llm.tools.running import BeforeCallSync as BeforeCallSync
 from llm.tools.tool import ServerSideTool as ServerSideTool
 from llm.tools.tool import Tool as Tool
 from llm.tools.toolbox import Toolbox as Toolbox
+_Options = Options
+_conversation_name = conversation_name

@@ -65,13 +65,18 @@ def stub(path: Path) -> str:
     name = path.relative_to(ROOT).as_posix()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     lines = [f'"""Types of `{name}`, whose names are served lazily."""', ""]
-    by_module: dict[str, list[str]] = {}
+    imports: list[tuple[str, str]] = []
+    renamed: list[str] = []
     for name, home in {**_at_once(tree), **homes(tree)}.items():
         module, _, attribute = home.partition(":")
-        by_module.setdefault(module, []).append(f"{attribute or name} as {name}")
-    for module in sorted(by_module):
-        lines += [f"from {module} import {item}" for item in sorted(by_module[module])]
-    return "\n".join([*lines, *_listed(tree), ""])
+        if attribute in ("", name):
+            imports.append((module, f"{name} as {name}"))
+        else:
+            # An import under another name would hand nothing on.
+            imports.append((module, attribute))
+            renamed.append(f"{name} = {attribute}")
+    lines += [f"from {module} import {item}" for module, item in sorted(imports)]
+    return "\n".join([*lines, *renamed, *_listed(tree), ""])
 
 
 def main() -> None:

@@ -9,9 +9,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 RUN_LLM = [sys.executable, str(Path(__file__).parent / "run_llm.py")]
 LIMIT_SECONDS = 40
+
+
+def pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    """The end of a pipe that a process was started with."""
+    assert stream is not None
+    return stream
 
 
 class Terminal:
@@ -55,7 +62,7 @@ def at_terminal(
     *args: str,
     streams: tuple[str, ...] = ("stdin", "stdout", "stderr"),
     launcher: Sequence[str] = RUN_LLM,
-    **env: str,
+    **env: Any,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Terminal]]:
     """The command with the fake models, with the named streams on a terminal; no other input."""
     import pty
