@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llm.run.line_editor import LineReader
-from llm.run.repl import Edit, Leave, LineParser, Say, read_prompts
-
-
-def feed_all(*lines: str) -> list[object]:
-    """The actions that lines give, without those that ask for more."""
-    parser = LineParser()
-    return [action for line in lines if (action := parser.feed(line)) is not None]
+from llm.run.repl import read_prompts
 
 
 def reader(*lines: object) -> LineReader:
@@ -29,46 +23,53 @@ def reader(*lines: object) -> LineReader:
     return read_line
 
 
+def prompts_of(*lines: object) -> list[str]:
+    """The prompts that lines give; the editor gives `edited`."""
+    return list(read_prompts(reader(*lines), lambda: "edited"))
+
+
 def test_line_is_sent_as_typed() -> None:
     """A line is a prompt, its own spaces included."""
-    assert feed_all("  hello there ") == [Say("  hello there ")]
+    assert prompts_of("  hello there ") == ["  hello there "]
 
 
 @pytest.mark.parametrize("line", ["exit", " quit ", "exit  "])
 def test_exit_words_leave_stripped(line: str) -> None:
     """`exit` and `quit` end the chat, with any white space around."""
-    assert feed_all(line) == [Leave()]
+    assert prompts_of(line, "never") == []
 
 
 @pytest.mark.parametrize("line", ["exit now", "!edit this", "!multiple", "quitting"])
 def test_words_with_more_text_are_prompts(line: str) -> None:
     """A line that only begins like a command is a prompt."""
-    assert feed_all(line) == [Say(line)]
+    assert prompts_of(line) == [line]
 
 
 def test_empty_lines_ask_again() -> None:
     """An empty line sends nothing."""
-    assert feed_all("", "   ") == []
+    assert prompts_of("", "   ", "hi") == ["hi"]
 
 
 def test_edit_asks_for_editor() -> None:
     """`!edit` alone opens the editor."""
-    assert feed_all("!edit") == [Edit()]
+    assert prompts_of("!edit") == ["edited"]
 
 
 def test_multi_keeps_empty_lines() -> None:
     """Between `!multi` and `!end` every line counts, the empty ones too."""
-    assert feed_all("!multi", "a", "", "exit", "  b", "!end") == [Say("a\n\nexit\n  b")]
+    assert prompts_of("!multi", "a", "", "exit", "  b", "!end") == ["a\n\nexit\n  b"]
+    assert prompts_of("!multi", "exit", "!end", "!multi", "!edit", "!end") == ["exit", "!edit"]
 
 
 def test_multi_with_word_ends_with_that_word() -> None:
     """`!multi X` is ended by `!end X` and by nothing else."""
-    assert feed_all("!multi  X ", "a", "!end", "!end X") == [Say("a\n!end")]
+    assert prompts_of("!multi  X ", "a", "!end", "!end X") == ["a\n!end"]
 
 
 def test_multi_without_text_sends_nothing() -> None:
     """An empty block is no prompt."""
-    assert feed_all("!multi", "", "!end", "hi") == [Say("hi")]
+    assert prompts_of("!multi", "", "!end", "hi") == ["hi"]
+    assert prompts_of("!multi", "") == []
 
 
 def test_end_of_input_sends_open_block() -> None:

@@ -36,75 +36,6 @@ START_LINES = (
 
 
 @dataclass(frozen=True)
-class Say:
-    """A prompt to send."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Edit:
-    """The prompt is to be written in an editor."""
-
-
-@dataclass(frozen=True)
-class Leave:
-    """The chat is over."""
-
-
-Action = Say | Edit | Leave
-
-
-class LineParser:
-    """Turns the lines of a chat into actions; knows whether a `!multi` block is open."""
-
-    def __init__(self) -> None:
-        self._end_line: str | None = None
-        self._lines: list[str] = []
-
-    @property
-    def in_block(self) -> bool:
-        """Whether the next line belongs to a `!multi` block."""
-        return self._end_line is not None
-
-    def feed(self, line: str) -> Action | None:
-        """The action that `line` completes, or `None` where it is empty or more are needed."""
-        if self.in_block:
-            return self._feed_block(line)
-        word, _, rest = line.strip().partition(" ")
-        if not word:
-            return None
-        if word == "!multi":
-            self._end_line = f"!end {rest.strip()}".strip()
-            return None
-        if rest:
-            return Say(line)
-        if word in ("exit", "quit"):
-            return Leave()
-        return Edit() if word == "!edit" else Say(line)
-
-    def end(self) -> Action:
-        """The action at the end of input: what an open block holds is sent."""
-        return self._close_block() or Leave()
-
-    def reset(self) -> None:
-        """Forget an open block."""
-        self._end_line = None
-        self._lines = []
-
-    def _feed_block(self, line: str) -> Action | None:
-        if line.strip() == self._end_line:
-            return self._close_block()
-        self._lines.append(line)
-        return None
-
-    def _close_block(self) -> Action | None:
-        text = "\n".join(self._lines)
-        self.reset()
-        return Say(text) if text.strip() else None
-
-
-@dataclass(frozen=True)
 class Console:
     """What the chat needs of the terminal that only the command knows how to do.
 
@@ -283,34 +214,43 @@ def read_prompts(read_line: LineReader, edit: Callable[[], str | None]) -> Itera
         read_line: Gives the next line.
         edit: Opens an editor and gives the text written there, `None` if there is none.
     """
-    parser = LineParser()
     while True:
-        action = _next_action(parser, read_line)
-        if isinstance(action, Leave):
+        try:
+            line = read_line(PROMPT)
+            word, _, rest = line.strip().partition(" ")
+            text: str | None = line
+            if word == "!multi":
+                text = _read_block(read_line, f"!end {rest.strip()}".strip())
+        except Stopped:
+            raise
+        except (EOFError, KeyboardInterrupt):
+            print()
             return
-        text = edit() if isinstance(action, Edit) else action.text
-        if text:
+        if not rest and word in ("exit", "quit"):
+            return
+        if not rest and word == "!edit":
+            text = edit()
+        if text and text.strip():
             yield text
 
 
-def _next_action(parser: LineParser, read_line: LineReader) -> Action:
-    action: Action | None = None
-    while action is None:
-        try:
-            action = parser.feed(read_line("" if parser.in_block else PROMPT))
-        except Stopped:
+def _read_block(read_line: LineReader, end_line: str) -> str:
+    """The lines up to the last one, or up to the end of input; Ctrl-C takes them back.
+
+    Raises:
+        EOFError: There is nothing in them, and the input is at its end.
+    """
+    lines: list[str] = []
+    try:
+        while (line := read_line("")).strip() != end_line:
+            lines.append(line)
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        print()
+        return ""
+    except EOFError:
+        if not "".join(lines).strip():
             raise
-        except (EOFError, KeyboardInterrupt) as stop:
-            action = _stopped(parser, stop)
-    return action
-
-
-def _stopped(parser: LineParser, stop: BaseException) -> Action | None:
-    """What to do at the end of input or after Ctrl-C, which takes back an open block."""
-    print()
-    if isinstance(stop, EOFError):
-        return parser.end()
-    if parser.in_block:
-        parser.reset()
-        return None
-    return Leave()
+        print()
+    return "\n".join(lines)
