@@ -243,80 +243,6 @@ fallback_option = option(
 raw_option = option(
     "--raw", is_flag=True, help="Pass control sequences on to a terminal instead of showing them."
 )
-tool_option = option(
-    "-T",
-    "--tool",
-    "tools",
-    multiple=True,
-    help='Tool that the model may call: its name, or a toolbox as Name or Name("argument").',
-)
-functions_option = option(
-    "--functions",
-    "python_tools",
-    multiple=True,
-    help="Python code, or the path of a .py file, whose functions are tools.",
-)
-tools_debug_option = option(
-    "--td",
-    "--tools-debug",
-    "tools_debug",
-    is_flag=True,
-    envvar="LLM_TOOLS_DEBUG",
-    show_envvar=True,
-    help="Show each tool call and its result.",
-)
-tools_approve_option = option(
-    "--ta", "--tools-approve", "tools_approve", is_flag=True, help="Ask before each tool call."
-)
-chain_limit_option = option(
-    "--cl",
-    "--chain-limit",
-    "chain_limit",
-    type=click.IntRange(min=0),
-    default=5,
-    show_default=True,
-    help="How many answers in a row may call tools or use their results; 0 for no limit.",
-)
-tools_allow_option = option(
-    "--allow",
-    "tools_allow",
-    multiple=True,
-    metavar="RULE",
-    help="Run calls of this tool without a question: TOOL or TOOL(argument=pattern).",
-)
-tools_deny_option = option(
-    "--deny",
-    "tools_deny",
-    multiple=True,
-    metavar="RULE",
-    help="Refuse calls of this tool: TOOL or TOOL(argument=pattern).",
-)
-tools_ask_option = option(
-    "--ask",
-    "tools_ask",
-    type=click.Choice(["always", "foreign", "never"]),
-    help="Ask about every other call, or about tools that came with a template from elsewhere.",
-)
-tool_output_limit_option = option(
-    "--tool-output-limit",
-    type=click.IntRange(min=0),
-    default=100_000,
-    show_default=True,
-    metavar="CHARACTERS",
-    help="Longest result of a tool that the model is sent; 0 for no limit.",
-)
-tool_timeout_option = option(
-    "--tool-timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    callback=_finite,
-    metavar="SECONDS",
-    help="Longest time that a tool call may take.",
-)
-then_option = option(
-    "--then",
-    multiple=True,
-    help="Further prompt, after the answer; $input in it stands for that answer.",
-)
 
 
 truncate_option = option(
@@ -326,30 +252,98 @@ truncate_option = option(
 )
 
 
-def call_options(command: Command) -> Command:
-    """The options about how a model is called, and how its answer is shown."""
-    for add in (raw_option, truncate_option, fallback_option, timeout_option, retries_option):
-        command = add(command)
-    return command
+functions_option = option(
+    "--functions",
+    "python_tools",
+    multiple=True,
+    help="Python code, or the path of a .py file, whose functions are tools.",
+)
 
 
-def tool_options(command: Command) -> Command:
-    """The options about tools that `prompt` and `chat` have."""
-    for add in (
-        then_option,
-        tool_timeout_option,
-        tool_output_limit_option,
-        tools_ask_option,
-        tools_deny_option,
-        tools_allow_option,
-        chain_limit_option,
-        tools_approve_option,
-        tools_debug_option,
-        functions_option,
-        tool_option,
-    ):
-        command = add(command)
-    return command
+def all_of(*options: Decorator[Command]) -> Decorator[Command]:
+    """Several options at once, in the order in which `--help` lists them."""
+
+    def decorate(command: Command) -> Command:
+        for add in reversed(options):
+            command = add(command)
+        return command
+
+    return decorate
+
+
+# How a model is called, and how its answer is shown.
+call_options = all_of(retries_option, timeout_option, fallback_option, truncate_option, raw_option)
+tool_options = all_of(
+    option(
+        "-T",
+        "--tool",
+        "tools",
+        multiple=True,
+        help='Tool that the model may call: its name, or a toolbox as Name or Name("argument").',
+    ),
+    functions_option,
+    option(
+        "--td",
+        "--tools-debug",
+        "tools_debug",
+        is_flag=True,
+        envvar="LLM_TOOLS_DEBUG",
+        show_envvar=True,
+        help="Show each tool call and its result.",
+    ),
+    option(
+        "--ta", "--tools-approve", "tools_approve", is_flag=True, help="Ask before each tool call."
+    ),
+    option(
+        "--cl",
+        "--chain-limit",
+        "chain_limit",
+        type=click.IntRange(min=0),
+        default=5,
+        show_default=True,
+        help="How many answers in a row may call tools or use their results; 0 for no limit.",
+    ),
+    option(
+        "--allow",
+        "tools_allow",
+        multiple=True,
+        metavar="RULE",
+        help="Run calls of this tool without a question: TOOL or TOOL(argument=pattern).",
+    ),
+    option(
+        "--deny",
+        "tools_deny",
+        multiple=True,
+        metavar="RULE",
+        help="Refuse calls of this tool: TOOL or TOOL(argument=pattern).",
+    ),
+    option(
+        "--ask",
+        "tools_ask",
+        type=click.Choice(["always", "foreign", "never"]),
+        help="Ask about every other call, or about tools that came with a template from elsewhere.",
+    ),
+    option(
+        "--tool-output-limit",
+        type=click.IntRange(min=0),
+        default=100_000,
+        show_default=True,
+        metavar="CHARACTERS",
+        help="Longest result of a tool that the model is sent; 0 for no limit.",
+    ),
+    option(
+        "--tool-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        callback=_finite,
+        metavar="SECONDS",
+        help="Longest time that a tool call may take.",
+    ),
+    option(
+        "--then",
+        multiple=True,
+        help="Further prompt, after the answer; $input in it stands for that answer.",
+    ),
+)
 
 
 # The names that plugins know the options by, where a request has others.

@@ -33,13 +33,7 @@ def prompt_options(*names: str) -> Callable[[Command], Command]:
         if add is None:
             raise ValueError(f"There is no option {name!r} of llm prompt")
         options.append(add)
-
-    def decorate(command: Command) -> Command:
-        for add in reversed(options):
-            command = add(command)
-        return command
-
-    return decorate
+    return shared.all_of(*options)
 
 
 def run_prompt(
