@@ -1,5 +1,6 @@
 """Types of `llm/__init__.py`, whose names are served lazily."""
 
+from llm._version import VERSION as __version__
 from llm.commands._plugin_prompts import prompt_options as prompt_options
 from llm.commands._plugin_prompts import run_prompt as run_prompt
 from llm.content import Attachment as Attachment
@@ -7,6 +8,7 @@ from llm.content import Fragment as Fragment
 from llm.database import Database as Database
 from llm.embeddings import Collection as Collection
 from llm.errors import AuthError as AuthError
+from llm.errors import ConfigError as ConfigError
 from llm.errors import ConnectionLost as ConnectionLost
 from llm.errors import ContextTooLong as ContextTooLong
 from llm.errors import ConversationNotSupported as ConversationNotSupported
@@ -14,6 +16,7 @@ from llm.errors import InvalidInput as InvalidInput
 from llm.errors import LLMError as LLMError
 from llm.errors import ModelError as ModelError
 from llm.errors import NeedsKeyException as NeedsKeyException
+from llm.errors import NotFound as NotFound
 from llm.errors import Overloaded as Overloaded
 from llm.errors import RateLimited as RateLimited
 from llm.errors import UnknownModelError as UnknownModelError
@@ -22,8 +25,13 @@ from llm.files.config import get_default_embedding_model as get_default_embeddin
 from llm.files.config import get_default_model as get_default_model
 from llm.files.config import get_key as get_key
 from llm.files.config import load_keys as load_keys
+from llm.files.config import read_json_object as read_json_object
+from llm.files.config import read_text as read_text
 from llm.files.config import set_default_embedding_model as set_default_embedding_model
 from llm.files.config import set_default_model as set_default_model
+from llm.files.config import set_key as set_key
+from llm.files.config import update_json as update_json
+from llm.files.config import update_text as update_text
 from llm.files.config import user_dir as user_dir
 from llm.hookspecs import EmbeddingModelWithAliases as EmbeddingModelWithAliases
 from llm.hookspecs import ModelWithAliases as ModelWithAliases
@@ -44,10 +52,17 @@ from llm.models.embedding import decode as decode
 from llm.models.embedding import encode as encode
 from llm.models.options import LazyOptions as LazyOptions
 from llm.models.options import Options as Options
+from llm.models.options import option_values as option_values
 from llm.models.prompt import Prompt as Prompt
 from llm.models.response import Response as Response
 from llm.models.usage import Usage as Usage
+from llm.net.http_log import HTTPLog as HTTPLog
+from llm.net.network import make_client as make_http_client
+from llm.net.network import needs_tls as needs_tls
+from llm.net.network import proxy_variable as proxy_variable
 from llm.net.policy import CallPolicy as CallPolicy
+from llm.net.policy import retry_after_s as retry_after_s
+from llm.net.waiting import request_sent as request_sent
 from llm.parts import Message as Message
 from llm.parts import assistant as assistant
 from llm.parts import system as system
@@ -70,14 +85,21 @@ from llm.registry import get_models_with_aliases as get_models_with_aliases
 from llm.registry import remove_alias as remove_alias
 from llm.registry import set_alias as set_alias
 from llm.registry import watch_file as watch_file
+from llm.run.inputs import key_argument as key_argument
 from llm.schemas.notation import schema_dsl as schema_dsl
 from llm.templates import Template as Template
+from llm.terminal.output import notice as notice
 from llm.terminal.output import say as say
+from llm.text.long_json import json_pieces as json_pieces
+from llm.text.secrets import masked as mask_secrets
+from llm.text.secrets import remember as remember_secret
+from llm.text.secrets import remember_request as remember_request
 from llm.tools.calling import CancelToolCall as CancelToolCall
 from llm.tools.calling import PauseChain as PauseChain
 from llm.tools.calling import ToolCall as ToolCall
 from llm.tools.calling import ToolOutput as ToolOutput
 from llm.tools.calling import ToolResult as ToolResult
+from llm.tools.calling import parse_arguments as parse_arguments
 from llm.tools.tool import ServerSideTool as ServerSideTool
 from llm.tools.tool import Tool as Tool
 from llm.tools.tool import tool as tool

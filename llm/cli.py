@@ -38,7 +38,9 @@ _COMMANDS = {
     ),
     "logs": Lazy("llm.commands.logs:logs", "Explore logged prompts and responses."),
     "models": Lazy("llm.commands.models:models", "Manage available models."),
-    "openai": Lazy("llm.commands.openai:openai", "Work with OpenAI and with compatible servers."),
+    "openai": Lazy(
+        "llm.providers.openai.commands:openai", "Work with OpenAI and with compatible servers."
+    ),
     "plugins": Lazy(
         "llm.commands.plugins:plugins",
         "List the installed plugins, with the hooks that each implements.",

@@ -99,6 +99,7 @@ def logging_client() -> httpx2.Client:
     """A client that writes every request and reply to standard error, keys left out."""
     import httpx2
 
-    from .http_log import LoggingTransport
+    from .http_log import HTTPLog
 
-    return httpx2.Client(transport=LoggingTransport())
+    # With a transport of its own the client asks no proxy.
+    return httpx2.Client(transport=httpx2.HTTPTransport(), event_hooks=HTTPLog().hooks())

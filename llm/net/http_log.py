@@ -1,91 +1,226 @@
-"""HTTP exchanges written to standard error, with keys and cookies left out."""
+"""HTTP exchanges written to standard error, without keys and cookies."""
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from typing import TextIO
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 import httpx2
 
-from ..text.secrets import masked
+from ..text.secrets import MASK, WatchedText, is_secret_header, masked, unfinished
 from ..text.shaping import visible
-from .shown_body import ShownBody
 
-_SECRET = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
-_CUT = frozenset({"cookie", "set-cookie"})
+_EVENT = "data:"
+_Place = tuple[str | int, ...]
 
 
-class LoggingTransport(httpx2.HTTPTransport):
-    """Sends requests as usual and writes what goes out and what comes back."""
+class HTTPLog:
+    """Writes what goes out and what comes back, as it happens.
 
-    def __init__(self, out: TextIO | None = None) -> None:
-        super().__init__()
+    Args:
+        secrets: Texts to mask beside the keys in use, however short.
+        out: Where to write; standard error where missing.
+    """
+
+    def __init__(self, secrets: Iterable[str] = (), out: TextIO | None = None) -> None:
+        self._secrets = [secret for secret in secrets if secret]
         self._out = out
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """The reply to `request`; its body is written as it is read."""
-        out = self._out or sys.stderr
+    def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> None:
+        """Write a request as it goes out; a body that is JSON is indented."""
+        lines = [f"Request: {method} {url}", "  Headers:", *_header_lines(headers)]
+        if body:
+            lines += ["  Body:", *(f"    {line}" for line in _readable(body).splitlines())]
+        self._write_lines(lines)
+
+    def reply(self, status: int, headers: Mapping[str, str]) -> None:
+        """Write the head of a reply; what `body()` gives takes the rest."""
+        head = [f"Response: status_code={status}", "  Headers:", *_header_lines(headers)]
+        self._write_lines([*head, "  Body:"])
+
+    @contextmanager
+    def body(self) -> Iterator[Callable[[bytes], None]]:
+        """A function that writes the next piece of a reply's body."""
+        shown = ShownBody(self._secrets)
+        try:
+            yield lambda piece: self._write(shown.feed(piece))
+        finally:
+            self._write(shown.end())
+
+    def hooks(self, *, is_async: bool = False) -> dict[str, list[Callable[..., Any]]]:
+        """The `event_hooks` of an httpx2 client that let it write its exchanges here.
+
+        Args:
+            is_async: They are for an asynchronous client.
+        """
+
+        async def request_async(request: httpx2.Request) -> None:
+            await request.aread()
+            self._take_request(request)
+
+        async def reply_async(response: httpx2.Response) -> None:
+            self._take_reply(response)
+
+        if is_async:
+            return {"request": [request_async], "response": [reply_async]}
+        return {"request": [self._take_request], "response": [self._take_reply]}
+
+    def _take_request(self, request: httpx2.Request) -> None:
         # Compressed bytes would not be readable.
         request.headers["accept-encoding"] = "identity"
-        _show(masked(describe_request(request)) + "\n", out)
-        response = super().handle_request(request)
-        lines = header_lines(response.headers)
-        head = [f"Response: status_code={response.status_code}", "  Headers:", *lines, "  Body:\n"]
-        _show(masked("\n".join(head)), out)
-        stream = response.stream
-        assert isinstance(stream, httpx2.SyncByteStream)
-        response.stream = _Echo(stream, out)
-        return response
+        self.request(request.method, str(request.url), request.headers, request.read())
+
+    def _take_reply(self, response: httpx2.Response) -> None:
+        self.reply(response.status_code, response.headers)
+        response.stream = _Echo(response.stream, self)
+
+    def _write_lines(self, lines: list[str]) -> None:
+        self._write(masked("\n".join(lines), self._secrets) + "\n")
+
+    def _write(self, text: str) -> None:
+        out = self._out or sys.stderr
+        if out is not None:
+            # On a terminal, control sequences are made visible.
+            out.write(visible(text) if out.isatty() else text)
+            out.flush()
 
 
-class _Echo(httpx2.SyncByteStream):
+class _Echo(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     """A body that is written while it is read."""
 
-    def __init__(self, stream: httpx2.SyncByteStream, out: TextIO) -> None:
+    def __init__(self, stream: Any, log: HTTPLog) -> None:
         self._stream = stream
-        self._out = out
+        self._log = log
 
     def __iter__(self) -> Iterator[bytes]:
-        body = ShownBody()
-        try:
-            for chunk in self._stream:
-                _show(body.feed(chunk), self._out)
-                yield chunk
-        finally:
-            _show(body.end(), self._out)
+        with self._log.body() as write:
+            for piece in self._stream:
+                write(piece)
+                yield piece
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with self._log.body() as write:
+            async for piece in self._stream:
+                write(piece)
+                yield piece
 
     def close(self) -> None:
         self._stream.close()
 
-
-def _show(text: str, out: TextIO) -> None:
-    """Write a text; on a terminal, control sequences are made visible."""
-    out.write(visible(text) if out.isatty() else text)
-    out.flush()
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
-def describe_request(request: httpx2.Request) -> str:
-    """The request as text: method, URL, headers, and the body as indented JSON if it is JSON."""
-    lines = [f"Request: {request.method} {request.url}", "  Headers:"]
-    lines += header_lines(request.headers)
-    body = request.read().decode("utf-8", "replace")
-    if body:
-        try:
-            body = json.dumps(json.loads(body), indent=2)
-        except ValueError:
-            pass
-        lines += ["  Body:", *(f"    {line}" for line in body.splitlines())]
-    return "\n".join(lines)
+def _header_lines(headers: Mapping[str, str]) -> Iterator[str]:
+    for name, value in headers.items():
+        if name.lower() in ("cookie", "set-cookie"):
+            value = value.partition("=")[0] + "=..."
+        elif is_secret_header(name):
+            value = MASK
+        yield f"    {name}: {value}"
 
 
-def header_lines(headers: Mapping[str, str]) -> list[str]:
-    """Headers, a line each; values of keys and cookies are left out."""
-    return [f"    {name}: {_shown(name.lower(), value)}" for name, value in headers.items()]
+def _readable(body: bytes) -> str:
+    try:
+        return json.dumps(json.loads(body), indent=2)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
 
 
-def _shown(name: str, value: str) -> str:
-    if name in _SECRET:
-        return "[...]"
-    return value.partition("=")[0] + "=..." if name in _CUT else value
+class _Line:
+    """A line that is held back; `value` is the JSON of an event."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.value: Any = None
+        if text.startswith(_EVENT):
+            try:
+                self.value = json.loads(text[len(_EVENT) :])
+            except (ValueError, RecursionError):
+                self.value = None
+
+    def put(self, place: _Place, text: str) -> None:
+        """Let the event have this text at a place."""
+        value = self.value
+        for step in place[:-1]:
+            value = value[step]
+        if value[place[-1]] != text:
+            value[place[-1]] = text
+            self.text = f"{_EVENT} {json.dumps(self.value)}\n"
+
+
+class ShownBody:
+    """Masks the keys in a body that comes in pieces.
+
+    A key may be split between two pieces, or between the texts of two server-sent events: what may
+    be its beginning is held back until the rest has come.
+
+    Args:
+        also: Further keys to mask, however short.
+    """
+
+    def __init__(self, also: Iterable[str] = ()) -> None:
+        self._also = [secret for secret in also if secret]
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._rest = ""
+        self._held: list[_Line] = []
+        # For each place in the events its text so far, and the lines whose part of it is open.
+        self._texts: dict[_Place, tuple[WatchedText, list[_Line]]] = {}
+
+    def feed(self, piece: bytes) -> str:
+        """What to show now."""
+        *whole, self._rest = (self._rest + self._decode(piece)).split("\n")
+        for line in whole:
+            self._take(f"{line}\n")
+        return self._released() + self._beginning()
+
+    def end(self) -> str:
+        """What is left to show at the end."""
+        self._take(self._rest + self._decode(b"", True))
+        self._rest = ""
+        self._texts.clear()
+        return self._released()
+
+    def _take(self, text: str) -> None:
+        line = _Line(text)
+        self._held.append(line)
+        for place, leaf in _texts_of(line.value):
+            pieces, former = self._texts.setdefault(place, (WatchedText(self._also), []))
+            lines = [*former, line]
+            for held, shown in zip(lines, pieces.add(leaf), strict=True):
+                held.put(place, shown)
+            former[:] = lines[len(lines) - pieces.open_count :]
+
+    def _released(self) -> str:
+        """The lines before the first one that may hold the beginning of a key."""
+        is_open = {id(line) for _, lines in self._texts.values() for line in lines}
+        count = 0
+        while count < len(self._held) and id(self._held[count]) not in is_open:
+            count += 1
+        released, self._held = self._held[:count], self._held[count:]
+        return masked("".join(line.text for line in released), self._also)
+
+    def _beginning(self) -> str:
+        """What can be shown of a line that has not ended; an event is shown whole."""
+        if self._held or self._rest[: len(_EVENT)] == _EVENT[: len(self._rest)]:
+            return ""
+        text = masked(self._rest, self._also)
+        split = len(text) - unfinished(text, self._also)
+        self._rest = text[split:]
+        return text[:split]
+
+
+def _texts_of(value: object, place: _Place = ()) -> Iterator[tuple[_Place, str]]:
+    """All texts in a JSON value, with the keys and indexes that lead to each."""
+    if isinstance(value, str) and place:
+        yield place, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _texts_of(item, (*place, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts_of(item, (*place, index))

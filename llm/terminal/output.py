@@ -244,6 +244,17 @@ class NoDisplay:
     break_off = pause
 
 
+def notice(text: str) -> None:
+    """Tell the user something that belongs to an answer, on a line of its own on stderr.
+
+    Args:
+        text: What to tell; it is put on one line, and keys are masked.
+    """
+    # On a terminal the answer before it may not have ended its line.
+    start = "\n" if is_terminal(sys.stderr) else ""
+    write_err(f"{start}{masked(visible(' '.join(text.split())))}\n")
+
+
 def show_note(text: str) -> None:
     """Write one line for the user to stderr, yellow on a terminal."""
     write_err(coloured(text, YELLOW) + "\n")

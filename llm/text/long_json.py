@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -10,14 +11,19 @@ from collections.abc import Callable, Iterator
 LONG_TEXT = 1 << 20
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def json_pieces(
-    value: object, encode: Callable[[object], str], escape: Callable[[str], str]
+    value: object,
+    encode: Callable[[object], str] = _encode,
+    escape: Callable[[str], str] = json.encoder.encode_basestring_ascii,
 ) -> Iterator[str]:
     """The JSON text of `value`, in pieces that are not long where a text in it is.
 
     Args:
         value: What to encode.
-        encode: Gives the JSON text of a value.
+        encode: Gives the JSON text of a value; by default it is compact and ASCII.
         escape: Gives the JSON text of a text, in its quotes, character by character.
     """
     texts: list[str] = []

@@ -8,11 +8,13 @@ split between two of them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 MASK = "[...]"
 # A shorter text would be found by chance in the middle of other words.
 LEAST_LENGTH = 6
+
+_SECRET_WORDS = ("authorization", "key", "token", "secret", "password", "credential")
 
 # Each form in which a key may appear; a dictionary keeps the order, the longest first.
 _forms: dict[str, None] = {}
@@ -33,6 +35,30 @@ def remember(secret: object) -> None:
     ordered = sorted(found, key=len, reverse=True)
     _forms.clear()
     _forms.update(dict.fromkeys(ordered))
+
+
+def is_secret_header(name: str) -> bool:
+    """Whether the value of a header with this name is a secret."""
+    lowered = name.lower()
+    return any(word in lowered for word in _SECRET_WORDS)
+
+
+def remember_request(url: str, headers: Mapping[str, str]) -> None:
+    """Let the keys in the headers of a request, and the password in its address, be masked.
+
+    Args:
+        url: The address.
+        headers: The headers; what stands in for a key where none is needed should not be among
+            them.
+    """
+    for name, value in headers.items():
+        if is_secret_header(name):
+            # The key stands alone, or behind a word such as Bearer.
+            remember(value.rpartition(" ")[2])
+    if "@" in url:
+        from urllib.parse import unquote, urlsplit
+
+        remember(unquote(urlsplit(url).password or ""))
 
 
 def masked(text: str, also: Iterable[str] = ()) -> str:

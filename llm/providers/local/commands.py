@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...terminal.output import say
+import llm
 
 if TYPE_CHECKING:
     from .store import InstalledModel
@@ -35,15 +35,15 @@ def install_command() -> None:
     from .store import DEFAULT_NAME
 
     if install.engine_version() is None:
-        say(f"Installing the engine {install.ENGINE_REQUIREMENT} ...", err=True)
+        llm.say(f"Installing the engine {install.ENGINE_REQUIREMENT} ...", err=True)
         install.install_engine()
-    say(f"Engine: {PACKAGE} {install.engine_version()}")
+    llm.say(f"Engine: {PACKAGE} {install.engine_version()}")
     if not install.has_default_model():
         size = install.megabytes(install.MODEL_SIZE_BYTES)
-        say(f"Fetching the model {DEFAULT_NAME} ({size}) ...", err=True)
+        llm.say(f"Fetching the model {DEFAULT_NAME} ({size}) ...", err=True)
     model = install.install_default_model()
-    say(f"Model: {model.model_id} in {model.path}")
-    say(SMALL_MODEL_NOTE, err=True)
+    llm.say(f"Model: {model.model_id} in {model.path}")
+    llm.say(SMALL_MODEL_NOTE, err=True)
 
 
 @local.command(name="add")
@@ -71,7 +71,7 @@ def add_command(name: str, source: str, sha256: str | None, copy: bool) -> None:
         model = add.add_url(name, source, sha256)
     else:
         model = add.add_file(name, Path(source).expanduser(), sha256, copy)
-    say(f"Added {model.model_id}: {model.path}")
+    llm.say(f"Added {model.model_id}: {model.path}")
 
 
 @local.command(name="list")
@@ -82,12 +82,12 @@ def list_command(json_output: bool) -> None:
 
     models = store.installed_models()
     if json_output:
-        say(json.dumps([_as_json(model) for model in models], indent=2))
+        llm.say(json.dumps([_as_json(model) for model in models], indent=2))
         return
     if not models:
-        say("No local model is installed. Run: llm local install", err=True)
+        llm.say("No local model is installed. Run: llm local install", err=True)
     for model in models:
-        say(_as_line(model))
+        llm.say(_as_line(model))
 
 
 @local.command(name="remove")
@@ -102,7 +102,7 @@ def remove_command(name: str, yes: bool) -> None:
         what = f"Delete {model.path}" if model.is_owned else f"Forget {model.path} (the file stays)"
         click.confirm(f"Remove {model.model_id}? {what}", abort=True, err=True)
     add.remove(model)
-    say(f"Removed {model.model_id}")
+    llm.say(f"Removed {model.model_id}")
 
 
 @local.command(name="path")
@@ -110,7 +110,7 @@ def path_command() -> None:
     """Show the folder of the local models."""
     from . import store
 
-    say(store.local_dir())
+    llm.say(store.local_dir())
 
 
 def _as_line(model: InstalledModel) -> str:

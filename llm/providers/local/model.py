@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import llm
 from llm.errors import ModelError
-from llm.models.options import LazyOptions, option_values
 
 from .engine import EngineSettings, open_engine
 from .options import DEFAULT_CONTEXT, build_options, default_threads
@@ -16,10 +15,7 @@ from .store import DEFAULT_NAME
 from .wire import Reply, build_request
 
 if TYPE_CHECKING:
-    from llm.models.async_response import AsyncResponse
-    from llm.models.conversation import AsyncConversation, Conversation
-    from llm.models.prompt import Prompt
-    from llm.models.response import Response
+    from llm import AsyncConversation, AsyncResponse, Conversation, Prompt, Response
     from llm.parts import StreamEvent
 
     from .store import InstalledModel
@@ -32,7 +28,7 @@ class _Local:
     supports_schema = True
     # Lets the registry fall back on a local model where no key can be found.
     answers_without_key = True
-    Options = LazyOptions(build_options)
+    Options = llm.LazyOptions(build_options)
 
     def __init__(self, installed: InstalledModel) -> None:
         self.installed = installed
@@ -47,7 +43,7 @@ class _Local:
                 f"The file of {self.model_id} is missing: {self.installed.path}. "
                 f"Run: {self._remedy()}"
             )
-        options = {**self.installed.options, **option_values(prompt)}
+        options = {**self.installed.options, **llm.option_values(prompt)}
         settings = EngineSettings(
             path=str(self.installed.path),
             context=options.get("context", DEFAULT_CONTEXT),

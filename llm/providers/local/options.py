@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import llm
 
 if TYPE_CHECKING:
-    from llm.models.options import Options
+    from llm import Options
 
 DEFAULT_CONTEXT = 4096
 # Threads of the engine spin while they wait for each other: where every core is busy, two threads

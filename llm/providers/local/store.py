@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import llm
 from llm.errors import ConfigError, InvalidInput, ModelError, NotFound
-from llm.files.config import read_json_object, update_json, user_dir
 
 if TYPE_CHECKING:
     from typing import TypedDict
@@ -83,7 +83,7 @@ class InstalledModel:
 
 def local_dir() -> Path:
     """The folder of the local models; it exists once something has been added."""
-    return user_dir() / "local"
+    return llm.user_dir() / "local"
 
 
 def list_path() -> Path:
@@ -100,7 +100,7 @@ def installed_models() -> list[InstalledModel]:
     path = list_path()
     if not path.exists():
         return []
-    document: Any = read_json_object(path)
+    document: Any = llm.read_json_object(path)
     entries = document.get("models", {})
     if not isinstance(entries, dict):
         raise ConfigError(path, "'models' is not a JSON object", "Repair the file or delete it")
@@ -203,4 +203,4 @@ def unregister(name: str) -> None:
 def _update(change: Callable[[dict[str, Any]], None]) -> None:
     path = list_path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    update_json(path, change, indent=2, newline=True)
+    llm.update_json(path, change, indent=2, newline=True)

@@ -13,7 +13,7 @@ from llm.errors import ContextTooLong, ModelError
 from llm.parts import AttachmentPart, StreamEvent, TextPart, ToolCallPart, ToolResultPart
 
 if TYPE_CHECKING:
-    from llm.models.response_base import _BaseResponse
+    from llm import AsyncResponse, Response
     from llm.parts import Message, Part
 
 Chunk = dict[str, Any]
@@ -135,7 +135,7 @@ class Reply:
         if self._text:
             yield StreamEvent(type="text", chunk="".join(self._text))
 
-    def record(self, response: _BaseResponse) -> None:
+    def record(self, response: Response | AsyncResponse) -> None:
         """Put usage and payload of the finished answer on `response`."""
         response.response_json = self.payload()
         if self._usage:

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import llm
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .chat import AsyncChat, Chat
+    from .responses import AsyncResponses, Responses
+    from .shared import _Shared
+    from .wire.shapes import Json
+
+    SyncModel = Chat | Responses
+    TwinModel = AsyncChat | AsyncResponses
+
+Family = TypeVar("Family", bound="_Shared")
 
 # What the letters of `flags` ask the constructor for.
 FLAGS = {
@@ -15,22 +29,6 @@ FLAGS = {
     "D": "image_detail_original",
     "P": "service_tier",
 }
-
-
-class Entry(NamedTuple):
-    """A model.
-
-    Attributes:
-        kind: `chat`, `responses` or `completion`.
-        model_id: Its id, also at the server.
-        aliases: Further names.
-        settings: Arguments for the constructor.
-    """
-
-    kind: str
-    model_id: str
-    aliases: tuple[str, ...]
-    settings: dict[str, bool | int]
 
 
 class EmbeddingEntry(NamedTuple):
@@ -78,17 +76,57 @@ _ROWS = (
 _COMPLETION_MAX_TOKENS = 256
 
 
-def models() -> Iterator[Entry]:
-    """The chat models, in the order in which they are listed."""
+def classes() -> dict[str, tuple[type[SyncModel], type[TwinModel] | None]]:
+    """For each kind of model its class, and the asynchronous twin."""
+    from .chat import AsyncChat, Chat, Completion
+    from .responses import AsyncResponses, Responses
+
+    return {
+        "chat": (Chat, AsyncChat),
+        "responses": (Responses, AsyncResponses),
+        "completion": (Completion, None),
+    }
+
+
+def models() -> list[tuple[SyncModel, TwinModel | None, list[str]]]:
+    """The chat models with their asynchronous twins and aliases, in the order of listings."""
+    found: list[tuple[SyncModel, TwinModel | None, list[str]]] = []
+    kinds = classes()
     for kind, flags, names in _ROWS:
-        settings: dict[str, bool | int] = {FLAGS[f]: True for f in flags if f in FLAGS}
+        settings: Json = {FLAGS[f]: True for f in flags if f in FLAGS}
         if "-" in flags:
             settings["can_stream"] = False
         if kind == "completion":
             settings["default_max_tokens"] = _COMPLETION_MAX_TOKENS
+        sync, twin = kinds[kind]
+        family = sync("", **settings)
+        twins = twin("", **settings) if twin else None
         for name in names.split():
             model_id, _, aliases = name.partition(":")
-            yield Entry(kind, model_id, tuple(aliases.split(",")) if aliases else (), settings)
+            found.append(
+                (
+                    _member(family, model_id),
+                    _member(twins, model_id) if twins else None,
+                    aliases.split(",") if aliases else [],
+                )
+            )
+    return found
+
+
+def extra_models_path() -> Path:
+    """Where the file is, or would be, in which the user names models of other servers."""
+    return llm.user_dir() / "extra-openai-models.yaml"
+
+
+def _member(family: Family, model_id: str) -> Family:
+    """One of a family of models that differ in their ids alone.
+
+    Registering the models is a part of each start: this takes a tenth of calling the class.
+    """
+    model = object.__new__(type(family))
+    vars(model).update(vars(family), model_id=model_id)
+    model.attachment_types = {*family.attachment_types}
+    return model
 
 
 EMBEDDINGS = (

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import llm
 
-from .lazy_options import CompletionOptions
-from .shared import _Shared
+from .shared import FlaggedOptions, _Shared, flags_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-    from ...models.async_response import AsyncResponse
-    from ...models.conversation import AsyncConversation, Conversation
-    from ...models.prompt import Prompt
-    from ...models.response import Response
-    from ...parts import StreamEvent
+    from pydantic import BaseModel
+
+    from llm import AsyncConversation, AsyncResponse, Conversation, Prompt, Response
+    from llm.parts import StreamEvent
+
     from .wire.shapes import Json
 
 PATH = "chat/completions"
@@ -32,13 +31,12 @@ class _ChatRequest(_Shared):
         response: Response | AsyncResponse,
         conversation: Conversation | AsyncConversation | None,
     ) -> Json:
-        from ...models.options import option_values
         from .wire.shapes import redacted_messages
 
-        detail = option_values(prompt).get("image_detail")
+        detail = llm.option_values(prompt).get("image_detail")
         more = {"image_detail": detail} if detail else {}
         messages = self.build_messages(prompt, conversation, **more)
-        response._prompt_json = {"messages": redacted_messages(messages)}
+        response.prompt_json = {"messages": redacted_messages(messages)}
         streams = bool(stream and self.can_stream)
         fields = self.build_kwargs(prompt, streams)
         return {"model": self._name(), "messages": messages, "stream": streams, **fields}
@@ -59,13 +57,13 @@ class Chat(_ChatRequest, llm.KeyModel):
         key: str | None = None,
     ) -> Iterator[str | StreamEvent]:
         """Answer `prompt`: yield text, reasoning and tool calls as they come."""
-        from .wire.chat_answers import ChatFold
+        from .wire.chat_answers import ChatAccumulator
 
-        fold = ChatFold()
+        answer = ChatAccumulator()
         request = self._request(prompt, stream, response, conversation)
         for value in self._answers(PATH, request, key, response.policy):
-            yield from fold.feed(value)
-        yield from self._settle(fold, response, PATH)
+            yield from answer.feed(value)
+        yield from self._settle(answer, response, PATH)
 
 
 class AsyncChat(_ChatRequest, llm.AsyncKeyModel):
@@ -83,15 +81,29 @@ class AsyncChat(_ChatRequest, llm.AsyncKeyModel):
         key: str | None = None,
     ) -> AsyncGenerator[str | StreamEvent, None]:
         """Answer `prompt`: yield text, reasoning and tool calls as they come."""
-        from .wire.chat_answers import ChatFold
+        from .wire.chat_answers import ChatAccumulator
 
-        fold = ChatFold()
+        answer = ChatAccumulator()
         request = self._request(prompt, stream, response, conversation)
         async for value in self._answers_async(PATH, request, key, response.policy):
-            for event in fold.feed(value):
+            for event in answer.feed(value):
                 yield event
-        for event in self._settle(fold, response, PATH):
+        for event in self._settle(answer, response, PATH):
             yield event
+
+
+class CompletionOptions(FlaggedOptions):
+    """The `Options` of `Completion`: with `logprobs`, unless other abilities are asked for."""
+
+    def plain(self) -> type[BaseModel]:
+        """The options of the class."""
+        from .options import completion_options
+
+        return completion_options()
+
+    def __get__(self, instance: object, owner: type | None = None) -> type[BaseModel]:
+        has_abilities = any(flags_of(instance).values())
+        return super().__get__(instance, owner) if has_abilities else self.plain()
 
 
 class Completion(Chat):
@@ -125,7 +137,8 @@ class Completion(Chat):
         Raises:
             NotImplementedError: There is a system prompt.
         """
-        from .wire.completions import CompletionFold, completion_text
+        from .wire.chat_answers import CompletionAccumulator
+        from .wire.chat_requests import completion_text
 
         messages = prompt.messages
         if prompt.system or any(message.role == "system" for message in messages):
@@ -133,11 +146,11 @@ class Completion(Chat):
                 "System prompts are not supported for OpenAI completion models"
             )
         text = completion_text(messages)
-        response._prompt_json = {"messages": [text]}
+        response.prompt_json = {"messages": [text]}
         streams = bool(stream and self.can_stream)
         fields = self.build_kwargs(prompt, streams)
         request = {"model": self._name(), "prompt": text, "stream": streams, **fields}
-        fold = CompletionFold(streams)
+        answer = CompletionAccumulator(streams)
         for value in self._answers("completions", request, key, response.policy):
-            yield from fold.feed(value)
-        yield from self._settle(fold, response, "completions")
+            yield from answer.feed(value)
+        yield from self._settle(answer, response, "completions")

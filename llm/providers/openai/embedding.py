@@ -1,4 +1,7 @@
-"""Embedding models of the API."""
+"""Embedding models of the API.
+
+Source: https://platform.openai.com/docs/api-reference/embeddings
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from typing import TYPE_CHECKING
 import llm
 
 from .shared import DEFAULT_BASE
-from .wire.shapes import DUMMY_KEY
+from .wire.shapes import DUMMY_KEY, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .transport.fast import Call
     from .wire.shapes import Json
@@ -55,7 +58,6 @@ class OpenAIEmbeddingModel(llm.EmbeddingModel):
             ModelError: The server refused, or sent another number of vectors.
         """
         from .transport.fast import exchange
-        from .wire.embeddings import embeddings_request, vectors_from
 
         texts = [item if isinstance(item, str) else item.decode("utf-8") for item in items]
         if not texts:
@@ -63,11 +65,11 @@ class OpenAIEmbeddingModel(llm.EmbeddingModel):
         # Compatible servers know plain numbers only; OpenAI sends half the bytes as base64.
         encoding = "float" if self.api_base else "base64"
         request = embeddings_request(self.openai_model_id, texts, self.dimensions, encoding)
-        answer = next(exchange(self._call(request, key)))
+        answer = next(exchange(self.call_for(request, key)))
         yield from vectors_from(answer, len(texts))
 
-    def _call(self, request: Json, key: str | None) -> Call:
-        from ..._version import VERSION
+    def call_for(self, request: Json, key: str | None) -> Call:
+        """The request as it goes over HTTP."""
         from .transport.fast import Call
         from .transport.faults import Endpoint
 
@@ -77,8 +79,45 @@ class OpenAIEmbeddingModel(llm.EmbeddingModel):
         headers = {
             "content-type": "application/json",
             "authorization": f"Bearer {sent_key}",
-            "user-agent": f"llm/{VERSION}",
+            "user-agent": f"llm/{llm.__version__}",
         }
         headers.update({name.lower(): str(v) for name, v in (self.headers or {}).items()})
         endpoint = Endpoint(url, self.openai_model_id, self.needs_key, [sent_key])
         return Call(endpoint, headers, request)
+
+
+def embeddings_request(
+    model: str, texts: Sequence[str], dimensions: int | None, encoding: str
+) -> Json:
+    """The body of a request; `encoding` is `float` or `base64`."""
+    request: Json = {"input": list(texts), "model": model, "encoding_format": encoding}
+    if dimensions:
+        request["dimensions"] = dimensions
+    return request
+
+
+def vectors_from(answer: Json, count: int) -> list[list[float]]:
+    """The vectors of an answer, in the order of the texts.
+
+    Raises:
+        ModelError: There are not `count` of them, or they cannot be read.
+    """
+    try:
+        items = sorted(answer["data"], key=lambda item: int(item.get("index", 0)))
+        vectors = [_vector(item["embedding"]) for item in items]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise malformed(error, answer) from error
+    if len(vectors) != count:
+        raise llm.ModelError(f"The server sent {len(vectors)} vectors for {count} texts")
+    return vectors
+
+
+def _vector(value: str | list[float]) -> list[float]:
+    if isinstance(value, str):
+        import base64
+
+        raw = base64.b64decode(value, validate=True)
+        if len(raw) % 4:
+            raise ValueError(f"{len(raw)} bytes are no vector")
+        return list(llm.decode(raw))
+    return [float(number) for number in value]

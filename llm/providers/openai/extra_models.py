@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from ...errors import ConfigError
-from ...files.config import read_text, user_path
-from . import extra_cache
+import llm
+from llm.errors import ConfigError, LLMError
+from llm.utils import InvalidYAML, parse_yaml, yaml_lines_of
 
-FILE_NAME = "extra-openai-models.yaml"
+from .catalog import extra_models_path
+
+if TYPE_CHECKING:
+    from .wire.shapes import Json
 
 _TEXTS = ("api_base", "api_type", "api_version", "api_engine", "api_key_name")
-_SWITCHES = (
-    *("vision", "audio", "reasoning", "service_tier", "supports_schema", "supports_tools"),
-)
+_SWITCHES = ("vision", "audio", "reasoning", "service_tier", "supports_schema", "supports_tools")
+_KINDS = ("embedding", "completion", "responses")
+_NO_TEXT = (dict, list, bool)
 
 
 class ExtraModel(NamedTuple):
@@ -32,8 +38,8 @@ class ExtraModel(NamedTuple):
 
     kind: str
     model_id: str
-    aliases: tuple[str, ...]
-    settings: dict[str, Any]
+    aliases: Sequence[str]
+    settings: Json
     api_key_name: str | None
     needs_key: bool
 
@@ -45,13 +51,10 @@ class ExtraModels(NamedTuple):
     problems: tuple[ConfigError, ...]
 
 
+_REMEDY = "Correct the file: its models are left out until then"
+_Stamp = tuple[int, int]
 _NOTHING = ExtraModels((), ())
-_read: dict[str, tuple[tuple[int, int], ExtraModels]] = {}
-
-
-def file_path() -> str:
-    """Where the file is, or would be."""
-    return os.path.join(user_path(), FILE_NAME)
+_read: dict[Path, tuple[_Stamp, ExtraModels]] = {}
 
 
 def read_extra_models() -> ExtraModels:
@@ -59,68 +62,78 @@ def read_extra_models() -> ExtraModels:
 
     A file that has not changed is parsed once, and not again in the next process.
     """
-    path = file_path()
+    path = extra_models_path()
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
         return _NOTHING
     stamp = (found.st_mtime_ns, found.st_size)
     known = _read.get(path)
     if known is None or known[0] != stamp:
-        known = _read[path] = (stamp, extra_cache.read(stamp) or _parsed(path, stamp))
+        known = _read[path] = (stamp, _cached(stamp) or _parsed(path, stamp))
     return known[1]
 
 
-def _parsed(path: str, stamp: tuple[int, int]) -> ExtraModels:
+# Importing a YAML parser costs a fifth of a start. So a file that parsed without a problem is kept
+# as JSON in the user directory's `cache` folder, beside the time and size of the file it came from;
+# it may be deleted at any time. Headers can hold secrets, so a file with headers is not kept.
+
+
+def _cache_path() -> Path:
+    return llm.user_dir() / "cache" / "extra-openai-models.json"
+
+
+def _cached(stamp: _Stamp) -> ExtraModels | None:
+    """The models of the file with this time and size; `None` where they are not known."""
+    try:
+        kept = json.loads(_cache_path().read_text(encoding="utf-8"))
+        if kept["of"] != [llm.__version__, *stamp]:
+            return None
+        models = [ExtraModel(*fields) for fields in kept["models"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return ExtraModels(tuple(models), ())
+
+
+def _parsed(path: Path, stamp: _Stamp) -> ExtraModels:
     found = _load(path)
-    extra_cache.write(stamp, found)
+    if not found.problems and not any("headers" in model.settings for model in found.models):
+        text = json.dumps({"of": [llm.__version__, *stamp], "models": found.models})
+        # A user directory that cannot be written costs the next start some time, nothing else.
+        with contextlib.suppress(LLMError):
+            llm.update_text(_cache_path(), lambda _: text, 0o600)
     return found
 
 
-_REMEDY = "Correct the file: its models are left out until then"
-
-
-def _load(path: str) -> ExtraModels:
+def _load(path: Path) -> ExtraModels:
+    text = ""
     try:
-        text, entries = _entries(path)
+        text = llm.read_text(path) or ""
+        entries = parse_yaml(text)
+        if entries is not None and not isinstance(entries, list):
+            problem = "not a list of models: each begins with '- model_id:'"
+            raise InvalidYAML(problem, yaml_lines_of(text)([]))
+    except InvalidYAML as error:
+        return ExtraModels((), (error.in_file(path, _REMEDY),))
     except ConfigError as error:
         return ExtraModels((), (error,))
-    from llm.utils import yaml_lines_of
-
     line_of = yaml_lines_of(text)
     models: list[ExtraModel] = []
     problems: list[ConfigError] = []
-    for number, entry in enumerate(entries):
-
-        def line_of_key(key: str, number: int = number) -> int:
-            return line_of([number, key])
-
+    for number, entry in enumerate(entries or ()):
         try:
-            models.append(model_from(path, entry, line_of_key))
+            models.append(model_from(path, entry, partial(_line_of_key, line_of, number)))
         except ConfigError as error:
             problems.append(error)
     return ExtraModels(tuple(models), tuple(problems))
 
 
-def _entries(path: str) -> tuple[str, list[object]]:
-    """The text of the file, and what is in its list."""
-    from pathlib import Path
-
-    from llm.utils import InvalidYAML, parse_yaml, yaml_lines_of
-
-    text = read_text(Path(path)) or ""
-    try:
-        entries = parse_yaml(text)
-    except InvalidYAML as error:
-        raise error.in_file(path, _REMEDY) from error
-    if entries is not None and not isinstance(entries, list):
-        problem = "not a list of models: each begins with '- model_id:'"
-        raise ConfigError(path, problem, _REMEDY, yaml_lines_of(text)([]))
-    return text, entries or []
+def _line_of_key(line_of: Callable[[Sequence[str | int]], int], number: int, key: str) -> int:
+    return line_of([number, key])
 
 
 def model_from(
-    path: str, entry: object, line_of: Callable[[str], int | None] = lambda key: None
+    path: Path, entry: object, line_of: Callable[[str], int | None] = lambda key: None
 ) -> ExtraModel:
     """The model that an entry stands for.
 
@@ -132,60 +145,59 @@ def model_from(
     Raises:
         ConfigError: It is no entry, or one of its values has the wrong type.
     """
-
-    def wrong(key: str, problem: str) -> ConfigError:
-        return ConfigError(path, problem, "This model is left out", line_of(key))
-
-    if not isinstance(entry, Mapping):
-        raise wrong("", "an entry is not a mapping of keys to values")
-    model_id = entry.get("model_id")
-    if model_id in (None, "") or isinstance(model_id, (dict, list, bool)):
-        raise wrong("model_id", "model_id is missing or not a text")
-    for key in _TEXTS:
-        if isinstance(entry.get(key), (dict, list, bool)):
-            raise wrong(key, f"{key} of {model_id} is not a text")
-    headers = entry.get("headers")
-    if headers is not None and not isinstance(headers, Mapping):
-        raise wrong("headers", f"headers of {model_id} is not a mapping of names to values")
+    for key, problem in _problems(entry):
+        raise ConfigError(path, problem, "This model is left out", line_of(key))
+    assert isinstance(entry, dict)
+    model_id = str(entry["model_id"])
     aliases = entry.get("aliases") or []
-    if isinstance(aliases, (dict, bool)):
-        raise wrong("aliases", f"aliases of {model_id} is not a list")
-    if not isinstance(entry.get("dimensions") or 0, int):
-        raise wrong("dimensions", f"dimensions of {model_id} is not a number")
-    names = aliases if isinstance(aliases, list) else [aliases]
-    return _built(entry, str(model_id), tuple(str(alias) for alias in names))
-
-
-def _built(entry: Mapping[str, Any], model_id: str, aliases: tuple[str, ...]) -> ExtraModel:
+    names = [str(alias) for alias in (aliases if isinstance(aliases, list) else [aliases])]
     texts = {key: str(entry[key]) for key in _TEXTS if entry.get(key) not in (None, "")}
     api_key_name = texts.pop("api_key_name", None)
-    settings: dict[str, Any] = dict(texts)
-    settings["model_name"] = str(entry.get("model_name") or model_id)
+    needs_key = bool(api_key_name) or "api_base" not in texts
+    kind = next((key for key in _KINDS if entry.get(key) is True), "chat")
+    settings = _embedding_settings if kind == "embedding" else _settings
+    return ExtraModel(kind, model_id, names, settings(entry, texts), api_key_name, needs_key)
+
+
+def _problems(entry: object) -> Iterator[tuple[str, str]]:
+    """What is wrong with an entry: keys, with what to say about them."""
+    if not isinstance(entry, dict):
+        yield "", "an entry is not a mapping of keys to values"
+        return
+    model_id = entry.get("model_id")
+    if model_id in (None, "") or isinstance(model_id, _NO_TEXT):
+        yield "model_id", "model_id is missing or not a text"
+    for key in _TEXTS:
+        if isinstance(entry.get(key), _NO_TEXT):
+            yield key, f"{key} of {model_id} is not a text"
+    if not isinstance(entry.get("headers"), (Mapping, type(None))):
+        yield "headers", f"headers of {model_id} is not a mapping of names to values"
+    if isinstance(entry.get("aliases") or [], (dict, bool)):
+        yield "aliases", f"aliases of {model_id} is not a list"
+    if not isinstance(entry.get("dimensions") or 0, int):
+        yield "dimensions", f"dimensions of {model_id} is not a number"
+
+
+def _settings(entry: Json, texts: dict[str, str]) -> Json:
+    settings = {**texts, **_server_settings(entry, "model_name")}
+    settings.update({key: True for key in _SWITCHES if entry.get(key) is True})
+    if entry.get("can_stream") is False:
+        settings["can_stream"] = False
+    return settings
+
+
+def _embedding_settings(entry: Json, texts: dict[str, str]) -> Json:
+    settings = _server_settings(entry, "openai_model_id")
+    if "api_base" in texts:
+        settings["api_base"] = texts["api_base"]
+    if entry.get("dimensions"):
+        settings["dimensions"] = int(entry["dimensions"])
+    return settings
+
+
+def _server_settings(entry: Json, name_argument: str) -> Json:
+    """What every kind of model is told: its name at the server, and headers."""
+    settings: Json = {name_argument: str(entry.get("model_name") or entry["model_id"])}
     if entry.get("headers"):
         settings["headers"] = {str(name): str(value) for name, value in entry["headers"].items()}
-    kind = _kind(entry)
-    if kind == "embedding":
-        settings = _embedding_settings(entry, settings)
-    else:
-        settings.update({key: True for key in _SWITCHES if entry.get(key) is True})
-        if entry.get("can_stream") is False:
-            settings["can_stream"] = False
-    needs_key = bool(api_key_name) or "api_base" not in texts
-    return ExtraModel(kind, model_id, aliases, settings, api_key_name, needs_key)
-
-
-def _kind(entry: Mapping[str, Any]) -> str:
-    for key in ("embedding", "completion", "responses"):
-        if entry.get(key) is True:
-            return key
-    return "chat"
-
-
-def _embedding_settings(entry: Mapping[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    kept: dict[str, Any] = {
-        key: value for key, value in settings.items() if key in ("api_base", "headers")
-    }
-    kept["openai_model_id"] = settings["model_name"]
-    if entry.get("dimensions"):
-        kept["dimensions"] = int(entry["dimensions"])
-    return kept
+    return settings

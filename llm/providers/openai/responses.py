@@ -6,18 +6,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import llm
 
-from .shared import DEFAULT_BASE, _Shared
+from .shared import DEFAULT_BASE, FlaggedOptions, _Shared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-    from ...models.async_response import AsyncResponse
-    from ...models.conversation import AsyncConversation, Conversation
-    from ...models.prompt import Prompt
-    from ...models.response import Response
-    from ...parts import StreamEvent
-    from ...tools.tool import ServerSideTool
-    from .wire.responses_answers import ResponsesFold
+    from llm import AsyncConversation, AsyncResponse, Conversation, Prompt, Response
+    from llm.parts import StreamEvent
+
+    from .wire.responses_answers import Item, ResponsesAccumulator
     from .wire.shapes import Json
 
 PATH = "responses"
@@ -81,28 +78,17 @@ class _SharedResponses(_Shared):
         },
     }
 
-    key_env_var: str | None
+    Options: ClassVar[Any] = FlaggedOptions("reasoning_summary", "chat_completions")
 
     def __init__(self, *args: Any, reasoning_summary: bool = True, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._reasoning_summary = reasoning_summary
-        flags = self._options_flags
-        self._reasoning = flags["reasoning"]
-        self._verbosity = flags["verbosity"]
-        self._image_detail_original = flags["image_detail_original"]
-        self._service_tier = flags["service_tier"]
-
-    def _flags(
-        self, reasoning: bool, verbosity: bool, image_detail_original: bool, service_tier: bool
-    ) -> dict[str, bool]:
-        flags = super()._flags(reasoning, verbosity, image_detail_original, service_tier)
-        return {**flags, "reasoning_summary": reasoning, "chat_completions": True}
 
     def __str__(self) -> str:
         return f"OpenAI Responses: {self.model_id}"
 
     @property
-    def supported_server_side_tools(self) -> tuple[type[ServerSideTool], ...]:
+    def supported_server_side_tools(self) -> tuple[type[llm.ServerSideTool], ...]:
         """Web search, the code interpreter, and any tool given by its raw specification."""
         from .wire.server_tools import CodeInterpreter, WebSearch
 
@@ -120,10 +106,9 @@ class _SharedResponses(_Shared):
 
     def _build_responses_kwargs(self, prompt: Prompt, stream: bool) -> Json:
         """The fields of a request that come from options, schema and tools."""
-        from ...models.options import option_values
         from .wire import responses_requests as wire
 
-        options = option_values(prompt)
+        options = llm.option_values(prompt)
         fields = wire.request_options(options, schema=prompt.schema)
         if self._reasoning:
             reasoning = wire.reasoning_settings(
@@ -135,7 +120,7 @@ class _SharedResponses(_Shared):
             fields["tools"] = wire.request_tools(prompt.tools, self)
         return fields
 
-    def _server_tool_events(self, item: Any, message_index: int) -> list[StreamEvent]:
+    def _server_tool_events(self, item: Item, message_index: int) -> list[StreamEvent]:
         """The call and the result of a tool that the provider ran.
 
         Args:
@@ -150,7 +135,7 @@ class _SharedResponses(_Shared):
         return server_tool_events(item, message_index)
 
     def _refresh_server_tool_events(
-        self, output: list[Any], done_events: dict[str, list[StreamEvent]]
+        self, output: list[Item], done_events: dict[str, list[StreamEvent]]
     ) -> None:
         """Put the final values into the events of server-side tools, in place.
 
@@ -194,30 +179,27 @@ class _SharedResponses(_Shared):
         self, prompt: Prompt, stream: bool, instructions: str | None = None
     ) -> Json:
         """All fields of a request beside model, input and stream."""
-        from ...models.options import option_values
-        from ...tools.tool import ServerSideTool
 
         kwargs = self._build_responses_kwargs(prompt, stream)
         if instructions:
             kwargs["instructions"] = instructions
         kwargs.setdefault("store", False)
         if self._reasoning:
-            options = option_values(prompt)
+            options = llm.option_values(prompt)
             asked = options.get("reasoning_summary") or options.get("reasoning_effort")
             if self._reasoning_summary or asked:
                 include = kwargs.setdefault("include", [])
                 if "reasoning.encrypted_content" not in include:
                     include.append("reasoning.encrypted_content")
         for tool in prompt.tools:
-            if isinstance(tool, ServerSideTool):
+            if isinstance(tool, llm.ServerSideTool):
                 tool.prepare_request(cast("Any", self), kwargs)
         return kwargs
 
     def _request(self, prompt: Prompt, stream: bool, response: Response | AsyncResponse) -> Json:
-        from ...models.options import option_values
         from .wire.shapes import redacted_messages
 
-        detail = option_values(prompt).get("image_detail")
+        detail = llm.option_values(prompt).get("image_detail")
         more = {"image_detail": detail} if detail else {}
         items, instructions = self._build_responses_input(prompt, **more)
         if instructions and not self.allows_system_prompt:
@@ -225,7 +207,7 @@ class _SharedResponses(_Shared):
         kept: Json = {"input": redacted_messages(items)}
         if instructions:
             kept["instructions"] = instructions
-        response._prompt_json = kept
+        response.prompt_json = kept
         streams = bool(stream and self.can_stream)
         fields = self._finalize_responses_kwargs(prompt, streams, instructions)
         self._take_out_unknown(fields)
@@ -239,14 +221,18 @@ class _SharedResponses(_Shared):
         ignored = taken_out(fields, seed_is_known=is_compatible)
         if ignored:
             names = ", ".join(ignored)
-            self._tell([f"Not sent, as the Responses API has no such option: {names}"])
+            self._tell(f"Not sent, as the Responses API has no such option: {names}")
 
-    def _fold(self) -> ResponsesFold:
+    def _accumulator(self) -> ResponsesAccumulator:
         from .transport.faults import Endpoint, told_in_stream
-        from .wire.responses_answers import ResponsesFold
+        from .wire.responses_answers import ResponsesAccumulator
 
         endpoint = Endpoint(self._url(PATH), self._name(), self.needs_key)
-        return ResponsesFold(self, lambda value: told_in_stream(endpoint, value))
+        return ResponsesAccumulator(
+            self._server_tool_events,
+            self._refresh_server_tool_events,
+            lambda value: told_in_stream(endpoint, value),
+        )
 
     def _record_usage(self, response: Response | AsyncResponse, usage: Json) -> None:
         from .wire.responses_requests import usage_parts
@@ -260,13 +246,11 @@ class _SharedResponses(_Shared):
         Raises:
             ValueError: It also asks for a tool that only this API has.
         """
-        from ...models.options import option_values
-        from ...tools.tool import ServerSideTool
 
-        if not option_values(prompt).get("chat_completions"):
+        if not llm.option_values(prompt).get("chat_completions"):
             return False
         for tool in prompt.tools:
-            if isinstance(tool, ServerSideTool):
+            if isinstance(tool, llm.ServerSideTool):
                 raise ValueError(
                     f"The tool '{tool.name}' needs the Responses API:"
                     " leave out the option chat_completions"
@@ -303,11 +287,11 @@ class Responses(_SharedResponses, llm.KeyModel):
             chat = self._stand_in(Chat(**self._delegate_chat_kwargs()))
             yield from chat.execute(prompt, stream, response, conversation, key)
             return
-        fold = self._fold()
+        answer = self._accumulator()
         request = self._request(prompt, stream, response)
         for value in self._answers(PATH, request, key, response.policy):
-            yield from fold.feed(value)
-        yield from self._settle(fold, response, PATH)
+            yield from answer.feed(value)
+        yield from self._settle(answer, response, PATH)
 
 
 class AsyncResponses(_SharedResponses, llm.AsyncKeyModel):
@@ -332,10 +316,10 @@ class AsyncResponses(_SharedResponses, llm.AsyncKeyModel):
             async for event in chat.execute(prompt, stream, response, conversation, key):
                 yield event
             return
-        fold = self._fold()
+        answer = self._accumulator()
         request = self._request(prompt, stream, response)
         async for value in self._answers_async(PATH, request, key, response.policy):
-            for event in fold.feed(value):
+            for event in answer.feed(value):
                 yield event
-        for event in self._settle(fold, response, PATH):
+        for event in self._settle(answer, response, PATH):
             yield event

@@ -1,4 +1,4 @@
-"""What all models of the API have in common: settings, addresses, keys, the choice of the lane."""
+"""What all models of the API share: settings, addresses, keys, the choice of the transport."""
 
 from __future__ import annotations
 
@@ -6,31 +6,62 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
-from .lazy_options import FlaggedOptions
+import llm
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
     from openai import AsyncOpenAI, OpenAI
+    from pydantic import BaseModel
 
-    from ...models.async_response import AsyncResponse
-    from ...models.conversation import AsyncConversation, Conversation
-    from ...models.prompt import Prompt
-    from ...models.response import Response
-    from ...net.policy import CallPolicy
-    from ...parts import StreamEvent
-    from ...tools.tool import Tool
+    from llm.parts import StreamEvent
+
     from .transport.fast import Call
     from .transport.faults import Endpoint
-    from .wire.shapes import Fold, Json
+    from .wire.shapes import Accumulator, Json
 
 DEFAULT_BASE = "https://api.openai.com/v1"
 LISTING_TIMEOUT_S = 30.0
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/pdf")
 AUDIO_TYPES = ("audio/wav", "audio/mpeg")
 
+# What the constructor is told of these decides which options there are.
+_ABILITIES = ("reasoning", "verbosity", "image_detail_original", "service_tier")
 # Arguments of the library's methods that are no part of the body.
 _BESIDE_BODY = ("extra_headers", "extra_query", "extra_body", "timeout")
+
+
+class FlaggedOptions(llm.LazyOptions):
+    """The `Options` of a class whose instances have different abilities, made on first use.
+
+    On the class it is the plain set; on an instance what its abilities ask for.
+
+    Args:
+        always: Further abilities that each instance has.
+    """
+
+    def __init__(self, *always: str) -> None:
+        super().__init__(self.plain)
+        self._always = dict.fromkeys(always, True)
+
+    def plain(self) -> type[BaseModel]:
+        """The options of the class."""
+        from .options import build_options_class
+
+        return build_options_class()
+
+    def __get__(self, instance: object, owner: type | None = None) -> type[BaseModel]:
+        from .options import build_options_class
+
+        flags = flags_of(instance)
+        return build_options_class(**flags, **self._always) if flags else self.plain()
+
+
+def flags_of(instance: object) -> dict[str, bool]:
+    """What the abilities of a model ask of its options; nothing for a class."""
+    if instance is None:
+        return {}
+    return {name: getattr(instance, f"_{name}", False) for name in _ABILITIES}
 
 
 class _Shared:
@@ -70,6 +101,7 @@ class _Shared:
 
     Options: ClassVar[Any] = FlaggedOptions()
     needs_key: Optional[str]
+    key_env_var: Optional[str]
     key: Optional[str] = None
     attachment_types: Iterable[str]
     default_max_tokens: int | None = None
@@ -111,20 +143,14 @@ class _Shared:
         self.can_stream = can_stream
         self.vision = vision
         self.allows_system_prompt = allows_system_prompt
-        accepted = {*(IMAGE_TYPES if vision else ()), *(AUDIO_TYPES if audio else ())}
-        self.attachment_types = accepted
-        self._options_flags = self._flags(reasoning, verbosity, image_detail_original, service_tier)
-
-    def _flags(
-        self, reasoning: bool, verbosity: bool, image_detail_original: bool, service_tier: bool
-    ) -> dict[str, bool]:
-        """What `build_options_class` is asked for."""
-        return {
-            "reasoning": reasoning,
-            "verbosity": verbosity,
-            "image_detail_original": image_detail_original,
-            "service_tier": service_tier,
+        self.attachment_types = {
+            *(IMAGE_TYPES if vision else ()),
+            *(AUDIO_TYPES if audio else ()),
         }
+        self._reasoning = reasoning
+        self._verbosity = verbosity
+        self._image_detail_original = image_detail_original
+        self._service_tier = service_tier
 
     def __str__(self) -> str:
         return f"OpenAI Chat: {self.model_id}"
@@ -133,8 +159,8 @@ class _Shared:
 
     def build_messages(
         self,
-        prompt: Prompt,
-        conversation: Conversation | AsyncConversation | None,
+        prompt: llm.Prompt,
+        conversation: llm.Conversation | llm.AsyncConversation | None,
         image_detail: str | None = None,
     ) -> list[Json]:
         """The `messages` of a chat request, made from the prompt's complete chain.
@@ -149,15 +175,14 @@ class _Shared:
             raise NotImplementedError("Model does not support system prompts")
         return chat_messages(messages, image_detail)
 
-    def build_kwargs(self, prompt: Prompt, stream: bool) -> Json:
+    def build_kwargs(self, prompt: llm.Prompt, stream: bool) -> Json:
         """The fields of a chat request that come from options, schema and tools."""
-        from ...models.options import option_values
         from .wire.chat_requests import request_options
 
         return request_options(
-            option_values(prompt),
+            llm.option_values(prompt),
             schema=prompt.schema,
-            tools=_function_tools(prompt),
+            tools=[tool for tool in prompt.tools if isinstance(tool, llm.Tool)],
             stream=stream,
             default_max_tokens=self.default_max_tokens,
         )
@@ -186,7 +211,7 @@ class _Shared:
             is_async=async_,
         )
 
-    def set_usage(self, response: Response | AsyncResponse, usage: Json) -> None:
+    def set_usage(self, response: llm.Response | llm.AsyncResponse, usage: Json) -> None:
         """Register the tokens that the server counted.
 
         Args:
@@ -198,7 +223,7 @@ class _Shared:
         read, written, details = usage_parts(usage)
         response.set_usage(input=read, output=written, details=details)
 
-    def _record_usage(self, response: Response | AsyncResponse, usage: Json) -> None:
+    def _record_usage(self, response: llm.Response | llm.AsyncResponse, usage: Json) -> None:
         self.set_usage(response, usage)
 
     # Requests.
@@ -240,11 +265,10 @@ class _Shared:
         Raises:
             ModelError: The server refused, or does not answer as the API promises.
         """
-        from ...net.policy import CallPolicy
         from .transport.fast import exchange
         from .wire.shapes import malformed
 
-        call = self._call("models", {}, None, CallPolicy(timeout_s=LISTING_TIMEOUT_S))
+        call = self._call("models", {}, None, llm.CallPolicy(timeout_s=LISTING_TIMEOUT_S))
         call.body = None
         answer = next(exchange(call))
         listed = answer.get("data")
@@ -252,8 +276,8 @@ class _Shared:
             raise malformed(TypeError("data is not a list"), answer)
         return [str(entry["id"]) for entry in listed if isinstance(entry, dict) and "id" in entry]
 
-    def _call(self, path: str, request: Json, key: str | None, policy: CallPolicy) -> Call:
-        """The request as the fast lane sends it; `request` is as for the `openai` library."""
+    def _call(self, path: str, request: Json, key: str | None, policy: llm.CallPolicy) -> Call:
+        """The request as it goes over HTTP; `request` is as for the `openai` library."""
         from .transport.fast import Call
 
         sent_key = self._key_to_send(key)
@@ -280,14 +304,13 @@ class _Shared:
         return ("&" if "?" in url else "?") + urlencode(query)
 
     def _headers(self, key: str, request: Json) -> dict[str, str]:
-        from ..._version import VERSION
 
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if request.get("stream") else "application/json",
             # Compressed events would wait in the compressor's buffer.
             "accept-encoding": "identity",
-            "user-agent": f"llm/{VERSION}",
+            "user-agent": f"llm/{llm.__version__}",
         }
         if (self.api_type or "").lower() == "azure":
             headers["api-key"] = key
@@ -304,7 +327,7 @@ class _Shared:
         return type(self).get_client is not _Shared.get_client or "get_client" in vars(self)
 
     def _answers(
-        self, path: str, request: Json, key: str | None, policy: CallPolicy
+        self, path: str, request: Json, key: str | None, policy: llm.CallPolicy
     ) -> Iterator[Json]:
         """The JSON objects of the answer to a request, in the form that the server takes."""
         if _has_one_form(request):
@@ -315,9 +338,9 @@ class _Shared:
         return answers(forms, lambda form: self._sent(path, form, key, policy))
 
     def _sent(
-        self, path: str, request: Json, key: str | None, policy: CallPolicy
+        self, path: str, request: Json, key: str | None, policy: llm.CallPolicy
     ) -> Iterator[Json]:
-        """The JSON objects of the answer, through the lane that this model takes."""
+        """The JSON objects of the answer, through the transport that this model takes."""
         if not self._uses_own_client():
             from .transport.fast import exchange
 
@@ -328,7 +351,7 @@ class _Shared:
         return client.exchange(own, path.replace("/", "."), request, self._own_endpoint(own, path))
 
     def _answers_async(
-        self, path: str, request: Json, key: str | None, policy: CallPolicy
+        self, path: str, request: Json, key: str | None, policy: llm.CallPolicy
     ) -> AsyncIterator[Json]:
         """As `_answers`, without blocking the event loop."""
         if _has_one_form(request):
@@ -339,7 +362,7 @@ class _Shared:
         return answers_async(forms, lambda form: self._sent_async(path, form, key, policy))
 
     def _sent_async(
-        self, path: str, request: Json, key: str | None, policy: CallPolicy
+        self, path: str, request: Json, key: str | None, policy: llm.CallPolicy
     ) -> AsyncIterator[Json]:
         """As `_sent`, without blocking the event loop."""
         if not self._uses_own_client():
@@ -362,51 +385,41 @@ class _Shared:
         return endpoint
 
     def _settle(
-        self, fold: Fold, response: Response | AsyncResponse, endpoint_path: str
+        self, answer: Accumulator, response: llm.Response | llm.AsyncResponse, path: str
     ) -> Iterable[str | StreamEvent]:
         """Register what the answer amounts to; returns what is left of it to say.
 
         Raises:
             ConnectionLost: The answer is not complete.
         """
-        import llm
-
         from .transport.faults import Endpoint, incomplete
-        from .wire.notices import FILTERED
+        from .wire.shapes import FILTERED
 
-        rest = list(fold.finish())
-        if fold.resolved_model:
-            response.set_resolved_model(fold.resolved_model)
-        if fold.usage:
-            self._record_usage(response, fold.usage)
-        response.response_json = fold.response_json()
-        if not fold.is_complete:
-            incomplete(Endpoint(self._url(endpoint_path)))
-        for name, arguments, call_id in fold.calls():
+        rest = answer.finish()
+        if answer.resolved_model:
+            response.set_resolved_model(answer.resolved_model)
+        if answer.usage:
+            self._record_usage(response, answer.usage)
+        response.response_json = answer.response_json()
+        if not answer.is_complete:
+            incomplete(Endpoint(self._url(path)))
+        for name, arguments, call_id in answer.calls():
             response.add_tool_call(llm.ToolCall(name, arguments, call_id))
-        notices = fold.notices()
-        if FILTERED in notices:
-            notices.remove(FILTERED)
-            response.cut_off = FILTERED
-        self._tell(notices)
+        for notice in answer.notices():
+            if notice == FILTERED:
+                response.cut_off = FILTERED
+            else:
+                self._tell(notice)
         return rest
 
-    def _tell(self, notices: list[str]) -> None:
-        """Let the user know how the answer ended."""
-        from .wire.notices import tell
-
-        tell(notices)
+    def _tell(self, notice: str) -> None:
+        """Let the user know something about the answer."""
+        llm.notice(notice)
 
 
 def _has_one_form(request: Json) -> bool:
     """Whether no server could want a request plainer, as that of a first prompt without tools."""
     return not request.get("tools") and len(request.get("input") or ()) < 2
-
-
-def _function_tools(prompt: Prompt) -> list[Tool]:
-    from ...tools.tool import Tool
-
-    return [tool for tool in prompt.tools if isinstance(tool, Tool)]
 
 
 def _account_headers() -> dict[str, str]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import llm
+from llm.errors import InvalidInput, ModelError, NotFound
 
-from ....errors import InvalidInput, ModelError, NotFound
-from ....files.config import load_keys, set_key
 from .extra_entry import Entry, add_entry, checked
 from .probe import Server, find_server, probe
 
@@ -65,7 +64,7 @@ def check(wanted: Addition) -> None:
                 f"There is a model named {name} already. Choose another name, or take its entry"
                 " out of extra-openai-models.yaml first"
             )
-    keys = load_keys()
+    keys = llm.load_keys()
     if wanted.key and wanted.key not in keys and wanted.name in keys:
         raise InvalidInput(
             f"A key named {wanted.name} is stored already. To use it: --key {wanted.name}"
@@ -139,7 +138,7 @@ def _entry(wanted: Addition, found: Mapping[str, bool]) -> Entry:
         "api_base": wanted.base_url,
     }
     if wanted.key:
-        entry["api_key_name"] = wanted.key if wanted.key in load_keys() else wanted.name
+        entry["api_key_name"] = wanted.key if wanted.key in llm.load_keys() else wanted.name
     if wanted.aliases:
         entry["aliases"] = list(wanted.aliases)
     if wanted.headers:
@@ -161,6 +160,6 @@ def write(wanted: Addition, entry: Entry) -> Path:
     """
     model = checked(entry)
     path = add_entry(entry)
-    if wanted.key and wanted.key not in load_keys() and model.api_key_name:
-        set_key(model.api_key_name, wanted.key)
+    if wanted.key and wanted.key not in llm.load_keys() and model.api_key_name:
+        llm.set_key(model.api_key_name, wanted.key)
     return path

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import llm
+from llm.errors import ConfigError, InvalidInput
 from llm.utils import InvalidYAML, parse_yaml, yaml_with_item
 
-from ....errors import ConfigError, InvalidInput
-from ....files.config import update_text
-from ..extra_models import ExtraModel, file_path, model_from
+from ..catalog import extra_models_path
+from ..extra_models import ExtraModel, model_from
 
 Entry = dict[str, Any]
 
@@ -42,7 +43,7 @@ def checked(entry: Entry) -> ExtraModel:
         InvalidInput: It would be left out when the file is read.
     """
     try:
-        return model_from(file_path(), entry)
+        return model_from(extra_models_path(), entry)
     except ConfigError as error:
         raise InvalidInput(f"This entry cannot be used: {error.problem}") from error
 
@@ -53,10 +54,10 @@ def add_entry(entry: Entry) -> Path:
     Raises:
         ConfigError: The file cannot be read or written, or has a form that cannot be extended.
     """
-    path = Path(file_path())
+    path = extra_models_path()
     # Headers may hold secrets.
     mode = 0o600 if entry.get("headers") and not path.exists() else None
-    update_text(path, lambda text: extended(path, text, entry), mode)
+    llm.update_text(path, lambda text: extended(path, text, entry), mode)
     return path
 
 

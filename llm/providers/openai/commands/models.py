@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ....terminal.output import say
+import llm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,12 +21,9 @@ MODELS_URL = "https://api.openai.com/v1/models"
 
 
 def _read_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    from ....errors import InvalidInput
-    from ....run.inputs import key_argument
-
     try:
-        return key_argument(value)
-    except InvalidInput as error:
+        return llm.key_argument(value)
+    except llm.InvalidInput as error:
         raise click.BadParameter(str(error), ctx, param) from error
 
 
@@ -48,15 +45,15 @@ def list_models(json_: bool, key: str | None) -> None:
     """List the models that your OpenAI account can use."""
     import json
 
-    from llm.text.shaping import dicts_to_table_string
+    from llm.utils import dicts_to_table_string
 
     found = fetch_models(key)
     if json_:
-        say(json.dumps(found, indent=4))
+        llm.say(json.dumps(found, indent=4))
         return
     rows = [_row(model) for model in found]
     for line in dicts_to_table_string(["id", "owned_by", "created"], rows):
-        say(line)
+        llm.say(line)
 
 
 def fetch_models(key: str | None) -> list[Json]:
@@ -69,8 +66,6 @@ def fetch_models(key: str | None) -> list[Json]:
         NeedsKeyException: There is no key.
         ModelError: OpenAI refused, or could not be reached.
     """
-    import llm
-
     from ..transport.fast import Call, exchange
     from ..transport.faults import Endpoint
     from ..wire.shapes import malformed
@@ -172,15 +167,13 @@ def add(
 
 
 def _note(text: str) -> None:
-    say(text, err=True)
+    llm.say(text, err=True)
 
 
 def _choose(names: Sequence[str]) -> str:
-    from llm.errors import NotFound
-
     if not _is_interactive():
         names_text = ", ".join(names)
-        raise NotFound(f"The server has several models: {names_text}. Choose one with --model")
+        raise llm.NotFound(f"The server has several models: {names_text}. Choose one with --model")
     for number, name in enumerate(names, 1):
         _note(f"{number:4} {name}")
     number = click.prompt("Number of the model", type=click.IntRange(1, len(names)), err=True)
@@ -200,7 +193,7 @@ def _reviewed(entry: Entry, *, edit: bool, yes: bool) -> Entry:
     if edit:
         entry = _edited(entry)
     while True:
-        say(entry_text(entry).rstrip("\n"))
+        llm.say(entry_text(entry).rstrip("\n"))
         if yes or not _is_interactive():
             return entry
         choice = click.prompt(

@@ -5,28 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import llm
+from llm.errors import AuthError, ConnectionLost, ModelError, RateLimited
 
-from ....errors import AuthError, ConnectionLost, ModelError, RateLimited
-from ....net.policy import CallPolicy
 from ..chat import Chat
-from ..embedding import OpenAIEmbeddingModel
+from ..embedding import OpenAIEmbeddingModel, embeddings_request, vectors_from
 from ..responses import Responses
 from ..shared import _Shared
-from ..transport import fast as lane
-from ..wire.embeddings import embeddings_request, vectors_from
+from ..transport.fast import Call, exchange
 from ..wire.shapes import Json
-
-if TYPE_CHECKING:
-    from ....models.response import Response
 
 # Enough for a short answer after some reasoning, little enough for a slow machine.
 MAX_TOKENS = 300
 IMAGE_SIDE = 64
 # A 5xx is how some servers say that they cannot do a thing: it is not asked for again.
-ONCE = CallPolicy(retries=0, timeout_s=300.0)
+ONCE = llm.CallPolicy(retries=0, timeout_s=300.0)
 # These say nothing about what a model can do.
 _FATAL = (AuthError, ConnectionLost, RateLimited)
 
@@ -180,9 +175,9 @@ def _embeds(server: Server, name: str) -> bool:
     if server.key is None:
         model.needs_key = None
     model.key = server.key
-    call = model._call(embeddings_request(name, ["pelican"], None, "float"), None)
+    call = model.call_for(embeddings_request(name, ["pelican"], None, "float"), None)
     call.policy = ONCE
-    return bool(vectors_from(next(lane.exchange(call)), 1)[0])
+    return bool(vectors_from(next(exchange(call)), 1)[0])
 
 
 def green_png(side: int = IMAGE_SIDE) -> bytes:
@@ -227,18 +222,17 @@ class _Probed(_Shared):
         self.more = {}
         self.options = {}
 
-    def ask(self, prompt: str, **more: Any) -> Response:
+    def ask(self, prompt: str, **more: Any) -> llm.Response:
         """The response to a prompt, asked for in one piece and once."""
-        conversation = cast("Any", self).conversation(policy=ONCE)
-        response: Response = conversation.prompt(
+        conversation = cast("llm.KeyModel", self).conversation(policy=ONCE)
+        return conversation.prompt(
             prompt, stream=False, options={"max_tokens": MAX_TOKENS, **self.options}, **more
         )
-        return response
 
-    def _call(self, path: str, request: Json, key: str | None, policy: CallPolicy) -> lane.Call:
+    def _call(self, path: str, request: Json, key: str | None, policy: llm.CallPolicy) -> Call:
         return super()._call(path, {**request, **self.more}, key, policy)
 
-    def _tell(self, notices: list[str]) -> None:
+    def _tell(self, notice: str) -> None:
         """Say nothing about refusals and answers that are cut off."""
 
 

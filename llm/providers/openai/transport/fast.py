@@ -12,12 +12,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ....errors import ModelError
-from ....net import waiting
-from ....net.network import make_client, needs_tls
-from ....net.policy import CallPolicy
-from ....text.long_json import json_pieces
-from ..wire.shapes import DONE, Json
+import llm
+from llm.errors import ModelError
+
+from ..wire.shapes import DONE, DUMMY_KEY, Json
 from ..wire.sse import ErrorPayload, EventDecoder
 from . import faults, show
 
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 
-_USUAL = CallPolicy()
+_USUAL = llm.CallPolicy()
 
 
 class Call:
@@ -46,13 +44,14 @@ class Call:
         endpoint: faults.Endpoint,
         headers: Mapping[str, str],
         body: Json | None,
-        policy: CallPolicy = _USUAL,
+        policy: llm.CallPolicy = _USUAL,
     ) -> None:
         self.endpoint = endpoint
         self.headers = headers
         self.body = body
         self.policy = policy
-        show.remember_secrets(endpoint.url, headers)
+        own = {name: value for name, value in headers.items() if DUMMY_KEY not in value}
+        llm.remember_request(endpoint.url, own)
 
     @property
     def method(self) -> str:
@@ -62,10 +61,7 @@ class Call:
     def pieces(self) -> Iterator[str]:
         """The body as it goes over the wire; in several pieces where there is much of it."""
         if self.body is not None:
-            yield from json_pieces(self.body, _encode, json.encoder.encode_basestring_ascii)
-
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+            yield from llm.json_pieces(self.body)
 
 
 class Reader:
@@ -225,7 +221,7 @@ def _client(call: Call) -> httpx2.Client:
     """The client of this process: connections are kept for the next turn."""
     import httpx2
 
-    has_tls = needs_tls(call.endpoint.url)
+    has_tls = llm.needs_tls(call.endpoint.url)
     client = _clients.get(has_tls)
     if client is None or client.is_closed:
         client = _clients[has_tls] = _make_client(httpx2.Client, has_tls)
@@ -233,7 +229,7 @@ def _client(call: Call) -> httpx2.Client:
 
 
 def _make_client(kind: Callable[..., C], has_tls: bool) -> C:
-    return make_client(kind) if has_tls else make_client(kind, verify=False)
+    return llm.make_http_client(kind, **({} if has_tls else {"verify": False}))
 
 
 def close() -> None:
@@ -260,9 +256,8 @@ def _request(call: Call, client: httpx2.Client | httpx2.AsyncClient) -> httpx2.R
         put_body(request, call.pieces)
     if show.is_wanted():
         content = "".join(call.pieces()).encode()
-        show.show_request(
-            request.method, str(request.url), request.headers, content, call.endpoint.secrets
-        )
+        log = llm.HTTPLog(call.endpoint.secrets)
+        log.request(request.method, str(request.url), request.headers, content)
     return request
 
 
@@ -274,7 +269,7 @@ def _timeout(call: Call) -> httpx2.Timeout:
 
 def _show_head(call: Call, reply: httpx2.Response) -> None:
     if show.is_wanted():
-        show.show_response(reply.status_code, reply.headers, call.endpoint.secrets)
+        llm.HTTPLog(call.endpoint.secrets).reply(reply.status_code, reply.headers)
 
 
 def _show_refusal(call: Call, body: bytes) -> None:
@@ -338,7 +333,7 @@ def _send(call: Call) -> httpx2.Response:
 
 def _tell_when_sent(event: str, info: Mapping[str, Any]) -> None:
     if event.endswith("send_request_body.complete"):
-        waiting.request_sent()
+        llm.request_sent()
 
 
 @contextmanager
@@ -396,7 +391,7 @@ async def _opened_async(
 
     trouble = Failures(call)
     # A client belongs to its event loop, so it is made for the call.
-    has_tls = needs_tls(call.endpoint.url)
+    has_tls = llm.needs_tls(call.endpoint.url)
     async with _make_client(httpx2.AsyncClient, has_tls) as client:
         while True:
             with _failures() as failures:

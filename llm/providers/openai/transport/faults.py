@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from ....errors import (
+import llm
+from llm.errors import (
     AuthError,
     ConnectionLost,
     ContextTooLong,
@@ -15,9 +16,8 @@ from ....errors import (
     Overloaded,
     RateLimited,
 )
-from ....net.network import proxy_variable
-from ....net.policy import retry_after_s
-from ....text.secrets import MASK, masked
+
+from ..wire.shapes import Json
 
 _HOST = re.compile(r"[^/]*//(?:[^/@]*@)?([^/?#]+)")
 _TEXT_LIMIT = 600
@@ -71,14 +71,12 @@ class Endpoint:
 
     def safe(self, text: str) -> str:
         """`text` on one line, cut to a readable length, without any secret."""
-        for secret in self.secrets:
-            text = text.replace(secret, MASK)
-        text = " ".join(masked(text).split())
+        text = " ".join(llm.mask_secrets(text, self.secrets).split())
         return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
 
 
 def refusal(
-    endpoint: Endpoint, status: int, headers: Mapping[str, str], body: bytes | Any
+    endpoint: Endpoint, status: int, headers: Mapping[str, str], body: object
 ) -> ModelError:
     """The error for a reply whose status is not a success.
 
@@ -103,7 +101,7 @@ def _by_status(
     if status in (401, 403):
         return AuthError(_sentences(message, _key_advice(endpoint)))
     if status == 429:
-        pause = retry_after_s(headers)
+        pause = llm.retry_after_s(headers)
         return RateLimited(_sentences(message, f"Try again in {pause:.0f} s" if pause else ""))
     if status >= 500:
         return Overloaded(_sentences(message, "The server failed, not the request: try again"))
@@ -137,7 +135,7 @@ def _key_advice(endpoint: Endpoint) -> str:
     )
 
 
-def _details(body: bytes | Any) -> dict[str, Any]:
+def _details(body: object) -> Json:
     """The object that describes the error, whatever it is wrapped in."""
     value = _parsed(body)
     if isinstance(value, list) and value:
@@ -152,7 +150,7 @@ def _details(body: bytes | Any) -> dict[str, Any]:
     return value
 
 
-def _parsed(body: bytes | Any) -> Any:
+def _parsed(body: object) -> object:
     if not isinstance(body, bytes):
         return body
     try:
@@ -161,7 +159,7 @@ def _parsed(body: bytes | Any) -> Any:
         return None
 
 
-def _server_text(details: dict[str, Any], body: bytes | Any) -> str:
+def _server_text(details: Json, body: object) -> str:
     for name in ("message", "detail", "error_description", "code"):
         value = details.get(name)
         if isinstance(value, str) and value:
@@ -174,7 +172,7 @@ def _server_text(details: dict[str, Any], body: bytes | Any) -> str:
     return ""
 
 
-def _is_context(status: int, details: dict[str, Any], told: str) -> bool:
+def _is_context(status: int, details: Json, told: str) -> bool:
     if status not in (400, 413, 422, 500):
         return False
     codes = (details.get("code"), details.get("type"))
@@ -182,7 +180,7 @@ def _is_context(status: int, details: dict[str, Any], told: str) -> bool:
     return known or bool(_CONTEXT_WORDS.search(told))
 
 
-def _context_error(endpoint: Endpoint, told: str, details: dict[str, Any]) -> ContextTooLong:
+def _context_error(endpoint: Endpoint, told: str, details: Json) -> ContextTooLong:
     limit = _context_limit(told, details)
     is_named = limit is None or str(limit) in told.replace(",", "")
     message = _sentences(
@@ -193,7 +191,7 @@ def _context_error(endpoint: Endpoint, told: str, details: dict[str, Any]) -> Co
     return ContextTooLong(message, limit)
 
 
-def _context_limit(told: str, details: dict[str, Any]) -> int | None:
+def _context_limit(told: str, details: Json) -> int | None:
     limit = details.get("n_ctx")
     if isinstance(limit, int):
         return limit
@@ -202,7 +200,7 @@ def _context_limit(told: str, details: dict[str, Any]) -> int | None:
     return int(digits) if digits else None
 
 
-def told_in_stream(endpoint: Endpoint, value: Any) -> ModelError:
+def told_in_stream(endpoint: Endpoint, value: object) -> ModelError:
     """The error that a server reports inside an answer that began well."""
     details = _details(value)
     status = details.get("status") or details.get("status_code") or details.get("code")
@@ -220,7 +218,7 @@ def lost(endpoint: Endpoint, reason: str, *, begun: bool) -> ConnectionLost:
         text = f"The connection to {endpoint.host} broke off before the answer was complete"
         return ConnectionLost(f"{text}: {reason}" if reason else text)
     reason = reason or "no reason given"
-    proxy = proxy_variable(endpoint.url)
+    proxy = llm.proxy_variable(endpoint.url)
     if proxy:
         return ConnectionLost(
             f"Cannot reach {endpoint.host} through the proxy that {proxy} names ({reason})."

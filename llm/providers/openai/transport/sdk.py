@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from ....net.network import make_client as make_http_client
-from ....net.policy import CallPolicy
+import llm
+
 from ..wire.shapes import DONE, Json
 from . import faults, show
 
@@ -43,8 +43,8 @@ def make_client(
     import openai
 
     kind = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient
-    hooks = _showing_hooks(api_key, is_async) if show.is_wanted() else {}
-    http_client = make_http_client(kind, event_hooks=hooks)
+    hooks = llm.HTTPLog([api_key]).hooks(is_async=is_async) if show.is_wanted() else {}
+    http_client = llm.make_http_client(kind, event_hooks=hooks)
     settings: dict[str, Any] = {"api_key": api_key, "http_client": http_client}
     if headers:
         settings["default_headers"] = headers
@@ -57,9 +57,9 @@ def make_client(
     return openai.AsyncOpenAI(**settings) if is_async else openai.OpenAI(**settings)
 
 
-def under(policy: CallPolicy, client: Any) -> Any:
+def under(policy: llm.CallPolicy, client: Any) -> Any:
     """The client with the retries and the time-out of `policy`, where that says something new."""
-    if policy == CallPolicy() or not hasattr(client, "with_options"):
+    if policy == llm.CallPolicy() or not hasattr(client, "with_options"):
         return client
     return client.with_options(max_retries=policy.retries, timeout=policy.timeout_s)
 
@@ -153,56 +153,3 @@ def _translated(endpoint: faults.Endpoint) -> Iterator[_Progress]:
         raise faults.told_in_stream(endpoint, error.body or {"message": str(error)}) from error
     except USUAL_ERRORS as error:
         raise faults.lost(endpoint, str(error), begun=progress.begun) from error
-
-
-def _showing_hooks(api_key: str, is_async: bool) -> dict[str, list[Any]]:
-    """What lets an HTTP client write its exchanges to stderr."""
-    secrets = (api_key,)
-
-    def asked(request: httpx2.Request) -> None:
-        request.headers["accept-encoding"] = "identity"
-        show.show_request(
-            request.method, str(request.url), request.headers, request.content, secrets
-        )
-
-    def answered(response: httpx2.Response) -> None:
-        show.show_response(response.status_code, response.headers, secrets)
-        response.stream = _Echo(response.stream, secrets)
-
-    async def asked_async(request: httpx2.Request) -> None:
-        asked(request)
-
-    async def answered_async(response: httpx2.Response) -> None:
-        answered(response)
-
-    if is_async:
-        return {"request": [asked_async], "response": [answered_async]}
-    return {"request": [asked], "response": [answered]}
-
-
-class _Echo(httpx2.SyncByteStream, httpx2.AsyncByteStream):
-    """A body that is written while it is read."""
-
-    def __init__(self, stream: Any, secrets: tuple[str, ...]) -> None:
-        self._stream = stream
-        self._secrets = secrets
-
-    def __iter__(self) -> Iterator[bytes]:
-        with show.showing(self._secrets) as show_piece:
-            for piece in self._stream:
-                if show_piece is not None:
-                    show_piece(piece)
-                yield piece
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with show.showing(self._secrets) as show_piece:
-            async for piece in self._stream:
-                if show_piece is not None:
-                    show_piece(piece)
-                yield piece
-
-    def close(self) -> None:
-        self._stream.close()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import cast
 
-from llm.tools import parse_arguments
+import llm
+from llm.errors import ModelError
+from llm.parts import StreamEvent
+from llm.utils import monotonic_ulid, remove_dict_none_values
 
-from ....errors import ModelError
-from ....parts import StreamEvent
-from ....text.ids import new_ulid
-from ....text.shaping import remove_dict_none_values
-from .notices import FILTERED
-from .shapes import DONE, Event, Json, TextMender, arguments_text, malformed
+from .shapes import (
+    CUT_OFF,
+    DONE,
+    FILTERED,
+    Accumulator,
+    Event,
+    Json,
+    TextMender,
+    arguments_text,
+    malformed,
+)
 
 
 class _Call:
@@ -25,47 +33,40 @@ class _Call:
 
     __slots__ = ("id", "name", "pieces")
 
-    def __init__(self, id: str) -> None:
-        self.id = id
+    def __init__(self, call_id: str) -> None:
+        self.id = call_id
         self.name = ""
         self.pieces: list[str] = []
 
 
 def _new_call_id() -> str:
-    return f"call_{new_ulid()}"
+    return f"call_{str(monotonic_ulid()).lower()}"
 
 
-class ChatFold:
-    """Folds the chunks of a streamed completion, or one whole completion, into our events.
+class ChatAccumulator(Accumulator):
+    """Turns the chunks of a streamed completion, or one whole completion, into our events.
 
     Args:
         new_id: Makes an id for a tool call that comes without one.
     """
 
     def __init__(self, new_id: Callable[[], str] = _new_call_id) -> None:
-        self.is_complete = False
-        self.usage: Json | None = None
+        super().__init__()
         self._new_id = new_id
         self._whole: Json | None = None
-        self._head: Json = {}
         self._role: str | None = None
         self._finish_reason: str | None = None
-        self._refusal: list[str] = []
         # The answer so far, in UTF-8: strings of a few characters cost ten times as much.
         self._text_utf8 = bytearray()
-        self._mender = TextMender()
         self._reasoning_mender = TextMender()
         self._calls: list[_Call] = []
-        self._by_index: dict[Any, _Call] = {}
+        self._by_index: dict[object, _Call] = {}
+        self._last_index: object = None
         self._reasoned = False
         self._answered = False
 
     def feed(self, value: Json) -> Sequence[Event]:
-        """What one chunk, or a whole completion, adds to the answer.
-
-        Raises:
-            ModelError: It does not have the shape that the API promises.
-        """
+        """What one chunk, or a whole completion, adds to the answer."""
         if value is DONE:
             self.is_complete = True
             return ()
@@ -89,10 +90,7 @@ class ChatFold:
         return self._take_choice(chunk, choices[0])
 
     def _take_choice(self, chunk: Json, choice: Json) -> Sequence[Event]:
-        reason = choice.get("finish_reason")
-        if reason:
-            self._finish_reason = str(reason)
-            self.is_complete = True
+        self._note_end(choice)
         delta = choice.get("delta")
         if delta is None:
             delta = choice.get("message")
@@ -106,6 +104,12 @@ class ChatFold:
             if size == 1 or (size == 2 and self._role is not None and "role" in delta):
                 return self._text(content)
         return self._take_delta(delta)
+
+    def _note_end(self, choice: Json) -> None:
+        reason = choice.get("finish_reason")
+        if reason:
+            self._finish_reason = str(reason)
+            self.is_complete = True
 
     def _take_delta(self, delta: Json) -> list[Event]:
         """A chunk or message that has more than text."""
@@ -143,7 +147,7 @@ class ChatFold:
         self._text_utf8 += text.encode()
         return (text,)
 
-    def _content(self, content: Any) -> Iterator[Event]:
+    def _content(self, content: str | list[Json] | None) -> Iterator[Event]:
         """Text, or the list of typed pieces that some servers send in its place."""
         if isinstance(content, str):
             yield from self._text(content)
@@ -175,23 +179,26 @@ class ChatFold:
                 yield StreamEvent("tool_call_args", arguments, tool_call_id=call.id)
 
     def _call_for(self, delta: Json, name: str) -> _Call:
-        """The call that a piece belongs to: by index; without one by id; else by its name."""
+        """The call that a piece belongs to."""
+        index = self._index_of(delta, name)
         call_id = delta.get("id")
-        index = delta.get("index")
-        if index is None:
-            if call_id:
-                index = ("id", call_id)
-            elif self._calls and not name:
-                return self._calls[-1]
-            else:
-                index = ("nth", len(self._calls))
         call = self._by_index.get(index)
         # Some servers give index 0 to every call: another id with a name is another call.
         if call is None or (call_id and name and call_id != call.id and call.name):
             call = _Call(str(call_id) if call_id else self._new_id())
             self._calls.append(call)
             self._by_index[index] = call
+            self._last_index = index
         return call
+
+    def _index_of(self, delta: Json, name: str) -> object:
+        """What tells calls apart: the index; without one the id; else a name begins a new call."""
+        index, call_id = delta.get("index"), delta.get("id")
+        if index is not None:
+            return index
+        if call_id:
+            return ("id", call_id)
+        return ("nth", len(self._calls)) if name or not self._calls else self._last_index
 
     @staticmethod
     def _is_news(call: _Call, name: str) -> bool:
@@ -199,11 +206,7 @@ class ChatFold:
         return bool(name) and not call.pieces and name != call.name
 
     def finish(self) -> list[Event]:
-        """What is left to say: half a character, and that there was reasoning nobody saw.
-
-        Raises:
-            ModelError: The server said that it was done, and nothing of it was an answer.
-        """
+        """What is left to say: half a character, and that there was reasoning nobody saw."""
         if self.is_complete and not self._answered:
             raise ModelError(f"The server's reply holds no answer: {json.dumps(self._head)}")
         events: list[Event] = []
@@ -211,21 +214,13 @@ class ChatFold:
         if rest:
             self._text_utf8 += rest.encode()
             events.append(rest)
-        details = (self.usage or {}).get("completion_tokens_details")
-        tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
-        if tokens and not self._reasoned:
+        if not self._reasoned and self._has_hidden_reasoning("completion_tokens_details"):
             events.append(StreamEvent("reasoning", "", redacted=True))
         return events
 
     def calls(self) -> list[tuple[str, Json, str]]:
         """The tool calls: name, arguments, id."""
-        return [(call.name, parse_arguments("".join(call.pieces)), call.id) for call in self._calls]
-
-    @property
-    def resolved_model(self) -> str | None:
-        """The exact model that the server says answered."""
-        model = self._head.get("model")
-        return model if isinstance(model, str) else None
+        return [(call.name, llm.parse_arguments("".join(call.pieces)), call.id) for call in self._calls]
 
     def response_json(self) -> Json:
         """The whole body, or for a stream what its chunks amount to; without nulls."""
@@ -242,31 +237,55 @@ class ChatFold:
 
     def notices(self) -> list[str]:
         """What the user should be told about how the answer ended."""
-        told: list[str] = []
-        if self._refusal:
-            told.append(f"The model refused: {''.join(self._refusal)}")
-        if self._finish_reason == "length":
-            told.append("The answer is cut off: it reached the limit of tokens (-o max_tokens)")
-        elif self._finish_reason == "content_filter":
-            told.append(FILTERED)
-        return told
+        reason = {"length": CUT_OFF, "content_filter": FILTERED}.get(self._finish_reason or "")
+        return [*super().notices(), *([reason] if reason else [])]
 
 
-def combine_chunks(chunks: Iterable[Any]) -> Json:
+class CompletionAccumulator(ChatAccumulator):
+    """Turns the chunks of the older Completions API, or one whole completion, into text.
+
+    Args:
+        is_streamed: The answer was asked for in chunks, which look like whole completions.
+    """
+
+    def __init__(self, is_streamed: bool = True) -> None:
+        super().__init__()
+        self._is_streamed = is_streamed
+        self._logprobs: list[Json] = []
+
+    def _take_choice(self, chunk: Json, choice: Json) -> Sequence[Event]:
+        if not self._is_streamed:
+            self._whole = chunk
+        self._note_end(choice)
+        logprobs = choice.get("logprobs")
+        text = choice.get("text")
+        if logprobs and logprobs.get("top_logprobs"):
+            self._logprobs.append({"text": text, "top_logprobs": logprobs["top_logprobs"]})
+        return self._text(text) if isinstance(text, str) else ()
+
+    def response_json(self) -> Json:
+        """The whole body, or what the chunks amount to; without nulls."""
+        combined = super().response_json()
+        if self._logprobs and self._is_streamed:
+            combined["logprobs"] = remove_dict_none_values(self._logprobs)
+        return combined
+
+
+def combine_chunks(chunks: Iterable[object]) -> Json:
     """What the chunks of a stream amount to, as `response_json` holds it, nulls included.
 
     Args:
         chunks: Chunk objects of the `openai` library, or dicts.
     """
-    fold = ChatFold()
+    answer = ChatAccumulator()
     for chunk in chunks:
-        fold.feed(plain(chunk))
-    combined = fold.response_json()
+        answer.feed(plain(chunk))
+    combined = answer.response_json()
     names = ("content", "role", "finish_reason", "usage", "id", "object", "model", "created")
     return {name: combined.get(name, {} if name == "usage" else None) for name in names}
 
 
-def plain(value: Any) -> Json:
+def plain(value: object) -> Json:
     """A dict from an object of the `openai` library; a dict as it is."""
     if isinstance(value, dict):
         return value

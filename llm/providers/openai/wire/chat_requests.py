@@ -9,13 +9,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ....parts import AttachmentPart, Message, TextPart, ToolCallPart, ToolResultPart
-from ....text.shaping import simplify_usage_dict
-from .shapes import Json, count_from
+from llm.parts import Message, TextPart, ToolCallPart, ToolResultPart
+from llm.utils import simplify_usage_dict
+
+from .shapes import Json, count_from, data_url, function_fields, plain_value, user_content
 
 if TYPE_CHECKING:
-    from ....content import Attachment
-    from ....tools.tool import Tool
+    from llm import Attachment, Tool
 
 
 def chat_messages(messages: Iterable[Message], image_detail: str | None = None) -> list[Json]:
@@ -24,12 +24,16 @@ def chat_messages(messages: Iterable[Message], image_detail: str | None = None) 
     A system text that repeats the last one is sent once. Reasoning, and calls that a provider ran
     itself, are not sent.
     """
+
+    def item(attachment: Attachment) -> Json:
+        return attachment_item(attachment, image_detail)
+
     sent: list[Json] = []
     last_system: str | None = None
     for message in messages:
         role = message.role
         if role == "user":
-            content = _user_content(message, image_detail)
+            content = user_content(message, item, "text")
             if content:
                 sent.append({"role": "user", "content": content})
         elif role == "assistant":
@@ -42,21 +46,6 @@ def chat_messages(messages: Iterable[Message], image_detail: str | None = None) 
                 sent.append({"role": "system", "content": text})
                 last_system = text
     return sent
-
-
-def _user_content(message: Message, image_detail: str | None) -> str | list[Json]:
-    parts = message.parts
-    if len(parts) == 1 and isinstance(parts[0], TextPart):
-        return parts[0].text
-    text = message.text()
-    items = [
-        attachment_item(part.attachment, image_detail)
-        for part in parts
-        if isinstance(part, AttachmentPart) and part.attachment is not None
-    ]
-    if not items:
-        return text
-    return [{"type": "text", "text": text}, *items] if text else items
 
 
 def _assistant_message(message: Message) -> Json:
@@ -91,12 +80,12 @@ def attachment_item(attachment: Attachment, image_detail: str | None = None) -> 
     """
     kind = attachment.resolve_type()
     if kind == "application/pdf":
-        data = f"data:{kind};base64,{attachment.base64_content()}"
-        return {"type": "file", "file": {"filename": f"{attachment.id()}.pdf", "file_data": data}}
+        file = {"filename": f"{attachment.id()}.pdf", "file_data": data_url(attachment, kind)}
+        return {"type": "file", "file": file}
     if kind is not None and kind.startswith("image/"):
-        image = {"url": attachment.url or f"data:{kind};base64,{attachment.base64_content()}"}
+        image: Json = {"url": attachment.url or data_url(attachment, kind)}
         if image_detail:
-            image["detail"] = str(getattr(image_detail, "value", image_detail))
+            image["detail"] = plain_value(image_detail)
         return {"type": "image_url", "image_url": image}
     form = "wav" if kind == "audio/wav" else "mp3"
     return {
@@ -107,17 +96,7 @@ def attachment_item(attachment: Attachment, image_detail: str | None = None) -> 
 
 def function_tools(tools: Iterable[Tool]) -> list[Json]:
     """The `tools` of a request."""
-    return [
-        {
-            "type": "function",
-            "function": {
-                "name": tool.name,
-                "description": tool.description or None,
-                "parameters": tool.input_schema,
-            },
-        }
-        for tool in tools
-    ]
+    return [{"type": "function", "function": function_fields(tool)} for tool in tools]
 
 
 # Options that shape the request in other ways than by their own name.
@@ -133,10 +112,8 @@ def request_options(
     default_max_tokens: int | None = None,
 ) -> Json:
     """The fields of a request that come from options, schema and tools."""
-    fields = {
-        name: getattr(value, "value", value)
-        for name, value in options.items()
-        if name not in _NOT_SENT
+    fields: Json = {
+        name: plain_value(value) for name, value in options.items() if name not in _NOT_SENT
     }
     if "max_tokens" not in fields and default_max_tokens is not None:
         fields["max_tokens"] = default_max_tokens
@@ -150,6 +127,12 @@ def request_options(
     if stream:
         fields["stream_options"] = {"include_usage": True}
     return fields
+
+
+def completion_text(messages: Iterable[Message]) -> str:
+    """The `prompt` of the older Completions API: what user and assistant said, a line each."""
+    texts = (message.text() for message in messages if message.role in ("user", "assistant"))
+    return "\n".join(text for text in texts if text)
 
 
 def usage_parts(usage: Json) -> tuple[int | None, int | None, Json | None]:

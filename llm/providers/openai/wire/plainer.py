@@ -8,9 +8,9 @@ documented form goes first: it is what OpenAI and subclasses know.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
 
-from ....errors import ModelError, Overloaded
+from llm.errors import ModelError, Overloaded
+
 from .shapes import Json
 
 OPENAI = "https://api.openai.com/"
@@ -108,13 +108,18 @@ def _plain_item(item: Json) -> Json | None:
     if item.get("role") == "assistant" and "type" not in item:
         return {"type": "message", **item}
     if item.get("type") == "reasoning" and not item.get("content"):
-        texts = [str(piece.get("text") or "") for piece in item.get("summary") or ()]
-        content = [{"type": "reasoning_text", "text": text} for text in texts if text]
+        content = _reasoning_content(item)
         return {**item, "content": content} if content else None
     return item
 
 
-def _plain_tool(tool: Any) -> Any:
+def _reasoning_content(item: Json) -> list[Json]:
+    """The texts of a summary of reasoning as content."""
+    texts = [str(piece.get("text") or "") for piece in item.get("summary") or ()]
+    return [{"type": "reasoning_text", "text": text} for text in texts if text]
+
+
+def _plain_tool(tool: object) -> object:
     """A tool without a description where it has an empty one, in the shape of either API."""
     if not isinstance(tool, dict):
         return tool

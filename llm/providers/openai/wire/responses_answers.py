@@ -6,15 +6,23 @@ Source: https://platform.openai.com/docs/api-reference/responses-streaming
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, cast
 
-from llm.tools import parse_arguments
+import llm
+from llm.errors import ModelError
+from llm.parts import StreamEvent
+from llm.utils import remove_dict_none_values
 
-from ....errors import ModelError
-from ....parts import StreamEvent
-from ....text.shaping import remove_dict_none_values
-from .notices import FILTERED
-from .shapes import DONE, Event, Json, TextMender, arguments_text, malformed
+from .shapes import (
+    CUT_OFF,
+    DONE,
+    FILTERED,
+    Accumulator,
+    Event,
+    Json,
+    arguments_text,
+    malformed,
+)
 
 
 class Item(dict[str, Any]):
@@ -29,64 +37,56 @@ class Item(dict[str, Any]):
             return None
         return _as_item(value)
 
-    def model_dump(self, **_: Any) -> Json:
+    def model_dump(self, **_: object) -> Json:
         """The item as a plain dict."""
         return dict(self)
 
     to_dict = model_dump
 
 
-def _as_item(value: Any) -> Any:
+def _as_item(value: object) -> object:
     if isinstance(value, dict):
         return Item(value)
     return [_as_item(item) for item in value] if isinstance(value, list) else value
 
 
-class ServerTools(Protocol):
-    """How a model turns items of tools that the provider ran into events."""
-
-    def _server_tool_events(self, item: Any, message_index: int) -> list[StreamEvent]:
-        """The events of an item; nothing for an item of another kind."""
-
-    def _refresh_server_tool_events(
-        self, output: list[Any], done_events: dict[str, list[StreamEvent]]
-    ) -> None:
-        """Put the final values into the events that were given before."""
+ToolEvents = Callable[[Item, int], list[StreamEvent]]
+RefreshToolEvents = Callable[[list[Item], dict[str, list[StreamEvent]]], None]
 
 
-class ResponsesFold:
-    """Folds the events of a streamed response, or one whole response, into our events.
+class ResponsesAccumulator(Accumulator):
+    """Turns the events of a streamed response, or one whole response, into our events.
 
     Args:
-        tools: Turns items of the provider's own tools into events.
+        tool_events: Gives the events of an item of one of the provider's own tools, in a message;
+            nothing for other items.
+        refresh_tool_events: Puts the final values of items into the events that were given.
         failure: Makes the error for a failure that the server reports.
     """
 
-    def __init__(self, tools: ServerTools, failure: Callable[[Json], ModelError]) -> None:
-        self.is_complete = False
-        self.usage: Json | None = None
-        self._tools = tools
+    def __init__(
+        self,
+        tool_events: ToolEvents,
+        refresh_tool_events: RefreshToolEvents,
+        failure: Callable[[Json], ModelError],
+    ) -> None:
+        super().__init__()
+        self._tool_events = tool_events
+        self._refresh_tool_events = refresh_tool_events
         self._failure = failure
-        self._final: Json = {}
-        self._mender = TextMender()
-        self._refusal: list[str] = []
         self._messages = 0
         self._message_index = 0
         # Items by id: those of which some text, or some argument, was streamed.
-        self._streamed: set[Any] = set()
+        self._streamed: set[object] = set()
         # Ids of items of which the call's name has been told, with the call's id.
-        self._call_ids: dict[Any, Any] = {}
+        self._call_ids: dict[object, Any] = {}
         self._calls: list[tuple[str, Json, str]] = []
-        self._reasoning: dict[Any, StreamEvent] = {}
+        self._reasoning: dict[object, StreamEvent] = {}
         self._has_reasoning = False
         self._server_events: dict[str, list[StreamEvent]] = {}
 
     def feed(self, value: Json) -> Sequence[Event]:
-        """What one event, or a whole response, adds to the answer.
-
-        Raises:
-            ModelError: The server reports a failure, or what it sent cannot be understood.
-        """
+        """What one event, or a whole response, adds to the answer."""
         try:
             if value.get("type") == "response.output_text.delta":
                 return self._text_delta(value)
@@ -102,7 +102,7 @@ class ResponsesFold:
 
     def _take(self, value: Json) -> Iterator[Event]:
         kind = value.get("type")
-        handler = _HANDLERS.get(kind) if isinstance(kind, str) else None
+        handler = self._handlers.get(kind) if isinstance(kind, str) else None
         if handler is not None:
             yield from handler(self, value)
         elif kind is None and value.get("object") == "response":
@@ -217,10 +217,10 @@ class ResponsesFold:
         arguments = arguments_text(item.get("arguments"))
         if arguments and key not in self._streamed:
             yield self._event("tool_call_args", arguments, tool_call_id=call_id)
-        self._calls.append((str(item.get("name") or ""), parse_arguments(arguments), str(call_id)))
+        self._calls.append((str(item.get("name") or ""), llm.parse_arguments(arguments), str(call_id)))
 
     def _tool_done(self, item: Json) -> Iterator[Event]:
-        events = self._tools._server_tool_events(Item(item), self._message_index)
+        events = self._tool_events(Item(item), self._message_index)
         if events:
             self._server_events[str(item.get("id"))] = events
             yield from events
@@ -231,9 +231,7 @@ class ResponsesFold:
         final = value["response"]
         self._note_final(final)
         output = final.get("output") or []
-        self._tools._refresh_server_tool_events(
-            [Item(item) for item in output], self._server_events
-        )
+        self._refresh_tool_events([Item(item) for item in output], self._server_events)
         yield from self._refreshed_reasoning(output)
 
     def _refreshed_reasoning(self, output: list[Json]) -> Iterator[Event]:
@@ -254,7 +252,7 @@ class ResponsesFold:
 
     def _note_final(self, final: Json) -> None:
         self.is_complete = True
-        self._final = dict(final)
+        self._head = dict(final)
         usage = final.get("usage")
         if usage:
             self.usage = dict(usage)
@@ -279,9 +277,7 @@ class ResponsesFold:
         rest = self._mender.rest()
         if rest:
             events.append(self._event("text", rest))
-        details = (self.usage or {}).get("output_tokens_details")
-        tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
-        if tokens and not self._has_reasoning:
+        if not self._has_reasoning and self._has_hidden_reasoning("output_tokens_details"):
             events.append(StreamEvent("reasoning", "", redacted=True))
         return events
 
@@ -289,51 +285,40 @@ class ResponsesFold:
         """The tool calls to run here: name, arguments, id."""
         return self._calls
 
-    @property
-    def resolved_model(self) -> str | None:
-        """The exact model that the server says answered."""
-        model = self._final.get("model")
-        return model if isinstance(model, str) else None
-
     def response_json(self) -> Json:
         """The final response, without nulls."""
-        return cast("Json", remove_dict_none_values(self._final))
+        return cast("Json", remove_dict_none_values(self._head))
 
     def notices(self) -> list[str]:
         """What the user should be told about how the answer ended."""
-        told: list[str] = []
-        if self._refusal:
-            told.append(f"The model refused: {''.join(self._refusal)}")
-        status = self._final.get("status")
+        told = super().notices()
+        status = self._head.get("status")
         if status == "incomplete":
-            told.append(_incomplete_notice(self._final.get("incomplete_details")))
+            told.append(_incomplete_notice(self._head.get("incomplete_details")))
         elif status not in (None, "completed"):
             told.append(f"The answer is incomplete: its status is {status}")
         return told
 
-
-_Handler = Callable[[ResponsesFold, Json], Iterator[Event]]
-
-_HANDLERS: dict[str, _Handler] = {
-    "response.output_item.added": ResponsesFold._added,
-    "response.output_item.done": ResponsesFold._item_done,
-    "response.function_call_arguments.delta": ResponsesFold._arguments,
-    "response.reasoning_summary_text.delta": ResponsesFold._reasoning_delta,
-    "response.reasoning_text.delta": ResponsesFold._reasoning_delta,
-    "response.reasoning_summary_text.done": ResponsesFold._reasoning_text,
-    "response.reasoning_text.done": ResponsesFold._reasoning_text,
-    "response.refusal.delta": ResponsesFold._refusal_delta,
-    "response.completed": ResponsesFold._completed,
-    "response.incomplete": ResponsesFold._completed,
-    "response.failed": ResponsesFold._failed,
-    "error": ResponsesFold._failed,
-}
+    _handlers: ClassVar[dict[str, Callable[..., Iterator[Event]]]] = {
+        "response.output_item.added": _added,
+        "response.output_item.done": _item_done,
+        "response.function_call_arguments.delta": _arguments,
+        "response.reasoning_summary_text.delta": _reasoning_delta,
+        "response.reasoning_text.delta": _reasoning_delta,
+        "response.reasoning_summary_text.done": _reasoning_text,
+        "response.reasoning_text.done": _reasoning_text,
+        "response.refusal.delta": _refusal_delta,
+        "response.completed": _completed,
+        "response.incomplete": _completed,
+        "response.failed": _failed,
+        "error": _failed,
+    }
 
 
-def _incomplete_notice(details: Any) -> str:
+def _incomplete_notice(details: object) -> str:
     reason = details.get("reason") if isinstance(details, dict) else None
     if reason == "max_output_tokens":
-        return "The answer is cut off: it reached the limit of tokens (-o max_tokens)"
+        return CUT_OFF
     if reason == "content_filter":
         return FILTERED
     return f"The answer is incomplete: {reason or 'the provider gives no reason'}"

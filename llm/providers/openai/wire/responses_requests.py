@@ -9,13 +9,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ....parts import AttachmentPart, Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
-from ....tools.tool import ServerSideTool
-from .shapes import Json, count_from
+from llm import ServerSideTool
+from llm.parts import Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+
+from .shapes import Json, count_from, data_url, function_fields, plain_value, user_content
 
 if TYPE_CHECKING:
-    from ....content import Attachment
-    from ....tools.tool import Tool
+    from llm import Attachment, Tool
 
 # Options that this API does not know. Subclasses may find another place for them.
 UNKNOWN_OPTIONS = ("frequency_penalty", "presence_penalty", "stop", "logit_bias", "seed")
@@ -35,12 +35,16 @@ def responses_input(
 
     What the provider ran itself is not sent; reasoning only with the provider's own data.
     """
+
+    def item(attachment: Attachment) -> Json:
+        return attachment_item(attachment, image_detail)
+
     items: list[Json] = []
     instructions: str | None = None
     for message in messages:
         role = message.role
         if role == "user":
-            content = _user_content(message, image_detail)
+            content = user_content(message, item, "input_text")
             if content:
                 items.append({"role": "user", "content": content})
         elif role == "assistant":
@@ -50,21 +54,6 @@ def responses_input(
         elif role == "system":
             instructions = message.text() or instructions
     return items, instructions
-
-
-def _user_content(message: Message, image_detail: str | None) -> str | list[Json]:
-    parts = message.parts
-    if len(parts) == 1 and isinstance(parts[0], TextPart):
-        return parts[0].text
-    text = message.text()
-    items = [
-        attachment_item(part.attachment, image_detail)
-        for part in parts
-        if isinstance(part, AttachmentPart) and part.attachment is not None
-    ]
-    if not items:
-        return text
-    return [{"type": "input_text", "text": text}, *items] if text else items
 
 
 def _assistant_items(message: Message) -> Iterable[Json]:
@@ -121,12 +110,11 @@ def attachment_item(attachment: Attachment, image_detail: str | None = None) -> 
     """An attachment as an item of a user message's content; only PDFs are fetched from a URL."""
     kind = attachment.resolve_type()
     if kind == "application/pdf":
-        data = f"data:{kind};base64,{attachment.base64_content()}"
-        return {"type": "input_file", "filename": f"{attachment.id()}.pdf", "file_data": data}
-    url = attachment.url or f"data:{kind};base64,{attachment.base64_content()}"
-    image: Json = {"type": "input_image", "image_url": url}
+        name = f"{attachment.id()}.pdf"
+        return {"type": "input_file", "filename": name, "file_data": data_url(attachment, kind)}
+    image: Json = {"type": "input_image", "image_url": attachment.url or data_url(attachment, kind)}
     if image_detail:
-        image["detail"] = str(getattr(image_detail, "value", image_detail))
+        image["detail"] = plain_value(image_detail)
     return image
 
 
@@ -137,17 +125,13 @@ def request_options(options: Json, *, schema: Json | None) -> Json:
         fields["max_output_tokens"] = options["max_tokens"]
     for name, value in options.items():
         if name not in _SHAPING:
-            fields[name] = getattr(value, "value", value)
+            fields[name] = plain_value(value)
     text: Json = {}
     if "verbosity" in options:
-        text["verbosity"] = str(getattr(options["verbosity"], "value", options["verbosity"]))
+        text["verbosity"] = plain_value(options["verbosity"])
     if schema:
-        text["format"] = {
-            "type": "json_schema",
-            "name": "output",
-            "schema": schema,
-            "strict": False,
-        }
+        shape = {"name": "output", "schema": schema, "strict": False}
+        text["format"] = {"type": "json_schema", **shape}
     elif options.get("json_object"):
         text["format"] = {"type": "json_object"}
     if text:
@@ -182,27 +166,19 @@ def reasoning_settings(options: Json, *, is_hidden: bool, has_default: bool) -> 
     settings: Json = {}
     summary = options.get("reasoning_summary") or ("auto" if has_default else None)
     if summary and not is_hidden:
-        settings["summary"] = getattr(summary, "value", summary)
+        settings["summary"] = plain_value(summary)
     effort = options.get("reasoning_effort")
     if effort:
-        settings["effort"] = getattr(effort, "value", effort)
+        settings["effort"] = plain_value(effort)
     return settings
-
-
-def function_tool(tool: Tool) -> Json:
-    """A tool that runs here, as an item of `tools`."""
-    return {
-        "type": "function",
-        "name": tool.name,
-        "description": tool.description or None,
-        "parameters": tool.input_schema,
-    }
 
 
 def request_tools(tools: Sequence[Tool | ServerSideTool], model: Any) -> list[Json]:
     """The `tools` of a request: functions, and the specs of what the provider runs itself."""
     return [
-        tool.tool_spec(model) if isinstance(tool, ServerSideTool) else function_tool(tool)
+        tool.tool_spec(model)
+        if isinstance(tool, ServerSideTool)
+        else {"type": "function", **function_fields(tool)}
         for tool in tools
     ]
 

@@ -6,11 +6,14 @@ Everything here is pure: values in, values out.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any, Protocol, Union
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Union
 
-from ....errors import ModelError
-from ....parts import StreamEvent
+from llm.errors import ModelError
+from llm.parts import AttachmentPart, Message, StreamEvent, TextPart
+
+if TYPE_CHECKING:
+    from llm import Attachment, Tool
 
 Json = dict[str, Any]
 Event = Union[str, StreamEvent]
@@ -18,34 +21,11 @@ Event = Union[str, StreamEvent]
 #: Sent where no key is needed: some servers insist on a header.
 DUMMY_KEY = "DUMMY_KEY"
 
+CUT_OFF = "The answer is cut off: it reached the limit of tokens (-o max_tokens)"
+FILTERED = "The answer was stopped by the provider's content filter"
+
 #: Stands in the sequence of objects of an answer for the server's word that it is complete.
 DONE: Json = {}
-
-
-class Fold(Protocol):
-    """Takes the objects of one answer as they arrive and remembers what they amount to."""
-
-    is_complete: bool
-    usage: Json | None
-
-    def feed(self, value: Json) -> Iterable[Event]:
-        """What `value` adds to the answer."""
-
-    def finish(self) -> Iterable[Event]:
-        """What is left to say once the last object has arrived."""
-
-    def calls(self) -> list[tuple[str, Json, str]]:
-        """The tool calls to run here: name, arguments, id."""
-
-    def response_json(self) -> Json:
-        """The answer as it is logged, without nulls."""
-
-    def notices(self) -> list[str]:
-        """What the user should be told about how the answer ended."""
-
-    @property
-    def resolved_model(self) -> str | None:
-        """The exact model that the server says answered."""
 
 
 class TextMender:
@@ -78,6 +58,105 @@ class TextMender:
         return "\ufffd" if left else ""
 
 
+class Accumulator:
+    """Takes the objects of one answer as they arrive and remembers what they amount to.
+
+    Attributes:
+        is_complete: The server said that the answer was complete.
+        usage: The tokens that it counted, as it tells them.
+    """
+
+    def __init__(self) -> None:
+        self.is_complete = False
+        self.usage: Json | None = None
+        self._mender = TextMender()
+        self._refusal: list[str] = []
+        # What the server says about the answer as a whole.
+        self._head: Json = {}
+
+    def feed(self, value: Json) -> Sequence[Event]:
+        """What one object adds to the answer.
+
+        Raises:
+            ModelError: It tells of a failure, or does not have the shape that the API promises.
+        """
+        raise NotImplementedError
+
+    def finish(self) -> list[Event]:
+        """What is left to say once the last object has arrived.
+
+        Raises:
+            ModelError: The server said that it was done, and nothing of it was an answer.
+        """
+        raise NotImplementedError
+
+    def calls(self) -> list[tuple[str, Json, str]]:
+        """The tool calls to run here: name, arguments, id."""
+        raise NotImplementedError
+
+    def response_json(self) -> Json:
+        """The answer as it is logged, without nulls."""
+        raise NotImplementedError
+
+    def notices(self) -> list[str]:
+        """What the user should be told about how the answer ended."""
+        return [f"The model refused: {''.join(self._refusal)}"] if self._refusal else []
+
+    @property
+    def resolved_model(self) -> str | None:
+        """The exact model that the server says answered."""
+        model = self._head.get("model")
+        return model if isinstance(model, str) else None
+
+    def _has_hidden_reasoning(self, details_name: str) -> bool:
+        """Whether the server counted tokens of reasoning."""
+        details = (self.usage or {}).get(details_name)
+        return isinstance(details, dict) and bool(details.get("reasoning_tokens"))
+
+
+def user_content(
+    message: Message, attachment_item: Callable[[Attachment], Json], text_type: str
+) -> str | list[Json]:
+    """The content of a user message: a text, or items where something is attached.
+
+    Args:
+        message: The message.
+        attachment_item: Makes the item for an attachment.
+        text_type: The type of an item of text.
+    """
+    parts = message.parts
+    if len(parts) == 1 and isinstance(parts[0], TextPart):
+        return parts[0].text
+    text = message.text()
+    items = [
+        attachment_item(part.attachment)
+        for part in parts
+        if isinstance(part, AttachmentPart) and part.attachment is not None
+    ]
+    if not items:
+        return text
+    return [{"type": text_type, "text": text}, *items] if text else items
+
+
+def function_fields(tool: Tool) -> Json:
+    """What either API is told of a tool that runs here."""
+    return {
+        "name": tool.name,
+        "description": tool.description or None,
+        "parameters": tool.input_schema,
+    }
+
+
+def data_url(attachment: Attachment, kind: str | None) -> str:
+    """The content of an attachment in the form of an address."""
+    return f"data:{kind};base64,{attachment.base64_content()}"
+
+
+def plain_value(option: object) -> object:
+    """The value of an option as it is sent: that of an enum is its text."""
+    return getattr(option, "value", option)
+
+
 def arguments_text(value: object) -> str:
     """Argument text as servers send it; some send the object itself instead of its JSON."""
     if isinstance(value, str):
@@ -85,7 +164,7 @@ def arguments_text(value: object) -> str:
     return "" if value is None else json.dumps(value)
 
 
-def not_nulls(pairs: Iterable[tuple[str, Any]]) -> Json:
+def not_nulls(pairs: Iterable[tuple[str, object]]) -> Json:
     """Those of the pairs (options, for one) whose value is not `None`, as a dict."""
     return {name: value for name, value in pairs if value is not None}
 
@@ -105,7 +184,7 @@ def redacted(value: Any) -> Any:
     return value
 
 
-def _redacted_item(name: str, item: Any) -> Any:
+def _redacted_item(name: str, item: object) -> object:
     if isinstance(item, str):
         is_data = name in ("url", "image_url", "file_data") and item.startswith("data:")
         return "data:..." if is_data else item
