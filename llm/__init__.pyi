@@ -1,6 +1,6 @@
 """Types of `llm/__init__.py`, whose names are served lazily."""
 
-from llm._version import VERSION as __version__
+from llm._version import VERSION
 from llm.commands._plugin_prompts import prompt_options as prompt_options
 from llm.commands._plugin_prompts import run_prompt as run_prompt
 from llm.content import Attachment as Attachment
@@ -57,7 +57,7 @@ from llm.models.prompt import Prompt as Prompt
 from llm.models.response import Response as Response
 from llm.models.usage import Usage as Usage
 from llm.net.http_log import HTTPLog as HTTPLog
-from llm.net.network import make_client as make_http_client
+from llm.net.network import make_client
 from llm.net.network import needs_tls as needs_tls
 from llm.net.network import proxy_variable as proxy_variable
 from llm.net.policy import CallPolicy as CallPolicy
@@ -91,8 +91,8 @@ from llm.templates import Template as Template
 from llm.terminal.output import notice as notice
 from llm.terminal.output import say as say
 from llm.text.long_json import json_pieces as json_pieces
-from llm.text.secrets import masked as mask_secrets
-from llm.text.secrets import remember as remember_secret
+from llm.text.secrets import masked
+from llm.text.secrets import remember
 from llm.text.secrets import remember_request as remember_request
 from llm.tools.calling import CancelToolCall as CancelToolCall
 from llm.tools.calling import PauseChain as PauseChain
@@ -104,4 +104,8 @@ from llm.tools.tool import ServerSideTool as ServerSideTool
 from llm.tools.tool import Tool as Tool
 from llm.tools.tool import tool as tool
 from llm.tools.toolbox import Toolbox as Toolbox
+__version__ = VERSION
+make_http_client = make_client
+mask_secrets = masked
+remember_secret = remember
 __all__ = ["AsyncConversation", "AsyncKeyModel", "AsyncModel", "AsyncResponse", "Attachment", "CancelToolCall", "Collection", "Conversation", "ConversationNotSupported", "Fragment", "KeyModel", "Message", "Model", "ModelError", "NeedsKeyException", "Options", "PauseChain", "Prompt", "Response", "ServerSideTool", "Template", "Tool", "ToolCall", "ToolOutput", "ToolResult", "Toolbox", "Usage", "assistant", "get_async_model", "get_key", "get_model", "hookimpl", "schema_dsl", "system", "tool_message", "user", "user_dir"]

@@ -21,7 +21,7 @@ from llm.files.config import load_keys, set_key
 from llm.providers.openai.commands import extra_entry
 from llm.providers.openai.commands import models as commands
 from llm.providers.openai.commands.probe import green_png
-from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.transport import fast
 
 from .helpers.openai_server import OpenAIServer, completion, error_reply, json_reply
 from .helpers.serve_model import running_server
@@ -37,7 +37,7 @@ def server() -> Iterator[OpenAIServer]:
     """A loopback server with scripted answers."""
     with OpenAIServer() as running:
         yield running
-    lane.close()
+    fast.close()
 
 
 def add(*args: str, stdin: str | None = None) -> Result:

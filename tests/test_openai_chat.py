@@ -1,4 +1,4 @@
-"""Chat and completion models: both lanes, subclasses in the wild, keys, addresses, headers."""
+"""Chat and completion models: both transports, subclasses in the wild, keys, addresses, headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import llm
 from llm.default_plugins.openai_models import AsyncChat, Chat, Completion, _Shared
 from llm.errors import AuthError, ConnectionLost, ModelError, Overloaded, RateLimited
-from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.transport import fast
 
 from .helpers.openai_server import (
     OpenAIServer,
@@ -39,7 +39,7 @@ def server() -> Iterator[OpenAIServer]:
     """A loopback server."""
     with OpenAIServer() as running:
         yield running
-    lane.close()
+    fast.close()
 
 
 class SdkChat(Chat):
@@ -125,8 +125,8 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_lanes_and_drivers_give_the_same(server: OpenAIServer, name: str) -> None:
-    """The fast lane and the SDK, sync and async: same request, events, usage and record."""
+def test_transports_and_drivers_give_the_same(server: OpenAIServer, name: str) -> None:
+    """The fast transport and the SDK, sync and async: same request, events, usage and record."""
     stream, reply = ANSWERS[name]
     tool = llm.Tool(name="f", description="d", input_schema={"type": "object"})
     found = []
@@ -170,10 +170,10 @@ def test_lanes_and_drivers_give_the_same(server: OpenAIServer, name: str) -> Non
         ),
     ],
 )
-def test_errors_of_both_lanes_read_the_same(
+def test_errors_of_both_transports_read_the_same(
     server: OpenAIServer, kind: type, reply: Reply, error: type, message: str
 ) -> None:
-    """Class and text do not depend on the lane; no key is shown."""
+    """Class and text do not depend on the transport; no key is shown."""
     server.add(reply)
     with pytest.raises(error, match=message) as caught:
         run(kind, server.url)
@@ -182,7 +182,7 @@ def test_errors_of_both_lanes_read_the_same(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nobody_listening_is_told(kind: type) -> None:
-    """The address is named, whichever lane tried it."""
+    """The address is named, whichever transport tried it."""
     with OpenAIServer() as server:
         base = server.url
     host = base.removeprefix("http://").removesuffix("/v1")
@@ -204,18 +204,16 @@ def test_notice_begins_a_line_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> 
     import io
     import sys
 
-    from llm.providers.openai.wire.notices import tell
-
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    tell(["one"])
+    llm.notice("one")
     assert terminal.getvalue() == "\none\n"
     monkeypatch.setattr(sys, "stderr", None)
-    tell(["nobody sees it"])
+    llm.notice("nobody sees it")
 
 
 def test_model_that_cannot_stream_is_asked_for_the_whole(server: OpenAIServer) -> None:
@@ -275,7 +273,7 @@ def test_redacted_request_is_kept_for_inspection(server: OpenAIServer) -> None:
     assert "base64" in server.last.body["messages"][0]["content"][1]["image_url"]["url"]
 
 
-def test_overridden_builders_are_used_in_both_lanes(server: OpenAIServer) -> None:
+def test_overridden_builders_are_used_in_both_transports(server: OpenAIServer) -> None:
     """`build_kwargs` and `build_messages` of a subclass shape the request, extras included."""
 
     class Mine(Chat):
@@ -477,7 +475,7 @@ def test_get_client_gives_a_client_of_the_library(is_async: bool) -> None:
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_exchange_of_the_sdk_lane_is_shown(
+def test_exchange_of_the_sdk_is_shown(
     server: OpenAIServer,
     is_async: bool,
     monkeypatch: pytest.MonkeyPatch,

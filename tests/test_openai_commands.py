@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from llm.cli import cli
 from llm.providers.openai.commands import models as commands
-from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.transport import fast
 
 from .helpers.openai_server import OpenAIServer, Reply, error_reply, json_reply
 
@@ -27,7 +27,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
     with OpenAIServer() as running:
         monkeypatch.setattr(commands, "MODELS_URL", f"{running.url}/models")
         yield running
-    lane.close()
+    fast.close()
 
 
 def run(*args: str) -> Result:

@@ -11,7 +11,7 @@ import pytest
 import llm
 from llm.default_plugins.openai_models import OpenAIEmbeddingModel
 from llm.errors import AuthError, ModelError
-from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.transport import fast
 
 from .helpers.openai_server import OpenAIServer, Reply, error_reply, json_reply
 
@@ -21,7 +21,7 @@ def server() -> Iterator[OpenAIServer]:
     """A loopback server."""
     with OpenAIServer() as running:
         yield running
-    lane.close()
+    fast.close()
 
 
 def vectors(*values: object) -> Reply:

@@ -16,7 +16,7 @@ from llm.cli import cli
 from llm.errors import LLMError
 from llm.files.config import set_key
 from llm.providers.openai.commands.endpoint import Server
-from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.transport import fast
 from tests.helpers.serve_model import running_server
 
 from .helpers.openai_server import (
@@ -39,7 +39,7 @@ def server() -> Iterator[OpenAIServer]:
     """A loopback server with scripted answers."""
     with OpenAIServer() as running:
         yield running
-    lane.close()
+    fast.close()
 
 
 def endpoint(*args: str, stdin: str | bytes | None = None) -> Result:

@@ -20,9 +20,8 @@ from llm.errors import LLMError
 from llm.parts import StreamEvent
 from llm.providers.openai.transport.fast import Reader
 from llm.providers.openai.transport.faults import Endpoint, told_in_stream
-from llm.providers.openai.wire.chat_answers import ChatFold
-from llm.providers.openai.wire.completions import CompletionFold
-from llm.providers.openai.wire.responses_answers import ResponsesFold
+from llm.providers.openai.wire.chat_answers import ChatAccumulator, CompletionAccumulator
+from llm.providers.openai.wire.responses_answers import ResponsesAccumulator
 
 ENDPOINT = Endpoint("http://127.0.0.1/v1")
 MODEL = Responses("m", reasoning=True)
@@ -33,30 +32,35 @@ VECTORS = [
 ]
 
 
-def new_fold(api: str) -> Any:
+def new_answer(api: str) -> Any:
     """What makes events of the objects of an answer."""
     if api == "responses":
-        return ResponsesFold(MODEL, lambda value: told_in_stream(ENDPOINT, value))
+        return ResponsesAccumulator(
+            MODEL._server_tool_events,
+            MODEL._refresh_server_tool_events,
+            lambda value: told_in_stream(ENDPOINT, value),
+        )
     ids = itertools.count()
     new_id: Callable[[], str] = lambda: f"new_{next(ids)}"  # noqa: E731
-    return ChatFold(new_id) if api == "chat" else CompletionFold()
+    return ChatAccumulator(new_id) if api == "chat" else CompletionAccumulator()
 
 
 def read(api: str, stream: bytes, cuts: list[int]) -> tuple[Any, ...]:
     """Everything that a stream amounts to, when it arrives in pieces cut at these places."""
     places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    reader, fold = Reader(ENDPOINT), new_fold(api)
+    reader, answer = Reader(ENDPOINT), new_answer(api)
     events: list[Any] = []
     for start, end in itertools.pairwise(places):
         for value in reader.feed(stream[start:end]):
-            events += fold.feed(value)
+            events += answer.feed(value)
         reader.check()
     for value in reader.finish():
-        events += fold.feed(value)
-    events += fold.finish()
+        events += answer.feed(value)
+    events += answer.finish()
     assert all(isinstance(event, (str, StreamEvent)) for event in events)
-    json.dumps(fold.response_json())
-    return events, fold.calls(), fold.usage, fold.notices(), fold.resolved_model, fold.is_complete
+    json.dumps(answer.response_json())
+    ended = (answer.notices(), answer.resolved_model, answer.is_complete)
+    return events, answer.calls(), answer.usage, *ended
 
 
 # Lines that say nothing, and events of which nobody has heard.

@@ -20,7 +20,7 @@ from llm.default_plugins.openai_models import AsyncChat, Chat
 from llm.errors import ConnectionLost
 from llm.net.network import make_client
 from llm.net.policy import CallPolicy
-from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.transport import fast
 
 from .helpers.authority import Authority
 from .helpers.openai_server import OpenAIServer, Reply, text_stream
@@ -30,7 +30,7 @@ CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_
 
 
 class SdkChat(Chat):
-    """Takes the lane of the library, as a class with its own client does."""
+    """Takes the library's transport, as a class with its own client does."""
 
     def get_client(self, key: Any, *, async_: bool = False) -> Any:
         """The usual client."""
@@ -43,12 +43,12 @@ KINDS = [Chat, AsyncChat, SdkChat]
 @pytest.fixture(autouse=True)
 def fresh_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No connection and no setting of the machine's gets into a test."""
-    lane.close()
+    fast.close()
     for name in (*PROXIES, *CERTIFICATES):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     yield
-    lane.close()
+    fast.close()
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def socks_proxy(server: OpenAIServer) -> Iterator[tuple[str, list[str]]]:
         thread = threading.Thread(target=listen)
         thread.start()
         yield f"socks5://127.0.0.1:{listener.getsockname()[1]}", asked
-        lane.close()
+        fast.close()
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
 

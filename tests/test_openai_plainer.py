@@ -13,7 +13,7 @@ from llm.default_plugins.openai_models import AsyncChat, AsyncResponses, Chat, R
 from llm.errors import AuthError, ModelError, Overloaded
 from llm.net.policy import CallPolicy
 from llm.parts import Message, Part, ReasoningPart, TextPart, user
-from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.transport import fast
 from llm.providers.openai.wire import plainer
 
 from .helpers.openai_server import OpenAIServer, completion, error_reply, json_reply
@@ -23,7 +23,7 @@ TOOL_REFUSED = error_reply(500, "Failed to parse tools: type must be string, but
 
 
 class SdkResponses(Responses):
-    """Takes the lane of the library, as a class with its own client does."""
+    """Takes the library's transport, as a class with its own client does."""
 
     def get_client(self, key: Any, *, async_: bool = False) -> Any:
         """The usual client."""
@@ -36,7 +36,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
     monkeypatch.setattr(plainer, "_wants_plainer", set())
     with OpenAIServer() as running:
         yield running
-    lane.close()
+    fast.close()
 
 
 def answer_of(model: Any, retries: int = 2, **asked: Any) -> str:

@@ -274,7 +274,7 @@ def test_azure_answers_through_its_own_client(azure: Plugins) -> None:
 
 
 def test_azure_calls_tools_and_keeps_to_schemas(azure: Plugins) -> None:
-    """What its constructor asks for works in the library's lane."""
+    """What its constructor asks for works in the library's fast."""
     replies = [tool_call_stream(("shout", {"text": "hi"})), text_stream("HI")]
     assert azure.ask("-m", "az", "--functions", SHOUT, "go", replies=replies) == "HI\n"
     assert azure.last.body["messages"][-1]["content"] == "HI"

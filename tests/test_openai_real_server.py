@@ -18,7 +18,7 @@ from llm.default_plugins.openai_models import (
     Responses,
 )
 from llm.errors import AuthError, ContextTooLong
-from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.transport import fast
 
 from .helpers.serve_model import running_server
 
@@ -30,7 +30,7 @@ def url() -> Iterator[str]:
     """The address of one server for all tests of this file."""
     with running_server(slots=2) as address:
         yield address
-    lane.close()
+    fast.close()
 
 
 def made(kind: Any, url: str) -> Any:

@@ -26,8 +26,8 @@ from llm.default_plugins.openai_models import (
 )
 from llm.errors import ConnectionLost, LLMError, ModelError, Overloaded, RateLimited
 from llm.parts import StreamEvent
-from llm.providers.openai.transport import fast as lane
-from llm.providers.openai.wire.responses_answers import Item, ResponsesFold
+from llm.providers.openai.transport import fast
+from llm.providers.openai.wire.responses_answers import Item, ResponsesAccumulator
 from llm.providers.openai.wire.shapes import DONE
 from llm.text import JSONObject
 
@@ -42,7 +42,7 @@ def server() -> Iterator[OpenAIServer]:
     """A loopback server."""
     with OpenAIServer() as running:
         yield running
-    lane.close()
+    fast.close()
 
 
 class SdkResponses(Responses):
@@ -77,8 +77,8 @@ def run(kind: type, base: str, **more: Any) -> Any:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_lanes_and_drivers_give_the_same(server: OpenAIServer, stream: bool) -> None:
-    """The fast lane and the SDK, sync and async: same request, messages, usage and record."""
+def test_transports_and_drivers_give_the_same(server: OpenAIServer, stream: bool) -> None:
+    """The fast transport and the SDK, sync and async: same request, messages, usage and record."""
     whole = EVERYTHING["reply"][-1]["response"]
     found = []
     for kind in KINDS:
@@ -458,11 +458,15 @@ class Tools(_SharedResponses):
         super().__init__("m")
 
 
-def folded(*values: dict[str, Any]) -> tuple[ResponsesFold, list[Any]]:
-    """A fold that has taken these objects, and the events that it gave."""
-    fold = ResponsesFold(Tools(), lambda value: ModelError(json.dumps(value)))
-    events = [event for value in values for event in fold.feed(value)]
-    return fold, events + fold.finish()
+def folded(*values: dict[str, Any]) -> tuple[ResponsesAccumulator, list[Any]]:
+    """An accumulator that has taken these objects, and the events that it gave."""
+    answer = ResponsesAccumulator(
+        Tools()._server_tool_events,
+        Tools()._refresh_server_tool_events,
+        lambda value: ModelError(json.dumps(value)),
+    )
+    events = [event for value in values for event in answer.feed(value)]
+    return answer, events + answer.finish()
 
 
 def done(**item: Any) -> dict[str, Any]:
@@ -477,7 +481,7 @@ def completed(**response: Any) -> dict[str, Any]:
 
 def test_servers_that_stream_no_deltas_are_understood() -> None:
     """Finished items alone give text, calls and reasoning."""
-    fold, events = folded(
+    answer, events = folded(
         done(type="reasoning", id="r", summary=[], content=[{"text": "hm"}]),
         done(type="message", id="m", content=[{"type": "output_text", "text": "Hi"}]),
         done(type="function_call", call_id="c", name="f", arguments="{oops"),
@@ -489,8 +493,8 @@ def test_servers_that_stream_no_deltas_are_understood() -> None:
         ("tool_call_name", "f"),
         ("tool_call_args", "{oops"),
     ]
-    assert fold.calls() == [("f", {"_raw": "{oops"}, "c")]
-    assert fold.is_complete
+    assert answer.calls() == [("f", {"_raw": "{oops"}, "c")]
+    assert answer.is_complete
 
 
 def test_whole_text_of_reasoning_counts_where_no_delta_came() -> None:
@@ -556,8 +560,8 @@ def test_half_a_character_at_the_end_is_replaced() -> None:
 )
 def test_unusual_end_is_noticed(values: list[JSONObject], notice: str) -> None:
     """Refusal, limit and filter are told to the user."""
-    fold, _ = folded(*values)
-    assert notice in fold.notices()[0]
+    answer, _ = folded(*values)
+    assert notice in answer.notices()[0]
 
 
 @pytest.mark.parametrize(
@@ -596,12 +600,12 @@ def test_stream_that_ends_early_is_lost(server: OpenAIServer) -> None:
 
 def test_unknown_events_and_end_marker_are_skipped() -> None:
     """New kinds of events do no harm."""
-    fold, events = folded(
+    answer, events = folded(
         {"type": "response.new_thing"}, {"type": 5}, {}, DONE, {"type": "response.created"}
     )
     assert events == []
-    assert not fold.is_complete
-    assert fold.resolved_model is None
+    assert not answer.is_complete
+    assert answer.resolved_model is None
 
 
 def test_pieces_that_say_nothing_give_nothing() -> None:
@@ -673,8 +677,8 @@ EVENTS = st.fixed_dictionaries(
 def test_nonsense_raises_our_own_errors_only(values: list[dict[str, Any]]) -> None:
     """Whatever a server sends gives events or an error that the user can read."""
     with contextlib.suppress(LLMError):
-        fold, events = folded(*values)
+        answer, events = folded(*values)
         assert all(isinstance(event, (str, StreamEvent)) for event in events)
-        fold.notices()
-        fold.calls()
-        json.dumps(fold.response_json())
+        answer.notices()
+        answer.calls()
+        json.dumps(answer.response_json())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from llm.errors import LLMError
 from llm.providers.openai.transport.fast import Reader
 from llm.providers.openai.transport.faults import Endpoint
-from llm.providers.openai.wire.chat_answers import ChatFold
+from llm.providers.openai.wire.chat_answers import ChatAccumulator
 from llm.providers.openai.wire.chat_requests import usage_parts
 from llm.providers.openai.wire.sse import ErrorPayload, EventDecoder
 
@@ -120,17 +120,17 @@ def error_of(values: list[object]) -> str | None:
 
 def read_all(values: list[object]) -> None:
     """Read a stream of these events and everything that it amounts to."""
-    reader, fold = Reader(Endpoint("http://h/v1")), ChatFold()
+    reader, answer = Reader(Endpoint("http://h/v1")), ChatAccumulator()
     for value in values:
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
         for piece in (b"data: ", data, b"\n\n"):
             for found in reader.feed(piece):
-                list(fold.feed(found))
+                list(answer.feed(found))
     for found in reader.finish():
-        list(fold.feed(found))
-    list(fold.finish())
-    fold.calls()
-    fold.notices()
-    json.dumps(fold.response_json())
-    usage_parts(fold.usage or {})
-    assert fold.resolved_model is None or isinstance(fold.resolved_model, str)
+        list(answer.feed(found))
+    list(answer.finish())
+    answer.calls()
+    answer.notices()
+    json.dumps(answer.response_json())
+    usage_parts(answer.usage or {})
+    assert answer.resolved_model is None or isinstance(answer.resolved_model, str)

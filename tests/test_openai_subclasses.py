@@ -25,7 +25,7 @@ from llm.default_plugins.openai_models import (
 )
 from llm.files.config import set_key
 from llm.parts import StreamEvent
-from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.transport import fast
 
 from .helpers.openai_server import OpenAIServer, chunk, json_reply, sse_reply, text_stream
 
@@ -46,7 +46,7 @@ def server() -> Iterator[OpenAIServer]:
     """A loopback imitation of the vendor."""
     with OpenAIServer() as running:
         yield running
-    lane.close()
+    fast.close()
 
 
 def text_of(model: Any, prompt: str = "hello", **more: Any) -> str:

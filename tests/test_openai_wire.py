@@ -23,8 +23,8 @@ from llm.default_plugins.openai_models import (
 )
 from llm.errors import ConnectionLost, ModelError
 from llm.parts import Message, StreamEvent, ToolCallPart
-from llm.providers.openai.transport import fast as lane
-from llm.providers.openai.wire.chat_answers import ChatFold
+from llm.providers.openai.transport import fast
+from llm.providers.openai.wire.chat_answers import ChatAccumulator
 from llm.providers.openai.wire.shapes import DONE, TextMender, malformed
 from llm.text import JSONObject
 
@@ -90,7 +90,7 @@ def test_vector_goes_out_and_comes_back(path: Path, capsys: pytest.CaptureFixtur
             hide_reasoning=vector.get("hide_reasoning", False),
         )
         events = [event_dict(event) for event in response.stream_events()]
-    lane.close()
+    fast.close()
     assert server.last.body == vector["request"]
     assert events == vector["events"]
     assert [[c.name, c.arguments, c.tool_call_id] for c in response.tool_calls()] == (
@@ -119,21 +119,23 @@ def test_vector_of_embeddings_goes_out_and_comes_back(monkeypatch: pytest.Monkey
         monkeypatch.setenv("OPENAI_API_KEY", "sk-test-key")
         server.add(json_reply(vector["reply"]))
         found = list(llm.get_embedding_model(vector["model"]).embed_multi(vector["texts"]))
-    lane.close()
+    fast.close()
     assert server.last.path == "/v1/embeddings"
     assert server.last.body == vector["request"]
     assert found == vector["vectors"]
 
 
-def folded(*values: dict[str, Any], done: bool = True) -> tuple[ChatFold, list[dict[str, Any]]]:
-    """A fold that has taken these objects, and the events that it gave."""
+def folded(
+    *values: dict[str, Any], done: bool = True
+) -> tuple[ChatAccumulator, list[dict[str, Any]]]:
+    """An accumulator that has taken these objects, and the events that it gave."""
     ids = iter(f"new_{n}" for n in range(100))
-    fold = ChatFold(lambda: next(ids))
-    events = [event for value in values for event in fold.feed(value)]
+    answer = ChatAccumulator(lambda: next(ids))
+    events = [event for value in values for event in answer.feed(value)]
     if done:
-        events += fold.feed(DONE)
-    events += fold.finish()
-    return fold, [event_dict(event) for event in events]
+        events += answer.feed(DONE)
+    events += answer.finish()
+    return answer, [event_dict(event) for event in events]
 
 
 def call(**fields: Any) -> dict[str, Any]:
@@ -214,8 +216,8 @@ def test_tool_calls_are_put_together_as_servers_send_them(
     chunks: list[JSONObject], calls: list[tuple[Any, ...]]
 ) -> None:
     """Missing index, missing id, whole or empty arguments: each call comes out once and whole."""
-    fold, _ = folded(*chunks)
-    assert fold.calls() == calls
+    answer, _ = folded(*chunks)
+    assert answer.calls() == calls
 
 
 def test_list_of_typed_pieces_is_text_and_thinking() -> None:
@@ -249,14 +251,14 @@ def test_halves_of_a_character_are_joined() -> None:
 )
 def test_unusual_end_is_noticed(value: JSONObject, notice: str) -> None:
     """Length, filter and refusal are told to the user."""
-    fold, _ = folded(value)
-    assert notice in fold.notices()[0]
+    answer, _ = folded(value)
+    assert notice in answer.notices()[0]
 
 
 def test_usual_end_is_not_noticed() -> None:
     """A complete answer needs no notice."""
-    fold, _ = folded(chunk({"content": "x"}, "stop"))
-    assert fold.notices() == []
+    answer, _ = folded(chunk({"content": "x"}, "stop"))
+    assert answer.notices() == []
 
 
 def test_finish_reason_makes_an_answer_complete() -> None:
@@ -371,7 +373,7 @@ def test_deep_arguments_of_a_call_are_kept_raw() -> None:
         (part,) = response.messages()[0].parts
         assert isinstance(part, ToolCallPart)
         assert part.arguments == {"_raw": text}
-    lane.close()
+    fast.close()
 
 
 def test_malformed_value_nested_too_deeply_is_described() -> None:
@@ -397,6 +399,6 @@ def test_incomplete_answer_is_lost(user_path: Path) -> None:
         seen: list[str] = []
         with pytest.raises(ConnectionLost, match="end marker is missing"):
             seen.extend(response)
-    lane.close()
+    fast.close()
     assert response._chunks == ["par", "tial"]
     assert response.resolved_model == "served-model"

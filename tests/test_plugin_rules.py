@@ -651,11 +651,11 @@ def test_collection_of_a_plugin_without_key_argument(plugin: Callable[..., objec
 @pytest.fixture
 def server() -> Iterator[OpenAIServer]:
     """A loopback server."""
-    from llm.providers.openai.transport import fast as lane
+    from llm.providers.openai.transport import fast
 
     with OpenAIServer() as running:
         yield running
-    lane.close()
+    fast.close()
 
 
 class Deep(Chat):

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm.cli import cli
-from llm.providers.openai.transport import fast as lane
+from llm.providers.openai.transport import fast
 from llm.text import JSONObject
 
 from .helpers.openai_server import (
@@ -159,7 +159,7 @@ def imitation(user_path: Path) -> Iterator[OpenAIServer]:
             f"- {{model_id: wire, model_name: m, api_base: '{running.url}'}}"
         )
         yield running
-    lane.close()
+    fast.close()
 
 
 def ask(*args: str) -> Result:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from llm.cli import cli
 from llm.files.config import get_key
-from llm.net.shown_body import ShownBody
+from llm.net.http_log import ShownBody
 from llm.run.inputs import key_argument
 from llm.text import secrets
 

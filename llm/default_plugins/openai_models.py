@@ -3,12 +3,16 @@
 The hooks are here at once, everything else on first use.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import llm
 from llm._lazy import attach, homes_of
-from llm.providers.openai.plugin import (
-    register_commands,
-    register_embedding_models,
-    register_models,
-)
+from llm.providers.openai.plugin import register_embedding_models, register_models
+
+if TYPE_CHECKING:
+    import click
 
 _HOME = "llm.providers.openai"
 __getattr__, __dir__ = attach(
@@ -39,3 +43,11 @@ __getattr__, __dir__ = attach(
 )
 
 __all__ = ["register_commands", "register_embedding_models", "register_models"]
+
+
+@llm.hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Add the group `llm openai`."""
+    from llm.providers.openai.commands import openai
+
+    cli.add_command(openai)

@@ -11,7 +11,6 @@ from llm.providers.openai.options import ReasoningSummaryEnum as ReasoningSummar
 from llm.providers.openai.options import SharedOptions as SharedOptions
 from llm.providers.openai.options import VerbosityEnum as VerbosityEnum
 from llm.providers.openai.options import build_options_class as build_options_class
-from llm.providers.openai.plugin import register_commands as register_commands
 from llm.providers.openai.plugin import register_embedding_models as register_embedding_models
 from llm.providers.openai.plugin import register_models as register_models
 from llm.providers.openai.responses import AsyncResponses as AsyncResponses
@@ -26,3 +25,5 @@ from llm.providers.openai.wire.shapes import not_nulls as not_nulls
 from llm.providers.openai.wire.shapes import redact_data as redact_data
 _attachment = attachment_item
 __all__ = ["register_commands", "register_embedding_models", "register_models"]
+import click
+def register_commands(cli: click.Group) -> None: ...

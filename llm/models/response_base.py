@@ -232,16 +232,6 @@ class _BaseResponse:
         return self._tool_calls
 
     @property
-    def prompt_json(self) -> JSONObject | None:
-        """The request as it goes to the provider, for the log; a model may set it."""
-        found: JSONObject | None = self._prompt_json
-        return found
-
-    @prompt_json.setter
-    def prompt_json(self, request: JSONObject | None) -> None:
-        self._prompt_json = request
-
-    @property
     def policy(self) -> CallPolicy:
         """How often a request may be sent again and how long to wait: that of the conversation."""
         return getattr(self.conversation, "policy", None) or CallPolicy()
@@ -307,6 +297,10 @@ class _BaseResponse:
     def set_resolved_model(self, model_id: str) -> None:
         """Register the exact model that the provider says answered."""
         self.resolved_model = model_id
+
+    def set_prompt_json(self, request: JSONObject) -> None:
+        """Register the request as it goes to the provider, for the log."""
+        self._prompt_json = request
 
     # The course of an answer: begin, record each piece, finish or fail.
 

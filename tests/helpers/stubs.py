@@ -47,7 +47,7 @@ def _at_once(tree: ast.Module) -> dict[str, str]:
         for node in tree.body
         if isinstance(node, ast.ImportFrom) and node.level == 0
         for alias in node.names
-        if node.module != "llm._lazy"
+        if node.module not in ("llm._lazy", "__future__", "typing")
     }
 
 
@@ -76,7 +76,17 @@ def stub(path: Path) -> str:
             imports.append((module, attribute))
             renamed.append(f"{name} = {attribute}")
     lines += [f"from {module} import {item}" for module, item in sorted(imports)]
-    return "\n".join([*lines, *renamed, *_listed(tree), ""])
+    return "\n".join([*lines, *renamed, *_listed(tree), *_defined(tree), ""])
+
+
+def _defined(tree: ast.Module) -> list[str]:
+    """The hooks that a lazy module defines by itself, without their bodies."""
+    hooks = [
+        f"def {node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}: ..."
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.returns is not None
+    ]
+    return [*(["import click"] if any("click." in hook for hook in hooks) else []), *hooks]
 
 
 def main() -> None:

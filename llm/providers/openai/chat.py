@@ -36,7 +36,7 @@ class _ChatRequest(_Shared):
         detail = llm.option_values(prompt).get("image_detail")
         more = {"image_detail": detail} if detail else {}
         messages = self.build_messages(prompt, conversation, **more)
-        response.prompt_json = {"messages": redacted_messages(messages)}
+        response.set_prompt_json({"messages": redacted_messages(messages)})
         streams = bool(stream and self.can_stream)
         fields = self.build_kwargs(prompt, streams)
         return {"model": self._name(), "messages": messages, "stream": streams, **fields}
@@ -146,7 +146,7 @@ class Completion(Chat):
                 "System prompts are not supported for OpenAI completion models"
             )
         text = completion_text(messages)
-        response.prompt_json = {"messages": [text]}
+        response.set_prompt_json({"messages": [text]})
         streams = bool(stream and self.can_stream)
         fields = self.build_kwargs(prompt, streams)
         request = {"model": self._name(), "prompt": text, "stream": streams, **fields}

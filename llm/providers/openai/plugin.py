@@ -1,4 +1,4 @@
-"""What the OpenAI provider registers: models, embedding models, commands."""
+"""What the OpenAI provider registers: models and embedding models."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from . import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import click
 
     from llm.hookspecs import RegisterEmbeddingModel, RegisterModel
 
@@ -41,7 +39,6 @@ def register_models(register: RegisterModel) -> None:
 @llm.hookimpl
 def register_embedding_models(register: RegisterEmbeddingModel) -> None:
     """Register the embedding models of the catalog, then those of the user's file."""
-    from llm.hookspecs import RegisterEmbeddingModel, RegisterModel
 
     from .embedding import OpenAIEmbeddingModel
 
@@ -53,14 +50,6 @@ def register_embedding_models(register: RegisterEmbeddingModel) -> None:
             model = OpenAIEmbeddingModel(extra.model_id, **extra.settings)
             _set_key_rules(extra, model)
             register(model, aliases=extra.aliases)
-
-
-@llm.hookimpl
-def register_commands(cli: click.Group) -> None:
-    """Add the group `llm openai`."""
-    from .commands import openai
-
-    cli.add_command(openai)
 
 
 def _set_key_rules(extra: ExtraModel, *models: _Shared | OpenAIEmbeddingModel | None) -> None:

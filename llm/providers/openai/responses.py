@@ -207,7 +207,7 @@ class _SharedResponses(_Shared):
         kept: Json = {"input": redacted_messages(items)}
         if instructions:
             kept["instructions"] = instructions
-        response.prompt_json = kept
+        response.set_prompt_json(kept)
         streams = bool(stream and self.can_stream)
         fields = self._finalize_responses_kwargs(prompt, streams, instructions)
         self._take_out_unknown(fields)

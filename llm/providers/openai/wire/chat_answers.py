@@ -220,7 +220,9 @@ class ChatAccumulator(Accumulator):
 
     def calls(self) -> list[tuple[str, Json, str]]:
         """The tool calls: name, arguments, id."""
-        return [(call.name, llm.parse_arguments("".join(call.pieces)), call.id) for call in self._calls]
+        return [
+            (call.name, llm.parse_arguments("".join(call.pieces)), call.id) for call in self._calls
+        ]
 
     def response_json(self) -> Json:
         """The whole body, or for a stream what its chunks amount to; without nulls."""

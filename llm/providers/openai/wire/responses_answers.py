@@ -217,7 +217,9 @@ class ResponsesAccumulator(Accumulator):
         arguments = arguments_text(item.get("arguments"))
         if arguments and key not in self._streamed:
             yield self._event("tool_call_args", arguments, tool_call_id=call_id)
-        self._calls.append((str(item.get("name") or ""), llm.parse_arguments(arguments), str(call_id)))
+        self._calls.append(
+            (str(item.get("name") or ""), llm.parse_arguments(arguments), str(call_id))
+        )
 
     def _tool_done(self, item: Json) -> Iterator[Event]:
         events = self._tool_events(Item(item), self._message_index)

@@ -1,4 +1,4 @@
-"""The fast lane: retries, time-outs, broken connections, readable errors."""
+"""The fast transport: retries, time-outs, broken connections, readable errors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import llm
 from llm.errors import (
     AuthError,
     ConnectionLost,
@@ -20,8 +21,7 @@ from llm.errors import (
 )
 from llm.net import network, policy
 from llm.net.policy import CallPolicy
-from llm.providers.openai.transport import fast as lane
-from llm.providers.openai.transport import faults
+from llm.providers.openai.transport import fast, faults
 from llm.providers.openai.wire.shapes import DONE
 from llm.text import JSONObject
 
@@ -33,13 +33,13 @@ def server() -> Iterator[OpenAIServer]:
     """A loopback server."""
     with OpenAIServer() as running:
         yield running
-    lane.close()
+    fast.close()
 
 
-def call_to(server: OpenAIServer, **more: object) -> lane.Call:
+def call_to(server: OpenAIServer, **more: object) -> fast.Call:
     """A request to the server."""
     endpoint = faults.Endpoint(f"{server.url}/chat/completions", "m", "openai", ["sk-secret-key"])
-    return lane.Call(endpoint, {"authorization": "Bearer sk-secret-key"}, {"stream": True}, **more)
+    return fast.Call(endpoint, {"authorization": "Bearer sk-secret-key"}, {"stream": True}, **more)
 
 
 class Sleeps(list[float]):
@@ -54,23 +54,23 @@ class Sleeps(list[float]):
 
 
 def run_sync(
-    call: lane.Call, sleeps: Sleeps, seen: list[JSONObject] | None = None
+    call: fast.Call, sleeps: Sleeps, seen: list[JSONObject] | None = None
 ) -> list[JSONObject]:
     """All objects of the answer, through the synchronous driver."""
     found = [] if seen is None else seen
-    for value in lane.exchange(call, sleeps):
+    for value in fast.exchange(call, sleeps):
         found.append(value)
     return found
 
 
 def run_async(
-    call: lane.Call, sleeps: Sleeps, seen: list[JSONObject] | None = None
+    call: fast.Call, sleeps: Sleeps, seen: list[JSONObject] | None = None
 ) -> list[JSONObject]:
     """All objects of the answer, through the asynchronous driver."""
     found = [] if seen is None else seen
 
     async def collect() -> None:
-        async for value in lane.exchange_async(call, sleeps.asynchronous):
+        async for value in fast.exchange_async(call, sleeps.asynchronous):
             found.append(value)
 
     asyncio.run(collect())
@@ -91,7 +91,7 @@ def test_stream_gives_its_objects_then_done(server: OpenAIServer, run: object) -
 
 
 def test_stream_without_end_marker_gives_no_done(server: OpenAIServer, run: object) -> None:
-    """Whoever folds the objects can see that the stream did not say that it was complete."""
+    """Whoever takes the objects can see that the stream did not say that it was complete."""
     server.add(sse_reply([{"a": 1}], done=False))
     found = run(call_to(server), Sleeps())
     assert [value is DONE for value in found] == [False]
@@ -295,7 +295,7 @@ def test_impossible_address_is_told_at_once(run: object, url: str) -> None:
     """An address that can never work is not tried again."""
     sleeps = Sleeps()
     with pytest.raises(ConnectionLost, match="Cannot reach"):
-        run(lane.Call(faults.Endpoint(url), {}, {}), sleeps)
+        run(fast.Call(faults.Endpoint(url), {}, {}), sleeps)
     assert sleeps == []
 
 
@@ -328,7 +328,7 @@ def test_objects_arrive_while_the_stream_is_open(server: OpenAIServer) -> None:
     reply = sse_reply([{"a": 1}, {"a": 2}])
     reply.pieces.insert(1, hold)
     server.add(reply)
-    values = lane.exchange(call_to(server), Sleeps())
+    values = fast.exchange(call_to(server), Sleeps())
     assert next(values) == {"a": 1}
     hold.set()
     assert list(values) == [{"a": 2}, DONE]
@@ -337,7 +337,7 @@ def test_objects_arrive_while_the_stream_is_open(server: OpenAIServer) -> None:
 def test_answer_given_up_early_closes_the_connection(server: OpenAIServer) -> None:
     """Whoever stops reading leaves nothing open, and the next call works."""
     server.add(sse_reply([{"a": n} for n in range(100)]), sse_reply([{"b": 1}]))
-    values = lane.exchange(call_to(server), Sleeps())
+    values = fast.exchange(call_to(server), Sleeps())
     next(values)
     values.close()
     assert run_sync(call_to(server), Sleeps()) == [{"b": 1}, DONE]
@@ -369,16 +369,16 @@ def test_connections_are_kept_between_calls(server: OpenAIServer) -> None:
     """Two calls share one client, and the connection where the server leaves it open."""
     server.add(json_reply({"a": 1}, keep_alive=True), json_reply({"a": 2}))
     run_sync(call_to(server), Sleeps())
-    kept = dict(lane._clients)
+    kept = dict(fast._clients)
     run_sync(call_to(server), Sleeps())
-    assert lane._clients == kept
+    assert fast._clients == kept
 
 
 def test_get_request_has_no_body(server: OpenAIServer, run: object) -> None:
     """Without a body the request is a GET."""
     server.add(json_reply({"data": []}))
     endpoint = faults.Endpoint(f"{server.url}/models")
-    assert run(lane.Call(endpoint, {}, None), Sleeps())[0] == {"data": []}
+    assert run(fast.Call(endpoint, {}, None), Sleeps())[0] == {"data": []}
     assert (server.last.method, server.last.body) == ("GET", None)
 
 
@@ -417,9 +417,7 @@ def test_exchange_is_shown_on_request(
 
 def test_shown_body_that_is_not_json_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """A body that is no JSON is shown as it is."""
-    from llm.providers.openai.transport import show
-
-    show.show_request("POST", "http://x", {}, b"not json")
+    llm.HTTPLog().request("POST", "http://x", {}, b"not json")
     assert "    not json" in capsys.readouterr().err
 
 
@@ -438,7 +436,7 @@ def test_retry_after_that_makes_no_sense_is_ignored() -> None:
 def test_missing_listing_is_told_without_a_model(server: OpenAIServer, run: object) -> None:
     """A list of models is not asked for any one of them."""
     server.add(error_reply(404, "nothing here"))
-    call = lane.Call(faults.Endpoint(f"{server.url}/models", "m"), {}, None)
+    call = fast.Call(faults.Endpoint(f"{server.url}/models", "m"), {}, None)
     with pytest.raises(ModelError, match=r"Check the address http://[^ ]*/models$"):
         run(call, Sleeps())
 
@@ -454,7 +452,7 @@ def test_key_advice_without_a_key_name(server: OpenAIServer, run: object) -> Non
 
 def test_body_goes_out_as_compact_json(server: OpenAIServer) -> None:
     """The body is JSON that any server can read, lone surrogates included."""
-    call = lane.Call(faults.Endpoint("http://x"), {}, {"a": "é\ud800", "b": 1})
+    call = fast.Call(faults.Endpoint("http://x"), {}, {"a": "é\ud800", "b": 1})
     assert json.loads("".join(call.pieces()).encode()) == {"a": "é\ud800", "b": 1}
     assert b": " not in "".join(call.pieces()).encode()
 
