@@ -150,7 +150,11 @@ def _merged(request: Request, schema: JSONObject | None, templates: list[Templat
     options: JSONObject = {}
     for template in reversed(templates):
         options |= template.options or {}
-    options |= {name: stdin.clean_argument(value) for name, value in request.options}
+    # A plugin that adds options to the command may give values that are no texts.
+    options |= {
+        name: stdin.clean_argument(value) if isinstance(value, str) else value
+        for name, value in request.options
+    }
     # The first who wants a part of the answer says which.
     wants = [(t.extract, t.extract_last) for t in templates]
     wants.insert(0, (request.output.extract, request.output.extract_last))
