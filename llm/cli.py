@@ -261,7 +261,7 @@ __getattr__, __dir__ = attach(
                 "user_dir",
             ),
             "llm.errors": ("AttachmentError", "FragmentNotFound", "LoadTemplateError"),
-            "llm.logs.read.fragments": ("resolve_fragments",),
+            "llm.logs.read.shared": ("resolve_fragments",),
             "llm.migrations": ("migrate",),
             "llm.templates": ("load_template",),
         }

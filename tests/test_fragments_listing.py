@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.logs.read.fragments import StoredFragments
+from llm.logs.read.shared import StoredFragments
 from llm.logs.render.fragments import fragments_json, fragments_yaml
 
 TEXTS = [

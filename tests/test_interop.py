@@ -15,7 +15,7 @@ import llm
 from llm.cli import cli
 from llm.logs import LogStore
 from llm.logs.file.db import open_log
-from llm.logs.file.indexes import INDEXES
+from llm.logs.file.migrations import INDEXES
 from llm.logs.rewrite.upkeep import find_damage
 from tests.helpers.databases import DATA, RELEASES
 from tests.helpers.logged import use_log

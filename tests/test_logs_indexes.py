@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from llm.cli import cli
-from llm.logs.file import indexes
+from llm.logs.file import migrations
 from llm.logs.file.db import open_for_reading, open_log, open_memory, open_readonly
-from llm.logs.file.indexes import INDEXES, build_indexes, missing_indexes
+from llm.logs.file.migrations import INDEXES, build_indexes, missing_indexes
 from llm.logs.read.query import LogFilters, select_ids
 from tests.helpers.databases import RELEASES, copy_of
 from tests.helpers.logged import LogBuilder
@@ -92,7 +92,7 @@ def test_large_file_is_indexed_with_a_line_for_each_step(
 ) -> None:
     """Somebody who waits is told why, on standard error, once."""
     copy_of("0.36", user_path).rename(user_path / "logs.db")
-    monkeypatch.setattr(indexes, "LARGE", 1)
+    monkeypatch.setattr(migrations, "LARGE", 1)
     first = CliRunner().invoke(cli, ["logs", "-n", "1"])
     again = CliRunner().invoke(cli, ["logs", "-n", "1"])
     assert f"Indexing the log, once: 1 of {len(INDEXES)}" in first.stderr

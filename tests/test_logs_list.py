@@ -124,13 +124,13 @@ def test_old_file_directory_read_only(user_path: Path, monkeypatch: pytest.Monke
     assert path.read_bytes() == before
 
 
-def test_rows_for_turn_ids_order(user_path: Path) -> None:
-    """`rows_for_turn_ids` gives the rows in the order asked for and leaves out unknown ids."""
+def test_build_rows_order(user_path: Path) -> None:
+    """`build_rows` gives the rows in the order asked for and leaves out unknown ids."""
     from llm.logs.file.db import open_for_reading
-    from llm.logs.read.rows import rows_for_turn_ids
+    from llm.logs.read.rows import build_rows
 
     conn = open_for_reading(use_log(user_path, "v0.36"))
     known = json.loads(expected("v0.36", "expected.json"))
-    rows = rows_for_turn_ids(conn, [known[5]["id"], "nothing", known[2]["id"]])
+    rows = build_rows(conn, [known[5]["id"], "nothing", known[2]["id"]])
     conn.close()
     assert rows == [known[5], known[2]]

@@ -43,7 +43,7 @@ def fragments() -> None:
 def fragments_list(queries: tuple[str, ...], aliases: bool, json_: bool) -> None:
     """List the stored fragments, the oldest first."""
     from ..files.config import logs_db_path
-    from ..logs.read.fragments import iter_fragments
+    from ..logs.read.shared import iter_fragments
     from ..logs.render.fragments import fragments_json, fragments_yaml
     from ..run.recovery import reading
 
@@ -78,7 +78,7 @@ def fragments_set(alias: str, fragment: str) -> None:
     from ..content import Fragment
     from ..files.config import logs_db_path
     from ..logs.file.db import open_log
-    from ..logs.read.fragments import set_fragment_alias
+    from ..logs.read.shared import set_fragment_alias
 
     found = _resolved(fragment)
     text = found[0] if len(found) == 1 else Fragment("\n".join(found), fragment)
@@ -111,7 +111,7 @@ def fragments_remove(alias: str) -> None:
     """Remove an alias; the fragment stays, as prompts refer to it."""
     from ..files.config import logs_db_path
     from ..logs.file.db import open_log
-    from ..logs.read.fragments import remove_fragment_alias
+    from ..logs.read.shared import remove_fragment_alias
 
     path = logs_db_path()
     if path.exists():

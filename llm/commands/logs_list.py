@@ -251,10 +251,10 @@ def _listing(
 
         return json_array(rows)
     if given["short"]:
-        from ..logs.render.short import short_yaml
+        from ..logs.render.as_text import short_yaml
 
         return short_yaml(rows, usage=given["usage"])
-    from ..logs.render.markdown import markdown
+    from ..logs.render.as_text import markdown
 
     return markdown(
         rows,

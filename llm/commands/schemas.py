@@ -15,7 +15,7 @@ from ._listing import print_json, print_pieces
 from ._logs import database_option, reading
 
 if TYPE_CHECKING:
-    from ..logs.read.schemas import StoredSchema
+    from ..logs.read.shared import StoredSchema
 
 
 @click.group(cls=LazyGroup, default="list")
@@ -41,7 +41,7 @@ def schemas_list(
     database: str | None, queries: tuple[str, ...], full: bool, json_: bool, nl: bool
 ) -> None:
     """List the schemas that prompts have used, the one used last at the end."""
-    from ..logs.read.schemas import iter_schemas
+    from ..logs.read.shared import iter_schemas
     from ..text.shaping import output_rows_as_json
 
     with closing(reading(database)) as conn:
@@ -75,7 +75,7 @@ def _yaml(schemas: Iterable[StoredSchema], *, full: bool) -> Iterator[str]:
 def schemas_show(schema_id: str, database: str | None) -> None:
     """Print a stored schema as JSON."""
     from ..errors import NotFound
-    from ..logs.read.schemas import find_schema
+    from ..logs.read.shared import find_schema
 
     with closing(reading(database)) as conn:
         found = find_schema(conn, schema_id)

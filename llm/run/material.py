@@ -295,7 +295,7 @@ def load_fragments(
     """
     if not names:
         return [], []
-    from ..logs.read.fragments import find_fragment
+    from ..logs.read.shared import find_fragment
     from ..material.fragments import resolve_all
 
     def find_stored(name: str) -> Fragment | None:
@@ -319,7 +319,7 @@ def find_schema(log: LogSettings, name: str | None, multi: str | None = None) ->
     """
     if not (multi or name):
         return None
-    from ..logs.read import schemas as stored
+    from ..logs.read import shared as stored
     from ..schemas.notation import multi_schema, resolve_schema
     from ..schemas.validation import check_schema
     from ..templates import load_template

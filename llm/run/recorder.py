@@ -118,7 +118,7 @@ class Recorder:
     def rows(self) -> list[JSONObject]:
         """The log records of the responses kept, oldest first, as `llm logs --json` has them."""
         from ..logs.file.db import open_memory
-        from ..logs.read.rows import rows_for_turn_ids
+        from ..logs.read.rows import build_rows
 
         if self._unlogged:
             self._close_database()
@@ -126,7 +126,7 @@ class Recorder:
             for response in self._responses:
                 response.log_to_db(self._database)
         database = self._open()
-        return rows_for_turn_ids(database.conn, [response.id for response in self._responses])
+        return build_rows(database.conn, [response.id for response in self._responses])
 
     def close(self) -> None:
         """Let go of the database; results that no request has taken go to the end of the thread."""

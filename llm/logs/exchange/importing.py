@@ -11,9 +11,8 @@ from ...models.serialize import check_conversation, turns_of
 from ...models.turn_record import Tables
 from ...text.ids import new_ulid
 from ..file.transactions import immediate
-from ..records.foreign import mark_foreign
 from ..records.hashing import storable
-from ..records.outcome import IMPORTED, mark_unprompted
+from ..records.outcome import IMPORTED, mark_unprompted, mark_untrusted
 from ..write.turns import HashedTables, TurnWriter, now_text
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def import_conversation(conn: sqlite3.Connection, shape: object) -> str:
         conn.execute(_ADD_THREAD, row)
         # Whoever wrote the file chose them, and the arguments of calls without results.
         boxes = {tool["instance"]["name"] for tool in tables.tools if tool.get("instance")}
-        mark_foreign(conn, thread_id, {tool["name"] for tool in tables.tools} | boxes)
+        mark_untrusted(conn, thread_id, {tool["name"] for tool in tables.tools} | boxes)
     return thread_id
 
 

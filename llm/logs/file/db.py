@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from ...errors import LogError
-from .indexes import build_indexes, missing_indexes
-from .migrations import connection_of, migrate, needs_migration
+from .migrations import (
+    build_indexes,
+    connection_of,
+    migrate,
+    missing_indexes,
+    needs_migration,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

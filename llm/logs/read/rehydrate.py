@@ -18,8 +18,8 @@ from ..file.db import brought_up_to_date, log_errors, open_readonly
 from ..file.migrations import connection_of, needs_migration
 from ..older.legacy import LegacyTurn, complete_rows, legacy_tool_specs, load_legacy_turns
 from ..records.chains import hash_chain
-from ..records.foreign import read_foreign
 from ..records.messages import StoredMessage, load_messages
+from ..records.outcome import read_untrusted
 from ..records.threads import find_conversation_id, latest_conversation_id
 from .turn_records import (
     StoredTables,
@@ -222,8 +222,10 @@ def _assemble(
     server_side = {tool.__name__ for tool in model.supported_server_side_tools}
     conversation.loaded_tools = tool_specs(conn, first, server_side)
     if conversation.loaded_tools:
-        conversation.stored_untrusted = read_foreign(conn, stored.id)
-        conversation.untrusted_tools = conversation.stored_untrusted | read_foreign(conn, first.id)
+        conversation.stored_untrusted = read_untrusted(conn, stored.id)
+        conversation.untrusted_tools = conversation.stored_untrusted | read_untrusted(
+            conn, first.id
+        )
 
     def load() -> list[Any]:
         with reading() as again:

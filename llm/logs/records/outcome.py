@@ -12,7 +12,7 @@ from ..file.lookups import has_table, json_list, rows_if_any
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 #: The process, or its reader, ended the answer.
 INTERRUPTED = "interrupted"
@@ -108,3 +108,40 @@ def read_outcomes(conn: sqlite3.Connection, turn_ids: Sequence[str]) -> dict[str
         str(turn_id): Outcome(status, error_class or "", error or "")
         for turn_id, status, error_class, error in rows_if_any(conn, _READ, [json_list(turn_ids)])
     }
+
+
+# Tools that somebody else chose
+
+# Its rows are names of tools and toolboxes.
+_UNTRUSTED = "thread_foreign_tools"
+_UNTRUSTED_TABLE = (
+    f"create table if not exists {_UNTRUSTED}"
+    " (thread_id text, tool text, primary key (thread_id, tool))"
+)
+_ADD_UNTRUSTED = f"insert or ignore into {_UNTRUSTED} (thread_id, tool) values (?, ?)"
+_DELETE_UNTRUSTED = f"delete from {_UNTRUSTED} where thread_id = ? and tool = ?"
+
+
+def write_untrusted(conn: sqlite3.Connection, thread_id: str, conversation: object) -> None:
+    """Record which tools of a conversation somebody else chose, where that has changed.
+
+    It belongs into the transaction of the turn.
+    """
+    now: frozenset[str] = getattr(conversation, "untrusted_tools", frozenset())
+    stored: frozenset[str] = getattr(conversation, "stored_untrusted", frozenset())
+    mark_untrusted(conn, thread_id, now - stored)
+    if stored - now:
+        conn.executemany(_DELETE_UNTRUSTED, [(thread_id, tool) for tool in stored - now])
+
+
+def mark_untrusted(conn: sqlite3.Connection, thread_id: str, tools: Collection[str]) -> None:
+    """Record names of tools and toolboxes that somebody else chose; in the caller's transaction."""
+    if tools:
+        conn.execute(_UNTRUSTED_TABLE)
+        conn.executemany(_ADD_UNTRUSTED, [(thread_id, tool) for tool in tools])
+
+
+def read_untrusted(conn: sqlite3.Connection, thread_id: str) -> frozenset[str]:
+    """The names of the tools and toolboxes of a thread that somebody else chose."""
+    rows = rows_if_any(conn, f"select tool from {_UNTRUSTED} where thread_id = ?", [thread_id])
+    return frozenset(row[0] for row in rows)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ...errors import NotFound
 from ..file.lookups import has_table
-from ..file.migrations import immediate
+from ..file.transactions import immediate
 from .hashing import storable
 from .outcome import IS_PROMPTED, UNPROMPTED
 

@@ -15,7 +15,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..read.fragments import StoredFragments
+    from ..read.shared import StoredFragments
 
 # A letter or a slash starts no number, date or indicator; only a word can mean something else.
 _PLAIN_STARTS = frozenset("/ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")

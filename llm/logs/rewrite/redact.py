@@ -10,8 +10,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..file.transactions import immediate
-from .redact_messages import MessageRedaction
-from .redact_replies import concerned_replies, write_reply
+from .redact_messages import MessageRedaction, concerned_replies, write_reply
 
 if TYPE_CHECKING:
     import sqlite3

@@ -11,12 +11,12 @@ from ...parts import ToolCallPart
 from ...text.ids import new_ulid
 from ...text.shaping import conversation_name
 from ..file.db import log_errors, prepare
-from ..file.migrations import immediate
+from ..file.transactions import immediate
 from ..records.chains import hash_chain, is_stored, store_chain
 from ..records.condense import load_reply
-from ..records.foreign import write_foreign
 from ..records.hashing import storable
 from ..records.messages import load_each, load_messages
+from ..records.outcome import write_untrusted
 from ..records.shared import ensure_fragment, ensure_tool, ensure_tool_instance
 from .turns import HashedTables, TurnWriter, now_text
 
@@ -221,7 +221,7 @@ class LogStore:
         with log_errors(self, "write to"), immediate(self._conn):
             self.write_turn(writer, thread_id, _thread_name(response))
             _store_new_name(self._conn, response.conversation, thread_id)
-            write_foreign(self._conn, thread_id, response.conversation)
+            write_untrusted(self._conn, thread_id, response.conversation)
         if writer.tip is not None:
             count = len(response.prompt.full_messages) + len(response.output_messages())
             response.stored_tip = (count, writer.tip)

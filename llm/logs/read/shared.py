@@ -1,4 +1,4 @@
-"""Stored fragments and their aliases: finding, listing, naming."""
+"""What turns share, found, listed and named: fragments with their aliases, and schemas."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...text import JSONObject
+from ..file.lookups import has_table
 from ..file.migrations import connection_of
 from ..file.transactions import immediate
 
@@ -26,7 +28,6 @@ _WHERE_QUERY = """(hash = :q{n}
   or instr(lower(source), lower(:q{n})) or instr(lower(content), lower(:q{n})))"""
 _ALIASES = "select fragment_id, alias from fragment_aliases order by rowid"
 _SET_ALIAS = "insert or replace into fragment_aliases (alias, fragment_id) values (?, ?)"
-_HAS_TABLE = "select 1 from sqlite_master where type = 'table' and name = 'fragment_aliases'"
 # So long is the content in a list; a character takes at most four bytes.
 _CUT_LENGTH = 100
 _START_OF_CONTENT = f"substr(cast(content as blob), 1, {4 * (_CUT_LENGTH + 1)})"
@@ -46,7 +47,7 @@ class StoredFragments(NamedTuple):
 def find_fragment(db: AnyDatabase, name: str) -> Fragment | None:
     """The stored fragment with that alias or hash, or `None`."""
     conn = connection_of(db)
-    if conn.execute(_HAS_TABLE).fetchone() is None:
+    if not has_table(conn, "fragment_aliases"):
         return None
     row = conn.execute(_BY_ALIAS, [name]).fetchone() or conn.execute(_BY_HASH, [name]).fetchone()
     if row is None:
@@ -155,3 +156,48 @@ def remove_fragment_alias(db: AnyDatabase, alias: str) -> None:
     conn = connection_of(db)
     with immediate(conn):
         conn.execute("delete from fragment_aliases where alias = ?", [alias])
+
+
+# Schemas
+
+# Turns, and rows of older releases that were not logged as turns as well.
+_LIST_SCHEMAS = """
+with uses(schema_id, used) as (
+  select schema_id, datetime_utc from turns where schema_id is not null
+  union all
+  select schema_id, datetime_utc from responses r where schema_id is not null
+    and not exists (select 1 from turns where turns.id = r.id)
+)
+select s.id, s.content, max(u.used), count(u.used)
+from schemas s join uses u on u.schema_id = s.id {where}
+group by s.id order by max(u.used), s.id
+"""
+_FIND_SCHEMA = "select content from schemas where id = ?"
+
+
+class StoredSchema(NamedTuple):
+    """A schema as `llm schemas` lists it, its fields in the order of `--json`."""
+
+    id: str
+    content: JSONObject
+    recently_used: str
+    times_used: int
+
+
+def iter_schemas(conn: sqlite3.Connection, queries: Sequence[str] = ()) -> Iterator[StoredSchema]:
+    """The schemas that prompts have used, the one used last at the end.
+
+    Args:
+        conn: The log database.
+        queries: Each must occur in the JSON of the schema.
+    """
+    where = " and ".join(["instr(lower(s.content), lower(?))"] * len(queries))
+    sql = _LIST_SCHEMAS.format(where=f"where {where}" if where else "")
+    for schema_id, content, used, times in conn.execute(sql, list(queries)):
+        yield StoredSchema(schema_id, json.loads(content), used, times)
+
+
+def find_schema(conn: sqlite3.Connection, schema_id: str) -> JSONObject | None:
+    """The schema of that id, or `None`."""
+    row = conn.execute(_FIND_SCHEMA, [schema_id]).fetchone()
+    return None if row is None else dict(json.loads(row[0]))
