@@ -177,9 +177,6 @@ class _BaseConversation(Asking[R, C]):
         self.loaded_messages = None
         self.finished_calls = {}
 
-    def _new_prompt(self, prompt: str | None, **values: Any) -> Prompt:
-        return self.next_prompt(prompt, **values)
-
     def next_prompt(
         self,
         prompt: str | None,
@@ -207,6 +204,8 @@ class _BaseConversation(Asking[R, C]):
                 request.attach_results(unanswered_results(self.loaded_messages or ()))
             self.put_history(request)
         return request
+
+    _new_prompt = next_prompt
 
     def _new_response(
         self, request: Prompt, stream: bool, key: str | None, log: ResponseLog | None
@@ -279,7 +278,12 @@ class _BaseConversation(Asking[R, C]):
 
     def owes_answer(self) -> bool:
         """Whether the history ends in results of tools, which the model has not answered."""
-        history = self._history()
+        history: Sequence[Message] | None = self.loaded_messages
+        if history is None:
+            last = self._last_response()
+            if last is None or last.output_messages():
+                return False
+            history = last.prompt.full_messages
         if history and history[-1].role == "user" and not history[-1].text():
             # The files that tools returned follow their results.
             history = history[:-1]

@@ -48,8 +48,7 @@ class MessageChain:
 
     def has_history(self) -> bool:
         """Whether anything was said before the prompt."""
-        history = self._list[: self.history_count]
-        return any(message.role != "system" for message in history)
+        return any(self._list[index].role != "system" for index in range(self.history_count))
 
     def extended(
         self, output: Sequence[Message], input: Sequence[Message], system: str

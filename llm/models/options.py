@@ -70,8 +70,8 @@ def option_values(prompt: Prompt) -> JSONObject:
 
 def build_options(
     model: _BaseModel, options: Mapping[str, object] | None, keywords: Mapping[str, object] | None
-) -> Options | None:
-    """The validated options of one prompt, or `None` where none were given.
+) -> Options:
+    """The validated options of one prompt.
 
     Raises:
         TypeError: An option is given in both ways.
@@ -83,8 +83,6 @@ def build_options(
         raise TypeError(
             f"Got values for these options both in options= and as keyword arguments: {both}"
         )
-    if not given and not keywords:
-        return None
     built: Options = model.Options(**given, **keywords)
     return built
 

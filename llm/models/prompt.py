@@ -90,7 +90,7 @@ class Prompt:
             schema = schema.model_json_schema()
         self.schema: JSONObject | None = schema
         self.tool_sources: list[ToolDef] = list(tools) if tools else []
-        self.tools: list[AnyTool] = wrap_tools(self.tool_sources)
+        self.tools: list[AnyTool] = wrap_tools(self.tool_sources) if tools else []
         self.tool_results = list(tool_results) if tool_results else []
         self._options = options
         self.hide_reasoning = hide_reasoning
@@ -113,8 +113,9 @@ class Prompt:
             keywords: Those that were given as keyword arguments.
             values: Arguments of the class; `messages` are what was said before.
         """
-        request = cls(prompt, model, options=build_options(model, options, keywords), **values)
-        if request.is_complete:
+        built = build_options(model, options, keywords) if options or keywords else None
+        request = cls(prompt, model, options=built, **values)
+        if values.get("messages") is not None:
             request.append_input()
         return request
 
@@ -212,6 +213,11 @@ class Prompt:
     @full_messages.setter
     def full_messages(self, messages: list[Message]) -> None:
         self._chain = MessageChain(messages)
+
+    @property
+    def has_history(self) -> bool:
+        """Whether anything was said before this turn."""
+        return self._chain is not None and self._chain.has_history()
 
     @property
     def is_complete(self) -> bool:

@@ -368,7 +368,7 @@ class _BaseResponse:
         """Close a complete answer; the callbacks are the driver's to call."""
         self._source = None
         conversation = self.conversation
-        if self.prompt.chain.has_history():
+        if self.prompt.has_history:
             looked = self.prompt.history_read or (
                 conversation is not None and conversation.responses_read
             )
