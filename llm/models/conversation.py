@@ -12,7 +12,6 @@ from .asking import Asking, C, R
 from .prompt import Prompt
 from .response import Response
 from .response_base import ResponseLog
-from .truncation import check_choice
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -89,7 +88,11 @@ class _BaseConversation(Asking[R, C]):
         self.before_call = before_call
         self.after_call = after_call
         self.policy = policy
-        self.truncate = check_choice(truncate)
+        self.truncate = truncate
+        if truncate is not None:
+            from .truncation import check_choice
+
+            check_choice(truncate)
         self.log = log
 
     @staticmethod

@@ -62,15 +62,14 @@ def _characters(part: Part) -> int:
     return len(part.output) if isinstance(part, ToolResultPart) else 0
 
 
-def check_choice(choice: str | None) -> str | None:
-    """`choice`, if it is one or missing.
+def check_choice(choice: str) -> None:
+    """Make sure that there is such a choice.
 
     Raises:
         InvalidInput: It is none of `oldest`, `middle` and `none`.
     """
-    if choice is not None and choice not in CHOICES:
+    if choice not in CHOICES:
         raise InvalidInput(f"truncate: {choice!r} is none of {', '.join(CHOICES)}")
-    return choice
 
 
 def truncate(

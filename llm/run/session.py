@@ -15,8 +15,8 @@ from ..files.model_defaults import call_defaults
 from ..net.policy import RETRIES, TIMEOUT_S, CallPolicy
 from ..terminal.output import show_note
 from ..text import JSONObject
+from .journal import leftovers
 from .material import Material, ToolChoice, gather_material
-from .recovery import take_up
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -121,7 +121,9 @@ def resolve_conversation(
     log = request.log
     if log.log and log.no_log:
         raise LLMError("--log and --no-log are mutually exclusive")
-    if log.is_on:
+    if log.is_on and leftovers():
+        from .recovery import take_up
+
         take_up(log.path, tell=request.continues)
     model = model or _named_model(request, material)
     conversation = _load_conversation(request, model) if request.continues else None
