@@ -140,7 +140,7 @@ __getattr__, __dir__ = attach(
             ),
             "llm.schemas.notation": ("schema_dsl",),
             "llm.templates": ("Template",),
-            "llm.terminal.output": (
+            "llm.terminal": (
                 "notice",
                 "say",
             ),

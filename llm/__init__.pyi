@@ -88,8 +88,8 @@ from llm.registry import watch_file as watch_file
 from llm.run.inputs import key_argument as key_argument
 from llm.schemas.notation import schema_dsl as schema_dsl
 from llm.templates import Template as Template
-from llm.terminal.output import notice as notice
-from llm.terminal.output import say as say
+from llm.terminal import notice as notice
+from llm.terminal import say as say
 from llm.text.long_json import json_pieces as json_pieces
 from llm.text.secrets import masked
 from llm.text.secrets import remember

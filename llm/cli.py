@@ -156,7 +156,7 @@ class _Root(LazyGroup):
 
 
 def _is_text_piped_in() -> bool:
-    from .terminal.stdin import is_text_piped_in
+    from .terminal import is_text_piped_in
 
     return is_text_piped_in()
 

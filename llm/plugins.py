@@ -380,8 +380,8 @@ def _report(plugin: str, ex: BaseException) -> None:
 
 
 def _tell(line: str) -> None:
+    from .text import visible
     from .text.secrets import masked
-    from .text.shaping import visible
 
     err = sys.stderr
     if err is not None:

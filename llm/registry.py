@@ -437,7 +437,7 @@ def _bearing(name: str, entries: Sequence[AnyEntry]) -> Iterator[AnyEntry]:
 def _unknown_model(
     name: str, entries: Iterable[ModelWithAliases | EmbeddingModelWithAliases]
 ) -> UnknownModelError:
-    from .text.shaping import suggestion
+    from .text import suggestion
 
     known = [known for entry in entries for known in _names_of(entry)]
     return UnknownModelError(f"Unknown model: {name}{suggestion(name, known)}")

@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from .errors import LLMError, LoadTemplateError
 from .files import template_files as files
 from .files.yaml_files import yaml_lines_of
-from .text import JSONObject
-from .text.shaping import has_plugin_prefix, suggestion
+from .text import JSONObject, has_plugin_prefix, suggestion
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

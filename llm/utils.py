@@ -23,7 +23,7 @@ __getattr__, __dir__ = attach(
                     "schema_dsl",
                     "schema_summary",
                 ),
-                "llm.text.shaping": (
+                "llm.text": (
                     "dicts_to_table_string",
                     "extract_fenced_code_block",
                     "find_unused_key",

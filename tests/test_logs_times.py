@@ -155,6 +155,6 @@ def test_times_on_a_terminal_are_local(
     log = LogBuilder(user_path / "logs.db")
     log.turn("01b1", datetime_utc="2026-01-02T12:00:00.5+00:00")
     log.conn.close()
-    monkeypatch.setattr("llm.terminal.output.is_terminal", lambda stream: True)
+    monkeypatch.setattr("llm.terminal.is_terminal", lambda stream: True)
     assert invoke().stdout.startswith("# 2026-01-02T07:00:00 EST    conversation: ")
     assert invoke("--utc").stdout.startswith("# 2026-01-02T12:00:00 UTC    conversation: ")

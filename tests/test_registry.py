@@ -12,7 +12,7 @@ import pytest
 import llm
 from llm import plugins, registry
 from llm.errors import AliasNotFound, ConfigError
-from llm.text.shaping import nearest_names
+from llm.text import nearest_names
 
 
 class Sync(llm.Model):

@@ -12,11 +12,11 @@ from typing import TypeAlias
 
 import pytest
 
+from llm import terminal
 from llm.net import waiting
 from llm.parts import StreamEvent
 from llm.run import recorder
 from llm.run.request import LogSettings
-from llm.terminal import output
 from tests.helpers.models import Echo
 
 Clock: TypeAlias = Callable[[], float] | None
@@ -52,7 +52,7 @@ def test_broken_off_answer_ends_its_line_on_a_terminal(
     """What follows a part of an answer gets a line of its own; tool events show nothing."""
 
     def show() -> None:
-        display = output.StreamDisplay(show_reasoning=True)
+        display = terminal.StreamDisplay(show_reasoning=True)
         display.event(event)
         display.break_off()
 
@@ -61,7 +61,7 @@ def test_broken_off_answer_ends_its_line_on_a_terminal(
 
 def test_notes_are_coloured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A note to the user is yellow where colours can be shown."""
-    shown = seen(monkeypatch, lambda: output.show_note("careful"))
+    shown = seen(monkeypatch, lambda: terminal.show_note("careful"))
     assert shown == ("", "\x1b[33mcareful\x1b[0m\n")
 
 
@@ -73,8 +73,8 @@ def test_output_that_nobody_reads_has_its_own_error(monkeypatch: pytest.MonkeyPa
             raise BrokenPipeError(32, "Broken pipe")
 
     monkeypatch.setattr(sys, "stdout", Closed())
-    with pytest.raises(output.OutputClosed):
-        output.write_out("text")
+    with pytest.raises(terminal.OutputClosed):
+        terminal.write_out("text")
 
 
 def preloaded(monkeypatch: pytest.MonkeyPatch, clock: Clock, is_sent: bool = False) -> list[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from llm import terminal
 from llm.errors import AttachmentError
 from llm.run import inputs, material
-from llm.terminal import stdin
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
@@ -62,14 +62,14 @@ def test_closed_stdin_counts_as_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process started without standard input gets an empty one."""
     monkeypatch.setattr(sys, "stdin", None)
     assert material.prompt_text("hi", may_wait=False) == "hi"
-    assert stdin.read_stdin_line() == ""
+    assert terminal.read_stdin_line() == ""
 
 
 def test_stdin_without_bytes_is_read_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for standard input that knows only text will do."""
     monkeypatch.setattr(sys, "stdin", io.StringIO("first\nsecond\n"))
-    assert stdin.read_stdin_line() == "first\n"
-    assert stdin.read_stdin_text() == "second\n"
+    assert terminal.read_stdin_line() == "first\n"
+    assert terminal.read_stdin_text() == "second\n"
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_stdin_of_any_encoding_becomes_text(
 ) -> None:
     """UTF-8 is tried first, then the locale's encoding; bytes that fit neither are replaced."""
     monkeypatch.setattr(sys, "stdin", Piped(raw, encoding))
-    assert stdin.read_stdin_text() == text
+    assert terminal.read_stdin_text() == text
 
 
 def test_argument_with_undecodable_bytes_is_cleaned() -> None:
     """A lone surrogate from the command line never reaches a model or the database."""
-    assert stdin.clean_argument("a\udcffb") == "a\N{REPLACEMENT CHARACTER}b"
-    assert stdin.clean_argument("caf\udcc3\udca9") == "café"
-    assert stdin.clean_argument("half \ud83d") == "half ?"
+    assert terminal.clean_argument("a\udcffb") == "a\N{REPLACEMENT CHARACTER}b"
+    assert terminal.clean_argument("caf\udcc3\udca9") == "café"
+    assert terminal.clean_argument("half \ud83d") == "half ?"
 
 
 def test_attachment_of_path_is_absolute_and_typed(

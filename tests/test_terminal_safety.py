@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import llm
 from llm.parts import StreamEvent
-from llm.terminal.output import StreamDisplay, WholeDisplay, coloured, say
-from llm.text.shaping import visible
+from llm.terminal import StreamDisplay, WholeDisplay, coloured, say
+from llm.text import visible
 
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
 OVERRIDES = [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))]

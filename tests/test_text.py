@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llm import utils
-from llm.text.shaping import conversation_name, visible
+from llm.text import conversation_name, visible
 
 
 @pytest.mark.parametrize(

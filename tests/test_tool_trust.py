@@ -48,7 +48,7 @@ NO_ONE = "Cancelled: This call is not allowed: nobody can be asked about it"
 @pytest.fixture(autouse=True)
 def _models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # Tests may run at a terminal, which is not theirs to read from.
-    monkeypatch.setattr(approval.stdin, "stdin_is_terminal", lambda: False)
+    monkeypatch.setattr(approval, "stdin_is_terminal", lambda: False)
     with registered():
         yield
 

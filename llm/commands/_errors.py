@@ -62,7 +62,7 @@ class _Reported(contextlib.ContextDecorator):
             # Declared final for those who catch it.
             vars(error)["message"] = _fit_for_stderr(error.message)
         elif isinstance(error, KeyboardInterrupt):
-            from ..terminal.output import say
+            from ..terminal import say
 
             say("\nAborted!", err=True)
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
@@ -79,7 +79,7 @@ reported = _Reported()
 
 def _let_go_of_output() -> None:
     """Write what is left in the buffers; where nobody takes it, let it go nowhere."""
-    from ..terminal.output import discard
+    from ..terminal import discard
 
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -114,7 +114,7 @@ def error_text(error: Exception) -> str:
 def _fit_for_stderr(text: str) -> str:
     text = masked(text)
     if sys.stderr is not None and sys.stderr.isatty():
-        from ..text.shaping import visible
+        from ..text import visible
 
         return visible(text)
     return text

@@ -135,7 +135,7 @@ class LazyGroup(click.Group):
             return False
         if first.startswith("-") or self.default_takes_words:
             return True
-        from ..text.shaping import nearest_names
+        from ..text import nearest_names
 
         near = nearest_names(first, self.list_commands(ctx))
         if near or not self._default_has_arguments(ctx):

@@ -7,8 +7,8 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
-from ..terminal.output import OutputClosed, is_terminal, say, tolerate_unencodable
-from ..text.shaping import visible
+from ..terminal import OutputClosed, is_terminal, say, tolerate_unencodable
+from ..text import visible
 
 
 def print_pieces(pieces: Iterable[str], *, raw: bool = False) -> None:

@@ -67,7 +67,7 @@ def time_writer(*, utc: bool) -> Callable[[str | None], str]:
     """On a terminal times are those of its user; programs always read UTC."""
     import sys
 
-    from ..terminal.output import is_terminal
+    from ..terminal import is_terminal
     from ..text.times import shown_time, stored_time
 
     return shown_time(utc=utc) if is_terminal(sys.stdout) else stored_time

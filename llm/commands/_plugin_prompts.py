@@ -86,12 +86,12 @@ def _with_input(request: Request, material: Material) -> Request:
         LLMError: Nothing is there either.
     """
     from ..errors import LLMError
-    from ..terminal import stdin
+    from ..terminal import read_stdin_text, stdin_is_terminal
 
     has_text = request.prompt is not None or any(t.prompt for t in material.templates)
-    if has_text or material.attachments or material.schema or stdin.stdin_is_terminal():
+    if has_text or material.attachments or material.schema or stdin_is_terminal():
         return request
-    text = stdin.read_stdin_text()
+    text = read_stdin_text()
     if not text.strip():
         raise LLMError("Nothing to send: give a prompt, an attachment or a schema")
     return replace(request, prompt=text)

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from ..terminal.output import say
+from ..terminal import say
 from ._errors import reported
 from ._group import LazyGroup
 

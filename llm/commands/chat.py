@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..terminal.output import say
+from ..terminal import say
 from . import _options as shared
 from ._errors import error_text, reported
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..terminal.output import say, show_note
+from ..terminal import say, show_note
 from ._errors import reported
 from ._group import Lazy, LazyGroup
 from ._listing import print_json, print_pieces

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..terminal.output import say
+from ..terminal import say
 from ._errors import reported
 from ._listing import print_pieces
 from ._logs import database_option, reading, writing
@@ -120,7 +120,7 @@ def import_(
     from ..logs.exchange.importing import import_conversation
     from ..logs.file.transactions import immediate
     from ..registry import resolve_default_model, resolve_model_id
-    from ..terminal.stdin import decode_text
+    from ..terminal import decode_text
 
     text = decode_text(file.read())
     form = form or format_of(text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..terminal.output import say
+from ..terminal import say
 from ._errors import reported
 from ._group import LazyGroup
 from ._listing import print_loaders, print_pieces

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import click
 
-from ..terminal.output import say
+from ..terminal import say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -64,7 +64,7 @@ def keys_get(name: str) -> None:
 
 def _check_name(name: str, stored: Mapping[str, str]) -> None:
     from ..errors import NotFound
-    from ..text.shaping import nearest_names
+    from ..text import nearest_names
 
     known = [entry for entry in stored if entry != _NOTE]
     if name not in known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..terminal.output import say
+from ..terminal import say
 from ._errors import reported
 from ._group import Lazy, LazyGroup
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..terminal.output import say
+from ..terminal import say
 from ._errors import reported
 from ._logs import database_option, database_path, writing, yes_option
 from .logs_upkeep import compact_file
@@ -173,7 +173,7 @@ def delete_shown(
 
 def _show(conn: sqlite3.Connection, ids: Sequence[str]) -> None:
     from ..logs.read.query import iter_rows
-    from ..text.shaping import truncate_string
+    from ..text import truncate_string
     from ..text.times import stored_time
 
     for row in iter_rows(conn, ids[-SHOWN:], payloads=False):
@@ -234,7 +234,7 @@ def redact(
 def _tell_of_running() -> None:
     """Say that the texts of prompts that are being answered now cannot be rewritten."""
     from ..run.journal import leftovers
-    from ..terminal.output import show_note
+    from ..terminal import show_note
 
     if running := len(leftovers()):
         show_note(

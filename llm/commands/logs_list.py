@@ -291,7 +291,7 @@ def _data(conn: sqlite3.Connection, ids: Sequence[str], given: _Options) -> Iter
 def _code_block(conn: sqlite3.Connection, ids: Sequence[str], *, last: bool) -> list[str] | None:
     """The code block of the first row that has one."""
     from ..logs.read.query import iter_rows
-    from ..text.shaping import extract_fenced_code_block
+    from ..text import extract_fenced_code_block
 
     for row in iter_rows(conn, ids, payloads=False):
         block = extract_fenced_code_block(row["response"] or "", last=last)

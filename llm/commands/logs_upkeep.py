@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..terminal.output import say
+from ..terminal import say
 from ._errors import reported
 from ._logs import database_option, database_path, writing
 
@@ -33,7 +33,7 @@ def vacuum(database: str | None) -> None:
 def compact_file(conn: sqlite3.Connection, path: Path) -> None:
     """Rebuild the file and say what that has gained."""
     from ..logs.rewrite.upkeep import compact, size_bytes
-    from ..terminal.output import show_note
+    from ..terminal import show_note
     from .logs import readable_size
 
     size = size_bytes(path)

@@ -7,7 +7,7 @@ import json
 
 import click
 
-from ..terminal.output import say
+from ..terminal import say
 from ._errors import reported
 
 

@@ -42,7 +42,7 @@ def schemas_list(
 ) -> None:
     """List the schemas that prompts have used, the one used last at the end."""
     from ..logs.read.shared import iter_schemas
-    from ..text.shaping import output_rows_as_json
+    from ..text import output_rows_as_json
 
     with closing(reading(database)) as conn:
         found = iter_schemas(conn, queries)

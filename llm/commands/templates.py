@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ..terminal.output import say
+from ..terminal import say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -147,7 +147,7 @@ def templates_rename(name: str, new_name: str) -> None:
 def _existing(name: str) -> Path:
     from ..errors import NotFound
     from ..files.template_files import template_names, template_path
-    from ..text.shaping import suggestion
+    from ..text import suggestion
 
     path = template_path(name)
     if not path.is_file():

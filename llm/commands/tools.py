@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..terminal.output import say
+from ..terminal import say
 from . import _options as shared
 from ._errors import reported
 from ._group import LazyGroup

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..content import Attachment, Fragment
 from ..errors import FragmentNotFound, LLMError
-from ..terminal.stdin import STDIN, decode_text, read_stdin_text
-from ..text.shaping import has_plugin_prefix
+from ..terminal import STDIN, decode_text, read_stdin_text
+from ..text import has_plugin_prefix
 
 if TYPE_CHECKING:
     Content = Fragment | Attachment

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from ..content import Attachment, Fragment
 from ..errors import LLMError
+from ..terminal import decode_text
 from ..terminal.asking import confirm, note
-from ..terminal.stdin import decode_text
 from .gitignore import IgnoreRules, glob_pattern
 
 if TYPE_CHECKING:

@@ -95,7 +95,7 @@ def _is_known(
 
 
 def _suggestion(missing: Iterable[str], known: Sequence[str]) -> str:
-    from ..text.shaping import nearest_names
+    from ..text import nearest_names
 
     near = dict.fromkeys(near for spec in missing for near in nearest_names(name_in(spec), known))
     return f" - did you mean {' or '.join(near)}?" if near else ""

@@ -37,7 +37,7 @@ __getattr__, __dir__ = attach(
                 "llm.models.plan": ("NextPrompt",),
                 "llm.models.usage": ("Usage",),
                 "llm.models.embedding": ("EmbeddingModel",),
-                "llm.text.shaping": ("CONVERSATION_NAME_LENGTH",),
+                "llm.text": ("CONVERSATION_NAME_LENGTH",),
                 "llm.tools.running": (
                     "AfterCallAsync",
                     "AfterCallSync",
@@ -57,6 +57,6 @@ __getattr__, __dir__ = attach(
             }
         ),
         "_Options": "llm.models.options:Options",
-        "_conversation_name": "llm.text.shaping:conversation_name",
+        "_conversation_name": "llm.text:conversation_name",
     },
 )

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
-from ..text import JSONObject
+from ..text import JSONObject, token_usage_string
 from ..text.ids import encode_ulid, new_ulid, new_ulid_int
-from ..text.shaping import token_usage_string
 from ..tools.calling import ToolCall
 from ..tools.toolbox import Toolbox
 from .assembly import PartIndexer, assemble, events_of

@@ -11,8 +11,8 @@ from typing import Any, TextIO
 
 import httpx2
 
+from ..text import visible
 from ..text.secrets import MASK, WatchedText, is_secret_header, masked, unfinished
-from ..text.shaping import visible
 
 _EVENT = "data:"
 _Place = tuple[str | int, ...]

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from ..errors import ConfigError, InvalidInput
 from ..files import config
 from ..files.yaml_files import InvalidYAML, parse_yaml, yaml_with_item
-from ..terminal import stdin
-from ..terminal.output import show_note
-from ..text.shaping import visible
+from ..terminal import read_stdin_line, show_note, stdin_is_terminal
+from ..text import visible
 from ..tools.calling import CancelToolCall
 from ..tools.policy import Candidate, Decision, Rule, Rules, decide
 
@@ -74,7 +73,7 @@ def open_terminal() -> Iterator[Terminal | None]:
 
     Gives `None` where there is none.
     """
-    if stdin.stdin_is_terminal():
+    if stdin_is_terminal():
         yield Terminal(sys.stdin, sys.stderr)
         return
     names = ("CONIN$", "CONOUT$") if sys.platform == "win32" else ("/dev/tty", "/dev/tty")
@@ -128,7 +127,7 @@ class Gate:
             raise CancelToolCall(f"This call is not allowed: {reason}")
         if decision is Decision.ASK:
             self._ask(call, reason)
-        elif not reason and call.tool_call_id in self.interrupted and stdin.stdin_is_terminal():
+        elif not reason and call.tool_call_id in self.interrupted and stdin_is_terminal():
             show_note("This call was interrupted before it was finished:")
             self._ask(call, reason)
 
@@ -175,7 +174,7 @@ class _StandardInput:
 
     @staticmethod
     def readline() -> str:
-        return stdin.read_stdin_line()
+        return read_stdin_line()
 
 
 def call_text(call: ToolCall) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ..terminal.output import GREEN, RED, RESET, YELLOW, coloured, show_note, write_err
+from ..terminal import GREEN, RED, RESET, YELLOW, coloured, show_note, write_err
 from ..text import JSONObject
 from ..tools.calling import CancelToolCall, ToolResult
 from .approval import Gate, call_text

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import ConnectionLost, ModelError, SchemaMismatch, mark_partial
-from ..terminal import stdin
-from ..terminal.output import (
+from ..terminal import (
     Display,
     NoDisplay,
     OutputClosed,
     StreamDisplay,
     WholeDisplay,
+    clean_argument,
     show_note,
     write_out,
 )
@@ -85,7 +85,7 @@ def follow_up(
     """
     request = resolved.request
     for prompt in request.then:
-        text = stdin.clean_argument(prompt).replace("$input", responses[-1].text_or_raise())
+        text = clean_argument(prompt).replace("$input", responses[-1].text_or_raise())
         responses += ask(resolved, recorder, TurnInput(text))
     mismatch = _mismatch_of(responses[-1])
     for attempt in range(request.repair):

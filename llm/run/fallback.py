@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..files import config
-from ..terminal.output import show_note
+from ..terminal import show_note
 from ..text import JSONObject
 from .session import set_policy
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..files.config import user_dir
-from ..terminal import stdin
+from ..terminal import read_stdin_line, stdin_is_terminal
 from ..text.secrets import masked
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def make_reader(*, keeps_history: bool = False) -> LineReader:
         keeps_history: Remember the lines of earlier chats, and these for later ones, in the file
             `chat-history` of the user directory.
     """
-    if not stdin.stdin_is_terminal():
+    if not stdin_is_terminal():
         return read_plain_line
     from prompt_toolkit import PromptSession
 
@@ -57,7 +57,7 @@ def read_plain_line(prompt: str) -> str:
     """The next line of standard input, after writing `prompt` to stdout."""
     sys.stdout.write(prompt)
     sys.stdout.flush()
-    line = stdin.read_stdin_line()
+    line = read_stdin_line()
     if not line:
         raise EOFError
     return line.rstrip("\r\n")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import LLMError
 from ..parts import AttachmentPart
-from ..terminal.output import show_note
+from ..terminal import show_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

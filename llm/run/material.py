@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..content import Attachment, Fragment
 from ..errors import AttachmentError
-from ..terminal import stdin
+from ..terminal import clean_argument, read_stdin_text, stdin_is_terminal
 from ..text import JSONObject
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _merged(request: Request, schema: JSONObject | None, templates: list[Templat
         options |= template.options or {}
     # A plugin that adds options to the command may give values that are no texts.
     options |= {
-        name: stdin.clean_argument(value) if isinstance(value, str) else value
+        name: clean_argument(value) if isinstance(value, str) else value
         for name, value in request.options
     }
     # The first who wants a part of the answer says which.
@@ -160,7 +160,7 @@ def _merged(request: Request, schema: JSONObject | None, templates: list[Templat
     wants.insert(0, (request.output.extract, request.output.extract_last))
     extract, extract_last = next(filter(any, wants), (False, False))
     return Material(
-        system=request.system and stdin.clean_argument(request.system),
+        system=request.system and clean_argument(request.system),
         params=dict(request.params),
         templates=templates,
         model_id=next((t.model for t in templates if t.model), None),
@@ -251,7 +251,7 @@ def first_input(request: Request, material: Material, *, may_wait: bool = True) 
     if any(template.uses_input for template in material.templates):
         text, system = material.fill(prompt_text(typed, may_wait=may_wait))
         return replace(content, text=text or "", system=system)
-    filled, system = material.fill(None if typed is None else stdin.clean_argument(typed))
+    filled, system = material.fill(None if typed is None else clean_argument(typed))
     text = prompt_text(filled, may_wait=filled is None and may_wait)
     return replace(content, text=text, system=system)
 
@@ -264,9 +264,9 @@ def prompt_text(typed: str | None, *, may_wait: bool) -> str:
         may_wait: Whether to wait for standard input when it is a terminal.
     """
     piped = ""
-    if may_wait or not stdin.stdin_is_terminal():
-        piped = stdin.read_stdin_text()
-    given = [stdin.clean_argument(typed)] if typed is not None else []
+    if may_wait or not stdin_is_terminal():
+        piped = read_stdin_text()
+    given = [clean_argument(typed)] if typed is not None else []
     return " ".join(([piped] if piped else []) + given)
 
 

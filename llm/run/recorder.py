@@ -13,7 +13,7 @@ from ..errors import LogError, NeedsKeyException
 from ..files import config
 from ..files.permissions import tighten_database
 from ..net import waiting
-from ..terminal.output import show_note
+from ..terminal import show_note
 from ..text import JSONObject
 from ..text.secrets import masked
 from .journal import Journal, ResultsJournal

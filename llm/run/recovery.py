@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import LogError
 from ..files.config import logs_db_path
 from ..files.permissions import tighten_database
-from ..terminal.output import show_note
+from ..terminal import show_note
 from .journal import leftovers, lock
 
 if TYPE_CHECKING:

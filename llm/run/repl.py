@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..errors import ConversationNotSupported
-from ..terminal.output import OutputClosed, say, write_err
+from ..terminal import OutputClosed, say, write_err
 from .execute import ask, follow_up, note_ignored_history
 from .inputs import attachment_from
 from .material import Material, TurnInput, load_content, load_fragments

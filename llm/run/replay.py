@@ -223,7 +223,7 @@ def response_of(record: Record, history: list[Message]) -> Response:
 
 
 def _thread_name(request: JSONObject) -> str:
-    from ..text.shaping import conversation_name
+    from ..text import conversation_name
 
     return request.get("name") or conversation_name(request.get("title", ""))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import LLMError
 from ..files import config
-from ..terminal.stdin import clean_argument
+from ..terminal import clean_argument
 from .material import find_schema, prompt_text
 from .session import named_model_id, resolve_options
 

@@ -13,7 +13,7 @@ from ..errors import LLMError, NotFound, UnknownModelError
 from ..files import config
 from ..files.model_defaults import call_defaults
 from ..net.policy import RETRIES, TIMEOUT_S, CallPolicy
-from ..terminal.output import show_note
+from ..terminal import show_note
 from ..text import JSONObject
 from .journal import leftovers
 from .material import Material, ToolChoice, gather_material
@@ -224,7 +224,7 @@ def resolve_options(model: AnyModel, given: JSONObject) -> JSONObject:
 
 def _describe_invalid(error: ValidationError, model: AnyModel, given: JSONObject) -> str:
     """Two lines for each option that was refused: its name, and why."""
-    from ..text.shaping import suggestion
+    from ..text import suggestion
 
     lines = []
     for problem in error.errors():

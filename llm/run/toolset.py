@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import LLMError
 from ..material.tools import gather_tools, name_in, spec_of, tools_from_code
-from ..terminal.output import show_note
+from ..terminal import show_note
 
 if TYPE_CHECKING:
     from ..models.prompt import ToolDef

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import LLMError
 from ..files import config
 from ..terminal.asking import confirm
-from ..text.shaping import has_plugin_prefix
+from ..text import has_plugin_prefix
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,1 +1,360 @@
-"""The terminal: what is shown, what is asked, and what comes in."""
+"""The terminal: what a prompt shows there, and what comes in.
+
+The answer goes to stdout; reasoning, usage and notes go to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from ..text import extract_fenced_code_block, visible
+from ..text.secrets import masked
+
+if TYPE_CHECKING:
+    from ..parts import StreamEvent
+
+DIM = "\x1b[2m"
+RED = "\x1b[31m"
+GREEN = "\x1b[32m"
+YELLOW = "\x1b[33m"
+RESET = "\x1b[0m"
+
+STDIN = "-"
+_SILENCE_S = 0.5
+
+
+class OutputClosed(BrokenPipeError):
+    """Nobody reads the output any more. (A model's own broken pipe is another matter.)"""
+
+
+class Display(Protocol):
+    """Where the events of a response go while it runs, and its text when it has ended."""
+
+    has_shown: bool
+    """Whether any text of the answer was shown."""
+
+    def event(self, event: StreamEvent) -> None:
+        """Take one event as it arrives."""
+
+    def finish(self, text: str) -> None:
+        """Take the whole text, once the response is complete."""
+
+    def pause(self) -> None:
+        """Leave the line to something else that is about to be shown."""
+
+    def break_off(self) -> None:
+        """Leave the output tidy after a response that ended early."""
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether `stream` is a terminal (a closed stream is none)."""
+    return stream is not None and stream.isatty()
+
+
+def tolerate_unencodable(stream: TextIO | None) -> None:
+    """Let `stream` replace what its encoding cannot express, instead of failing.
+
+    A model may answer with characters the terminal's encoding lacks, or with half a surrogate
+    pair.
+    """
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+
+
+def say(message: object = "", *, err: bool = False) -> None:
+    """Write lines to stdout or stderr as it may be shown: on a terminal without control sequences,
+    with a replacement for what the encoding lacks.
+
+    Raises:
+        OutputClosed: Nobody reads it.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if stream is None:
+        return
+    tolerate_unencodable(stream)
+    text = str(message)
+    try:
+        print(visible(text) if is_terminal(stream) else text, file=stream, flush=True)
+    except BrokenPipeError as error:
+        raise OutputClosed(*error.args) from error
+
+
+def write_out(text: str) -> None:
+    """Write to stdout and flush.
+
+    Raises:
+        OutputClosed: Nobody reads it.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise OutputClosed(*error.args) from error
+
+
+def write_err(text: str) -> None:
+    """Write to stderr and flush; what cannot be written there is no reason to lose an answer."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO | None) -> None:
+    """Let what is left in the buffer of a stream, and whatever is written to it from here on, go
+    nowhere: Python would complain at the end."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]  # caught
+        os.close(nowhere)
+
+
+class _Shown:
+    """A text that comes in pieces, as it is to be written.
+
+    Args:
+        is_guarded: Make control characters visible.
+    """
+
+    def __init__(self, is_guarded: bool) -> None:
+        self._is_guarded = is_guarded
+        # A carriage return whose line feed may come with the next piece.
+        self._held = ""
+
+    def piece(self, text: str) -> str:
+        """What to write for the next piece."""
+        if not self._is_guarded:
+            return text
+        text = self._held + text
+        self._held = "\r" if text.endswith("\r") else ""
+        return visible(text[: len(text) - len(self._held)])
+
+    def rest(self) -> str:
+        """What to write at the end."""
+        held, self._held = self._held, ""
+        return visible(held)
+
+
+class StreamDisplay:
+    """Shows text on stdout as it comes, piece by piece, and reasoning dimmed on stderr.
+
+    Args:
+        show_reasoning: Show reasoning at all.
+        raw: Pass control sequences on to a terminal.
+    """
+
+    def __init__(self, *, show_reasoning: bool, raw: bool = False) -> None:
+        tolerate_unencodable(sys.stdout)
+        tolerate_unencodable(sys.stderr)
+        self._text = _Shown(is_terminal(sys.stdout) and not raw)
+        self._reasoning = _Shown(is_terminal(sys.stderr) and not raw)
+        self._show_reasoning = show_reasoning
+        self._out_is_terminal = is_terminal(sys.stdout)
+        self._err_is_terminal = is_terminal(sys.stderr)
+        self._in_reasoning = False
+        self._in_line = False
+        self.has_shown = False
+
+    def event(self, event: StreamEvent) -> None:
+        """Write one piece of text or reasoning and flush it; other events show nothing."""
+        chunk = event.chunk
+        if not chunk:
+            return
+        if event.type == "text":
+            if self._in_reasoning:
+                self._end_reasoning()
+            self._in_line = not chunk.endswith("\n")
+            write_out(self._text.piece(chunk))
+            self.has_shown = True
+        elif event.type == "reasoning" and self._show_reasoning:
+            self._in_reasoning = True
+            shown = self._reasoning.piece(chunk)
+            write_err(f"{DIM}{shown}{RESET}" if self._err_is_terminal else shown)
+
+    def finish(self, text: str) -> None:
+        """End the answer with one newline."""
+        self._end_reasoning()
+        write_out(self._text.rest() + "\n")
+
+    def pause(self) -> None:
+        """End the line on a terminal, so that what follows has its own; a pipe stays as it is."""
+        self._end_reasoning()
+        if self._in_line and self._out_is_terminal:
+            write_out("\n")
+            self._in_line = False
+
+    break_off = pause
+
+    def _end_reasoning(self) -> None:
+        if self._in_reasoning:
+            self._in_reasoning = False
+            write_err(self._reasoning.rest() + "\n")
+
+
+class WholeDisplay:
+    """Shows the text when it is complete: all of it, or one fenced code block of it.
+
+    Args:
+        extract: Show only the first fenced block, if there is one.
+        extract_last: Show only the last fenced block, if there is one.
+        raw: Pass control sequences on to a terminal.
+    """
+
+    def __init__(
+        self, *, extract: bool = False, extract_last: bool = False, raw: bool = False
+    ) -> None:
+        self.has_shown = False
+        self._raw = raw
+        self._extract = extract or extract_last
+        self._last = extract_last
+
+    def event(self, event: StreamEvent) -> None:
+        """Show nothing yet."""
+
+    def finish(self, text: str) -> None:
+        """Print the text, or the block that was asked for."""
+        block = extract_fenced_code_block(text, last=self._last) if self._extract else None
+        tolerate_unencodable(sys.stdout)
+        shown = text if block is None else block
+        guarded = is_terminal(sys.stdout) and not self._raw
+        self.has_shown = bool(shown)
+        write_out((visible(shown) if guarded else shown) + "\n")
+
+    def pause(self) -> None:
+        """Show nothing: no part of the answer was shown before."""
+
+    break_off = pause
+
+
+class NoDisplay:
+    """Shows nothing of the answer; `--json` prints its record instead."""
+
+    has_shown = False
+
+    def event(self, event: StreamEvent) -> None:
+        """Show nothing."""
+
+    def finish(self, text: str) -> None:
+        """Show nothing."""
+
+    def pause(self) -> None:
+        """Show nothing."""
+
+    break_off = pause
+
+
+def notice(text: str) -> None:
+    """Tell the user something that belongs to an answer, on a line of its own on stderr.
+
+    Args:
+        text: What to tell; it is put on one line, and keys are masked.
+    """
+    # On a terminal the answer before it may not have ended its line.
+    start = "\n" if is_terminal(sys.stderr) else ""
+    write_err(f"{start}{masked(visible(' '.join(text.split())))}\n")
+
+
+def show_note(text: str) -> None:
+    """Write one line for the user to stderr, yellow on a terminal."""
+    write_err(coloured(text, YELLOW) + "\n")
+
+
+def coloured(text: str, colour: str) -> str:
+    """A line for stderr: on a terminal in colour and without control sequences of its own."""
+    text = masked(text)
+    return f"{colour}{visible(text)}{RESET}" if is_terminal(sys.stderr) else text
+
+
+# Standard input, and other bytes of unknown encoding
+
+
+def stdin_is_terminal() -> bool:
+    """Whether a person sits at standard input; a closed standard input counts as an empty pipe."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def read_stdin_bytes() -> bytes:
+    """The bytes of standard input up to its end; none if it is closed or was read before."""
+    if sys.stdin is None:
+        return b""
+    buffer = getattr(sys.stdin, "buffer", None)
+    return buffer.read() if buffer is not None else sys.stdin.read().encode("utf-8", "replace")
+
+
+def read_stdin_text() -> str:
+    """Standard input as text, with line ends as `\\n`."""
+    return decode_text(read_stdin_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_stdin_line() -> str:
+    """The next line of standard input with its line end; empty at the end of the input."""
+    if sys.stdin is None:
+        return ""
+    buffer = getattr(sys.stdin, "buffer", None)
+    return decode_text(buffer.readline()) if buffer is not None else sys.stdin.readline()
+
+
+def is_text_piped_in() -> bool:
+    """Whether there is text in standard input, which is no terminal; none of it is taken.
+
+    An open pipe that stays silent for half a second counts as empty: perhaps nobody will ever write
+    to it or close it.
+    """
+    if sys.stdin is None or stdin_is_terminal():
+        return False
+    import select
+
+    buffer = sys.stdin.buffer
+    try:
+        if not select.select([buffer], [], [], _SILENCE_S)[0]:
+            return False
+    except (OSError, ValueError):
+        pass  # no file of the system, or not a kind of file that one can wait for
+    if hasattr(buffer, "peek"):
+        return bool(buffer.peek(1))
+    found = buffer.read(1)
+    buffer.seek(-len(found), os.SEEK_CUR)
+    return bool(found)
+
+
+def decode_text(raw: bytes, source: str = "standard input") -> str:
+    """Text from bytes of unknown encoding: UTF-8, else the locale's, else what can be saved.
+
+    UTF-8 comes first even where the locale says otherwise (`LC_ALL=C` in a container): other
+    encodings practically never pass as UTF-8 by accident. Where something cannot be read, a line
+    on stderr says so.
+
+    Args:
+        raw: The bytes.
+        source: Where they come from, for that line.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        try:
+            return raw.decode(getattr(sys.stdin, "encoding", None) or "utf-8")
+        except (UnicodeDecodeError, LookupError):
+            _note_replacement(source)
+            return raw.decode("utf-8", "replace")
+
+
+def _note_replacement(source: str) -> None:
+    show_note(f"Not all of {source} is valid UTF-8: what cannot be read was replaced")
+
+
+def clean_argument(text: str) -> str:
+    """A command line argument without the lone surrogates that stand for undecodable bytes."""
+    if text.isascii():
+        return text
+    try:
+        return decode_text(text.encode("utf-8", "surrogateescape"), "the command line")
+    except UnicodeEncodeError:
+        _note_replacement("the command line")
+        return text.encode("utf-8", "replace").decode("utf-8")

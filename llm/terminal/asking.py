@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+from ..text import visible
 from ..text.secrets import masked
-from ..text.shaping import visible
 
 # The terminal that controls the process, for when standard input is a pipe.
 _TERMINAL = "/dev/tty"

@@ -1,6 +1,211 @@
-"""Texts: shortening, ids, times, media types, JSON of any length, and keys that are never shown."""
+"""Text for people: shortening, tables, code blocks, names, token counts.
 
+Beside it in this room: ids, times, media types, JSON of any length, and keys that are never shown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 #: An object of JSON, as Python has it: texts to JSON values.
 JSONObject = dict[str, Any]
+
+CONVERSATION_NAME_LENGTH = 32
+# Almost always enough of a text to find its first words in.
+_NAME_SEARCH_LENGTH = 4096
+
+_FENCED_BLOCK = re.compile(
+    r"^(?P<fence>`{3,})(?P<language>\w+)?[ \t]*\r?\n(?P<code>.*?)^(?P=fence)[ \r]*$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def conversation_name(text: str) -> str:
+    """The title of a conversation from its first prompt: one line of at most 32 characters."""
+    collapsed = re.sub(r"\s+", " ", text[:_NAME_SEARCH_LENGTH])
+    if len(collapsed) <= CONVERSATION_NAME_LENGTH and len(text) > _NAME_SEARCH_LENGTH:
+        collapsed = re.sub(r"\s+", " ", text)
+    if len(collapsed) <= CONVERSATION_NAME_LENGTH:
+        return collapsed
+    return collapsed[: CONVERSATION_NAME_LENGTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def truncate_string(
+    text: str, max_length: int = 100, normalize_whitespace: bool = False, keep_end: bool = False
+) -> str:
+    """The text cut to `max_length` characters, with `...` where something is missing.
+
+    Args:
+        normalize_whitespace: Make each run of white space one space first.
+        keep_end: Leave out the middle instead of the end.
+    """
+    if normalize_whitespace:
+        text = re.sub(r"\s+", " ", text)
+    if len(text) <= max_length:
+        return text
+    if keep_end and max_length >= 9:
+        half = (max_length - 5) // 2
+        return f"{text[:half]}... {text[-half:]}"
+    return text[: max_length - 3] + "..."
+
+
+def extract_fenced_code_block(text: str, last: bool = False) -> str | None:
+    """The code of the first (or last) fenced block, with its final newline; `None` without one."""
+    blocks = list(_FENCED_BLOCK.finditer(text))
+    if not blocks:
+        return None
+    return blocks[-1 if last else 0]["code"]
+
+
+def maybe_fenced_code(content: str) -> str:
+    """The text, inside a code fence if it looks like markup or program code."""
+    lines = content.split("\n")
+    short = sum(len(line) < 120 for line in lines)
+    if content.count("<") > 10 or (len(lines) > 3 and short > 0.9 * len(lines)):
+        fence = "`" * max(3, longest_backtick_run(content) + 1)
+        return f"\n{fence}\n{content.strip()}\n{fence}"
+    return content
+
+
+def longest_backtick_run(text: str) -> int:
+    """How many backticks stand together at most."""
+    return max((len(run) for run in re.findall(r"`+", text)), default=0)
+
+
+def token_usage_string(
+    input_tokens: int | None, output_tokens: int | None, token_details: Mapping[str, Any] | None
+) -> str:
+    """Token counts as a person reads them: `1,234 input, 56 output, {"cached": 7}`."""
+    bits = []
+    if input_tokens is not None:
+        bits.append(f"{input_tokens:,} input")
+    if output_tokens is not None:
+        bits.append(f"{output_tokens:,} output")
+    if token_details:
+        bits.append(json.dumps(token_details))
+    return ", ".join(bits)
+
+
+def dicts_to_table_string(headings: Sequence[str], dicts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Lines of a table, headings first; columns are padded and stand four spaces apart."""
+    rows = [list(headings), *([str(d.get(h, "")) for h in headings] for d in dicts)]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "    ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+
+
+def output_rows_as_json(
+    rows: Iterable[Mapping[str, Any]],
+    nl: bool = False,
+    compact: bool = False,
+    json_cols: Sequence[str] = (),
+) -> Iterator[str]:
+    """Lines of JSON for rows, made as the rows come.
+
+    Args:
+        nl: One object a line, no array around them.
+        compact: An array with one object a line.
+        json_cols: Columns that hold JSON text, to be decoded.
+    """
+    indent = None if nl or compact else 2
+    texts = (json.dumps(_decoded(row, json_cols), default=repr, indent=indent) for row in rows)
+    if nl:
+        yield from texts
+        return
+    opening, between, closing = ("[", " ", "]") if compact else ("[\n  ", "  ", "\n]")
+    pending = ""
+    for text in texts:
+        if pending:
+            yield pending + ","
+        pending = (between if pending else opening) + text.replace("\n", "\n  ")
+    yield pending + closing if pending else "[]"
+
+
+def _decoded(row: Mapping[str, object], json_cols: Sequence[str]) -> JSONObject:
+    values = dict(row)
+    for column in json_cols:
+        if values.get(column) is not None:
+            values[column] = json.loads(str(values[column]))
+    return values
+
+
+def simplify_usage_dict(usage: Mapping[str, Any]) -> JSONObject:
+    """The dictionary without zeros and without whatever is empty then, at every level."""
+    simple: JSONObject = {}
+    for key, value in usage.items():
+        kept = simplify_usage_dict(value) if isinstance(value, dict) else value
+        if kept is None or kept in (0, {}):
+            continue
+        simple[key] = kept
+    return simple
+
+
+def remove_dict_none_values(value: Any) -> Any:
+    """The dictionary without `None` values and without what is an empty dictionary then.
+
+    It goes through dictionaries, and through dictionaries in lists, at every level. Lists keep
+    their length; anything that is no dictionary comes back as it is.
+    """
+    if not isinstance(value, dict):
+        return value
+    kept: dict[Any, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, list):
+            kept[key] = [remove_dict_none_values(element) for element in item]
+        elif item is not None and (simple := remove_dict_none_values(item)) != {}:
+            kept[key] = simple
+    return kept
+
+
+def find_unused_key(item: Mapping[str, Any], key: str) -> str:
+    """`key`, with as many underscores at its end as it takes to be new in `item`."""
+    while key in item:
+        key += "_"
+    return key
+
+
+def has_plugin_prefix(value: str) -> bool:
+    """Whether the text starts with a loader's prefix, as in `gh:owner/repository`."""
+    return re.match(r"^[a-zA-Z0-9_-]+:", value) is not None
+
+
+# Control characters other than newline and tab (C0, DEL, C1) and those that turn the direction of
+# writing round: on a terminal they would move the cursor, set titles, or hide what is said.
+_UNSEEN = {
+    **{code: chr(0x2400 + code) for code in range(0x20) if code not in (0x09, 0x0A)},
+    0x7F: "\N{SYMBOL FOR DELETE}",
+    **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
+    **{code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))},
+}
+
+
+def visible(text: str) -> str:
+    """The text for a terminal: control sequences are seen there, never executed.
+
+    Newlines and tabs stay, a carriage return before a newline goes. Each character is judged by
+    itself, so a text may be shown in pieces that are cut anywhere.
+    """
+    return text.replace("\r\n", "\n").translate(_UNSEEN)
+
+
+def nearest_names(word: str, names: Iterable[str]) -> list[str]:
+    """At most three of `names` that somebody who wrote `word` may have meant, the best first."""
+    from difflib import get_close_matches
+
+    by_folded = {name.casefold(): name for name in names}
+    folded = word.casefold()
+    near = get_close_matches(folded, by_folded, n=3)
+    if len(folded) >= 3:
+        near += sorted((name for name in by_folded if folded in name), key=len)
+    return [by_folded[name] for name in dict.fromkeys(near)][:3]
+
+
+def suggestion(word: str, names: Iterable[str]) -> str:
+    """What to add to an error about a name that is not among `names`; empty if none is near."""
+    near = nearest_names(word, names)
+    return f" - did you mean {' or '.join(near)}?" if near else ""

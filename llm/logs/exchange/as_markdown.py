@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInput
 from ...models.turn_record import parents_of, path_to
-from ...text import JSONObject
-from ...text.shaping import longest_backtick_run
+from ...text import JSONObject, longest_backtick_run
 
 if TYPE_CHECKING:
     from ...serialization import ConversationDict, MessageNodeDict

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ...text import JSONObject
-from ...text.shaping import truncate_string
+from ...text import JSONObject, truncate_string
 
 if TYPE_CHECKING:
     import sqlite3

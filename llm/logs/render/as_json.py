@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
 
-from ...text.shaping import find_unused_key, truncate_string
+from ...text import find_unused_key, truncate_string
 
 if TYPE_CHECKING:
     from ..read.rows import Row

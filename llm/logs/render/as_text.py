@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from ...text import JSONObject
-from ...text.shaping import (
+from ...text import (
+    JSONObject,
     longest_backtick_run,
     maybe_fenced_code,
     token_usage_string,

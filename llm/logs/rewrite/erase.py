@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from ...text.shaping import conversation_name
+from ...text import conversation_name
 from ..file.lookups import has_table, json_list
 from ..file.transactions import immediate
 from ..records.messages import full_text, load_references, load_rows, parts_of

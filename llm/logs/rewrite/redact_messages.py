@@ -12,8 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...text import JSONObject
-from ...text.shaping import conversation_name
+from ...text import JSONObject, conversation_name
 from ..file.lookups import json_list
 from ..records.condense import (
     condensed_json,

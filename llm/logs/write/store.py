@@ -8,8 +8,8 @@ from weakref import WeakSet
 
 from ...models.turn_record import Tables, record_turn
 from ...parts import ToolCallPart
+from ...text import conversation_name
 from ...text.ids import new_ulid
-from ...text.shaping import conversation_name
 from ..file.db import log_errors, prepare
 from ..file.transactions import immediate
 from ..records.chains import hash_chain, is_stored, store_chain
