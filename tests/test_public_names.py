@@ -13,13 +13,18 @@ import llm
 from .helpers import stubs
 
 PACKAGE_NAMES = """
-    AuthError CallPolicy ConnectionLost ContextTooLong DEFAULT_MODEL Database EmbeddingModel
-    EmbeddingModelWithAliases ModelWithAliases Overloaded RateLimited UnknownModelError
+    AuthError CallPolicy ConfigError ConnectionLost ContextTooLong DEFAULT_MODEL Database
+    EmbeddingModel EmbeddingModelWithAliases HTTPLog InvalidInput LLMError LazyOptions
+    ModelWithAliases NotFound Overloaded RateLimited UnknownModelError __version__
     cosine_similarity decode encode get_async_model_aliases get_async_models
-    get_default_embedding_model get_default_model get_embedding_model get_embedding_model_aliases
-    get_embedding_models get_embedding_models_with_aliases get_fragment_loaders get_model_aliases
-    get_models get_models_with_aliases get_plugins get_template_loaders get_tools load_keys
-    load_plugins pm remove_alias set_alias set_default_embedding_model set_default_model watch_file
+    get_default_embedding_model get_default_model get_embedding_model
+    get_embedding_model_aliases get_embedding_models get_embedding_models_with_aliases
+    get_fragment_loaders get_model_aliases get_models get_models_with_aliases get_plugins
+    get_template_loaders get_tools json_pieces key_argument load_keys load_plugins
+    make_http_client mask_secrets needs_tls notice option_values parse_arguments pm
+    prompt_options proxy_variable read_json_object read_text remember_request remember_secret
+    remove_alias request_sent retry_after_s run_prompt say set_alias set_default_embedding_model
+    set_default_model set_key update_json update_text watch_file
 """
 MODULE_NAMES = {
     "llm": " ".join(llm.__all__) + PACKAGE_NAMES,

@@ -1,4 +1,4 @@
-"""The fast lane: HTTP through httpx2, answers as JSON objects as soon as they arrive.
+"""The fast transport: HTTP through httpx2, answers as JSON objects as soon as they arrive.
 
 Everything that decides something (reading, retrying, naming errors) is plain code shared by the
 two drivers `exchange` and `exchange_async`, which differ in `for` and `async for` only.

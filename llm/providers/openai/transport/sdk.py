@@ -1,7 +1,7 @@
-"""The SDK lane: clients of the `openai` library, which is imported here and nowhere else.
+"""The transport of the SDK: clients of the `openai` library, which is imported here and nowhere else.
 
 It serves classes that override `get_client`, and whoever asks a model for its client. Importing
-the library costs more than half a second, so everything else takes the fast lane.
+the library costs more than half a second, so everything else takes the fast transport.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def exchange(
         endpoint: Whom the request goes to, for errors.
 
     Raises:
-        ModelError: As for the fast lane.
+        ModelError: As for the fast transport.
     """
     with _translated(endpoint) as progress:
         answer = _resource(client, resource).create(**request)
