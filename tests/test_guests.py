@@ -40,7 +40,7 @@ def test_guests_import_public_names_alone() -> None:
 
 
 def test_guests_are_loaded_by_name() -> None:
-    """Nothing imports a guest, but for the doors that hand its names on and the list of commands."""
+    """Nothing imports a guest, but for doors that hand its names on and the list of commands."""
     wrong = [
         str(found)
         for found in IMPORTS

@@ -1,4 +1,4 @@
-"""The transport of the SDK: clients of the `openai` library, which is imported here and nowhere else.
+"""The transport of the SDK: clients of the `openai` library, imported here and nowhere else.
 
 It serves classes that override `get_client`, and whoever asks a model for its client. Importing
 the library costs more than half a second, so everything else takes the fast transport.
