@@ -68,10 +68,10 @@ def golden(*names: str) -> Callable[[Any], Any]:
 
     def add(function: Any) -> Any:
         for name in names:
-            GOLDEN[name] = function if len(names) == 1 else told(function, name)
+            GOLDEN[name] = function if len(names) == 1 else by_name(function, name)
         return function
 
-    def told(function: Any, name: str) -> Callable[[Place], str]:
+    def by_name(function: Any, name: str) -> Callable[[Place], str]:
         return lambda place: str(function(place, name))
 
     return add

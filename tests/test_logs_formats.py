@@ -326,6 +326,7 @@ def test_several_conversations_in_one_file() -> None:
 def test_turns_end_with_the_answers() -> None:
     """Messages alone are given turns: what was said up to an answer, and the answer."""
     roles = ["system", "user", "assistant", "assistant", "tool", "assistant", "user"]
-    shape = from_messages([{"role": role, "parts": []} for role in roles], "m")
+    messages: Any = [{"role": role, "parts": []} for role in roles]
+    shape = from_messages(messages, "m")
     assert [(turn["input"], turn["output"]) for turn in shape["turns"]] == [(1, 3), (4, 5)]
     assert from_messages([], "m")["tip"] is None

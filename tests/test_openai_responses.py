@@ -190,8 +190,9 @@ def test_seed_is_sent_to_compatible_servers(server: OpenAIServer, kind: type) ->
 
 def test_seed_is_not_sent_to_openai(capsys: pytest.CaptureFixture[str]) -> None:
     """It would refuse the request."""
-    response = Responses("gpt-5", key="k").prompt("hi", seed=1)
-    request = response.model._request(response.prompt, True, response)
+    model = Responses("gpt-5", key="k")
+    response = model.prompt("hi", seed=1)
+    request = model._request(response.prompt, True, response)
     assert not {"seed", "extra_body"} & set(request)
     assert capsys.readouterr().err.endswith("no such option: seed\n")
 
@@ -268,36 +269,38 @@ def test_web_search_puts_in_every_given_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "error"),
+    ("tool", "settings", "error"),
     [
-        (lambda: WebSearch(allowed_domains="a.org"), TypeError),
-        (lambda: WebSearch(allowed_domains=[5]), TypeError),
-        (lambda: WebSearch(allowed_domains=[""]), ValueError),
-        (lambda: WebSearch(blocked_domains=["https://a.org"]), ValueError),
-        (lambda: WebSearch(allowed_domains=["a"] * 101), ValueError),
-        (lambda: WebSearch(user_location="Rome"), TypeError),
-        (lambda: WebSearch(user_location={"type": "exact"}), ValueError),
-        (lambda: WebSearch(search_context_size="huge"), ValueError),
-        (lambda: WebSearch(search_context_size=5), TypeError),
-        (lambda: WebSearch(return_token_budget="some"), ValueError),
-        (lambda: WebSearch(search_content_types=["video"]), ValueError),
-        (lambda: WebSearch(image_settings=5), TypeError),
-        (lambda: WebSearch(image_settings={"max_results": True}), TypeError),
-        (lambda: WebSearch(image_settings={"max_results": 0}), ValueError),
-        (lambda: WebSearch(image_settings={"caption": "yes"}), TypeError),
-        (lambda: WebSearch(external_web_access="no"), TypeError),
-        (lambda: WebSearch(include_sources=1), TypeError),
-        (lambda: CodeInterpreter(container=5), TypeError),
-        (lambda: CodeInterpreter(container=""), ValueError),
-        (lambda: CodeInterpreter(container="c", memory_limit="1g"), ValueError),
-        (lambda: CodeInterpreter(memory_limit="2g"), ValueError),
-        (lambda: CodeInterpreter(file_ids=5), TypeError),
+        (WebSearch, {"allowed_domains": "a.org"}, TypeError),
+        (WebSearch, {"allowed_domains": [5]}, TypeError),
+        (WebSearch, {"allowed_domains": [""]}, ValueError),
+        (WebSearch, {"blocked_domains": ["https://a.org"]}, ValueError),
+        (WebSearch, {"allowed_domains": ["a"] * 101}, ValueError),
+        (WebSearch, {"user_location": "Rome"}, TypeError),
+        (WebSearch, {"user_location": {"type": "exact"}}, ValueError),
+        (WebSearch, {"search_context_size": "huge"}, ValueError),
+        (WebSearch, {"search_context_size": 5}, TypeError),
+        (WebSearch, {"return_token_budget": "some"}, ValueError),
+        (WebSearch, {"search_content_types": ["video"]}, ValueError),
+        (WebSearch, {"image_settings": 5}, TypeError),
+        (WebSearch, {"image_settings": {"max_results": True}}, TypeError),
+        (WebSearch, {"image_settings": {"max_results": 0}}, ValueError),
+        (WebSearch, {"image_settings": {"caption": "yes"}}, TypeError),
+        (WebSearch, {"external_web_access": "no"}, TypeError),
+        (WebSearch, {"include_sources": 1}, TypeError),
+        (CodeInterpreter, {"container": 5}, TypeError),
+        (CodeInterpreter, {"container": ""}, ValueError),
+        (CodeInterpreter, {"container": "c", "memory_limit": "1g"}, ValueError),
+        (CodeInterpreter, {"memory_limit": "2g"}, ValueError),
+        (CodeInterpreter, {"file_ids": 5}, TypeError),
     ],
 )
-def test_provider_tools_check_their_arguments(make: Any, error: type) -> None:
+def test_provider_tools_check_their_arguments(
+    tool: Any, settings: JSONObject, error: type[Exception]
+) -> None:
     """A wrong type is a TypeError, a wrong value a ValueError."""
     with pytest.raises(error):
-        make()
+        tool(**settings)
 
 
 def test_tools_are_claimed_by_responses_models_only() -> None:
@@ -353,8 +356,10 @@ def test_item_reads_by_key_and_by_attribute() -> None:
 def test_overridden_methods_are_used(server: OpenAIServer) -> None:
     """A plugin may reshape request and tool events, with calls of super()."""
     calls = []
+    # What it is mixed into has the methods.
+    unknown: Any = object
 
-    class Mixin:
+    class Mixin(unknown):
         def _build_responses_input(self, prompt: Any, image_detail: Any = None) -> Any:
             items, instructions = super()._build_responses_input(prompt, image_detail)
             return [*items, {"role": "user", "content": "added"}], instructions
@@ -382,7 +387,7 @@ def test_overridden_methods_are_used(server: OpenAIServer) -> None:
             response: llm.Response,
             conversation: llm.Conversation | None = None,
             key: str | None = None,
-        ) -> Iterator[str]:
+        ) -> Iterator[str | StreamEvent]:
             yield from super().execute(prompt, stream, response, conversation, key)
 
     server.add(sse_reply(EVERYTHING["reply"], done=False))
@@ -574,7 +579,7 @@ def test_unusual_end_is_noticed(values: list[JSONObject], notice: str) -> None:
         {"object": "response", "status": "failed"},
     ],
 )
-def test_failure_is_an_error(value: dict) -> None:
+def test_failure_is_an_error(value: JSONObject) -> None:
     """What the server calls a failure is one."""
     with pytest.raises(ModelError, match=r"broke|failed"):
         folded(value)

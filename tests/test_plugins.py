@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pluggy
 import pytest
@@ -206,7 +207,7 @@ def test_broken_import_costs_one_line(
     fresh_plugins: None,
     install_plugin: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
-    source,
+    source: str,
     problem: str,
 ) -> None:
     """A plugin that cannot be loaded is reported once and skipped; the others work."""
@@ -276,7 +277,7 @@ def test_faults_raised_on_request(
     fresh_plugins: None,
     install_plugin: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
-    source,
+    source: str,
 ) -> None:
     """Under LLM_RAISE_ERRORS the exception of the plugin gets through."""
     install_plugin("llm-bad", source)
@@ -310,17 +311,20 @@ def test_command_survives_broken_plugin(install_plugin: Callable[..., Path]) -> 
 
 # Calling hooks
 
+# With options that are not known before the test runs.
+hookimpl: Any = llm.hookimpl
+
 
 def test_hooks_called_last_registered_first(plugin: Callable[..., ModuleType]) -> None:
     """Hooks are called in pluggy's order: the last registered first, unless they say otherwise."""
     called = []
 
-    def hook(name, **options):
-        @llm.hookimpl(**options)
+    def hook(name: str, **options: bool) -> Callable[..., None]:
         def register_tools(register: Callable[..., None]) -> None:
             called.append((name, plugins.running_plugins()[-1]))
 
-        return register_tools
+        implementation: Callable[..., None] = hookimpl(register_tools, **options)
+        return implementation
 
     plugin("test-last", register_tools=hook("last", trylast=True))
     plugin("test-first", register_tools=hook("first", tryfirst=True))
@@ -341,18 +345,17 @@ def test_hook_wrappers_surround(plugin: Callable[..., ModuleType], kind: str) ->
     """Wrappers of both kinds run around the other implementations."""
     called = []
 
-    @llm.hookimpl(**{kind: True})
-    def register_tools(register: Callable[..., None]):
+    def register_tools(register: Callable[..., None]) -> Generator[None, Any, Any]:
         called.append("before")
         outcome = yield
         called.append("after")
         return outcome
 
     @llm.hookimpl
-    def inner(register) -> None:
+    def inner(register: object) -> None:
         called.append("inner")
 
-    plugin("test-wrapper", register_tools=register_tools)
+    plugin("test-wrapper", register_tools=hookimpl(register_tools, **{kind: True}))
     plugin("test-inner", register_tools=inner)
     llm.get_tools()
     assert called == ["before", "inner", "after"]
@@ -370,14 +373,13 @@ def test_hook_wrapper_that_breaks(
     """A wrapper that raises takes nothing away from the others."""
     monkeypatch.setattr(plugins, "_faults", {})
 
-    @llm.hookimpl(**{kind: True})
-    def register_tools(register: Callable[..., None]):
+    def register_tools(register: Callable[..., None]) -> Generator[None, Any, Any]:
         if place == "before":
             raise ValueError("wrapped")
         yield
         raise ValueError("wrapped")
 
-    plugin("test-wrapper", register_tools=register_tools)
+    plugin("test-wrapper", register_tools=hookimpl(register_tools, **{kind: True}))
     assert "llm_version" in llm.get_tools()
     assert capsys.readouterr().err == "Plugin test-wrapper failed to load: ValueError: wrapped\n"
 

@@ -9,15 +9,17 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import llm
+from llm._version import VERSION
 from llm.cli import cli
 from llm.errors import ConfigError
 from llm.run import approval
@@ -26,6 +28,8 @@ from llm.run.material import gather_material
 from llm.run.request import LogSettings, Request, ToolSettings
 from tests.helpers.models import registered
 from tests.helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
+
+from .helpers.terminal import Terminal, pipe
 
 CODE = """
 import llm
@@ -60,7 +64,7 @@ def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(approval, "open_terminal", contextlib.nullcontext)
 
 
-def run(prompt: str, *args: str):
+def run(prompt: str, *args: str) -> Result:
     """The result of a prompt with the functions above, off a terminal."""
     return CliRunner().invoke(cli, ["-m", "scripted", prompt, "--functions", CODE, *args], input="")
 
@@ -211,8 +215,8 @@ def test_untrusted_tools_are_refused_where_nobody_can_be_asked(
     refused = untrusted(capsys)
     assert refused.out == f"calling {NO_ONE}\n"
     assert "To allow it: --allow llm_version" in refused.err
-    assert untrusted(capsys, allow=("llm_*",)).out == f"calling {llm.cli.VERSION}\n"
-    assert untrusted(capsys, ask="never").out == f"calling {llm.cli.VERSION}\n"
+    assert untrusted(capsys, allow=("llm_*",)).out == f"calling {VERSION}\n"
+    assert untrusted(capsys, ask="never").out == f"calling {VERSION}\n"
 
 
 @pytest.mark.usefixtures("_empty_stdin")
@@ -227,7 +231,7 @@ def test_untrusted_tool_that_the_person_named_too_is_their_own(
         tools=("llm_version",),
         log=LogSettings(no_log=True),
     )
-    assert capsys.readouterr().out == f"calling {llm.cli.VERSION}\n"
+    assert capsys.readouterr().out == f"calling {VERSION}\n"
 
 
 @pytest.mark.usefixtures("_empty_stdin")
@@ -246,7 +250,7 @@ def test_untrusted_tools_stay_untrusted_when_the_conversation_goes_on(
         run_prompt(request)
         assert NO_ONE in capsys.readouterr().out
     run_prompt(Request(prompt=asked, continue_latest=True, tools=("llm_version",)))
-    assert capsys.readouterr().out.endswith(f"{llm.cli.VERSION}\n")
+    assert capsys.readouterr().out.endswith(f"{VERSION}\n")
 
 
 TEMPLATE = """
@@ -256,7 +260,7 @@ functions: |
       return text.upper()
 """
 ASKED = '[[["llm_version", {}], ["shout", {"text": "a"}]]]'
-RUN = f"calling {llm.cli.VERSION}; A\n"
+RUN = f"calling {VERSION}; A\n"
 REFUSED = f"calling {NO_ONE}; {NO_ONE}\n"
 
 
@@ -270,7 +274,7 @@ def template_url() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(TEMPLATE.encode())
 
-        def log_message(self, *args) -> None: ...
+        def log_message(self, *args: object) -> None: ...
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -316,7 +320,7 @@ def test_tools_of_a_loader_are_untrusted_in_a_chat(plugin: Callable[..., ModuleT
     lines = '[[["llm_version", {}]]]\nexit\n'
     trusted = CliRunner().invoke(cli, [*chat, "--trust"], input=lines)
     later = CliRunner().invoke(cli, chat, input=lines)
-    assert f"calling {llm.cli.VERSION}\n" in trusted.stdout
+    assert f"calling {VERSION}\n" in trusted.stdout
     assert f"calling {NO_ONE}\n" in later.stdout
 
 
@@ -328,7 +332,7 @@ def test_untrusted_tools_stay_untrusted_after_a_kill(
     prompt("-m", "scripted", "-t", template_url, "[]", "--trust", "-n")
     command = [*RUN_LLM, "-m", "slow", "-t", template_url, "hi"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
-        assert process.stdout.read(7) == b"started"
+        assert pipe(process.stdout).read(7) == b"started"
         process.kill()
     (journal,) = (user_path / "inflight").iterdir()
     thread = json.loads(journal.read_text().splitlines()[0])["thread"]
@@ -346,12 +350,12 @@ def test_untrusted_tool_is_the_persons_own_once_it_is_named(template_url: str) -
     prompt("-m", "scripted", "-t", template_url, "[]", "--trust")
     prompt("-m", "scripted", "-t", template_url, "[]")
     assert prompt("-c", asked).endswith(f"{NO_ONE}\n")
-    assert prompt("-c", asked, "-T", "llm_version").endswith(f"{llm.cli.VERSION}\n")
-    assert prompt("-c", asked).endswith(f"{llm.cli.VERSION}\n")
+    assert prompt("-c", asked, "-T", "llm_version").endswith(f"{VERSION}\n")
+    assert prompt("-c", asked).endswith(f"{VERSION}\n")
 
     prompt("-m", "scripted", "-T", "llm_version", "[]")
-    assert prompt("-c", "-t", template_url, asked).endswith(f"calling {llm.cli.VERSION}\n")
-    assert prompt("-c", asked).endswith(f"{llm.cli.VERSION}\n")
+    assert prompt("-c", "-t", template_url, asked).endswith(f"calling {VERSION}\n")
+    assert prompt("-c", asked).endswith(f"{VERSION}\n")
 
 
 class Safe(llm.Toolbox):
@@ -412,7 +416,7 @@ def test_untrusted_tools_stay_untrusted_in_forks(template_url: str) -> None:
     prompt("-m", "scripted", "-t", template_url, "[]", "--trust")
     (own,) = llm.Database().conversations()
     prompt("conversations", "fork", own.id)
-    assert prompt("-c", asked) == f"calling {llm.cli.VERSION}\n"
+    assert prompt("-c", asked) == f"calling {VERSION}\n"
     prompt("-m", "scripted", "-t", template_url, "[]")
     prompt("conversations", "fork", next(llm.Database().conversations()).id)
     assert prompt("-c", asked) == f"calling {NO_ONE}\n"
@@ -431,7 +435,7 @@ def test_calls_of_an_imported_conversation_are_asked_about(tmp_path: Path, user_
     assert prompt(*imported) == f"{NO_ONE}\n"
     assert prompt(*imported, '[[["llm_version", {}]]]').endswith(f"calling {NO_ONE}; {NO_ONE}\n")
     (original,) = {row.id for row in llm.Database().conversations()} - {imported[2]}
-    assert prompt("--cid", original) == f"{llm.cli.VERSION}\n"
+    assert prompt("--cid", original) == f"{VERSION}\n"
 
 
 # Questions
@@ -478,7 +482,9 @@ def test_approve_asks_on_the_terminal_where_stdin_is_a_pipe() -> None:
         assert process.wait(timeout=LIMIT_SECONDS) == 0
 
 
-def at_terminal_shell(script: str, command: list[str], **env: str):
+def at_terminal_shell(
+    script: str, command: list[str], **env: Any
+) -> AbstractContextManager[tuple[subprocess.Popen[bytes], Terminal]]:
     """A shell script at a terminal of its own."""
     return at_terminal(*command, launcher=["sh", "-c", script, "sh"], **env)
 
@@ -534,7 +540,7 @@ def test_answer_that_cannot_be_written_holds_for_now(
 ) -> None:
     """A read-only file is told; the calls of this run go on."""
 
-    def fail(*args):
+    def fail(*args: object) -> None:
         raise ConfigError("tools.yaml", "cannot be written")
 
     monkeypatch.setattr(approval, "remember", fail)

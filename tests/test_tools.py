@@ -21,7 +21,7 @@ from llm.tools import llm_time, llm_version, parse_arguments
 from llm.utils import instantiate_from_spec
 
 if TYPE_CHECKING:
-    from nowhere import Unknown
+    from nowhere import Unknown  # type: ignore[import-not-found]
 
 DATA = Path(__file__).parent / "data"
 IDS = json.loads((DATA / "id_vectors.json").read_text())
@@ -32,6 +32,8 @@ SCHEMAS = json.loads((DATA / "tool_schemas.json").read_text())
 def functions() -> ModuleType:
     """The functions whose schemas were recorded."""
     spec = importlib.util.spec_from_file_location("tool_functions", DATA / "tool_functions.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -135,11 +137,10 @@ def test_tool_function_of_other_callables() -> None:
         """Two numbers"""
         return a + b
 
+    functions: list[Any] = [Adder(), Adder().method, functools.partial(two, b=3), len]
     described = [
         (tool.name, tool.description, tool.input_schema["properties"])
-        for tool in map(
-            llm.Tool.function, [Adder(), Adder().method, functools.partial(two, b=3), len]
-        )
+        for tool in map(llm.Tool.function, functions)
     ]
     number = {"type": "integer"}
     assert described == [
@@ -226,8 +227,9 @@ def test_toolbox_tools_are_its_public_methods() -> None:
         ("Box_fixed", "Static"),
         ("Box_zeta", "Last"),
     ]
-    assert tools[2].implementation(by=2) == 7
-    assert tools[2].implementation.__self__.start == 5
+    implementation: Any = tools[2].implementation
+    assert implementation(by=2) == 7
+    assert implementation.__self__.start == 5
 
 
 def test_toolbox_method_tools_need_no_instance() -> None:
@@ -270,8 +272,9 @@ def test_toolbox_keeps_the_arguments_of_the_outermost_class() -> None:
 
 def test_toolbox_refuses_wrong_arguments() -> None:
     """Arguments that do not fit are an error, also where there is no constructor."""
+    unchecked: Any = Box
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'start'"):
-        Box()
+        unchecked()
     with pytest.raises(TypeError, match=r"Plain\(\) takes no arguments"):
         Plain(bad=1)
 
@@ -293,11 +296,13 @@ def test_toolbox_add_tool() -> None:
     box.add_tool(llm.Tool("made"))
     tools = list(box.tools())
     assert [tool.name for tool in tools] == ["Plain_go", "label", "free", "made"]
+    assert tools[1].implementation is not None
     assert tools[1].implementation(text="x") == "went x"
     assert list(tools[1].input_schema["properties"]) == ["text"]
     assert [tool.name for tool in other.tools()] == ["Plain_go"]
+    number: Any = 3
     with pytest.raises(TypeError, match="Tool must be an instance of Tool or a callable function"):
-        box.add_tool(3)
+        box.add_tool(number)
 
 
 def test_toolbox_base_instances_are_independent() -> None:
@@ -316,7 +321,7 @@ def test_toolbox_defaults() -> None:
 @pytest.mark.parametrize("method", ["tools", "prepare", "prepare_async"])
 def test_toolbox_is_dynamic(method: str) -> None:
     """A toolbox is dynamic if it overrides what decides over its tools."""
-    dynamic = type("Dynamic", (Plain,), {method: lambda self: None})
+    dynamic: Any = type("Dynamic", (Plain,), {method: lambda self: None})
     assert dynamic.is_dynamic()
     assert not Plain.is_dynamic()
 
@@ -361,12 +366,13 @@ def test_server_side_tool_description_is_inherited() -> None:
 
 def test_server_side_tool_raw_specification() -> None:
     """The class itself passes a specification on; without one there is nothing to send."""
-    tool = llm.ServerSideTool({"type": "x"})
+    tool: Any = llm.ServerSideTool({"type": "x"})
     assert tool.tool_spec(None) == {"type": "x"}
     assert tool._config == {"spec": {"type": "x"}}
     assert tool.prepare_request(None, {}) is None
+    empty: Any = llm.ServerSideTool()
     with pytest.raises(TypeError, match="ServerSideTool does not define a raw provider tool spec"):
-        llm.ServerSideTool().tool_spec(None)
+        empty.tool_spec(None)
 
 
 class Recorder:

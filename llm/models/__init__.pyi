@@ -22,7 +22,6 @@ from llm.models.conversation import Conversation as Conversation
 from llm.models.conversation import _BaseConversation as _BaseConversation
 from llm.models.embedding import EmbeddingModel as EmbeddingModel
 from llm.models.options import LazyOptions as LazyOptions
-from llm.models.options import Options
 from llm.models.options import Options as Options
 from llm.models.plan import NextPrompt as NextPrompt
 from llm.models.prompt import Prompt as Prompt

@@ -65,17 +65,17 @@ def stub(path: Path) -> str:
     name = path.relative_to(ROOT).as_posix()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     lines = [f'"""Types of `{name}`, whose names are served lazily."""', ""]
-    imports: list[tuple[str, str]] = []
+    imports: dict[tuple[str, str], str] = {}
     renamed: list[str] = []
     for name, home in {**_at_once(tree), **homes(tree)}.items():
         module, _, attribute = home.partition(":")
         if attribute in ("", name):
-            imports.append((module, f"{name} as {name}"))
+            imports[module, name] = f"{name} as {name}"
         else:
             # An import under another name would hand nothing on.
-            imports.append((module, attribute))
+            imports.setdefault((module, attribute), attribute)
             renamed.append(f"{name} = {attribute}")
-    lines += [f"from {module} import {item}" for module, item in sorted(imports)]
+    lines += [f"from {module} import {item}" for (module, _), item in sorted(imports.items())]
     return "\n".join([*lines, *renamed, *_listed(tree), *_defined(tree), ""])
 
 
