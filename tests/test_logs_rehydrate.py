@@ -15,11 +15,11 @@ import llm
 from llm.errors import LogError, UnknownModelError
 from llm.logs import LogStore
 from llm.logs.file.db import needs_migration, open_log, open_readonly
-from llm.logs.older.legacy import remembered_exception
 from llm.logs.read.rehydrate import load_conversation
 from llm.logs.records.chains import hash_chain
 from llm.logs.records.outcome import FAILED, Outcome
 from llm.logs.records.threads import latest_conversation_id
+from llm.models.turn_record import remembered_exception
 from tests.helpers.databases import DATA, copy_of, plugin_of_the_data
 from tests.helpers.log_models import AsyncSays, Says, Search, event, plugin_of
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union, cast
 
 from ..file.db import brought_up_to_date, log_errors, open_readonly
 from ..file.migrations import connection_of, needs_migration
-from ..older.legacy import LegacyTurn, complete_rows, legacy_tool_specs, load_legacy_turns
+from ..older.legacy import LegacyTurn, legacy_tool_specs, legacy_turn, load_legacy_turns
 from ..records.chains import hash_chain
 from ..records.messages import StoredMessage, load_messages
 from ..records.outcome import read_untrusted
@@ -135,7 +135,7 @@ def response_from_row(
     """
     conn = connection_of(db)
     tables = StoredTables(conn)
-    turns = record_rows([], complete_rows(conn, [row]), tables)
+    turns = record_rows([], [legacy_turn(conn, row)], tables)
     [response] = restore_responses(turns, tables, _get_model(row["model"], async_), None)
     return cast("Response | AsyncResponse", response)
 

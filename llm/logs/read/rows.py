@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...text import JSONObject
-from ..file.lookups import decoded, decoded_object, fragments_of, json_list, rows_by_ids
+from ..file.lookups import decoded, decoded_object, fragments_of, rows_by_ids
 from ..records.condense import expand_reply
 from ..records.messages import Chains, PartRow, TurnMessages, attachments_in, joined_text
 from ..records.outcome import read_outcomes
@@ -65,9 +65,9 @@ def build_rows(
     found = {row["id"]: row for row in _turn_rows(conn, ids, expand=expand, payloads=payloads)}
     missing = [row_id for row_id in ids if row_id not in found]
     if missing:
-        from ..older.rows_legacy import legacy_rows
+        from ..older.legacy import legacy_rows
 
-        old = legacy_rows(conn, json_list(missing), expand=expand, payloads=payloads)
+        old = legacy_rows(conn, missing, expand=expand, payloads=payloads)
         found.update((row["id"], row) for row in old)
     for row_id, outcome in read_outcomes(conn, list(found)).items():
         found[row_id]["status"] = outcome.status

@@ -16,12 +16,11 @@ from ...models.turn_record import (
     restore_response,
     tool_dict,
 )
-from ...parts import AttachmentPart, Message, Part, ReasoningPart, TextPart, ToolCallPart
+from ...parts import AttachmentPart, Message, Part, ReasoningPart, TextPart
 from ...text import JSONObject
 from ...tools.tool import Tool
 from ..file.lookups import rows_by_ids
-from ..older.legacy import instance_shape
-from ..older.rows_legacy import fill_in_payloads
+from ..older.legacy import fill_in_payloads, instance_shape
 from ..records.condense import expand_reply
 from ..records.hashing import referenced
 from ..records.messages import load_messages
@@ -255,9 +254,7 @@ def _answered(turn: LegacyTurn) -> list[Message]:
         message.parts.append(ReasoningPart(reasoning))
     if turn.row["response"]:
         message.parts.append(TextPart(turn.row["response"]))
-    message.parts += [
-        ToolCallPart(call.name, call.arguments, call.tool_call_id) for call in turn.calls
-    ]
+    message.parts += turn.calls
     return [message] if message.parts else []
 
 
