@@ -45,7 +45,9 @@ def get_models_with_aliases() -> list[ModelWithAliases]:
     ) -> None:
         plugin = running[-1] if running else UNKNOWN_PLUGIN
         entry = ModelWithAliases(model, async_model, list(aliases or ()), plugin)
-        entry.aliases += user_aliases.get(entry.model_id, ())
+        # The entry itself, which has no id then, complains where there is neither.
+        model_id = (model or async_model or entry).model_id
+        entry.aliases += user_aliases.get(model_id, ())
         entries.append(entry)
 
     plugins.call_each("register_models", register=register, model_aliases=entries)

@@ -8,12 +8,15 @@ split between two of them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 MASK = "[...]"
 # A shorter text would be found by chance in the middle of other words.
 LEAST_LENGTH = 6
 
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 _SECRET_WORDS = ("authorization", "key", "token", "secret", "password", "credential")
 
 # Each form in which a key may appear; a dictionary keeps the order, the longest first.
@@ -74,6 +77,24 @@ def masked(text: str, also: Iterable[str] = ()) -> str:
     for form in also:
         text = text.replace(form, MASK)
     return text
+
+
+def storable(text: str) -> str:
+    """`text` as it may be stored: each lone surrogate, which no encoding can express, replaced by
+    U+FFFD, and each key in use by a mask."""
+    text = masked(text)
+    return text if text.isascii() else _LONE_SURROGATES.sub("\ufffd", text)
+
+
+def storable_value(value: Any) -> Any:
+    """`value` with every text of it as it may be stored."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {storable_value(key): storable_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [storable_value(item) for item in value]
+    return value
 
 
 def unfinished(text: str, also: Iterable[str] = ()) -> int:

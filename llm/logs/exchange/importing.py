@@ -10,8 +10,8 @@ from ...errors import InvalidInput
 from ...models.serialize import check_conversation, turns_of
 from ...models.turn_record import Tables
 from ...text.ids import new_ulid
+from ...text.secrets import storable
 from ..file.transactions import immediate
-from ..records.hashing import storable
 from ..records.outcome import IMPORTED, mark_unprompted, mark_untrusted
 from ..write.turns import HashedTables, TurnWriter, now_text
 

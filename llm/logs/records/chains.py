@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...text import JSONObject
 from ...text.long_json import slices
-from .hashing import address, cleaned, referenced
+from ...text.secrets import storable_value
+from .hashing import address, referenced
 from .shared import add_attachment, ensure_fragment
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def hash_message(
 ) -> HashedMessage:
     """`message` with its address as the successor of the one at `parent`; see `referenced`."""
     shape, attachments = referenced(message, trusts_ids=trusts_ids)
-    shape = cleaned(shape)
+    shape = storable_value(shape)
     return HashedMessage(address(shape, parent), parent, shape, attachments)
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import replace
 from json.encoder import encode_basestring
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...parts import AttachmentPart, Message, ToolResultPart
 from ...text import JSONObject
 from ...text.long_json import json_pieces
-from ...text.secrets import masked
+from ...text.secrets import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +32,6 @@ __all__ = ["HASH_PREFIX", "canonical_json", "content_hash", "message_hash"]
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
 ).encode
-_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def canonical_json(obj: object) -> str:
@@ -67,24 +65,6 @@ def message_hash(message: Message, parent_hash: str | None) -> str:
 def address(shape: JSONObject, parent_hash: str | None) -> str:
     """The address of a message in the form that `referenced` gives it."""
     return content_hash({"parent": parent_hash, "message": shape})
-
-
-def storable(text: str) -> str:
-    """`text` as it may be stored: each lone surrogate, which no encoding can express, replaced by
-    U+FFFD, and each key in use by a mask."""
-    text = masked(text)
-    return text if text.isascii() else _LONE_SURROGATES.sub("\ufffd", text)
-
-
-def cleaned(value: Any) -> Any:
-    """`value` with every text of it as it may be stored."""
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, dict):
-        return {cleaned(key): cleaned(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [cleaned(item) for item in value]
-    return value
 
 
 def referenced(

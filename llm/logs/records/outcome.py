@@ -70,7 +70,7 @@ class Outcome(NamedTuple):
 
 def write_outcome(conn: sqlite3.Connection, turn_id: str, outcome: tuple[str, str, str]) -> None:
     """Record how a turn ended; within the caller's transaction."""
-    from .hashing import storable
+    from ...text.secrets import storable
 
     conn.execute(_TABLE)
     status, error_class, error = outcome

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from ...content import Fragment
 from ...models.turn_record import tool_dict
 from ...text import JSONObject
+from ...text.secrets import storable
 from ...tools.tool import definition_hash
 from ..file.migrations import connection_of
-from .hashing import storable
 
 if TYPE_CHECKING:
     import sqlite3

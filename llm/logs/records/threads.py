@@ -14,9 +14,9 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from ...errors import NotFound
+from ...text.secrets import storable
 from ..file.lookups import has_table
 from ..file.transactions import immediate
-from .hashing import storable
 from .outcome import IS_PROMPTED, UNPROMPTED
 
 # How many conversations an ambiguous name is told to stand for.

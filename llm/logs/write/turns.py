@@ -6,10 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 from ...content import Fragment
-from ...text.secrets import masked
+from ...text.secrets import masked, storable
 from ..records.chains import HashedMessage, hash_message, is_stored, store_message
 from ..records.condense import condensed_json, replacements_for
-from ..records.hashing import storable
 from ..records.outcome import forget_outcome, write_outcome
 from ..records.shared import (
     ensure_definition,
