@@ -163,8 +163,8 @@ def _is_text_piped_in() -> bool:
 
 def _tell_of_plugin(command: str) -> None:
     """Say once for each plugin that its command stands in place of one of ours."""
+    from .files import tell_once
     from .files.config import user_dir
-    from .files.permissions import tell_once
     from .plugins import running_plugins
 
     for plugin in running_plugins()[-1:]:

@@ -15,13 +15,7 @@ from click.testing import CliRunner, Result
 import llm
 from llm.cli import cli
 from llm.errors import ConfigError, InvalidInput, Overloaded
-from llm.files.model_defaults import (
-    CallDefaults,
-    call_defaults,
-    clear_model_default,
-    load_model_defaults,
-    set_model_default,
-)
+from llm.files.model_options import CALLS, PARSERS, CallDefaults, call_defaults
 from llm.net.policy import CallPolicy
 
 from .helpers import models as fake
@@ -293,7 +287,7 @@ def test_defaults_of_calls_are_shown_and_cleared_like_options() -> None:
     run("models", "options", "set", "echo", "retries", "5")
     result = run("models", "options", "clear", "echo")
     assert result.stdout == "Cleared times, retries options for model echo\n"
-    assert load_model_defaults() == {}
+    assert CALLS.load() == {}
 
 
 def test_option_that_the_model_has_itself_stays_its_own(user_path: Path) -> None:
@@ -322,7 +316,7 @@ def test_defaults_take_effect_and_flags_win(server: OpenAIServer) -> None:
 def test_impossible_defaults_are_refused(user_path: Path, name: str, value: str) -> None:
     """A value that cannot be meant is not stored."""
     with pytest.raises(InvalidInput, match=name):
-        set_model_default("echo", name, value)
+        PARSERS[name](value)
     assert run("models", "options", "set", "echo", name, value).exit_code == 2
     assert run("models", "options", "set", "echo", "fallback", "nobody").exit_code == 1
     assert not (user_path / "model_defaults.json").exists()
@@ -340,8 +334,8 @@ def test_broken_defaults_are_told_and_left_alone(user_path: Path) -> None:
 
 def test_clearing_what_is_not_there_changes_nothing(user_path: Path) -> None:
     """Absent defaults are no error and make no file."""
-    clear_model_default("echo")
-    clear_model_default("echo", "retries")
+    CALLS.clear("echo")
+    CALLS.clear("echo", "retries")
     assert not (user_path / "model_defaults.json").exists()
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from llm.errors import ConfigError
 from llm.files import config
+from llm.files.model_options import OPTIONS
 
 
 def mode_of(path: Path) -> int:
@@ -245,18 +246,18 @@ def test_default_embedding_model(user_path: Path) -> None:
 def test_model_options_stored_and_cleared(user_path: Path) -> None:
     """Options are stored as typed, and a model without any leaves no trace."""
     path = user_path / "model_options.json"
-    config.set_model_option("m", "a", "1")
-    config.set_model_option("m", "b", "2")
-    config.set_model_option("n", "a", "3")
+    OPTIONS.set("m", "a", "1")
+    OPTIONS.set("m", "b", "2")
+    OPTIONS.set("n", "a", "3")
     expected = {"m": {"a": "1", "b": "2"}, "n": {"a": "3"}}
     assert path.read_text() == json.dumps(expected, indent=2)
-    config.clear_model_option("m", "a")
-    assert config.get_model_options("m") == {"b": "2"}
-    config.clear_model_option("m", "b")
-    config.clear_model_option("m", "b")
-    config.clear_model_option("n")
+    OPTIONS.clear("m", "a")
+    assert OPTIONS.get("m") == {"b": "2"}
+    OPTIONS.clear("m", "b")
+    OPTIONS.clear("m", "b")
+    OPTIONS.clear("n")
     assert path.read_text() == "{}"
-    assert config.get_model_options("m") == {}
+    assert OPTIONS.get("m") == {}
 
 
 def test_model_options_that_are_no_object(user_path: Path) -> None:
@@ -264,7 +265,7 @@ def test_model_options_that_are_no_object(user_path: Path) -> None:
     path = user_path / "model_options.json"
     path.write_text('{"m": 1}')
     with pytest.raises(ConfigError, match="options of 'm'"):
-        config.set_model_option("n", "a", "1")
+        OPTIONS.set("n", "a", "1")
     assert path.read_text() == '{"m": 1}'
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 import llm
 from llm.cli import cli
 from llm.files import config
+from llm.files.model_options import OPTIONS
 
 
 class Color(str, Enum):
@@ -256,7 +257,7 @@ def test_model_options_set_and_shown() -> None:
     )
     assert invoke("models", "options", "set", "nobody-knows", "k", "v").exit_code == 0
     expected = {"rich": {"mixed": "1.0"}, "nobody-knows": {"k": "v"}}
-    assert config.load_model_options() == expected
+    assert OPTIONS.load() == expected
     assert invoke("models", "options").output == "rich:\n  mixed: 1.0\nnobody-knows:\n  k: v\n"
     assert json.loads(invoke("models", "options", "--json").output) == expected
     assert invoke("models", "options", "show", "r").output == "mixed: 1.0\n"
@@ -270,18 +271,18 @@ def test_model_options_set_invalid(key: str, value: str) -> None:
     result = invoke("models", "options", "set", "rich", key, value)
     assert result.exit_code == 1
     assert result.stderr.startswith(f"Error: {key}\n  ")
-    assert config.load_model_options() == {}
+    assert OPTIONS.load() == {}
 
 
 def test_model_options_cleared() -> None:
     """One option is cleared, or all; clearing what is not there is silent."""
     for key, value in (("items", "[]"), ("color", "red"), ("letter", "y")):
-        config.set_model_option("rich", key, value)
+        OPTIONS.set("rich", key, value)
     clear = ("models", "options", "clear")
     assert invoke(*clear, "r", "color").output == "Cleared option 'color' for model rich\n"
     assert invoke(*clear, "rich").output == "Cleared items, letter options for model rich\n"
     assert invoke(*clear, "rich").output == ""
-    assert config.load_model_options() == {}
+    assert OPTIONS.load() == {}
 
 
 def test_model_options_corrupt(user_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from llm.files import config, permissions
+from llm import files
+from llm.files import config
 from llm.run.recorder import Recorder
 from llm.run.recovery import reading
 from llm.run.request import LogSettings
@@ -23,7 +24,7 @@ def mode_of(path: Path) -> int:
 @pytest.fixture
 def reachable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others get as far as the directories of the test."""
-    monkeypatch.setattr(permissions, "_is_reachable", lambda path: True)
+    monkeypatch.setattr(files, "_is_reachable", lambda path: True)
 
 
 def log_one(log: LogSettings) -> None:
@@ -123,8 +124,8 @@ def test_directories_up_to_the_root_are_looked_at(tmp_path: Path) -> None:
     """One closed directory on the way is enough."""
     closed = tmp_path / "closed"
     closed.mkdir(0o700)
-    assert not permissions._is_reachable(closed / "file")
-    assert permissions._is_reachable("/file")
+    assert not files._is_reachable(closed / "file")
+    assert files._is_reachable("/file")
 
 
 def test_memory_of_what_was_told_may_be_lost(
@@ -152,10 +153,10 @@ def test_missing_and_foreign_files_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only what is there and belongs to the user is tightened."""
-    permissions.tighten(tmp_path / "missing", 0o600)
+    files.tighten(tmp_path / "missing", 0o600)
     path = tmp_path / "file"
     path.write_text("")
     path.chmod(0o644)
     monkeypatch.setattr(os, "getuid", lambda: path.stat().st_uid + 1)
-    permissions.tighten(path, 0o600)
+    files.tighten(path, 0o600)
     assert mode_of(path) == 0o644

@@ -129,7 +129,7 @@ def _type_names(schema: Mapping[str, Any]) -> list[str]:
     return [_TYPE_NAMES.get(kind, kind) for kind in kinds if kind != "null"]
 
 
-def check_option(model_id: str, key: str, value: str) -> None:
+def _check_option(model_id: str, key: str, value: str) -> None:
     """Check a default option against the model's options; a model nobody knows takes any.
 
     Raises:
@@ -157,30 +157,14 @@ def check_option(model_id: str, key: str, value: str) -> None:
 # Default options of a model and defaults of its calls, as one list for the user
 
 
-def is_call_default(model_id: str, name: str) -> bool:
-    """Whether `name` says how the model is called, and is no option of the model's own."""
-    from ..files.model_defaults import NAMES
-
-    if name not in NAMES:
-        return False
-    import llm
-
-    from ..errors import UnknownModelError
-
-    try:
-        return name not in llm.get_model(model_id).Options.model_fields
-    except UnknownModelError:
-        return True
-
-
 def stored_options() -> dict[str, dict[str, str]]:
     """Everything that is stored for the models: model id -> name -> value as it was typed."""
-    from ..files.config import load_model_options
-    from ..files.model_defaults import load_model_defaults
+    from ..files.model_options import CALLS, OPTIONS
 
-    options = load_model_options()
-    for model_id, values in load_model_defaults().items():
-        options[model_id] = {**options.get(model_id, {}), **values}
+    options = OPTIONS.load()
+    for model_id, values in CALLS.load().items():
+        typed = {name: str(value) for name, value in values.items()}
+        options[model_id] = {**options.get(model_id, {}), **typed}
     return options
 
 
@@ -191,28 +175,43 @@ def store_option(model_id: str, name: str, value: str) -> None:
         LLMError: There is no such option, or it does not take the value.
         click.ClickException: The same, for an option of the model's own.
     """
-    if is_call_default(model_id, name):
-        from ..files.model_defaults import parse_fallback, set_model_default
+    from ..files.model_options import CALLS, OPTIONS, PARSERS, parse_fallback
+
+    if not _is_call_default(model_id, name):
+        _check_option(model_id, name, value)
+        OPTIONS.set(model_id, name, value)
+        return
+    if name == "fallback":
+        import llm
+
         from ..registry import resolve_model_id
 
-        if name == "fallback":
-            import llm
-
-            value = ",".join(resolve_model_id(entry) for entry in parse_fallback(value))
-            for entry in parse_fallback(value):
-                llm.get_model(entry)
-        set_model_default(model_id, name, value)
-        return
-    from ..files.config import set_model_option
-
-    check_option(model_id, name, value)
-    set_model_option(model_id, name, value)
+        value = ",".join(resolve_model_id(entry) for entry in parse_fallback(value))
+        for entry in parse_fallback(value):
+            llm.get_model(entry)
+    PARSERS[name](value)
+    CALLS.set(model_id, name, value)
 
 
 def clear_options(model_id: str, name: str | None) -> None:
     """Remove one stored default of a model, or all of them, from both files."""
-    from ..files.config import clear_model_option
-    from ..files.model_defaults import clear_model_default
+    from ..files.model_options import CALLS, OPTIONS
 
-    clear_model_option(model_id, name)
-    clear_model_default(model_id, name)
+    OPTIONS.clear(model_id, name)
+    CALLS.clear(model_id, name)
+
+
+def _is_call_default(model_id: str, name: str) -> bool:
+    """Whether `name` says how the model is called, and is no option of the model's own."""
+    from ..files.model_options import PARSERS
+
+    if name not in PARSERS:
+        return False
+    import llm
+
+    from ..errors import UnknownModelError
+
+    try:
+        return name not in llm.get_model(model_id).Options.model_fields
+    except UnknownModelError:
+        return True

@@ -1,1 +1,100 @@
-"""Files of the user directory: where they are, how they are written, and who may read them."""
+"""The files of the user, and who else can read them: ours are closed, those that were named told.
+
+Beside it in this room: the small files of the user directory, YAML, and templates.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from contextlib import suppress
+
+OTHERS = 0o077
+
+
+def tighten(path: str | os.PathLike[str], mode: int, *, tell: bool = True) -> None:
+    """Let nobody but the owner use a file or directory of ours; say so if others could get there.
+
+    Args:
+        path: The file; nothing happens where it is missing or belongs to somebody else.
+        mode: The permissions that it gets.
+        tell: Whether to say so.
+    """
+    if not _is_open(path):
+        return
+    with suppress(OSError):
+        os.chmod(path, mode)
+        if tell and _is_reachable(path):
+            print(f"Others could read {path}: now only you can", file=sys.stderr)
+
+
+def tighten_database(path: str | os.PathLike[str]) -> None:
+    """Let nobody but the owner use a database of ours and the files beside it."""
+    tighten(path, 0o600)
+    for suffix in ("-wal", "-shm"):
+        tighten(f"{os.fspath(path)}{suffix}", 0o600, tell=False)
+
+
+def tell_if_open(path: str | os.PathLike[str], told: str | os.PathLike[str]) -> None:
+    """Say, once for each path, that others can read what the user named; its mode stays.
+
+    Args:
+        path: The file or directory.
+        told: A file that remembers what was said; where it cannot be written nothing is.
+    """
+    if not _is_open(path) or not _is_reachable(path):
+        return
+    text = f"Others can read {path}. To keep them out: chmod go= {path}"
+    tell_once(os.path.abspath(path), text, told)
+
+
+def tell_once(subject: str, text: str, told: str | os.PathLike[str]) -> None:
+    """Say something on stderr, once for each subject.
+
+    Args:
+        subject: What is told about.
+        text: The line.
+        told: A file that remembers the subjects; where it cannot be written nothing is said.
+    """
+    known = _read_list(told)
+    if subject in known:
+        return
+    # Where it cannot be remembered it would be said every time.
+    with suppress(OSError):
+        fd = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(fd, "w", encoding="utf-8") as file:
+            json.dump([*known, subject], file)
+        print(text, file=sys.stderr)
+
+
+def _is_open(path: str | os.PathLike[str]) -> bool:
+    if os.name == "nt":
+        return False
+    try:
+        found = os.stat(path)
+    except OSError:
+        return False
+    return bool(found.st_mode & OTHERS) and found.st_uid == os.getuid()
+
+
+def _is_reachable(path: str | os.PathLike[str]) -> bool:
+    """Whether others get as far as the directory of `path`."""
+    folder = os.path.dirname(os.path.realpath(path))
+    while True:
+        if not os.stat(folder).st_mode & (stat.S_IXGRP | stat.S_IXOTH):
+            return False
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            return True
+        folder = parent
+
+
+def _read_list(path: str | os.PathLike[str]) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return []
+    return [str(item) for item in found] if isinstance(found, list) else []

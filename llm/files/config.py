@@ -1,4 +1,4 @@
-"""The user directory and its small files: keys, aliases, defaults, model options, the log switch.
+"""The user directory and its small files: keys, aliases, default models, the log switch.
 
 Reading never creates a file. Writing is atomic (a temporary file takes the place of the old one)
 and locked, so that two commands at once lose nothing. A file that is not valid JSON is an error
@@ -17,8 +17,7 @@ from typing import cast, overload
 
 from ..errors import ConfigError
 from ..text.secrets import remember
-from . import permissions
-from .permissions import tighten
+from . import tell_if_open, tighten
 
 DEFAULT_MODEL = "gpt-5.6-luna"
 
@@ -68,9 +67,9 @@ def tell_if_shared(database: str | None = None) -> None:
     """
     folder = user_dir()
     if os.environ.get("LLM_USER_PATH"):
-        permissions.tell_if_shared(folder, folder / "told.json")
+        tell_if_open(folder, folder / "told.json")
     if database:
-        permissions.tell_if_shared(database, folder / "told.json")
+        tell_if_open(database, folder / "told.json")
 
 
 # Reading and writing
@@ -104,7 +103,7 @@ def exact_text(path: Path) -> str | None:
         return content.decode("utf-8")
     except UnicodeDecodeError as ex:
         line = content.count(b"\n", 0, ex.start) + 1
-        raise ConfigError(path, "not valid UTF-8 text", _repair(path), line) from ex
+        raise ConfigError(path, "not valid UTF-8 text", how_to_repair(path), line) from ex
 
 
 def read_json_object(path: Path) -> JSONObject:
@@ -121,11 +120,11 @@ def read_json_object(path: Path) -> JSONObject:
     except ValueError as ex:
         line = ex.lineno if isinstance(ex, json.JSONDecodeError) else None
         problem = f"not valid JSON ({ex})"
-        raise ConfigError(path, problem, _repair(path), line) from ex
+        raise ConfigError(path, problem, how_to_repair(path), line) from ex
     except RecursionError as ex:
-        raise ConfigError(path, "not valid JSON (nested too deeply)", _repair(path)) from ex
+        raise ConfigError(path, "not valid JSON (nested too deeply)", how_to_repair(path)) from ex
     if not isinstance(found, dict):
-        raise ConfigError(path, "not a JSON object", _repair(path), 1)
+        raise ConfigError(path, "not a JSON object", how_to_repair(path), 1)
     return found
 
 
@@ -238,7 +237,8 @@ def _locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _repair(path: Path) -> str:
+def how_to_repair(path: Path) -> str:
+    """What the user can do about a file that is broken."""
     return f"Correct the file, or move it away to start anew: it was left as it is ({path.name})"
 
 
@@ -398,71 +398,6 @@ def load_aliases() -> JSONObject:
         ConfigError: `aliases.json` is not valid.
     """
     return read_json_object(aliases_path())
-
-
-# Model options
-
-
-def _model_options_path() -> Path:
-    return user_dir() / "model_options.json"
-
-
-def load_model_options() -> dict[str, dict[str, str]]:
-    """The stored default options: model id -> option -> value as it was typed.
-
-    Raises:
-        ConfigError: `model_options.json` is not valid.
-    """
-    path = _model_options_path()
-    found = read_json_object(path)
-    for model_id, options in found.items():
-        if not isinstance(options, dict):
-            raise ConfigError(path, f"the options of {model_id!r} are no object", _repair(path))
-    return cast("dict[str, dict[str, str]]", found)
-
-
-def get_model_options(model_id: str) -> dict[str, str]:
-    """The stored default options of one model, empty where there are none.
-
-    Raises:
-        ConfigError: `model_options.json` is not valid.
-    """
-    return load_model_options().get(model_id, {})
-
-
-def set_model_option(model_id: str, key: str, value: str) -> None:
-    """Store a default option of a model.
-
-    Raises:
-        ConfigError: `model_options.json` is not valid or cannot be written.
-    """
-
-    def change(stored: JSONObject) -> None:
-        options = stored.setdefault(model_id, {})
-        cast("dict[str, str]", options)[key] = value
-
-    load_model_options()
-    update_json(_model_options_path(), change, indent=2, newline=False)
-
-
-def clear_model_option(model_id: str, key: str | None = None) -> None:
-    """Remove one stored default option of a model, or all of them; absent ones are no error.
-
-    Raises:
-        ConfigError: `model_options.json` is not valid or cannot be written.
-    """
-    options = get_model_options(model_id)
-    if not options or (key is not None and key not in options):
-        return
-
-    def change(stored: JSONObject) -> None:
-        remaining = cast("dict[str, str]", stored.pop(model_id, {}))
-        if key is not None:
-            remaining.pop(key, None)
-            if remaining:
-                stored[model_id] = remaining
-
-    update_json(_model_options_path(), change, indent=2, newline=False)
 
 
 # Logging

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..files import config
+from ..files.model_options import OPTIONS
 from ..terminal import show_note
 from ..text import JSONObject
 from .session import set_policy
@@ -37,9 +37,9 @@ def standing_in(resolved: Resolved) -> Iterator[Resolved]:
 def options_for(model: AnyModel, resolved: Resolved) -> JSONObject:
     """The options that were given and another model takes; of each of the others a line tells."""
     given = resolved.material.options
-    stored = config.get_model_options(resolved.model.model_id)
+    stored = OPTIONS.get(resolved.model.model_id)
     asked = {k: v for k, v in resolved.options.items() if k in given or k not in stored}
-    own = config.get_model_options(model.model_id)
+    own = OPTIONS.get(model.model_id)
     taken: JSONObject = {}
     for name, value in {**own, **asked}.items():
         try:

@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LogError, NeedsKeyException
-from ..files import config
-from ..files.permissions import tighten_database
+from ..files import config, tighten_database
 from ..net import waiting
 from ..terminal import show_note
 from ..text import JSONObject

@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..errors import LogError
+from ..files import tighten_database
 from ..files.config import logs_db_path
-from ..files.permissions import tighten_database
 from ..terminal import show_note
 from .journal import leftovers, lock
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import LLMError, NotFound, UnknownModelError
-from ..files import config
-from ..files.model_defaults import call_defaults
+from ..files.model_options import OPTIONS, call_defaults
 from ..net.policy import RETRIES, TIMEOUT_S, CallPolicy
 from ..terminal import show_note
 from ..text import JSONObject
@@ -210,7 +209,7 @@ def resolve_options(model: AnyModel, given: JSONObject) -> JSONObject:
     Raises:
         LLMError: An option is unknown to the model or its value is not allowed.
     """
-    values: JSONObject = {**config.get_model_options(model.model_id), **given}
+    values: JSONObject = {**OPTIONS.get(model.model_id), **given}
     if not values:
         return {}
     from pydantic import ValidationError

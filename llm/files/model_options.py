@@ -1,0 +1,185 @@
+"""The defaults of a model that are set with `llm models options set`.
+
+Those that say how it is called (retries, time-out, stand-ins, cutting) are kept apart from its own
+options: other programs that read `model_options.json` refuse names that the model does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from ..errors import ConfigError, InvalidInput
+from .config import JSONObject, how_to_repair, read_json_object, update_json, user_dir
+
+TRUNCATE_CHOICES = ("oldest", "middle", "none")
+
+
+@dataclass(frozen=True)
+class CallDefaults:
+    """How a model is to be called, where the command line does not say.
+
+    Args:
+        retries: How often a failed request is sent again.
+        timeout_s: The longest silence of the server, in seconds.
+        fallback: Models to try where this one fails before its first token, in order.
+        truncate: Which turns to leave out of a conversation that is too long.
+    """
+
+    retries: int | None = None
+    timeout_s: float | None = None
+    fallback: tuple[str, ...] = ()
+    truncate: str | None = None
+
+
+class ModelValues:
+    """Values by model and name in a file of the user directory, as they were typed.
+
+    Args:
+        file_name: The file, of JSON.
+        newline: Whether it ends with a newline.
+    """
+
+    def __init__(self, file_name: str, *, newline: bool) -> None:
+        self._file_name = file_name
+        self._newline = newline
+
+    @property
+    def path(self) -> Path:
+        """The path of the file."""
+        return user_dir() / self._file_name
+
+    def load(self) -> dict[str, dict[str, str]]:
+        """All values: model id -> name -> value.
+
+        Raises:
+            ConfigError: The file is not valid.
+        """
+        path = self.path
+        found = read_json_object(path)
+        for model_id, values in found.items():
+            if not isinstance(values, dict):
+                problem = f"the options of {model_id!r} are no object"
+                raise ConfigError(path, problem, how_to_repair(path))
+        return cast("dict[str, dict[str, str]]", found)
+
+    def get(self, model_id: str) -> dict[str, str]:
+        """The values of one model, empty where there are none.
+
+        Raises:
+            ConfigError: The file is not valid.
+        """
+        return self.load().get(model_id, {})
+
+    def set(self, model_id: str, name: str, value: str) -> None:
+        """Store a value.
+
+        Raises:
+            ConfigError: The file is not valid or cannot be written.
+        """
+
+        def change(stored: JSONObject) -> None:
+            stored[model_id] = {**cast("JSONObject", stored.get(model_id, {})), name: value}
+
+        self.load()
+        update_json(self.path, change, indent=2, newline=self._newline)
+
+    def clear(self, model_id: str, name: str | None = None) -> None:
+        """Remove one value of a model, or all of them; absent ones are no error.
+
+        Raises:
+            ConfigError: The file is not valid or cannot be written.
+        """
+        values = self.get(model_id)
+        if not values or (name is not None and name not in values):
+            return
+
+        def change(stored: JSONObject) -> None:
+            kept = cast("JSONObject", stored.pop(model_id, {}))
+            kept.pop(name or "", None)
+            if kept and name is not None:
+                stored[model_id] = kept
+
+        update_json(self.path, change, indent=2, newline=self._newline)
+
+
+#: The options of a model's own.
+OPTIONS = ModelValues("model_options.json", newline=False)
+#: How models are called.
+CALLS = ModelValues("model_defaults.json", newline=True)
+
+
+def call_defaults(model_id: str) -> CallDefaults:
+    """How one model is to be called.
+
+    Raises:
+        ConfigError: `model_defaults.json` is not valid, or a value in it is not allowed.
+    """
+    stored = {name: str(value) for name, value in CALLS.get(model_id).items()}
+    try:
+        return CallDefaults(
+            retries=parse_retries(stored["retries"]) if "retries" in stored else None,
+            timeout_s=parse_timeout(stored["timeout"]) if "timeout" in stored else None,
+            fallback=parse_fallback(stored.get("fallback", "")),
+            truncate=parse_truncate(stored["truncate"]) if "truncate" in stored else None,
+        )
+    except InvalidInput as error:
+        remedy = f"Set it anew with 'llm models options set {model_id} NAME VALUE'"
+        raise ConfigError(CALLS.path, f"{model_id}: {error}", remedy) from error
+
+
+def parse_retries(text: str) -> int:
+    """A number of retries.
+
+    Raises:
+        InvalidInput: It is no whole number from 0.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise InvalidInput(f"retries: {text!r} is not a whole number from 0")
+    return number
+
+
+def parse_timeout(text: str) -> float:
+    """A number of seconds.
+
+    Raises:
+        InvalidInput: It is no number above 0.
+    """
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InvalidInput(f"timeout: {text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def parse_fallback(text: str) -> tuple[str, ...]:
+    """Names of models, separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def parse_truncate(text: str) -> str:
+    """Which turns to leave out of a conversation that is too long.
+
+    Raises:
+        InvalidInput: It is none of the choices.
+    """
+    if text not in TRUNCATE_CHOICES:
+        raise InvalidInput(f"truncate: {text!r} is none of {', '.join(TRUNCATE_CHOICES)}")
+    return text
+
+
+#: For each default of calls what gives its value, or an InvalidInput.
+PARSERS: dict[str, Callable[[str], object]] = {
+    "retries": parse_retries,
+    "timeout": parse_timeout,
+    "fallback": parse_fallback,
+    "truncate": parse_truncate,
+}
