@@ -40,7 +40,9 @@ class Fake(llm.EmbeddingModel):
     def __init__(self) -> None:
         self.asked: list[list[str | bytes]] = []
 
-    def embed_batch(self, items: Iterable[str | bytes]) -> Iterator[list[float]]:
+    def embed_batch(  # type: ignore[override]
+        self, items: Iterable[str | bytes]
+    ) -> Iterator[list[float]]:
         items = list(items)
         self.asked.append(items)
         for item in items:
@@ -48,10 +50,19 @@ class Fake(llm.EmbeddingModel):
             yield [(byte - 128) / 128 for byte in hashlib.sha256(data).digest()[:16]]
 
 
+def asked(collection: llm.Collection) -> list[list[str | bytes]]:
+    """The batches that the model of a collection was asked for."""
+    model = collection.model()
+    assert isinstance(model, Fake)
+    return model.asked
+
+
 class Short(Fake):
     """Gives a vector too few."""
 
-    def embed_batch(self, items: Iterable[str | bytes]) -> Iterator[list[float]]:
+    def embed_batch(  # type: ignore[override]
+        self, items: Iterable[str | bytes]
+    ) -> Iterator[list[float]]:
         yield from list(super().embed_batch(items))[1:]
 
 
@@ -166,24 +177,24 @@ def test_collection_migrations_record_their_names(db: Database) -> None:
     recorded = Database(DATA / "embeddings-v0.36.db")
     for table in ("collections", "embeddings", "_sqlite_migrations"):
         assert db[table].columns == recorded[table].columns
-        assert db[table].indexes == recorded[table].indexes
-        assert db[table].foreign_keys == recorded[table].foreign_keys
+        ours, theirs = db.table(table), recorded.table(table)
+        assert (ours.indexes, ours.foreign_keys) == (theirs.indexes, theirs.foreign_keys)
     recorded.close()
 
 
 def test_collection_migrates_the_first_release(tmp_path: Path) -> None:
     """A file of before dates, hashes and blobs gets them; what is in it stays."""
     db = Database(tmp_path / "old.db")
-    db["collections"].create({"id": int, "name": str, "model": str}, pk="id")
-    db["collections"].insert({"name": "words", "model": "fake-embed"})
+    db.table("collections").create({"id": int, "name": str, "model": str}, pk="id")
+    db.table("collections").insert({"name": "words", "model": "fake-embed"})
     columns = {"collection_id": int, "id": str, "embedding": bytes, "content": str, "metadata": str}
-    db["embeddings"].create(columns, pk=("collection_id", "id"))
+    db.table("embeddings").create(columns, pk=("collection_id", "id"))
     vector = llm.encode(Fake().embed("one"))
     for entry_id, content in (("a", "one"), ("b", None)):
-        db["embeddings"].insert(
+        db.table("embeddings").insert(
             {"collection_id": 1, "id": entry_id, "embedding": vector, "content": content}
         )
-    db["_sqlite_migrations"].insert(
+    db.table("_sqlite_migrations").insert(
         {"migration_set": "llm.embeddings", "name": "m001_create_tables", "applied_at": "then"},
         pk=("migration_set", "name"),
     )
@@ -192,7 +203,7 @@ def test_collection_migrates_the_first_release(tmp_path: Path) -> None:
     assert rows["a"]["content_hash"] == hashlib.md5(b"one").digest()
     assert len(rows["b"]["content_hash"]) == 16
     assert rows["a"]["updated"] > 1_700_000_000
-    assert db["embeddings"].foreign_keys[0].other_table == "collections"
+    assert db.table("embeddings").foreign_keys[0].other_table == "collections"
     assert [row["name"] for row in db["_sqlite_migrations"].rows] == NAMES
     assert words.similar("one", 1)[0].score == pytest.approx(1)
     db.close()
@@ -334,7 +345,7 @@ def test_embed_same_content_is_not_paid_twice(words: llm.Collection) -> None:
     words.embed("a", "one", store=True)
     words.embed("b", "one", metadata={"n": 1})
     words.embed("a", "one")
-    assert words.model().asked == [["one"]]
+    assert asked(words) == [["one"]]
     assert row(words, "a")["embedding"] == row(words, "b")["embedding"]
     assert (row(words, "a")["content"], row(words, "b")["content"]) == ("one", None)
     assert row(words, "b")["metadata"] == '{"n": 1}'
@@ -346,7 +357,7 @@ def test_embed_changed_metadata_is_saved(words: llm.Collection) -> None:
     for given, kept in (({"n": 2}, '{"n": 2}'), (None, '{"n": 2}'), ({}, None)):
         words.embed("a", "one", metadata=given)
         assert row(words, "a")["metadata"] == kept
-    assert words.model().asked == [["one"]]
+    assert asked(words) == [["one"]]
 
 
 def test_embed_content_can_be_stored_later(words: llm.Collection) -> None:
@@ -354,7 +365,7 @@ def test_embed_content_can_be_stored_later(words: llm.Collection) -> None:
     words.embed("a", "one", metadata={"n": 1})
     words.embed("a", "one", store=True)
     assert (row(words, "a")["content"], row(words, "a")["metadata"]) == ("one", '{"n": 1}')
-    assert words.model().asked == [["one"]]
+    assert asked(words) == [["one"]]
 
 
 def test_embed_unchanged_row_is_not_written(words: llm.Collection) -> None:
@@ -378,14 +389,14 @@ def test_embed_text_is_not_the_bytes_that_spell_it(words: llm.Collection) -> Non
     words.embed("text", "one", store=True)
     words.embed("bytes", b"one", store=True)
     words.embed("again", "one")
-    assert words.model().asked == [["one"], [b"one"]]
+    assert asked(words) == [["one"], [b"one"]]
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(3, [3, 3, 2]), (100, [8])])
 def test_embed_multi_batches(words: llm.Collection, batch_size: int, sizes: list[int]) -> None:
     """A batch is as large as was asked for, and no larger than the model takes."""
     words.embed_multi(((f"i{n}", f"text {n}") for n in range(8)), batch_size=batch_size)
-    assert [len(batch) for batch in words.model().asked] == sizes
+    assert [len(batch) for batch in asked(words)] == sizes
     assert words.count() == 8
 
 
@@ -393,24 +404,25 @@ def test_embed_multi_of_a_model_without_batch_size(db: Database) -> None:
     """A model that sets no limit gets batches of the size that was asked for, as lists."""
 
     class Unlimited(Fake):
-        batch_size = None
+        batch_size: Any = None
 
     words = llm.Collection("words", db, model=Unlimited())
     words.embed_multi([(str(n), f"text {n}") for n in range(150)], store=True)
-    assert [len(batch) for batch in words.model().asked] == [100, 50]
+    assert [len(batch) for batch in asked(words)] == [100, 50]
 
 
 def test_embed_multi_asks_once_for_each_content(words: llm.Collection) -> None:
     """Content that comes twice in a batch is embedded once; of one id the last content counts."""
     words.embed_multi([("a", "same"), ("b", "same"), ("c", "old"), ("c", "new")], store=True)
-    assert words.model().asked == [["same", "new"]]
+    assert asked(words) == [["same", "new"]]
     assert row(words, "a")["embedding"] == row(words, "b")["embedding"]
     assert row(words, "c")["content"] == "new"
 
 
 def test_embed_multi_with_metadata_stores_it(words: llm.Collection) -> None:
     """Each entry has its own metadata, or none; ids may be numbers."""
-    words.embed_multi_with_metadata([(1, "one", {"n": 1}), ("b", "two", None), ("c", "three", {})])
+    entries: list[Any] = [(1, "one", {"n": 1}), ("b", "two", None), ("c", "three", {})]
+    words.embed_multi_with_metadata(entries)
     assert row(words, "1")["metadata"] == '{"n": 1}'
     assert (row(words, "b")["metadata"], row(words, "c")["metadata"]) == (None, None)
 
@@ -431,7 +443,7 @@ def test_embed_metadata_that_is_no_json_costs_nothing(words: llm.Collection) -> 
     """Metadata that cannot be stored is refused before the model is asked."""
     with pytest.raises(TypeError, match="not JSON serializable"):
         words.embed("a", "one", metadata={"n": {1}})
-    assert words.model().asked == []
+    assert asked(words) == []
 
 
 def test_embed_wrong_number_of_vectors(db: Database) -> None:
@@ -475,7 +487,7 @@ def angles(db: Database) -> llm.Collection:
         "aXb": (4, 3),
         "A%c": (1, 1),
     }.items():
-        db["embeddings"].insert(
+        db.table("embeddings").insert(
             {"collection_id": 1, "id": entry_id, "embedding": llm.encode(vector)},
             pk=("collection_id", "id"),
         )

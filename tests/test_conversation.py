@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ class Walker(llm.Model):
         response: llm.Response,
         conversation: llm.Conversation | None,
     ) -> Iterator[str]:
-        yield str(len(conversation.responses))
+        yield str(len(conversation.responses) if conversation else 0)
 
 
 class Reader(llm.Model):
@@ -158,13 +159,13 @@ def test_conversation_history_without_loaded_messages() -> None:
 def test_conversation_history_that_fails_is_asked_again() -> None:
     """A database that was locked for a moment does not lose the history."""
     conversation = llm.Conversation(Echo())
-    answers = iter([OSError("locked"), []])
+    answers: Iterator[Any] = iter([OSError("locked"), []])
 
     def load() -> list[llm.Response]:
         answer = next(answers)
         if isinstance(answer, OSError):
             raise answer
-        return answer
+        return list(answer)
 
     conversation.set_history(load)
     with pytest.raises(OSError, match="locked"):
@@ -244,7 +245,7 @@ def test_conversation_async_carries_the_history() -> None:
 
 def test_conversation_fields_have_their_documented_order() -> None:
     """Plugins construct conversations by position."""
-    values = [Echo(), "i", "n", [], [shout], 3, [llm.user("x")], ["t"], print, repr]
+    values: list[Any] = [Echo(), "i", "n", [], [shout], 3, [llm.user("x")], ["t"], print, repr]
     for kind in (llm.Conversation, llm.AsyncConversation):
         conversation = kind(*values)
         names = "model id name responses tools chain_limit loaded_messages loaded_tools"
@@ -259,10 +260,14 @@ def test_conversation_id_is_a_lower_case_ulid() -> None:
     assert first.id < second.id
 
 
-def test_conversation_from_row(plugin: object) -> None:
+def test_conversation_from_row(plugin: Callable[..., object]) -> None:
     """A row of the log names the model, the id and the title."""
     row = {"model": "quick-echo", "id": "i", "name": "n"}
-    hook = llm.hookimpl(lambda register: register(Echo(), AsyncEcho()), specname="register_models")
+
+    @llm.hookimpl(specname="register_models")
+    def hook(register: Callable[..., None]) -> None:
+        register(Echo(), AsyncEcho())
+
     plugin("quick", register_models=hook)
     for kind, model in ((llm.Conversation, Echo), (llm.AsyncConversation, AsyncEcho)):
         conversation = kind.from_row(row)

@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -17,7 +18,7 @@ from llm.cli import cli
 from llm.logs.file.db import open_log
 from llm.logs.read.rows import build_rows
 from llm.logs.write.store import LogStore
-from llm.parts import StreamEvent
+from llm.parts import StreamEvent, ToolResultPart
 from llm.run import journal as journals
 from llm.run import replay
 from llm.run.journal import Journal, ResultsJournal, leftovers
@@ -52,7 +53,15 @@ def log(user_path: Path) -> Path:
     return user_path / "logs.db"
 
 
-def run(response, journal: Journal | None = None, *, until: int | None = None) -> Journal:
+def kept(journal: Journal) -> Path:
+    """The file of a journal."""
+    assert journal.path is not None
+    return Path(journal.path)
+
+
+def run(
+    response: llm.Response, journal: Journal | None = None, *, until: int | None = None
+) -> Journal:
     """Let a response run with a journal, to its end or for some events; the process then dies."""
     journal = journal or Journal()
     response.observer = journal
@@ -142,7 +151,7 @@ def test_history_in_the_log_is_not_written_again(log: Path) -> None:
     conversation = Says("first answer", "second answer").conversation()
     conversation.prompt("one").log_to_db(open_log(log))
     journal = run(conversation.prompt("two"))
-    assert "first answer" not in Path(journal.path).read_text()
+    assert "first answer" not in kept(journal).read_text()
     take_up(log)
     assert said(log, conversation.id) == ["one", "first answer", "two", "second answer"]
     assert LogStore(open_log(log)).verify() == []
@@ -201,7 +210,7 @@ def test_long_texts_are_written_in_slices(log: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(journals, "SLICE", 10)
     text = "0123456789abcdefghij-the end"
     journal = run(Says("ok").conversation().prompt(text))
-    lines = [json.loads(line) for line in Path(journal.path).read_text().splitlines()]
+    lines = [json.loads(line) for line in kept(journal).read_text().splitlines()]
     slices = [line[2] for line in lines if isinstance(line, list)]
     assert slices == [text[:10], text[10:20], text[20:]]
     take_up(log)
@@ -298,7 +307,7 @@ def test_empty_journal_is_deleted_when_it_is_old(log: Path, user_path: Path) -> 
 def test_half_a_line_is_left_out(log: Path) -> None:
     """The line in which the process died does not spoil those before it."""
     journal = run(Says(["one ", "two"]).conversation().prompt("hi"), until=2)
-    with open(journal.path, "a") as file:
+    with kept(journal).open("a") as file:
         file.write('"thr')
     take_up(log)
     assert rows(log)[0]["response"] == "one two"
@@ -336,13 +345,16 @@ def test_results_of_tools_are_put_behind_their_calls(log: Path) -> None:
     """A tool that has run is not run again when the conversation goes on."""
     response = Says([llm.ToolCall("add", {"a": 1}, "c1")]).conversation().prompt("hi", tools=[add])
     response.log_to_db(open_log(log))
+    assert response.conversation is not None
     results = ResultsJournal(response.conversation.id, response.id, None, None)
     results.begin()
     results.add(llm.ToolResult("add", "2", tool_call_id="c1"))
     results.close(keep=True)
     take_up(log)
     last = LogStore(open_log(log)).thread_messages(response.conversation.id)[-1]
-    assert (last.role, last.parts[0].output) == ("tool", "2")
+    (result,) = last.parts
+    assert isinstance(result, ToolResultPart)
+    assert (last.role, result.output) == ("tool", "2")
 
 
 def test_results_of_a_thread_that_went_on_are_dropped(log: Path) -> None:
@@ -361,7 +373,7 @@ def test_results_of_a_thread_that_went_on_are_dropped(log: Path) -> None:
 def test_journal_is_private(user_path: Path) -> None:
     """Nobody else can read a journal or list the folder."""
     journal = run(Says("ok").conversation().prompt("hi"))
-    assert stat.S_IMODE(os.stat(journal.path).st_mode) == 0o600
+    assert stat.S_IMODE(kept(journal).stat().st_mode) == 0o600
     assert stat.S_IMODE(os.stat(user_path / "inflight").st_mode) == 0o700
 
 
@@ -369,7 +381,7 @@ def test_journal_goes_where_it_can(log: Path, user_path: Path, tmp_path: Path) -
     """Where the user directory takes no journal it lies with the state, and is found there."""
     (user_path / "inflight").write_text("in the way")
     journal = run(Says("ok").conversation().prompt("hi"))
-    assert journal.path.startswith(str(tmp_path / "state"))
+    assert kept(journal).is_relative_to(tmp_path / "state")
     take_up(log)
     assert [row["response"] for row in rows(log)] == ["ok"]
 
@@ -412,10 +424,11 @@ def test_journal_moves_when_the_place_fails(
     response.observer = journal
     events = response.stream_events()
     next(events)
+    assert journal._fd is not None
     disk.full.add(journal._fd)
     next(events)
     assert journal.is_whole
-    assert journal.path.startswith(str(tmp_path / "state"))
+    assert kept(journal).is_relative_to(tmp_path / "state")
     journal.close()
     take_up(log)
     assert rows(log)[0]["response"] == "one two "
@@ -446,7 +459,7 @@ def test_keys_are_masked() -> None:
 
     remember("sk-journal-0123456789")
     journal = run(Says("your key is sk-journal-0123456789").conversation().prompt("hi"))
-    assert "sk-journal" not in Path(journal.path).read_text()
+    assert "sk-journal" not in kept(journal).read_text()
 
 
 def test_key_in_pieces_is_masked(log: Path) -> None:
@@ -455,12 +468,13 @@ def test_key_in_pieces_is_masked(log: Path) -> None:
     from llm.text.secrets import remember
 
     remember(key := "sk-journal-0123456789")
-    pieces = ["the s", "ecret s", event("text", key[1:4], provider_metadata={"p": 1}), key[4:], "."]
+    middle = event("text", key[1:4], provider_metadata={"p": 1})
+    pieces: list[Any] = ["the s", "ecret s", middle, key[4:], "."]
     journal = run(Says(pieces).conversation().prompt("hi"), until=3)
-    assert key[1:4] in Path(journal.path).read_text()
+    assert key[1:4] in kept(journal).read_text()
     response = Says(pieces).conversation().prompt("hi")
     journal = run(response)
-    content = Path(journal.path).read_text()
+    content = kept(journal).read_text()
     assert not any(part in content for part in (key, key[1:], key[1:4], key[4:]))
     assert '"p": 1' in content
     take_up(log)
@@ -474,7 +488,7 @@ def test_key_across_slices_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     remember(key := "sk-journal-0123456789")
     monkeypatch.setattr(journals, "SLICE", 10)
     journal = run(Says("ok").conversation().prompt(f"012345{key}"))
-    lines = [json.loads(line) for line in Path(journal.path).read_text().splitlines()]
+    lines = [json.loads(line) for line in kept(journal).read_text().splitlines()]
     assert "".join(line[2] for line in lines if isinstance(line, list)) == "012345[...]"
 
 
@@ -492,11 +506,12 @@ def test_key_in_pieces_is_masked_where_the_journal_moves(
     events = response.stream_events()
     next(events)
     next(events)
+    assert journal._fd is not None
     disk.full.add(journal._fd)
     list(events)
     assert journal.is_whole
     journal.close()
-    content = Path(journal.path).read_text()
+    content = kept(journal).read_text()
     assert key[1:5] not in content
     assert key[5:] not in content
     take_up(log)
@@ -511,11 +526,14 @@ def test_recorder_keeps_results_at_its_end(log: Path) -> None:
         recorder.begin(response)
         response.text()
         recorder.end(response)
+        assert response.conversation is not None
         recorder.expect_result(response.conversation)
         recorder.keep_result(llm.ToolResult("add", "2", tool_call_id="c1"))
     assert leftovers() == []
     last = LogStore(open_log(log)).thread_messages(response.conversation.id)[-1]
-    assert last.parts[0].output == "2"
+    (result,) = last.parts
+    assert isinstance(result, ToolResultPart)
+    assert result.output == "2"
 
 
 def test_recorder_hands_results_on_to_the_next_request(log: Path) -> None:
@@ -558,5 +576,6 @@ def test_event_of_a_stream_survives_the_file() -> None:
         "tool_result", "\ud83d out", 3, "c1", True, "search", False, {"p": {"q": [1, None]}}, 2
     )
     record = replay.read_record(b'{"journal": 1}\n' + EventLines().add(full)[1] + b'"more"\n')
+    assert record is not None
     assert record.events[0] == full
     assert record.events[1] == StreamEvent("tool_result", "more", 3, "c1", message_index=2)

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pydantic
 import pytest
 
 import llm
+from llm.models import Options
 from llm.models.options import LazyOptions, option_values
 
 from .helpers.quick import AsyncEcho, Echo, shout, told
@@ -98,8 +100,9 @@ def test_model_without_execute_is_abstract() -> None:
     class Empty(llm.Model):
         model_id = "empty"
 
+    unchecked: Any = Empty
     with pytest.raises(TypeError, match="execute"):
-        Empty()
+        unchecked()
 
 
 @pytest.mark.parametrize("model", [Bare(), AsyncBare()])
@@ -116,7 +119,7 @@ def test_model_without_execute_is_abstract() -> None:
     ],
 )
 def test_model_refuses_what_it_cannot(
-    model: llm.Model, arguments: dict[str, object], message: str
+    model: llm.Model, arguments: dict[str, Any], message: str
 ) -> None:
     """What a model does not support is refused before anything is sent."""
     with pytest.raises(ValueError) as caught:
@@ -232,7 +235,7 @@ def test_model_key_that_is_not_needed() -> None:
     """A model that needs no key gets none, whatever is given."""
 
     class Free(Locked):
-        needs_key = None
+        needs_key: Any = None
 
     assert Free().prompt("x", key="k").text() == "None"
 
@@ -293,7 +296,7 @@ def test_options_given_twice() -> None:
 @pytest.mark.parametrize(
     ("model", "options"), [(Tuned(), {"warmth": 3}), (Tuned(), {"heat": 1}), (Bare(), {"heat": 1})]
 )
-def test_options_invalid(model: llm.Model, options: dict[str, object]) -> None:
+def test_options_invalid(model: llm.Model, options: dict[str, Any]) -> None:
     """An option that is unknown or out of range is refused at once."""
     with pytest.raises(pydantic.ValidationError, match="1 validation error for Options"):
         model.prompt("x", **options)
@@ -305,7 +308,7 @@ def test_options_base_class() -> None:
     assert Bare.Options is Bare().Options
     assert Bare.Options is not llm.Options
     assert dict(Bare.Options()) == {}
-    assert llm.Options is llm.models.Options
+    assert llm.Options is Options
     assert list(Tuned.Options()) == [("warmth", None), ("seed", 7)]
 
 
@@ -337,7 +340,7 @@ def test_option_values_in_order_of_declaration() -> None:
 def test_option_values_of_an_instance() -> None:
     """A model may set its options on the instance."""
     model = Bare()
-    model.Options = Tuned.Options
+    vars(model)["Options"] = Tuned.Options
     assert option_values(model.prompt("x").prompt) == {"seed": 7}
 
 
@@ -392,9 +395,11 @@ def test_completion_model_sees_the_history_as_text() -> None:
 @pytest.mark.parametrize("model", [Echo(), AsyncEcho()])
 def test_model_conversation_takes_its_settings(model: llm.Model) -> None:
     """Tools, hooks and limit of a conversation are set where it is made."""
-    conversation = model.conversation([shout], print, repr, 3)
+    show: Any = repr
+    conversation = model.conversation([shout], print, show, 3)
     assert (conversation.tools, conversation.chain_limit) == ([shout], 3)
-    assert (conversation.before_call, conversation.after_call) == (print, repr)
+    hooks: tuple[object, object] = (conversation.before_call, conversation.after_call)
+    assert hooks == (print, show)
     assert model.conversation().tools is None
 
 

@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import llm
+from llm.default_plugins.openai_models import Chat, Completion, OpenAIEmbeddingModel
 from llm.providers.openai import extra_models
+from llm.text import JSONObject
 
 EXPECTED = json.loads((Path(__file__).parent / "data/openai-models-v0.36.json").read_text())
 
@@ -28,6 +31,7 @@ def write_extra(user_path: Path, text: str) -> None:
 def described(entry: llm.ModelWithAliases) -> dict[str, object]:
     """An entry in the form of the expected list."""
     model = entry.model
+    assert model is not None
     return {
         "model_id": model.model_id,
         "aliases": entry.aliases,
@@ -50,13 +54,14 @@ def test_models_are_those_of_the_released_version() -> None:
 
 
 @pytest.mark.parametrize("wanted", EXPECTED["models"], ids=lambda m: m["model_id"])
-def test_options_have_the_fields_and_limits_of_the_released_version(wanted: dict) -> None:
+def test_options_have_the_fields_and_limits_of_the_released_version(wanted: JSONObject) -> None:
     """Each model's options have the same names, types, limits and choices as in 0.36."""
-    found = next(e for e in openai_entries() if e.model.model_id == wanted["model_id"])
-    schema = found.model.Options.model_json_schema()
+    models = (entry.model for entry in openai_entries())
+    found = next(model for model in models if model and model.model_id == wanted["model_id"])
+    schema = found.Options.model_json_schema()
     definitions = schema.get("$defs", {})
 
-    def plain(value: object) -> object:
+    def plain(value: Any) -> Any:
         if isinstance(value, dict):
             if "$ref" in value:
                 value = definitions[value["$ref"].rpartition("/")[2]]
@@ -94,7 +99,7 @@ def test_instances_are_independent() -> None:
 def test_embedding_models_have_their_aliases() -> None:
     """The six embedding models are there with dimensions and aliases."""
     found = {e.model.model_id: e for e in llm.get_embedding_models_with_aliases()}
-    assert found["text-embedding-3-small-512"].model.dimensions == 512
+    assert vars(found["text-embedding-3-small-512"].model)["dimensions"] == 512
     assert found["text-embedding-ada-002"].aliases == ["ada", "ada-002"]
     assert len(found) >= 6
 
@@ -122,6 +127,7 @@ def test_extra_model_takes_every_setting(user_path: Path) -> None:
 """,
     )
     model = llm.get_model("m")
+    assert isinstance(model, Chat)
     assert llm.get_model("4").model_id == "mine"
     assert (model.model_id, model.model_name) == ("mine", "their-name")
     assert (model.api_base, model.api_version, model.api_engine, model.api_type) == (
@@ -157,11 +163,13 @@ def test_extra_model_of_another_kind(user_path: Path) -> None:
 """,
     )
     old = llm.get_model("old")
+    assert isinstance(old, Completion)
     assert str(old) == "OpenAI Completion: old"
     assert old.continues_as_text
     assert old.default_max_tokens is None
     assert "logprobs" in old.Options.model_fields
     vectors = llm.get_embedding_model("vectors")
+    assert isinstance(vectors, OpenAIEmbeddingModel)
     assert (vectors.openai_model_id, vectors.dimensions) == ("e5", 64)
     assert vectors.headers == {"X-A": "b"}
     assert vectors.needs_key is None
@@ -179,7 +187,9 @@ def test_extra_completion_with_abilities_has_their_options(user_path: Path) -> N
 def test_extra_model_without_name_is_asked_for_by_id(user_path: Path) -> None:
     """`model_name` falls back to `model_id`."""
     write_extra(user_path, "- {model_id: mine, api_base: 'http://localhost:9/v1'}")
-    assert llm.get_model("mine").model_name == "mine"
+    model = llm.get_model("mine")
+    assert isinstance(model, Chat)
+    assert model.model_name == "mine"
 
 
 def test_extra_model_key_never_comes_from_openai(

@@ -6,7 +6,8 @@ import asyncio
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -36,7 +37,7 @@ def server() -> Iterator[OpenAIServer]:
     fast.close()
 
 
-def call_to(server: OpenAIServer, **more: object) -> fast.Call:
+def call_to(server: OpenAIServer, **more: Any) -> fast.Call:
     """A request to the server."""
     endpoint = faults.Endpoint(f"{server.url}/chat/completions", "m", "openai", ["sk-secret-key"])
     return fast.Call(endpoint, {"authorization": "Bearer sk-secret-key"}, {"stream": True}, **more)
@@ -77,46 +78,50 @@ def run_async(
     return found
 
 
+Run: TypeAlias = Callable[..., list[JSONObject]]
+
+
 @pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
-def run(request: pytest.FixtureRequest) -> object:
+def run(request: pytest.FixtureRequest) -> Run:
     """Either driver: they promise the same."""
-    return request.param
+    driver: Run = request.param
+    return driver
 
 
-def test_stream_gives_its_objects_then_done(server: OpenAIServer, run: object) -> None:
+def test_stream_gives_its_objects_then_done(server: OpenAIServer, run: Run) -> None:
     """Events arrive in order, the end marker as `DONE`; what follows it is not read."""
     server.add(sse_reply([{"a": 1}, {"a": 2}]))
     assert run(call_to(server), Sleeps()) == [{"a": 1}, {"a": 2}, DONE]
     assert server.last.headers["authorization"] == "Bearer sk-secret-key"
 
 
-def test_stream_without_end_marker_gives_no_done(server: OpenAIServer, run: object) -> None:
+def test_stream_without_end_marker_gives_no_done(server: OpenAIServer, run: Run) -> None:
     """Whoever takes the objects can see that the stream did not say that it was complete."""
     server.add(sse_reply([{"a": 1}], done=False))
     found = run(call_to(server), Sleeps())
     assert [value is DONE for value in found] == [False]
 
 
-def test_plain_json_is_taken_for_what_it_is(server: OpenAIServer, run: object) -> None:
+def test_plain_json_is_taken_for_what_it_is(server: OpenAIServer, run: Run) -> None:
     """A JSON body is one object, whatever was asked for."""
     server.add(json_reply({"a": [1]}))
     assert run(call_to(server), Sleeps()) == [{"a": [1]}, DONE]
 
 
-def test_objects_in_a_list_of_one_are_unwrapped(server: OpenAIServer, run: object) -> None:
+def test_objects_in_a_list_of_one_are_unwrapped(server: OpenAIServer, run: Run) -> None:
     """Some servers wrap their body into a list."""
     server.add(json_reply([{"a": 1}]))
     assert run(call_to(server), Sleeps())[0] == {"a": 1}
 
 
-def test_compressed_body_is_read(server: OpenAIServer, run: object) -> None:
+def test_compressed_body_is_read(server: OpenAIServer, run: Run) -> None:
     """A server that compresses unasked is understood."""
     body = gzip.compress(b'{"a": 1}')
     server.add(Reply(pieces=[body], headers={"Content-Encoding": "gzip"}))
     assert run(call_to(server), Sleeps())[0] == {"a": 1}
 
 
-def test_padding_around_json_is_allowed(server: OpenAIServer, run: object) -> None:
+def test_padding_around_json_is_allowed(server: OpenAIServer, run: Run) -> None:
     """Spaces before and after the JSON of an event mean nothing; anything else is an error."""
     server.add(Reply(pieces=[b'data:   {"a": 1}  \n\ndata: {"a": 2} \n\n']))
     assert run(call_to(server), Sleeps()) == [{"a": 1}, {"a": 2}]
@@ -125,14 +130,14 @@ def test_padding_around_json_is_allowed(server: OpenAIServer, run: object) -> No
         run(call_to(server), Sleeps())
 
 
-def test_value_that_is_no_object_is_wrapped(server: OpenAIServer, run: object) -> None:
+def test_value_that_is_no_object_is_wrapped(server: OpenAIServer, run: Run) -> None:
     """A bare JSON value becomes an object that means nothing."""
     server.add(Reply(pieces=[b"data: 5\n\ndata: [DONE]\n\n"]))
     assert run(call_to(server), Sleeps())[0] == {"value": 5}
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 503, 529])
-def test_passing_trouble_is_retried_twice(server: OpenAIServer, run: object, status: int) -> None:
+def test_passing_trouble_is_retried_twice(server: OpenAIServer, run: Run, status: int) -> None:
     """Two further attempts with growing pauses, then the answer."""
     server.add(error_reply(status, "busy"), error_reply(status, "busy"), sse_reply([{"a": 1}]))
     sleeps = Sleeps()
@@ -142,7 +147,7 @@ def test_passing_trouble_is_retried_twice(server: OpenAIServer, run: object, sta
     assert 0.75 <= sleeps[1] <= 1.0
 
 
-def test_third_failure_is_told(server: OpenAIServer, run: object) -> None:
+def test_third_failure_is_told(server: OpenAIServer, run: Run) -> None:
     """After two retries the server's own words reach the user."""
     server.add(*[error_reply(503, "Loading model") for _ in range(3)])
     with pytest.raises(Overloaded, match=r"answered 503: Loading model\. .*try again"):
@@ -158,7 +163,7 @@ def test_third_failure_is_told(server: OpenAIServer, run: object) -> None:
     ],
 )
 def test_retry_after_is_kept(
-    server: OpenAIServer, run: object, headers: dict, pause: float
+    server: OpenAIServer, run: Run, headers: dict[str, str], pause: float
 ) -> None:
     """The server says how long to wait, in seconds, milliseconds or as a date."""
     server.add(error_reply(429, "slow down", headers), sse_reply([{"a": 1}]))
@@ -167,7 +172,7 @@ def test_retry_after_is_kept(
     assert sleeps == [pause]
 
 
-def test_long_retry_after_is_told_not_waited_for(server: OpenAIServer, run: object) -> None:
+def test_long_retry_after_is_told_not_waited_for(server: OpenAIServer, run: Run) -> None:
     """Nobody wants to sit before a silent terminal for an hour."""
     server.add(error_reply(429, "quota", {"Retry-After": "3600"}))
     with pytest.raises(RateLimited, match=r"429: quota\. Try again in 3600 s"):
@@ -175,7 +180,7 @@ def test_long_retry_after_is_told_not_waited_for(server: OpenAIServer, run: obje
     assert len(server.requests) == 1
 
 
-def test_exhausted_quota_is_not_retried(server: OpenAIServer, run: object) -> None:
+def test_exhausted_quota_is_not_retried(server: OpenAIServer, run: Run) -> None:
     """Waiting does not refill an account."""
     server.add(error_reply(429, "You exceeded your quota", code="insufficient_quota"))
     with pytest.raises(RateLimited, match="exceeded your quota"):
@@ -185,7 +190,7 @@ def test_exhausted_quota_is_not_retried(server: OpenAIServer, run: object) -> No
 
 @pytest.mark.parametrize(("told", "requests"), [("true", 2), ("false", 1)])
 def test_server_may_decide_about_retries(
-    server: OpenAIServer, run: object, told: str, requests: int
+    server: OpenAIServer, run: Run, told: str, requests: int
 ) -> None:
     """`x-should-retry` overrules the status."""
     server.add(
@@ -229,7 +234,7 @@ def test_server_may_decide_about_retries(
     ],
 )
 def test_refusal_is_one_readable_line(
-    server: OpenAIServer, run: object, reply: Reply, kind: type, message: str
+    server: OpenAIServer, run: Run, reply: Reply, kind: type, message: str
 ) -> None:
     """Class and text of the error say what the server said and what to do; the key is not in it."""
     reply.headers["x-should-retry"] = "false"
@@ -245,7 +250,7 @@ def test_refusal_is_one_readable_line(
     [({"n_ctx": 512, "type": "exceed_context_size_error"}, 512), ({}, 4097)],
 )
 def test_context_error_knows_the_limit(
-    server: OpenAIServer, run: object, fields: dict, limit: int
+    server: OpenAIServer, run: Run, fields: JSONObject, limit: int
 ) -> None:
     """The size of the context is read from the reply."""
     server.add(error_reply(400, "maximum context length is 4097 tokens", **fields))
@@ -254,7 +259,7 @@ def test_context_error_knows_the_limit(
     assert caught.value.limit == limit
 
 
-def test_reset_in_mid_answer_is_told(server: OpenAIServer, run: object) -> None:
+def test_reset_in_mid_answer_is_told(server: OpenAIServer, run: Run) -> None:
     """A connection that is reset costs nothing of what came before it."""
     delivered = threading.Event()
     reply = sse_reply([{"a": 1}], done=False, reset=True)
@@ -262,7 +267,7 @@ def test_reset_in_mid_answer_is_told(server: OpenAIServer, run: object) -> None:
     server.add(reply)
 
     class Seen(list[JSONObject]):
-        def append(self, value: dict) -> None:
+        def append(self, value: JSONObject) -> None:
             super().append(value)
             delivered.set()
 
@@ -273,14 +278,14 @@ def test_reset_in_mid_answer_is_told(server: OpenAIServer, run: object) -> None:
     assert len(server.requests) == 1
 
 
-def test_chunked_body_cut_short_is_told(server: OpenAIServer, run: object) -> None:
+def test_chunked_body_cut_short_is_told(server: OpenAIServer, run: Run) -> None:
     """A body without its last chunk is a broken connection, not an end."""
     server.add(sse_reply([{"a": 1}], done=False, truncate=True))
     with pytest.raises(ConnectionLost, match="broke off"):
         run(call_to(server), Sleeps())
 
 
-def test_connection_refused_is_retried_then_told(run: object) -> None:
+def test_connection_refused_is_retried_then_told(run: Run) -> None:
     """Nobody listens: two retries, then the address and the question whether it is right."""
     with OpenAIServer() as server:
         call = call_to(server)
@@ -291,7 +296,7 @@ def test_connection_refused_is_retried_then_told(run: object) -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://x/y", "http://x:port/", "not a url"])
-def test_impossible_address_is_told_at_once(run: object, url: str) -> None:
+def test_impossible_address_is_told_at_once(run: Run, url: str) -> None:
     """An address that can never work is not tried again."""
     sleeps = Sleeps()
     with pytest.raises(ConnectionLost, match="Cannot reach"):
@@ -300,7 +305,7 @@ def test_impossible_address_is_told_at_once(run: object, url: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["sk-secret-\nkey", "sk-secret-ключ"])
-def test_key_that_cannot_be_sent_is_not_shown(server: OpenAIServer, run: object, key: str) -> None:
+def test_key_that_cannot_be_sent_is_not_shown(server: OpenAIServer, run: Run, key: str) -> None:
     """A key with a line break or other letters gives an error that does not repeat it."""
     call = call_to(server)
     call.headers = {"authorization": f"Bearer {key}"}
@@ -309,7 +314,7 @@ def test_key_that_cannot_be_sent_is_not_shown(server: OpenAIServer, run: object,
     assert "sk-secret" not in str(caught.value)
 
 
-def test_silence_times_out(server: OpenAIServer, run: object) -> None:
+def test_silence_times_out(server: OpenAIServer, run: Run) -> None:
     """A server that stops talking is given up after the time-out."""
     hold = threading.Event()
     reply = sse_reply([{"a": 1}])
@@ -338,6 +343,7 @@ def test_answer_given_up_early_closes_the_connection(server: OpenAIServer) -> No
     """Whoever stops reading leaves nothing open, and the next call works."""
     server.add(sse_reply([{"a": n} for n in range(100)]), sse_reply([{"b": 1}]))
     values = fast.exchange(call_to(server), Sleeps())
+    assert isinstance(values, Generator)
     next(values)
     values.close()
     assert run_sync(call_to(server), Sleeps()) == [{"b": 1}, DONE]
@@ -357,7 +363,7 @@ def test_answer_given_up_early_closes_the_connection(server: OpenAIServer) -> No
     ],
 )
 def test_trouble_inside_a_stream_is_told(
-    server: OpenAIServer, run: object, data: bytes, kind: type, message: str
+    server: OpenAIServer, run: Run, data: bytes, kind: type, message: str
 ) -> None:
     """What goes wrong after a good status is an error too."""
     server.add(Reply(pieces=[data], content_type="text/event-stream"))
@@ -374,7 +380,7 @@ def test_connections_are_kept_between_calls(server: OpenAIServer) -> None:
     assert fast._clients == kept
 
 
-def test_get_request_has_no_body(server: OpenAIServer, run: object) -> None:
+def test_get_request_has_no_body(server: OpenAIServer, run: Run) -> None:
     """Without a body the request is a GET."""
     server.add(json_reply({"data": []}))
     endpoint = faults.Endpoint(f"{server.url}/models")
@@ -394,7 +400,7 @@ def test_tls_is_prepared_only_where_it_is_needed(monkeypatch: pytest.MonkeyPatch
 
 def test_exchange_is_shown_on_request(
     server: OpenAIServer,
-    run: object,
+    run: Run,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -433,7 +439,7 @@ def test_retry_after_that_makes_no_sense_is_ignored() -> None:
         assert policy.retry_after_s({"retry-after": value}) in (None, 0.0)
 
 
-def test_missing_listing_is_told_without_a_model(server: OpenAIServer, run: object) -> None:
+def test_missing_listing_is_told_without_a_model(server: OpenAIServer, run: Run) -> None:
     """A list of models is not asked for any one of them."""
     server.add(error_reply(404, "nothing here"))
     call = fast.Call(faults.Endpoint(f"{server.url}/models", "m"), {}, None)
@@ -441,7 +447,7 @@ def test_missing_listing_is_told_without_a_model(server: OpenAIServer, run: obje
         run(call, Sleeps())
 
 
-def test_key_advice_without_a_key_name(server: OpenAIServer, run: object) -> None:
+def test_key_advice_without_a_key_name(server: OpenAIServer, run: Run) -> None:
     """Where no key was sent, the error says how to name one."""
     server.add(error_reply(401, "missing"))
     call = call_to(server)

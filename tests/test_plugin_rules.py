@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -30,6 +30,9 @@ from llm.parts import StreamEvent
 from .helpers.openai_server import OpenAIServer, sse_reply, text_stream
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 20
+
+# What plugins import from there is served on first use.
+cli_names: Any = llm.cli
 
 
 def run(*args: str, stdin: str = "", command: click.Command = cli) -> Result:
@@ -99,7 +102,7 @@ def test_hook_called_by_a_plugin_is_quiet_in_a_process(install_plugin: Callable[
 
 @pytest.mark.parametrize("aliases", [("a", "b"), ["a", "b"], None])
 def test_aliases_may_be_any_sequence_or_none(
-    plugin: Callable[..., object], aliases: object
+    plugin: Callable[..., object], aliases: Sequence[str] | None
 ) -> None:
     """Aliases come as a tuple, as a list or not at all; the asynchronous model by position."""
 
@@ -127,6 +130,8 @@ def test_bound_method_is_a_tool(plugin: Callable[..., object]) -> None:
 
     plugin("test-bound", register_tools=register_tools)
     tool = llm.get_tools()["web"]
+    assert isinstance(tool, llm.Tool)
+    assert tool.implementation is not None
     assert (tool.description, list(tool.input_schema["properties"])) == (
         "Search the web",
         ["query"],
@@ -145,7 +150,8 @@ def fresh_cli(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], click.Gr
     monkeypatch.setenv("LLM_LOAD_PLUGINS", "")
 
     def reload() -> click.Group:
-        return importlib.reload(llm.cli).cli
+        group: click.Group = importlib.reload(llm.cli).cli
+        return group
 
     yield reload
     reload()
@@ -166,11 +172,11 @@ LOGS_PARAMETERS = """
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        (llm.cli.prompt, PROMPT_PARAMETERS),
-        (llm.cli.chat, CHAT_PARAMETERS),
-        (llm.cli.logs_list, LOGS_PARAMETERS),
-        (llm.cli.aliases.commands["set"], "alias model_id query"),
-        (llm.cli.aliases.commands["list"], "json_"),
+        (cli_names.prompt, PROMPT_PARAMETERS),
+        (cli_names.chat, CHAT_PARAMETERS),
+        (cli_names.logs_list, LOGS_PARAMETERS),
+        (cli_names.aliases.commands["set"], "alias model_id query"),
+        (cli_names.aliases.commands["list"], "json_"),
     ],
     ids=["prompt", "chat", "logs list", "aliases set", "aliases list"],
 )
@@ -213,7 +219,7 @@ def test_command_of_a_plugin_may_be_made_from_the_prompt(
         prompt = cli.commands["prompt"]
 
         @click.pass_context
-        def count(ctx: click.Context, **arguments: Any) -> None:
+        def count(ctx: click.Context, /, **arguments: Any) -> None:
             arguments["options"] = (("count_tokens", "1"), *arguments["options"])
             try:
                 ctx.invoke(prompt, no_log=True, **arguments)
@@ -248,14 +254,14 @@ def test_logging_goes_through_the_method_of_the_class(
     @llm.hookimpl
     def register_commands(cli: click.Group) -> None:
         prompt = cli.commands["prompt"]
-        callback = prompt.callback
+        callback: Any = prompt.callback
 
         def wrapped(*args: Any, **arguments: Any) -> None:
             callback(*args, **arguments)
             click.get_current_context().invoke(
-                llm.cli.logs_list,
+                cli_names.logs_list,
                 count=len(seen),
-                database=str(llm.cli.logs_db_path()),
+                database=str(cli_names.logs_db_path()),
                 id_gte=seen[0],
                 json_output=True,
             )
@@ -278,13 +284,13 @@ def test_prompt_put_aside_can_be_called_by_its_replacement(
 
     @llm.hookimpl
     def register_commands(cli: click.Group) -> None:
-        original = next(found for found in cli.commands.copy().values() if found.name == "prompt")
+        original = next(found for found in dict(cli.commands).values() if found.name == "prompt")
         cli.commands.pop("prompt")
 
         @cli.command(name="prompt")
         @click.option("--cache/--no-cache", default=False)
         @click.pass_context
-        def custom(ctx: click.Context, cache: bool, **arguments: Any) -> None:
+        def custom(ctx: click.Context, /, cache: bool, **arguments: Any) -> None:
             click.echo(f"cache={cache} model={arguments.get('model', 'unset')}")
             ctx.invoke(original, **arguments)
 
@@ -341,7 +347,7 @@ def test_execute_gets_the_prompt_by_position_and_the_rest_by_name() -> None:
         model_id = "keyed"
         needs_key = "keyed"
 
-        def execute(self, prompt: Any, **rest: Any) -> Any:
+        def execute(self, prompt: Any, **rest: Any) -> Any:  # type: ignore[override]
             seen.append(rest)
             yield "ok"
 
@@ -363,14 +369,14 @@ def test_get_key_takes_every_shape_of_call(
     assert llm.get_key("service", "other") == "stored"
     assert llm.get_key(input=None, alias="service", env="SERVICE_KEY") == "stored"
     assert llm.get_key(input="given", alias="service", env="SERVICE_KEY") == "given"
-    assert llm.cli.get_key(None, "service", "SERVICE_KEY") == "stored"
+    assert cli_names.get_key(None, "service", "SERVICE_KEY") == "stored"
 
 
 def test_options_are_pydantic_as_plugins_write_them() -> None:
     """Fields with bounds, validators, inheritance, `model_dump`, on the instance."""
 
     class Wider(Chat.Options):
-        venice: Optional[dict] = Field(description="More", default=None)
+        venice: Optional[dict[str, Any]] = Field(description="More", default=None)
 
         @field_validator("venice")
         @classmethod
@@ -381,7 +387,7 @@ def test_options_are_pydantic_as_plugins_write_them() -> None:
         model_id = "told"
 
         def __init__(self) -> None:
-            self.Options = Wider
+            vars(self)["Options"] = Wider
 
         def execute(self, prompt: Any, stream: bool, response: Any, conversation: Any) -> Any:
             given = prompt.options.model_dump(exclude_none=True)
@@ -424,7 +430,8 @@ def test_response_made_by_hand_is_part_of_a_conversation() -> None:
         stream=False,
         conversation=conversation,
     )
-    response._chunks = ["1"]
+    chunks: Any = ["1"]
+    response._chunks = chunks
     response._done = True
     response.attachments = []
     response._tool_calls = [llm.ToolCall(name="t", arguments={})]
@@ -487,8 +494,8 @@ def test_walking_plugin_gets_the_whole_history_after_continue(
     path.write_bytes(PNG)
     first = run("-m", "walker", "one", "-s", "S", "-a", str(path))
     assert json.loads(first.stdout) == [turn_of("one", None)]
-    db = sqlite_utils.Database(llm.cli.logs_db_path())
-    conversation = llm.cli.load_conversation(None)
+    db = sqlite_utils.Database(cli_names.logs_db_path())
+    conversation: llm.Conversation = cli_names.load_conversation(None)
     chain = conversation.chain("call", tools=[shout])
     answer = chain.text()
     chain.log_to_db(db)
@@ -523,6 +530,7 @@ def test_walking_plugin_gets_the_history_asynchronously(
     plugin("test-async-walker", register_models=register_models)
     assert run("-m", "old", "one").exit_code == 0
     conversation = rehydrate.load_conversation(user_path / "logs.db", None, async_=True)
+    assert isinstance(conversation, llm.AsyncConversation)
     conversation.model = AsyncWalker()
     assert asyncio.run(text_of(conversation.prompt("two"))) == "one=None:one None:one;"
 
@@ -632,7 +640,7 @@ def test_collection_of_a_plugin_without_key_argument(plugin: Callable[..., objec
     class Length(llm.EmbeddingModel):
         model_id = "length"
 
-        def embed_batch(self, texts: Any) -> Any:
+        def embed_batch(self, texts: Any) -> Any:  # type: ignore[override]
             return ([float(len(text)), 1.0] for text in texts)
 
     @llm.hookimpl
@@ -693,8 +701,11 @@ def test_subclass_of_chat_sends_its_own_key_and_fields(
 def test_subclass_of_chat_and_async_chat_share_a_mixin(server: OpenAIServer) -> None:
     """A mixin that passes everything on, with the names of options that the constructor takes."""
 
-    class Mixin:
-        needs_key = None
+    # What it is mixed into has the constructor.
+    unknown: Any = object
+
+    class Mixin(unknown):
+        needs_key: Any = None
 
         def __init__(self, model_id: str, **more: Any) -> None:
             super().__init__(
