@@ -100,7 +100,7 @@ __getattr__, __dir__ = attach(
             "llm.models.prompt": ("Prompt",),
             "llm.models.response": ("Response",),
             "llm.models.async_response": ("AsyncResponse",),
-            "llm.models.usage": ("Usage",),
+            "llm.models.response_base": ("Usage",),
             "llm.database": ("Database",),
             "llm.parts": ("Message", "assistant", "system", "tool_message", "user"),
             "llm.net.http_log": ("HTTPLog",),

@@ -55,7 +55,7 @@ from llm.models.options import Options as Options
 from llm.models.options import option_values as option_values
 from llm.models.prompt import Prompt as Prompt
 from llm.models.response import Response as Response
-from llm.models.usage import Usage as Usage
+from llm.models.response_base import Usage as Usage
 from llm.net.http_log import HTTPLog as HTTPLog
 from llm.net.network import make_client
 from llm.net.network import needs_tls as needs_tls

@@ -22,7 +22,7 @@ __getattr__, __dir__ = attach(
                 "llm.models.options": ("LazyOptions", "Options"),
                 "llm.models.prompt": ("Prompt", "ToolDef"),
                 "llm.models.response": ("Response",),
-                "llm.models.response_base": ("_BaseResponse",),
+                "llm.models.response_base": ("Usage", "_BaseResponse"),
                 "llm.models.async_response": ("AsyncResponse",),
                 "llm.models.conversation": (
                     "AsyncConversation",
@@ -35,7 +35,6 @@ __getattr__, __dir__ = attach(
                     "_BaseChainResponse",
                 ),
                 "llm.models.plan": ("NextPrompt",),
-                "llm.models.usage": ("Usage",),
                 "llm.models.embedding": ("EmbeddingModel",),
                 "llm.text": ("CONVERSATION_NAME_LENGTH",),
                 "llm.tools.running": (

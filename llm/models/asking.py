@@ -54,11 +54,11 @@ class Asking(Generic[R, C]):
         schema: Schema | None = None,
         tools: Iterable[ToolDef] | None = None,
         tool_results: Iterable[ToolResult] | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, object] | None = None,
         hide_reasoning: bool = False,
         key: str | None = None,
         log: ResponseLog | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> R:
         """The response to a prompt; nothing is sent before somebody reads from it.
 
@@ -111,7 +111,7 @@ class Asking(Generic[R, C]):
         before_call: BeforeCallAsync | None = None,
         after_call: AfterCallAsync | None = None,
         key: str | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, object] | None = None,
         hide_reasoning: bool = False,
         next: NextPrompt | None = None,
         once: bool = False,

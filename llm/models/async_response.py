@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
+    Awaitable,
     Callable,
     Generator,
     Iterable,
@@ -18,7 +19,8 @@ from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.running import prepare_async, run_calls_async
 from .response import Response
-from .response_base import _BaseResponse
+from .response_base import ResponseLog, Usage, _BaseResponse
+from .truncation import shorten
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from .base import _AsyncModel
     from .conversation import AsyncConversation
     from .prompt import ToolDef
-    from .usage import Usage
 
 
 class AsyncResponse(_BaseResponse):
@@ -94,7 +95,7 @@ class AsyncResponse(_BaseResponse):
             return False
         except ContextTooLong as error:
             self._source = None
-            if not self._shorten(error):
+            if not shorten(self, error):
                 raise
         except BaseException:
             # The generator is gone; whoever asks again starts the model anew.
@@ -218,7 +219,7 @@ class AsyncResponse(_BaseResponse):
         await self._force()
         return self.started_utc()
 
-    async def on_done(self, callback: Callable[[AsyncResponse], Any]) -> None:
+    async def on_done(self, callback: Callable[[AsyncResponse], object]) -> None:
         """Call or await `callback` with this response once it is complete, or at once if it is."""
         if self._done:
             await _called(callback, self)
@@ -258,7 +259,7 @@ class AsyncResponse(_BaseResponse):
         messages: Sequence[Message] | None = None,
         tool_results: Iterable[ToolResult] | None = None,
         tools: Iterable[ToolDef] | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, object] | None = None,
         **kwargs: Any,
     ) -> AsyncResponse:
         """The response to a next prompt, sent with everything so far; see `Response.reply`.
@@ -269,14 +270,7 @@ class AsyncResponse(_BaseResponse):
         self._require_awaited("reply")
         if tool_results is None and self._tool_calls:
             tool_results = await self.execute_tool_calls()
-        stream = kwargs.get("stream", self.stream)
-        request, key = self._next_prompt(prompt, messages, tool_results, tools, options, kwargs)
-        response = AsyncResponse(
-            request, self.model, stream, conversation=self.conversation, key=key
-        )
-        if self._log is not None:
-            response.keep_in(self._log)
-        return response
+        return self._reply(prompt, messages, tool_results, tools, options, kwargs)
 
     def to_dict(self) -> ResponseDict:
         """The response as plain JSON values, complete.
@@ -285,7 +279,9 @@ class AsyncResponse(_BaseResponse):
             ValueError: It was not awaited.
         """
         self._require_awaited("to_dict")
-        return self._to_dict()
+        from .response_dict import response_dict
+
+        return response_dict(self)
 
     async def to_sync_response(self) -> Response:
         """A synchronous response with the same id and everything that came."""
@@ -317,8 +313,8 @@ class AsyncResponse(_BaseResponse):
             self.conversation.stored_name = twin.conversation.stored_name
 
 
-async def _called(callback: Callable[[Any], Any], response: AsyncResponse) -> None:
+async def _called(callback: ResponseLog, response: AsyncResponse) -> None:
     result = callback(response)
     # A coroutine function was given only if asyncio-style awaitables come back.
-    if hasattr(result, "__await__"):
+    if isinstance(result, Awaitable):
         await result

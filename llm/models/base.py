@@ -79,7 +79,8 @@ class _BaseModel(ABC, _get_key_mixin):
     #: The model can stand in where no model is chosen and no key is found.
     answers_without_key: bool = False
     Options: ClassVar[Any] = NO_OPTIONS
-    _takes_key: ClassVar[bool] = False
+    #: `execute` is given its key.
+    takes_key: ClassVar[bool] = False
 
     @property
     def supported_server_side_tools(self) -> tuple[type[ServerSideTool], ...]:
@@ -195,7 +196,7 @@ class Model(_Model):
 class KeyModel(_Model):
     """A model that answers synchronously and is given its key."""
 
-    _takes_key = True
+    takes_key = True
 
     @abstractmethod
     def execute(
@@ -257,7 +258,7 @@ class AsyncModel(_AsyncModel):
 class AsyncKeyModel(_AsyncModel):
     """A model that answers asynchronously and is given its key."""
 
-    _takes_key = True
+    takes_key = True
 
     @abstractmethod
     def execute(

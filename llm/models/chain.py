@@ -7,12 +7,7 @@ be done next and is sent what came of it. `ChainResponse` and `AsyncChainRespons
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Iterator,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..parts import StreamEvent
@@ -107,9 +102,9 @@ class _BaseChainResponse(Generic[R]):
         log: ResponseLog | None = None,
     ) -> None:
         self.prompt = prompt
-        self.model: Any = model
+        self.model = model
         self.stream = stream
-        self.conversation: Any = conversation
+        self.conversation = conversation
         self._key = key
         self.chain_limit = chain_limit
         self.before_call = before_call
@@ -171,7 +166,7 @@ class _BaseChainResponse(Generic[R]):
     def log_to_db(self, db: Database) -> None:
         """Record every finished response in a log database, as turns of one conversation."""
         for response in self._responses:
-            if response._done:
+            if response.has_ended:
                 response.log_to_db(db)  # type: ignore[attr-defined]
 
     def _to_dict(self) -> ConversationDict:
@@ -233,17 +228,16 @@ class ChainResponse(_BaseChainResponse[Response]):
     def to_dict(self) -> ConversationDict:
         """The chain as plain JSON values, with the whole conversation that it belongs to."""
         for response in self.responses():
-            response._force()
+            response.text()
         return self._to_dict()
 
     def _step(self) -> bool:
         """Go on to the next response; `False` when the chain is complete."""
         if self._ended:
             return False
-        value: Any = None
-        if self._responses:
-            value = self._responses[-1]
-            value._force()
+        value = self._responses[-1] if self._responses else None
+        if value is not None:
+            value.tool_calls()
         try:
             action = self._plan.send(value)
             while not isinstance(action, Respond):
@@ -256,7 +250,7 @@ class ChainResponse(_BaseChainResponse[Response]):
             raise
         return not self._ended
 
-    def _perform(self, action: CallTools | AskNext) -> Any:
+    def _perform(self, action: CallTools | AskNext) -> list[ToolResult] | str | Prompt | None:
         if isinstance(action, AskNext):
             return _checked(_ask(self._next, action))
         return run_calls(
@@ -323,10 +317,9 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
         """Go on to the next response; `False` when the chain is complete."""
         if self._ended:
             return False
-        value: Any = None
-        if self._responses:
-            value = self._responses[-1]
-            await value._force()
+        value = self._responses[-1] if self._responses else None
+        if value is not None:
+            await value.tool_calls()
         try:
             action = self._plan.send(value)
             while not isinstance(action, Respond):
@@ -339,10 +332,10 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
             raise
         return not self._ended
 
-    async def _perform(self, action: CallTools | AskNext) -> Any:
+    async def _perform(self, action: CallTools | AskNext) -> list[ToolResult] | str | Prompt | None:
         if isinstance(action, AskNext):
             given = _ask(self._next, action)
-            return _checked(await given if hasattr(given, "__await__") else given)
+            return _checked(await given if isinstance(given, Awaitable) else given)
         return await run_calls_async(
             action.calls,
             action.prompt.tools,
@@ -386,14 +379,14 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
         return "".join([chunk async for chunk in self])
 
 
-def _ask(next: NextPrompt | None, action: AskNext) -> Any:
+def _ask(next: NextPrompt | None, action: AskNext) -> object:
     assert next is not None
     if _takes_prompt(next):
         return next(action.response, action.prompt)
     return next(action.response)
 
 
-def _takes_prompt(function: Callable[..., Any]) -> bool:
+def _takes_prompt(function: Callable[..., object]) -> bool:
     parameters = signature_of(function).parameters.values()
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return True
@@ -402,7 +395,7 @@ def _takes_prompt(function: Callable[..., Any]) -> bool:
     return any(p.default is p.empty or p.name == "prompt" for p in positional[1:])
 
 
-def _checked(given: Any) -> str | Prompt | None:
+def _checked(given: object) -> str | Prompt | None:
     """What a function that makes the next prompt returned.
 
     Raises:

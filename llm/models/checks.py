@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import ConversationNotSupported
 from ..tools.tool import ServerSideTool, Tool
@@ -11,13 +11,10 @@ from ..tools.tool import ServerSideTool, Tool
 if TYPE_CHECKING:
     from ..content import Attachment
     from .base import _BaseModel
-    from .conversation import _BaseConversation
     from .prompt import AnyTool, Prompt
 
 
-def check_prompt(
-    prompt: Prompt, model: _BaseModel, conversation: _BaseConversation[Any, Any] | None
-) -> None:
+def check_prompt(prompt: Prompt, model: _BaseModel) -> None:
     """Refuse what the model cannot do, before anything is sent.
 
     Raises:

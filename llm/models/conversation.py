@@ -76,7 +76,7 @@ class _BaseConversation(Asking[R, C]):
         truncate: str | None = None,
         log: ResponseLog | None = None,
     ) -> None:
-        self.model: Any = model
+        self.model = model
         self.id = id or new_ulid()
         self.name = name
         self._responses: list[R] = list(responses) if responses is not None else []
@@ -166,15 +166,11 @@ class _BaseConversation(Asking[R, C]):
                 raise
         return self._responses
 
-    def append(self, response: R) -> None:
-        """Put a restored response at the end."""
-        self._responses.append(response)
-
     def set_history(self, load: Callable[[], list[R]]) -> None:
         """Let `load` give the earlier responses when somebody looks at `responses`."""
         self._load_history = load
 
-    def _add(self, response: R) -> None:
+    def take_up(self, response: R) -> None:
         """Take up a finished response: from here on it carries the history."""
         self._responses.append(response)
         self.loaded_messages = None

@@ -5,9 +5,11 @@ A generator without I/O: it yields what has to be done next and is sent what cam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from itertools import repeat
+from typing import Any, TypeVar, Union
 
 from ..errors import ChainLimitExceeded
 from ..parts import Message, ToolCallPart, ToolResultPart
@@ -16,7 +18,7 @@ from .prompt import Prompt
 from .response_base import _BaseResponse
 
 #: Makes the next prompt: text in which `$input` stands for the last answer, a prompt, or nothing.
-NextPrompt = Callable[..., Any]
+NextPrompt = Callable[..., object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +45,18 @@ class AskNext:
 
 
 Action = Union[Respond, CallTools, AskNext]
-Plan = Generator[Action, Any, None]
+T = TypeVar("T")
+# What is sent to it is what came of the action before.
+Part = Generator[Action, Any, T]
+Follow = Callable[..., Prompt]
 
 
 def chain_plan(
     prompt: Prompt,
-    follow: Callable[..., Prompt],
+    follow: Follow,
     limit: int | None = None,
     next_limit: int | None = 0,
-) -> Plan:
+) -> Part[None]:
     """The course of a chain.
 
     Args:
@@ -65,33 +70,49 @@ def chain_plan(
     Raises:
         ChainLimitExceeded: One more response would be needed.
     """
+    prompt = yield from _run_pending(prompt, follow)
+    asks = repeat(True) if next_limit is None else repeat(True, next_limit)
+    for count in itertools.count(1):
+        response = yield Respond(prompt)
+        following = yield from _go_on(response, follow, asks, limit if count == limit else None)
+        if following is None:
+            return
+        prompt = following
+
+
+def _run_pending(prompt: Prompt, follow: Follow) -> Part[Prompt]:
+    """The prompt itself, or the one with the results of the calls that its history ends in."""
     pending = list(prompt.calls_before)
     if not pending and prompt.tools:
         pending = pending_tool_calls(prompt.full_messages)
-    if pending:
-        results = yield CallTools(prompt, pending)
-        prompt = follow(prompt, tool_results=results)
-    count = asked = 0
-    while True:
-        response = yield Respond(prompt)
-        count += 1
-        at_limit = bool(limit) and count >= (limit or 0)
-        calls = list(response.calls_so_far)
-        if calls:
-            if at_limit:
-                raise ChainLimitExceeded(f"Chain limit of {limit} exceeded.")
-            results = yield CallTools(response.prompt, calls)
-            prompt = follow(response.prompt, tool_results=results)
-            continue
-        if next_limit is not None and asked >= next_limit:
-            return
-        asked += 1
+    if not pending:
+        return prompt
+    results = yield CallTools(prompt, pending)
+    return follow(prompt, tool_results=results)
+
+
+def _go_on(
+    response: _BaseResponse, follow: Follow, asks: Iterator[bool], reached: int | None
+) -> Part[Prompt | None]:
+    """The prompt after a response; `None` where the chain ends.
+
+    Args:
+        asks: Gives a value as often as the caller's function may still be asked.
+        reached: The limit, where no further response may be asked for.
+    """
+    calls = list(response.calls_so_far)
+    if not calls:
+        if not next(asks, False):
+            return None
         given = yield AskNext(response, response.prompt)
         if given is None:
-            return
-        if at_limit:
-            raise ChainLimitExceeded(f"Chain limit of {limit} exceeded.")
-        prompt = follow(response.prompt, given=given, answer=response.text_so_far)
+            return None
+    if reached:
+        raise ChainLimitExceeded(f"Chain limit of {reached} exceeded.")
+    if not calls:
+        return follow(response.prompt, given=given, answer=response.text_so_far)
+    results = yield CallTools(response.prompt, calls)
+    return follow(response.prompt, tool_results=results)
 
 
 def pending_tool_calls(messages: Sequence[Message]) -> list[ToolCall]:

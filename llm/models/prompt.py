@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, Union
 
 from ..parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
@@ -268,6 +269,17 @@ class Prompt:
         )
         following.attach_results(tool_results)
         return following
+
+    def as_text(self) -> Prompt:
+        """The same prompt with what was said before in front of it as text."""
+        request = copy(self)
+        said = [
+            text
+            for message in self.sent_messages
+            if message.role in ("user", "assistant") and (text := message.text())
+        ]
+        request.prompt = "\n".join(said)
+        return request
 
     def attach_results(self, tool_results: Iterable[ToolResult | ToolResultPart]) -> None:
         """Send the files that tools returned, where the model accepts their type."""

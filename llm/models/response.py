@@ -9,8 +9,8 @@ from ..errors import ContextTooLong
 from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.calling import ToolCall
-from .response_base import _BaseResponse
-from .usage import Usage
+from .response_base import Usage, _BaseResponse
+from .truncation import shorten
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -49,7 +49,7 @@ class Response(_BaseResponse):
             return False
         except ContextTooLong as error:
             self._source = None
-            if not self._shorten(error):
+            if not shorten(self, error):
                 raise
         except BaseException:
             # The generator is gone; whoever asks again starts the model anew.
@@ -186,7 +186,7 @@ class Response(_BaseResponse):
         self._name_call(tool_call)
         return run_calls([tool_call], *self._run_with())[0]
 
-    def on_done(self, callback: Callable[[Response], Any]) -> None:
+    def on_done(self, callback: Callable[[Response], object]) -> None:
         """Call `callback` with this response once it is complete, or at once if it is."""
         if self._done:
             callback(self)
@@ -200,7 +200,7 @@ class Response(_BaseResponse):
         messages: Sequence[Message] | None = None,
         tool_results: Iterable[ToolResult] | None = None,
         tools: Iterable[ToolDef] | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, object] | None = None,
         **kwargs: Any,
     ) -> Response:
         """The response to a next prompt, sent with everything so far, in the same conversation.
@@ -216,17 +216,14 @@ class Response(_BaseResponse):
         self._force()
         if tool_results is None and self._tool_calls:
             tool_results = self.execute_tool_calls()
-        stream = kwargs.get("stream", self.stream)
-        request, key = self._next_prompt(prompt, messages, tool_results, tools, options, kwargs)
-        response = Response(request, self.model, stream, conversation=self.conversation, key=key)
-        if self._log is not None:
-            response.keep_in(self._log)
-        return response
+        return self._reply(prompt, messages, tool_results, tools, options, kwargs)
 
     def to_dict(self) -> ResponseDict:
         """The response as plain JSON values, complete: the request, the answer, usage, time."""
         self._force()
-        return self._to_dict()
+        from .response_dict import response_dict
+
+        return response_dict(self)
 
     def log_to_db(self, db: Database) -> None:
         """Record the response in a log database, and its conversation where that is new."""

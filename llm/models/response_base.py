@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from copy import copy
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
@@ -23,23 +23,34 @@ from .assembly import PartIndexer, assemble, events_of
 from .checks import check_prompt
 from .prompt import Prompt, wrap_tools
 from .recording import EventLog, Pieces, joined
-from .usage import Usage
+from .truncation import cut_to_budget
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
     from typing_extensions import Self
 
     from ..content import Attachment
-    from ..errors import ContextTooLong
     from ..serialization import ResponseDict
     from ..tools.calling import ToolResult
     from ..tools.running import AfterCallAsync, BeforeCallAsync
     from .base import _BaseModel
+    from .conversation import _BaseConversation
     from .prompt import AnyTool, ToolDef
+
+    AnyConversation = _BaseConversation[Any, Any]
+
+
+@dataclass
+class Usage:
+    """Tokens read, tokens written, and the provider's own details; `None` where not known."""
+
+    input: int | None = None
+    output: int | None = None
+    details: JSONObject | None = None
 
 
 #: Takes each finished response, to keep it: an `llm.Database`, or any function.
-ResponseLog = Callable[[Any], Any]
+ResponseLog = Callable[[Any], object]
 
 
 class Observer(Protocol):
@@ -105,7 +116,7 @@ class _BaseResponse:
         prompt: Prompt,
         model: _BaseModel,
         stream: bool,
-        conversation: Any = None,
+        conversation: AnyConversation | None = None,
         key: str | None = None,
         before_call: BeforeCallAsync | None = None,
         after_call: AfterCallAsync | None = None,
@@ -114,16 +125,18 @@ class _BaseResponse:
         self._key = key
         self.before_call = before_call
         self.after_call = after_call
-        check_prompt(prompt, model, conversation)
+        check_prompt(prompt, model)
 
-    def _set_up(self, prompt: Prompt, model: Any, stream: bool, conversation: Any) -> None:
+    def _set_up(
+        self, prompt: Prompt, model: _BaseModel, stream: bool, conversation: AnyConversation | None
+    ) -> None:
         self._id_number = new_ulid_int()
         self.prompt = prompt
         self.model = model
         self.stream = stream
         self.conversation = conversation
         self.attachments: list[Attachment] = []
-        self.done_callbacks: list[Callable[[Any], Any]] = []
+        self.done_callbacks: list[ResponseLog] = []
         self._source: Any = None
         self._chunks = Pieces()
         self.event_log = EventLog(self._chunks)
@@ -148,22 +161,33 @@ class _BaseResponse:
             started: When it began, in UTC.
         """
         response = cls.__new__(cls)
-        response._set_up(prompt, model, False, conversation)
-        response._key = response.before_call = response.after_call = None
+        response._restore(prompt, model, conversation, messages, started, duration_ms)
         if id is not None:
             response.id = id
-        response._output = list(messages)
-        response._chunks = Pieces(text for message in messages if (text := message.text()))
-        response._tool_calls = [
+        return response
+
+    def _restore(
+        self,
+        prompt: Prompt,
+        model: _BaseModel,
+        conversation: AnyConversation | None,
+        messages: Sequence[Message],
+        started: datetime | None,
+        duration_ms: int,
+    ) -> None:
+        self._set_up(prompt, model, False, conversation)
+        self._key = self.before_call = self.after_call = None
+        self._output = list(messages)
+        self._chunks = Pieces(text for message in messages if (text := message.text()))
+        self._tool_calls = [
             ToolCall(part.name, part.arguments, part.tool_call_id)
             for message in messages
             for part in message.parts
             if isinstance(part, ToolCallPart) and not part.server_executed
         ]
-        response._start_utcnow = started
-        response._start, response._end = 0.0, duration_ms / 1000
-        response._done = True
-        return response
+        self._start_utcnow = started
+        self._start, self._end = 0.0, duration_ms / 1000
+        self._done = True
 
     @classmethod
     def fake(
@@ -311,20 +335,19 @@ class _BaseResponse:
         self._start = time.monotonic()
         self._start_utcnow = datetime.now(timezone.utc)
         model: Any = self.model
-        if getattr(self.conversation, "token_budget", None) is not None:
-            from .truncation import cut_to_budget
-
-            cut_to_budget(self)
-        request = self._as_text() if model.continues_as_text else self.prompt
+        conversation = self.conversation
+        if conversation is not None:
+            conversation.responses_read = False
+            if conversation.token_budget is not None:
+                cut_to_budget(self)
+        request = self.prompt.as_text() if model.continues_as_text else self.prompt
         self.prompt.history_read = False
-        if self.conversation is not None:
-            self.conversation.responses_read = False
         # Without its key a model is not asked.
-        key = {"key": model.get_key(self._key)} if model._takes_key else {}
+        key = {"key": model.get_key(self._key)} if model.takes_key else {}
         if self.observer is not None:
             self.observer.begun(self)
         return model.execute(
-            request, stream=self.stream, response=self, conversation=self.conversation, **key
+            request, stream=self.stream, response=self, conversation=conversation, **key
         )
 
     def _clear(self) -> None:
@@ -333,23 +356,6 @@ class _BaseResponse:
         self._tool_calls.clear()
         self._output = self.response_json = self.resolved_model = None
         self.set_usage()
-
-    def _shorten(self, error: ContextTooLong) -> bool:
-        """Leave out turns, as the conversation wants; whether it makes sense to ask again."""
-        from .truncation import shorten
-
-        return shorten(self, error)
-
-    def _as_text(self) -> Prompt:
-        """The prompt with the history in front of it as text; the prompt of the log stays as is."""
-        request = copy(self.prompt)
-        said = [
-            text
-            for message in self.prompt.sent_messages
-            if message.role in ("user", "assistant") and (text := message.text())
-        ]
-        request.prompt = "\n".join(said)
-        return request
 
     def _record(self, chunk: str | StreamEvent) -> None:
         if isinstance(chunk, str):
@@ -373,7 +379,7 @@ class _BaseResponse:
             )
             self.history_ignored = not (looked or self.model.continues_as_text)
         if conversation is not None:
-            conversation._add(self)
+            conversation.take_up(self)
         self._end = time.monotonic()
         self._done = True
 
@@ -453,26 +459,19 @@ class _BaseResponse:
         """The tokens as a person reads them: `1,234 input, 56 output, {"details": 1}`."""
         return token_usage_string(self.input_tokens, self.output_tokens, self.token_details)
 
-    def _to_dict(self) -> ResponseDict:
-        from .response_dict import response_dict
-
-        return response_dict(self)
-
-    def _next_prompt(
+    def _reply(
         self,
         prompt: str | None,
         messages: Sequence[Message] | None,
         tool_results: Iterable[ToolResult] | None,
         tools: Iterable[ToolDef] | None,
-        options: Mapping[str, Any] | None,
+        options: Mapping[str, object] | None,
         values: JSONObject,
-    ) -> tuple[Prompt, Any]:
-        """The prompt of a reply to this response, and the conversation that it belongs to."""
-        key = values.pop("key", self._key)
+    ) -> Self:
+        key, stream = values.pop("key", self._key), values.pop("stream", self.stream)
         shaping = ("fragments", "attachments", "system", "system_fragments", "schema")
         named = {name: values.pop(name) for name in shaping if name in values}
         named["hide_reasoning"] = values.pop("hide_reasoning", self.prompt.hide_reasoning)
-        values.pop("stream", None)
         request = Prompt.of_call(
             prompt,
             self.model,
@@ -486,7 +485,10 @@ class _BaseResponse:
         request.continue_from(self.all_messages(), self.prompt.chain.system)
         request.full_messages.extend(messages or ())
         request.continues = self
-        return request, key
+        response = type(self)(request, self.model, stream, self.conversation, key)
+        if self._log is not None:
+            response.keep_in(self._log)
+        return response
 
     def __repr__(self) -> str:
         text = "".join(self._chunks) if self._done else self._unfinished

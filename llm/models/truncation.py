@@ -136,8 +136,9 @@ def shorten(response: _BaseResponse, error: ContextTooLong) -> bool:
     How much fits is remembered for the next prompts of the conversation.
     """
     conversation, prompt = response.conversation, response.prompt
-    choice = getattr(conversation, "truncate", None)
-    if choice in (None, "none") or any(event.chunk for event in response.event_log):
+    if conversation is None or conversation.truncate in (None, "none"):
+        return False
+    if any(event.chunk for event in response.event_log):
         return False
     if not (prompt.history_read or response.model.continues_as_text):
         return False
@@ -157,10 +158,10 @@ def _budget(used: int, limit: int | None) -> int:
 def cut_to_budget(response: _BaseResponse) -> None:
     """Leave turns out of what a response sends where it is known how much fits."""
     conversation, prompt = response.conversation, response.prompt
-    budget = getattr(conversation, "token_budget", None)
-    if budget is None or conversation.truncate in (None, "none"):
+    if conversation is None or conversation.token_budget is None:
         return
-    cut = truncate(prompt.full_messages, conversation.truncate, budget, _counter(response))
+    choice, budget = conversation.truncate or "none", conversation.token_budget
+    cut = truncate(prompt.full_messages, choice, budget, _counter(response))
     if cut.dropped_turns:
         # Asked again, the response comes here again.
         is_news = len(cut.messages) < len(prompt.sent_messages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..text import JSONObject
 
@@ -76,7 +76,7 @@ class ToolResult:
 class ToolOutput:
     """What a tool may return instead of a plain value: an output with attachments."""
 
-    output: Any = None
+    output: object = None
     attachments: list[Attachment] = field(default_factory=list)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 from ..text import JSONObject
 from .calling import CancelToolCall, PauseChain, ToolCall, ToolOutput, ToolResult
@@ -33,14 +33,14 @@ _encode = json.JSONEncoder(default=repr).encode
 class Step:
     """Something to be called: a hook, or the tool itself."""
 
-    function: Callable[..., Any]
-    args: tuple[Any, ...] = ()
+    function: Callable[..., object]
+    args: tuple[object, ...] = ()
     kwargs: JSONObject | None = None
     #: Name of the hook; `None` for the tool.
     hook: str | None = None
 
 
-Steps = Generator[Step, Any, ToolResult]
+Steps = Generator[Step, object, ToolResult]
 
 
 def toolboxes_of(tools: Iterable[object]) -> list[Toolbox]:
@@ -130,7 +130,7 @@ def _malformed_arguments(call: ToolCall, tool: Tool) -> ValueError | None:
     return ValueError(f"the arguments are not a JSON object: {call.arguments['_raw']}")
 
 
-def _wants_call(function: Callable[..., Any]) -> bool:
+def _wants_call(function: Callable[..., object]) -> bool:
     plain = getattr(function, "__func__", function)
     code = getattr(plain, "__code__", None)
     if code is not None and not hasattr(plain, "__wrapped__"):
@@ -150,7 +150,7 @@ def _failed(
     )
 
 
-def _succeeded(call: ToolCall, value: Any, instance: Toolbox | None) -> ToolResult:
+def _succeeded(call: ToolCall, value: object, instance: Toolbox | None) -> ToolResult:
     attachments = []
     if isinstance(value, ToolOutput):
         attachments = list(value.attachments)
@@ -160,7 +160,7 @@ def _succeeded(call: ToolCall, value: Any, instance: Toolbox | None) -> ToolResu
     )
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """What the model is told of a value: text as it is, else JSON, else what Python writes."""
     if isinstance(value, str):
         return value
@@ -232,7 +232,7 @@ def _kept_in(step: Step, error: Exception | SystemExit) -> Exception:
     return RuntimeError(f"the tool tried to end the program with exit code {error.code}")
 
 
-def _perform(step: Step, timeout_s: float | None) -> Any:
+def _perform(step: Step, timeout_s: float | None) -> object:
     value = _called(step, timeout_s)
     if not hasattr(value, "__await__"):
         return value
@@ -243,7 +243,7 @@ def _perform(step: Step, timeout_s: float | None) -> Any:
     raise TypeError(f"{step.hook} must not be asynchronous in a synchronous chain")
 
 
-def _called(step: Step, timeout_s: float | None) -> Any:
+def _called(step: Step, timeout_s: float | None) -> object:
     """What the function of a step returns; only tools have a time limit."""
     if timeout_s is None or step.hook is not None:
         return step.function(*step.args, **(step.kwargs or {}))
@@ -252,7 +252,7 @@ def _called(step: Step, timeout_s: float | None) -> Any:
     return call_within(timeout_s, lambda: step.function(*step.args, **(step.kwargs or {})))
 
 
-def _limited(awaitable: Awaitable[Any], timeout_s: float | None) -> Awaitable[Any]:
+def _limited(awaitable: Awaitable[object], timeout_s: float | None) -> Awaitable[object]:
     if timeout_s is None:
         return awaitable
     from .limits import wait_within
@@ -260,11 +260,11 @@ def _limited(awaitable: Awaitable[Any], timeout_s: float | None) -> Awaitable[An
     return wait_within(timeout_s, awaitable)
 
 
-def _run_coroutine(awaitable: Awaitable[Any]) -> Any:
+def _run_coroutine(awaitable: Awaitable[object]) -> object:
     """The value of an asynchronous tool, in a loop of its own."""
     import asyncio
 
-    async def value() -> Any:
+    async def value() -> object:
         return await awaitable
 
     try:

@@ -17,7 +17,7 @@ from ..text import JSONObject
 if sys.version_info >= (3, 14):
     from annotationlib import Format, get_annotations
 
-    def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    def signature_of(function: Callable[..., object]) -> inspect.Signature:
         """The signature; annotations without a value are left as they are written.
 
         Raises:
@@ -26,12 +26,12 @@ if sys.version_info >= (3, 14):
         """
         return inspect.signature(function, annotation_format=Format.FORWARDREF)
 
-    def _annotations(function: Any) -> JSONObject:
+    def _annotations(function: object) -> JSONObject:
         return get_annotations(function, format=Format.FORWARDREF)
 
 else:
 
-    def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    def signature_of(function: Callable[..., object]) -> inspect.Signature:
         """The signature; annotations without a value are left as they are written.
 
         Raises:
@@ -40,11 +40,11 @@ else:
         """
         return inspect.signature(function)
 
-    def _annotations(function: Any) -> JSONObject:
+    def _annotations(function: object) -> JSONObject:
         return getattr(function, "__annotations__", {})
 
 
-def type_hints_of(function: Callable[..., Any]) -> JSONObject:
+def type_hints_of(function: Callable[..., object]) -> JSONObject:
     """The types of parameters and result (`return`), without those that cannot be evaluated."""
     target = _annotated(function)
     annotations = _annotations(target)
@@ -59,7 +59,7 @@ def type_hints_of(function: Callable[..., Any]) -> JSONObject:
         return hints
 
 
-def _evaluated_one(name: str, annotation: Any, names: JSONObject) -> JSONObject:
+def _evaluated_one(name: str, annotation: object, names: JSONObject) -> JSONObject:
     try:
         return _evaluated({name: annotation}, names)
     except TypeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
@@ -16,13 +16,15 @@ from .signatures import signature_of, type_hints_of
 if TYPE_CHECKING:
     import inspect
 
+    from typing_extensions import Self
+
     from ..serialization import ToolDict
 
 # Given by the engine to a tool that declares it, never by the model.
 INJECTED_PARAMETER = "llm_tool_call"
 _SIDE_EFFECTS = "llm_side_effects"
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 
 def tool(*, side_effects: bool = True) -> Callable[[F], F]:
@@ -76,7 +78,7 @@ class Tool:
     @classmethod
     def function(
         cls,
-        function: Callable[..., Any],
+        function: Callable[..., object],
         name: str | None = None,
         description: str | None = None,
     ) -> Tool:
@@ -142,7 +144,7 @@ def _without_titles(value: Any) -> Any:
 _schemas: WeakKeyDictionary[FunctionType, dict[tuple[str, bool], JSONObject]] = WeakKeyDictionary()
 
 
-def _schema_of(function: Callable[..., Any], name: str) -> JSONObject:
+def _schema_of(function: Callable[..., object], name: str) -> JSONObject:
     """A schema of the caller's own; pydantic is asked once for each function."""
     plain = getattr(function, "__func__", function)
     known = _schemas.setdefault(plain, {}) if isinstance(plain, FunctionType) else {}
@@ -153,7 +155,7 @@ def _schema_of(function: Callable[..., Any], name: str) -> JSONObject:
     return schema
 
 
-def _computed_schema(function: Callable[..., Any], name: str) -> JSONObject:
+def _computed_schema(function: Callable[..., object], name: str) -> JSONObject:
     from pydantic import create_model
 
     hints = type_hints_of(function)
@@ -194,7 +196,7 @@ class ServerSideTool:
     input_schema: ClassVar[JSONObject] = {}
     _config: JSONObject
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> ServerSideTool:
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
         """The tool, with its constructor arguments kept for the log."""
         tool = super().__new__(cls)
         tool._config = captured_arguments(cls.__init__, tool, args, kwargs)
@@ -229,7 +231,10 @@ class ServerSideTool:
 
 
 def captured_arguments(
-    constructor: Callable[..., Any], instance: object, args: Any, kwargs: Any
+    constructor: Callable[..., object],
+    instance: object,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
 ) -> JSONObject:
     """Constructor arguments by name with defaults filled in, `*args` and `**kwargs` left out.
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from ..text import JSONObject
 from .tool import Tool, captured_arguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _OWN_METHODS = frozenset(
     {"add_tool", "is_dynamic", "method_tools", "prepare", "prepare_async", "tools"}
@@ -31,7 +34,7 @@ class Toolbox:
     _async_prepared: bool = False
     _blocked: ClassVar[frozenset[str]] = _OWN_METHODS
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Toolbox:
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
         """The toolbox, with its arguments kept and its own list of added tools.
 
         This happens here because subclasses rarely call `super().__init__()`.
@@ -76,7 +79,7 @@ class Toolbox:
         yield from self._extra_tools
 
     def add_tool(
-        self, tool_or_function: Tool | Callable[..., Any], pass_self: bool = False
+        self, tool_or_function: Tool | Callable[..., object], pass_self: bool = False
     ) -> None:
         """Add a tool to this instance.
 
@@ -114,6 +117,8 @@ class Toolbox:
 
 T = TypeVar("T")
 _SPEC = re.compile(r"^(\w+)(?:\((.*)\))?$", re.DOTALL)
+# A string, or any other character.
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"?|.', re.DOTALL)
 
 
 def instantiate_from_spec(class_map: Mapping[str, type[T]], spec: str) -> T:
@@ -139,7 +144,7 @@ def instantiate_from_spec(class_map: Mapping[str, type[T]], spec: str) -> T:
     return class_map[name](*args, **kwargs)
 
 
-def _spec_arguments(body: str) -> tuple[list[Any], JSONObject]:
+def _spec_arguments(body: str) -> tuple[list[object], JSONObject]:
     if not body:
         return [], {}
     if re.match(r"^\w+\s*=(?!=)", body):
@@ -151,7 +156,7 @@ def _spec_arguments(body: str) -> tuple[list[Any], JSONObject]:
     return ([], value) if isinstance(value, dict) else ([value], {})
 
 
-def _keyword(segment: str) -> tuple[str, Any]:
+def _keyword(segment: str) -> tuple[str, object]:
     name, equals, text = segment.partition("=")
     if not equals or not name.strip().isidentifier():
         raise ValueError(f"Invalid keyword spec segment: {segment.strip()!r}")
@@ -163,18 +168,11 @@ def _keyword(segment: str) -> tuple[str, Any]:
 
 def _split_at_commas(text: str) -> list[str]:
     """Segments between the commas that stand outside of brackets and strings."""
-    segments, start, depth, quoted, escaped = [], 0, 0, False, False
-    for index, character in enumerate(text):
-        if quoted:
-            quoted = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-        elif character == '"':
-            quoted = True
-        elif character in "[{(":
-            depth += 1
-        elif character in "]})":
-            depth -= 1
-        elif character == "," and depth == 0:
-            segments.append(text[start:index])
-            start = index + 1
-    return segments if not text[start:].strip() else [*segments, text[start:]]
+    segments, depth = [""], 0
+    for piece in _PIECE.findall(text):
+        depth += (piece in "[{(") - (piece in "]})")
+        if piece == "," and depth == 0:
+            segments.append("")
+        else:
+            segments[-1] += piece
+    return segments if segments[-1].strip() else segments[:-1]
