@@ -110,6 +110,7 @@ __getattr__, __dir__ = attach(
             ),
             "llm.net.waiting": ("request_sent",),
             "llm.run.inputs": ("key_argument",),
+            "llm.text": ("JSONObject",),
             "llm.text.long_json": ("json_pieces",),
             "llm.text.secrets": ("remember_request",),
             "llm.plugins": ("get_plugins", "load_plugins", "pm"),

@@ -51,7 +51,7 @@ class HTTPLog:
         finally:
             self._write(shown.end())
 
-    def hooks(self, *, is_async: bool = False) -> dict[str, list[Callable[..., Any]]]:
+    def hooks(self, *, is_async: bool = False) -> dict[str, list[Callable[..., object]]]:
         """The `event_hooks` of an httpx2 client that let it write its exchanges here.
 
         Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from llm.errors import LLMError, ModelError
@@ -33,16 +34,7 @@ def add_file(
     if sha256:
         check_sha256(path, sha256, str(path))
     target = _copy(path, store.owned_path(name), size) if copy else path
-    model = InstalledModel(
-        name=name,
-        path=target,
-        is_owned=copy,
-        size_bytes=size,
-        sha256=sha256.lower() if sha256 else None,
-        source=str(path),
-    )
-    store.register(model)
-    return model
+    return _register(InstalledModel(name, target, copy, size, sha256, str(path)))
 
 
 def _copy(path: Path, target: Path, size_bytes: int) -> Path:
@@ -83,14 +75,12 @@ def add_url(name: str, url: str, sha256: str | None = None) -> InstalledModel:
         forget(part)
         raise
     finish(part, target)
-    model = InstalledModel(
-        name=name,
-        path=target,
-        is_owned=True,
-        size_bytes=size,
-        sha256=sha256.lower() if sha256 else None,
-        source=url,
-    )
+    return _register(InstalledModel(name, target, True, size, sha256, url))
+
+
+def _register(model: InstalledModel) -> InstalledModel:
+    if model.sha256:
+        model = replace(model, sha256=model.sha256.lower())
     store.register(model)
     return model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -121,7 +121,7 @@ def _as_line(model: InstalledModel) -> str:
     return f"{model.model_id}{aliases}: {size}, {model.path}"
 
 
-def _as_json(model: InstalledModel) -> dict[str, Any]:
+def _as_json(model: InstalledModel) -> llm.JSONObject:
     return {
         "model_id": model.model_id,
         "aliases": list(model.aliases),

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import llm
 from llm.errors import ConnectionLost, InvalidInput, LLMError
 
 from .install import check_space, megabytes
@@ -135,7 +136,7 @@ def _notes_path(part: Path) -> Path:
     return Path(f"{part}.json")
 
 
-def _read_notes(part: Path) -> dict[str, Any]:
+def _read_notes(part: Path) -> llm.JSONObject:
     try:
         notes = json.loads(_notes_path(part).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import llm
 from llm.errors import ModelError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
         """What we use of the engine's `Server`."""
 
         def handle_chat_completions(
-            self, request: dict[str, Any], callback: Callable[[Chunk], bool]
+            self, request: llm.JSONObject, callback: Callable[[Chunk], bool]
         ) -> object: ...
 
 
@@ -73,7 +74,7 @@ class _Answer:
     """One answer being made on its own thread."""
 
     def __init__(
-        self, server: Server, request: dict[str, Any], deliver: Callable[[Chunk | _End], None]
+        self, server: Server, request: llm.JSONObject, deliver: Callable[[Chunk | _End], None]
     ) -> None:
         self._server = server
         self._request = request
@@ -133,7 +134,7 @@ class Engine:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def stream(self, request: dict[str, Any]) -> Generator[Chunk, None, None]:
+    def stream(self, request: llm.JSONObject) -> Generator[Chunk, None, None]:
         """The chunks of one answer; close the iterator to stop it.
 
         Raises:
@@ -154,7 +155,7 @@ class Engine:
         finally:
             answer.stop()
 
-    async def astream(self, request: dict[str, Any]) -> AsyncGenerator[Chunk, None]:
+    async def astream(self, request: llm.JSONObject) -> AsyncGenerator[Chunk, None]:
         """The chunks of one answer, for an event loop; close the iterator to stop it.
 
         Raises:

@@ -239,6 +239,6 @@ def explain_pip_failure(requirement: str, said: str) -> LLMError:
         if any(sign in lowered for sign in signs):
             kind = ConnectionLost if cause.endswith("reached") else LLMError
             return kind(f"Could not install {requirement}: {cause}. {remedy}")
-    lines = [line for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
-    return LLMError(f"Could not install {requirement}: " + ("; ".join(errors) or "pip failed"))
+    lines = list(filter(str.strip, said.splitlines()))
+    errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["pip failed"]
+    return LLMError(f"Could not install {requirement}: {'; '.join(errors)}")

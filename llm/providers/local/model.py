@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import llm
 from llm.errors import ModelError
@@ -37,7 +37,7 @@ class _Local:
     def __str__(self) -> str:
         return f"Local: {self.model_id}"
 
-    def _prepare(self, prompt: Prompt) -> tuple[EngineSettings, dict[str, Any]]:
+    def _prepare(self, prompt: Prompt) -> tuple[EngineSettings, llm.JSONObject]:
         if not self.installed.path.is_file():
             raise ModelError(
                 f"The file of {self.model_id} is missing: {self.installed.path}. "

@@ -10,24 +10,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import llm
 from llm.errors import ConfigError, InvalidInput, ModelError, NotFound
-
-if TYPE_CHECKING:
-    from typing import TypedDict
-
-    class Entry(TypedDict, total=False):
-        """One model in `models.json`; `file` is relative to the folder when it is ours."""
-
-        file: str
-        size_bytes: int
-        sha256: str
-        source: str
-        aliases: list[str]
-        options: dict[str, Any]
-
 
 DEFAULT_NAME = "smollm2-135m"
 ID_PREFIX = "local/"
@@ -57,28 +43,26 @@ class InstalledModel:
     sha256: str | None = None
     source: str | None = None
     aliases: tuple[str, ...] = ()
-    options: dict[str, Any] = field(default_factory=dict)
+    options: llm.JSONObject = field(default_factory=dict)
 
     @property
     def model_id(self) -> str:
         """The id under which the model is prompted."""
         return ID_PREFIX + self.name
 
-    def to_entry(self) -> Entry:
-        """The model as it stands in `models.json`."""
-        entry: Entry = {
+    def to_entry(self) -> llm.JSONObject:
+        """The model as it stands in `models.json`: a file of ours by its name alone."""
+        optional = {
+            "sha256": self.sha256,
+            "source": self.source,
+            "aliases": list(self.aliases),
+            "options": self.options,
+        }
+        return {
             "file": self.path.name if self.is_owned else str(self.path),
             "size_bytes": self.size_bytes,
+            **{name: value for name, value in optional.items() if value},
         }
-        if self.sha256:
-            entry["sha256"] = self.sha256
-        if self.source:
-            entry["source"] = self.source
-        if self.aliases:
-            entry["aliases"] = list(self.aliases)
-        if self.options:
-            entry["options"] = self.options
-        return entry
 
 
 def local_dir() -> Path:
@@ -108,7 +92,7 @@ def installed_models() -> list[InstalledModel]:
     return sorted(models, key=lambda model: model.name != DEFAULT_NAME)
 
 
-def _from_entry(list_file: Path, name: str, entry: Entry) -> InstalledModel:
+def _from_entry(list_file: Path, name: str, entry: object) -> InstalledModel:
     if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
         raise ConfigError(
             list_file, f"the model {name!r} has no file", f"Run: llm local remove {name}"
@@ -183,24 +167,19 @@ def check_gguf(path: Path) -> int:
 
 def register(model: InstalledModel) -> None:
     """Write `model` to the list, replacing an entry of the same name."""
-    entry = model.to_entry()
-
-    def change(document: dict[str, Any]) -> None:
-        document.setdefault("models", {})[model.name] = entry
-
-    _update(change)
+    _update(lambda models: models.update({model.name: model.to_entry()}))
 
 
 def unregister(name: str) -> None:
     """Take the model called `name` off the list; its file stays."""
-
-    def change(document: dict[str, Any]) -> None:
-        document.get("models", {}).pop(name, None)
-
-    _update(change)
+    _update(lambda models: models.pop(name, None))
 
 
-def _update(change: Callable[[dict[str, Any]], None]) -> None:
+def _update(change: Callable[[llm.JSONObject], object]) -> None:
     path = list_path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    llm.update_json(path, change, indent=2, newline=True)
+
+    def change_document(document: llm.JSONObject) -> None:
+        change(document.setdefault("models", {}))
+
+    llm.update_json(path, change_document, indent=2, newline=True)

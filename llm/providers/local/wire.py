@@ -6,9 +6,10 @@ The engine speaks the Chat Completions dialect of llama.cpp's own server.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import llm
 from llm.errors import ContextTooLong, ModelError
 from llm.parts import AttachmentPart, StreamEvent, TextPart, ToolCallPart, ToolResultPart
 
@@ -25,9 +26,9 @@ SAMPLING_OPTIONS = ("temperature", "max_tokens", "top_p", "seed")
 
 def build_request(
     messages: Iterable[Message],
-    options: Mapping[str, Any],
-    schema: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+    options: llm.JSONObject,
+    schema: llm.JSONObject | None = None,
+) -> llm.JSONObject:
     """The request for one answer, always streamed, since only a stream can be interrupted.
 
     Args:
@@ -35,7 +36,7 @@ def build_request(
         options: Values of the options; those that are not about sampling are passed over.
         schema: JSON schema that the answer has to follow; the engine makes a grammar of it.
     """
-    request: dict[str, Any] = {
+    request: llm.JSONObject = {
         "messages": build_messages(messages),
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -105,7 +106,7 @@ class Reply:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._finish_reason: str | None = None
-        self._usage: dict[str, Any] | None = None
+        self._usage: llm.JSONObject | None = None
 
     def take(self, chunk: Chunk) -> Iterator[StreamEvent]:
         """The events in one chunk.
@@ -146,7 +147,7 @@ class Reply:
                 details={"prompt_tokens_details": {"cached_tokens": cached}} if cached else None,
             )
 
-    def payload(self) -> dict[str, Any]:
+    def payload(self) -> llm.JSONObject:
         """The answer as one object, in the shape that a request without streaming gets."""
         payload = {
             "content": "".join(self._text),
@@ -162,7 +163,7 @@ class Reply:
         }
         return {key: value for key, value in payload.items() if value is not None}
 
-    def _error(self, error: dict[str, Any]) -> ModelError:
+    def _error(self, error: llm.JSONObject) -> ModelError:
         if error.get("type") == "exceed_context_size_error":
             tokens, limit = error.get("n_prompt_tokens"), error.get("n_ctx")
             return ContextTooLong(

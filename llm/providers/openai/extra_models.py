@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -149,14 +149,17 @@ def model_from(
         raise ConfigError(path, problem, "This model is left out", line_of(key))
     assert isinstance(entry, dict)
     model_id = str(entry["model_id"])
-    aliases = entry.get("aliases") or []
-    names = [str(alias) for alias in (aliases if isinstance(aliases, list) else [aliases])]
     texts = {key: str(entry[key]) for key in _TEXTS if entry.get(key) not in (None, "")}
-    api_key_name = texts.pop("api_key_name", None)
-    needs_key = bool(api_key_name) or "api_base" not in texts
+    key_name = texts.pop("api_key_name", None)
     kind = next((key for key in _KINDS if entry.get(key) is True), "chat")
-    settings = _embedding_settings if kind == "embedding" else _settings
-    return ExtraModel(kind, model_id, names, settings(entry, texts), api_key_name, needs_key)
+    settings = (_embedding_settings if kind == "embedding" else _settings)(entry, texts)
+    needs_key = key_name is not None or "api_base" not in texts
+    return ExtraModel(kind, model_id, _aliases(entry), settings, key_name, needs_key)
+
+
+def _aliases(entry: Json) -> list[str]:
+    aliases = entry.get("aliases") or []
+    return list(map(str, aliases if isinstance(aliases, list) else [aliases]))
 
 
 def _problems(entry: object) -> Iterator[tuple[str, str]]:
@@ -167,15 +170,16 @@ def _problems(entry: object) -> Iterator[tuple[str, str]]:
     model_id = entry.get("model_id")
     if model_id in (None, "") or isinstance(model_id, _NO_TEXT):
         yield "model_id", "model_id is missing or not a text"
-    for key in _TEXTS:
-        if isinstance(entry.get(key), _NO_TEXT):
-            yield key, f"{key} of {model_id} is not a text"
-    if not isinstance(entry.get("headers"), (Mapping, type(None))):
-        yield "headers", f"headers of {model_id} is not a mapping of names to values"
-    if isinstance(entry.get("aliases") or [], (dict, bool)):
-        yield "aliases", f"aliases of {model_id} is not a list"
-    if not isinstance(entry.get("dimensions") or 0, int):
-        yield "dimensions", f"dimensions of {model_id} is not a number"
+    checks = [(key, not isinstance(entry.get(key), _NO_TEXT), "a text") for key in _TEXTS]
+    headers, aliases = entry.get("headers"), entry.get("aliases") or []
+    checks += [
+        ("headers", isinstance(headers, (dict, type(None))), "a mapping of names to values"),
+        ("aliases", not isinstance(aliases, (dict, bool)), "a list"),
+        ("dimensions", isinstance(entry.get("dimensions") or 0, int), "a number"),
+    ]
+    for key, is_right, kind in checks:
+        if not is_right:
+            yield key, f"{key} of {model_id} is not {kind}"
 
 
 def _settings(entry: Json, texts: dict[str, str]) -> Json:

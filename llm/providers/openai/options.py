@@ -217,11 +217,11 @@ def _options_class(
     return _placed(create_model("Options", __base__=shared_options(), **fields), "Options")
 
 
-def _field(kind: type, description: str, **limits: float) -> Any:
+def _field(kind: type, description: str, **limits: float) -> tuple[object, object]:
     return (Optional[kind], _described(description, **limits))
 
 
-def _choice(choices: type[Enum], description: str) -> Any:
+def _choice(choices: type[Enum], description: str) -> tuple[object, object]:
     names = ", ".join(choice.value for choice in choices)
     return _field(choices, f"{description}: {names}.")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import llm
 
-from .shared import DEFAULT_BASE, FlaggedOptions, _Shared
+from .shared import DEFAULT_BASE, FlaggedOptions, _Shared, flags_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from llm import AsyncConversation, AsyncResponse, Conversation, Prompt, Response
     from llm.parts import StreamEvent
 
+    from .chat import AsyncChat, Chat
     from .wire.responses_answers import Item, ResponsesAccumulator
     from .wire.shapes import Json
+
+AnyChat = TypeVar("AnyChat", "Chat", "AsyncChat")
 
 PATH = "responses"
 
@@ -29,7 +32,7 @@ class _SharedResponses(_Shared):
     """
 
     # Referred to by name in stored rows: entries are added, never changed.
-    json_replacements: ClassVar[dict[str, Any]] = {
+    json_replacements: ClassVar[llm.JSONObject] = {
         "tool_usage_0": {
             "image_gen": {
                 "input_tokens": 0,
@@ -117,7 +120,7 @@ class _SharedResponses(_Shared):
             if reasoning:
                 fields["reasoning"] = reasoning
         if prompt.tools:
-            fields["tools"] = wire.request_tools(prompt.tools, self)
+            fields["tools"] = wire.request_tools(prompt.tools, cast("llm.KeyModel", self))
         return fields
 
     def _server_tool_events(self, item: Item, message_index: int) -> list[StreamEvent]:
@@ -153,25 +156,12 @@ class _SharedResponses(_Shared):
 
     def _delegate_chat_kwargs(self) -> Json:
         """The constructor arguments of the `Chat` that stands in for `-o chat_completions 1`."""
-        return {
-            "model_id": self.model_id,
-            "key": self.key,
-            "model_name": self.model_name,
-            "api_base": self.api_base,
-            "api_type": self.api_type,
-            "api_version": self.api_version,
-            "api_engine": self.api_engine,
-            "headers": self.headers,
-            "can_stream": self.can_stream,
-            "vision": self.vision,
-            "reasoning": self._reasoning,
-            "verbosity": self._verbosity,
-            "image_detail_original": self._image_detail_original,
-            "service_tier": self._service_tier,
-            "supports_schema": self.supports_schema,
-            "supports_tools": self.supports_tools,
-            "allows_system_prompt": self.allows_system_prompt,
-        }
+        names = (
+            *("model_id", "key", "model_name", "api_base", "api_type", "api_version"),
+            *("api_engine", "headers", "can_stream", "vision", "supports_schema"),
+            *("supports_tools", "allows_system_prompt"),
+        )
+        return {**{name: getattr(self, name) for name in names}, **flags_of(self)}
 
     # Requests.
 
@@ -193,7 +183,7 @@ class _SharedResponses(_Shared):
                     include.append("reasoning.encrypted_content")
         for tool in prompt.tools:
             if isinstance(tool, llm.ServerSideTool):
-                tool.prepare_request(cast("Any", self), kwargs)
+                tool.prepare_request(cast("llm.KeyModel", self), kwargs)
         return kwargs
 
     def _request(self, prompt: Prompt, stream: bool, response: Response | AsyncResponse) -> Json:
@@ -257,12 +247,11 @@ class _SharedResponses(_Shared):
                 )
         return True
 
-    def _stand_in(self, chat: Any) -> Any:
+    def _stand_in(self, chat: AnyChat) -> AnyChat:
         """The `Chat` that answers in place of this model, with its key rules and its client."""
-        chat.needs_key = self.needs_key
-        chat.key_env_var = self.key_env_var
+        vars(chat).update(needs_key=self.needs_key, key_env_var=self.key_env_var)
         if self._uses_own_client():
-            chat.get_client = self.get_client
+            vars(chat)["get_client"] = self.get_client
         return chat
 
 

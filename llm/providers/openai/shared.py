@@ -89,7 +89,7 @@ class _Shared:
     """
 
     # Referred to by name in stored rows: entries are added, never changed.
-    json_replacements: ClassVar[dict[str, Any]] = {
+    json_replacements: ClassVar[llm.JSONObject] = {
         "completion_tokens_details_0": {
             "accepted_prediction_tokens": 0,
             "audio_tokens": 0,
@@ -266,15 +266,11 @@ class _Shared:
             ModelError: The server refused, or does not answer as the API promises.
         """
         from .transport.fast import exchange
-        from .wire.shapes import malformed
+        from .wire.shapes import listed_models
 
         call = self._call("models", {}, None, llm.CallPolicy(timeout_s=LISTING_TIMEOUT_S))
         call.body = None
-        answer = next(exchange(call))
-        listed = answer.get("data")
-        if not isinstance(listed, list):
-            raise malformed(TypeError("data is not a list"), answer)
-        return [str(entry["id"]) for entry in listed if isinstance(entry, dict) and "id" in entry]
+        return [str(entry["id"]) for entry in listed_models(next(exchange(call))) if "id" in entry]
 
     def _call(self, path: str, request: Json, key: str | None, policy: llm.CallPolicy) -> Call:
         """The request as it goes over HTTP; `request` is as for the `openai` library."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import llm
 from llm.errors import ConfigError, InvalidInput
@@ -11,8 +10,9 @@ from llm.utils import InvalidYAML, parse_yaml, yaml_with_item
 
 from ..catalog import extra_models_path
 from ..extra_models import ExtraModel, model_from
+from ..wire.shapes import Json
 
-Entry = dict[str, Any]
+Entry = Json
 
 
 def entry_text(entry: Entry) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..wire.shapes import Json
     from .extra_entry import Entry
 
-    Command = TypeVar("Command", bound=Callable[..., Any])
+    Command = TypeVar("Command", bound=Callable[..., object])
 
 MODELS_URL = "https://api.openai.com/v1/models"
 
@@ -68,7 +68,7 @@ def fetch_models(key: str | None) -> list[Json]:
     """
     from ..transport.fast import Call, exchange
     from ..transport.faults import Endpoint
-    from ..wire.shapes import malformed
+    from ..wire.shapes import listed_models
 
     found = llm.get_key(key, "openai", "OPENAI_API_KEY")
     if not found:
@@ -78,14 +78,10 @@ def fetch_models(key: str | None) -> list[Json]:
         )
     headers = {"authorization": f"Bearer {found.strip()}"}
     endpoint = Endpoint(MODELS_URL, key_name="openai", secrets=[found.strip()])
-    answer = next(exchange(Call(endpoint, headers, None)))
-    models = answer.get("data")
-    if not isinstance(models, list):
-        raise malformed(TypeError("data is not a list"), answer)
-    return models
+    return listed_models(next(exchange(Call(endpoint, headers, None))))
 
 
-def _row(model: Json) -> dict[str, Any]:
+def _row(model: Json) -> dict[str, object]:
     from datetime import datetime, timezone
 
     created = model.get("created")

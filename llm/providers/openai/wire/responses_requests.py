@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llm import ServerSideTool
 from llm.parts import Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
@@ -15,7 +15,7 @@ from llm.parts import Message, ReasoningPart, TextPart, ToolCallPart, ToolResult
 from .shapes import Json, count_from, data_url, function_fields, plain_value, user_content
 
 if TYPE_CHECKING:
-    from llm import Attachment, Tool
+    from llm import Attachment, KeyModel, Tool
 
 # Options that this API does not know. Subclasses may find another place for them.
 UNKNOWN_OPTIONS = ("frequency_penalty", "presence_penalty", "stop", "logit_bias", "seed")
@@ -173,7 +173,7 @@ def reasoning_settings(options: Json, *, is_hidden: bool, has_default: bool) -> 
     return settings
 
 
-def request_tools(tools: Sequence[Tool | ServerSideTool], model: Any) -> list[Json]:
+def request_tools(tools: Sequence[Tool | ServerSideTool], model: KeyModel) -> list[Json]:
     """The `tools` of a request: functions, and the specs of what the provider runs itself."""
     return [
         tool.tool_spec(model)

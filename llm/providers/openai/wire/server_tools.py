@@ -1,35 +1,73 @@
 """Tools that OpenAI runs itself, for models of the Responses API."""
 
 import json
-from typing import Any, ClassVar, Literal
+from typing import Literal, TypeVar
 
 import llm
 from llm.parts import StreamEvent
 
 from .shapes import Json
 
+V = TypeVar("V")
+MOST_DOMAINS = 100
+_MEMORY_LIMITS = ("16g", "1g", "4g", "64g")
 
-def _checked_choice(name: str, value: Any, choices: frozenset[str]) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str):
+
+def _checked_choice(name: str, value: V, choices: tuple[str, ...]) -> V:
+    if value is not None and not isinstance(value, str):
         raise TypeError(f"{name} must be a text")
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(sorted(choices))}")
+    if value is not None and value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}")
+    return value
 
 
-def _checked_list(name: str, value: Any) -> None:
+def _checked_list(name: str, value: V) -> V:
     if value is None:
-        return
+        return value
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise TypeError(f"{name} must be a list of texts")
     if not all(value):
         raise ValueError(f"{name} must not contain an empty text")
+    return value
 
 
-def _checked_flag(name: str, value: Any) -> None:
+def _checked_flag(name: str, value: V) -> V:
     if value is not None and not isinstance(value, bool):
         raise TypeError(f"{name} must be true or false")
+    return value
+
+
+def _checked_domains(name: str, domains: list[str] | None) -> list[str] | None:
+    for domain in _checked_list(name, domains) or ():
+        if domain.startswith(("http://", "https://")):
+            raise ValueError(f"{name} takes domains without http:// or https://: {domain}")
+    if len(domains or ()) > MOST_DOMAINS:
+        raise ValueError(f"{name} takes at most {MOST_DOMAINS} domains")
+    return domains
+
+
+def _checked_images(settings: Json | None) -> Json | None:
+    if settings is None:
+        return None
+    if not isinstance(settings, dict):
+        raise TypeError("image_settings must be an object")
+    most = settings.get("max_results")
+    if most is not None and (isinstance(most, bool) or not isinstance(most, int)):
+        raise TypeError("image_settings.max_results must be a number")
+    if most is not None and most < 1:
+        raise ValueError("image_settings.max_results must be positive")
+    _checked_flag("image_settings.caption", settings.get("caption"))
+    return settings
+
+
+def _located(location: Json | None) -> Json | None:
+    if location is None:
+        return None
+    if not isinstance(location, dict):
+        raise TypeError("user_location must be an object")
+    if location.get("type", "approximate") != "approximate":
+        raise ValueError("user_location.type must be approximate")
+    return {"type": "approximate", **location}
 
 
 def _add_include(kwargs: Json, name: str) -> None:
@@ -47,83 +85,37 @@ class WebSearch(llm.ServerSideTool):
     """
 
     name = "web_search"
-    _search_context_sizes: ClassVar[frozenset[str]] = frozenset({"low", "medium", "high"})
-    _return_token_budgets: ClassVar[frozenset[str]] = frozenset({"default", "unlimited"})
-    _search_content_types: ClassVar[frozenset[str]] = frozenset({"text", "image"})
-    _most_domains: ClassVar[int] = 100
 
     def __init__(
         self,
         allowed_domains: list[str] | None = None,
         blocked_domains: list[str] | None = None,
-        user_location: dict[str, Any] | None = None,
+        user_location: Json | None = None,
         search_context_size: Literal["low", "medium", "high"] | None = None,
         external_web_access: bool | None = None,
         return_token_budget: Literal["default", "unlimited"] | None = None,
         search_content_types: list[Literal["text", "image"]] | None = None,
-        image_settings: dict[str, Any] | None = None,
+        image_settings: Json | None = None,
         include_sources: bool = False,
         include_results: bool = False,
     ) -> None:
         super().__init__()
-        self._check_domains("allowed_domains", allowed_domains)
-        self._check_domains("blocked_domains", blocked_domains)
-        _checked_choice("search_context_size", search_context_size, self._search_context_sizes)
-        _checked_choice("return_token_budget", return_token_budget, self._return_token_budgets)
-        _checked_list("search_content_types", search_content_types)
+        self.allowed_domains = _checked_domains("allowed_domains", allowed_domains)
+        self.blocked_domains = _checked_domains("blocked_domains", blocked_domains)
+        self.search_context_size = _checked_choice(
+            "search_context_size", search_context_size, ("high", "low", "medium")
+        )
+        self.return_token_budget = _checked_choice(
+            "return_token_budget", return_token_budget, ("default", "unlimited")
+        )
+        self.search_content_types = _checked_list("search_content_types", search_content_types)
         for content_type in search_content_types or ():
-            _checked_choice("search_content_types", content_type, self._search_content_types)
-        self._check_images(image_settings)
-        for name, flag in (
-            ("external_web_access", external_web_access),
-            ("include_sources", include_sources),
-            ("include_results", include_results),
-        ):
-            _checked_flag(name, flag)
-        self.allowed_domains = allowed_domains
-        self.blocked_domains = blocked_domains
-        self.user_location = self._located(user_location)
-        self.search_context_size = search_context_size
-        self.external_web_access = external_web_access
-        self.return_token_budget = return_token_budget
-        self.search_content_types = search_content_types
-        self.image_settings = image_settings
-        self.include_sources = include_sources
-        self.include_results = include_results
-
-    @classmethod
-    def _check_domains(cls, name: str, domains: Any) -> None:
-        _checked_list(name, domains)
-        if not domains:
-            return
-        if len(domains) > cls._most_domains:
-            raise ValueError(f"{name} takes at most {cls._most_domains} domains")
-        for domain in domains:
-            if domain.startswith(("http://", "https://")):
-                raise ValueError(f"{name} takes domains without http:// or https://: {domain}")
-
-    @staticmethod
-    def _located(location: Any) -> Json | None:
-        if location is None:
-            return None
-        if not isinstance(location, dict):
-            raise TypeError("user_location must be an object")
-        if location.get("type", "approximate") != "approximate":
-            raise ValueError("user_location.type must be approximate")
-        return {"type": "approximate", **location}
-
-    @staticmethod
-    def _check_images(settings: Any) -> None:
-        if settings is None:
-            return
-        if not isinstance(settings, dict):
-            raise TypeError("image_settings must be an object")
-        most = settings.get("max_results")
-        if most is not None and (isinstance(most, bool) or not isinstance(most, int)):
-            raise TypeError("image_settings.max_results must be a number")
-        if most is not None and most < 1:
-            raise ValueError("image_settings.max_results must be positive")
-        _checked_flag("image_settings.caption", settings.get("caption"))
+            _checked_choice("search_content_types", content_type, ("image", "text"))
+        self.image_settings = _checked_images(image_settings)
+        self.external_web_access = _checked_flag("external_web_access", external_web_access)
+        self.include_sources = _checked_flag("include_sources", include_sources)
+        self.include_results = _checked_flag("include_results", include_results)
+        self.user_location = _located(user_location)
 
     def tool_spec(self, model: object) -> Json:
         """The tool as the API takes it."""
@@ -160,7 +152,6 @@ class CodeInterpreter(llm.ServerSideTool):
     """
 
     name = "code_interpreter"
-    _memory_limits: ClassVar[frozenset[str]] = frozenset({"1g", "4g", "16g", "64g"})
 
     def __init__(
         self,
@@ -175,11 +166,9 @@ class CodeInterpreter(llm.ServerSideTool):
             raise ValueError("container must not be empty")
         if container is not None and (memory_limit is not None or file_ids is not None):
             raise ValueError("container cannot be combined with memory_limit or file_ids")
-        _checked_choice("memory_limit", memory_limit, self._memory_limits)
-        _checked_list("file_ids", file_ids)
         self.container = container
-        self.memory_limit = memory_limit
-        self.file_ids = file_ids
+        self.memory_limit = _checked_choice("memory_limit", memory_limit, _MEMORY_LIMITS)
+        self.file_ids = _checked_list("file_ids", file_ids)
 
     def tool_spec(self, model: object) -> Json:
         """The tool as the API takes it."""
@@ -226,28 +215,13 @@ def _status(item: Json) -> str:
 def _events(
     item: Json, name: str, arguments: Json, result: str, message_index: int
 ) -> list[StreamEvent]:
-    call_id = item.get("id")
+    fields: Json = {
+        "tool_call_id": item.get("id"),
+        "server_executed": True,
+        "message_index": message_index,
+    }
     return [
-        StreamEvent(
-            "tool_call_name",
-            name,
-            tool_call_id=call_id,
-            server_executed=True,
-            message_index=message_index,
-        ),
-        StreamEvent(
-            "tool_call_args",
-            json.dumps(arguments),
-            tool_call_id=call_id,
-            server_executed=True,
-            message_index=message_index,
-        ),
-        StreamEvent(
-            "tool_result",
-            result,
-            tool_call_id=call_id,
-            server_executed=True,
-            tool_name=name,
-            message_index=message_index,
-        ),
+        StreamEvent("tool_call_name", name, **fields),
+        StreamEvent("tool_call_args", json.dumps(arguments), **fields),
+        StreamEvent("tool_result", result, tool_name=name, **fields),
     ]

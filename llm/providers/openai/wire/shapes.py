@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from llm.errors import ModelError
 from llm.parts import AttachmentPart, Message, StreamEvent, TextPart
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 Event = Union[str, StreamEvent]
+V = TypeVar("V")
 
 #: Sent where no key is needed: some servers insist on a header.
 DUMMY_KEY = "DUMMY_KEY"
@@ -175,13 +176,24 @@ def count_from(usage: Json, name: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def redacted(value: Any) -> Any:
-    """A copy of a JSON value with data URLs cut to `data:...` and audio to `...`, at any depth."""
+def redact_data(value: V) -> V:
+    """Cut data URLs to `data:...` and audio to `...`, at any depth, in place; returns the value."""
     if isinstance(value, dict):
-        return {name: _redacted_item(name, item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [redacted(item) for item in value]
+        value.update(_redacted_object(value))
+    elif isinstance(value, list):
+        value[:] = map(_redacted, value)
     return value
+
+
+def _redacted(value: object) -> object:
+    """A copy of a JSON value without binary data."""
+    if isinstance(value, dict):
+        return _redacted_object(value)
+    return list(map(_redacted, value)) if isinstance(value, list) else value
+
+
+def _redacted_object(value: Json) -> Json:
+    return {name: _redacted_item(name, item) for name, item in value.items()}
 
 
 def _redacted_item(name: str, item: object) -> object:
@@ -190,24 +202,27 @@ def _redacted_item(name: str, item: object) -> object:
         return "data:..." if is_data else item
     if name == "input_audio" and isinstance(item, dict) and "data" in item:
         return {**item, "data": "..."}
-    return redacted(item)
-
-
-def redact_data(value: Any) -> Any:
-    """Cut binary data out of a JSON object or list in place; returns it."""
-    if isinstance(value, dict):
-        value.update(redacted(value))
-    elif isinstance(value, list):
-        value[:] = redacted(value)
-    return value
+    return _redacted(item)
 
 
 def redacted_messages(messages: list[Json]) -> list[Json]:
     """The messages of a request with binary data cut out; the request itself is left alone."""
     return [
-        redacted(message) if isinstance(message.get("content"), list) else message
+        _redacted_object(message) if isinstance(message.get("content"), list) else message
         for message in messages
     ]
+
+
+def listed_models(answer: Json) -> list[Json]:
+    """The models that a server lists.
+
+    Raises:
+        ModelError: The answer has no list.
+    """
+    models = answer.get("data")
+    if not isinstance(models, list):
+        raise malformed(TypeError("data is not a list"), answer)
+    return [model for model in models if isinstance(model, dict)]
 
 
 def malformed(error: Exception, value: Json) -> ModelError:
