@@ -12,9 +12,10 @@ import pytest
 
 import llm
 from llm.logs import HASH_PREFIX, canonical_json, content_hash, message_hash
-from llm.logs.records.hashing import attachment_digest, attachment_type, cleaned
+from llm.logs.records.chains import attachment_digest, attachment_type
 from llm.parts import AttachmentPart, Message, TextPart, ToolResultPart
 from llm.text import JSONObject
+from llm.text.secrets import storable_value
 from tests.helpers.databases import DATA
 
 VECTORS = json.loads((DATA / "hash_vectors.json").read_text("utf-8"))
@@ -53,10 +54,10 @@ def test_message_hash_with_lone_surrogate_is_that_with_replacement_character() -
     assert broken == message_hash(llm.user("a \ufffd b"), None)
 
 
-def test_cleaned_nested_values_have_no_surrogates() -> None:
+def test_storable_nested_values_have_no_surrogates() -> None:
     """Texts, keys and list items are cleaned; other values stay."""
     value = {"k\udfff": ["\ud800", ("é", 1, None)]}
-    assert cleaned(value) == {"k\ufffd": ["\ufffd", ["é", 1, None]]}
+    assert storable_value(value) == {"k\ufffd": ["\ufffd", ["é", 1, None]]}
 
 
 def test_message_hash_of_url_without_type_uses_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +117,7 @@ def test_message_hash_counts_attachments_of_tool_results(tmp_path: Path) -> None
 def test_import_of_logs_leaves_sqlite_utils_out() -> None:
     """Hashing, and reading the log, start without the libraries that only writing needs."""
     code = (
-        "import sys, llm.logs, llm.logs.file.db, llm.logs.records.hashing, llm.migrations;"
+        "import sys, llm.logs, llm.logs.file.db, llm.logs.records.chains, llm.migrations;"
         "llm.logs.content_hash(1);"
         "print([m for m in ('sqlite_utils', 'filelock', 'pydantic', 'condense_json', 'click')"
         " if m in sys.modules])"

@@ -41,7 +41,7 @@ def test_long_texts_are_never_whole() -> None:
 
 def test_address_does_not_depend_on_the_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message has the same address whether its text counts as long or not."""
-    from llm.logs.records.hashing import message_hash
+    from llm.logs.records.chains import message_hash
 
     message = Message("user", [TextPart('snow \u2603 "quoted" \ud83d end')])
     before = message_hash(message, "b2:x")

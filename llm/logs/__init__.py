@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .._lazy import attach
 
 if TYPE_CHECKING:
-    from .records.hashing import HASH_PREFIX, canonical_json, content_hash, message_hash
+    from .records.chains import HASH_PREFIX, canonical_json, content_hash, message_hash
     from .write.store import LogStore
 
 __all__ = ["HASH_PREFIX", "LogStore", "canonical_json", "content_hash", "message_hash"]
@@ -16,10 +16,10 @@ __all__ = ["HASH_PREFIX", "LogStore", "canonical_json", "content_hash", "message
 __getattr__, __dir__ = attach(
     __name__,
     {
-        "HASH_PREFIX": "llm.logs.records.hashing",
+        "HASH_PREFIX": "llm.logs.records.chains",
         "LogStore": "llm.logs.write.store",
-        "canonical_json": "llm.logs.records.hashing",
-        "content_hash": "llm.logs.records.hashing",
-        "message_hash": "llm.logs.records.hashing",
+        "canonical_json": "llm.logs.records.chains",
+        "content_hash": "llm.logs.records.chains",
+        "message_hash": "llm.logs.records.chains",
     },
 )

@@ -21,8 +21,8 @@ from ...text import JSONObject
 from ...tools.tool import Tool
 from ..file.lookups import rows_by_ids
 from ..older.legacy import fill_in_payloads, instance_shape
+from ..records.chains import referenced
 from ..records.condense import expand_reply
-from ..records.hashing import referenced
 from ..records.messages import load_messages
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...text import JSONObject, conversation_name
 from ..file.lookups import json_list
+from ..records.chains import address
 from ..records.condense import (
     condensed_json,
     expanded_json,
     refers_to_model,
     replacements_of_turn,
 )
-from ..records.hashing import address
 from ..records.messages import (
     MessageRow,
     PartRow,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import LogError
 from ..file.db import log_errors
-from ..records.hashing import address
+from ..records.chains import address
 from ..records.messages import load_rows, load_shapes
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from ..file.db import log_errors, prepare
 from ..file.transactions import immediate
 from ..records.chains import hash_chain, is_stored, store_chain
 from ..records.condense import load_reply
-from ..records.messages import load_each, load_messages
 from ..records.outcome import write_untrusted
 from ..records.shared import ensure_fragment, ensure_tool, ensure_tool_instance
 from .turns import HashedTables, TurnWriter, now_text
@@ -102,10 +101,14 @@ class LogStore:
         Raises:
             KeyError: `tip`, or a message before it, is not stored.
         """
+        from ..records.messages import load_messages
+
         return [stored.message for stored in load_messages(self._conn, tip)]
 
     def verify(self) -> list[str]:
         """The addresses of messages whose content does not give that address any more."""
+        from ..records.messages import load_each
+
         return [
             stored.hash
             for stored in load_each(self._conn)
