@@ -7,7 +7,7 @@ import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Optional
+from typing import TYPE_CHECKING, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
@@ -61,7 +61,7 @@ class Template(BaseModel):
         """Variables of a template have neither a value nor a default."""
 
     def evaluate(
-        self, input: str, params: Mapping[str, Any] | None = None
+        self, input: str, params: Mapping[str, object] | None = None
     ) -> tuple[str | None, str | None]:
         """Prompt and system prompt with the variables filled in.
 
@@ -283,13 +283,13 @@ def _check_functions(template: Template, text: str, where: str) -> None:
         raise LoadTemplateError(f"{where}, line {line}: functions: {reason}") from error
 
 
-def dump_yaml(fields: Mapping[str, Any], *, sort_keys: bool = False) -> str:
+def dump_yaml(fields: Mapping[str, object], *, sort_keys: bool = False) -> str:
     """The YAML of a template as 0.36 writes it: block style, indented by four."""
     import yaml
 
     return yaml.safe_dump(dict(fields), indent=4, default_flow_style=False, sort_keys=sort_keys)
 
 
-def _filled(text: str, values: Mapping[str, Any]) -> str:
+def _filled(text: str, values: Mapping[str, object]) -> str:
     # A dollar that starts no name, as in a price, is left alone.
     return string.Template(text).safe_substitute(values)

@@ -6,9 +6,9 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +21,9 @@ from ..errors import (
     exit_code_of,
 )
 from ..text.secrets import mask_tracebacks, masked
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _LOCAL_HINT = (
     ", or run 'llm local install' to get a model that works on this computer and needs no key"
@@ -139,7 +142,7 @@ def validation_text(error: Exception) -> str:
     return problems_text(error.errors()) if isinstance(error, ValidationError) else ""
 
 
-def problems_text(problems: Iterable[Mapping[str, Any]]) -> str:
+def problems_text(problems: Iterable[ErrorDetails]) -> str:
     """Field and message of each problem, as `ValidationError.errors()` lists them."""
     return "\n".join(
         f"{'.'.join(str(step) for step in problem['loc'])}\n  {problem['msg']}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -122,7 +122,7 @@ def _option_schemas(model: _BaseModel) -> JSONObject:
     return properties
 
 
-def _type_names(schema: Mapping[str, Any]) -> list[str]:
+def _type_names(schema: JSONObject) -> list[str]:
     """The types of an option in Python's words, without null; what has no type is a str."""
     choices = schema.get("anyOf", [schema])
     kinds = (choice.get("type", "string") for choice in choices)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -15,6 +15,8 @@ from ._logs import database_option, reading, writing
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
+
+    from ..serialization import ConversationDict
 
 FORMATS = ("json", "openai", "markdown")
 
@@ -108,7 +110,7 @@ def _chosen(conn: sqlite3.Connection, names: tuple[str, ...], all_: bool) -> lis
 @click.option("-d", "--database", type=click.Path(dir_okay=False), help="Path to the log database.")
 @reported
 def import_(
-    file: Any, form: str | None, model_id: str | None, name: str | None, database: str | None
+    file: BinaryIO, form: str | None, model_id: str | None, name: str | None, database: str | None
 ) -> None:
     """Put conversations from FILE, or from standard input, into the log.
 
@@ -140,7 +142,7 @@ def import_(
         say(conversation_id)
 
 
-def _settle_origin(conn: sqlite3.Connection, shape: Any) -> None:
+def _settle_origin(conn: sqlite3.Connection, shape: ConversationDict) -> None:
     """Let an edited conversation be a fork of what is in this log, under a title of its own."""
     from ..logs.records.threads import conversation_info, find_conversation_id
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from ..errors import LoadTemplateError
 from . import config
@@ -64,7 +63,7 @@ def read_template_text(path: Path) -> str:
         raise LoadTemplateError(f"{path}, line {line}: not UTF-8 text") from error
 
 
-def parse_fields(text: str, where: str) -> dict[Any, Any]:
+def parse_fields(text: str, where: str) -> dict[object, object]:
     """The mapping that a template is; a plain string is its prompt.
 
     Args:
@@ -90,7 +89,7 @@ def parse_fields(text: str, where: str) -> dict[Any, Any]:
     raise LoadTemplateError(f"{where}, line 1: {problem}. Write for example 'prompt: ...'")
 
 
-def _check_size(fields: dict[Any, Any], text: str, where: str) -> None:
+def _check_size(fields: dict[object, object], text: str, where: str) -> None:
     """Refuse aliases that stand for too much, or for what they are in."""
     for key, value in fields.items():
         try:
@@ -100,10 +99,11 @@ def _check_size(fields: dict[Any, Any], text: str, where: str) -> None:
         else:
             problem = f"stands for more than {MAX_VALUES} values" if size > MAX_VALUES else ""
         if problem:
-            raise LoadTemplateError(f"{where}, line {yaml_lines_of(text)([key])}: {key}: {problem}")
+            line = yaml_lines_of(text)([str(key)])
+            raise LoadTemplateError(f"{where}, line {line}: {key}: {problem}")
 
 
-def _size(value: Any, known: dict[int, int]) -> int:
+def _size(value: object, known: dict[int, int]) -> int:
     """How many values there are in a value; one that is met again counts again."""
     if not isinstance(value, (dict, list)):
         return 1

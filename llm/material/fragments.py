@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..content import Attachment, Fragment
 from ..errors import FragmentNotFound, LLMError
@@ -82,7 +82,8 @@ def _loaded(name: str, allow_attachments: bool) -> list[Content]:
         raise FragmentNotFound(f"Unknown fragment prefix: {prefix} (loaders: {known})")
     try:
         result = loaders[prefix](rest)
-        found = [_checked(item, name) for item in _as_list(result)]
+        items = [result] if isinstance(result, (str, Attachment)) else list(result)
+        found = [_content(item, name) for item in items]
     except LLMError as error:
         raise FragmentNotFound(f"Could not load fragment {name}: {error}") from error
     except Exception as error:  # whatever the loader of a plugin raises
@@ -96,11 +97,7 @@ def _loaded(name: str, allow_attachments: bool) -> list[Content]:
     return found
 
 
-def _as_list(result: Any) -> list[Any]:
-    return [result] if isinstance(result, (str, Attachment)) else list(result)
-
-
-def _checked(item: Any, name: str) -> Content:
+def _content(item: object, name: str) -> Content:
     if isinstance(item, (Fragment, Attachment)):
         return item
     if isinstance(item, str):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import LLMError, NotFound
 from ..tools.signatures import signature_of, type_hints_of
@@ -136,7 +136,7 @@ def _reason(error: Exception, spec: str, classes: dict[str, ToolClass]) -> str:
     return f"{error}. It is written {tool_class.__name__}{constructor_text(tool_class)}"
 
 
-def signature_text(function: Any) -> str:
+def signature_text(function: Callable[..., object]) -> str:
     """The signature of a function or method as Python writes it, without `self`."""
     try:
         signature = signature_of(function)
@@ -159,7 +159,7 @@ def constructor_text(tool_class: ToolClass) -> str:
     return signature_text(tool_class.__init__).removesuffix(" -> None")
 
 
-def _shown(annotation: Any, hint: Any) -> Any:
+def _shown(annotation: object, hint: object) -> object:
     """Types that are written as text are shown as the types that they mean, if they mean any."""
     if hint is not None:
         return None if hint is type(None) else hint
@@ -216,14 +216,14 @@ def _source_of(code_or_path: str) -> tuple[str, str]:
         raise LLMError(f"File {code_or_path} cannot be read: {error}") from error
 
 
-def _is_function(value: Any) -> bool:
+def _is_function(value: object) -> bool:
     """Whether a value of the code is a tool; classes and type hints serve its functions."""
     if isinstance(value, type) or type(value).__module__ in ("typing", "typing_extensions"):
         return False
     return callable(value) or isinstance(value, Tool)
 
 
-def _as_tool(name: str, function: Any) -> Tool | None:
+def _as_tool(name: str, function: Callable[..., object] | Tool) -> Tool | None:
     """The tool that a value of the code makes; `None` for what was imported and makes none."""
     if isinstance(function, Tool):
         return function

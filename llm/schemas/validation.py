@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput, SchemaMismatch
@@ -58,7 +58,7 @@ def _not_json(text: str, error: ValueError) -> str:
     return f"The answer does not fit the schema: it is not JSON ({error})"
 
 
-def validate(value: Any, schema: JSONObject) -> None:
+def validate(value: object, schema: JSONObject) -> None:
     """Check a JSON value against a schema; nothing is fetched, whatever it refers to.
 
     Raises:
@@ -114,7 +114,7 @@ def parse_model(text: str, schema_class: type[BaseModel]) -> BaseModel:
         ) from error
 
 
-def _place(path: Any) -> str:
+def _place(path: Iterable[str | int]) -> str:
     """A place in a JSON value, as `$.items[2].name`."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return "$" + "".join(steps)
@@ -125,9 +125,9 @@ class GrowingValue:
 
     def __init__(self) -> None:
         self._text = ""
-        self._last: Any = None
+        self._last: object = None
 
-    def feed(self, piece: str) -> Iterator[Any]:
+    def feed(self, piece: str) -> Iterator[object]:
         """Take the next piece of text; the value as it is then, if it says more than before.
 
         Args:

@@ -76,7 +76,7 @@ def longest_backtick_run(text: str) -> int:
 
 
 def token_usage_string(
-    input_tokens: int | None, output_tokens: int | None, token_details: Mapping[str, Any] | None
+    input_tokens: int | None, output_tokens: int | None, token_details: Mapping[str, object] | None
 ) -> str:
     """Token counts as a person reads them: `1,234 input, 56 output, {"cached": 7}`."""
     bits = []
@@ -89,7 +89,9 @@ def token_usage_string(
     return ", ".join(bits)
 
 
-def dicts_to_table_string(headings: Sequence[str], dicts: Iterable[Mapping[str, Any]]) -> list[str]:
+def dicts_to_table_string(
+    headings: Sequence[str], dicts: Iterable[Mapping[str, object]]
+) -> list[str]:
     """Lines of a table, headings first; columns are padded and stand four spaces apart."""
     rows = [list(headings), *([str(d.get(h, "")) for h in headings] for d in dicts)]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
@@ -100,7 +102,7 @@ def dicts_to_table_string(headings: Sequence[str], dicts: Iterable[Mapping[str, 
 
 
 def output_rows_as_json(
-    rows: Iterable[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, object]],
     nl: bool = False,
     compact: bool = False,
     json_cols: Sequence[str] = (),
@@ -134,7 +136,7 @@ def _decoded(row: Mapping[str, object], json_cols: Sequence[str]) -> JSONObject:
     return values
 
 
-def simplify_usage_dict(usage: Mapping[str, Any]) -> JSONObject:
+def simplify_usage_dict(usage: Mapping[str, object]) -> JSONObject:
     """The dictionary without zeros and without whatever is empty then, at every level."""
     simple: JSONObject = {}
     for key, value in usage.items():
@@ -153,7 +155,7 @@ def remove_dict_none_values(value: Any) -> Any:
     """
     if not isinstance(value, dict):
         return value
-    kept: dict[Any, Any] = {}
+    kept: dict[object, object] = {}
     for key, item in value.items():
         if isinstance(item, list):
             kept[key] = [remove_dict_none_values(element) for element in item]
@@ -162,7 +164,7 @@ def remove_dict_none_values(value: Any) -> Any:
     return kept
 
 
-def find_unused_key(item: Mapping[str, Any], key: str) -> str:
+def find_unused_key(item: Mapping[str, object], key: str) -> str:
     """`key`, with as many underscores at its end as it takes to be new in `item`."""
     while key in item:
         key += "_"
