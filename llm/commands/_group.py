@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
 from importlib import import_module
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import click
 
@@ -135,11 +135,12 @@ class LazyGroup(click.Group):
             return False
         if first.startswith("-") or self.default_takes_words:
             return True
-        from ..text import nearest_names
+        from ..text import suggestion
 
-        near = nearest_names(first, self.list_commands(ctx))
+        names = self.list_commands(ctx)
+        near = suggestion(first, names, repr)
         if near or not self._default_has_arguments(ctx):
-            self._refuse(ctx, first, near)
+            ctx.fail(f"No such command '{first}'{near or '. Commands: ' + ', '.join(names)}")
         return True
 
     def _own_options(self, ctx: click.Context) -> Iterable[str]:
@@ -149,9 +150,3 @@ class LazyGroup(click.Group):
         command = self.get_command(ctx, self.default or "")
         params = command.params if command else []
         return any(isinstance(param, click.Argument) for param in params)
-
-    def _refuse(self, ctx: click.Context, word: str, near: list[str]) -> NoReturn:
-        if near:
-            quoted = " or ".join(repr(name) for name in near)
-            ctx.fail(f"No such command '{word}' - did you mean {quoted}?")
-        ctx.fail(f"No such command '{word}'. Commands: {', '.join(self.list_commands(ctx))}")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from ..terminal import say
+from ..terminal import print_json, say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -34,7 +32,7 @@ def aliases_list(json_: bool) -> None:
         for alias in entry.aliases
     ]
     if json_:
-        say(json.dumps({alias: model_id for alias, model_id, _ in rows}, indent=4))
+        print_json({alias: model_id for alias, model_id, _ in rows}, indent=4)
         return
     width = max((len(alias) for alias, _, _ in rows), default=0)
     for alias, model_id, kind in rows:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..terminal import say, show_note
+from ..terminal import print_json, print_pieces, say, show_note
 from ._errors import reported
 from ._group import Lazy, LazyGroup
-from ._listing import print_json, print_pieces
 from ._logs import (
     database_option,
     database_path,

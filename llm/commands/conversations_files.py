@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from ..terminal import say
+from ..terminal import print_pieces, say
 from ._errors import reported
-from ._listing import print_pieces
 from ._logs import database_option, reading, writing
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..terminal import say
+from ..terminal import print_pieces, say
 from ._errors import reported
 from ._group import LazyGroup
-from ._listing import print_loaders, print_pieces
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ..content import Fragment
 
 
@@ -126,3 +127,23 @@ def fragments_loaders() -> None:
     import llm
 
     print_loaders(llm.get_fragment_loaders(), apart=True, none="No fragment loaders found")
+
+
+def print_loaders(loaders: Mapping[str, Callable[..., object]], *, apart: bool, none: str) -> None:
+    """Write the prefix of each loader, and what its docstring says.
+
+    Args:
+        loaders: The loaders by prefix.
+        apart: Put an empty line between two of them.
+        none: What to write where there is none.
+    """
+    import inspect
+
+    if not loaders:
+        say(none)
+    for number, (prefix, loader) in enumerate(loaders.items()):
+        if apart and number:
+            say()
+        say(f"{prefix}:")
+        for line in (inspect.getdoc(loader) or "Undocumented").split("\n"):
+            say(f"  {line}" if line else "")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 
 import click
 
-from ..terminal import say
+from ..terminal import print_json, say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -29,7 +28,7 @@ def keys_list(json_: bool) -> None:
 
     names = sorted(name for name in load_keys() if name != _NOTE)
     if json_:
-        say(json.dumps(names, indent=2))
+        print_json(names)
     elif not names and not keys_path().exists():
         say("No keys found")
     else:
@@ -64,13 +63,11 @@ def keys_get(name: str) -> None:
 
 def _check_name(name: str, stored: Mapping[str, str]) -> None:
     from ..errors import NotFound
-    from ..text import nearest_names
+    from ..text import suggestion
 
     known = [entry for entry in stored if entry != _NOTE]
     if name not in known:
-        near = nearest_names(name, known)
-        hint = f" - did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise NotFound(f"No key found with name '{name}'{hint}")
+        raise NotFound(f"No key found with name '{name}'{suggestion(name, known, repr)}")
 
 
 @keys.command(name="set")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
+from ..terminal import print_pieces
 from ._errors import reported
-from ._listing import print_pieces
 from ._logs import database_option, json_option, reading, time_writer
 from ._options import option, raw_option
 

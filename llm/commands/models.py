@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
-from ..terminal import say
+from ..terminal import print_json, say
 from ._errors import reported
 from ._group import LazyGroup
 
@@ -104,7 +103,7 @@ def models_options_list(json_: bool) -> None:
 
     stored = stored_options()
     if json_:
-        say(json.dumps(stored, indent=2))
+        print_json(stored)
     elif not stored:
         say("No default options set for any models.", err=True)
     else:
@@ -126,7 +125,7 @@ def models_options_show(model: str, json_: bool) -> None:
     model_id = resolve_model_id(model)
     options = stored_options().get(model_id, {})
     if json_:
-        say(json.dumps(options, indent=2))
+        print_json(options)
     elif not options:
         say(f"No default options set for model '{model_id}'.", err=True)
     else:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 
 import click
 
-from ..terminal import say
+from ..terminal import print_json
 from ._errors import reported
 
 
@@ -30,7 +29,7 @@ def plugins(all: bool, hooks: tuple[str, ...], json_: bool) -> None:
     rows = get_plugins(all=all)
     if hooks:
         rows = [row for row in rows if _implemented(row) & set(hooks)]
-    say(json.dumps(rows, indent=2))
+    print_json(rows)
 
 
 def _implemented(row: dict[str, object]) -> set[str]:

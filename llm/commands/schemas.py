@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..terminal import print_json, print_pieces
 from ._errors import reported
 from ._group import LazyGroup
-from ._listing import print_json, print_pieces
 from ._logs import database_option, reading
 
 if TYPE_CHECKING:

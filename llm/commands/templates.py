@@ -37,7 +37,7 @@ def templates() -> None:
 @reported
 def templates_list(json_: bool) -> None:
     """List the templates of the user's directory that are valid."""
-    from ._listing import print_pieces
+    from ..terminal import print_pieces
 
     print_pieces([_as_json()] if json_ else _lines())
 
@@ -99,7 +99,7 @@ def _one_line(text: str) -> str:
 def templates_show(name: str) -> None:
     """Print a template as YAML."""
     from ..templates import dump_yaml, load_template
-    from ._listing import print_pieces
+    from ..terminal import print_pieces
 
     template = load_template(name)
     fields = {**template.fields(), "name": template.name}
@@ -170,6 +170,6 @@ def templates_loaders() -> None:
     """Show the loaders of templates that plugins bring."""
     import llm
 
-    from ._listing import print_loaders
+    from .fragments import print_loaders
 
     print_loaders(llm.get_template_loaders(), apart=False, none="No template loaders found")

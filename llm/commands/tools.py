@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
-from ..terminal import say
+from ..terminal import print_json, say
 from . import _options as shared
 from ._errors import reported
 from ._group import LazyGroup
@@ -46,7 +45,7 @@ def tools_list(
     functions = [tool for code in python_tools for tool in tools_from_code(code)]
     listing = Listing.of(tool_defs, functions, _model(model_id))
     if json_:
-        say(json.dumps(listing.as_json(), indent=2))
+        print_json(listing.as_json())
         return
     for line in listing.lines():
         say(line)

@@ -5,8 +5,10 @@ The answer goes to stdout; reasoning, usage and notes go to stderr.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -81,6 +83,29 @@ def say(message: object = "", *, err: bool = False) -> None:
         print(visible(text) if is_terminal(stream) else text, file=stream, flush=True)
     except BrokenPipeError as error:
         raise OutputClosed(*error.args) from error
+
+
+def print_pieces(pieces: Iterable[str], *, raw: bool = False) -> None:
+    """Write pieces of text to stdout.
+
+    Args:
+        pieces: The pieces; each is written before the next is made.
+        raw: Pass on to a terminal what it would execute, instead of making it visible.
+    """
+    tolerate_unencodable(sys.stdout)
+    if is_terminal(sys.stdout) and not raw:
+        pieces = map(visible, pieces)
+    try:
+        sys.stdout.writelines(pieces)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise OutputClosed(*error.args) from error
+
+
+def print_json(value: object, *, indent: int = 2, ensure_ascii: bool = True) -> None:
+    """Write a value to stdout as JSON; what JSON cannot express as its `str()`."""
+    text = json.dumps(value, indent=indent, ensure_ascii=ensure_ascii, default=str)
+    print_pieces([text, "\n"])
 
 
 def write_out(text: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 #: An object of JSON, as Python has it: texts to JSON values.
@@ -207,7 +207,13 @@ def nearest_names(word: str, names: Iterable[str]) -> list[str]:
     return [by_folded[name] for name in dict.fromkeys(near)][:3]
 
 
-def suggestion(word: str, names: Iterable[str]) -> str:
-    """What to add to an error about a name that is not among `names`; empty if none is near."""
-    near = nearest_names(word, names)
-    return f" - did you mean {' or '.join(near)}?" if near else ""
+def suggestion(word: str, names: Iterable[str], show: Callable[[str], str] = str) -> str:
+    """What to add to an error about a name that is not among `names`; empty if none is near.
+
+    Args:
+        word: What somebody wrote.
+        names: The names.
+        show: How a name is shown.
+    """
+    near = " or ".join(map(show, nearest_names(word, names)))
+    return near and f" - did you mean {near}?"
