@@ -20,9 +20,9 @@ from llm.logs.read.rows import build_rows
 from llm.logs.write.store import LogStore
 from llm.parts import StreamEvent, ToolResultPart
 from llm.run import journal as journals
-from llm.run import replay
+from llm.run import journal_lines
 from llm.run.journal import Journal, ResultsJournal, leftovers
-from llm.run.journal_lines import EventLines
+from llm.run.journal_lines import EventLines, read_lines
 from llm.run.recorder import Recorder
 from llm.run.recovery import take_up
 from llm.run.request import LogSettings
@@ -207,7 +207,7 @@ def test_server_side_tool_is_recovered(log: Path) -> None:
 
 def test_long_texts_are_written_in_slices(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long prompt is never held a second time in memory, and comes back whole."""
-    monkeypatch.setattr(journals, "SLICE", 10)
+    monkeypatch.setattr(journal_lines, "SLICE", 10)
     text = "0123456789abcdefghij-the end"
     journal = run(Says("ok").conversation().prompt(text))
     lines = [json.loads(line) for line in kept(journal).read_text().splitlines()]
@@ -424,8 +424,9 @@ def test_journal_moves_when_the_place_fails(
     response.observer = journal
     events = response.stream_events()
     next(events)
-    assert journal._fd is not None
-    disk.full.add(journal._fd)
+    assert journal._file is not None
+    assert journal._file.fd is not None
+    disk.full.add(journal._file.fd)
     next(events)
     assert journal.is_whole
     assert kept(journal).is_relative_to(tmp_path / "state")
@@ -486,7 +487,7 @@ def test_key_across_slices_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     from llm.text.secrets import remember
 
     remember(key := "sk-journal-0123456789")
-    monkeypatch.setattr(journals, "SLICE", 10)
+    monkeypatch.setattr(journal_lines, "SLICE", 10)
     journal = run(Says("ok").conversation().prompt(f"012345{key}"))
     lines = [json.loads(line) for line in kept(journal).read_text().splitlines()]
     assert "".join(line[2] for line in lines if isinstance(line, list)) == "012345[...]"
@@ -506,8 +507,9 @@ def test_key_in_pieces_is_masked_where_the_journal_moves(
     events = response.stream_events()
     next(events)
     next(events)
-    assert journal._fd is not None
-    disk.full.add(journal._fd)
+    assert journal._file is not None
+    assert journal._file.fd is not None
+    disk.full.add(journal._file.fd)
     list(events)
     assert journal.is_whole
     journal.close()
@@ -575,7 +577,7 @@ def test_event_of_a_stream_survives_the_file() -> None:
     full = StreamEvent(
         "tool_result", "\ud83d out", 3, "c1", True, "search", False, {"p": {"q": [1, None]}}, 2
     )
-    record = replay.read_record(b'{"journal": 1}\n' + EventLines().add(full)[1] + b'"more"\n')
+    record = read_lines(b'{"journal": 1}\n' + EventLines().add(full)[1] + b'"more"\n')
     assert record is not None
     assert record.events[0] == full
     assert record.events[1] == StreamEvent("tool_result", "more", 3, "c1", message_index=2)

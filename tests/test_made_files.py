@@ -96,8 +96,7 @@ def test_taken_names_are_left_alone(tmp_path: Path) -> None:
 
 def test_files_outlive_the_journal() -> None:
     """An event with a file is the same after it was written down."""
-    from llm.run.journal_lines import _data
-    from llm.run.replay import _event
+    from llm.run.journal_lines import _data, _read_event
 
     event = StreamEvent("attachment", "", attachment=llm.Attachment(content=PNG, type="image/png"))
-    assert _event(json.loads(_data(event, "", False))) == event
+    assert _read_event(json.loads(_data(event, "", False))) == event

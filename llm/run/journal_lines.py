@@ -1,17 +1,31 @@
-"""The lines of a journal that the events of an answer become."""
+"""The lines of a journal: the record of a turn that is not at its end yet, and what came of it.
+
+The first one is the request (an object with the key `journal`). Then come slices of its long texts
+(lists: message, part, text); events (objects, or a text that goes on with the event before);
+`{"again": time}` where the model is asked anew; `{"results": ...}`; `{"done": ...}` at the end.
+Where a key in use was taken out again, lines may be empty texts, and spaces may follow them.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ..text import JSONObject
 from ..text.secrets import WatchedText, masked, unfinished
 
 if TYPE_CHECKING:
-    from ..parts import StreamEvent
+    from ..models.response_base import _BaseResponse
+    from ..models.turn_record import Tables
+    from ..parts import Part, StreamEvent
+    from ..serialization import InstanceDict, ToolDict, TurnDict
 
+# Texts of a request that are longer are written in slices of this length.
+SLICE = 1 << 20
 _EVENT_DEFAULTS = {
     "part_index": None,
     "tool_call_id": None,
@@ -21,6 +35,116 @@ _EVENT_DEFAULTS = {
     "provider_metadata": None,
     "message_index": 0,
 }
+
+
+def json_line(value: object) -> str:
+    """A value as one line."""
+    return json.dumps(value, default=str) + "\n"
+
+
+def request_lines(
+    response: _BaseResponse, database: str | None, user_directory: str
+) -> Iterator[str]:
+    """The request, without that part of its history which is in the log already.
+
+    Args:
+        response: The response that is about to be asked for.
+        database: The path of the log database, where it is not the one of the user directory.
+        user_directory: That directory.
+    """
+    from ..models.turn_record import Tables, record_request
+
+    stored = response.stored_part()
+    tables = Tables()
+    turn = record_request(response, tables, stored[0] if stored else 0)
+    messages = [message.to_dict() for message in tables.messages]
+    slices = list(_cut_long_texts(messages))
+    optional = {
+        "options": turn.get("options"),
+        "schema": turn.get("schema"),
+        "tools": [_tool_line(tables.tools[number]) for number in turn.get("tools", ())],
+        "instances": [
+            [call_id, _instance_line(instance)]
+            for call_id, instance in turn.get("tool_instances", {}).items()
+        ],
+        "fragments": _fragment_lines(tables, turn.get("fragments", ())),
+        "system_fragments": _fragment_lines(tables, turn.get("system_fragments", ())),
+        # The beginning is enough: a new thread is named after it.
+        "title": (response.prompt.prompt or response.prompt.system)[:1000],
+    }
+    yield json_line(
+        {
+            "journal": 1,
+            "id": turn["id"],
+            "started": response.started_utc(),
+            "thread": response.thread_id(),
+            "name": getattr(response.conversation, "name", None),
+            "foreign": sorted(getattr(response.conversation, "untrusted_tools", ())),
+            "database": database,
+            "user": user_directory,
+            "model": turn["model"],
+            "after": stored,
+            "messages": messages,
+            **{name: value for name, value in optional.items() if value},
+        }
+    )
+    for message, part, text in slices:
+        for start in range(0, len(text), SLICE):
+            yield json_line([message, part, text[start : start + SLICE]])
+
+
+def done_line(response: _BaseResponse, outcome: tuple[str, str, str] | None) -> str:
+    """The end of an answer; its text is in the events.
+
+    Args:
+        response: The response.
+        outcome: Status, error class and error text where it is not complete.
+    """
+    from ..models.turn_record import record_answer
+
+    answer = record_answer(response)
+    usage = answer.get("usage", {})
+    done = {
+        "outcome": outcome,
+        "started": answer.get("datetime_utc", ""),
+        "duration_ms": answer.get("duration_ms", 0),
+        "usage": [usage.get("input"), usage.get("output"), usage.get("details")],
+        "resolved_model": answer.get("resolved_model"),
+        "response_json": answer.get("response_json"),
+        "calls": [[call.name, call.arguments, call.tool_call_id] for call in response.calls_so_far],
+    }
+    return json_line({"done": done})
+
+
+def _cut_long_texts(messages: Iterable[Any]) -> Iterator[tuple[int, int, str]]:
+    """Take the long texts out of messages: index of the message, index of the part, text."""
+    for index, message in enumerate(messages):
+        for number, part in enumerate(message["parts"]):
+            text = part.get("text")
+            if text is not None and len(text) > SLICE:
+                part["text"] = ""
+                # Now: a slice might end within a key.
+                yield index, number, masked(text)
+
+
+def _fragment_lines(tables: Tables, numbers: Iterable[int]) -> list[list[str]]:
+    entries = [tables.fragments[number] for number in numbers]
+    return [[entry["content"], entry.get("source", "")] for entry in entries]
+
+
+def _tool_line(tool: ToolDict) -> JSONObject:
+    return {
+        "name": tool["name"],
+        "description": tool["description"],
+        "input_schema": tool["input_schema"],
+        "plugin": tool.get("plugin"),
+        "server_side": tool.get("server_side", False),
+        "instance": _instance_line(tool["instance"]) if "instance" in tool else None,
+    }
+
+
+def _instance_line(shape: InstanceDict) -> list[object]:
+    return [shape["name"], shape.get("plugin"), shape["arguments"]]
 
 
 class _Line:
@@ -121,6 +245,153 @@ def _shape(event: StreamEvent, text: str) -> JSONObject:
     return shape
 
 
-def json_line(value: object) -> str:
-    """A value as one line."""
-    return json.dumps(value, default=str) + "\n"
+# Reading them again.
+
+
+@dataclass
+class Journaled:
+    """What the lines of a journal say.
+
+    Args:
+        request: The first one.
+        events: What the model said.
+        done: What is known of the end; `None` where the process died before it.
+        results: The results of tools that have run.
+    """
+
+    request: JSONObject
+    events: list[StreamEvent] = field(default_factory=list)
+    done: JSONObject | None = None
+    results: list[Part] = field(default_factory=list)
+
+    def take(self, line: Any) -> None:
+        """Take up what one line says."""
+        from ..parts import Part, StreamEvent
+
+        if isinstance(line, str):
+            last = self.events[-1]
+            event = StreamEvent(
+                last.type,
+                line,
+                last.part_index,
+                last.tool_call_id,
+                message_index=last.message_index,
+            )
+            self.events.append(event)
+        elif isinstance(line, list):
+            message, part, text = line
+            self.request["messages"][message]["parts"][part]["text"] += text
+        elif "type" in line:
+            self.events.append(_read_event(line))
+        elif "done" in line:
+            self.done = line["done"]
+        elif "result" in line:
+            self.results.append(Part.from_dict(line["result"]))
+        elif "again" in line:
+            self.events.clear()
+            self.request["started"] = line["again"]
+
+    def turn(self, tables: Tables) -> TurnDict:
+        """The record of the turn.
+
+        Args:
+            tables: Take up what it refers to.
+        """
+        from ..models.assembly import assemble
+        from ..parts import Message
+        from ..tools.calling import ToolCall
+
+        request, done = self.request, self.done or {}
+        given = tables.add_messages(Message.from_dict(shape) for shape in request["messages"])
+        calls = [ToolCall(*call) for call in done.get("calls", ())]
+        usage = zip(("input", "output", "details"), done.get("usage", ()), strict=False)
+        optional = {
+            **_read_request(request, tables),
+            "usage": {name: value for name, value in usage if value is not None},
+            "resolved_model": done.get("resolved_model"),
+            "datetime_utc": done.get("started") or request["started"],
+            "duration_ms": done.get("duration_ms"),
+            "response_json": done.get("response_json"),
+        }
+        turn = {
+            "id": request["id"],
+            "model": request["model"],
+            "input": given,
+            "output": tables.add_messages(assemble(self.events, calls), given),
+            **{name: value for name, value in optional.items() if value is not None},
+        }
+        return cast("TurnDict", turn)
+
+
+def read_lines(content: bytes) -> Journaled | None:
+    """What a journal says; `None` where not even the request is complete.
+
+    A line that cannot be read, such as the one in which the process died, is left out.
+    """
+    lines = _values(content)
+    request = next(lines, None)
+    if not isinstance(request, dict) or "journal" not in request:
+        return None
+    journaled = Journaled(request)
+    for line in lines:
+        journaled.take(line)
+    return journaled
+
+
+def _values(content: bytes) -> Iterator[Any]:
+    for line in content.split(b"\n")[:-1]:
+        with suppress(ValueError):
+            yield json.loads(line)
+
+
+def _read_event(shape: JSONObject) -> StreamEvent:
+    from ..content import Attachment
+    from ..parts import StreamEvent
+
+    if "attachment" in shape:
+        shape["attachment"] = Attachment.from_dict(shape["attachment"])
+    return StreamEvent(**shape)
+
+
+def _read_request(request: JSONObject, tables: Tables) -> JSONObject:
+    """The part of the record that was known before the answer, but for the messages."""
+    from ..content import Fragment
+
+    fragments = [Fragment(*item) for item in request.get("fragments", ())]
+    system = [Fragment(*item) for item in request.get("system_fragments", ())]
+    numbers = tables.add_fragments([*fragments, *system], 0)
+    return {
+        "options": request.get("options"),
+        "schema": request.get("schema"),
+        "tools": [tables.add_tool(_read_tool(line)) for line in request.get("tools", ())],
+        "fragments": numbers[: len(fragments)],
+        "system_fragments": numbers[len(fragments) :],
+        "tool_instances": {
+            call_id: _read_instance(line)
+            for call_id, line in request.get("instances", ())
+            if call_id and line
+        },
+    }
+
+
+def _read_tool(line: JSONObject) -> ToolDict:
+    tool: ToolDict = {
+        "name": line["name"],
+        "description": line["description"],
+        "input_schema": line["input_schema"],
+    }
+    if line["plugin"] is not None:
+        tool["plugin"] = line["plugin"]
+    if line["instance"] is not None:
+        tool["instance"] = _read_instance(line["instance"])
+    if line["server_side"]:
+        tool["server_side"] = True
+    return tool
+
+
+def _read_instance(line: Sequence[Any]) -> InstanceDict:
+    name, plugin, arguments = line
+    shape: InstanceDict = {"name": name, "arguments": arguments}
+    if plugin is not None:
+        shape["plugin"] = plugin
+    return shape

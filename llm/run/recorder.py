@@ -162,7 +162,7 @@ class Recorder:
 
     def _append_results(self, results: ResultsJournal) -> bool:
         """Whether the log has taken the results up."""
-        from .replay import append_results
+        from .recovery import append_results
 
         if not results.parts:
             return True

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import time
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from ..errors import LogError
 from ..files import tighten_database
 from ..files.config import logs_db_path
 from ..terminal import show_note
-from .journal import leftovers, lock
+from .journal import is_in_user_directory, leftovers, lock
+from .journal_lines import read_lines
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from sqlite_utils import Database
+
+    from ..parts import Part
+    from ..text import JSONObject
+    from .journal_lines import Journaled
+
+# Opening the log must not wait for long: what cannot be logged now can be logged later.
+TIMEOUT_S = 1.0
+# A journal without a request belongs to a process that is about to write it, or died then.
+EMPTY_AGE_S = 3600.0
+_TURN = "select 1 from turns where id = ?"
 
 
 def take_up(database: str | Path, *, tell: bool = False) -> None:
@@ -71,9 +86,7 @@ def _take_up_one(path: str, database: str) -> None:
         try:
             # One that has lost its name was taken up by another process meanwhile.
             if lock(fd) and os.fstat(fd).st_nlink:
-                from .replay import log_journal
-
-                is_done = log_journal(fd, path, database)
+                is_done = _log_journal(fd, path, database)
                 if is_done and os.name != "nt":
                     os.unlink(path)
         finally:
@@ -81,3 +94,114 @@ def _take_up_one(path: str, database: str) -> None:
         if is_done and os.name == "nt":
             # There an open file cannot be deleted.
             os.unlink(path)
+
+
+def _log_journal(fd: int, path: str, database: str) -> bool:
+    """Log the journal that is open as `fd`, unless it is that of another database.
+
+    Returns:
+        Whether the journal has served its purpose.
+
+    Raises:
+        LogError: The database cannot be written.
+    """
+    with open(os.dup(fd), "rb") as file:
+        file.seek(0)
+        journaled = read_lines(file.read())
+    if journaled is None:
+        return os.fstat(fd).st_mtime < time.time() - EMPTY_AGE_S
+    request = journaled.request
+    if not _belongs_to(request, path, database):
+        return False
+    from ..logs.file.db import open_log
+
+    with closing(open_log(database, timeout_s=TIMEOUT_S)) as db:
+        if "results_of" in request:
+            append_results(
+                db, request["thread"], request["results_of"], request["tip"], journaled.results
+            )
+        # The process may have died after it had logged the turn.
+        elif not db.conn.execute(_TURN, [request["id"]]).fetchone():
+            _log_turn(db, journaled)
+    return True
+
+
+def _belongs_to(request: JSONObject, path: str, database: str) -> bool:
+    if request["journal"] != 1:
+        # A later release wrote it, and knows what to do with it.
+        return False
+    named: str | None = request["database"]
+    if named is None:
+        moves_along = is_in_user_directory(path)
+        folder = os.path.dirname(os.path.dirname(path)) if moves_along else request["user"]
+        named = os.path.join(folder, "logs.db")
+    return os.path.realpath(named) == os.path.realpath(database)
+
+
+def _log_turn(db: Database, journaled: Journaled) -> None:
+    from ..logs.file.db import log_errors
+    from ..logs.file.transactions import immediate
+    from ..logs.records.chains import is_stored
+    from ..logs.records.outcome import INTERRUPTED, RECOVERED, mark_unprompted, mark_untrusted
+    from ..logs.write.store import LogStore
+    from ..logs.write.turns import HashedTables, TurnWriter
+    from ..models.turn_record import Tables
+    from ..text import conversation_name
+    from ..text.ids import new_ulid
+    from ..text.secrets import storable
+
+    request, done = journaled.request, journaled.done
+    tables = Tables()
+    turn = journaled.turn(tables)
+    if done is None:
+        reason = "The process ended before the answer was complete"
+        turn["outcome"] = [INTERRUPTED, "", reason]
+    else:
+        turn["outcome"] = done["outcome"] or [RECOVERED, "", ""]
+    name = request.get("name") or conversation_name(request.get("title", ""))
+    thread_id = request["thread"] or new_ulid()
+    store = LogStore(db)
+    with log_errors(store, "write to"), immediate(db.conn):
+        _, before = request["after"] or (0, None)
+        if before is not None and not is_stored(db.conn, before):
+            # The log was replaced since.
+            before = None
+        mark_unprompted(db.conn, turn["id"], RECOVERED)
+        writer = TurnWriter(turn, HashedTables(tables, before))
+        store.write_turn(writer, thread_id, storable(name))
+        mark_untrusted(db.conn, thread_id, request.get("foreign", ()))
+
+
+def append_results(
+    db: Database, thread_id: str, caller: str | None, tip: str | None, results: Sequence[Part]
+) -> None:
+    """Put the results of tools at the end of a thread, if it still ends in their calls.
+
+    The conversation then goes on without running these tools again.
+
+    Args:
+        db: The log.
+        thread_id: The thread.
+        caller: The turn that asked for the calls, where it is known.
+        tip: The message that the thread has to end in where that is not known.
+        results: The results.
+
+    Raises:
+        LogError: The database cannot be written.
+    """
+    from ..logs.file.db import log_errors
+    from ..logs.write.store import LogStore
+    from ..parts import Message
+
+    if not results:
+        return
+    store = LogStore(db)
+    with log_errors(store, "write to"):
+        tips = "select tip_message_hash from turns where id = ?"
+        turn = db.conn.execute(tips, [caller]).fetchone()
+        end = turn[0] if turn is not None else tip
+        thread = db.conn.execute(
+            "select tip_message_hash from threads where id = ?", [thread_id]
+        ).fetchone()
+        if end is not None and thread is not None and thread[0] == end:
+            store.append(thread_id, [Message("tool", list(results))])
