@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
+import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from pydantic import BaseModel, Field
 
 import llm
@@ -76,7 +77,7 @@ class Rich2(Rich):
     """Another class, which needs a key that no variable holds."""
 
     model_id = "rich-2"
-    key_env_var = None
+    key_env_var: Any = None
 
 
 class AsyncRich(llm.AsyncModel):
@@ -90,7 +91,7 @@ class AsyncRich(llm.AsyncModel):
         stream: bool,
         response: llm.AsyncResponse,
         conversation: llm.AsyncConversation | None,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         yield "x"
 
 
@@ -99,7 +100,9 @@ class Embedding(llm.EmbeddingModel):
 
     model_id = "emb"
 
-    def embed_batch(self, items):
+    def embed_batch(  # type: ignore[override]
+        self, items: Iterable[str | bytes]
+    ) -> Iterator[list[float]]:
         return ([1.0] for _ in items)
 
 
@@ -126,7 +129,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def invoke(*arguments, **keywords):
+def invoke(*arguments: str, **keywords: Any) -> Result:
     return CliRunner().invoke(cli, arguments, **keywords)
 
 
@@ -375,6 +378,7 @@ def test_callback_parameters_are_those_that_plugins_use() -> None:
         ("keys", "set"): ["name", "value"],
     }
     for (group, command), expected in names.items():
-        found = cli.commands[group].commands[command].params
-        assert [param.name for param in found] == expected
+        found = cli.commands[group]
+        assert isinstance(found, click.Group)
+        assert [param.name for param in found.commands[command].params] == expected
     assert [p.name for p in cli.commands["plugins"].params][:2] == ["all", "hooks"]

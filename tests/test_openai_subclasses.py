@@ -67,7 +67,7 @@ def text_of(model: Any, prompt: str = "hello", **more: Any) -> str:
 _Unknown: Any = object
 
 
-class _SharedAzure(_Shared):
+class _SharedAzure(_Shared, _Unknown):
     """Another order of parameters, and a client of the library's own making."""
 
     def __init__(
@@ -423,7 +423,7 @@ class _OpenRouterMixin(_Unknown):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        base: Any = self.Options
+        base: Any = super().Options
 
         class Options(base):
             online: Optional[bool] = Field(description="Search the web", default=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +18,7 @@ from llm.text import nearest_names
 class Sync(llm.Model):
     """A model that says its name."""
 
-    def __init__(self, model_id, **attributes) -> None:
+    def __init__(self, model_id: str, **attributes: object) -> None:
         self.model_id = model_id
         vars(self).update(attributes)
 
@@ -35,7 +35,7 @@ class Sync(llm.Model):
 class Async(llm.AsyncModel):
     """The asynchronous twin."""
 
-    def __init__(self, model_id) -> None:
+    def __init__(self, model_id: str) -> None:
         self.model_id = model_id
 
     async def execute(
@@ -51,15 +51,17 @@ class Async(llm.AsyncModel):
 class Embedding(llm.EmbeddingModel):
     """An embedding model."""
 
-    def __init__(self, model_id) -> None:
+    def __init__(self, model_id: str) -> None:
         self.model_id = model_id
 
-    def embed_batch(self, items):
+    def embed_batch(  # type: ignore[override]
+        self, items: Iterable[str | bytes]
+    ) -> Iterator[list[float]]:
         return ([1.0] for _ in items)
 
 
 @pytest.fixture
-def models(plugin: Callable[..., ModuleType]):
+def models(plugin: Callable[..., ModuleType]) -> None:
     """A plugin with a few models."""
 
     @llm.hookimpl
@@ -73,25 +75,25 @@ def models(plugin: Callable[..., ModuleType]):
         register(Embedding("emb"), aliases=["e", "shared"])
         register(Embedding("emb-2"))
 
-    return plugin(
+    plugin(
         "test-models",
         register_models=register_models,
         register_embedding_models=register_embedding_models,
     )
 
 
-def store_aliases(user_path: Path, aliases) -> None:
+def store_aliases(user_path: Path, aliases: object) -> None:
     (user_path / "aliases.json").write_text(json.dumps(aliases))
 
 
-def entries_of(*model_ids):
+def entries_of(*model_ids: str) -> list[llm.ModelWithAliases]:
     return [e for e in llm.get_models_with_aliases() if e.model_id in model_ids]
 
 
 # Models
 
 
-def test_get_model_by_id_and_alias(models) -> None:
+def test_get_model_by_id_and_alias(models: None) -> None:
     """A model answers to its id and its aliases; of two with one alias the later counts."""
     assert llm.get_model("one").model_id == "one"
     assert llm.get_model("first").model_id == "one"
@@ -141,9 +143,10 @@ def test_get_model_keeps_instances_apart(counted: list[str]) -> None:
     """What is changed on one model is not seen on another, unless the plugin has only one."""
     for number in range(4):
         model = llm.get_model("plain")
-        assert (model.key, model.words) == (None, ["a"])
+        words: list[str] = vars(model)["words"]
+        assert (model.key, words) == (None, ["a"])
         model.key = f"key {number}"
-        model.words.append("b")
+        words.append("b")
     assert len({id(llm.get_model("shared")) for _ in range(4)}) == 1
 
 
@@ -151,7 +154,7 @@ def test_get_model_copies_nothing_that_may_refer_back(counted: list[str]) -> Non
     """A model that holds more than plain values is made by its plugin each time."""
     for number in range(1, 5):
         model = llm.get_model("wired")
-        assert model.speak.__self__ is model
+        assert vars(model)["speak"].__self__ is model
         assert len(counted) == number
 
 
@@ -173,7 +176,7 @@ def test_get_model_after_a_change(
     llm.get_model("plain")
     assert len(counted) == asked + 1
     plugins.manager().unregister(name="test-later")
-    assert llm.get_model("plain").words == ["a"]
+    assert vars(llm.get_model("plain"))["words"] == ["a"]
     plugin("test-later", register_models=register_models)
     for _ in range(3):
         llm.get_model("plain")
@@ -183,7 +186,7 @@ def test_get_model_after_a_change(
     assert len(counted) == asked + 1
 
 
-def test_get_model_the_other_kind_exists(models) -> None:
+def test_get_model_the_other_kind_exists(models: None) -> None:
     """Where only the other kind of model has the name, the message says so."""
     with pytest.raises(llm.UnknownModelError) as caught:
         llm.get_model("third")
@@ -195,7 +198,7 @@ def test_get_model_the_other_kind_exists(models) -> None:
 
 
 @pytest.mark.parametrize("get", [llm.get_model, llm.get_async_model])
-def test_get_model_unknown(models, get) -> None:
+def test_get_model_unknown(models: None, get: Callable[[str], object]) -> None:
     """An unknown name is an error that names the nearest ones."""
     with pytest.raises(llm.UnknownModelError) as caught:
         get("!!!!")
@@ -205,14 +208,14 @@ def test_get_model_unknown(models, get) -> None:
     assert str(caught.value).startswith("Unknown model: frist - did you mean first")
 
 
-def test_models_listed(models) -> None:
+def test_models_listed(models: None) -> None:
     """The lists keep the order of registration and leave out the kind that is missing."""
     ids = ["one", "two", "three"]
     assert [m.model_id for m in llm.get_models() if m.model_id in ids] == ["one", "two"]
     assert [m.model_id for m in llm.get_async_models() if m.model_id in ids] == ["one", "three"]
 
 
-def test_model_aliases(models) -> None:
+def test_model_aliases(models: None) -> None:
     """The dicts have every name, and the later registration where there are two."""
     found = llm.get_model_aliases()
     names = {name: found[name].model_id for name in ("one", "two", "first", "shared")}
@@ -223,7 +226,7 @@ def test_model_aliases(models) -> None:
     assert names == {"one": "one", "shared": "one", "third": "three", "three": "three"}
 
 
-def test_user_aliases_are_added(models, user_path: Path) -> None:
+def test_user_aliases_are_added(models: None, user_path: Path) -> None:
     """Aliases of the user come after those of the plugin; other values in the file are ignored."""
     store_aliases(user_path, {"mine": "one", "plugin-data": {"model": "one"}, "x": "two"})
     (entry,) = entries_of("one")
@@ -233,7 +236,7 @@ def test_user_aliases_are_added(models, user_path: Path) -> None:
     assert llm.get_model("mine").model_id == "two"
 
 
-def test_corrupt_aliases(models, user_path: Path) -> None:
+def test_corrupt_aliases(models: None, user_path: Path) -> None:
     """A corrupt file of aliases is named where it may be needed; it stops no model that is found
     without it."""
     (user_path / "aliases.json").write_text("{")
@@ -243,11 +246,13 @@ def test_corrupt_aliases(models, user_path: Path) -> None:
     assert llm.get_model("one").model_id == "one"
 
 
-def test_model_aliases_list_is_live(plugin: Callable[..., ModuleType], models) -> None:
+def test_model_aliases_list_is_live(plugin: Callable[..., ModuleType], models: None) -> None:
     """A hook called last may change, add and remove entries."""
 
     @llm.hookimpl(trylast=True)
-    def register_models(register: Callable[..., None], model_aliases) -> None:
+    def register_models(
+        register: Callable[..., None], model_aliases: list[llm.ModelWithAliases]
+    ) -> None:
         found = {entry.model_id: entry for entry in model_aliases}
         found["one"].aliases.append("backwards")
         model_aliases.remove(found["two"])
@@ -260,7 +265,7 @@ def test_model_aliases_list_is_live(plugin: Callable[..., ModuleType], models) -
         llm.get_model("two")
 
 
-def test_look_up_uses_the_package_attribute(models, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_look_up_uses_the_package_attribute(models: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plugin that replaces the look-up of the package is heeded everywhere."""
     entry = llm.ModelWithAliases(Sync("replaced"), Async("replaced"), ["r"])
     embedding = llm.EmbeddingModelWithAliases(Embedding("other"), ["o"])
@@ -309,25 +314,25 @@ def test_matches() -> None:
 
 
 @pytest.fixture
-def only(monkeypatch: pytest.MonkeyPatch):
+def only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Replaces all registered models."""
 
-    def replace(*models) -> None:
+    def replace(*models: llm.Model) -> None:
         entries = [llm.ModelWithAliases(model, None, []) for model in models]
         monkeypatch.setattr(llm, "get_models_with_aliases", lambda: entries, raising=False)
 
     return replace
 
 
-def default_model():
+def default_model() -> Sync:
     return Sync(llm.DEFAULT_MODEL, needs_key="some", key_env_var="SOME_KEY")
 
 
-def keyless():
+def keyless() -> Sync:
     return Sync("here", answers_without_key=True)
 
 
-def test_default_with_a_key(only, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_with_a_key(only: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """With a key the built-in default answers, whatever else is there."""
     only(keyless(), default_model())
     monkeypatch.setenv("SOME_KEY", "x")
@@ -336,7 +341,7 @@ def test_default_with_a_key(only, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not registry.nothing_can_answer()
 
 
-def test_default_without_a_key(only) -> None:
+def test_default_without_a_key(only: Callable[..., None]) -> None:
     """Without a key a model that needs none answers; the setting itself stays as it is."""
     only(default_model(), Sync("other"), keyless())
     assert registry.resolve_default_model() == "here"
@@ -345,7 +350,7 @@ def test_default_without_a_key(only) -> None:
     assert not registry.nothing_can_answer()
 
 
-def test_default_that_nothing_can_answer(only) -> None:
+def test_default_that_nothing_can_answer(only: Callable[..., None]) -> None:
     """Without a key and without such a model it is the built-in default, which then says so."""
     only(default_model(), Sync("other"))
     assert registry.resolve_default_model() == llm.DEFAULT_MODEL
@@ -354,7 +359,7 @@ def test_default_that_nothing_can_answer(only) -> None:
         llm.get_model().get_key()
 
 
-def test_default_chosen_by_the_user(only) -> None:
+def test_default_chosen_by_the_user(only: Callable[..., None]) -> None:
     """A default that the user has set is never replaced by another model."""
     only(default_model(), Sync("other"), keyless())
     llm.set_default_model("other")
@@ -363,7 +368,7 @@ def test_default_chosen_by_the_user(only) -> None:
     assert not registry.nothing_can_answer()
 
 
-def test_default_not_registered(only) -> None:
+def test_default_not_registered(only: Callable[..., None]) -> None:
     """Where the built-in default is not even registered a model without key answers."""
     only(keyless())
     assert llm.get_model().model_id == "here"
@@ -375,7 +380,7 @@ def test_default_not_registered(only) -> None:
 # Embedding models
 
 
-def test_embedding_models(models, user_path: Path) -> None:
+def test_embedding_models(models: None, user_path: Path) -> None:
     """Embedding models are found by id, by alias and by the user's alias."""
     store_aliases(user_path, {"mine": "emb"})
     assert llm.get_embedding_model("emb").model_id == "emb"
@@ -392,7 +397,7 @@ def test_embedding_models(models, user_path: Path) -> None:
 # Aliases
 
 
-def test_set_alias_resolves(models, user_path: Path) -> None:
+def test_set_alias_resolves(models: None, user_path: Path) -> None:
     """An alias of a chat or embedding model is stored as its id, anything else as it is."""
     llm.set_alias("a", "first")
     llm.set_alias("b", "e")
@@ -402,7 +407,7 @@ def test_set_alias_resolves(models, user_path: Path) -> None:
     assert (user_path / "aliases.json").read_text() == json.dumps(expected, indent=4) + "\n"
 
 
-def test_set_alias_keeps_what_plugins_store(models, user_path: Path) -> None:
+def test_set_alias_keeps_what_plugins_store(models: None, user_path: Path) -> None:
     """Values that are no text stay as they are."""
     store_aliases(user_path, {"opt": {"model": "one", "options": {"t": 1}}})
     llm.set_alias("a", "one")
@@ -468,6 +473,7 @@ def test_tools_registered(plugin: Callable[..., ModuleType]) -> None:
     assert ours["Box"] is Box
     assert Box.name == "Nice"
     assert ours["renamed"].name == "renamed"
+    assert isinstance(ours["same"], llm.Tool)
     assert ours["same"].description == "Something."
     assert tools["llm_time"].plugin == "llm.default_plugins.default_tools"
 
@@ -508,7 +514,7 @@ def test_loaders_registered(plugin: Callable[..., ModuleType]) -> None:
         register_template_loaders=register_template_loaders,
         register_fragment_loaders=register_fragment_loaders,
     )
-    assert llm.get_template_loaders() == {"t": str}
+    assert dict[str, object](llm.get_template_loaders()) == {"t": str}
     loaders = llm.get_fragment_loaders()
     assert list(loaders) == ["f", "f_1", "f_2", "dir", "cmd"]
     assert list(loaders.values())[:3] == [str, int, len]

@@ -6,14 +6,15 @@ import errno
 import importlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any, TypeAlias
 
 import click
 import pytest
 from click.shell_completion import ShellComplete
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import llm
 import llm.cli
@@ -25,17 +26,22 @@ from llm.errors import InvalidInput, ModelError, NotFound
 from .helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
 
 
-def invoke(command, *arguments, **keywords):
+def invoke(command: click.Command, *arguments: str, **keywords: Any) -> Result:
     return CliRunner().invoke(command, arguments, **keywords)
 
 
+# The root group as at the start of a process, each time it is called.
+Root: TypeAlias = Callable[[], Any]
+
+
 @pytest.fixture
-def root(monkeypatch: pytest.MonkeyPatch):
+def root(monkeypatch: pytest.MonkeyPatch) -> Iterator[Root]:
     """A root group as at the start of a process; called again after plugins were registered."""
     monkeypatch.setenv("LLM_LOAD_PLUGINS", "")
 
-    def reload():
-        return importlib.reload(llm.cli).cli
+    def reload() -> LazyGroup:
+        group: LazyGroup = importlib.reload(llm.cli).cli
+        return group
 
     yield reload
     reload()
@@ -51,9 +57,9 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_of_everything(root, flag: str) -> None:
+def test_help_of_everything(root: Root, flag: str) -> None:
     """Both help options work on every command, and every command has a line of help."""
-    pending = [(root(), [])]
+    pending: list[tuple[click.Command, list[str]]] = [(root(), [])]
     while pending:
         command, path = pending.pop()
         result = invoke(llm.cli.cli, *path, flag)
@@ -64,7 +70,7 @@ def test_help_of_everything(root, flag: str) -> None:
         assert command.get_short_help_str(), path
 
 
-def test_help_lines_are_those_of_the_commands(root) -> None:
+def test_help_lines_are_those_of_the_commands(root: Root) -> None:
     """The lines in the root's help, kept in a table, are the commands' own."""
     command = root()
     table = {name: entry.help for name, entry in command._lazy.items()}
@@ -72,7 +78,7 @@ def test_help_lines_are_those_of_the_commands(root) -> None:
     assert table == {name: command.commands[name].get_short_help_str(200) for name in table}
 
 
-def test_help_marks_the_default_command(root) -> None:
+def test_help_marks_the_default_command(root: Root) -> None:
     """The default command is first and has a star."""
     lines = invoke(root(), "--help").output.partition("Commands:\n")[2].splitlines()
     assert lines[0].split()[0] == "prompt*"
@@ -80,10 +86,10 @@ def test_help_marks_the_default_command(root) -> None:
     assert names == sorted(names)
 
 
-def test_table_of_default_plugins(root) -> None:
+def test_table_of_default_plugins(root: Root) -> None:
     """What the root's table has for default plugins is what they register themselves."""
     command = root()
-    for name in command.provides:
+    for name in type(command).provides:
         registered = click.Group("g")
         importlib.import_module(name).register_commands(registered)
         for child, found in registered.commands.items():
@@ -105,15 +111,15 @@ def test_table_of_default_plugins(root) -> None:
         (["prompt", "keys"], ["keys"]),
     ],
 )
-def test_anything_else_is_a_prompt(root, arguments: list[str], expected: list[str]) -> None:
+def test_anything_else_is_a_prompt(root: Root, arguments: list[str], expected: list[str]) -> None:
     """What does not begin with a command goes to the prompt as it is, never guessed at."""
-    seen = []
+    seen: list[str] = []
 
     settings = {"ignore_unknown_options": True, "help_option_names": []}
 
     @click.command(context_settings=settings)
     @click.argument("words", nargs=-1, type=click.UNPROCESSED)
-    def prompt(words) -> None:
+    def prompt(words: tuple[str, ...]) -> None:
         seen.extend(words)
 
     command = root()
@@ -122,14 +128,14 @@ def test_anything_else_is_a_prompt(root, arguments: list[str], expected: list[st
     assert seen == expected
 
 
-def test_commands_is_a_dict_of_commands(root) -> None:
+def test_commands_is_a_dict_of_commands(root: Root) -> None:
     """All commands are in the dict, imported; what is taken out does not come back."""
     command = root()
     assert all(isinstance(child, click.Command) for child in command.commands.values())
     assert command.commands.get("nothing") is None
     assert command.commands["keys"] is llm.cli.keys
     command.commands.pop("chat")
-    assert "chat" not in command.commands.copy()
+    assert "chat" not in dict(command.commands)
     assert "chat" not in invoke(command, "--help").output.partition("Commands:")[2]
 
 
@@ -155,7 +161,7 @@ def test_load_conversation(user_path: Path, tmp_path: Path) -> None:
     assert llm.cli.load_conversation(None, database=str(tmp_path / "none.db"), async_=True) is None
 
 
-def test_completion_lists_commands(root) -> None:
+def test_completion_lists_commands(root: Root) -> None:
     """Completing an empty word offers the commands, not the options of the default one."""
     complete = ShellComplete(root(), {}, "llm", "_LLM_COMPLETE")
     found = {item.value for item in complete.get_completions([], "")}
@@ -166,7 +172,7 @@ def test_completion_lists_commands(root) -> None:
 # Plugins' commands
 
 
-def test_plugin_adds_a_command(root, plugin: Callable[..., ModuleType]) -> None:
+def test_plugin_adds_a_command(root: Root, plugin: Callable[..., ModuleType]) -> None:
     """A command or group of a plugin stands beside the built-in ones."""
 
     @llm.hookimpl
@@ -189,7 +195,7 @@ def test_plugin_adds_a_command(root, plugin: Callable[..., ModuleType]) -> None:
     assert {"hello-plugin", "things", "keys"} <= set(command.commands)
 
 
-def test_plugin_replaces_the_prompt(root, plugin: Callable[..., ModuleType]) -> None:
+def test_plugin_replaces_the_prompt(root: Root, plugin: Callable[..., ModuleType]) -> None:
     """The default command is the one that stands under its name, a plugin's if it replaced it."""
 
     @llm.hookimpl
@@ -197,7 +203,7 @@ def test_plugin_replaces_the_prompt(root, plugin: Callable[..., ModuleType]) -> 
         original = cli.commands.pop("prompt")
 
         @cli.command(name="prompt", params=original.params)
-        def replaced(**arguments) -> None:
+        def replaced(**arguments: Any) -> None:
             click.echo(f"replaced: {arguments['prompt']} {arguments['model_id']}")
 
     plugin("test-replace", register_commands=register_commands)
@@ -206,15 +212,18 @@ def test_plugin_replaces_the_prompt(root, plugin: Callable[..., ModuleType]) -> 
 
 
 def test_plugin_changes_a_built_in(
-    root, plugin: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
+    root: Root, plugin: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The dict that a hook sees is complete, and its commands can be changed in place."""
     keys = llm.cli.keys
+    assert isinstance(keys, click.Group)
     monkeypatch.setitem(keys.commands, "list", keys.commands["list"])
 
     @llm.hookimpl
     def register_commands(cli: click.Group) -> None:
-        cli.commands["keys"].commands["list"] = click.Command("list", callback=lambda: print("!"))
+        keys = cli.commands["keys"]
+        assert isinstance(keys, click.Group)
+        keys.commands["list"] = click.Command("list", callback=lambda: print("!"))
         cli.add_command(click.Command("chat", callback=lambda: print("mine")))
 
     plugin("test-change", register_commands=register_commands)
@@ -234,7 +243,7 @@ def local_of_a_plugin() -> Callable[[click.Group], None]:
 
 
 def test_plugin_command_of_a_new_name_wins_and_is_told_once(
-    root, plugin: Callable[..., ModuleType], user_path: Path
+    root: Root, plugin: Callable[..., ModuleType], user_path: Path
 ) -> None:
     """A plugin that had the name before us keeps it, with text piped in too."""
     plugin("test-local", register_commands=local_of_a_plugin())
@@ -283,13 +292,13 @@ def test_new_name_at_a_terminal_is_the_command() -> None:
 
 
 def test_plugin_whose_command_hook_breaks(
-    root, plugin: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
+    root: Root, plugin: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hook that raises costs one line; the command runs."""
     monkeypatch.setattr(plugins, "_faults", {})
 
     @llm.hookimpl
-    def register_commands(cli: click.Group):
+    def register_commands(cli: click.Group) -> None:
         raise RuntimeError("no")
 
     plugin("test-broken", register_commands=register_commands)
@@ -334,7 +343,7 @@ def test_default_sub_command_with_arguments() -> None:
 
     @group.command(name="list")
     @click.argument("words", nargs=-1)
-    def list_(words) -> None:
+    def list_(words: tuple[str, ...]) -> None:
         click.echo(words)
 
     assert invoke(group, "zzz", "y").output == "('zzz', 'y')\n"
@@ -364,12 +373,12 @@ def test_group_whose_default_is_gone() -> None:
 # Errors
 
 
-def failing(error):
+def failing(error: BaseException) -> click.Command:
     """A root-like group with one command that raises."""
 
     @click.command()
     @reported
-    def fail():
+    def fail() -> None:
         raise error
 
     return fail
@@ -390,7 +399,7 @@ def failing(error):
         (EOFError(), 1, "\nAborted!\n"),
     ],
 )
-def test_exception_becomes_a_line(error, code: int, text: str) -> None:
+def test_exception_becomes_a_line(error: BaseException, code: int, text: str) -> None:
     """An exception ends the command with a line on stderr and an exit code."""
     result = invoke(failing(error))
     assert (result.exit_code, result.stderr, result.stdout) == (code, text, "")
@@ -414,7 +423,7 @@ def test_validation_error_shows_fields() -> None:
         names: list[str]
 
     with pytest.raises(ValidationError) as caught:
-        Some(number="x", names=["a", 1])
+        Some.model_validate({"number": "x", "names": ["a", 1]})
     assert error_text(caught.value) == (
         "number\n  Input should be a valid integer, unable to parse string as an integer\n"
         "names.1\n  Input should be a valid string"
@@ -425,8 +434,10 @@ def test_validation_error_shows_fields() -> None:
 def test_original_exception_is_the_context() -> None:
     """Code that invokes a command finds the model's exception behind the one of click."""
     error = ModelError("x")
+    callback = failing(error).callback
+    assert callback is not None
     with pytest.raises(click.ClickException) as caught:
-        failing(error).callback()
+        callback()
     assert caught.value.__context__ is error
 
 
@@ -448,13 +459,13 @@ def test_broken_pipe_is_no_message() -> None:
     assert (result.exit_code, result.stderr) == (141, "")
 
 
-def test_command_of_a_plugin_that_raises(root, plugin: Callable[..., ModuleType]) -> None:
+def test_command_of_a_plugin_that_raises(root: Root, plugin: Callable[..., ModuleType]) -> None:
     """A plugin's command that raises ends with a line as well."""
 
     @llm.hookimpl
     def register_commands(cli: click.Group) -> None:
         @cli.command(name="explode")
-        def explode():
+        def explode() -> None:
             raise RuntimeError("boom")
 
     plugin("test-explode", register_commands=register_commands)
@@ -470,7 +481,7 @@ def test_control_sequences_in_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b" not in error_text(error)
 
 
-def test_missing_key_tells_both_ways_out(root) -> None:
+def test_missing_key_tells_both_ways_out(root: Root) -> None:
     """With no model chosen and none that could answer, the error names both remedies."""
     code = (
         "import click, llm, llm.cli\n"
@@ -493,7 +504,7 @@ def test_missing_key_with_a_corrupt_file(user_path: Path) -> None:
 
     @click.command()
     @reported
-    def fail():
+    def fail() -> None:
         (user_path / "aliases.json").write_text("{")
         raise llm.NeedsKeyException("No key found")
 
