@@ -60,7 +60,7 @@ LOADED_LAZILY = {
     "templates": {"pydantic"},
 }
 # Places in the code that reach for a `_name` of another module's object (ruff's SLF001).
-MOST_PRIVATE_REACHES = 40
+MOST_PRIVATE_REACHES = 20
 
 
 def room(name: str) -> str | None:

@@ -16,7 +16,6 @@ from llm.models.base import _get_key_mixin as _get_key_mixin
 from llm.models.chain import AsyncChainResponse as AsyncChainResponse
 from llm.models.chain import ChainResponse as ChainResponse
 from llm.models.chain import _BaseChainResponse as _BaseChainResponse
-from llm.models.checks import _partition_tools as _partition_tools
 from llm.models.conversation import AsyncConversation as AsyncConversation
 from llm.models.conversation import Conversation as Conversation
 from llm.models.conversation import _BaseConversation as _BaseConversation
@@ -26,6 +25,7 @@ from llm.models.options import Options as Options
 from llm.models.plan import NextPrompt as NextPrompt
 from llm.models.prompt import Prompt as Prompt
 from llm.models.prompt import ToolDef as ToolDef
+from llm.models.prompt import _partition_tools as _partition_tools
 from llm.models.response import Response as Response
 from llm.models.response_base import Usage as Usage
 from llm.models.response_base import _BaseResponse as _BaseResponse

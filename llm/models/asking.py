@@ -121,7 +121,7 @@ class Asking(Generic[R, C]):
         """The chain of a prompt: tool calls are run and their results sent until none is asked for.
 
         A chain of a model has a conversation of its own. Hooks, tools and `next` may be
-        asynchronous where the model is.
+        asynchronous where the model is. Arguments that are not named here are those of `prompt`.
 
         Args:
             chain_limit: The most responses; the conversation's where missing, no limit for 0.
@@ -133,8 +133,6 @@ class Asking(Generic[R, C]):
             once: Call `next` once.
             repeat: Call `next` at most so many times.
             log: Is given each finished response, in place of the log of the conversation.
-
-        The other arguments are those of `prompt`.
         """
         conversation = self._own_conversation()
         request = conversation.next_prompt(
@@ -151,14 +149,5 @@ class Asking(Generic[R, C]):
             hide_reasoning=hide_reasoning,
         )
         return conversation.chain_of(
-            request,
-            stream,
-            key=key,
-            chain_limit=chain_limit,
-            before_call=before_call,
-            after_call=after_call,
-            next=next,
-            once=once,
-            repeat=repeat,
-            log=log,
+            request, stream, key, chain_limit, before_call, after_call, next, once, repeat, log
         )

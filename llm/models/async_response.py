@@ -20,7 +20,6 @@ from ..text import JSONObject
 from ..tools.running import prepare_async, run_calls_async
 from .response import Response
 from .response_base import ResponseLog, Usage, _BaseResponse
-from .truncation import shorten
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -94,6 +93,8 @@ class AsyncResponse(_BaseResponse):
                 await _called(callback, self)
             return False
         except ContextTooLong as error:
+            from .truncation import shorten
+
             self._source = None
             if not shorten(self, error):
                 raise

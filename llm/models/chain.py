@@ -243,11 +243,10 @@ class ChainResponse(_BaseChainResponse[Response]):
             while not isinstance(action, Respond):
                 action = self._plan.send(self._perform(action))
             self._respond(action.prompt)
-        except StopIteration:
+        except BaseException as error:
             self._ended = True
-        except BaseException:
-            self._ended = True
-            raise
+            if not isinstance(error, StopIteration):
+                raise
         return not self._ended
 
     def _perform(self, action: CallTools | AskNext) -> list[ToolResult] | str | Prompt | None:
@@ -325,11 +324,10 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
             while not isinstance(action, Respond):
                 action = self._plan.send(await self._perform(action))
             self._respond(action.prompt)
-        except StopIteration:
+        except BaseException as error:
             self._ended = True
-        except BaseException:
-            self._ended = True
-            raise
+            if not isinstance(error, StopIteration):
+                raise
         return not self._ended
 
     async def _perform(self, action: CallTools | AskNext) -> list[ToolResult] | str | Prompt | None:

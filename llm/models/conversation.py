@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .async_response import AsyncResponse
     from .base import _AsyncModel, _BaseModel, _Model
     from .chain import AsyncChainResponse, ChainResponse
+    from .plan import NextPrompt
     from .prompt import ToolDef
 
 
@@ -157,6 +158,7 @@ class _BaseConversation(Asking[R, C]):
         self._responses = responses
 
     def all_responses(self) -> list[R]:
+        """The responses so far; unlike `responses` not a sign that a model looks at them."""
         if self._load_history is not None:
             load, self._load_history = self._load_history, None
             try:
@@ -224,26 +226,29 @@ class _BaseConversation(Asking[R, C]):
         self,
         request: Prompt,
         stream: bool = True,
-        *,
+        key: str | None = None,
         chain_limit: int | None = None,
         before_call: BeforeCallAsync | None = None,
         after_call: AfterCallAsync | None = None,
-        **values: Any,
+        next: NextPrompt | None = None,
+        once: bool = False,
+        repeat: int | None = None,
+        log: ResponseLog | None = None,
     ) -> C:
-        """The chain of a prompt that is complete; see `chain`.
-
-        Args:
-            values: Further arguments of the chain: `key`, `next`, `once`, `repeat`, `log`.
-        """
+        """The chain of a prompt that is complete; see `chain` for the arguments."""
         return self._chain_class()(
             request,
             self.model,
             stream,
             self,
-            chain_limit=self.chain_limit if chain_limit is None else chain_limit,
-            before_call=before_call or self.before_call,
-            after_call=after_call or self.after_call,
-            **values,
+            key,
+            self.chain_limit if chain_limit is None else chain_limit,
+            before_call or self.before_call,
+            after_call or self.after_call,
+            next=next,
+            once=once,
+            repeat=repeat,
+            log=log,
         )
 
     def put_history(self, request: Prompt, *, in_place: bool = False) -> None:

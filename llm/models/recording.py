@@ -12,18 +12,30 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from ..parts import StreamEvent
 
 if TYPE_CHECKING:
     from array import array
 
+    from .response_base import _BaseResponse
+
 T = TypeVar("T")
 
 _BLOCK = 512
 # Kinds of which an answer may have thousands.
 _FREQUENT = frozenset({"text", "reasoning", "tool_call_args"})
+
+
+class Observer(Protocol):
+    """Is told about the course of an answer as it happens, before whoever reads it."""
+
+    def begun(self, response: _BaseResponse) -> None:
+        """The model is about to be asked; again, where an earlier attempt failed."""
+
+    def recorded(self, event: StreamEvent) -> None:
+        """The model said something."""
 
 
 class _Readable(Sequence[T]):

@@ -10,7 +10,6 @@ from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.calling import ToolCall
 from .response_base import Usage, _BaseResponse
-from .truncation import shorten
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -48,6 +47,8 @@ class Response(_BaseResponse):
                 callback(self)
             return False
         except ContextTooLong as error:
+            from .truncation import shorten
+
             self._source = None
             if not shorten(self, error):
                 raise

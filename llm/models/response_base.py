@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
@@ -20,10 +20,8 @@ from ..text.ids import encode_ulid, new_ulid, new_ulid_int
 from ..tools.calling import ToolCall
 from ..tools.toolbox import Toolbox
 from .assembly import PartIndexer, assemble, events_of
-from .checks import check_prompt
-from .prompt import Prompt, wrap_tools
-from .recording import EventLog, Pieces, joined
-from .truncation import cut_to_budget
+from .prompt import Prompt, check_prompt, wrap_tools
+from .recording import EventLog, Observer, Pieces, joined
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -51,16 +49,6 @@ class Usage:
 
 #: Takes each finished response, to keep it: an `llm.Database`, or any function.
 ResponseLog = Callable[[Any], object]
-
-
-class Observer(Protocol):
-    """Is told about the course of an answer as it happens, before whoever reads it."""
-
-    def begun(self, response: _BaseResponse) -> None:
-        """The model is about to be asked; again, where an earlier attempt failed."""
-
-    def recorded(self, event: StreamEvent) -> None:
-        """The model said something."""
 
 
 class _BaseResponse:
@@ -98,15 +86,15 @@ class _BaseResponse:
     _id: str | None = None
     _indexer: PartIndexer | None = None
     _output: list[Message] | None = None
-    # Why the provider has cut it off, where it did so on purpose.
+    #: Why the provider has cut it off, where it did so on purpose.
     cut_off: str | None = None
-    # It ended before it was complete.
+    #: It ended before it was complete.
     broke_off: bool = False
-    # Told about the course of the answer as it happens.
+    #: Told about the course of the answer as it happens.
     observer: Observer | None = None
-    # What became of an answer that is not complete: status, error class, error text.
+    #: What became of an answer that is not complete: status, error class, error text.
     outcome: tuple[str, str, str] | None = None
-    # Where this response ends in the log: (number of messages, address of the last one).
+    #: Where this response ends in the log: (number of messages, address of the last one).
     stored_tip: tuple[int, str] | None = None
     # Given to replies too.
     _log: ResponseLog | None = None
@@ -271,6 +259,7 @@ class _BaseResponse:
         self.done_callbacks.append(log)
 
     def thread_id(self) -> str | None:
+        """The id of the conversation, if there is one."""
         return self.conversation.id if self.conversation is not None else None
 
     def _toolboxes(self) -> list[Toolbox]:
@@ -339,6 +328,8 @@ class _BaseResponse:
         if conversation is not None:
             conversation.responses_read = False
             if conversation.token_budget is not None:
+                from .truncation import cut_to_budget
+
                 cut_to_budget(self)
         request = self.prompt.as_text() if model.continues_as_text else self.prompt
         self.prompt.history_read = False
@@ -445,14 +436,17 @@ class _BaseResponse:
         return parse_answer(text, self.prompt.schema)
 
     def usage_so_far(self) -> Usage:
+        """The tokens that are known by now."""
         return Usage(self.input_tokens, self.output_tokens, self.token_details)
 
     def elapsed_ms(self) -> int:
+        """Milliseconds from the first request for a piece to the last piece; 0 until then."""
         if self._start is None or self._end is None:
             return 0
         return int((self._end - self._start) * 1000)
 
     def started_utc(self) -> str:
+        """When the model was asked, in ISO 8601 with `+00:00`; empty where that is not known."""
         return self._start_utcnow.isoformat() if self._start_utcnow else ""
 
     def token_usage(self) -> str:

@@ -113,7 +113,7 @@ class _Chat:
 
     def _check(self, attachments: Sequence[Attachment]) -> None:
         if attachments:
-            from ..models.checks import check_attachments
+            from ..models.prompt import check_attachments
 
             check_attachments(attachments, self._resolved.model)
 
