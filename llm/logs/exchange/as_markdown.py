@@ -252,21 +252,23 @@ class _Reader:
 
     def _tool_part(self, fields: list[tuple[str, str]], block: str | None) -> JSONObject:
         named = dict(fields)
-        part: JSONObject = {"name": self._argument}
+        part: JSONObject = {"type": "tool_result", "name": self._argument}
         if self._kind == "tool call":
-            part = {"type": "tool_call", **part, "arguments": self._json(block or "{}")}
+            part.update(type="tool_call", arguments=self._json(block or "{}"))
         else:
-            part = {"type": "tool_result", **part, "output": block or ""}
+            part["output"] = block or ""
         if "id" in named:
             part["tool_call_id"] = named["id"]
         if named.get("server_executed") == "true":
             part["server_executed"] = True
         if "exception" in named:
             part["exception"] = self._json(named["exception"])
-        attached = [self._json(value) for name, value in fields if name == "attachment"]
-        if attached:
-            part["attachments"] = [self._attachment(shape) for shape in attached]
-        return part
+        attached = self._attached(fields)
+        return {**part, "attachments": attached} if attached else part
+
+    def _attached(self, fields: list[tuple[str, str]]) -> list[dict[str, str]]:
+        values = [self._json(value) for name, value in fields if name == "attachment"]
+        return [self._attachment(value) for value in values]
 
     def _fields(self, text: str) -> tuple[list[tuple[str, str]], str | None]:
         """The `name: value` lines of a body, and the code block behind them."""

@@ -14,7 +14,7 @@ from ...text import JSONObject
 from .as_markdown import main_line
 
 if TYPE_CHECKING:
-    from ...serialization import ConversationDict
+    from ...serialization import ConversationDict, ToolDict
 
 _AUDIO = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 
@@ -31,47 +31,47 @@ def to_openai(shape: ConversationDict) -> JSONObject:
         body["model"] = shape["model"]
     numbers = shape["turns"][-1].get("tools", ()) if shape["turns"] else ()
     tools = [shape["tools"][number] for number in numbers]
-    called = [tool for tool in tools if not tool.get("server_side")]
+    called = [_function(tool) for tool in tools if not tool.get("server_side")]
     if called:
-        body["tools"] = [
-            {
-                "type": "function",
-                "function": {
-                    "name": tool["name"],
-                    "description": tool["description"] or "",
-                    "parameters": tool["input_schema"],
-                },
-            }
-            for tool in called
-        ]
+        body["tools"] = called
     body["metadata"] = {"id": shape["id"], "title": shape["name"] or ""}
     return body
+
+
+def _function(tool: ToolDict) -> JSONObject:
+    named = {"name": tool["name"], "description": tool["description"] or ""}
+    return {"type": "function", "function": {**named, "parameters": tool["input_schema"]}}
 
 
 def _sent(message: Any) -> Iterator[JSONObject]:
     """The entries of one message: one, but one a result for a message with tool results."""
     parts = message["parts"]
-    for part in parts:
-        if part["type"] == "tool_result" and not part.get("server_executed"):
-            call_id = part.get("tool_call_id") or f"call_{part['name']}"
-            yield {"role": "tool", "tool_call_id": call_id, "content": part["output"]}
+    own = [part for part in parts if not part.get("server_executed")]
+    for part in own:
+        if part["type"] == "tool_result":
+            yield {"role": "tool", "tool_call_id": _call_id(part), "content": part["output"]}
     if message["role"] == "tool":
         return
     entry: JSONObject = {"role": message["role"], "content": _content(parts)}
-    reasoning = "".join(part["text"] for part in parts if part["type"] == "reasoning")
-    if reasoning:
+    if reasoning := _reasoning(parts):
         entry["reasoning_content"] = reasoning
-    calls = [p for p in parts if p["type"] == "tool_call" and not p.get("server_executed")]
+    calls = [_call(part) for part in own if part["type"] == "tool_call"]
     if calls:
-        entry["tool_calls"] = [
-            {
-                "id": part.get("tool_call_id") or f"call_{part['name']}",
-                "type": "function",
-                "function": {"name": part["name"], "arguments": json.dumps(part["arguments"])},
-            }
-            for part in calls
-        ]
+        entry["tool_calls"] = calls
     yield entry
+
+
+def _reasoning(parts: Iterable[JSONObject]) -> str:
+    return "".join(part["text"] for part in parts if part["type"] == "reasoning")
+
+
+def _call(part: JSONObject) -> JSONObject:
+    function = {"name": part["name"], "arguments": json.dumps(part["arguments"])}
+    return {"id": _call_id(part), "type": "function", "function": function}
+
+
+def _call_id(part: JSONObject) -> str:
+    return part.get("tool_call_id") or f"call_{part['name']}"
 
 
 def _content(parts: Iterable[Any]) -> Any:
@@ -87,15 +87,15 @@ def _content(parts: Iterable[Any]) -> Any:
     return items
 
 
-def _attached(shape: Any) -> JSONObject:
+def _attached(shape: JSONObject) -> JSONObject:
     kind, content = shape.get("type") or "", shape.get("content")
-    data = f"data:{kind};base64,{content}" if content else None
-    if kind.startswith("image/") and (data or shape.get("url")):
-        return {"type": "image_url", "image_url": {"url": data or shape["url"]}}
+    url = f"data:{kind};base64,{content}" if content else shape.get("url")
+    if kind.startswith("image/") and url:
+        return {"type": "image_url", "image_url": {"url": url}}
     if kind in _AUDIO and content:
         return {"type": "input_audio", "input_audio": {"data": content, "format": _AUDIO[kind]}}
     file = {"filename": shape.get("path") or shape.get("url") or kind}
-    return {"type": "file", "file": {**file, "file_data": data} if data else file}
+    return {"type": "file", "file": {**file, "file_data": url} if content else file}
 
 
 def from_openai(body: Any) -> list[Any]:

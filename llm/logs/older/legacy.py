@@ -202,10 +202,7 @@ def _complete_rows(conn: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]) 
             fragments[row["id"], "system"],
             _attachments(found.attachments[row["id"]]),
             [_tool(tool) for tool in found.tools[row["id"]]],
-            [
-                ToolCallPart(call.name, json.loads(call.arguments or "{}"), call.tool_call_id)
-                for call in sorted(found.calls[row["id"]], key=_by_call_id)
-            ],
+            list(map(_call, sorted(found.calls[row["id"]], key=_by_call_id))),
             [
                 _tool_result(result, found.result_attachments[result.id])
                 for result in found.results[row["id"]]
@@ -228,6 +225,10 @@ def _tool(row: ToolRow) -> Tool:
 
     schema = json.loads(row.input_schema or "{}")
     return Tool(row.name, row.description, schema, None, row.plugin)
+
+
+def _call(row: CallRow) -> ToolCallPart:
+    return ToolCallPart(row.name, json.loads(row.arguments or "{}"), row.tool_call_id)
 
 
 def _by_call_id(row: CallRow) -> tuple[str, int]:

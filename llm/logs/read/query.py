@@ -7,6 +7,7 @@ of one space, so a listing of the newest few reads the primary key backwards and
 from __future__ import annotations
 
 import sqlite3
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import LogError
@@ -312,10 +313,18 @@ def _is_ordered(conn: sqlite3.Connection, found: list[tuple[str, int]]) -> bool:
 def _where(
     filters: LogFilters, side: _Side, model_test: str | None = None, *, by_time: bool = False
 ) -> _Where:
+    """The test for all filters, and its values in their order.
+
+    Args:
+        filters: What is looked for.
+        side: Where the rows are.
+        model_test: How to compare the model; with either column where missing.
+        by_time: Let SQLite use the index of the time.
+    """
     alias = side.alias
     # The sign keeps SQLite from using the index.
     time = f"{alias}.datetime_utc" if by_time else f"+{alias}.datetime_utc"
-    plain = [
+    tests = [
         (model_test or side.any_model, filters.model),
         (f"{alias}.{side.conversation} = ?", filters.conversation_id),
         (f"{alias}.id > ?", filters.id_gt),
@@ -324,12 +333,11 @@ def _where(
         (f"{time} < ?", filters.until),
         (side.broke_off, RECOVERED if filters.failed else None),
         (f"{alias}.schema_id = ?", filters.schema_id),
-        *((side.fragment, digest) for digest in filters.fragments),
+        *zip(repeat(side.fragment), filters.fragments),
+        *zip(repeat(side.tool_result.format(named=side.named)), filters.tools),
     ]
-    result = side.tool_result
-    plain += [(result.format(named=side.named), name) for name in filters.tools]
-    used = [(sql, value) for sql, value in plain if value is not None]
+    used = [(sql, value) for sql, value in tests if value is not None]
     conditions = [sql for sql, _ in used]
     if filters.any_tools:
-        conditions.append(result.format(named=""))
+        conditions.append(side.tool_result.format(named=""))
     return _Where(" and ".join(conditions) or ANY, [value for _, value in used])

@@ -20,7 +20,11 @@ from ..older.legacy import LegacyTurn, legacy_tool_specs, legacy_turn, load_lega
 from ..records.chains import hash_chain
 from ..records.messages import StoredMessage, load_messages
 from ..records.outcome import read_untrusted
-from ..records.threads import find_conversation_id, latest_conversation_id
+from ..records.threads import (
+    find_conversation_id,
+    latest_conversation_id,
+    model_of_conversation,
+)
 from .turn_records import (
     StoredTables,
     history_after,
@@ -44,18 +48,7 @@ if TYPE_CHECKING:
     Source = Union[str, Path, Database, sqlite3.Connection]
 
 _THREAD = "select name, tip_message_hash, forked_from from threads where id = ?"
-_LEGACY_MODEL = "select model from responses where conversation_id = ? order by id desc limit 1"
-_TURN_HEADS = "select id, model, tip_message_hash from turns where thread_id = ? order by id"
-_MODEL_OF_CHAIN = """
-with recursive chain (hash, parent_hash) as (
-    select hash, parent_hash from messages where hash = ?
-    union all
-    select messages.hash, messages.parent_hash
-    from chain join messages on messages.hash = chain.parent_hash
-)
-select turns.model from turns join chain on chain.hash = turns.tip_message_hash
-order by turns.id desc limit 1
-"""
+_TURN_HEADS = "select id, tip_message_hash from turns where thread_id = ? order by id"
 _TURN_TOOLS = (
     "select tools.name, tools.plugin, tool_instances.name, tool_instances.plugin,"
     " tool_instances.arguments"
@@ -69,7 +62,6 @@ class _TurnHead(NamedTuple):
     """What continuing needs of a turn; the rest is read with the responses."""
 
     id: str
-    model: str
     tip: str | None
 
 
@@ -79,7 +71,6 @@ class StoredConversation:
 
     id: str
     name: str | None = None
-    model_id: str | None = None
     tip: str | None = None
     forked_from: str | None = None
     chain: list[StoredMessage] = field(default_factory=list)
@@ -121,7 +112,7 @@ def load_conversation(
         if stored is None:
             return None
         if model is None:
-            model = _get_model(stored.model_id, async_)
+            model = _get_model(model_of_conversation(conn, stored.id), async_)
         return _assemble(conn, partial(_reading, source, may_change), stored, model, async_)
 
 
@@ -171,9 +162,8 @@ def _read_named(conn: sqlite3.Connection, name: str) -> StoredConversation | Non
 def read_conversation(conn: sqlite3.Connection, conversation_id: str) -> StoredConversation | None:
     """What the log holds of a conversation, apart from what `responses` alone needs."""
     stored = StoredConversation(conversation_id)
-    row = conn.execute(
-        "select name, model from conversations where id = ?", [conversation_id]
-    ).fetchone()
+    sql = "select name from conversations where id = ?"
+    row = conn.execute(sql, [conversation_id]).fetchone()
     thread = conn.execute(_THREAD, [conversation_id]).fetchone()
     if row is None and thread is None:
         return None
@@ -185,21 +175,7 @@ def read_conversation(conn: sqlite3.Connection, conversation_id: str) -> StoredC
     if row is not None:
         stored.name = row[0] or stored.name
         stored.legacy = load_legacy_turns(conn, conversation_id)
-    stored.model_id = _model_id(conn, stored) or (row[1] if row is not None else None)
     return stored
-
-
-def _model_id(conn: sqlite3.Connection, stored: StoredConversation) -> str | None:
-    """The model that answered last; for a fork without turns that of the thread it left."""
-    answered = [(turn.id, turn.model) for turn in stored.turns[-1:]]
-    answered += [(turn.row["id"], turn.row["model"]) for turn in stored.legacy[-1:]]
-    if answered:
-        return max(answered)[1]
-    sql = "select model from turns where thread_id = ? order by id desc limit 1"
-    row = conn.execute(sql, [stored.forked_from]).fetchone()
-    row = row or conn.execute(_MODEL_OF_CHAIN, [stored.tip]).fetchone()
-    row = row or conn.execute(_LEGACY_MODEL, [stored.forked_from]).fetchone()
-    return None if row is None else row[0]
 
 
 def _assemble(
@@ -265,19 +241,24 @@ def _interleave(
         waiting = waiting[len(earlier) :]
         chain = load_messages(conn, turn.tip)
         hashes = [item.hash for item in chain]
-        start = hashes.index(tip) + 1 if tip in hashes else None
-        if start is None:
-            # The first turn, or one that was given another history.
-            history = [item.message for item in chain]
+        if tip in hashes:
+            start = hashes.index(tip) + 1
+            history = _with_earlier(history, earlier, tip, hashes)
         else:
-            if earlier:
-                added = history_after(earlier, history)
-                hashed = hash_chain(added[len(history) :], tip)
-                if hashed[-1].hash not in hashes:
-                    history = added
-            history = history + [item.message for item in chain[start:]]
+            # The first turn, or one that was given another history.
+            start, history = 0, []
+        history = history + [item.message for item in chain[start:]]
         tip = turn.tip
     return history_after(waiting, history)
+
+
+def _with_earlier(
+    history: list[Message], earlier: Sequence[LegacyTurn], tip: str | None, hashes: Sequence[str]
+) -> list[Message]:
+    """The history with the legacy turns before the next turn, unless that contains them."""
+    added = history_after(earlier, history)
+    hashed = hash_chain(added[len(history) :], tip)
+    return added if hashed and hashed[-1].hash not in hashes else history
 
 
 def with_turns(conn: sqlite3.Connection, stored: StoredConversation) -> StoredConversation:

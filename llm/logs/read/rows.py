@@ -69,10 +69,10 @@ def build_rows(
 
         old = legacy_rows(conn, missing, expand=expand, payloads=payloads)
         found.update((row["id"], row) for row in old)
-    for row_id, outcome in read_outcomes(conn, list(found)).items():
-        found[row_id]["status"] = outcome.status
-        if outcome.error_class or outcome.error:
-            found[row_id]["error"] = ": ".join(filter(None, [outcome.error_class, outcome.error]))
+    for row_id, (status, *error) in read_outcomes(conn, list(found)).items():
+        found[row_id]["status"] = status
+        if any(error):
+            found[row_id]["error"] = ": ".join(filter(None, error))
     return [found[row_id] for row_id in ids if row_id in found]
 
 

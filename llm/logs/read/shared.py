@@ -22,10 +22,11 @@ _BY_ALIAS = (
     " where id = (select fragment_id from fragment_aliases where alias = ?)"
 )
 _BY_HASH = "select content, source from fragments where hash = ?"
-_LIST = "select id, hash, datetime_utc, source, {content} from fragments {where} order by id"
+_LIST = "select id, hash, datetime_utc, source, {content} from fragments where {where} order by id"
 _WHERE_QUERY = """(hash = :q{n}
   or id in (select fragment_id from fragment_aliases where alias = :q{n})
   or instr(lower(source), lower(:q{n})) or instr(lower(content), lower(:q{n})))"""
+_IS_ALIASED = "id in (select value from json_each(:aliased))"
 _ALIASES = "select fragment_id, alias from fragment_aliases order by rowid"
 _SET_ALIAS = "insert or replace into fragment_aliases (alias, fragment_id) values (?, ?)"
 # So long is the content in a list; a character takes at most four bytes.
@@ -97,24 +98,22 @@ def iter_fragments(
     aliases: dict[int, list[str]] = {}
     for fragment_id, alias in conn.execute(_ALIASES):
         aliases.setdefault(fragment_id, []).append(alias)
-    conditions = [_WHERE_QUERY.format(n=number) for number in range(len(queries))]
-    if only_aliased:
-        conditions.append("id in (select value from json_each(:aliased))")
+    tests = [_WHERE_QUERY.format(n=number) for number in range(len(queries))]
     sql = _LIST.format(
         content=_START_OF_CONTENT if cut else "content",
-        where=f"where {' and '.join(conditions)}" if conditions else "",
+        where=" and ".join([*tests, _IS_ALIASED if only_aliased else "1"]),
     )
     values = {f"q{number}": query for number, query in enumerate(queries)}
     values["aliased"] = json.dumps(list(aliases))
     for batch in _batches(conn, sql, values):
         ids, digests, times, sources, contents = zip(*batch, strict=True)
-        yield StoredFragments(
-            digests,
-            [aliases.get(number, []) for number in ids] if aliases else [[]] * len(ids),
-            times,
-            sources,
-            _cut(contents) if cut else [content or "" for content in contents],
-        )
+        names = [aliases.get(number, []) for number in ids] if aliases else [[]] * len(ids)
+        texts = _cut(contents) if cut else _texts(contents)
+        yield StoredFragments(digests, names, times, sources, texts)
+
+
+def _texts(contents: Sequence[str | None]) -> list[str]:
+    return [content or "" for content in contents]
 
 
 def _cut(starts: Sequence[bytes | None]) -> list[str]:

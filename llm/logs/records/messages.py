@@ -261,19 +261,24 @@ def _stored_messages(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> li
 def _part(row: PartRow, references: References, contents: Mapping[str, bytes | None]) -> Part:
     if not row.payload and row.type == "text":
         return TextPart(row.text or "")
-    values = {"type": row.type, **row.payload}
-    for key in ("text_ref", "attachment", "attachments"):
-        values.pop(key, None)
-    if row.type in _WITH_TEXT:
-        _warn_of_deleted(row.payload.get("text_ref", ()), references.fragments)
-        values["text"] = full_text(row, references.fragments) or ""
-    part = Part.from_dict(cast("PartDict", values))
+    part = Part.from_dict(cast("PartDict", _bare_shape(row, references.fragments)))
     attachments = [_attachment(ref, references, contents) for ref in attachments_in(row.payload)]
     if isinstance(part, ToolResultPart):
         part.attachments = attachments
     elif isinstance(part, AttachmentPart) and attachments:
         part.attachment = attachments[0]
     return part
+
+
+def _bare_shape(row: PartRow, fragments: Mapping[int, str]) -> JSONObject:
+    """The dictionary form of a part without its attachments."""
+    shape = {"type": row.type, **row.payload}
+    for key in ("text_ref", "attachment", "attachments"):
+        shape.pop(key, None)
+    if row.type in _WITH_TEXT:
+        _warn_of_deleted(row.payload.get("text_ref", ()), fragments)
+        shape["text"] = full_text(row, fragments) or ""
+    return shape
 
 
 def _warn_of_deleted(pieces: Iterable[JSONObject], fragments: Mapping[int, str]) -> None:

@@ -49,7 +49,7 @@ _NEWEST_RESPONSES = (
 _NEWEST_THREADS = "select id, id from threads order by id desc"
 _NEWEST_LEGACY = "select id, id from conversations order by id desc"
 _THREAD = "select name, forked_from, datetime_utc from threads where id = ?"
-_LEGACY = "select name, model from conversations where id = ?"
+_LEGACY = "select name from conversations where id = ?"
 _COUNTS = (
     "select count(*) from turns where thread_id = ?",
     "select count(*) from responses where conversation_id = ?"
@@ -63,10 +63,21 @@ _IS_USED = (
     "select exists (select 1 from turns where thread_id = ?1)"
     " or exists (select 1 from responses where conversation_id = ?1)"
 )
-_FORK = "select forked_from from threads where id = ?"
-_LAST_MODEL = "select model from turns where thread_id = ? order by id desc limit 1"
-_LAST_LEGACY_MODEL = (
-    "select model from responses where conversation_id = ? order by id desc limit 1"
+# For a fork without turns: the model of the thread that it left, or of one that has its messages.
+_MODELS_BEFORE = (
+    "select model from turns where thread_id ="
+    " (select forked_from from threads where id = ?) order by id desc limit 1",
+    """
+    with recursive chain (hash) as (
+        select tip_message_hash from threads where id = ?
+        union all
+        select messages.parent_hash from chain join messages on messages.hash = chain.hash
+    )
+    select turns.model from turns join chain on chain.hash = turns.tip_message_hash
+    order by turns.id desc limit 1""",
+    "select model from responses where conversation_id ="
+    " (select forked_from from threads where id = ?) order by id desc limit 1",
+    "select model from conversations where id = ?",
 )
 _MATCHING_TURNS = (
     "select t.thread_id from turn_search_fts f join turn_search s on s.id = f.rowid"
@@ -213,26 +224,37 @@ def conversation_info(
         last_id: The id of its last turn, where that is known.
     """
     thread = conn.execute(_THREAD, [conversation_id]).fetchone() or (None, None, None)
-    legacy = conn.execute(_LEGACY, [conversation_id]).fetchone() or (None, None)
+    legacy = conn.execute(_LEGACY, [conversation_id]).fetchone() or (None,)
     turns = sum(conn.execute(sql, [conversation_id]).fetchone()[0] for sql in _COUNTS)
-    last = last_id or _last_id(conn, conversation_id)
-    row = conn.execute(_TURN, [last]).fetchone() or conn.execute(_RESPONSE, [last]).fetchone()
-    if row is None:
+    answer = _last_answer(conn, last_id or _last_id(conn, conversation_id))
+    if answer is None:
         # Threads write their time with a space, turns with a T.
         made = thread[2] and thread[2].replace(" ", "T", 1)
-        row = (legacy[1] or model_of_thread(conn, conversation_id), made)
-    model, when = row
+        answer = (_model_before(conn, conversation_id), made)
+    model, when = answer
     return ConversationInfo(conversation_id, legacy[0] or thread[0], model, turns, when, thread[1])
 
 
-def model_of_thread(conn: sqlite3.Connection, conversation_id: str) -> str | None:
-    """The model of a thread without turns: the one that answered last before it branched off."""
-    row = conn.execute(_FORK, [conversation_id]).fetchone()
-    if row is None:
-        return None
-    model = conn.execute(_LAST_MODEL, [row[0]]).fetchone()
-    model = model or conn.execute(_LAST_LEGACY_MODEL, [row[0]]).fetchone()
-    return model[0] if model else None
+def model_of_conversation(conn: sqlite3.Connection, conversation_id: str) -> str | None:
+    """The model that answered last; for a fork without turns the one that did before it."""
+    answer = _last_answer(conn, _last_id(conn, conversation_id))
+    return answer[0] if answer else _model_before(conn, conversation_id)
+
+
+def _last_answer(conn: sqlite3.Connection, last_id: str) -> tuple[str | None, str | None] | None:
+    """Model and time of a turn or response."""
+    row: tuple[str | None, str | None] | None = (
+        conn.execute(_TURN, [last_id]).fetchone() or conn.execute(_RESPONSE, [last_id]).fetchone()
+    )
+    return row
+
+
+def _model_before(conn: sqlite3.Connection, conversation_id: str) -> str | None:
+    for sql in _MODELS_BEFORE:
+        row = conn.execute(sql, [conversation_id]).fetchone()
+        if row is not None and row[0] is not None:
+            return str(row[0])
+    return None
 
 
 def list_conversations(

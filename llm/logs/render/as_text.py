@@ -272,7 +272,18 @@ def short_row(row: Row, *, usage: bool = False) -> JSONObject:
         "duration_ms": row["duration_ms"],
         "conversation": row["conversation_id"],
     }
-    middle = {
+    short.update((key, value) for key, value in _short_exchange(row).items() if value)
+    for key in ("prompt_fragments", "system_fragments"):
+        short[key] = [fragment["hash"] for fragment in row[key]]
+    if usage and (row["input_tokens"] or row["output_tokens"]):
+        short["usage"] = _short_usage(row)
+    return short
+
+
+def _short_exchange(row: Row) -> JSONObject:
+    """What was said and done, cut to its beginning."""
+    system, prompt = row["system"] or "", row["prompt"] or ""
+    return {
         "status": row.get("status"),
         "error": row.get("error"),
         "tool_calls": [f"{c['name']}({json.dumps(c['arguments'])})" for c in row["tool_calls"]],
@@ -280,18 +291,10 @@ def short_row(row: Row, *, usage: bool = False) -> JSONObject:
             truncate_string(f"{result['name']}: {result['output']}")
             for result in row["tool_results"]
         ],
-        "system": truncate_string(row["system"] or "", LONGEST_TEXT, normalize_whitespace=True),
-        "prompt": truncate_string(
-            row["prompt"] or "", LONGEST_TEXT, normalize_whitespace=True, keep_end=True
-        ),
+        "system": truncate_string(system, LONGEST_TEXT, normalize_whitespace=True),
+        "prompt": truncate_string(prompt, LONGEST_TEXT, normalize_whitespace=True, keep_end=True),
         "attachments": [_short_attachment(attachment) for attachment in row["attachments"]],
     }
-    short.update((key, value) for key, value in middle.items() if value)
-    for key in ("prompt_fragments", "system_fragments"):
-        short[key] = [fragment["hash"] for fragment in row[key]]
-    if usage and (row["input_tokens"] or row["output_tokens"]):
-        short["usage"] = _short_usage(row)
-    return short
 
 
 def _short_attachment(attachment: JSONObject) -> dict[str, str]:

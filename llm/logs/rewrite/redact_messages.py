@@ -141,7 +141,10 @@ class MessageRedaction:
             if found:
                 sql = _USING.format(table=f"part_{kind}s", column=f"{kind}_id")
                 yield from (key for (key,) in self._conn.execute(sql, [json_list(found)]))
-        # A match may begin in a fragment and end behind it.
+        yield from self._matching_across_fragments()
+
+    def _matching_across_fragments(self) -> Iterator[str]:
+        """Messages in which a match may begin in a fragment and end behind it."""
         hashes = [key for (key,) in self._conn.execute(_WITH_REFERENCES)]
         for start in range(0, len(hashes), BATCH):
             rows = load_rows(self._conn, hashes[start : start + BATCH])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ...text import JSONObject
+
 if TYPE_CHECKING:
     import re
     import sqlite3
@@ -39,16 +41,19 @@ class Scrubber:
             scrubbed = self.text(written)
             return value if scrubbed == written else scrubbed
         if isinstance(value, dict):
-            if list(value) == ["$"] and isinstance(value["$"], str):
-                # It stands for a text that is kept, and rewritten, elsewhere.
-                return value
-            return {
-                key if key in _MARKERS else self.text(key): self.value(item)
-                for key, item in value.items()
-            }
+            return self._object(value)
         if isinstance(value, list):
             return [self.value(item) for item in value]
         return value
+
+    def _object(self, value: JSONObject) -> JSONObject:
+        if list(value) == ["$"] and isinstance(value["$"], str):
+            # It stands for a text that is kept, and rewritten, elsewhere.
+            return value
+        return {
+            key if key in _MARKERS else self.text(key): self.value(item)
+            for key, item in value.items()
+        }
 
     def json(self, text: str, **format: Any) -> str:
         """A JSON text with every match replaced; text that is no JSON as plain text."""
