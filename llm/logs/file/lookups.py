@@ -23,26 +23,6 @@ def json_list(values: Iterable[str | int]) -> str:
     return json.dumps(list(values))
 
 
-def has_table(conn: sqlite3.Connection, name: str) -> bool:
-    """Whether the file has a table or view of that name."""
-    sql = "select 1 from sqlite_master where name = ?"
-    return conn.execute(sql, [name]).fetchone() is not None
-
-
-def rows_if_any(
-    conn: sqlite3.Connection, sql: str, values: Sequence[object] = ()
-) -> list[tuple[Any, ...]]:
-    """The rows of a query; none where a table that it reads is not in this file."""
-    import sqlite3
-
-    try:
-        return conn.execute(sql, values).fetchall()
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            return []
-        raise
-
-
 # So many are bound at once; every SQLite takes more.
 AT_ONCE = 500
 

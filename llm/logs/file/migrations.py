@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
 from . import schema
-from .lookups import has_table, rows_if_any
-from .transactions import immediate
+from .transactions import has_table, immediate, rows_if_any
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,7 +65,7 @@ def _apply_missing(conn: sqlite3.Connection) -> None:
     )
     applied = applied_names(conn)
     if not applied and not has_table(conn, "log"):
-        _run(conn, schema.whole_schema())
+        _run(conn, _whole_schema())
         _record(conn, NAMES)
         _run(conn, index_statements())
         note_indexes(conn)
@@ -166,7 +165,7 @@ def _drop_old_logs_if_empty(conn: sqlite3.Connection) -> None:
 
 
 def _index_responses(conn: sqlite3.Connection) -> None:
-    _run(conn, schema.full_text_index("responses"))
+    _run(conn, _full_text_index("responses"))
     conn.execute("insert into responses_fts (responses_fts) values ('rebuild')")
 
 
@@ -236,6 +235,47 @@ def _fill_turn_tool_instances(conn: sqlite3.Connection) -> None:
 
 
 # None: an intermediate form of the first table, which m007_finish_logs_table rebuilds in one go.
+def _full_text_index(table: str) -> tuple[str, ...]:
+    """The SQL for a full-text index over `prompt` and `response` of `table`, kept by triggers."""
+    index = f"{table}_fts"
+    columns = "rowid, prompt, response"
+    add = f"insert into {index} ({columns}) values (new.rowid, new.prompt, new.response)"
+    remove = (
+        f"insert into {index} ({index}, {columns})"
+        " values ('delete', old.rowid, old.prompt, old.response)"
+    )
+    on = "create trigger if not exists"
+    return (
+        f"create virtual table if not exists {index}"
+        f" using fts5 (prompt, response, content={table})",
+        f"{on} {table}_ai after insert on {table} begin {add}; end",
+        f"{on} {table}_ad after delete on {table} begin {remove}; end",
+        f"{on} {table}_au after update on {table} begin {remove}; {add}; end",
+    )
+
+
+def _whole_schema() -> tuple[str, ...]:
+    """Every statement that makes a new, empty log database."""
+    return (
+        schema.CONVERSATIONS,
+        schema.SCHEMAS,
+        schema.RESPONSES,
+        *_full_text_index("responses"),
+        *schema.ATTACHMENTS,
+        *schema.FRAGMENTS,
+        *(
+            f"create table if not exists {table} ({schema.RESPONSE_FRAGMENTS_COLUMNS})"
+            for table in ("prompt_fragments", "system_fragments")
+        ),
+        schema.TOOL_INSTANCES,
+        *schema.TOOLS,
+        schema.TOOL_RESULTS_ATTACHMENTS,
+        *schema.MESSAGE_STORE,
+        *_full_text_index("turn_search"),
+        schema.MESSAGE_TREE,
+    )
+
+
 STEPS: tuple[tuple[str, Step | None], ...] = (
     ("m001_initial", None),
     ("m002_id_primary_key", None),
@@ -267,7 +307,7 @@ STEPS: tuple[tuple[str, Step | None], ...] = (
     ("m022_response_reasoning", _adding("responses", reasoning="text")),
     (
         "m023_message_store",
-        _creating(*schema.MESSAGE_STORE, *schema.full_text_index("turn_search")),
+        _creating(*schema.MESSAGE_STORE, *_full_text_index("turn_search")),
     ),
     ("m024_tool_instance_references", _refer_to_instances),
     ("m025_turn_tools_instance_backfill", _fill_turn_tool_instances),

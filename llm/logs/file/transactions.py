@@ -1,10 +1,10 @@
-"""Write transactions of a log database."""
+"""On a connection to a log database: write transactions, and tables that may be missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,4 +29,24 @@ def immediate(conn: sqlite3.Connection) -> Iterator[None]:
             conn.execute("rollback to llm_turn" if nested else "rollback")
             if nested:
                 conn.execute("release llm_turn")
+        raise
+
+
+def has_table(conn: sqlite3.Connection, name: str) -> bool:
+    """Whether the file has a table or view of that name."""
+    sql = "select 1 from sqlite_master where name = ?"
+    return conn.execute(sql, [name]).fetchone() is not None
+
+
+def rows_if_any(
+    conn: sqlite3.Connection, sql: str, values: Sequence[object] = ()
+) -> list[tuple[Any, ...]]:
+    """The rows of a query; none where a table that it reads is not in this file."""
+    import sqlite3
+
+    try:
+        return conn.execute(sql, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return []
         raise

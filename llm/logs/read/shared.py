@@ -9,9 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...text import JSONObject
-from ..file.lookups import has_table
 from ..file.migrations import connection_of
-from ..file.transactions import immediate
+from ..file.transactions import has_table, immediate
 
 if TYPE_CHECKING:
     from ...content import Attachment, Fragment

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ...text import conversation_name
-from ..file.lookups import has_table, json_list
-from ..file.transactions import immediate
+from ..file.lookups import json_list
+from ..file.transactions import has_table, immediate
 from ..records.messages import full_text, load_references, load_rows, parts_of
 
 if TYPE_CHECKING:
