@@ -108,7 +108,6 @@ __getattr__, __dir__ = attach(
                 "needs_tls",
                 "proxy_variable",
             ),
-            "llm.net.waiting": ("request_sent",),
             "llm.run.inputs": ("key_argument",),
             "llm.text": ("JSONObject",),
             "llm.text.long_json": ("json_pieces",),
@@ -116,6 +115,7 @@ __getattr__, __dir__ = attach(
             "llm.plugins": ("get_plugins", "load_plugins", "pm"),
             "llm.net.policy": (
                 "CallPolicy",
+                "request_sent",
                 "retry_after_s",
             ),
             "llm.material.registered": (

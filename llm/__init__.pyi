@@ -61,8 +61,8 @@ from llm.net.network import make_client
 from llm.net.network import needs_tls as needs_tls
 from llm.net.network import proxy_variable as proxy_variable
 from llm.net.policy import CallPolicy as CallPolicy
+from llm.net.policy import request_sent as request_sent
 from llm.net.policy import retry_after_s as retry_after_s
-from llm.net.waiting import request_sent as request_sent
 from llm.parts import Message as Message
 from llm.parts import assistant as assistant
 from llm.parts import system as system

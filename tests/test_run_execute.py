@@ -13,7 +13,7 @@ from typing import TypeAlias
 import pytest
 
 from llm import terminal
-from llm.net import waiting
+from llm.net import policy
 from llm.parts import StreamEvent
 from llm.run import recorder
 from llm.run.request import LogSettings
@@ -90,7 +90,7 @@ def preloaded(monkeypatch: pytest.MonkeyPatch, clock: Clock, is_sent: bool = Fal
     monkeypatch.setattr(recorder, "_work_clock", lambda: clock)
     preloader = recorder._Preloader()
     if is_sent:
-        waiting.request_sent()
+        policy.request_sent()
     if is_sent or clock not in (busy_clock, None):
         assert idle.wait(20)
     preloader.finish()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from llm.net import waiting
+from llm.net import policy
 
 
 def test_work_runs_once_when_the_request_is_sent() -> None:
     """What was left to be done is done at the first request, not at the next one."""
     done: list[str] = []
-    waiting.meanwhile(lambda: done.append("work"))
-    waiting.request_sent()
-    waiting.request_sent()
+    policy.meanwhile(lambda: done.append("work"))
+    policy.request_sent()
+    policy.request_sent()
     assert done == ["work"]
 
 
@@ -21,8 +21,8 @@ def test_forgotten_work_does_not_run() -> None:
     def work() -> None:
         done.append("work")
 
-    waiting.meanwhile(work)
-    waiting.forget(work)
-    waiting.forget(work)
-    waiting.request_sent()
+    policy.meanwhile(work)
+    policy.forget(work)
+    policy.forget(work)
+    policy.request_sent()
     assert done == []

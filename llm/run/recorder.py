@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LogError, NeedsKeyException
 from ..files import config, tighten_database
-from ..net import waiting
+from ..net.policy import forget, meanwhile
 from ..terminal import show_note
 from ..text import JSONObject
 from ..text.secrets import masked
@@ -251,11 +251,11 @@ class _Preloader:
         self._is_sent = False
         self._thread = threading.Thread(target=self._run, args=(_work_clock(),), daemon=True)
         self._thread.start()
-        waiting.meanwhile(self._sent)
+        meanwhile(self._sent)
 
     def finish(self) -> None:
         """Stop holding back, and return when everything is imported or left to the caller."""
-        waiting.forget(self._sent)
+        forget(self._sent)
         self._wake.set()
         self._thread.join()
 
