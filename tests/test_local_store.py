@@ -9,8 +9,9 @@ import click
 import pytest
 
 import llm
+from llm.default_plugins import local as plugin
 from llm.errors import ConfigError, InvalidInput, ModelError, NotFound
-from llm.providers.local import plugin, store
+from llm.providers.local import store
 from llm.providers.local.store import InstalledModel
 
 

@@ -1,5 +1,36 @@
-"""Local models as a default plugin; what it registers is in `llm.providers.local`."""
+"""The default plugin that registers local models and their commands."""
 
-from llm.providers.local.plugin import register_commands, register_models
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import llm
+from llm.providers.local import list_path
+
+if TYPE_CHECKING:
+    import click
+
+    from llm.hookspecs import RegisterModel
 
 __all__ = ["register_commands", "register_models"]
+
+
+@llm.hookimpl
+def register_models(register: RegisterModel) -> None:
+    """Register each installed model; where none is installed, nothing more is imported."""
+    path = list_path()
+    llm.watch_file(path)
+    if path.exists():
+        from llm.providers.local.model import AsyncLocalModel, LocalModel
+        from llm.providers.local.store import installed_models
+
+        for model in installed_models():
+            register(LocalModel(model), AsyncLocalModel(model), aliases=model.aliases)
+
+
+@llm.hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Add the group `llm local`."""
+    from llm.providers.local.commands import local
+
+    cli.add_command(local)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import llm
 from llm._lazy import attach, homes_of
-from llm.providers.openai.plugin import register_embedding_models, register_models
+from llm.providers.openai import catalog
 
 if TYPE_CHECKING:
     import click
+
+    from llm.hookspecs import RegisterEmbeddingModel, RegisterModel
 
 _HOME = "llm.providers.openai"
 __getattr__, __dir__ = attach(
@@ -43,6 +45,29 @@ __getattr__, __dir__ = attach(
 )
 
 __all__ = ["register_commands", "register_embedding_models", "register_models"]
+
+
+@llm.hookimpl
+def register_models(register: RegisterModel) -> None:
+    """Register the models of the catalog, then those of `extra-openai-models.yaml`."""
+    for model, async_model, aliases in catalog.models():
+        register(model, async_model, aliases)
+    path = catalog.extra_models_path()
+    llm.watch_file(path)
+    if path.exists():
+        from llm.providers.openai.extra_models import chat_models
+
+        for model, async_model, aliases in chat_models():
+            register(model, async_model, aliases)
+
+
+@llm.hookimpl
+def register_embedding_models(register: RegisterEmbeddingModel) -> None:
+    """Register the embedding models of the catalog, then those of the user's file."""
+    from llm.providers.openai.extra_models import embedding_models
+
+    for model, aliases in [*catalog.embedding_models(), *embedding_models()]:
+        register(model, aliases)
 
 
 @llm.hookimpl

@@ -1,5 +1,6 @@
 """Types of `llm/default_plugins/openai_models.py`, whose names are served lazily."""
 
+from llm.providers.openai import catalog as catalog
 from llm.providers.openai.chat import AsyncChat as AsyncChat
 from llm.providers.openai.chat import Chat as Chat
 from llm.providers.openai.chat import Completion as Completion
@@ -11,8 +12,6 @@ from llm.providers.openai.options import ReasoningSummaryEnum as ReasoningSummar
 from llm.providers.openai.options import SharedOptions as SharedOptions
 from llm.providers.openai.options import VerbosityEnum as VerbosityEnum
 from llm.providers.openai.options import build_options_class as build_options_class
-from llm.providers.openai.plugin import register_embedding_models as register_embedding_models
-from llm.providers.openai.plugin import register_models as register_models
 from llm.providers.openai.responses import AsyncResponses as AsyncResponses
 from llm.providers.openai.responses import Responses as Responses
 from llm.providers.openai.responses import _SharedResponses as _SharedResponses
@@ -26,4 +25,7 @@ from llm.providers.openai.wire.shapes import redact_data as redact_data
 _attachment = attachment_item
 __all__ = ["register_commands", "register_embedding_models", "register_models"]
 import click
+from llm.hookspecs import RegisterEmbeddingModel, RegisterModel
+def register_models(register: RegisterModel) -> None: ...
+def register_embedding_models(register: RegisterEmbeddingModel) -> None: ...
 def register_commands(cli: click.Group) -> None: ...

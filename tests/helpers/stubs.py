@@ -86,7 +86,13 @@ def _defined(tree: ast.Module) -> list[str]:
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.returns is not None
     ]
-    return [*(["import click"] if any("click." in hook for hook in hooks) else []), *hooks]
+    types = [
+        ast.unparse(statement)
+        for node in tree.body
+        if isinstance(node, ast.If)
+        for statement in node.body
+    ]
+    return [*types, *hooks] if hooks else []
 
 
 def main() -> None:

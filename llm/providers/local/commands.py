@@ -108,9 +108,9 @@ def remove_command(name: str, yes: bool) -> None:
 @local.command(name="path")
 def path_command() -> None:
     """Show the folder of the local models."""
-    from . import store
+    from . import local_dir
 
-    llm.say(store.local_dir())
+    llm.say(local_dir())
 
 
 def _as_line(model: InstalledModel) -> str:

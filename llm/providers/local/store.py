@@ -15,6 +15,8 @@ from typing import Any
 import llm
 from llm.errors import ConfigError, InvalidInput, ModelError, NotFound
 
+from . import list_path, local_dir
+
 DEFAULT_NAME = "smollm2-135m"
 ID_PREFIX = "local/"
 GGUF_MAGIC = b"GGUF"
@@ -63,16 +65,6 @@ class InstalledModel:
             "size_bytes": self.size_bytes,
             **{name: value for name, value in optional.items() if value},
         }
-
-
-def local_dir() -> Path:
-    """The folder of the local models; it exists once something has been added."""
-    return llm.user_dir() / "local"
-
-
-def list_path() -> Path:
-    """The file that lists the local models."""
-    return local_dir() / "models.json"
 
 
 def installed_models() -> list[InstalledModel]:

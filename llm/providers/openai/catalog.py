@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import llm
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .chat import AsyncChat, Chat
+    from .embedding import OpenAIEmbeddingModel
     from .responses import AsyncResponses, Responses
     from .shared import _Shared
     from .wire.shapes import Json
@@ -29,15 +30,6 @@ FLAGS = {
     "D": "image_detail_original",
     "P": "service_tier",
 }
-
-
-class EmbeddingEntry(NamedTuple):
-    """An embedding model; `dimensions` is `None` for the model's own length of vectors."""
-
-    model_id: str
-    openai_model_id: str
-    dimensions: int | None
-    aliases: tuple[str, ...]
 
 
 # (kind, flags, ids with the aliases after a colon)
@@ -90,8 +82,8 @@ def classes() -> dict[str, tuple[type[SyncModel], type[TwinModel] | None]]:
 
 def models() -> list[tuple[SyncModel, TwinModel | None, list[str]]]:
     """The chat models with their asynchronous twins and aliases, in the order of listings."""
-    found: list[tuple[SyncModel, TwinModel | None, list[str]]] = []
     kinds = classes()
+    families: list[tuple[SyncModel, TwinModel | None, str]] = []
     for kind, flags, names in _ROWS:
         settings: Json = {FLAGS[f]: True for f in flags if f in FLAGS}
         if "-" in flags:
@@ -99,18 +91,16 @@ def models() -> list[tuple[SyncModel, TwinModel | None, list[str]]]:
         if kind == "completion":
             settings["default_max_tokens"] = _COMPLETION_MAX_TOKENS
         sync, twin = kinds[kind]
-        family = sync("", **settings)
-        twins = twin("", **settings) if twin else None
-        for name in names.split():
-            model_id, _, aliases = name.partition(":")
-            found.append(
-                (
-                    _member(family, model_id),
-                    _member(twins, model_id) if twins else None,
-                    aliases.split(",") if aliases else [],
-                )
-            )
-    return found
+        families.append((sync("", **settings), twin("", **settings) if twin else None, names))
+    return [
+        (_member(family, model_id), twins and _member(twins, model_id), _split(aliases))
+        for family, twins, names in families
+        for model_id, _, aliases in (name.partition(":") for name in names.split())
+    ]
+
+
+def _split(aliases: str) -> list[str]:
+    return aliases.split(",") if aliases else []
 
 
 def extra_models_path() -> Path:
@@ -129,13 +119,23 @@ def _member(family: Family, model_id: str) -> Family:
     return model
 
 
-EMBEDDINGS = (
-    EmbeddingEntry("text-embedding-ada-002", "text-embedding-ada-002", None, ("ada", "ada-002")),
-    EmbeddingEntry("text-embedding-3-small", "text-embedding-3-small", None, ("3-small",)),
-    EmbeddingEntry("text-embedding-3-large", "text-embedding-3-large", None, ("3-large",)),
-    EmbeddingEntry("text-embedding-3-small-512", "text-embedding-3-small", 512, ("3-small-512",)),
-    EmbeddingEntry("text-embedding-3-large-256", "text-embedding-3-large", 256, ("3-large-256",)),
-    EmbeddingEntry(
-        "text-embedding-3-large-1024", "text-embedding-3-large", 1024, ("3-large-1024",)
-    ),
+def embedding_models() -> list[tuple[OpenAIEmbeddingModel, tuple[str, ...]]]:
+    """The embedding models with their aliases, in the order of listings."""
+    from .embedding import OpenAIEmbeddingModel
+
+    return [
+        (OpenAIEmbeddingModel(model_id, name, dimensions), aliases)
+        for model_id, name, dimensions, aliases in _EMBEDDINGS
+    ]
+
+
+# (id, name at the server, dimensions or None for the model's own length of vectors, aliases)
+_ADA, _SMALL, _LARGE = "text-embedding-ada-002", "text-embedding-3-small", "text-embedding-3-large"
+_EMBEDDINGS = (
+    (_ADA, _ADA, None, ("ada", "ada-002")),
+    (_SMALL, _SMALL, None, ("3-small",)),
+    (_LARGE, _LARGE, None, ("3-large",)),
+    (f"{_SMALL}-512", _SMALL, 512, ("3-small-512",)),
+    (f"{_LARGE}-256", _LARGE, 256, ("3-large-256",)),
+    (f"{_LARGE}-1024", _LARGE, 1024, ("3-large-1024",)),
 )

@@ -13,9 +13,12 @@ import llm
 from llm.errors import ConfigError, LLMError
 from llm.utils import InvalidYAML, parse_yaml, yaml_lines_of
 
-from .catalog import extra_models_path
+from .catalog import classes, extra_models_path
 
 if TYPE_CHECKING:
+    from .catalog import SyncModel, TwinModel
+    from .embedding import OpenAIEmbeddingModel
+    from .shared import _Shared
     from .wire.shapes import Json
 
 _TEXTS = ("api_base", "api_type", "api_version", "api_engine", "api_key_name")
@@ -52,9 +55,59 @@ class ExtraModels(NamedTuple):
 
 
 _REMEDY = "Correct the file: its models are left out until then"
+# Problems of the file that have been told; hooks run at each look-up.
+_told: set[str] = set()
 _Stamp = tuple[int, int]
 _NOTHING = ExtraModels((), ())
 _read: dict[Path, tuple[_Stamp, ExtraModels]] = {}
+
+
+def chat_models() -> list[tuple[SyncModel, TwinModel | None, Sequence[str]]]:
+    """The chat models of the file, with their asynchronous twins and aliases."""
+    found: list[tuple[SyncModel, TwinModel | None, Sequence[str]]] = []
+    for extra in _usable_models():
+        if extra.kind != "embedding":
+            sync, twin = classes()[extra.kind]
+            model = sync(extra.model_id, **extra.settings)
+            async_model = twin(extra.model_id, **extra.settings) if twin else None
+            _set_key_rules(extra, model, async_model)
+            found.append((model, async_model, extra.aliases))
+    return found
+
+
+def embedding_models() -> list[tuple[OpenAIEmbeddingModel, Sequence[str]]]:
+    """The embedding models of the file, with their aliases."""
+    from .embedding import OpenAIEmbeddingModel
+
+    found = []
+    for extra in _usable_models():
+        if extra.kind == "embedding":
+            model = OpenAIEmbeddingModel(extra.model_id, **extra.settings)
+            _set_key_rules(extra, model)
+            found.append((model, extra.aliases))
+    return found
+
+
+def _set_key_rules(extra: ExtraModel, *models: _Shared | OpenAIEmbeddingModel | None) -> None:
+    """Let models ask for the key that their entry names, or for none."""
+    for model in models:
+        if model is None:
+            continue
+        if not extra.needs_key:
+            model.needs_key = None
+        elif extra.api_key_name:
+            model.needs_key = extra.api_key_name
+            # Its server is another one: OPENAI_API_KEY is none of its business.
+            model.key_env_var = None
+
+
+def _usable_models() -> tuple[ExtraModel, ...]:
+    found = read_extra_models()
+    for problem in map(str, found.problems):
+        if problem not in _told:
+            _told.add(problem)
+            llm.notice(f"Warning: {problem}")
+    return found.models
 
 
 def read_extra_models() -> ExtraModels:
