@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import string
 from collections.abc import Mapping
@@ -76,8 +77,8 @@ class Template(BaseModel):
         missing = [name for name in self._variables() if name not in values]
         if missing:
             raise self.MissingVariables(f"Missing variables: {', '.join(missing)}")
-        prompt = _filled(self.prompt, values) if self.prompt else input
-        return prompt, _filled(self.system, values) if self.system else None
+        prompt = _fill(self.prompt, values) if self.prompt else input
+        return prompt, _fill(self.system, values) if self.system else None
 
     def vars(self) -> set[str]:
         """Names of the variables that prompt and system prompt use."""
@@ -146,12 +147,12 @@ def load_template(name: str) -> Template:
         LoadTemplateError: There is none, or it is broken: the message names file, line and key.
     """
     if name.startswith(("http://", "https://")):
-        return _fetched(name)
-    is_file = _is_file(name)
+        return _fetch(name)
+    is_file = os.path.isfile(name)
     if has_plugin_prefix(name) and not is_file:
-        return _loaded(name)
+        return _load(name)
     path = Path(name) if is_file else files.templates_dir() / f"{name}{files.SUFFIX}"
-    if not is_file and not _is_file(str(path)):
+    if not is_file and not os.path.isfile(path):
         raise LoadTemplateError(f"Invalid template: {name}{_hint(name)}")
     text = files.read_template_text(path)
     template = parse_template(name, text, str(path))
@@ -160,21 +161,13 @@ def load_template(name: str) -> Template:
     return template
 
 
-def _is_file(name: str) -> bool:
-    try:
-        return Path(name).is_file()
-    except (OSError, ValueError):
-        # Too long for a path, or with a NUL in it.
-        return False
-
-
 def _hint(name: str) -> str:
     return suggestion(name, files.template_names()) or (
         ": there is no such file or template ('llm templates' lists yours)"
     )
 
 
-def _fetched(url: str) -> Template:
+def _fetch(url: str) -> Template:
     from .net.http import fetch_text
 
     try:
@@ -186,7 +179,7 @@ def _fetched(url: str) -> Template:
     return template
 
 
-def _loaded(name: str) -> Template:
+def _load(name: str) -> Template:
     import llm
 
     prefix, _, rest = name.partition(":")
@@ -197,7 +190,7 @@ def _loaded(name: str) -> Template:
     try:
         template = loaders[prefix](rest)
     except ValidationError as error:
-        text = "\n".join(map(_problem, error.errors()[:_SHOWN_PROBLEMS]))
+        text = "\n".join(map(_describe_problem, error.errors()[:_SHOWN_PROBLEMS]))
         raise LoadTemplateError(f"Could not load template {name}: {text}") from error
     except Exception as error:  # whatever the loader of a plugin raises
         text = str(error) or type(error).__name__
@@ -226,18 +219,18 @@ def parse_template(name: str, text: str, where: str) -> Template:
         template = Template.model_validate(fields)
     except (ValidationError, RecursionError) as error:
         problems = error.errors() if isinstance(error, ValidationError) else []
-        raise LoadTemplateError(_told(problems, text, where)) from error
+        raise LoadTemplateError(_describe_problems(problems, text, where)) from error
     _check_schema(template, text, where)
     return template
 
 
-def _told(problems: list[ErrorDetails], text: str, where: str) -> str:
+def _describe_problems(problems: list[ErrorDetails], text: str, where: str) -> str:
     """A line for each of the first problems."""
     if not problems:
         return f"{where}, line 1: nested too deeply"
     line_of = yaml_lines_of(text)
     lines = [
-        f"{where}, line {line_of(problem['loc'])}: {_problem(problem)}"
+        f"{where}, line {line_of(problem['loc'])}: {_describe_problem(problem)}"
         for problem in problems[:_SHOWN_PROBLEMS]
     ]
     if len(problems) > _SHOWN_PROBLEMS:
@@ -245,7 +238,7 @@ def _told(problems: list[ErrorDetails], text: str, where: str) -> str:
     return "\n".join(lines)
 
 
-def _problem(problem: ErrorDetails) -> str:
+def _describe_problem(problem: ErrorDetails) -> str:
     location = problem["loc"]
     reason = problem["msg"]
     if problem["type"] == "extra_forbidden":
@@ -290,6 +283,6 @@ def dump_yaml(fields: Mapping[str, object], *, sort_keys: bool = False) -> str:
     return yaml.safe_dump(dict(fields), indent=4, default_flow_style=False, sort_keys=sort_keys)
 
 
-def _filled(text: str, values: Mapping[str, object]) -> str:
+def _fill(text: str, values: Mapping[str, object]) -> str:
     # A dollar that starts no name, as in a price, is left alone.
     return string.Template(text).safe_substitute(values)

@@ -22,13 +22,12 @@ def aliases_list(json_: bool) -> None:
     import llm
 
     rows = [
-        (alias, entry.model_id, "")
-        for entry in llm.get_models_with_aliases()
-        for alias in entry.aliases
-    ]
-    rows += [
-        (alias, entry.model_id, " (embedding)")
-        for entry in llm.get_embedding_models_with_aliases()
+        (alias, entry.model_id, kind)
+        for entries, kind in (
+            (llm.get_models_with_aliases(), ""),
+            (llm.get_embedding_models_with_aliases(), " (embedding)"),
+        )
+        for entry in entries
         for alias in entry.aliases
     ]
     if json_:

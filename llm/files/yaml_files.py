@@ -164,7 +164,7 @@ def yaml_with_item(
 
     data = parse_yaml(text)
     try:
-        wanted = _extended(data, keys, item)
+        wanted = _add_item(data, keys, item)
     except TypeError as error:
         raise InvalidYAML(str(error), yaml_lines_of(text)(keys)) from error
     if wanted == data:
@@ -175,10 +175,10 @@ def yaml_with_item(
                 return edited
         except yaml.YAMLError:
             continue
-    return _dumped(wanted) if may_rewrite else None
+    return _dump(wanted) if may_rewrite else None
 
 
-def _extended(data: object, keys: Sequence[str], item: object) -> object:
+def _add_item(data: object, keys: Sequence[str], item: object) -> object:
     if not keys:
         items = [] if data is None else data
         if not isinstance(items, list):
@@ -187,7 +187,7 @@ def _extended(data: object, keys: Sequence[str], item: object) -> object:
     place = {} if data is None else data
     if not isinstance(place, dict):
         raise TypeError("not a mapping of keys")
-    return {**place, keys[0]: _extended(place.get(keys[0]), keys[1:], item)}
+    return {**place, keys[0]: _add_item(place.get(keys[0]), keys[1:], item)}
 
 
 def _insertions(text: str, keys: Sequence[str], item: object) -> Iterator[str]:
@@ -202,7 +202,7 @@ def _insertions(text: str, keys: Sequence[str], item: object) -> Iterator[str]:
         del missing[0]
     if isinstance(node, yaml.SequenceNode) and node.flow_style:
         end = node.end_mark.index - 1
-        inline = _quoted(item) if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+        inline = _quote(item) if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
         for comma in (", ", ""):
             yield f"{text[:end]}{comma}{inline}{text[end:]}"
     elif isinstance(node, yaml.CollectionNode):
@@ -233,17 +233,17 @@ def _end_of_lines(text: str, node: Node) -> int:
 
 def _block(keys: Sequence[str], item: object) -> Iterator[str]:
     for depth, key in enumerate(keys):
-        yield f"{'  ' * depth}{key if key.isidentifier() else _quoted(key)}:"
+        yield f"{'  ' * depth}{key if key.isidentifier() else _quote(key)}:"
     indent = "  " * (len(keys) - 1)
-    shown = f"- {_quoted(item)}" if isinstance(item, str) else _dumped([item])
+    shown = f"- {_quote(item)}" if isinstance(item, str) else _dump([item])
     yield from (indent + line for line in shown.splitlines())
 
 
-def _dumped(value: object) -> str:
+def _dump(value: object) -> str:
     import yaml
 
     return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=1000))
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +29,12 @@ def resolve_all(
 
 def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> list[Content]:
     if name.startswith(("http://", "https://")):
-        return [_fetched(name)]
+        return [_fetch(name)]
     if name == STDIN:
         return [Fragment(read_stdin_text(), STDIN)]
-    is_file = _is_file(name)
+    is_file = os.path.exists(name)
     if has_plugin_prefix(name) and not is_file:
-        return _loaded(name, allow_attachments)
+        return _load(name, allow_attachments)
     stored = find_stored(name)
     if stored is not None:
         return [stored]
@@ -45,15 +46,7 @@ def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> lis
     )
 
 
-def _is_file(name: str) -> bool:
-    try:
-        return bool(name) and Path(name).exists()
-    except (OSError, ValueError):
-        # Too long for a path, or with a NUL in it.
-        return False
-
-
-def _fetched(url: str) -> Fragment:
+def _fetch(url: str) -> Fragment:
     from ..net.http import fetch_text
 
     return Fragment(fetch_text(url), url)
@@ -71,7 +64,7 @@ def _read(path: Path) -> Fragment:
     return Fragment(decode_text(content), str(path.resolve()))
 
 
-def _loaded(name: str, allow_attachments: bool) -> list[Content]:
+def _load(name: str, allow_attachments: bool) -> list[Content]:
     """What the loader of the prefix gives."""
     import llm
 

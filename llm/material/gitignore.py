@@ -23,7 +23,7 @@ class IgnoreRules:
     """The rules that hold in a folder: its own, and those of the folders above it."""
 
     def __init__(self, folder: Path, above: IgnoreRules | None = None) -> None:
-        self._folder = folder
+        self.folder = folder
         self._above = above
         self._rules = _read_rules(folder / ".gitignore")
 
@@ -37,24 +37,16 @@ class IgnoreRules:
 
     def below(self, name: str) -> IgnoreRules:
         """The rules in the sub-folder of that name."""
-        return IgnoreRules(self._folder / name, self)
+        return IgnoreRules(self.folder / name, self)
 
     def ignores(self, path: Path, *, is_folder: bool) -> bool:
         """Whether a path directly in this folder is left out."""
-        rules: IgnoreRules | None = self
-        while rules is not None:
-            decision = rules._decide(path.relative_to(rules._folder).as_posix(), is_folder)
-            if decision is not None:
-                return decision
-            rules = rules._above
-        return False
-
-    def _decide(self, relative: str, is_folder: bool) -> bool | None:
-        """What the last rule that matches says; `None` where none does."""
+        # The last rule that matches counts, that of the nearest folder before those above.
+        relative = path.relative_to(self.folder).as_posix()
         for rule in reversed(self._rules):
             if (is_folder or not rule.only_folders) and rule.pattern.fullmatch(relative):
                 return not rule.is_negated
-        return None
+        return self._above is not None and self._above.ignores(path, is_folder=is_folder)
 
 
 def _folders_of_repository(folder: Path) -> list[Path]:
@@ -116,10 +108,10 @@ def glob_pattern(glob: str) -> re.Pattern[str]:
 
 def _regular_expression(glob: str) -> str:
     # Alone, and only there, two stars stand for folders too.
-    return ".*" if glob == "**" else "".join(_translated(m[0]) for m in _TOKEN.finditer(glob))
+    return ".*" if glob == "**" else "".join(_translate(m[0]) for m in _TOKEN.finditer(glob))
 
 
-def _translated(token: str) -> str:
+def _translate(token: str) -> str:
     if token == "**/":
         return "(?:.*/)?"
     if token == "/**":

@@ -33,12 +33,12 @@ def load_folder(rest: str) -> list[Fragment | Attachment]:
     Files that .gitignore leaves out and binary files are skipped. The number of files and their
     size are shown; above 1 MB you are asked.
     """
-    sizes = {path: size for path in _chosen(rest or ".") if (size := _text_size(path))}
+    sizes = {path: size for path in _find_files(rest or ".") if (size := _text_size(path))}
     if not sizes:
         raise LLMError(f"no text files found in {rest!r} (.gitignore is honoured)")
     size_bytes = sum(sizes.values())
     plural = "" if len(sizes) == 1 else "s"
-    summary = f"dir:{rest}: {len(sizes)} file{plural}, {_shown_size(size_bytes)}"
+    summary = f"dir:{rest}: {len(sizes)} file{plural}, {_format_size(size_bytes)}"
     if size_bytes > ASK_ABOVE_BYTES:
         _ask(summary)
     else:
@@ -51,7 +51,7 @@ def _ask(summary: str) -> None:
     answer = confirm(f"{summary}. Send all of it?")
     if answer is None:
         raise LLMError(
-            f"{summary} is more than {_shown_size(ASK_ABOVE_BYTES)}, and there is no terminal to "
+            f"{summary} is more than {_format_size(ASK_ABOVE_BYTES)}, and there is no terminal to "
             "ask on. Choose fewer files with a pattern such as dir:src/**/*.py"
         )
     if not answer:
@@ -66,7 +66,7 @@ def _as_fragment(path: Path, base: Path) -> Fragment:
     return Fragment(f"{name}\n---\n{decode_text(content).rstrip()}\n---\n", str(full))
 
 
-def _shown_size(size_bytes: int) -> str:
+def _format_size(size_bytes: int) -> str:
     if size_bytes < 1000:
         return f"{size_bytes} bytes"
     if size_bytes < 1_000_000:
@@ -74,26 +74,26 @@ def _shown_size(size_bytes: int) -> str:
     return f"{size_bytes / 1_000_000:.1f} MB"
 
 
-def _chosen(rest: str) -> list[Path]:
+def _find_files(rest: str) -> list[Path]:
     """The files, sorted, that the part after the prefix stands for."""
     path = Path(rest).expanduser()
     if path.is_dir():
-        return sorted(_files_below(path, IgnoreRules.for_folder(path.resolve())))
+        return sorted(_walk_files(path, IgnoreRules.for_folder(path.resolve())))
     if path.is_file():
         return [path]
     if not any(character in rest for character in _WILDCARDS):
         raise LLMError(f"there is no folder {rest!r}")
-    return sorted(_matching(str(path)))
+    return sorted(_match_files(str(path)))
 
 
-def _files_below(folder: Path, rules: IgnoreRules) -> Iterator[Path]:
+def _walk_files(folder: Path, rules: IgnoreRules) -> Iterator[Path]:
     for entry in _entries(folder):
-        full = rules._folder / entry.name
+        full = rules.folder / entry.name
         is_folder = entry.is_dir(follow_symlinks=False)
         if entry.name == ".git" or rules.ignores(full, is_folder=is_folder):
             continue
         if is_folder:
-            yield from _files_below(folder / entry.name, rules.below(entry.name))
+            yield from _walk_files(folder / entry.name, rules.below(entry.name))
         elif _is_file(entry):
             yield folder / entry.name
 
@@ -115,7 +115,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _matching(pattern: str) -> Iterator[Path]:
+def _match_files(pattern: str) -> Iterator[Path]:
     """The files that match a pattern, those aside that are left out where they are.
 
     As in a shell, a wildcard stands for no hidden file; links to folders are not followed.
@@ -126,7 +126,7 @@ def _matching(pattern: str) -> Iterator[Path]:
     takes_hidden = any(part.startswith(".") for part in rest.parts)
     if not start.is_dir():
         return
-    for path in _files_below(start, IgnoreRules.for_folder(start.resolve())):
+    for path in _walk_files(start, IgnoreRules.for_folder(start.resolve())):
         below = path.relative_to(start)
         is_hidden = any(part.startswith(".") for part in below.parts)
         if (takes_hidden or not is_hidden) and matches.fullmatch(below.as_posix()):

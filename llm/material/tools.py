@@ -119,17 +119,17 @@ def make_from_spec(spec: str, classes: dict[str, ToolClass]) -> Toolbox | Server
     try:
         return instantiate_from_spec(classes, spec)
     except ValueError as error:
-        raise LLMError(f"Tool {spec} cannot be used: {error}. Write {_forms(spec)}") from error
+        raise LLMError(f"Tool {spec} cannot be used: {error}. Write {_show_forms(spec)}") from error
     except Exception as error:  # the constructor is a plugin's own
-        raise LLMError(f"Tool {spec} cannot be used: {_reason(error, spec, classes)}") from error
+        raise LLMError(f"Tool {spec} cannot be used: {_explain(error, spec, classes)}") from error
 
 
-def _forms(spec: str) -> str:
+def _show_forms(spec: str) -> str:
     name = name_in(spec) or "Name"
     return f'{name}, {name}("text") or {name}(key="text")'
 
 
-def _reason(error: Exception, spec: str, classes: dict[str, ToolClass]) -> str:
+def _explain(error: Exception, spec: str, classes: dict[str, ToolClass]) -> str:
     if not isinstance(error, TypeError):
         return f"{type(error).__name__}: {error}"
     tool_class = classes[name_in(spec)]
@@ -144,11 +144,11 @@ def signature_text(function: Callable[..., object]) -> str:
         return "(...)"
     hints = type_hints_of(function)
     shown = [
-        parameter.replace(annotation=_shown(parameter.annotation, hints.get(parameter.name)))
+        parameter.replace(annotation=_resolve(parameter.annotation, hints.get(parameter.name)))
         for parameter in signature.parameters.values()
         if parameter.name != "self"
     ]
-    result = _shown(signature.return_annotation, hints.get("return"))
+    result = _resolve(signature.return_annotation, hints.get("return"))
     return str(signature.replace(parameters=shown, return_annotation=result))
 
 
@@ -159,7 +159,7 @@ def constructor_text(tool_class: ToolClass) -> str:
     return signature_text(tool_class.__init__).removesuffix(" -> None")
 
 
-def _shown(annotation: object, hint: object) -> object:
+def _resolve(annotation: object, hint: object) -> object:
     """Types that are written as text are shown as the types that they mean, if they mean any."""
     if hint is not None:
         return None if hint is type(None) else hint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -136,7 +137,7 @@ def resolve_schema(
             return dict(json.loads(text))
     if any(separator in text for separator in " ,\n"):
         return _dsl_input(text)
-    if _is_file(text):
+    if os.path.isfile(text):
         return _schema_file(Path(text))
     stored = find_stored(text)
     if stored is not None:
@@ -145,14 +146,6 @@ def resolve_schema(
         f"Invalid schema {text!r}: neither JSON, nor a list of fields such as 'name, age int', "
         "nor a file, nor the id of a stored schema (llm schemas lists them)"
     )
-
-
-def _is_file(name: str) -> bool:
-    try:
-        return Path(name).is_file()
-    except (OSError, ValueError):
-        # Too long for a path, or with a NUL in it.
-        return False
 
 
 def _stored_schema(db: Database, schema_id: str) -> JSONObject | None:

@@ -223,41 +223,6 @@ class StreamDisplay:
             write_err(self._reasoning.rest() + "\n")
 
 
-class WholeDisplay:
-    """Shows the text when it is complete: all of it, or one fenced code block of it.
-
-    Args:
-        extract: Show only the first fenced block, if there is one.
-        extract_last: Show only the last fenced block, if there is one.
-        raw: Pass control sequences on to a terminal.
-    """
-
-    def __init__(
-        self, *, extract: bool = False, extract_last: bool = False, raw: bool = False
-    ) -> None:
-        self.has_shown = False
-        self._raw = raw
-        self._extract = extract or extract_last
-        self._last = extract_last
-
-    def event(self, event: StreamEvent) -> None:
-        """Show nothing yet."""
-
-    def finish(self, text: str) -> None:
-        """Print the text, or the block that was asked for."""
-        block = extract_fenced_code_block(text, last=self._last) if self._extract else None
-        tolerate_unencodable(sys.stdout)
-        shown = text if block is None else block
-        guarded = is_terminal(sys.stdout) and not self._raw
-        self.has_shown = bool(shown)
-        write_out((visible(shown) if guarded else shown) + "\n")
-
-    def pause(self) -> None:
-        """Show nothing: no part of the answer was shown before."""
-
-    break_off = pause
-
-
 class NoDisplay:
     """Shows nothing of the answer; `--json` prints its record instead."""
 
@@ -273,6 +238,32 @@ class NoDisplay:
         """Show nothing."""
 
     break_off = pause
+
+
+class WholeDisplay(NoDisplay):
+    """Shows the text when it is complete: all of it, or one fenced code block of it.
+
+    Args:
+        extract: Show only the first fenced block, if there is one.
+        extract_last: Show only the last fenced block, if there is one.
+        raw: Pass control sequences on to a terminal.
+    """
+
+    def __init__(
+        self, *, extract: bool = False, extract_last: bool = False, raw: bool = False
+    ) -> None:
+        self._raw = raw
+        self._extract = extract or extract_last
+        self._last = extract_last
+
+    def finish(self, text: str) -> None:
+        """Print the text, or the block that was asked for."""
+        block = extract_fenced_code_block(text, last=self._last) if self._extract else None
+        tolerate_unencodable(sys.stdout)
+        shown = text if block is None else block
+        guarded = is_terminal(sys.stdout) and not self._raw
+        self.has_shown = bool(shown)
+        write_out((visible(shown) if guarded else shown) + "\n")
 
 
 def notice(text: str) -> None:

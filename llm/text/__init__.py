@@ -115,7 +115,7 @@ def output_rows_as_json(
         json_cols: Columns that hold JSON text, to be decoded.
     """
     indent = None if nl or compact else 2
-    texts = (json.dumps(_decoded(row, json_cols), default=repr, indent=indent) for row in rows)
+    texts = (json.dumps(_decode(row, json_cols), default=repr, indent=indent) for row in rows)
     if nl:
         yield from texts
         return
@@ -128,7 +128,7 @@ def output_rows_as_json(
     yield pending + closing if pending else "[]"
 
 
-def _decoded(row: Mapping[str, object], json_cols: Sequence[str]) -> JSONObject:
+def _decode(row: Mapping[str, object], json_cols: Sequence[str]) -> JSONObject:
     values = dict(row)
     for column in json_cols:
         if values.get(column) is not None:

@@ -34,8 +34,7 @@ def parse_time(
     Raises:
         InvalidInput: It is none of these.
     """
-    moment = _parse_age(text, now) or _parse_date(text, utc=utc, end_of_day=end_of_day)
-    return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat()
+    return _in_log(_parse_age(text, now) or _parse_date(text, utc=utc, end_of_day=end_of_day))
 
 
 def parse_age(text: str, *, now: datetime | None = None) -> str:
@@ -47,6 +46,10 @@ def parse_age(text: str, *, now: datetime | None = None) -> str:
     moment = _parse_age(text, now)
     if moment is None:
         raise InvalidInput(f"Invalid age: {text!r}: write a number and a unit: 90d, 12h, 4w")
+    return _in_log(moment)
+
+
+def _in_log(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat()
 
 
