@@ -40,53 +40,57 @@ class AttachmentDict(TypedDict):
     id: NotRequired[str]
 
 
-class TextPartDict(TypedDict):
+class _WithMetadata(TypedDict):
+    """Opaque values that a provider wants back, by provider name."""
+
+    provider_metadata: NotRequired[JSONObject]
+
+
+class _OfCall(_WithMetadata):
+    """What belongs to one call of a tool."""
+
+    tool_call_id: NotRequired[str]
+    server_executed: NotRequired[bool]
+
+
+class TextPartDict(_WithMetadata):
     """Text that was said."""
 
     type: Literal["text"]
     text: str
-    provider_metadata: NotRequired[JSONObject]
 
 
-class ReasoningPartDict(TypedDict):
+class ReasoningPartDict(_WithMetadata):
     """Reasoning that a model made visible, or the trace of reasoning that it did not."""
 
     type: Literal["reasoning"]
     text: str
     redacted: NotRequired[bool]
-    provider_metadata: NotRequired[JSONObject]
 
 
-class ToolCallPartDict(TypedDict):
+class ToolCallPartDict(_OfCall):
     """A request of the model to call a tool."""
 
     type: Literal["tool_call"]
     name: str
     arguments: JSONObject
-    tool_call_id: NotRequired[str]
-    server_executed: NotRequired[bool]
-    provider_metadata: NotRequired[JSONObject]
 
 
-class ToolResultPartDict(TypedDict):
+class ToolResultPartDict(_OfCall):
     """What a tool gave back."""
 
     type: Literal["tool_result"]
     name: str
     output: str
-    tool_call_id: NotRequired[str]
-    server_executed: NotRequired[bool]
     exception: NotRequired[str]
     attachments: NotRequired[list[AttachmentDict]]
-    provider_metadata: NotRequired[JSONObject]
 
 
-class AttachmentPartDict(TypedDict):
+class AttachmentPartDict(_WithMetadata):
     """A file or media item inside a message."""
 
     type: Literal["attachment"]
     attachment: NotRequired[AttachmentDict]
-    provider_metadata: NotRequired[JSONObject]
 
 
 PartDict = Union[
@@ -94,12 +98,11 @@ PartDict = Union[
 ]
 
 
-class MessageDict(TypedDict):
+class MessageDict(_WithMetadata):
     """One message of a conversation."""
 
     role: Literal["system", "user", "assistant", "tool"]
     parts: list[PartDict]
-    provider_metadata: NotRequired[JSONObject]
 
 
 class UsageDict(TypedDict):

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ..content import Attachment
     from ..parts import Message
     from ..tools.calling import ToolResult
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from .chain import _BaseChainResponse
     from .conversation import _BaseConversation
     from .plan import NextPrompt
-    from .prompt import Prompt, Schema, ToolDef
+    from .prompt import Prompt, PromptValues, Schema, ToolDef
     from .response_base import ResponseLog, _BaseResponse
 
 R = TypeVar("R", bound="_BaseResponse")
@@ -28,7 +30,14 @@ class Asking(Generic[R, C]):
     """Makes responses, and chains of them."""
 
     @abstractmethod
-    def _new_prompt(self, prompt: str | None, **values: Any) -> Prompt:
+    def _new_prompt(
+        self,
+        prompt: str | None,
+        *,
+        options: Mapping[str, object] | None = None,
+        keywords: Mapping[str, object] | None = None,
+        **values: Unpack[PromptValues],
+    ) -> Prompt:
         """The prompt that arguments of `prompt` ask for."""
 
     @abstractmethod

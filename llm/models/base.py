@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..errors import NeedsKeyException
@@ -15,12 +16,14 @@ from .options import NO_OPTIONS
 from .prompt import Prompt
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from ..net.policy import CallPolicy
     from ..tools.running import AfterCallAsync, BeforeCallAsync
     from .async_response import AsyncResponse
     from .chain import AsyncChainResponse, ChainResponse  # noqa: F401  # named in text below
     from .conversation import AsyncConversation, Conversation, _BaseConversation
-    from .prompt import ToolDef
+    from .prompt import PromptValues, ToolDef
     from .response import Response
     from .response_base import ResponseLog
 
@@ -107,8 +110,15 @@ class _Answering(_BaseModel, Asking[R, C], Generic[R, C, T]):
     def _conversation_class() -> type[T]:
         """What its conversations are."""
 
-    def _new_prompt(self, prompt: str | None, **values: Any) -> Prompt:
-        return Prompt.of_call(prompt, self, **values)
+    def _new_prompt(
+        self,
+        prompt: str | None,
+        *,
+        options: Mapping[str, object] | None = None,
+        keywords: Mapping[str, object] | None = None,
+        **values: Unpack[PromptValues],
+    ) -> Prompt:
+        return Prompt.of_call(prompt, self, options=options, keywords=keywords, **values)
 
     def _new_response(
         self, request: Prompt, stream: bool, key: str | None, log: ResponseLog | None
@@ -159,12 +169,14 @@ class _Model(_Answering["Response", "ChainResponse", "Conversation"]):
     """What the synchronous model classes share."""
 
     @staticmethod
+    @cache
     def _response_class() -> type[Response]:
         from .response import Response
 
         return Response
 
     @staticmethod
+    @cache
     def _conversation_class() -> type[Conversation]:
         from .conversation import Conversation
 
@@ -216,12 +228,14 @@ class _AsyncModel(_Answering["AsyncResponse", "AsyncChainResponse", "AsyncConver
     is_async = True
 
     @staticmethod
+    @cache
     def _response_class() -> type[AsyncResponse]:
         from .async_response import AsyncResponse
 
         return AsyncResponse
 
     @staticmethod
+    @cache
     def _conversation_class() -> type[AsyncConversation]:
         from .conversation import AsyncConversation
 

@@ -14,7 +14,7 @@ from .response import Response
 from .response_base import ResponseLog
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from ..net.policy import CallPolicy
     from ..serialization import ConversationDict
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .base import _AsyncModel, _BaseModel, _Model
     from .chain import AsyncChainResponse, ChainResponse
     from .plan import NextPrompt
-    from .prompt import ToolDef
+    from .prompt import PromptValues, ToolDef
 
 
 class _BaseConversation(Asking[R, C]):
@@ -182,23 +182,20 @@ class _BaseConversation(Asking[R, C]):
         self,
         prompt: str | None,
         *,
-        tools: Iterable[ToolDef] | None = None,
-        messages: Sequence[Message] | None = None,
-        **values: Any,
+        options: Mapping[str, object] | None = None,
+        keywords: Mapping[str, object] | None = None,
+        **values: Unpack[PromptValues],
     ) -> Prompt:
         """The prompt of the next turn, with the history in front; nothing is sent.
 
         Args:
-            values: Further arguments of `llm.Prompt`.
+            options: Model options by name.
+            keywords: Further ones.
+            values: The other arguments are those of `prompt`.
         """
-        request = Prompt.of_call(
-            prompt,
-            self.model,
-            tools=tools or self.tools,
-            messages=messages,
-            **values,
-        )
-        if messages is None:
+        values["tools"] = values.get("tools") or self.tools
+        request = Prompt.of_call(prompt, self.model, options=options, keywords=keywords, **values)
+        if not request.is_complete:
             if self.owes_answer() and not self.pending_calls():
                 from .plan import unanswered_results
 

@@ -17,6 +17,7 @@ from .options import build_options
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from typing_extensions import TypedDict, Unpack
 
     from ..content import Attachment
     from .base import _BaseModel
@@ -29,6 +30,22 @@ ToolDef = Union[Tool, Toolbox, ServerSideTool, Callable[..., Any]]
 AnyTool = Union[Tool, ServerSideTool]
 #: What an answer has to fit: a JSON schema, or a pydantic class.
 Schema = Union[JSONObject, "type[BaseModel]"]
+
+
+if TYPE_CHECKING:
+
+    class PromptValues(TypedDict, total=False):
+        """Arguments of `Prompt` that `Model.prompt` takes, too."""
+
+        fragments: Sequence[str] | None
+        attachments: Iterable[Attachment] | None
+        system: str | None
+        system_fragments: Sequence[str] | None
+        messages: Sequence[Message] | None
+        schema: Schema | None
+        tools: Iterable[ToolDef] | None
+        tool_results: Iterable[ToolResult] | None
+        hide_reasoning: bool
 
 
 class Prompt:
@@ -106,7 +123,7 @@ class Prompt:
         *,
         options: Mapping[str, object] | None = None,
         keywords: Mapping[str, object] | None = None,
-        **values: Any,
+        **values: Unpack[PromptValues],
     ) -> Prompt:
         """The prompt that the arguments of `Model.prompt` ask for.
 

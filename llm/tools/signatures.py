@@ -17,31 +17,23 @@ from ..text import JSONObject
 if sys.version_info >= (3, 14):
     from annotationlib import Format, get_annotations
 
-    def signature_of(function: Callable[..., object]) -> inspect.Signature:
-        """The signature; annotations without a value are left as they are written.
-
-        Raises:
-            TypeError: It is no function.
-            ValueError: A builtin function does not tell its signature.
-        """
-        return inspect.signature(function, annotation_format=Format.FORWARDREF)
-
-    def _annotations(function: object) -> JSONObject:
-        return get_annotations(function, format=Format.FORWARDREF)
-
+    _signature = functools.partial(inspect.signature, annotation_format=Format.FORWARDREF)
+    _annotations = functools.partial(get_annotations, format=Format.FORWARDREF)
 else:
-
-    def signature_of(function: Callable[..., object]) -> inspect.Signature:
-        """The signature; annotations without a value are left as they are written.
-
-        Raises:
-            TypeError: It is no function.
-            ValueError: A builtin function does not tell its signature.
-        """
-        return inspect.signature(function)
+    _signature = inspect.signature
 
     def _annotations(function: object) -> JSONObject:
         return getattr(function, "__annotations__", {})
+
+
+def signature_of(function: Callable[..., object]) -> inspect.Signature:
+    """The signature; annotations without a value are left as they are written.
+
+    Raises:
+        TypeError: It is no function.
+        ValueError: A builtin function does not tell its signature.
+    """
+    return _signature(function)
 
 
 def type_hints_of(function: Callable[..., object]) -> JSONObject:
