@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...text import JSONObject
-from .messages import load_chain, load_shapes
 
 if TYPE_CHECKING:
     import sqlite3
@@ -107,6 +106,8 @@ def load_reply(conn: sqlite3.Connection, turn_id: str) -> object:
     if row is None or row[3] is None:
         return None
     parent, tip, model_id, text = row
+    from .messages import load_chain
+
     outputs = load_chain(conn, tip, after=parent)
     needed = model_id if refers_to_model(text) else None
     return expanded_json(text, replacements_of_turn(conn, turn_id, outputs, needed))
@@ -123,6 +124,8 @@ def replacements_of_turn(
         outputs: Its output messages.
         model_id: Its model; `None` where the model's own replacements are not needed.
     """
+    from .messages import load_shapes
+
     schema = conn.execute(_SCHEMA, [turn_id]).fetchone()
     return replacements_for(
         load_shapes(conn, outputs),

@@ -123,23 +123,17 @@ _ADD_UNTRUSTED = f"insert or ignore into {_UNTRUSTED} (thread_id, tool) values (
 _DELETE_UNTRUSTED = f"delete from {_UNTRUSTED} where thread_id = ? and tool = ?"
 
 
-def write_untrusted(conn: sqlite3.Connection, thread_id: str, conversation: object) -> None:
-    """Record which tools of a conversation somebody else chose, where that has changed.
-
-    It belongs into the transaction of the turn.
-    """
-    now: frozenset[str] = getattr(conversation, "untrusted_tools", frozenset())
-    stored: frozenset[str] = getattr(conversation, "stored_untrusted", frozenset())
-    mark_untrusted(conn, thread_id, now - stored)
-    if stored - now:
-        conn.executemany(_DELETE_UNTRUSTED, [(thread_id, tool) for tool in stored - now])
-
-
 def mark_untrusted(conn: sqlite3.Connection, thread_id: str, tools: Collection[str]) -> None:
     """Record names of tools and toolboxes that somebody else chose; in the caller's transaction."""
     if tools:
         conn.execute(_UNTRUSTED_TABLE)
         conn.executemany(_ADD_UNTRUSTED, [(thread_id, tool) for tool in tools])
+
+
+def unmark_untrusted(conn: sqlite3.Connection, thread_id: str, tools: Collection[str]) -> None:
+    """Record that the person has chosen tools themselves by now; in the caller's transaction."""
+    if tools:
+        conn.executemany(_DELETE_UNTRUSTED, [(thread_id, tool) for tool in tools])
 
 
 def read_untrusted(conn: sqlite3.Connection, thread_id: str) -> frozenset[str]:

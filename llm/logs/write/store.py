@@ -15,7 +15,6 @@ from ..file.db import log_errors, prepare
 from ..file.transactions import immediate
 from ..records.chains import hash_chain, is_stored, store_chain
 from ..records.condense import load_reply
-from ..records.outcome import write_untrusted
 from ..records.shared import ensure_fragment, ensure_tool, ensure_tool_instance
 from .turns import HashedTables, TurnWriter, now_text
 
@@ -224,7 +223,7 @@ class LogStore:
         with log_errors(self, "write to"), immediate(self._conn):
             self.write_turn(writer, thread_id, _thread_name(response))
             _store_new_name(self._conn, response.conversation, thread_id)
-            write_untrusted(self._conn, thread_id, response.conversation)
+            _store_untrusted(self._conn, response.conversation, thread_id)
         if writer.tip is not None:
             count = len(response.prompt.full_messages) + len(response.output_messages())
             response.stored_tip = (count, writer.tip)
@@ -275,6 +274,17 @@ def _store_new_name(conn: sqlite3.Connection, conversation: Any, thread_id: str)
 
         rename_conversation(conn, thread_id, name)
     conversation.stored_name = name
+
+
+def _store_untrusted(conn: sqlite3.Connection, conversation: Any, thread_id: str) -> None:
+    """Keep which tools of a conversation somebody else chose, where that has changed."""
+    now: frozenset[str] = getattr(conversation, "untrusted_tools", frozenset())
+    stored: frozenset[str] = getattr(conversation, "stored_untrusted", frozenset())
+    if now != stored:
+        from ..records.outcome import mark_untrusted, unmark_untrusted
+
+        mark_untrusted(conn, thread_id, now - stored)
+        unmark_untrusted(conn, thread_id, stored - now)
 
 
 def _thread_name(response: _BaseResponse) -> str:

@@ -9,7 +9,6 @@ from ...content import Fragment
 from ...text.secrets import masked, storable
 from ..records.chains import HashedMessage, hash_message, is_stored, store_message
 from ..records.condense import condensed_json, replacements_for
-from ..records.outcome import forget_outcome, write_outcome
 from ..records.shared import (
     ensure_definition,
     ensure_fragment,
@@ -183,6 +182,8 @@ class TurnWriter:
                 _ADD_INSTANTIATION, (turn["id"], call_id, _ensure_instance(conn, instance))
             )
         if "outcome" in turn:
+            from ..records.outcome import write_outcome
+
             status, error_class, error = turn["outcome"]
             write_outcome(conn, turn["id"], (status, error_class, error))
         self._write_search(conn)
@@ -211,6 +212,8 @@ class TurnWriter:
             # The same response logged again: everything of it is written anew.
             for statement in _REMOVE_TURN:
                 conn.execute(statement, (turn["id"],))
+            from ..records.outcome import forget_outcome
+
             forget_outcome(conn, turn["id"])
             conn.execute(_ADD_TURN, row)
 
