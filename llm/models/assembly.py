@@ -166,18 +166,20 @@ def _add_calls(parts: list[Part], all_parts: Sequence[Part], calls: Sequence[Too
     """Append the calls that no event announced; an announcement without id takes the call's id."""
     announced = [part for part in all_parts if isinstance(part, ToolCallPart)]
     ids = {part.tool_call_id for part in announced}
-    nameless = [p for p in announced if p.tool_call_id is None and not p.server_executed]
     for call in calls:
         if call.tool_call_id in ids:
             continue
-        twin = next(
-            (p for p in nameless if p.name == call.name and p.arguments == call.arguments), None
-        )
+        twin = next((part for part in announced if _announces(part, call)), None)
         if twin is not None:
             twin.tool_call_id = call.tool_call_id
-            nameless.remove(twin)
         else:
             parts.append(ToolCallPart(call.name, call.arguments, call.tool_call_id))
+
+
+def _announces(part: ToolCallPart, call: ToolCall) -> bool:
+    """Whether a part without an id is the announcement of a call."""
+    is_open = part.tool_call_id is None and not part.server_executed
+    return is_open and (part.name, part.arguments) == (call.name, call.arguments)
 
 
 def _redacted_first(parts: list[Part]) -> list[Part]:

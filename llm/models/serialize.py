@@ -292,7 +292,7 @@ def conversation_from_dict(
     find_model = llm.get_async_model if response_class.is_async else llm.get_model
     own_model = model or find_model(shape["model"])
     tables = Tables.from_dict(shape)
-    boxes = _Toolboxes(own_model, tools or ())
+    boxes = _Toolboxes(own_model, tools)
     known = [boxes.tool(entry) for entry in tables.tools]
     conversation = make(own_model)
     conversation.id, conversation.name = shape["id"], shape["name"]
@@ -301,18 +301,11 @@ def conversation_from_dict(
     if "offered_tools" in shape:
         conversation.tools = [known[number] for number in shape["offered_tools"]]
 
-    def model_of(turn: TurnDict) -> _BaseModel:
-        """The model of a turn, if it is installed; else that of the conversation."""
-        try:
-            return own_model if turn["model"] == own_model.model_id else find_model(turn["model"])
-        except UnknownModelError:
-            return own_model
-
     conversation.responses = [
         restore_response(
             turn,
             tables,
-            model_of(turn),
+            _model_of(turn, own_model, find_model),
             response_class,
             conversation=conversation,
             tools=known,
@@ -326,6 +319,16 @@ def conversation_from_dict(
     return conversation
 
 
+def _model_of(
+    turn: TurnDict, model: _BaseModel, find_model: Callable[[str], _BaseModel]
+) -> _BaseModel:
+    """The model of a turn, if it is installed; else that of the conversation."""
+    try:
+        return model if turn["model"] == model.model_id else find_model(turn["model"])
+    except UnknownModelError:
+        return model
+
+
 class _Toolboxes:
     """Makes tools again: those that are given, those of plugins, and toolboxes, each of them once.
 
@@ -334,8 +337,8 @@ class _Toolboxes:
         given: Functions, tools and toolboxes that win over those of the same name.
     """
 
-    def __init__(self, model: _BaseModel, given: Iterable[ToolDef]) -> None:
-        sources = list(given)
+    def __init__(self, model: _BaseModel, given: Iterable[ToolDef] | None) -> None:
+        sources = list(given or ())
         self._given = {tool.name: tool for tool in wrap_tools(sources)}
         self._model = model
         self._boxes = {type(box).__name__: box for box in sources if isinstance(box, Toolbox)}
@@ -344,20 +347,15 @@ class _Toolboxes:
     def tool(self, shape: ToolDict) -> AnyTool:
         """The tool; without a function to call where nobody has it any more."""
         name = shape["name"]
-        given = self._given.get(name)
-        if given is not None:
-            return given
-        if "instance" in shape:
+        found: object = self._given.get(name)
+        if found is None and "instance" in shape:
             owner = self.instance(shape["instance"])
-            if isinstance(owner, ServerSideTool):
-                return owner
-            for found in owner.tools() if owner is not None else ():
-                if isinstance(found, Tool) and found.name == name:
-                    return found
-        elif "plugin" in shape:
-            registered = _registered_tools().get(name)
-            if isinstance(registered, Tool):
-                return registered
+            of_box = owner.tools() if isinstance(owner, Toolbox) else ()
+            found = next((tool for tool in of_box if tool.name == name), owner)
+        elif found is None and "plugin" in shape:
+            found = _registered_tools().get(name)
+        if isinstance(found, (Tool, ServerSideTool)):
+            return found
         tool = Tool(name, shape["description"], shape["input_schema"], None, shape.get("plugin"))
         if "instance" in shape:
             vars(tool)[INSTANCE] = shape["instance"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..content import Fragment
@@ -104,19 +105,16 @@ class Tables:
         return parent
 
     def _place(self, message: Message, parent: int | None) -> int:
-        for number in self._successors.get(parent, ()):
+        siblings = self._successors.setdefault(parent, [])
+        for number in siblings:
             if self.messages[number] == message:
                 self._doubles.append(message)
                 return number
-        return self.append_message(message, parent)
-
-    def append_message(self, message: Message, parent: int | None) -> int:
-        """Put in a message that is known to be new, and give its number."""
         number = len(self.messages)
         self.messages.append(message)
         self.parents.append(parent)
+        siblings.append(number)
         self._is_chain = self._is_chain and parent == _before(number)
-        self._successors.setdefault(parent, []).append(number)
         return number
 
     def add_tool(self, tool: ToolDict) -> int:
@@ -373,23 +371,16 @@ def _restore_prompt(
 ) -> Prompt:
     """The prompt whose complete chain is the input of a turn; its own part is the end of that."""
     inputs = tables.upto(turn["input"])
-    first = len(inputs)
-    while first and inputs[first - 1].role in ("user", "tool"):
-        first -= 1
-    said = [message for message in inputs[first:] if message.role == "user"]
-    parts = [part for message in inputs[first:] for part in message.parts]
+    own = list(takewhile(lambda message: message.role in ("user", "tool"), reversed(inputs)))[::-1]
+    parts = [part for message in own for part in message.parts]
     fragments = tables.fragments_of(turn.get("fragments", ()))
-    typed = "".join([message.text() for message in said])
-    if fragments:
-        typed = typed.removeprefix("\n".join(fragments)).removeprefix("\n")
     prompt = Prompt(
-        typed,
+        _typed_text(own, fragments),
         model,
         fragments=fragments,
         attachments=[
             part.attachment
-            for message in said
-            for part in message.parts
+            for part in parts
             if isinstance(part, AttachmentPart) and part.attachment is not None
         ],
         system=turn.get("system"),
@@ -401,14 +392,28 @@ def _restore_prompt(
         hide_reasoning=turn.get("hide_reasoning", False),
     )
     prompt.full_messages = inputs
+    _restore_instances(turn, prompt.tool_results, find_instance)
+    return prompt
+
+
+def _typed_text(messages: Iterable[Message], fragments: Sequence[str]) -> str:
+    """What was typed of messages of the user that begin with fragments."""
+    text = "".join([message.text() for message in messages if message.role == "user"])
+    return text.removeprefix("\n".join(fragments)).removeprefix("\n") if fragments else text
+
+
+def _restore_instances(
+    turn: TurnDict,
+    results: Iterable[ToolResult],
+    find_instance: Callable[[InstanceDict], object] | None,
+) -> None:
     instances = turn.get("tool_instances", {})
-    for result in prompt.tool_results:
+    for result in results:
         shape = instances.get(result.tool_call_id or "")
         if shape is not None:
             vars(result)[INSTANCE] = shape
             owner = find_instance(shape) if find_instance is not None else None
             result.instance = owner if isinstance(owner, Toolbox) else None
-    return prompt
 
 
 def _tool_result(part: ToolResultPart) -> ToolResult:

@@ -9,7 +9,7 @@ Where a key in use was taken out again, lines may be empty texts, and spaces may
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii
@@ -367,7 +367,7 @@ def _read_request(request: JSONObject, tables: Tables) -> JSONObject:
         "fragments": numbers[: len(fragments)],
         "system_fragments": numbers[len(fragments) :],
         "tool_instances": {
-            call_id: _read_instance(line)
+            call_id: _read_instance(*line)
             for call_id, line in request.get("instances", ())
             if call_id and line
         },
@@ -375,22 +375,14 @@ def _read_request(request: JSONObject, tables: Tables) -> JSONObject:
 
 
 def _read_tool(line: JSONObject) -> ToolDict:
-    tool: ToolDict = {
-        "name": line["name"],
-        "description": line["description"],
-        "input_schema": line["input_schema"],
-    }
-    if line["plugin"] is not None:
-        tool["plugin"] = line["plugin"]
+    tool = {key: line[key] for key in ("name", "description", "input_schema")}
+    tool.update((key, line[key]) for key in ("plugin", "server_side") if line[key])
     if line["instance"] is not None:
-        tool["instance"] = _read_instance(line["instance"])
-    if line["server_side"]:
-        tool["server_side"] = True
-    return tool
+        tool["instance"] = _read_instance(*line["instance"])
+    return cast("ToolDict", tool)
 
 
-def _read_instance(line: Sequence[Any]) -> InstanceDict:
-    name, plugin, arguments = line
+def _read_instance(name: str, plugin: str | None, arguments: JSONObject) -> InstanceDict:
     shape: InstanceDict = {"name": name, "arguments": arguments}
     if plugin is not None:
         shape["plugin"] = plugin

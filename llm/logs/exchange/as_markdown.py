@@ -11,14 +11,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...errors import InvalidInput
 from ...models.turn_record import parents_of, path_to
 from ...text import JSONObject, longest_backtick_run
 
 if TYPE_CHECKING:
-    from ...serialization import ConversationDict, MessageNodeDict
+    from ...serialization import (
+        AttachmentDict,
+        ConversationDict,
+        MessageDict,
+        MessageNodeDict,
+        PartDict,
+        ToolCallPartDict,
+        ToolResultPartDict,
+    )
 
 _ROLE = re.compile(r"## (system|user|assistant|tool)\s*", re.IGNORECASE)
 _PART = re.compile(
@@ -62,64 +70,59 @@ class _Writer:
     def __init__(self) -> None:
         self.bytes: list[str] = []
 
-    def part(self, part: Any, *, is_first: bool) -> Iterator[str]:
+    def part(self, part: PartDict, *, is_first: bool) -> Iterator[str]:
         """The blocks of one part: a heading, unless it begins a message with text, and a body."""
-        kind = part["type"]
-        if kind == "text":
+        if part["type"] == "text":
             if not is_first or not part["text"]:
                 yield "### Text"
             if part["text"]:
                 yield escaped(part["text"])
-        elif kind == "reasoning":
+        elif part["type"] == "reasoning":
             yield f"### Reasoning: {_HIDDEN}" if part.get("redacted") else "### Reasoning"
             if part["text"]:
                 yield escaped(part["text"])
-        elif kind == "attachment":
+        elif part["type"] == "attachment":
             yield from self._attachment(part.get("attachment") or {})
         else:
             yield from self._tool_part(part)
 
-    def _tool_part(self, part: Any) -> Iterator[str]:
-        is_call = part["type"] == "tool_call"
-        yield f"### Tool {'call' if is_call else 'result'}: {part['name']}"
+    def _tool_part(self, part: ToolCallPartDict | ToolResultPartDict) -> Iterator[str]:
         lines = []
         if part.get("tool_call_id") is not None:
             lines.append(f"id: {part['tool_call_id']}")
         if part.get("server_executed"):
             lines.append("server_executed: true")
-        if part.get("exception") is not None:
-            lines.append(f"exception: {json.dumps(part['exception'], ensure_ascii=False)}")
-        for attachment in part.get("attachments", ()):
-            lines.append(f"attachment: {json.dumps(dict(self._fields(attachment)))}")
+        if part["type"] == "tool_call":
+            kind = "call"
+            text = json.dumps(part["arguments"], indent=2, ensure_ascii=False)
+        else:
+            kind, text = "result", part["output"]
+            if part.get("exception") is not None:
+                lines.append(f"exception: {json.dumps(part['exception'], ensure_ascii=False)}")
+            for attachment in part.get("attachments", ()):
+                lines.append(f"attachment: {json.dumps(dict(self._fields(attachment)))}")
+        yield f"### Tool {kind}: {part['name']}"
         if lines:
             yield "\n".join(lines)
-        text = _arguments(part["arguments"]) if is_call else part["output"]
-        yield escaped(_fenced(text, "json" if is_call else ""))
+        fence = "`" * max(3, longest_backtick_run(text) + 1)
+        yield escaped(f"{fence}{'json' if kind == 'call' else ''}\n{text}\n{fence}")
 
-    def _attachment(self, shape: Any) -> Iterator[str]:
+    def _attachment(self, shape: AttachmentDict) -> Iterator[str]:
         yield f"### Attachment: {shape.get('type') or 'unknown'}"
         fields = [f"{name}: {value}" for name, value in self._fields(shape) if name != "type"]
         if fields:
             yield "\n".join(fields)
 
-    def _fields(self, shape: Any) -> Iterator[tuple[str, str]]:
+    def _fields(self, shape: AttachmentDict) -> Iterator[tuple[str, str]]:
         """What describes an attachment; its bytes by the name that they have at the end."""
+        given: JSONObject = {**shape}
         for name in ("type", "path", "url"):
-            if shape.get(name):
-                yield name, shape[name]
+            if given.get(name):
+                yield name, given[name]
         if shape.get("content"):
             name = f"attachment-{len(self.bytes) + 1}"
             self.bytes.append(f"[{name}]: data:{shape.get('type') or ''};base64,{shape['content']}")
             yield "content", f"[{name}]"
-
-
-def _arguments(arguments: Any) -> str:
-    return json.dumps(arguments, indent=2, ensure_ascii=False)
-
-
-def _fenced(text: str, language: str) -> str:
-    fence = "`" * max(3, longest_backtick_run(text) + 1)
-    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def escaped(text: str) -> str:
@@ -153,7 +156,7 @@ def _means_something(line: str) -> bool:
     return any(pattern.fullmatch(line) for pattern in (_ROLE, _PART, _BYTES))
 
 
-def from_markdown(text: str) -> tuple[JSONObject, list[Any]]:
+def from_markdown(text: str) -> tuple[JSONObject, list[MessageDict]]:
     """The front matter and the messages, as dictionaries, of a conversation in Markdown.
 
     Raises:
@@ -202,7 +205,7 @@ class _Reader:
 
     def __init__(self, content: dict[str, tuple[str, str]]) -> None:
         self._content = content
-        self._messages: list[Any] = []
+        self._messages: list[JSONObject] = []
         self._kind: str | None = None
         self._argument = ""
         self._line = 0
@@ -226,10 +229,10 @@ class _Reader:
                 raise InvalidInput(f"Line {number}: a part before the first '## ' heading")
             self._kind, self._argument = part[1].lower(), part[2] or ""
 
-    def finish(self) -> list[Any]:
+    def finish(self) -> list[MessageDict]:
         """The messages, once all lines were taken."""
         self._close()
-        return self._messages
+        return cast("list[MessageDict]", self._messages)
 
     def _close(self) -> None:
         """Make a part of the lines since the last heading."""
@@ -250,13 +253,13 @@ class _Reader:
             return {"type": "attachment", "attachment": self._attachment({**kind, **dict(fields)})}
         return self._tool_part(fields, block)
 
-    def _tool_part(self, fields: list[tuple[str, str]], block: str | None) -> JSONObject:
+    def _tool_part(self, fields: list[tuple[str, str]], block: str) -> JSONObject:
         named = dict(fields)
         part: JSONObject = {"type": "tool_result", "name": self._argument}
         if self._kind == "tool call":
             part.update(type="tool_call", arguments=self._json(block or "{}"))
         else:
-            part["output"] = block or ""
+            part["output"] = block
         if "id" in named:
             part["tool_call_id"] = named["id"]
         if named.get("server_executed") == "true":
@@ -270,7 +273,7 @@ class _Reader:
         values = [self._json(value) for name, value in fields if name == "attachment"]
         return [self._attachment(value) for value in values]
 
-    def _fields(self, text: str) -> tuple[list[tuple[str, str]], str | None]:
+    def _fields(self, text: str) -> tuple[list[tuple[str, str]], str]:
         """The `name: value` lines of a body, and the code block behind them."""
         fields: list[tuple[str, str]] = []
         lines = text.split("\n") if text else []
@@ -287,7 +290,7 @@ class _Reader:
                 raise InvalidInput(
                     f"Line {self._line}: {line!r} is neither 'name: value' nor a code block"
                 )
-        return fields, None
+        return fields, ""
 
     def _json(self, text: str) -> Any:
         try:

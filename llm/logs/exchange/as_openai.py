@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from ...errors import InvalidInput
 from ...text import JSONObject
 from .as_markdown import main_line
 
 if TYPE_CHECKING:
-    from ...serialization import ConversationDict, ToolDict
+    from ...serialization import (
+        AttachmentDict,
+        ConversationDict,
+        MessageDict,
+        PartDict,
+        ToolCallPartDict,
+        ToolDict,
+        ToolResultPartDict,
+    )
 
 _AUDIO = {"audio/wav": "wav", "audio/mpeg": "mp3"}
 
@@ -30,53 +38,53 @@ def to_openai(shape: ConversationDict) -> JSONObject:
     if shape["model"]:
         body["model"] = shape["model"]
     numbers = shape["turns"][-1].get("tools", ()) if shape["turns"] else ()
-    tools = [shape["tools"][number] for number in numbers]
-    called = [_function(tool) for tool in tools if not tool.get("server_side")]
-    if called:
-        body["tools"] = called
+    tools = [_function(shape["tools"][number]) for number in numbers]
+    if any(tools):
+        body["tools"] = [tool for tool in tools if tool]
     body["metadata"] = {"id": shape["id"], "title": shape["name"] or ""}
     return body
 
 
-def _function(tool: ToolDict) -> JSONObject:
-    named = {"name": tool["name"], "description": tool["description"] or ""}
-    return {"type": "function", "function": {**named, "parameters": tool["input_schema"]}}
+def _function(tool: ToolDict) -> JSONObject | None:
+    """What a request says of a tool; nothing of one that the provider runs."""
+    if tool.get("server_side"):
+        return None
+    function = {
+        "name": tool["name"],
+        "description": tool["description"] or "",
+        "parameters": tool["input_schema"],
+    }
+    return {"type": "function", "function": function}
 
 
-def _sent(message: Any) -> Iterator[JSONObject]:
+def _sent(message: MessageDict) -> Iterator[JSONObject]:
     """The entries of one message: one, but one a result for a message with tool results."""
-    parts = message["parts"]
-    own = [part for part in parts if not part.get("server_executed")]
-    for part in own:
-        if part["type"] == "tool_result":
+    reasoning, calls = "", []
+    for part in message["parts"]:
+        if part["type"] == "reasoning":
+            reasoning += part["text"]
+        elif part["type"] == "tool_result" and not part.get("server_executed"):
             yield {"role": "tool", "tool_call_id": _call_id(part), "content": part["output"]}
+        elif part["type"] == "tool_call" and not part.get("server_executed"):
+            function = {"name": part["name"], "arguments": json.dumps(part["arguments"])}
+            calls.append({"id": _call_id(part), "type": "function", "function": function})
     if message["role"] == "tool":
         return
-    entry: JSONObject = {"role": message["role"], "content": _content(parts)}
-    if reasoning := _reasoning(parts):
+    entry: JSONObject = {"role": message["role"], "content": _content(message["parts"])}
+    if reasoning:
         entry["reasoning_content"] = reasoning
-    calls = [_call(part) for part in own if part["type"] == "tool_call"]
     if calls:
         entry["tool_calls"] = calls
     yield entry
 
 
-def _reasoning(parts: Iterable[JSONObject]) -> str:
-    return "".join(part["text"] for part in parts if part["type"] == "reasoning")
-
-
-def _call(part: JSONObject) -> JSONObject:
-    function = {"name": part["name"], "arguments": json.dumps(part["arguments"])}
-    return {"id": _call_id(part), "type": "function", "function": function}
-
-
-def _call_id(part: JSONObject) -> str:
+def _call_id(part: ToolCallPartDict | ToolResultPartDict) -> str:
     return part.get("tool_call_id") or f"call_{part['name']}"
 
 
-def _content(parts: Iterable[Any]) -> Any:
+def _content(parts: Iterable[PartDict]) -> str | list[JSONObject] | None:
     """A text where there is nothing else, `None` for nothing, else a list."""
-    items = []
+    items: list[JSONObject] = []
     for part in parts:
         if part["type"] == "text":
             items.append({"type": "text", "text": part["text"]})
@@ -87,18 +95,21 @@ def _content(parts: Iterable[Any]) -> Any:
     return items
 
 
-def _attached(shape: JSONObject) -> JSONObject:
-    kind, content = shape.get("type") or "", shape.get("content")
-    url = f"data:{kind};base64,{content}" if content else shape.get("url")
-    if kind.startswith("image/") and url:
-        return {"type": "image_url", "image_url": {"url": url}}
+def _attached(shape: AttachmentDict) -> JSONObject:
+    kind, content = shape.get("type", ""), shape.get("content")
+    data = f"data:{kind};base64,{content}" if content else None
+    address = data or shape.get("url")
+    if kind.startswith("image/") and address:
+        return {"type": "image_url", "image_url": {"url": address}}
     if kind in _AUDIO and content:
         return {"type": "input_audio", "input_audio": {"data": content, "format": _AUDIO[kind]}}
-    file = {"filename": shape.get("path") or shape.get("url") or kind}
-    return {"type": "file", "file": {**file, "file_data": url} if content else file}
+    file = {"filename": shape.get("path", shape.get("url", kind))}
+    if data:
+        file["file_data"] = data
+    return {"type": "file", "file": file}
 
 
-def from_openai(body: Any) -> list[Any]:
+def from_openai(body: object) -> list[MessageDict]:
     """The messages, as dictionaries, of a request body or of its list of messages.
 
     Raises:
@@ -115,14 +126,14 @@ def from_openai(body: Any) -> list[Any]:
             reader.take(entry)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput(f"Message {number} cannot be understood: {error!r}") from error
-    return reader.messages
+    return cast("list[MessageDict]", reader.messages)
 
 
 class _Reader:
     """Makes messages of entries; results of tools that stand together are one message."""
 
     def __init__(self) -> None:
-        self.messages: list[Any] = []
+        self.messages: list[JSONObject] = []
         self._names: dict[str, str] = {}
 
     def take(self, entry: JSONObject) -> None:
@@ -133,7 +144,7 @@ class _Reader:
             return
         if role not in ("system", "user", "assistant"):
             raise ValueError(f"unknown role {role!r}")
-        parts: list[Any] = []
+        parts: list[JSONObject] = []
         if entry.get("reasoning_content"):
             parts.append({"type": "reasoning", "text": entry["reasoning_content"]})
         parts += _parts(entry.get("content"))
@@ -162,7 +173,7 @@ class _Reader:
         self.messages[-1]["parts"].append(part)
 
 
-def _parts(content: Any) -> list[Any]:
+def _parts(content: str | Iterable[JSONObject] | None) -> list[JSONObject]:
     if content is None:
         return []
     if isinstance(content, str):
@@ -170,7 +181,7 @@ def _parts(content: Any) -> list[Any]:
     return [_part(item) for item in content]
 
 
-def _part(item: Any) -> JSONObject:
+def _part(item: JSONObject) -> JSONObject:
     kind = item["type"]
     if kind in ("text", "refusal"):
         return {"type": "text", "text": item[kind]}

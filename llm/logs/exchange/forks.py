@@ -77,7 +77,7 @@ def _history_at(
     if not (found or inherited):
         found = _numbered(sorted(tips), at)
     if len(found) + len(inherited) != 1:
-        several = "several turns begin" if found or inherited else "no turn begins"
+        several = "several turns begin" if [*found, *inherited] else "no turn begins"
         raise NotFound(
             f"In conversation {stored.id} {several} with {at!r}. "
             f"'llm logs --cid {stored.id}' shows their ids"

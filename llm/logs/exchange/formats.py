@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...errors import InvalidInput
 from ...models.serialize import CHAIN_FORMAT, FORMAT, check_conversation, from_messages
@@ -45,7 +45,7 @@ def format_of(text: str) -> str:
     return JSON if is_ours else OPENAI
 
 
-def read(text: str, form: str | None = None, model_id: str | None = None) -> list[Any]:
+def read(text: str, form: str | None = None, model_id: str | None = None) -> list[ConversationDict]:
     """The conversations in the text of a file.
 
     Args:
@@ -71,7 +71,7 @@ def read(text: str, form: str | None = None, model_id: str | None = None) -> lis
     return [_from_openai(value, model_id) for value in values]
 
 
-def _values(text: str) -> Iterator[Any]:
+def _values(text: str) -> Iterator[object]:
     """The JSON values of a text: a single one, the items of a list, or one a line.
 
     Raises:
@@ -88,7 +88,7 @@ def _values(text: str) -> Iterator[Any]:
         yield whole
 
 
-def _lines(text: str) -> Iterator[Any]:
+def _lines(text: str) -> Iterator[object]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
@@ -97,19 +97,17 @@ def _lines(text: str) -> Iterator[Any]:
                 raise InvalidInput(f"Line {number} is not valid JSON: {error}") from error
 
 
-def _from_markdown(text: str, model_id: str | None) -> Any:
+def _from_markdown(text: str, model_id: str | None) -> ConversationDict:
     from .as_markdown import from_markdown
 
     front, messages = from_markdown(text)
-    shape: Any = from_messages(
-        messages, front.get("model") or model_id, name=_text(front.get("title"))
-    )
+    shape = from_messages(messages, front.get("model") or model_id, name=_text(front.get("title")))
     if front.get("id"):
         shape["forked_from"] = str(front["id"])
     return shape
 
 
-def _from_openai(body: Any, model_id: str | None) -> Any:
+def _from_openai(body: object, model_id: str | None) -> ConversationDict:
     from .as_openai import from_openai
 
     messages = from_openai(body)
@@ -120,5 +118,5 @@ def _from_openai(body: Any, model_id: str | None) -> Any:
     )
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return None if value is None else str(value)
