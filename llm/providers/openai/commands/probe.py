@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, cast
 
 import llm
@@ -69,7 +70,7 @@ def probe(
     *,
     responses: bool = False,
     only_embeddings: bool = False,
-    known: Mapping[str, bool] | None = None,
+    known: Mapping[str, bool] = MappingProxyType({}),
     tell: Callable[[str, bool], object] = lambda ability, is_there: None,
 ) -> dict[str, bool]:
     """What the model `name` of a server can do, found out by small requests.
@@ -91,8 +92,7 @@ def probe(
     found: dict[str, bool] = {}
 
     def note(ability: str, test: Callable[[], bool]) -> None:
-        is_known = known is not None and ability in known
-        found[ability] = known[ability] if known is not None and is_known else test()
+        found[ability] = known[ability] if ability in known else test()
         tell(ability, found[ability])
 
     refusals: list[ModelError] = []
