@@ -61,6 +61,7 @@ setup(
     python_requires=">=3.10",
     entry_points={"console_scripts": ["llm = llm.cli:cli"]},
     install_requires=[
+        # commands/_errors.py and _options.py set what click keeps to itself.
         "click>=8.1,<9",
         "click-default-group>=1.2.3",
         "condense-json>=1.1,<2",

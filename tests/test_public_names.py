@@ -63,7 +63,8 @@ MODULE_NAMES = {
     "llm.templates": "Template",
     "llm.tools": "llm_time llm_version",
     "llm.utils": """
-        Fragment dicts_to_table_string ensure_fragment ensure_tool ensure_tool_instance
+        Fragment InvalidYAML parse_yaml yaml_lines_of yaml_with_item
+        dicts_to_table_string ensure_fragment ensure_tool ensure_tool_instance
         extract_fenced_code_block find_unused_key has_plugin_prefix instantiate_from_spec
         logging_client make_schema_id maybe_fenced_code mimetype_from_path mimetype_from_string
         monotonic_ulid multi_schema output_rows_as_json remove_dict_none_values

@@ -174,7 +174,7 @@ def _mode_of(target: str) -> int | None:
 
 def update_json(
     path: Path,
-    change: Callable[[JSONObject], None],
+    change: Callable[[JSONObject], object],
     *,
     indent: int,
     newline: bool,
@@ -325,12 +325,10 @@ def remove_key(name: str) -> None:
     Raises:
         ConfigError: `keys.json` is not valid or cannot be written.
     """
-
-    def change(keys: JSONObject) -> None:
-        keys.pop(name, None)
-
     if name in load_keys():
-        update_json(keys_path(), change, indent=2, newline=True, mode=0o600)
+        update_json(
+            keys_path(), lambda keys: keys.pop(name, None), indent=2, newline=True, mode=0o600
+        )
 
 
 # Defaults

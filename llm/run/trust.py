@@ -126,8 +126,6 @@ def is_trusted(digest: str) -> bool:
 
 def remember(digest: str, name: str) -> None:
     """Keep that the user trusts a template of that content."""
-
-    def change(trusted: config.JSONObject) -> None:
-        trusted[digest] = name
-
-    config.update_json(_trusted_path(), change, indent=2, newline=True)
+    config.update_json(
+        _trusted_path(), lambda trusted: trusted.update({digest: name}), indent=2, newline=True
+    )
