@@ -13,7 +13,7 @@ from _measure import Figure, arguments, finish, report, show, start, user_paths
 from _server import Remote, server
 from _setup import Environment, environments
 
-LIMIT_REQUEST = 0.25
+LIMIT_REQUEST = 0.18
 LIMIT_WHOLE = 0.38
 
 

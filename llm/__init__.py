@@ -105,8 +105,10 @@ __getattr__, __dir__ = attach(
             "llm.parts": ("Message", "assistant", "system", "tool_message", "user"),
             "llm.net.http_log": ("HTTPLog",),
             "llm.net.network": (
+                "has_proxy",
                 "needs_tls",
                 "proxy_variable",
+                "tls_context",
             ),
             "llm.run.inputs": ("key_argument",),
             "llm.text": ("JSONObject",),

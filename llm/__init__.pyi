@@ -57,9 +57,11 @@ from llm.models.prompt import Prompt as Prompt
 from llm.models.response import Response as Response
 from llm.models.response_base import Usage as Usage
 from llm.net.http_log import HTTPLog as HTTPLog
+from llm.net.network import has_proxy as has_proxy
 from llm.net.network import make_client
 from llm.net.network import needs_tls as needs_tls
 from llm.net.network import proxy_variable as proxy_variable
+from llm.net.network import tls_context as tls_context
 from llm.net.policy import CallPolicy as CallPolicy
 from llm.net.policy import request_sent as request_sent
 from llm.net.policy import retry_after_s as retry_after_s

@@ -57,6 +57,7 @@ LOADED_LAZILY = {
     "net.http_log": {"httpx2"},
     "providers.openai.transport.sdk": {"httpx2"},
     "providers.openai.transport.long_body": {"httpx2"},
+    "providers.openai.transport.plain": {"http"},
     "templates": {"pydantic"},
 }
 # Places in the code that reach for a `_name` of another module's object (ruff's SLF001).

@@ -20,7 +20,7 @@ from llm.default_plugins.openai_models import AsyncChat, Chat
 from llm.errors import ConnectionLost
 from llm.net.network import make_client
 from llm.net.policy import CallPolicy
-from llm.providers.openai.transport import fast
+from llm.providers.openai.transport import fast, plain
 
 from .helpers.authority import Authority
 from .helpers.openai_server import OpenAIServer, Reply, text_stream
@@ -37,7 +37,11 @@ class SdkChat(Chat):
         return super().get_client(key, async_=async_)
 
 
-KINDS = [Chat, AsyncChat, SdkChat]
+class ClientChat(Chat):
+    """Takes the client where the plain transport would do; see `ask`."""
+
+
+KINDS = [Chat, ClientChat, AsyncChat, SdkChat]
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +78,10 @@ def ask(kind: Any, address: str) -> str:
             return str(await response.text())
 
         return asyncio.run(text())
-    return str(response.text())
+    with pytest.MonkeyPatch.context() as patch:
+        if kind is ClientChat:
+            patch.setattr(plain, "target_of", lambda url: None)
+        return str(response.text())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import http.client
 import json
+import socket
 import threading
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeAlias
@@ -22,7 +25,7 @@ from llm.errors import (
 )
 from llm.net import network, policy
 from llm.net.policy import CallPolicy
-from llm.providers.openai.transport import fast, faults
+from llm.providers.openai.transport import fast, faults, plain
 from llm.providers.openai.wire.shapes import DONE
 from llm.text import JSONObject
 
@@ -78,12 +81,21 @@ def run_async(
     return found
 
 
+def run_client(
+    call: fast.Call, sleeps: Sleeps, seen: list[JSONObject] | None = None
+) -> list[JSONObject]:
+    """All objects of the answer, through the client that proxies and odd addresses need."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain, "target_of", lambda url: None)
+        return run_sync(call, sleeps, seen)
+
+
 Run: TypeAlias = Callable[..., list[JSONObject]]
 
 
-@pytest.fixture(params=[run_sync, run_async], ids=["sync", "async"])
+@pytest.fixture(params=[run_sync, run_client, run_async], ids=["sync", "client", "async"])
 def run(request: pytest.FixtureRequest) -> Run:
-    """Either driver: they promise the same."""
+    """Either driver, and either transport of the first: they promise the same."""
     driver: Run = request.param
     return driver
 
@@ -374,10 +386,111 @@ def test_trouble_inside_a_stream_is_told(
 def test_connections_are_kept_between_calls(server: OpenAIServer) -> None:
     """Two calls share one client, and the connection where the server leaves it open."""
     server.add(json_reply({"a": 1}, keep_alive=True), json_reply({"a": 2}))
-    run_sync(call_to(server), Sleeps())
+    run_client(call_to(server), Sleeps())
     kept = dict(fast._clients)
-    run_sync(call_to(server), Sleeps())
+    run_client(call_to(server), Sleeps())
     assert fast._clients == kept
+
+
+def test_plain_connections_are_kept_while_the_server_keeps_them(
+    server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One connection does for two calls; one that the server has closed is made anew, untold."""
+    made: list[int] = []
+    connect = http.client.HTTPConnection.connect
+
+    def counted(connection: http.client.HTTPConnection) -> None:
+        made.append(1)
+        connect(connection)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", counted)
+    server.add(*[json_reply({"a": n}, keep_alive=True) for n in range(3)])
+    sleeps = Sleeps()
+    for number in range(2):
+        assert run_sync(call_to(server), sleeps)[0] == {"a": number}
+    assert len(made) == 1
+    [[connection, _]] = next(iter(plain._kept.values()))
+    connection.sock.shutdown(socket.SHUT_RDWR)
+    assert run_sync(call_to(server), sleeps)[0] == {"a": 2}
+    assert (len(made), sleeps) == (2, [])
+    fast.close()
+    assert plain._kept == {}
+
+
+def test_both_transports_send_the_same(server: OpenAIServer) -> None:
+    """A server cannot tell which one a request came by, but for what was left to a default."""
+    requests = []
+    for run in (run_sync, run_client):
+        server.add(json_reply({"a": 1}))
+        call = call_to(server)
+        call.headers = {**call.headers, "accept": "a/b", "accept-encoding": "identity", "user-agent": "llm/1"}
+        run(call, Sleeps())
+        requests.append((server.last.path, [*server.last.headers.items()], server.last.body))
+    assert requests[0] == requests[1]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nnonsense",
+    ],
+    ids=["nobody", "nothing", "short", "half a chunk", "no gzip"],
+)
+def test_both_transports_tell_the_same(reply: bytes | None) -> None:
+    """Whoever gets the error cannot tell which one it came by."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client = listener.accept()[0]
+                    with client:
+                        client.recv(65536)
+                        client.sendall(reply or b"")
+
+        thread = threading.Thread(target=answer)
+        endpoint = faults.Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+        if reply is None:
+            listener.close()
+        else:
+            thread.start()
+        told = []
+        for run in (run_sync, run_client):
+            with pytest.raises(ConnectionLost) as caught:
+                run(fast.Call(endpoint, {}, {}, CallPolicy(retries=0)), Sleeps())
+            told.append(str(caught.value))
+        if reply is not None:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("ftp://x/y", "http://x:port/", "http://u:p@x/", "http://x/a b", "http://ä.de/"),
+        *("http://x:99999/", "http://x/%ä", "http://x/#part", "http://x/'?a='"),
+    ],
+)
+def test_unusual_address_is_left_to_the_client(url: str) -> None:
+    """What would have to be quoted, or explained, is nothing for the plain transport."""
+    assert plain.target_of(url) is None
+
+
+def test_usual_address_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Host and port as they are told to the server; a proxy makes the client necessary."""
+    target = plain.target_of("HTTP://[::1]:80/v1/x?api-version=1")
+    assert target == ("http", "[::1]", 80, "/v1/x?api-version=1")
+    assert target.host_header == "[::1]"
+    other = plain.target_of("http://Example.com:8080")
+    assert other is not None
+    assert (other.host_header, other.path) == ("example.com:8080", "/")
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    assert plain.target_of("http://example.com/") is None
 
 
 def test_get_request_has_no_body(server: OpenAIServer, run: Run) -> None:

@@ -9,7 +9,9 @@ is set, an authority in the file or folder it names: `SSL_CERT_FILE`, `SSL_CERT_
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ConnectionLost
@@ -37,15 +39,8 @@ def make_client(kind: Callable[..., C], **settings: Any) -> C:
     import httpx2
 
     try:
-        return kind(**{"verify": _trust(), **settings})
-    except OSError as error:
-        # Among them those of OpenSSL.
-        name = next(_set(_KNOWN_TO_CLIENT + _BUNDLES), "the environment")
-        where = f"{name} names ({os.environ.get(name, '')})"
-        raise ConnectionLost(
-            f"Cannot use the certificates that {where}: {error.strerror or error}. Correct or unset"
-            f" {name}"
-        ) from error
+        with _certificates():
+            return kind(**{"verify": _trust(), **settings})
     except ImportError as error:
         raise ConnectionLost(
             f"Cannot use the proxy that {_proxies()} names: SOCKS needs one more package."
@@ -56,6 +51,58 @@ def make_client(kind: Callable[..., C], **settings: Any) -> C:
             f"Cannot use the proxy that {_proxies()} names: {error}. It has to begin with http://,"
             " https:// or socks5://"
         ) from error
+
+
+@contextmanager
+def _certificates() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # Among them those of OpenSSL.
+        name = next(_set(_KNOWN_TO_CLIENT + _BUNDLES), "the environment")
+        where = f"{name} names ({os.environ.get(name, '')})"
+        raise ConnectionLost(
+            f"Cannot use the certificates that {where}: {error.strerror or error}. Correct or unset"
+            f" {name}"
+        ) from error
+
+
+def tls_context() -> ssl.SSLContext | None:
+    """The TLS of a connection made without a client; `None` where only a client knows whom to
+    trust.
+
+    Raises:
+        ConnectionLost: A variable names certificates that cannot be used.
+    """
+    import ssl
+
+    with _certificates():
+        trust = _trust()
+        if isinstance(trust, ssl.SSLContext):
+            return trust
+        if file := os.environ.get("SSL_CERT_FILE"):
+            return ssl.create_default_context(cafile=file)
+        if folder := os.environ.get("SSL_CERT_DIR"):
+            return ssl.create_default_context(capath=folder)
+    if sys.platform in ("darwin", "win32"):
+        import truststore
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    paths = ssl.get_default_verify_paths()
+    if os.path.isfile(paths.openssl_cafile):
+        return ssl.create_default_context(cafile=paths.openssl_cafile)
+    if os.path.isdir(paths.openssl_capath) and os.listdir(paths.openssl_capath):
+        return ssl.create_default_context(capath=paths.openssl_capath)
+    return None
+
+
+def has_proxy(url: str) -> bool:
+    """Whether the machine may want `url` to be reached through a proxy."""
+    if sys.platform in ("darwin", "win32"):
+        from urllib.request import getproxies
+
+        return bool(getproxies())
+    return any(_set(_proxy_names(url.partition(":")[0])))
 
 
 def _proxies() -> str:

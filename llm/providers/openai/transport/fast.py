@@ -1,4 +1,4 @@
-"""The fast transport: HTTP through httpx2, answers as JSON objects as soon as they arrive.
+"""The fast transport: httpx2 or, for the usual case, `plain`; answers as JSON as they arrive.
 
 Everything that decides something (reading, retrying, naming errors) is plain code shared by the
 two drivers `exchange` and `exchange_async`, which differ in `for` and `async for` only.
@@ -7,6 +7,7 @@ two drivers `exchange` and `exchange_async`, which differ in `for` and `async fo
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -21,6 +22,8 @@ from . import faults, show
 
 if TYPE_CHECKING:
     import httpx2
+
+    from .plain import Reply, Target
 
 C = TypeVar("C")
 
@@ -176,42 +179,28 @@ class Failures:
             ConnectionLost: There should be no further attempt.
         """
         pause = None
-        if _is_transient(error):
-            reason = "was silent for too long" if _is_timeout(error) else "cannot be reached"
+        trouble = trouble_of(error)
+        if not trouble.is_permanent:
+            reason = "was silent for too long" if trouble.is_timeout else "cannot be reached"
             pause = self._attempts.pause_s(reason=reason)
         if pause is None:
-            raise faults.lost(self._endpoint, reason_of(error), begun=False) from error
+            raise faults.lost(self._endpoint, str(trouble), begun=False) from error
         return pause
 
 
-def _is_transient(error: Exception) -> bool:
+def trouble_of(error: Exception) -> faults.TransportError:
+    """What it means that a connection failed, in the same words for both transports."""
+    if isinstance(error, faults.TransportError):
+        return error
     import httpx2
 
-    permanent = (
-        httpx2.UnsupportedProtocol,
-        httpx2.LocalProtocolError,
-        httpx2.InvalidURL,
-        UnicodeError,
-    )
-    return not isinstance(error, permanent)
-
-
-def _is_timeout(error: Exception) -> bool:
-    import httpx2
-
-    return isinstance(error, httpx2.TimeoutException)
-
-
-def reason_of(error: Exception) -> str:
-    """Why the connection failed, in a few words."""
-    import httpx2
-
-    if _is_timeout(error):
-        return "the server was silent for too long"
+    if isinstance(error, httpx2.TimeoutException):
+        return faults.TransportError(faults.SILENT, is_timeout=True)
     if isinstance(error, (httpx2.LocalProtocolError, UnicodeError)):
         # Its text repeats the header, which may hold the key.
-        return "a header or the key contains characters that cannot be sent"
-    return str(error) or type(error).__name__
+        return faults.TransportError(faults.UNSENDABLE, is_permanent=True)
+    is_permanent = isinstance(error, (httpx2.UnsupportedProtocol, httpx2.InvalidURL))
+    return faults.TransportError(str(error) or type(error).__name__, is_permanent=is_permanent)
 
 
 _clients: dict[bool, httpx2.Client] = {}
@@ -237,16 +226,22 @@ def close() -> None:
     for client in _clients.values():
         client.close()
     _clients.clear()
+    if plain := sys.modules.get(f"{__package__}.plain"):
+        plain.close()
+
+
+def _start_of(call: Call) -> tuple[str, bool]:
+    """The first piece of the body, and whether there are more; a body of JSON is ASCII."""
+    pieces = call.pieces()
+    return next(pieces, ""), next(pieces, None) is not None
 
 
 def _request(call: Call, client: httpx2.Client | httpx2.AsyncClient) -> httpx2.Request:
-    pieces = call.pieces()
-    start = next(pieces, "").encode()
-    is_long = next(pieces, None) is not None
+    start, is_long = _start_of(call)
     request = client.build_request(
         call.method,
         call.endpoint.url,
-        content=b"" if is_long else start,
+        content=b"" if is_long else start.encode(),
         headers=dict(call.headers),
         timeout=_timeout(call),
     )
@@ -254,11 +249,14 @@ def _request(call: Call, client: httpx2.Client | httpx2.AsyncClient) -> httpx2.R
         from .long_body import put_body
 
         put_body(request, call.pieces)
+    _show_request(call, str(request.url), request.headers)
+    return request
+
+
+def _show_request(call: Call, url: str, headers: Mapping[str, str]) -> None:
     if show.is_wanted():
         content = "".join(call.pieces()).encode()
-        log = llm.HTTPLog(call.endpoint.secrets)
-        log.request(request.method, str(request.url), request.headers, content)
-    return request
+        llm.HTTPLog(call.endpoint.secrets).request(call.method, url, headers, content)
 
 
 def _timeout(call: Call) -> httpx2.Timeout:
@@ -267,7 +265,7 @@ def _timeout(call: Call) -> httpx2.Timeout:
     return httpx2.Timeout(call.policy.timeout_s, connect=call.policy.connect_timeout_s)
 
 
-def _show_head(call: Call, reply: httpx2.Response) -> None:
+def _show_head(call: Call, reply: httpx2.Response | Reply) -> None:
     if show.is_wanted():
         llm.HTTPLog(call.endpoint.secrets).reply(reply.status_code, reply.headers)
 
@@ -301,7 +299,7 @@ def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Itera
 
 
 @contextmanager
-def _opened(call: Call, sleep: Callable[[float], object]) -> Iterator[httpx2.Response]:
+def _opened(call: Call, sleep: Callable[[float], object]) -> Iterator[httpx2.Response | Reply]:
     """A reply whose status is a success, after as many attempts as it takes."""
     trouble = Failures(call)
     while True:
@@ -324,11 +322,30 @@ def _opened(call: Call, sleep: Callable[[float], object]) -> Iterator[httpx2.Res
         sleep(pause)
 
 
-def _send(call: Call) -> httpx2.Response:
+def _send(call: Call) -> httpx2.Response | Reply:
+    from . import plain
+
+    target = plain.target_of(call.endpoint.url)
+    if target is not None:
+        return _send_plainly(call, target)
     client = _client(call)
     request = _request(call, client)
     request.extensions["trace"] = _tell_when_sent
     return client.send(request, stream=True)
+
+
+def _send_plainly(call: Call, target: Target) -> Reply:
+    from . import plain
+
+    headers = {"host": target.host_header, "connection": "keep-alive", **call.headers}
+    headers.setdefault("accept", "*/*")
+    headers.setdefault("accept-encoding", "identity")
+    start, is_long = _start_of(call)
+    if call.body is not None:
+        headers["content-length"] = str(sum(map(len, call.pieces())) if is_long else len(start))
+    _show_request(call, call.endpoint.url, headers)
+    pieces = call.pieces() if is_long else iter((start,))
+    return plain.send(call.method, target, headers, pieces, call.policy)
 
 
 def _tell_when_sent(event: str, info: Mapping[str, Any]) -> None:
@@ -336,26 +353,35 @@ def _tell_when_sent(event: str, info: Mapping[str, Any]) -> None:
         llm.request_sent()
 
 
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """What a connection raises that fails; where httpx2 was not imported it has raised nothing."""
+    httpx2 = sys.modules.get("httpx2")
+    if httpx2 is None:
+        return (faults.TransportError,)
+    more = (httpx2.RequestError, httpx2.StreamError, httpx2.InvalidURL, UnicodeError)
+    return (faults.TransportError, *more)
+
+
 @contextmanager
 def _failures() -> Iterator[list[Exception]]:
     """A list that holds the failure of the connection, if there is one."""
-    import httpx2
-
     failures: list[Exception] = []
     try:
         yield failures
-    except (httpx2.RequestError, httpx2.InvalidURL, UnicodeError) as error:
+    except Exception as error:
+        if not isinstance(error, _transport_errors()):
+            raise
         failures.append(error)
 
 
 @contextmanager
 def _broken_off(call: Call) -> Iterator[None]:
-    import httpx2
-
     try:
         yield
-    except (httpx2.RequestError, httpx2.StreamError) as error:
-        raise faults.lost(call.endpoint, reason_of(error), begun=True) from error
+    except Exception as error:
+        if not isinstance(error, _transport_errors()):
+            raise
+        raise faults.lost(call.endpoint, str(trouble_of(error)), begun=True) from error
 
 
 async def _pause(seconds: float) -> None:

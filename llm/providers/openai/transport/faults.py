@@ -36,6 +36,26 @@ _CONTEXT_LIMIT = re.compile(
 )
 
 
+SILENT = "the server was silent for too long"
+UNSENDABLE = "a header or the key contains characters that cannot be sent"
+
+
+class TransportError(Exception):
+    """A connection that failed, whichever transport it was made with; its text says why.
+
+    Args:
+        is_timeout: The server was silent for too long.
+        is_permanent: It would fail the next time too.
+    """
+
+    def __init__(
+        self, reason: str, *, is_timeout: bool = False, is_permanent: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.is_timeout = is_timeout
+        self.is_permanent = is_permanent
+
+
 class Endpoint:
     """Whom a request goes to, as far as an error message needs it.
 
