@@ -4,6 +4,8 @@
 `bare N FILE`: of a transaction with the rows of one such prompt, by sqlite3 alone;
 `turns N FILE`: of each of N logged turns of one conversation;
 `chain N`: of a tool call in a chain of N; `chain_logged N FILE`: of one that is stored in FILE;
+`lookup N`: of looking the same model up, once a call of `llm.get_model`;
+`short_chains N`: of a chain with one call of a function, given as it is, N times over;
 `concurrent N`: seconds on the clock of an answer with N asynchronous tool calls of 50 ms.
 """
 
@@ -103,6 +105,20 @@ def chain_logged(count: int, path: str) -> float:
     return (time.process_time() - began) / count
 
 
+def short_chains(count: int) -> float:
+    """Return the processor time of a chain with one call of a function, given as it is."""
+
+    def run() -> None:
+        Caller(1).conversation().chain("go", tools=[add], chain_limit=0).text()
+
+    run()
+    gc.collect()
+    began = time.process_time()
+    for _ in range(count):
+        run()
+    return (time.process_time() - began) / count
+
+
 def concurrent(count: int) -> float:
     """Return the seconds that an answer with so many asynchronous tool calls takes."""
     import asyncio
@@ -135,6 +151,15 @@ def unlogged(count: int) -> float:
     began = time.process_time()
     for number in range(count):
         model.prompt(f"prompt {number}").text()
+    return (time.process_time() - began) / count
+
+
+def lookup(count: int) -> float:
+    """Return the processor time of looking up a model by its id, which is always the same."""
+    llm.get_model("gpt-4o-mini")
+    began = time.process_time()
+    for _ in range(count):
+        llm.get_model("gpt-4o-mini")
     return (time.process_time() - began) / count
 
 
@@ -227,5 +252,7 @@ if __name__ == "__main__":
         "chain": chain,
         "chain_logged": chain_logged,
         "concurrent": concurrent,
+        "lookup": lookup,
+        "short_chains": short_chains,
     }
     print(json.dumps(tasks[task](int(number), *path)))

@@ -15,7 +15,7 @@ from _setup import environments
 
 UNLOGGED = 20_000
 LOGGED = 500
-LIMIT_UNLOGGED = 1.0
+LIMIT_UNLOGGED = 0.9
 LIMIT_LOGGED = 0.4
 
 

@@ -1,7 +1,8 @@
 """Processor time of a tool call in a chain of 100, and how many asynchronous tools run at once.
 
 The chain is run without the log and with it, and once more with 1,000 calls: a call must not cost
-more there. 32 asynchronous tools that wait 50 ms each are called by one answer.
+more there. Chains of one call are given the function itself, whose schema is computed once. 32
+asynchronous tools that wait 50 ms each are called by one answer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from _setup import environments
 CALLS = 100
 LONG = 1_000
 LIMIT_UNLOGGED = 1.0
+LIMIT_SHORT = 0.3
 LIMIT_LOGGED = 0.25
 # A call of the long chain against one of the short chain.
 LIMIT_GROWTH = 1.25
@@ -40,6 +42,11 @@ def main() -> int:
 
         a, b = alternate(partial(chain, theirs, their_user), partial(chain, ours, our_user), runs)
         c, d = alternate(partial(logged, theirs, their_user), partial(logged, ours, our_user), runs)
+        e, f = alternate(
+            partial(inside, theirs, their_user, "short_chains", CALLS),
+            partial(inside, ours, our_user, "short_chains", CALLS),
+            runs,
+        )
         long = statistics.median(chain(ours, our_user, LONG) for _ in range(3))
         long_logged = statistics.median(logged(ours, our_user, LONG) for _ in range(3))
         waited = statistics.median(
@@ -47,6 +54,7 @@ def main() -> int:
         )
     show("a tool call, not logged", a, b, "us", 1e6)
     show("a tool call, logged", c, d, "us", 1e6)
+    show("a chain of one tool call", e, f, "us", 1e6)
     print(
         f"in a chain of {LONG}: not logged {long * 1e6:.0f} us, logged {long_logged * 1e6:.0f} us"
     )
@@ -55,6 +63,7 @@ def main() -> int:
         [
             Figure("not logged", b / a, LIMIT_UNLOGGED),
             Figure("logged", d / c, LIMIT_LOGGED),
+            Figure("in a chain of one", f / e, LIMIT_SHORT),
             Figure("growth, not logged", long / b, LIMIT_GROWTH),
             Figure("growth, logged", long_logged / d, LIMIT_GROWTH),
             Figure("at once", waited / LIMIT_CONCURRENT_S, 1.0),
