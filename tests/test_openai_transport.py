@@ -423,7 +423,12 @@ def test_both_transports_send_the_same(server: OpenAIServer) -> None:
     for run in (run_sync, run_client):
         server.add(json_reply({"a": 1}))
         call = call_to(server)
-        call.headers = {**call.headers, "accept": "a/b", "accept-encoding": "identity", "user-agent": "llm/1"}
+        call.headers = {
+            **call.headers,
+            "accept": "a/b",
+            "accept-encoding": "identity",
+            "user-agent": "llm/1",
+        }
         run(call, Sleeps())
         requests.append((server.last.path, [*server.last.headers.items()], server.last.body))
     assert requests[0] == requests[1]
