@@ -52,7 +52,7 @@ def main() -> int:
     """Measure each command in pairs and print the median ratio, ours divided by the other."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("other", type=Path, help="the folder of the other build's environment")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help="runs of each")
+    parser.add_argument("--runs", type=int, default=PAIRS, help="pairs (default %(default)s)")
     parser.add_argument("--only", default="", help="commands whose name contains this")
     given = parser.parse_args()
     _, ours = environments()
@@ -71,7 +71,7 @@ def main() -> int:
         measures["start to request"] = [partial(request, e, user, remote) for e, user in both]
         for name, (theirs, mine) in measures.items():
             if given.only in name:
-                pairs = [(theirs(), mine()) for _ in range(given.pairs + 1)][1:]
+                pairs = [(theirs(), mine()) for _ in range(given.runs + 1)][1:]
                 a, b = (statistics.median(times) * 1000 for times in zip(*pairs, strict=True))
                 ratio = statistics.median(b / a for a, b in pairs)
                 print(f"{name:<28} other {a:8.1f} ms   ours {b:8.1f} ms   {ratio:.3f}")
