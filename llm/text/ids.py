@@ -25,13 +25,14 @@ _last = 0
 def new_ulid_int() -> int:
     """The next identifier as a 128-bit number, greater than every earlier one of this process."""
     global _last
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    millisecond = time.time_ns() // 1_000_000
     with _lock:
-        if value >> 80 <= _last >> 80:
+        if millisecond > _last >> 80:
+            _last = millisecond << 80 | int.from_bytes(os.urandom(10), "big")
+        else:
             # Same millisecond, or a clock that went back: count on from the previous one.
-            value = _last + 1
-        _last = value
-    return value
+            _last += 1
+        return _last
 
 
 def encode_ulid(value: int) -> str:
