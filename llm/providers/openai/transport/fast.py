@@ -178,8 +178,8 @@ class Failures:
         Raises:
             ConnectionLost: There should be no further attempt.
         """
+        trouble = _trouble_of(error)
         pause = None
-        trouble = trouble_of(error)
         if not trouble.is_permanent:
             reason = "was silent for too long" if trouble.is_timeout else "cannot be reached"
             pause = self._attempts.pause_s(reason=reason)
@@ -188,8 +188,17 @@ class Failures:
         return pause
 
 
-def trouble_of(error: Exception) -> faults.TransportError:
-    """What it means that a connection failed, in the same words for both transports."""
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """What a connection raises that fails; where httpx2 was not imported it has raised nothing."""
+    httpx2 = sys.modules.get("httpx2")
+    if httpx2 is None:
+        return (faults.TransportError,)
+    more = (httpx2.RequestError, httpx2.StreamError, httpx2.InvalidURL, UnicodeError)
+    return (faults.TransportError, *more)
+
+
+def _trouble_of(error: Exception) -> faults.TransportError:
+    """How the connection failed, in the same words for both transports."""
     if isinstance(error, faults.TransportError):
         return error
     import httpx2
@@ -303,10 +312,10 @@ def _opened(call: Call, sleep: Callable[[float], object]) -> Iterator[httpx2.Res
     """A reply whose status is a success, after as many attempts as it takes."""
     trouble = Failures(call)
     while True:
-        with _failures() as failures:
+        try:
             reply = _send(call)
-        if failures:
-            sleep(trouble.after_exception(failures[0]))
+        except _transport_errors() as error:
+            sleep(trouble.after_exception(error))
             continue
         _show_head(call, reply)
         try:
@@ -353,35 +362,12 @@ def _tell_when_sent(event: str, info: Mapping[str, Any]) -> None:
         llm.request_sent()
 
 
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """What a connection raises that fails; where httpx2 was not imported it has raised nothing."""
-    httpx2 = sys.modules.get("httpx2")
-    if httpx2 is None:
-        return (faults.TransportError,)
-    more = (httpx2.RequestError, httpx2.StreamError, httpx2.InvalidURL, UnicodeError)
-    return (faults.TransportError, *more)
-
-
-@contextmanager
-def _failures() -> Iterator[list[Exception]]:
-    """A list that holds the failure of the connection, if there is one."""
-    failures: list[Exception] = []
-    try:
-        yield failures
-    except Exception as error:
-        if not isinstance(error, _transport_errors()):
-            raise
-        failures.append(error)
-
-
 @contextmanager
 def _broken_off(call: Call) -> Iterator[None]:
     try:
         yield
-    except Exception as error:
-        if not isinstance(error, _transport_errors()):
-            raise
-        raise faults.lost(call.endpoint, str(trouble_of(error)), begun=True) from error
+    except _transport_errors() as error:
+        raise faults.lost(call.endpoint, str(_trouble_of(error)), begun=True) from error
 
 
 async def _pause(seconds: float) -> None:
@@ -420,10 +406,10 @@ async def _opened_async(
     has_tls = llm.needs_tls(call.endpoint.url)
     async with _make_client(httpx2.AsyncClient, has_tls) as client:
         while True:
-            with _failures() as failures:
+            try:
                 reply = await client.send(_request(call, client), stream=True)
-            if failures:
-                await sleep(trouble.after_exception(failures[0]))
+            except _transport_errors() as error:
+                await sleep(trouble.after_exception(error))
                 continue
             _show_head(call, reply)
             try:
