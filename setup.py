@@ -18,10 +18,11 @@ TEST = [
     "pytest-asyncio>=0.24",
     "pytest-cov>=5",
     "pytest-xdist>=3.5",
+    "ruff>=0.6",
     "socksio>=1",
     "trustme>=1.2",
 ]
-LINT = ["mypy>=1.11", "ruff>=0.6", "types-PyYAML>=6"]
+LINT = ["mypy>=1.11", "radon>=6", "ruff>=0.6", "types-PyYAML>=6"]
 DOCS = ["furo>=2024.8", "myst-parser>=3", "sphinx>=7.4"]
 EMBEDDINGS = ["numpy>=1.26"]
 
@@ -65,7 +66,7 @@ setup(
         "click>=8.1,<9",
         "click-default-group>=1.2.3",
         "condense-json>=1.1,<2",
-        "filelock>=3.12",
+        "filelock>=3.15",
         "httpx>=0.25",
         "httpx2>=2,<3",
         "jsonschema>=4.18",
@@ -88,6 +89,6 @@ setup(
         "lint": LINT,
         "socks": ["socksio>=1"],
         "test": TEST,
-        "dev": [*DOCS, *LINT, *TEST, "build>=1.2"],
+        "dev": [*DOCS, *LINT, *TEST, "build>=1.2", "pre-commit>=3.5"],
     },
 )

@@ -21,6 +21,7 @@ from llm.plugins import pm
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+PACKAGE = Path(llm.__file__).parent
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md"])
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 HOOKS = [
@@ -263,7 +264,7 @@ def test_docs_environment_variables_are_documented() -> None:
     """Each `LLM_...` variable that the code reads is in the table, and no other."""
     page = (DOCS / "reference" / "files-and-environment.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `(LLM_\w+)`", page, re.MULTILINE))
-    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "llm").rglob("*.py"))
+    sources = (path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     read = {name for text in sources for name in re.findall(r"[\"'](LLM_[A-Z_]+)[\"']", text)}
     assert documented == read
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import llm
 from llm._version import VERSION
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "llm"
+PACKAGE = Path(llm.__file__).parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 # Importable beside `llm.__all__`: plugins and scripts use them.
@@ -169,9 +170,9 @@ def test_project_readme_names_files_that_exist() -> None:
 def test_project_version_is_everywhere_the_same() -> None:
     """The package, the changelog and the command agree on the version."""
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    first = re.search(r"^## (?:\[)?([\d.]+)", changelog, re.MULTILINE)
-    assert first is not None
-    assert first[1] == VERSION == "0.50.0"
+    headings = re.findall(r"^## \[?([^\]\s]+)", changelog, re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert headings[1] == VERSION == "0.50.0"
     shown = subprocess.run(
         [sys.executable, "-m", "llm", "--version"], capture_output=True, text=True, timeout=60
     )
@@ -184,6 +185,49 @@ def test_project_workflow_covers_systems_and_versions() -> None:
     matrix = workflow["jobs"]["test"]["strategy"]["matrix"]
     assert matrix["os"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
     assert matrix["python-version"] == ["3.10", "3.11", "3.12", "3.13", "3.14"]
+
+
+def test_project_changelog_has_the_sections_of_its_format() -> None:
+    """What is not released yet stands on top; changes are sorted as Keep a Changelog says."""
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    kinds = set(re.findall(r"^### (.+)$", changelog, re.MULTILINE))
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+RELEASED = "# Changelog\n\n## Unreleased\n\n## 1.2.0\n\n### Added\n\n- This.\n\n## 1.1.0\n\nThat.\n"
+
+
+@pytest.mark.parametrize(
+    ("tag", "version", "changelog", "differs"),
+    [
+        ("1.2.0", "1.2.0", RELEASED, []),
+        ("1.2.0", "1.2.0", RELEASED.replace("## 1.2.0", "## [1.2.0] - 2026-01-02"), []),
+        ("v1.2.0", "1.2.0", RELEASED, ["llm/_version.py", "The newest section"]),
+        ("1.2.0", "1.1.0", RELEASED, ["llm/_version.py"]),
+        ("1.1.0", "1.1.0", RELEASED, ["The newest section"]),
+        ("1.2.0", "1.2.0", RELEASED.replace("## 1.2.0\n", ""), ["The newest section"]),
+        ("1.2.0", "1.2.0", "", ["The newest section"]),
+    ],
+)
+def test_project_release_has_one_name(
+    tag: str, version: str, changelog: str, differs: list[str]
+) -> None:
+    """A tag that is not the version, or not the newest section that says something, is refused."""
+    release = runpy.run_path(str(ROOT / ".ci" / "release.py"))
+    lines = release["differences"](tag, version, changelog)
+    assert [line.startswith(start) for line, start in zip(lines, differs, strict=True)] == [
+        True for _ in differs
+    ]
+
+
+def test_project_hooks_need_nothing_from_elsewhere() -> None:
+    """The hooks before a commit run what the environment has."""
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (repository,) = config["repos"]
+    assert repository["repo"] == "local"
+    assert {hook["language"] for hook in repository["hooks"]} == {"system"}
+    modules = {hook["entry"].split()[2] for hook in repository["hooks"]}
+    assert modules == {"ruff", "mypy", "pytest"}
 
 
 @pytest.mark.parametrize("name", ["test", "docs", "publish"])

@@ -10,9 +10,10 @@ import ast
 import json
 from pathlib import Path
 
+import llm
 from llm._lazy import homes_of
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(llm.__file__).parents[1]
 LAZY_MODULES = (
     "llm/__init__.py",
     "llm/default_plugins/openai_models.py",
