@@ -88,8 +88,15 @@ __getattr__, __dir__ = attach(
                 "RateLimited",
                 "UnknownModelError",
             ),
-            "llm.hookspecs": ("EmbeddingModelWithAliases", "ModelWithAliases", "hookimpl"),
-            "llm.models.base": ("AsyncKeyModel", "AsyncModel", "KeyModel", "Model"),
+            "llm.hookspecs": ("hookimpl",),
+            "llm.models.base": (
+                "AsyncKeyModel",
+                "AsyncModel",
+                "EmbeddingModelWithAliases",
+                "KeyModel",
+                "Model",
+                "ModelWithAliases",
+            ),
             "llm.models.conversation": ("AsyncConversation", "Conversation"),
             "llm.models.embedding": ("EmbeddingModel", "cosine_similarity", "decode", "encode"),
             "llm.models.options": (

@@ -33,8 +33,6 @@ from llm.files.config import set_key as set_key
 from llm.files.config import update_json as update_json
 from llm.files.config import update_text as update_text
 from llm.files.config import user_dir as user_dir
-from llm.hookspecs import EmbeddingModelWithAliases as EmbeddingModelWithAliases
-from llm.hookspecs import ModelWithAliases as ModelWithAliases
 from llm.hookspecs import hookimpl as hookimpl
 from llm.material.registered import get_fragment_loaders as get_fragment_loaders
 from llm.material.registered import get_template_loaders as get_template_loaders
@@ -42,8 +40,10 @@ from llm.material.registered import get_tools as get_tools
 from llm.models.async_response import AsyncResponse as AsyncResponse
 from llm.models.base import AsyncKeyModel as AsyncKeyModel
 from llm.models.base import AsyncModel as AsyncModel
+from llm.models.base import EmbeddingModelWithAliases as EmbeddingModelWithAliases
 from llm.models.base import KeyModel as KeyModel
 from llm.models.base import Model as Model
+from llm.models.base import ModelWithAliases as ModelWithAliases
 from llm.models.conversation import AsyncConversation as AsyncConversation
 from llm.models.conversation import Conversation as Conversation
 from llm.models.embedding import EmbeddingModel as EmbeddingModel

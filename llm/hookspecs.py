@@ -7,7 +7,6 @@ subset of the parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pluggy import HookimplMarker, HookspecMarker
@@ -16,14 +15,12 @@ if TYPE_CHECKING:
     import click
 
     from .content import Attachment, Fragment
-    from .models.base import AsyncKeyModel, AsyncModel, KeyModel, Model
+    from .models.base import AnyAsyncModel, ModelWithAliases, SyncModel
     from .models.embedding import EmbeddingModel
     from .templates import Template
     from .tools.tool import Tool
     from .tools.toolbox import Toolbox
 
-    SyncModel: TypeAlias = Model | KeyModel
-    AnyAsyncModel: TypeAlias = AsyncModel | AsyncKeyModel
     AnyTool: TypeAlias = Tool | type[Toolbox]
     TemplateLoader: TypeAlias = Callable[[str], Template]
     FragmentLoader: TypeAlias = Callable[[str], Fragment | Attachment | list[Fragment | Attachment]]
@@ -68,59 +65,6 @@ if TYPE_CHECKING:
 
 hookspec = HookspecMarker("llm")
 hookimpl = HookimplMarker("llm")
-# Stands for the plugin of a model that no hook has registered.
-UNKNOWN_PLUGIN = "(unknown)"
-
-
-# What the hooks hand around
-
-
-@dataclass
-class ModelWithAliases:
-    """A registered model: the synchronous class, the asynchronous one, or both, and its aliases."""
-
-    model: SyncModel | None
-    async_model: AnyAsyncModel | None
-    aliases: list[str]
-    #: The name of the plugin that registered it.
-    plugin: str = field(default=UNKNOWN_PLUGIN, compare=False, repr=False)
-
-    @property
-    def model_id(self) -> str:
-        """The id of the model, of the asynchronous one where there is no other."""
-        return self.shown.model_id
-
-    @property
-    def shown(self) -> SyncModel | AnyAsyncModel:
-        """The object that stands for this entry in listings."""
-        found = self.model or self.async_model
-        if found is None:
-            raise ValueError("This entry has neither a model nor an async model")
-        return found
-
-    def matches(self, query: str) -> bool:
-        """Whether an alias, the displayed name or the async id contains `query`, in any case."""
-        names = [*self.aliases, str(self.shown)]
-        if self.async_model:
-            names.append(self.async_model.model_id)
-        return any(query.lower() in name.lower() for name in names)
-
-
-@dataclass
-class EmbeddingModelWithAliases:
-    """A registered embedding model and its aliases."""
-
-    model: EmbeddingModel
-    aliases: list[str]
-
-    @property
-    def model_id(self) -> str:
-        """The id of the model."""
-        return self.model.model_id
-
-    def matches(self, query: str) -> bool:
-        """Whether an alias or the displayed name contains `query`, in any case."""
-        return any(query.lower() in name.lower() for name in [*self.aliases, str(self.model)])
 
 
 # The hooks

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 from . import plugins
 from .errors import AliasNotFound, ConfigError, NeedsKeyException, UnknownModelError
 from .files import config
-from .hookspecs import UNKNOWN_PLUGIN, EmbeddingModelWithAliases, ModelWithAliases
 
 if TYPE_CHECKING:
     from pluggy import HookImpl
 
-    from .hookspecs import AnyAsyncModel, SyncModel
+    from .models.base import AnyAsyncModel, EmbeddingModelWithAliases, ModelWithAliases, SyncModel
     from .models.embedding import EmbeddingModel
 
 # Models
@@ -34,6 +33,8 @@ def get_models_with_aliases() -> list[ModelWithAliases]:
     Raises:
         ConfigError: `aliases.json` is not valid.
     """
+    from .models.base import UNKNOWN_PLUGIN, ModelWithAliases
+
     entries: list[ModelWithAliases] = []
     user_aliases = _user_aliases()
     running = plugins.running_plugins()
@@ -46,8 +47,7 @@ def get_models_with_aliases() -> list[ModelWithAliases]:
         plugin = running[-1] if running else UNKNOWN_PLUGIN
         entry = ModelWithAliases(model, async_model, list(aliases or ()), plugin)
         # The entry itself, which has no id then, complains where there is neither.
-        model_id = (model or async_model or entry).model_id
-        entry.aliases += user_aliases.get(model_id, ())
+        entry.aliases += user_aliases.get((model or async_model or entry).model_id, ())
         entries.append(entry)
 
     plugins.call_each("register_models", register=register, model_aliases=entries)
@@ -376,6 +376,8 @@ def get_embedding_models_with_aliases() -> list[EmbeddingModelWithAliases]:
     Raises:
         ConfigError: `aliases.json` is not valid.
     """
+    from .models.base import EmbeddingModelWithAliases
+
     entries: list[EmbeddingModelWithAliases] = []
     user_aliases = _user_aliases()
 
@@ -421,8 +423,7 @@ def get_embedding_model(name: str) -> EmbeddingModel:
 
 # Names
 
-
-AnyEntry = TypeVar("AnyEntry", ModelWithAliases, EmbeddingModelWithAliases)
+AnyEntry = TypeVar("AnyEntry", "ModelWithAliases", "EmbeddingModelWithAliases")
 
 
 def _names_of(entry: ModelWithAliases | EmbeddingModelWithAliases) -> list[str]:

@@ -13,8 +13,7 @@ from ..text import JSONObject
 from ._errors import problems_text
 
 if TYPE_CHECKING:
-    from ..hookspecs import ModelWithAliases
-    from ..models.base import _BaseModel
+    from ..models.base import ModelWithAliases, _BaseModel
 
 _WIDTH = 70
 _TYPE_NAMES = {"number": "float", "integer": "int", "string": "str", "object": "dict"}

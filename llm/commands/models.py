@@ -11,7 +11,7 @@ from ._errors import reported
 from ._group import LazyGroup
 
 if TYPE_CHECKING:
-    from ..hookspecs import ModelWithAliases
+    from ..models.base import ModelWithAliases
 
 
 @click.group(cls=LazyGroup, default="list")

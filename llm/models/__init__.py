@@ -11,8 +11,10 @@ __getattr__, __dir__ = attach(
                 "llm.models.base": (
                     "AsyncKeyModel",
                     "AsyncModel",
+                    "EmbeddingModelWithAliases",
                     "KeyModel",
                     "Model",
+                    "ModelWithAliases",
                     "_AsyncModel",
                     "_BaseModel",
                     "_Model",
@@ -51,7 +53,6 @@ __getattr__, __dir__ = attach(
                     "ToolOutput",
                     "ToolResult",
                 ),
-                "llm.hookspecs": ("EmbeddingModelWithAliases", "ModelWithAliases"),
             }
         ),
         "_Options": "llm.models.options:Options",

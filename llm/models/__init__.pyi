@@ -2,13 +2,13 @@
 
 from llm.content import Attachment as Attachment
 from llm.content import Fragment as Fragment
-from llm.hookspecs import EmbeddingModelWithAliases as EmbeddingModelWithAliases
-from llm.hookspecs import ModelWithAliases as ModelWithAliases
 from llm.models.async_response import AsyncResponse as AsyncResponse
 from llm.models.base import AsyncKeyModel as AsyncKeyModel
 from llm.models.base import AsyncModel as AsyncModel
+from llm.models.base import EmbeddingModelWithAliases as EmbeddingModelWithAliases
 from llm.models.base import KeyModel as KeyModel
 from llm.models.base import Model as Model
+from llm.models.base import ModelWithAliases as ModelWithAliases
 from llm.models.base import _AsyncModel as _AsyncModel
 from llm.models.base import _BaseModel as _BaseModel
 from llm.models.base import _Model as _Model

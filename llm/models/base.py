@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from ..errors import NeedsKeyException
 from ..parts import StreamEvent
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
     from .async_response import AsyncResponse
     from .chain import AsyncChainResponse, ChainResponse  # noqa: F401  # named in text below
     from .conversation import AsyncConversation, Conversation, _BaseConversation
+    from .embedding import EmbeddingModel
     from .prompt import PromptValues, ToolDef
     from .response import Response
     from .response_base import ResponseLog
+
+# Stands for the plugin of a model that no hook has registered.
+UNKNOWN_PLUGIN = "(unknown)"
 
 T = TypeVar("T", bound="_BaseConversation[Any, Any]")
 
@@ -284,3 +289,57 @@ class AsyncKeyModel(_AsyncModel):
         key: str | None,
     ) -> AsyncGenerator[str | StreamEvent, None]:
         """Answer `prompt` with `key`: an async generator of text or `StreamEvent`s."""
+
+
+# Models as they are registered
+
+SyncModel: TypeAlias = Model | KeyModel
+AnyAsyncModel: TypeAlias = AsyncModel | AsyncKeyModel
+
+
+@dataclass
+class ModelWithAliases:
+    """A registered model: the synchronous class, the asynchronous one, or both, and its aliases."""
+
+    model: SyncModel | None
+    async_model: AnyAsyncModel | None
+    aliases: list[str]
+    #: The name of the plugin that registered it.
+    plugin: str = field(default=UNKNOWN_PLUGIN, compare=False, repr=False)
+
+    @property
+    def model_id(self) -> str:
+        """The id of the model, of the asynchronous one where there is no other."""
+        return self.shown.model_id
+
+    @property
+    def shown(self) -> SyncModel | AnyAsyncModel:
+        """The object that stands for this entry in listings."""
+        found = self.model or self.async_model
+        if found is None:
+            raise ValueError("This entry has neither a model nor an async model")
+        return found
+
+    def matches(self, query: str) -> bool:
+        """Whether an alias, the displayed name or the async id contains `query`, in any case."""
+        names = [*self.aliases, str(self.shown)]
+        if self.async_model:
+            names.append(self.async_model.model_id)
+        return any(query.lower() in name.lower() for name in names)
+
+
+@dataclass
+class EmbeddingModelWithAliases:
+    """A registered embedding model and its aliases."""
+
+    model: EmbeddingModel
+    aliases: list[str]
+
+    @property
+    def model_id(self) -> str:
+        """The id of the model."""
+        return self.model.model_id
+
+    def matches(self, query: str) -> bool:
+        """Whether an alias or the displayed name contains `query`, in any case."""
+        return any(query.lower() in name.lower() for name in [*self.aliases, str(self.model)])
