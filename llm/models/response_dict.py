@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..parts import Message
 from .options import option_values
@@ -32,15 +32,9 @@ def response_dict(response: _BaseResponse) -> ResponseDict:
         "messages": [message.to_dict() for message in response.output_messages()],
         "id": response.id,
     }
-    usage: UsageDict = {}
-    if response.input_tokens is not None:
-        usage["input"] = response.input_tokens
-    if response.output_tokens is not None:
-        usage["output"] = response.output_tokens
-    if response.token_details is not None:
-        usage["details"] = response.token_details
+    usage = {k: v for k, v in vars(response.usage_so_far()).items() if v is not None}
     if usage:
-        shape["usage"] = usage
+        shape["usage"] = cast("UsageDict", usage)
     if started := response.started_utc():
         shape["datetime_utc"] = started
     return shape

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Optional, Union
 
-from ..text import JSONObject
 from .calling import CancelToolCall, PauseChain, ToolCall, ToolOutput, ToolResult
 from .signatures import signature_of
 from .tool import INJECTED_PARAMETER, ServerSideTool, Tool
@@ -33,9 +33,7 @@ _encode = json.JSONEncoder(default=repr).encode
 class Step:
     """Something to be called: a hook, or the tool itself."""
 
-    function: Callable[..., object]
-    args: tuple[object, ...] = ()
-    kwargs: JSONObject | None = None
+    run: Callable[[], object]
     #: Name of the hook; `None` for the tool.
     hook: str | None = None
 
@@ -91,7 +89,7 @@ def call_steps(
     """What happens to one tool call: the hooks, the tool, and the result that the model is told."""
     if before_call is not None:
         try:
-            yield Step(before_call, (tool, call), hook="before_call")
+            yield Step(partial(before_call, tool, call), "before_call")
         except CancelToolCall as refusal:
             return _failed(call, f"Cancelled: {refusal}", refusal)
     if tool is None:
@@ -99,7 +97,7 @@ def call_steps(
         return _failed(call, f"Error: {unknown.args[0]}", unknown)
     result = yield from _tool_steps(call, tool)
     if after_call is not None:
-        yield Step(after_call, (tool, call, result), hook="after_call")
+        yield Step(partial(after_call, tool, call, result), "after_call")
     return result
 
 
@@ -114,7 +112,7 @@ def _tool_steps(call: ToolCall, tool: Tool) -> Steps:
     if _wants_call(tool.implementation):
         arguments[INJECTED_PARAMETER] = call
     try:
-        value = yield Step(tool.implementation, kwargs=arguments)
+        value = yield Step(partial(tool.implementation, **arguments))
         return _succeeded(call, value, box_behind(tool))
     except PauseChain as pause:
         pause.tool_call = call
@@ -246,10 +244,10 @@ def _perform(step: Step, timeout_s: float | None) -> object:
 def _called(step: Step, timeout_s: float | None) -> object:
     """What the function of a step returns; only tools have a time limit."""
     if timeout_s is None or step.hook is not None:
-        return step.function(*step.args, **(step.kwargs or {}))
+        return step.run()
     from .limits import call_within
 
-    return call_within(timeout_s, lambda: step.function(*step.args, **(step.kwargs or {})))
+    return call_within(timeout_s, step.run)
 
 
 def _limited(awaitable: Awaitable[object], timeout_s: float | None) -> Awaitable[object]:
