@@ -54,10 +54,10 @@ def _valid(read: Callable[[str, str], Row]) -> Iterator[Row]:
     from ..errors import LoadTemplateError
     from ..files import template_files as files
 
+    folder = files.templates_dir()
     for name in files.template_names():
         with suppress(LoadTemplateError):
-            path = files.templates_dir() / f"{name}{files.SUFFIX}"
-            yield read(name, files.read_template_text(path))
+            yield read(name, files.read_template_text(folder / f"{name}{files.SUFFIX}"))
 
 
 def _name_and_summary(name: str, text: str) -> tuple[str, str]:

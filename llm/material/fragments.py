@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..content import Attachment, Fragment
-from ..errors import FragmentNotFound, LLMError
+from ..errors import FragmentNotFound
 from ..terminal import STDIN, decode_text, read_stdin_text
 from ..text import has_plugin_prefix
 
@@ -77,8 +77,6 @@ def _load(name: str, allow_attachments: bool) -> list[Content]:
         result = loaders[prefix](rest)
         items = [result] if isinstance(result, (str, Attachment)) else list(result)
         found = [_content(item, name) for item in items]
-    except LLMError as error:
-        raise FragmentNotFound(f"Could not load fragment {name}: {error}") from error
     except Exception as error:  # whatever the loader of a plugin raises
         text = str(error) or type(error).__name__
         raise FragmentNotFound(f"Could not load fragment {name}: {text}") from error
