@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from . import plugins
 from .errors import AliasNotFound, ConfigError, NeedsKeyException, UnknownModelError
@@ -276,6 +277,16 @@ class _Known(NamedTuple):
             [_stamp(path) == stamp for path, stamp in self.files.items()]
         )
 
+    def learn(self, again: list[ModelWithAliases]) -> None:
+        """Take down what can be given out without a list, now that there is a second one."""
+        for old, new in zip(self.entries, again, strict=True):
+            names = _names_of(new)
+            # The later of two with one name counts, also where it has to be listed.
+            if new.model:
+                self.models.update(dict.fromkeys(names, _maker(old.model, new.model)))
+            if new.async_model:
+                self.twins.update(dict.fromkeys(names, _maker(old.async_model, new.async_model)))
+
 
 _known: _Known | None = None
 _thread = threading.local()
@@ -295,11 +306,10 @@ def _stamp(path: str | os.PathLike[str]) -> _Stamp:
     # Asked first: to raise and catch costs more where there is no such file.
     if not os.access(path, os.F_OK):
         return None
-    try:
+    with suppress(OSError):
         found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
+        return found.st_mtime_ns, found.st_size
+    return None
 
 
 def _listed() -> list[ModelWithAliases]:
@@ -309,8 +319,7 @@ def _listed() -> list[ModelWithAliases]:
     global _known
     plugins.load_plugins()
     origin = _Origin.now()
-    outer = getattr(_thread, "files", None)
-    files: dict[str, _Stamp] = {}
+    outer, files = getattr(_thread, "files", None), dict[str, _Stamp]()
     _thread.files = files
     try:
         entries: list[ModelWithAliases] = llm.get_models_with_aliases()
@@ -320,13 +329,7 @@ def _listed() -> list[ModelWithAliases]:
     if before is None or before[:2] != (origin, files) or len(before.entries) != len(entries):
         _known = None if origin.is_replaced else _Known(origin, files, entries, {}, {})
     elif not before.models and not before.twins:
-        for old, new in zip(before.entries, entries, strict=True):
-            for name in _names_of(new):
-                # The later of two with one name counts, also where it has to be listed.
-                if new.model:
-                    before.models[name] = _maker(old.model, new.model)
-                if new.async_model:
-                    before.twins[name] = _maker(old.async_model, new.async_model)
+        before.learn(entries)
     return entries
 
 
@@ -457,9 +460,7 @@ def set_alias(alias: str, model_id_or_alias: str) -> None:
         ConfigError: `aliases.json` is not valid or cannot be written.
     """
     model_id = resolve_model_id(model_id_or_alias)
-    config.update_json(
-        config.aliases_path(), lambda aliases: aliases.update({alias: model_id}), **_ALIASES_FORMAT
-    )
+    _change_aliases(lambda aliases: aliases.update({alias: model_id}))
 
 
 def resolve_model_id(name: str) -> str:
@@ -480,8 +481,7 @@ def remove_alias(alias: str) -> None:
         AliasNotFound: There is no such alias, or no such file; it is a KeyError.
         ConfigError: `aliases.json` is not valid or cannot be written.
     """
-    path = config.aliases_path()
-    if not path.exists():
+    if not config.aliases_path().exists():
         raise AliasNotFound("No aliases.json file exists")
 
     def change(aliases: config.JSONObject) -> None:
@@ -489,12 +489,8 @@ def remove_alias(alias: str) -> None:
             raise AliasNotFound(f"No such alias: {alias}")
         del aliases[alias]
 
-    config.update_json(path, change, **_ALIASES_FORMAT)
+    _change_aliases(change)
 
 
-class _Format(TypedDict):
-    indent: int
-    newline: bool
-
-
-_ALIASES_FORMAT: _Format = {"indent": 4, "newline": True}
+def _change_aliases(change: Callable[[config.JSONObject], None]) -> None:
+    config.update_json(config.aliases_path(), change, indent=4, newline=True)
