@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .logs.read.rows import Row
-    from .models.base import _AsyncModel, _Model
+    from .models.base import _AsyncModel, _BaseModel, _Model
     from .models.conversation import AsyncConversation, Conversation
 
 __all__ = ["ConversationInfo", "Database"]
@@ -163,7 +163,7 @@ class Database:
     ) -> AsyncConversation: ...
 
     def conversation(
-        self, id: str | None = None, *, model: Any = None, async_: bool = False
+        self, id: str | None = None, *, model: _BaseModel | None = None, async_: bool = False
     ) -> Conversation | AsyncConversation:
         """A conversation that can go on: with its history, and with this database as its log.
 

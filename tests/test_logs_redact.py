@@ -351,8 +351,9 @@ def test_redact_what_a_dead_process_left(db: Any, user_path: Path) -> None:
     """A journal whose process has died is logged first, and so it is rewritten too."""
     db.close()
     journal = journal_of(Says("x").prompt(f"Tell {SECRET}"))
-    assert journal._fd is not None
-    os.close(journal._fd)
+    assert journal._file is not None
+    assert journal._file.fd is not None
+    os.close(journal._file.fd)
     assert invoke("redact", SECRET, "-y").exit_code == 0
     assert list((user_path / "inflight").iterdir()) == []
     assert files_with(user_path, SECRET) == []
@@ -365,5 +366,6 @@ def test_redact_while_a_prompt_is_answered(db: Any) -> None:
     journal = journal_of(Says("x").prompt(f"Tell {SECRET}"))
     result = invoke("redact", SECRET, "-y")
     assert "1 prompt on the way to the log" in result.stderr
-    assert journal._fd is not None
-    os.close(journal._fd)
+    assert journal._file is not None
+    assert journal._file.fd is not None
+    os.close(journal._file.fd)

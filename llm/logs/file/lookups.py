@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FRAGMENT_ALIASES = "select fragment_id, alias from fragment_aliases where fragment_id in"
 ATTACHMENTS = "select id, type, path, url, nullif(length(content), 0) from attachments where id in"
 
+SQLRow = tuple[Any, ...]
 FragmentDict = JSONObject
 AttachmentRow = tuple[str, "str | None", "str | None", "str | None", "int | None"]
 
@@ -29,10 +30,10 @@ AT_ONCE = 500
 
 def rows_by_ids(
     conn: sqlite3.Connection, select: str, ids: Iterable[object], tail: str = ""
-) -> list[tuple[Any, ...]]:
+) -> list[SQLRow]:
     """The rows of `select ... in` for any number of ids; `tail` goes behind each list of ids."""
     wanted = list(ids)
-    rows: list[tuple[Any, ...]] = []
+    rows: list[SQLRow] = []
     for start in range(0, len(wanted), AT_ONCE):
         some = wanted[start : start + AT_ONCE]
         rows += conn.execute(f"{select} ({', '.join('?' * len(some))}) {tail}", some)
@@ -56,7 +57,7 @@ def decoded_object(text: str | None) -> JSONObject:
 
 
 def fragments_of(
-    conn: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], *, expand: bool
+    conn: sqlite3.Connection, rows: Sequence[SQLRow], *, expand: bool
 ) -> dict[tuple[str, str], list[FragmentDict]]:
     """Fragments in order, by id of the turn and kind (`prompt` or `system`).
 

@@ -119,7 +119,7 @@ class AttachmentRow(NamedTuple):
 class LegacyTurn(NamedTuple):
     """Everything that the old tables hold of one response."""
 
-    row: Mapping[str, Any]
+    row: JSONObject
     fragments: list[Fragment]
     system_fragments: list[Fragment]
     attachments: list[Attachment]
@@ -157,8 +157,8 @@ def _by_owner(
     ids: Iterable[str | int],
     order: str,
     make: Callable[..., T],
-) -> defaultdict[Any, list[T]]:
-    found: defaultdict[Any, list[T]] = defaultdict(list)
+) -> defaultdict[str | int, list[T]]:
+    found: defaultdict[str | int, list[T]] = defaultdict(list)
     for owner, *values in rows_by_ids(conn, select, ids, order):
         found[owner].append(make(*values))
     return found
@@ -181,14 +181,14 @@ def load_legacy_turns(conn: sqlite3.Connection, conversation_id: str) -> list[Le
     return _complete_rows(conn, _responses(conn, _OF_CONVERSATION, conversation_id))
 
 
-def legacy_turn(conn: sqlite3.Connection, row: Mapping[str, Any]) -> LegacyTurn:
+def legacy_turn(conn: sqlite3.Connection, row: Mapping[str, object]) -> LegacyTurn:
     """Everything that belongs to a row of `responses`."""
     sql = "select content from schemas where id = ?"
     schema = conn.execute(sql, [row["schema_id"]]).fetchone() or (None,)
     return _complete_rows(conn, [{**row, "schema_json": schema[0]}])[0]
 
 
-def _complete_rows(conn: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]) -> list[LegacyTurn]:
+def _complete_rows(conn: sqlite3.Connection, rows: Sequence[JSONObject]) -> list[LegacyTurn]:
     if not rows:
         return []
     found = _Belongings(conn, [row["id"] for row in rows], content=True)
@@ -363,7 +363,7 @@ def fill_in_payloads(conn: sqlite3.Connection, rows: list[JSONObject]) -> None:
             row[name] = _filled_in(row[name], texts)
 
 
-def _references(value: Any) -> Iterator[str]:
+def _references(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         if list(value) == ["$"] and isinstance(value["$"], str):
             yield value["$"]
@@ -378,7 +378,7 @@ def _texts(conn: sqlite3.Connection, keys: set[str]) -> dict[str, str]:
     responses = [key[2:] for key in keys if key.startswith("r:")]
     fragments = {key: int(number) for key in keys if (number := _fragment_number(key)).isdigit()}
     found = {f"r:{key}": text for key, text in rows_by_ids(conn, _RESPONSE_TEXTS, responses)}
-    contents = dict(rows_by_ids(conn, _FRAGMENT_TEXTS, fragments.values()))
+    contents: dict[int, str] = dict(rows_by_ids(conn, _FRAGMENT_TEXTS, fragments.values()))
     found.update((key, contents[number]) for key, number in fragments.items() if number in contents)
     return found
 
@@ -387,7 +387,7 @@ def _fragment_number(key: str) -> str:
     return key[1:].removeprefix(":") if key.startswith("f") else ""
 
 
-def _filled_in(value: Any, texts: Mapping[str, str]) -> Any:
+def _filled_in(value: object, texts: Mapping[str, str]) -> object:
     """`value` with its references resolved; those that lead nowhere stay as they are."""
     if isinstance(value, list):
         return [_filled_in(item, texts) for item in value]

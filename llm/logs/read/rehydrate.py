@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ...models.base import _BaseModel
     from ...models.conversation import AsyncConversation, Conversation
     from ...models.response import Response
+    from ...models.response_base import _BaseResponse
     from ...parts import Message
     from ...serialization import TurnDict
 
@@ -117,7 +118,7 @@ def load_conversation(
 
 
 def response_from_row(
-    db: Database, row: Mapping[str, Any], *, async_: bool = False
+    db: Database, row: Mapping[str, object], *, async_: bool = False
 ) -> Response | AsyncResponse:
     """The response of one row of the `responses` table, without what was said before it.
 
@@ -127,7 +128,7 @@ def response_from_row(
     conn = connection_of(db)
     tables = StoredTables(conn)
     turns = record_rows([], [legacy_turn(conn, row)], tables)
-    [response] = restore_responses(turns, tables, _get_model(row["model"], async_), None)
+    [response] = restore_responses(turns, tables, _get_model(str(row["model"]), async_), None)
     return cast("Response | AsyncResponse", response)
 
 
@@ -203,7 +204,7 @@ def _assemble(
             conn, first.id
         )
 
-    def load() -> list[Any]:
+    def load() -> list[_BaseResponse]:
         with reading() as again:
             return _responses(again, stored, model, conversation)
 
@@ -297,11 +298,11 @@ def tool_specs(
 
 
 def _responses(
-    conn: sqlite3.Connection, stored: StoredConversation, model: _BaseModel, conversation: Any
-) -> list[Any]:
+    conn: sqlite3.Connection, stored: StoredConversation, model: _BaseModel, conversation: object
+) -> list[_BaseResponse]:
     """The earlier responses as objects, oldest first."""
     turns, tables = record_turns(conn, stored)
-    return list(restore_responses(turns, tables, model, conversation))
+    return restore_responses(turns, tables, model, conversation)
 
 
 def record_turns(

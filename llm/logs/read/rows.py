@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...text import JSONObject
 from ..file.lookups import decoded, decoded_object, fragments_of, rows_by_ids
@@ -210,8 +210,8 @@ class _Builder:
         }
 
     def _payload(
-        self, turn: _Turn, messages: TurnMessages, tools: list[JSONObject], schema: Any
-    ) -> Any:
+        self, turn: _Turn, messages: TurnMessages, tools: list[JSONObject], schema: object
+    ) -> object:
         """The provider's reply; `None` where what it refers to cannot be found any more."""
         text = turn.response_json
         if text is None or '"$' not in text:

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...text import JSONObject
 from ..file.migrations import connection_of
@@ -14,6 +14,7 @@ from ..file.transactions import has_table, immediate
 
 if TYPE_CHECKING:
     from ...content import Attachment, Fragment
+    from ..file.lookups import SQLRow
     from ..records.shared import AnyDatabase
 
 _BY_ALIAS = (
@@ -120,9 +121,7 @@ def _cut(starts: Sequence[bytes | None]) -> list[str]:
     return [text if len(text) <= _CUT_LENGTH else f"{text[: _CUT_LENGTH - 3]}..." for text in texts]
 
 
-def _batches(
-    conn: sqlite3.Connection, sql: str, values: dict[str, str]
-) -> Iterator[list[tuple[Any, ...]]]:
+def _batches(conn: sqlite3.Connection, sql: str, values: dict[str, str]) -> Iterator[list[SQLRow]]:
     """The rows of a query. SQLite decodes the texts, in half the time, while they are UTF-8."""
     lenient, conn.text_factory = conn.text_factory, str
     count = 0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ...models.message_chain import last_system_text
 from ...models.prompt import prompt_text, result_part, system_text
@@ -195,7 +195,7 @@ def _record(
     return cast("TurnDict", turn)
 
 
-def _answer(row: Mapping[str, Any]) -> JSONObject:
+def _answer(row: JSONObject) -> JSONObject:
     """What the columns that both generations have say of an answer."""
     details = json.loads(row["token_details"]) if row["token_details"] else None
     usage = {"input": row["input_tokens"], "output": row["output_tokens"], "details": details}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...text import JSONObject
 
@@ -38,7 +38,7 @@ _TOOLS = (
 )
 
 
-def condensed_json(payload: object, replacements: Mapping[str, Any]) -> str:
+def condensed_json(payload: object, replacements: JSONObject) -> str:
     """The JSON text to store for `payload`, with references where `replacements` has the value.
 
     What JSON cannot express is stored as its `str()`.
@@ -53,11 +53,11 @@ def condensed_json(payload: object, replacements: Mapping[str, Any]) -> str:
     stand_ins = _stand_ins(text, replacements)
     if stand_ins:
         value = _with_stand_ins(value, stand_ins)
-        replacements = _with_stand_ins(dict(replacements), stand_ins)
+        replacements = {k: _with_stand_ins(v, stand_ins) for k, v in replacements.items()}
     return json.dumps(condense_json(value, replacements))
 
 
-def _stand_ins(json_text: str, replacements: Mapping[str, Any]) -> dict[str, str]:
+def _stand_ins(json_text: str, replacements: JSONObject) -> dict[str, str]:
     """Short texts that stand for the long ones while these are looked for, by long text.
 
     The library compiles what it looks for into a pattern, which takes 150 bytes and a microsecond
@@ -72,7 +72,7 @@ def _stand_ins(json_text: str, replacements: Mapping[str, Any]) -> dict[str, str
     return {text: f"{_STAND_IN}{n}{_STAND_IN}" for n, text in enumerate(reversed(texts))}
 
 
-def _with_stand_ins(value: Any, stand_ins: Mapping[str, str]) -> Any:
+def _with_stand_ins(value: object, stand_ins: Mapping[str, str]) -> object:
     if isinstance(value, dict):
         return {name: _with_stand_ins(item, stand_ins) for name, item in value.items()}
     if isinstance(value, list):
@@ -83,7 +83,7 @@ def _with_stand_ins(value: Any, stand_ins: Mapping[str, str]) -> Any:
     return value
 
 
-def expanded_json(text: str, replacements: Mapping[str, Any]) -> Any:
+def expanded_json(text: str, replacements: JSONObject) -> object:
     """The payload that `condensed_json` stored as `text`.
 
     Raises:
@@ -137,9 +137,9 @@ def replacements_of_turn(
 
 def expand_reply(
     text: str,
-    outputs: Iterable[Mapping[str, Any]],
+    outputs: Iterable[JSONObject],
     tools: Iterable[tuple[str, str | None]],
-    schema: Mapping[str, Any] | None,
+    schema: JSONObject | None,
     model_id: str | None,
 ) -> object:
     """The raw reply stored as `text`.
@@ -170,7 +170,7 @@ def refers_to_model(text: str) -> bool:
     return '"m.' in text
 
 
-def model_replacements(model_id: str | None) -> Mapping[str, Any] | None:
+def model_replacements(model_id: str | None) -> JSONObject | None:
     """What replies of a model may refer to beside their turn; `None` where it is not installed."""
     import llm
 
@@ -182,10 +182,10 @@ def model_replacements(model_id: str | None) -> Mapping[str, Any] | None:
 
 
 def replacements_for(
-    messages: Iterable[Mapping[str, Any]],
+    messages: Iterable[JSONObject],
     tools: Iterable[tuple[str, str | None]] = (),
-    schema: Mapping[str, Any] | None = None,
-    model_replacements: Mapping[str, Any] | None = None,
+    schema: JSONObject | None = None,
+    model_replacements: Mapping[str, object] | None = None,
 ) -> Replacements:
     """What the reply of one turn may refer to, by reference key.
 
@@ -208,7 +208,7 @@ def replacements_for(
     return found
 
 
-def _of_part(prefix: str, part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _of_part(prefix: str, part: JSONObject) -> Iterator[tuple[str, object]]:
     for key in ("text", "output"):
         text = part.get(key)
         if isinstance(text, str) and len(text) >= MINIMUM_LENGTH:
@@ -218,7 +218,7 @@ def _of_part(prefix: str, part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from _of_arguments(prefix, part["arguments"])
 
 
-def _of_arguments(prefix: str, arguments: Any) -> Iterator[tuple[str, Any]]:
+def _of_arguments(prefix: str, arguments: object) -> Iterator[tuple[str, object]]:
     compact = _compact(arguments)
     spaced = json.dumps(arguments, default=str)
     if len(compact) >= MINIMUM_LENGTH:
@@ -229,7 +229,7 @@ def _of_arguments(prefix: str, arguments: Any) -> Iterator[tuple[str, Any]]:
         yield f"{prefix}.argsv", arguments
 
 
-def _of_metadata(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _of_metadata(key: str, value: object) -> Iterator[tuple[str, object]]:
     """The long values within a provider's metadata, each by its path, containers first."""
     if isinstance(value, str):
         if len(value) >= MINIMUM_LENGTH:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ...content import Attachment
 from ...parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from ...serialization import PartDict
-    from ..file.lookups import AttachmentRow
+    from ..file.lookups import AttachmentRow, SQLRow
 
 _COLUMNS = "hash, parent_hash, role, provider_metadata, parts.id, type, text, payload"
 _MESSAGES = f"""
@@ -74,7 +74,7 @@ class MessageRow(NamedTuple):
     hash: str
     parent_hash: str | None
     role: str
-    provider_metadata: Any
+    provider_metadata: JSONObject | None
     parts: list[PartRow]
 
 
@@ -123,19 +123,18 @@ def load_rows(conn: sqlite3.Connection, hashes: Iterable[str]) -> list[MessageRo
     return _grouped(rows_by_ids(conn, _MESSAGES, hashes, _MESSAGES_ORDER))
 
 
-def _grouped(rows: Iterable[tuple[Any, ...]]) -> list[MessageRow]:
+def _grouped(rows: Iterable[SQLRow]) -> list[MessageRow]:
     """The messages of rows, each of which has one part."""
     found: list[MessageRow] = []
     parts: list[PartRow] = []
     last = None
-    for row in rows:
-        if row[0] != last:
-            last, parts = row[0], []
-            metadata = decoded(row[3]) if row[3] else None
-            found.append(MessageRow(last, row[1], row[2], metadata, parts))
-        if row[4] is not None:
-            payload = decoded_object(row[7]) if row[7] else {}
-            parts.append(PartRow(row[4], row[5], row[6], payload))
+    for key, parent, role, metadata, number, kind, text, payload in rows:
+        if key != last:
+            last, parts = key, []
+            about = decoded(metadata) if metadata else None
+            found.append(MessageRow(key, parent, role, about, parts))
+        if number is not None:
+            parts.append(PartRow(number, kind, text, decoded_object(payload) if payload else {}))
     return found
 
 
@@ -149,7 +148,7 @@ def load_references(conn: sqlite3.Connection, parts: Iterable[PartRow]) -> Refer
         for piece in payload.get("text_ref", ())
         if "fragment" in piece
     }
-    fragments = dict(rows_by_ids(conn, _FRAGMENTS, numbers))
+    fragments: dict[int, str] = dict(rows_by_ids(conn, _FRAGMENTS, numbers))
     return References(fragments, attachment_rows(conn, keys))
 
 
@@ -158,7 +157,7 @@ def parts_of(rows: Iterable[MessageRow]) -> Iterator[PartRow]:
     return chain.from_iterable(row.parts for row in rows)
 
 
-def attachments_in(payload: Mapping[str, Any]) -> Sequence[JSONObject]:
+def attachments_in(payload: JSONObject) -> Sequence[JSONObject]:
     """The references to attachments in the further fields of a part."""
     if payload.get("attachment"):
         return [payload["attachment"]]
@@ -243,14 +242,20 @@ def load_each(conn: sqlite3.Connection) -> Iterator[StoredMessage]:
 
 def _stored_messages(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> list[StoredMessage]:
     references = load_references(conn, parts_of(rows))
-    contents = dict(rows_by_ids(conn, _CONTENTS, references.attachments))
+    contents: dict[str, bytes | None] = dict(rows_by_ids(conn, _CONTENTS, references.attachments))
     return [
         StoredMessage(
             row.hash,
             row.parent_hash,
             Message(
                 row.role,
-                [_part(part, references, contents) for part in row.parts],
+                [
+                    # Most parts are no more than their text.
+                    TextPart(part.text or "")
+                    if part.type == "text" and not part.payload
+                    else _part(part, references, contents)
+                    for part in row.parts
+                ],
                 row.provider_metadata,
             ),
         )
@@ -259,8 +264,6 @@ def _stored_messages(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> li
 
 
 def _part(row: PartRow, references: References, contents: Mapping[str, bytes | None]) -> Part:
-    if not row.payload and row.type == "text":
-        return TextPart(row.text or "")
     part = Part.from_dict(cast("PartDict", _bare_shape(row, references.fragments)))
     attachments = [_attachment(ref, references, contents) for ref in attachments_in(row.payload)]
     if isinstance(part, ToolResultPart):

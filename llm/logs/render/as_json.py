@@ -57,7 +57,9 @@ def _indented(value: Any, margin: str) -> str:
     return encoded(value)
 
 
-def data_items(rows: Iterable[Row], *, key: str | None = None, ids: bool = False) -> Iterator[Any]:
+def data_items(
+    rows: Iterable[Row], *, key: str | None = None, ids: bool = False
+) -> Iterator[object]:
     """What the responses hold as JSON; a response that is no JSON is left out.
 
     Args:
@@ -77,20 +79,20 @@ def data_items(rows: Iterable[Row], *, key: str | None = None, ids: bool = False
             yield item
 
 
-def _objects_in(value: Any, key: str | None) -> list[Any]:
+def _objects_in(value: object, key: str | None) -> list[object]:
     items = value.get(key) if key is not None and isinstance(value, dict) else None
     if isinstance(items, list) and all(isinstance(item, dict) for item in items):
         return items
     return [value]
 
 
-def data_lines(items: Iterable[Any]) -> Iterator[str]:
+def data_lines(items: Iterable[object]) -> Iterator[str]:
     """One compact JSON value a line."""
     for item in items:
         yield f"{encoded(item)}\n"
 
 
-def data_array(items: Iterable[Any]) -> Iterator[str]:
+def data_array(items: Iterable[object]) -> Iterator[str]:
     """Pieces of a JSON array with one value a line."""
     is_empty = True
     for item in items:

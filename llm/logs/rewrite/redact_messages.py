@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...text import JSONObject, conversation_name
 from ..file.lookups import json_list
@@ -36,6 +36,7 @@ from ..records.threads import FORK_SUFFIX
 if TYPE_CHECKING:
     import sqlite3
 
+    from ..file.lookups import SQLRow
     from .scrub import Scrubber
 
 BATCH = 500
@@ -160,7 +161,7 @@ class MessageRedaction:
 
     # How it changes
 
-    def _payload(self, payload: Mapping[str, Any]) -> JSONObject:
+    def _payload(self, payload: JSONObject) -> JSONObject:
         changed: JSONObject = {}
         for key, value in payload.items():
             if key in _IDENTIFIERS:
@@ -176,7 +177,7 @@ class MessageRedaction:
                 changed[key] = self._scrubber.value(value)
         return changed
 
-    def _piece(self, piece: Mapping[str, Any]) -> JSONObject:
+    def _piece(self, piece: JSONObject) -> JSONObject:
         if "literal" in piece:
             return {"literal": self._scrubber.text(piece["literal"])}
         return {"fragment": self._merged.get(piece["fragment"], piece["fragment"])}
@@ -345,7 +346,7 @@ class Reply(NamedTuple):
     turn_id: str
     model_id: str
     outputs: list[str]
-    payload: Any
+    payload: object
     text: str | None
 
 
@@ -374,7 +375,7 @@ def concerned_replies(
 
 
 def _replies(
-    conn: sqlite3.Connection, scrubber: Scrubber, changed: set[str], rows: Iterable[Any]
+    conn: sqlite3.Connection, scrubber: Scrubber, changed: set[str], rows: Iterable[SQLRow]
 ) -> Iterator[Reply]:
     for turn_id, parent, tip, model_id, text, is_defined_anew in rows:
         outputs = _outputs(conn, parent, tip)
