@@ -300,7 +300,6 @@ class _Shared:
         return ("&" if "?" in url else "?") + urlencode(query)
 
     def _headers(self, key: str, request: Json) -> dict[str, str]:
-
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if request.get("stream") else "application/json",
