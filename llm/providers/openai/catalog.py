@@ -85,11 +85,7 @@ def models() -> list[tuple[SyncModel, TwinModel | None, list[str]]]:
     kinds = classes()
     families: list[tuple[SyncModel, TwinModel | None, str]] = []
     for kind, flags, names in _ROWS:
-        settings: Json = {FLAGS[f]: True for f in flags if f in FLAGS}
-        if "-" in flags:
-            settings["can_stream"] = False
-        if kind == "completion":
-            settings["default_max_tokens"] = _COMPLETION_MAX_TOKENS
+        settings = _settings(kind, flags)
         sync, twin = kinds[kind]
         families.append((sync("", **settings), twin("", **settings) if twin else None, names))
     return [
@@ -97,6 +93,15 @@ def models() -> list[tuple[SyncModel, TwinModel | None, list[str]]]:
         for family, twins, names in families
         for model_id, _, aliases in (name.partition(":") for name in names.split())
     ]
+
+
+def _settings(kind: str, flags: str) -> Json:
+    settings: Json = {FLAGS[flag]: True for flag in flags if flag in FLAGS}
+    if "-" in flags:
+        settings["can_stream"] = False
+    if kind == "completion":
+        settings["default_max_tokens"] = _COMPLETION_MAX_TOKENS
+    return settings
 
 
 def _split(aliases: str) -> list[str]:
