@@ -147,14 +147,6 @@ def _load_template(name: str, *, trust: bool) -> Template:
 
 
 def _merged(request: Request, schema: JSONObject | None, templates: list[Template]) -> Material:
-    options: JSONObject = {}
-    for template in reversed(templates):
-        options |= template.options or {}
-    # A plugin that adds options to the command may give values that are no texts.
-    options |= {
-        name: clean_argument(value) if isinstance(value, str) else value
-        for name, value in request.options
-    }
     # The first who wants a part of the answer says which.
     wants = [(t.extract, t.extract_last) for t in templates]
     wants.insert(0, (request.output.extract, request.output.extract_last))
@@ -165,7 +157,7 @@ def _merged(request: Request, schema: JSONObject | None, templates: list[Templat
         templates=templates,
         model_id=next((t.model for t in templates if t.model), None),
         schema=schema,
-        options=options,
+        options=_merged_options(request, templates),
         fragments=[*_joined(t.fragments for t in templates), *request.fragments],
         system_fragments=[
             *_joined(t.system_fragments for t in templates),
@@ -181,6 +173,18 @@ def _merged(request: Request, schema: JSONObject | None, templates: list[Templat
         extract=bool(extract),
         extract_last=bool(extract_last),
     )
+
+
+def _merged_options(request: Request, templates: Sequence[Template]) -> JSONObject:
+    options: JSONObject = {}
+    for template in reversed(templates):
+        options |= template.options or {}
+    # A plugin that adds options to the command may give values that are no texts.
+    options |= {
+        name: clean_argument(value) if isinstance(value, str) else value
+        for name, value in request.options
+    }
+    return options
 
 
 def _joined(lists: Iterable[Sequence[str] | None]) -> tuple[str, ...]:

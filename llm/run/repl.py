@@ -226,9 +226,10 @@ def read_prompts(read_line: LineReader, edit: Callable[[], str | None]) -> Itera
         except (EOFError, KeyboardInterrupt):
             print()
             return
-        if not rest and word in ("exit", "quit"):
+        command = "" if rest else word
+        if command in ("exit", "quit"):
             return
-        if not rest and word == "!edit":
+        if command == "!edit":
             text = edit()
         if text and text.strip():
             yield text
