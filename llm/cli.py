@@ -6,7 +6,6 @@ loaded when a command needs them, and before anybody gets to see `cli.commands`.
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -135,6 +134,8 @@ class _Root(LazyGroup):
 
         gc.set_threshold(COLLECT_AFTER_ALLOCATIONS)
         if not args and kwargs.get("args") is None:
+            import atexit
+
             # Nobody calls this from a program that goes on.
             atexit.register(_end_quickly)
         _open_closed_streams()

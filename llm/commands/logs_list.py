@@ -177,10 +177,13 @@ def _filters(conn: sqlite3.Connection, given: _Options) -> LogFilters:
 
 def _conversation_id(conn: sqlite3.Connection, given: _Options) -> str | None:
     """The conversation that the options name; as it was named where there is none of that name."""
+    name = given["conversation_id"]
+    is_latest = given["current_conversation"] or (given["response"] and not name)
+    if not (name or is_latest):
+        return None
     from ..logs.records.threads import find_conversation_id, require_latest_conversation_id
 
-    name = given["conversation_id"]
-    if given["current_conversation"] or (given["response"] and not name):
+    if is_latest:
         return require_latest_conversation_id(conn)
     return name and (find_conversation_id(conn, name) or name)
 
@@ -235,10 +238,13 @@ def _content(given: _Options) -> _Content:
 def _rows(conn: sqlite3.Connection, ids: Sequence[str], given: _Options) -> Iterable[Row]:
     """The rows, cut if they are to be cut."""
     from ..logs.read.query import iter_rows
-    from ..logs.render.as_json import truncated_row
 
     rows = iter_rows(conn, ids, expand=given["expand"], payloads=given["json_output"])
-    return map(truncated_row, rows) if given["truncate"] else rows
+    if not given["truncate"]:
+        return rows
+    from ..logs.render.as_json import truncated_row
+
+    return map(truncated_row, rows)
 
 
 def _listing(

@@ -12,14 +12,14 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ...content import Attachment
-from ...parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
 from ...text import JSONObject
 from ..file.lookups import attachment_rows, decoded, decoded_object, rows_by_ids
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from ...content import Attachment
+    from ...parts import Message, Part
     from ...serialization import PartDict
     from ..file.lookups import AttachmentRow, SQLRow
 
@@ -241,6 +241,9 @@ def load_each(conn: sqlite3.Connection) -> Iterator[StoredMessage]:
 
 
 def _stored_messages(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> list[StoredMessage]:
+    # Here: a listing needs rows only, and starts sooner without them.
+    from ...parts import Message, TextPart
+
     references = load_references(conn, parts_of(rows))
     contents: dict[str, bytes | None] = dict(rows_by_ids(conn, _CONTENTS, references.attachments))
     return [
@@ -264,6 +267,8 @@ def _stored_messages(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> li
 
 
 def _part(row: PartRow, references: References, contents: Mapping[str, bytes | None]) -> Part:
+    from ...parts import AttachmentPart, Part, ToolResultPart
+
     part = Part.from_dict(cast("PartDict", _bare_shape(row, references.fragments)))
     attachments = [_attachment(ref, references, contents) for ref in attachments_in(row.payload)]
     if isinstance(part, ToolResultPart):
@@ -298,6 +303,8 @@ def _attachment(
     reference: JSONObject, references: References, contents: Mapping[str, bytes | None]
 ) -> Attachment:
     """The attachment of a stored reference; only its id and type if its row was deleted."""
+    from ...content import Attachment
+
     key = reference["id"]
     _, kind, path, url, _ = references.attachments.get(key, (key, None, None, None, None))
     kind = reference.get("type", kind)
