@@ -21,8 +21,8 @@ from typing import NamedTuple
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
-from tests.helpers.imports import IMPORTS, circles  # noqa: E402
-from tests.test_layers import UPWARD, package  # noqa: E402
+from tests.helpers.imports import IMPORTS, UPWARD, circles  # noqa: E402
+from tests.test_layers import package  # noqa: E402
 
 PACKAGE = CHECKOUT / "llm"
 MOST_COMPLEX = 10

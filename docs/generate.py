@@ -1,4 +1,5 @@
-"""Write the pages of docs/reference/commands/ from the `--help` of every command.
+"""Write the pages of docs/reference/commands/ from the `--help` of every command, and the drawing
+of the rooms in docs/contributing/ from the imports.
 
 `python docs/generate.py` writes them, `--check` only compares and exits with 1 where one differs.
 """
@@ -11,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import house
 
 PAGES = Path(__file__).parent / "reference" / "commands"
+HOUSE = Path(__file__).parent / "contributing" / "house.txt"
 WIDTH = 88
 FOOTER = "This page is made by `docs/generate.py`.\n"
 
@@ -85,15 +88,19 @@ def write(wanted: dict[str, str], folder: Path = PAGES) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check the pages; return the exit code."""
+    """Write or check the pages and the drawing; return the exit code."""
     wanted = pages(built_in_cli())
+    drawing = house.drawing()
     if "--check" not in arguments:
         write(wanted)
+        HOUSE.write_text(drawing, encoding="utf-8", newline="\n")
         return 0
-    names = stale(wanted)
-    for name in names:
-        print(f"{PAGES / name} is not current. Run: python docs/generate.py", file=sys.stderr)
-    return 1 if names else 0
+    paths = [PAGES / name for name in stale(wanted)]
+    if not HOUSE.exists() or HOUSE.read_text(encoding="utf-8") != drawing:
+        paths.append(HOUSE)
+    for path in paths:
+        print(f"{path} is not current. Run: python docs/generate.py", file=sys.stderr)
+    return 1 if paths else 0
 
 
 if __name__ == "__main__":

@@ -9,25 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from .helpers.imports import IMPORTS, MODULES, PACKAGE, Import, circles, is_package
-
-# The rooms from the ground up: each imports only what stands above it in this list, in functions
-# and for types too. A name stands for the module, or for the package with everything in it.
-ROOMS = (
-    *("_version", "_lazy", "errors", "text", "files", "net", "serialization", "content", "parts"),
-    *("terminal", "schemas", "templates", "plugin_index", "tools", "models", "hookspecs"),
-    *("plugins", "material", "registry"),
-    *("logs.file", "logs.records", "logs.older", "logs.read", "logs.write"),
-    *("logs.exchange", "logs.rewrite", "logs.render", "logs", "database", "embeddings"),
-    *("run", "commands", "cli", "__main__"),
+from .helpers.imports import (
+    IMPORTS,
+    MODULES,
+    PACKAGE,
+    ROOMS,
+    UPWARD,
+    Import,
+    circles,
+    is_package,
+    room,
 )
+
 # Import paths that plugins know: they only hand names on, and nothing of ours asks them.
 DOORS = ("", "utils", "migrations", "embeddings_migrations", "default_plugins")
-# Public methods that need what stands above them, each with its reason.
-UPWARD: dict[tuple[str, str], str] = {
-    ("models.response", "logs.write.store"): "Response.log_to_db is public since 0.4",
-    ("models.response_base", "logs.read.rehydrate"): "Response.from_row is public since 0.4",
-}
 # Upward edges and circles that are still to be cut.
 REMAINING: set[tuple[str, str]] = set()
 # Where a package may be imported at all; elsewhere its home has to be asked. A name that ends in a
@@ -62,15 +57,6 @@ LOADED_LAZILY = {
 }
 # Places in the code that reach for a `_name` of another module's object (ruff's SLF001).
 MOST_PRIVATE_REACHES = 20
-
-
-def room(name: str) -> str | None:
-    """The room of a module, `None` for doors and providers."""
-    parts = name.split(".")
-    for count in range(len(parts), 0, -1):
-        if (found := ".".join(parts[:count])) in ROOMS:
-            return found
-    return None
 
 
 def package(name: str) -> str:

@@ -10,6 +10,21 @@ from pathlib import Path
 import llm
 
 PACKAGE = Path(llm.__file__).parent
+# The rooms from the ground up: each imports only what stands above it in this list, in functions
+# and for types too. A name stands for the module, or for the package with everything in it.
+ROOMS = (
+    *("_version", "_lazy", "errors", "text", "files", "net", "serialization", "content", "parts"),
+    *("terminal", "schemas", "templates", "plugin_index", "tools", "models", "hookspecs"),
+    *("plugins", "material", "registry"),
+    *("logs.file", "logs.records", "logs.older", "logs.read", "logs.write"),
+    *("logs.exchange", "logs.rewrite", "logs.render", "logs", "database", "embeddings"),
+    *("run", "commands", "cli", "__main__"),
+)
+# Public methods that need what stands above them, each with its reason.
+UPWARD: dict[tuple[str, str], str] = {
+    ("models.response", "logs.write.store"): "Response.log_to_db is public since 0.4",
+    ("models.response_base", "logs.read.rehydrate"): "Response.from_row is public since 0.4",
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,15 @@ def module_name(path: Path) -> str:
     if parts[-1] == "__init__":
         parts.pop()
     return ".".join(parts)
+
+
+def room(name: str) -> str | None:
+    """The room of a module, `None` for doors and providers."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        if (found := ".".join(parts[:count])) in ROOMS:
+            return found
+    return None
 
 
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
