@@ -41,15 +41,25 @@ class Part:
 
     type: ClassVar[str] = ""
     provider_metadata: Metadata | None
-
-    def _fields(self) -> JSONObject:
-        raise TypeError(f"{type(self).__name__} has no dictionary form")
+    # What its dictionary always has, and what only where it is set.
+    _always: ClassVar[tuple[str, ...]] = ()
+    _where_set: ClassVar[tuple[str, ...]] = ()
 
     def to_dict(self) -> PartDict:
         """The part as plain JSON values; optional keys only where they are set."""
-        shape = {"type": self.type, **self._fields()}
-        if self.provider_metadata:
-            shape["provider_metadata"] = self.provider_metadata
+        if not self.type:
+            raise TypeError(f"{type(self).__name__} has no dictionary form")
+        shape: JSONObject = {"type": self.type}
+        for name in self._always:
+            shape[name] = getattr(self, name)
+        for name in (*self._where_set, "provider_metadata"):
+            value = getattr(self, name)
+            if isinstance(value, Attachment):
+                shape[name] = value.to_dict()
+            elif name == "attachments" and value:
+                shape[name] = [attachment.to_dict() for attachment in value]
+            elif value or value == "":
+                shape[name] = value
         return cast("PartDict", shape)
 
     @classmethod
@@ -77,11 +87,9 @@ class TextPart(Part):
     """Text that was said."""
 
     type: ClassVar[str] = "text"
+    _always = ("text",)
     text: str = ""
     provider_metadata: Metadata | None = None
-
-    def _fields(self) -> JSONObject:
-        return {"text": self.text}
 
 
 @dataclass
@@ -89,15 +97,11 @@ class ReasoningPart(Part):
     """Reasoning of a model; `redacted` where it happened but is not shown."""
 
     type: ClassVar[str] = "reasoning"
+    _always = ("text",)
+    _where_set = ("redacted",)
     text: str = ""
     redacted: bool = False
     provider_metadata: Metadata | None = None
-
-    def _fields(self) -> JSONObject:
-        fields: JSONObject = {"text": self.text}
-        if self.redacted:
-            fields["redacted"] = True
-        return fields
 
 
 @dataclass
@@ -105,19 +109,13 @@ class ToolCallPart(Part):
     """A request to call a tool; `server_executed` where the provider runs it itself."""
 
     type: ClassVar[str] = "tool_call"
+    _always = ("name", "arguments")
+    _where_set = ("tool_call_id", "server_executed")
     name: str
     arguments: JSONObject = field(default_factory=dict)
     tool_call_id: str | None = None
     server_executed: bool = False
     provider_metadata: Metadata | None = None
-
-    def _fields(self) -> JSONObject:
-        fields: JSONObject = {"name": self.name, "arguments": self.arguments}
-        if self.tool_call_id is not None:
-            fields["tool_call_id"] = self.tool_call_id
-        if self.server_executed:
-            fields["server_executed"] = True
-        return fields
 
 
 @dataclass
@@ -125,6 +123,8 @@ class ToolResultPart(Part):
     """What a tool gave back; `exception` is `ClassName: message` where it failed."""
 
     type: ClassVar[str] = "tool_result"
+    _always = ("name", "output")
+    _where_set = ("tool_call_id", "server_executed", "exception", "attachments")
     name: str
     output: str
     tool_call_id: str | None = None
@@ -133,29 +133,15 @@ class ToolResultPart(Part):
     exception: str | None = None
     provider_metadata: Metadata | None = None
 
-    def _fields(self) -> JSONObject:
-        fields: JSONObject = {"name": self.name, "output": self.output}
-        if self.tool_call_id is not None:
-            fields["tool_call_id"] = self.tool_call_id
-        if self.server_executed:
-            fields["server_executed"] = True
-        if self.exception is not None:
-            fields["exception"] = self.exception
-        if self.attachments:
-            fields["attachments"] = [attachment.to_dict() for attachment in self.attachments]
-        return fields
-
 
 @dataclass
 class AttachmentPart(Part):
     """A file or media item."""
 
     type: ClassVar[str] = "attachment"
+    _where_set = ("attachment",)
     attachment: Attachment | None = None
     provider_metadata: Metadata | None = None
-
-    def _fields(self) -> JSONObject:
-        return {"attachment": self.attachment.to_dict()} if self.attachment else {}
 
 
 _PART_CLASSES: dict[str | None, type[Part]] = {

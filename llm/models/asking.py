@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .chain import _BaseChainResponse
     from .conversation import _BaseConversation
     from .plan import NextPrompt
-    from .prompt import Prompt, PromptValues, Schema, ToolDef
+    from .prompt import CallValues, Prompt, Schema, ToolDef
     from .response_base import ResponseLog, _BaseResponse
 
 R = TypeVar("R", bound="_BaseResponse")
@@ -30,14 +30,7 @@ class Asking(Generic[R, C]):
     """Makes responses, and chains of them."""
 
     @abstractmethod
-    def _new_prompt(
-        self,
-        prompt: str | None,
-        *,
-        options: Mapping[str, object] | None = None,
-        keywords: Mapping[str, object] | None = None,
-        **values: Unpack[PromptValues],
-    ) -> Prompt:
+    def _new_prompt(self, prompt: str | None, **values: Unpack[CallValues]) -> Prompt:
         """The prompt that arguments of `prompt` ask for."""
 
     @abstractmethod

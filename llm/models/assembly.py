@@ -56,8 +56,7 @@ class PartIndexer:
             index = event.part_index = self._choose(event, family)
         if family == "tool_call" and event.tool_call_id is not None:
             self._by_call_id[event.tool_call_id] = index
-        if index >= self._next:
-            self._next = index + 1
+        self._next = max(self._next, index + 1)
         self._family, self._index = family, index
         return index
 
@@ -88,11 +87,8 @@ class _Group:
                 merged.update(event.provider_metadata)
         return merged or None
 
-    def first_call_id(self) -> str | None:
-        return next((e.tool_call_id for e in self.events if e.tool_call_id is not None), None)
-
-    def joined(self, *types: str) -> str:
-        return "".join([event.chunk for event in self.events if event.type in types])
+    def joined(self, type: str) -> str:
+        return "".join([event.chunk for event in self.events if event.type == type])
 
 
 def _grouped(events: Iterable[StreamEvent]) -> list[_Group]:
@@ -114,52 +110,35 @@ def _grouped(events: Iterable[StreamEvent]) -> list[_Group]:
     return list(groups.values())
 
 
-def _text_part(group: _Group) -> Part | None:
-    text = group.joined("text")
-    return TextPart(text=text, provider_metadata=group.metadata()) if text else None
-
-
-def _reasoning_part(group: _Group) -> Part | None:
-    text = group.joined("reasoning")
-    redacted = any(event.redacted for event in group.events)
+def _part_of(group: _Group) -> Part | None:
+    """The part that the events of a group spell; `None` where they say nothing."""
+    events, family = group.events, group.family
     metadata = group.metadata()
-    if not (text or redacted or metadata):
+    if family == "text":
+        text = group.joined("text")
+        return TextPart(text, metadata) if text else None
+    if family == "reasoning":
+        text = group.joined("reasoning")
+        redacted = any(event.redacted for event in events)
+        return ReasoningPart(text, redacted, metadata) if text or redacted or metadata else None
+    if family == "attachment":
+        attachment = events[-1].attachment
+        return AttachmentPart(attachment, metadata) if attachment is not None else None
+    return _tool_part(group, metadata)
+
+
+def _tool_part(group: _Group, metadata: Metadata | None) -> Part | None:
+    events = group.events
+    call_id = next((e.tool_call_id for e in events if e.tool_call_id is not None), None)
+    server = any(event.server_executed for event in events)
+    if group.family == "tool_call":
+        arguments = parse_arguments(group.joined("tool_call_args"))
+        return ToolCallPart(group.joined("tool_call_name"), arguments, call_id, server, metadata)
+    if group.family != "tool_result":
         return None
-    return ReasoningPart(text=text, redacted=redacted, provider_metadata=metadata)
-
-
-def _tool_call_part(group: _Group) -> Part:
-    return ToolCallPart(
-        name=group.joined("tool_call_name"),
-        arguments=parse_arguments(group.joined("tool_call_args")),
-        tool_call_id=group.first_call_id(),
-        server_executed=any(event.server_executed for event in group.events),
-        provider_metadata=group.metadata(),
-    )
-
-
-def _tool_result_part(group: _Group) -> Part:
-    return ToolResultPart(
-        name=next((e.tool_name for e in group.events if e.tool_name), ""),
-        output=group.joined("tool_result"),
-        tool_call_id=group.first_call_id(),
-        server_executed=any(event.server_executed for event in group.events),
-        provider_metadata=group.metadata(),
-    )
-
-
-def _attachment_part(group: _Group) -> Part | None:
-    attachment = group.events[-1].attachment
-    return AttachmentPart(attachment, group.metadata()) if attachment is not None else None
-
-
-_BUILDERS = {
-    "attachment": _attachment_part,
-    "text": _text_part,
-    "reasoning": _reasoning_part,
-    "tool_call": _tool_call_part,
-    "tool_result": _tool_result_part,
-}
+    name = next((event.tool_name for event in events if event.tool_name), "")
+    output = group.joined("tool_result")
+    return ToolResultPart(name, output, call_id, server, provider_metadata=metadata)
 
 
 def _add_calls(parts: list[Part], all_parts: Sequence[Part], calls: Sequence[ToolCall]) -> None:
@@ -169,25 +148,17 @@ def _add_calls(parts: list[Part], all_parts: Sequence[Part], calls: Sequence[Too
     for call in calls:
         if call.tool_call_id in ids:
             continue
-        twin = next((part for part in announced if _announces(part, call)), None)
-        if twin is not None:
-            twin.tool_call_id = call.tool_call_id
+        for part in announced:
+            if part == ToolCallPart(call.name, call.arguments, None, False, part.provider_metadata):
+                part.tool_call_id = call.tool_call_id
+                break
         else:
             parts.append(ToolCallPart(call.name, call.arguments, call.tool_call_id))
 
 
-def _announces(part: ToolCallPart, call: ToolCall) -> bool:
-    """Whether a part without an id is the announcement of a call."""
-    is_open = part.tool_call_id is None and not part.server_executed
-    return is_open and (part.name, part.arguments) == (call.name, call.arguments)
-
-
 def _redacted_first(parts: list[Part]) -> list[Part]:
     """Reasoning that is not shown goes before what came of it."""
-    hidden = [p for p in parts if isinstance(p, ReasoningPart) and p.redacted]
-    if not hidden:
-        return parts
-    return hidden + [p for p in parts if not (isinstance(p, ReasoningPart) and p.redacted)]
+    return sorted(parts, key=lambda p: not (isinstance(p, ReasoningPart) and p.redacted))
 
 
 def assemble(events: Iterable[StreamEvent], calls: Sequence[ToolCall] = ()) -> list[Message]:
@@ -208,9 +179,7 @@ def assemble(events: Iterable[StreamEvent], calls: Sequence[ToolCall] = ()) -> l
     messages: dict[int, list[Part]] = {}
     for group in _grouped(events):
         parts = messages.setdefault(group.message_index, [])
-        builder = _BUILDERS.get(group.family)
-        part = builder(group) if builder else None
-        if part is not None:
+        if (part := _part_of(group)) is not None:
             parts.append(part)
     if calls:
         last = next(reversed(messages.values())) if messages else messages.setdefault(0, [])

@@ -14,7 +14,6 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ContextTooLong
 from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.running import prepare_async, run_calls_async
@@ -49,7 +48,11 @@ class AsyncResponse(_BaseResponse):
         if self._done:
             return False
         if self._waiters is not None:
-            return await self._wait_along(self._waiters)
+            import asyncio
+
+            waiter: Future[bool] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            return await waiter
         self._waiters = []
         failure: Exception | None = None
         try:
@@ -59,15 +62,6 @@ class AsyncResponse(_BaseResponse):
             raise
         finally:
             self._release(failure)
-
-    @staticmethod
-    async def _wait_along(waiters: list[Future[bool]]) -> bool:
-        """Get what the task gets that is already asking for the next piece."""
-        import asyncio
-
-        waiter: Future[bool] = asyncio.get_running_loop().create_future()
-        waiters.append(waiter)
-        return await waiter
 
     def _release(self, failure: Exception | None) -> None:
         """Let the waiting tasks look again; or share the failure, which must not be paid twice."""
@@ -92,16 +86,9 @@ class AsyncResponse(_BaseResponse):
             for callback in self.done_callbacks:
                 await _called(callback, self)
             return False
-        except ContextTooLong as error:
-            from .truncation import shorten
-
-            self._source = None
-            if not shorten(self, error):
+        except BaseException as error:
+            if not self._may_retry(error):
                 raise
-        except BaseException:
-            # The generator is gone; whoever asks again starts the model anew.
-            self._source = None
-            raise
         return True
 
     async def _force(self) -> None:
@@ -141,22 +128,20 @@ class AsyncResponse(_BaseResponse):
                 if not await self._advance():
                     return
         except GeneratorExit:
-            await self._abandon()
+            source, self._source = self._source, None
+            if hasattr(source, "aclose"):
+                await source.aclose()
             raise
-
-    async def _abandon(self) -> None:
-        source, self._source = self._source, None
-        if hasattr(source, "aclose"):
-            await source.aclose()
 
     async def text(self) -> str:
         """The whole text."""
         await self._force()
         return "".join(self._chunks)
 
-    def _require_done(self) -> None:
+    def _require_awaited(self, method: str = "") -> None:
         if not self._done:
-            raise ValueError("Response not yet awaited")
+            hint = f" \N{EM DASH} call `await response` before {method}()" if method else ""
+            raise ValueError(f"Response not yet awaited{hint}")
 
     def text_or_raise(self) -> str:
         """The whole text of a response that was awaited.
@@ -164,7 +149,7 @@ class AsyncResponse(_BaseResponse):
         Raises:
             ValueError: It was not.
         """
-        self._require_done()
+        self._require_awaited()
         return "".join(self._chunks)
 
     async def json(self) -> JSONObject | None:
@@ -202,7 +187,7 @@ class AsyncResponse(_BaseResponse):
         Raises:
             ValueError: It was not.
         """
-        self._require_done()
+        self._require_awaited()
         return self._tool_calls
 
     async def usage(self) -> Usage:
@@ -226,12 +211,6 @@ class AsyncResponse(_BaseResponse):
             await _called(callback, self)
         else:
             self.done_callbacks.append(callback)
-
-    def _require_awaited(self, method: str) -> None:
-        if not self._done:
-            raise ValueError(
-                f"Response not yet awaited \N{EM DASH} call `await response` before {method}()"
-            )
 
     async def execute_tool_calls(
         self,

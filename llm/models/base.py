@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .chain import AsyncChainResponse, ChainResponse  # noqa: F401  # named in text below
     from .conversation import AsyncConversation, Conversation, _BaseConversation
     from .embedding import EmbeddingModel
-    from .prompt import PromptValues, ToolDef
+    from .prompt import CallValues, ToolDef
     from .response import Response
     from .response_base import ResponseLog
 
@@ -107,28 +107,17 @@ class _Answering(_BaseModel, Asking[R, C], Generic[R, C, T]):
 
     @staticmethod
     @abstractmethod
-    def _response_class() -> type[R]:
-        """What it answers with."""
-
-    @staticmethod
-    @abstractmethod
     def _conversation_class() -> type[T]:
         """What its conversations are."""
 
-    def _new_prompt(
-        self,
-        prompt: str | None,
-        *,
-        options: Mapping[str, object] | None = None,
-        keywords: Mapping[str, object] | None = None,
-        **values: Unpack[PromptValues],
-    ) -> Prompt:
-        return Prompt.of_call(prompt, self, options=options, keywords=keywords, **values)
+    def _new_prompt(self, prompt: str | None, **values: Unpack[CallValues]) -> Prompt:
+        return Prompt.of_call(prompt, self, **values)
 
     def _new_response(
         self, request: Prompt, stream: bool, key: str | None, log: ResponseLog | None
     ) -> R:
-        response = self._response_class()(request, self, stream, key=key)
+        make: type[R] = self._conversation_class().response_class()
+        response = make(request, self, stream, key=key)
         if log is not None:
             response.keep_in(log)
         return response
@@ -172,13 +161,6 @@ class _Answering(_BaseModel, Asking[R, C], Generic[R, C, T]):
 
 class _Model(_Answering["Response", "ChainResponse", "Conversation"]):
     """What the synchronous model classes share."""
-
-    @staticmethod
-    @cache
-    def _response_class() -> type[Response]:
-        from .response import Response
-
-        return Response
 
     @staticmethod
     @cache
@@ -231,13 +213,6 @@ class _AsyncModel(_Answering["AsyncResponse", "AsyncChainResponse", "AsyncConver
     """What the asynchronous model classes share."""
 
     is_async = True
-
-    @staticmethod
-    @cache
-    def _response_class() -> type[AsyncResponse]:
-        from .async_response import AsyncResponse
-
-        return AsyncResponse
 
     @staticmethod
     @cache

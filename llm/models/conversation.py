@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .base import _AsyncModel, _BaseModel, _Model
     from .chain import AsyncChainResponse, ChainResponse
     from .plan import NextPrompt
-    from .prompt import PromptValues, ToolDef
+    from .prompt import CallValues, ToolDef
 
 
 class _BaseConversation(Asking[R, C]):
@@ -178,23 +178,10 @@ class _BaseConversation(Asking[R, C]):
         self.loaded_messages = None
         self.finished_calls = {}
 
-    def next_prompt(
-        self,
-        prompt: str | None,
-        *,
-        options: Mapping[str, object] | None = None,
-        keywords: Mapping[str, object] | None = None,
-        **values: Unpack[PromptValues],
-    ) -> Prompt:
-        """The prompt of the next turn, with the history in front; nothing is sent.
-
-        Args:
-            options: Model options by name.
-            keywords: Further ones.
-            values: The other arguments are those of `prompt`.
-        """
+    def next_prompt(self, prompt: str | None, **values: Unpack[CallValues]) -> Prompt:
+        """The prompt of the next turn, with the history in front; nothing is sent."""
         values["tools"] = values.get("tools") or self.tools
-        request = Prompt.of_call(prompt, self.model, options=options, keywords=keywords, **values)
+        request = Prompt.of_call(prompt, self.model, **values)
         if not request.is_complete:
             if self.owes_answer() and not self.pending_calls():
                 from .plan import unanswered_results

@@ -47,6 +47,12 @@ if TYPE_CHECKING:
         tool_results: Iterable[ToolResult] | None
         hide_reasoning: bool
 
+    class CallValues(PromptValues, total=False):
+        """The same, with model options by name: as a mapping, and as keyword arguments."""
+
+        options: Mapping[str, object] | None
+        keywords: Mapping[str, object] | None
+
 
 class Prompt:
     """One request to a model, complete: `messages` is exactly what is sent, history included.
@@ -181,18 +187,15 @@ class Prompt:
     @property
     def options(self) -> Options:
         """The validated options; the model's defaults where none were given."""
-        if self._options is None:
-            return self._default_options()
-        return self._options
+        if self._options is not None:
+            return self._options
+        if self._defaults is None:
+            self._defaults = self.model.Options()
+        return self._defaults
 
     @options.setter
     def options(self, options: Options) -> None:
         self._options = options
-
-    def _default_options(self) -> Options:
-        if self._defaults is None:
-            self._defaults = self.model.Options()
-        return self._defaults
 
     @property
     def given_options(self) -> Options | None:
@@ -218,10 +221,10 @@ class Prompt:
     def chain(self) -> MessageChain:
         """The history and this turn's input; reading it does not count as the model's reading."""
         if self._chain is None:
-            messages = self._given
-            if messages is None:
-                messages = self._lead_in("") + self._results() + self._typed()
-            self._chain = MessageChain(messages)
+            own = self._given
+            self._chain = MessageChain(
+                self._lead_in() + self._results() + self._typed() if own is None else own
+            )
         return self._chain
 
     @property
@@ -250,7 +253,7 @@ class Prompt:
         """
         history = self._given or []
         if not any(message.role == "system" for message in history):
-            history = self._lead_in("") + history
+            history = self._lead_in() + history
         self._chain = MessageChain(history + self._results() + self._typed(), len(history))
 
     def continue_from(self, history: list[Message], before: str | None = None) -> None:
@@ -291,12 +294,8 @@ class Prompt:
     def as_text(self) -> Prompt:
         """The same prompt with what was said before in front of it as text."""
         request = copy(self)
-        said = [
-            text
-            for message in self.sent_messages
-            if message.role in ("user", "assistant") and (text := message.text())
-        ]
-        request.prompt = "\n".join(said)
+        said = [m.text() for m in self.sent_messages if m.role in ("user", "assistant")]
+        request.prompt = "\n".join(filter(None, said))
         return request
 
     def attach_results(self, tool_results: Iterable[ToolResult | ToolResultPart]) -> None:
@@ -307,26 +306,20 @@ class Prompt:
         """This turn's messages; providers want results of tools right after the calls."""
         return self._results() + self._lead_in(before) + self._typed()
 
-    def _lead_in(self, before: str) -> list[Message]:
+    def _lead_in(self, before: str = "") -> list[Message]:
         """The system message of this turn, where it differs from the last one, `before`."""
         text = self.system
-        if not text or text == before:
-            return []
-        return [Message("system", [TextPart(text)])]
+        return [Message("system", [TextPart(text)])] if text and text != before else []
 
     def _results(self) -> list[Message]:
-        if not self.tool_results:
-            return []
-        return [Message("tool", [result_part(result) for result in self.tool_results])]
+        results: list[Part] = [result_part(result) for result in self.tool_results]
+        return [Message("tool", results)] if results else []
 
     def _typed(self) -> list[Message]:
         """Text and attachments of the user."""
-        parts: list[Part] = []
         text = self.prompt
-        if text:
-            parts.append(TextPart(text))
-        if self.attachments:
-            parts += [AttachmentPart(attachment) for attachment in self.attachments]
+        parts: list[Part] = [TextPart(text)] if text else []
+        parts += map(AttachmentPart, self.attachments)
         return [Message("user", parts)] if parts else []
 
     def __repr__(self) -> str:
@@ -364,10 +357,8 @@ def accepted_files(
     model: _BaseModel, results: Iterable[ToolResult | ToolResultPart]
 ) -> list[Attachment]:
     """The files that tools returned, as far as a model accepts their type."""
-    files = [file for result in results for file in result.attachments]
-    if not files:
-        return []
     accepted = set(model.attachment_types)
+    files = [file for result in results for file in result.attachments]
     return [file for file in files if file.resolve_type() in accepted]
 
 
@@ -405,7 +396,11 @@ def check_prompt(prompt: Prompt, model: _BaseModel) -> None:
     if prompt.schema and not model.supports_schema:
         raise ValueError(f"{model} does not support schemas")
     if prompt.tool_sources:
-        _check_tools(prompt, model)
+        # A toolbox counts although it may have no tools before it is prepared.
+        local = any(not isinstance(tool, ServerSideTool) for tool in prompt.tool_sources)
+        if local and not model.supports_tools:
+            raise ValueError(f"{model} does not support tools")
+        _partition_tools(model, prompt.tools)
     if not model.supports_conversation and any(
         message.role in ("assistant", "tool") for message in prompt.full_messages
     ):
@@ -430,14 +425,6 @@ def check_attachments(attachments: Sequence[Attachment], model: _BaseModel) -> N
             )
 
 
-def _check_tools(prompt: Prompt, model: _BaseModel) -> None:
-    # A toolbox counts although it may have no tools before it is prepared.
-    local = any(not isinstance(tool, ServerSideTool) for tool in prompt.tool_sources)
-    if local and not model.supports_tools:
-        raise ValueError(f"{model} does not support tools")
-    _partition_tools(model, prompt.tools)
-
-
 def _partition_tools(
     model: _BaseModel, tools: Sequence[AnyTool]
 ) -> tuple[list[Tool], list[ServerSideTool]]:
@@ -449,17 +436,13 @@ def _partition_tools(
     functions = [tool for tool in tools if not isinstance(tool, ServerSideTool)]
     server_side = [tool for tool in tools if isinstance(tool, ServerSideTool)]
     for tool in server_side:
-        if not _claims(model, tool):
+        # A class covers its subclasses; the base class covers only itself.
+        if not any(
+            type(tool) is ServerSideTool if claimed is ServerSideTool else isinstance(tool, claimed)
+            for claimed in model.supported_server_side_tools
+        ):
             raise ValueError(
                 f"Model '{model.model_id}' does not support server-side tool '{tool.name}'. "
                 f"Run: llm tools -m {model.model_id}"
             )
     return functions, server_side
-
-
-def _claims(model: _BaseModel, tool: ServerSideTool) -> bool:
-    """A class covers its subclasses; the base class covers only itself."""
-    return any(
-        type(tool) is ServerSideTool if claimed is ServerSideTool else isinstance(tool, claimed)
-        for claimed in model.supported_server_side_tools
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ContextTooLong
 from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.calling import ToolCall
@@ -46,16 +45,9 @@ class Response(_BaseResponse):
             for callback in self.done_callbacks:
                 callback(self)
             return False
-        except ContextTooLong as error:
-            from .truncation import shorten
-
-            self._source = None
-            if not shorten(self, error):
+        except BaseException as error:
+            if not self._may_retry(error):
                 raise
-        except BaseException:
-            # The generator is gone; whoever asks again starts the model anew.
-            self._source = None
-            raise
         return True
 
     def _force(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from ..errors import ContextTooLong
 from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
 from ..text import JSONObject, token_usage_string
@@ -349,11 +350,8 @@ class _BaseResponse:
         self.set_usage()
 
     def _record(self, chunk: str | StreamEvent) -> None:
-        if isinstance(chunk, str):
-            event = StreamEvent("text", chunk)
-        else:
-            assert chunk is not None, f"{self.model} yielded None"
-            event = chunk
+        assert chunk is not None, f"{self.model} yielded None"
+        event = StreamEvent("text", chunk) if isinstance(chunk, str) else chunk
         if self._indexer is not None:
             self._indexer.place(event)
         self.event_log.append(event)
@@ -374,6 +372,16 @@ class _BaseResponse:
         self._end = time.monotonic()
         self._done = True
 
+    def _may_retry(self, error: BaseException) -> bool:
+        """Whether to ask again, with a shorter prompt, after the model has failed."""
+        # The generator is gone; whoever asks again starts the model anew.
+        self._source = None
+        if not isinstance(error, ContextTooLong):
+            return False
+        from .truncation import shorten
+
+        return shorten(self, error)
+
     def break_off(self) -> None:
         """Close an answer that will not be complete; the conversation takes up what it says."""
         source, self._source = self._source, None
@@ -381,12 +389,10 @@ class _BaseResponse:
             # What a model raises on that way is moot.
             with suppress(Exception):
                 source.close()
-        self.broke_off = True
+        self.broke_off = self._done = True
+        self._end = time.monotonic()
         if self.output_messages():
             self._finish()
-        else:
-            self._end = time.monotonic()
-            self._done = True
 
     def said_nothing(self) -> bool:
         """Whether it ended before anything came."""
@@ -417,14 +423,8 @@ class _BaseResponse:
         if self.event_log:
             return assemble(joined(self.event_log), self._tool_calls)
         # Filled by hand rather than streamed.
-        message = Message("assistant", [])
-        text = "".join(self._chunks)
-        if text:
-            message.parts.append(TextPart(text))
-        message.parts += [
-            ToolCallPart(call.name, call.arguments, call.tool_call_id) for call in self._tool_calls
-        ]
-        return [message] if message.parts else []
+        texts = [StreamEvent("text", self.text_so_far)] if self._chunks else []
+        return assemble(texts, self._tool_calls)
 
     def parsed_value(self) -> Any:
         """The answer as a value that fits the schema; see `Response.parsed`."""

@@ -21,8 +21,7 @@ def response_dict(response: _BaseResponse) -> ResponseDict:
     """Request, answer, usage and time of a response; keys only where there is a value."""
     request = response.prompt
     prompt: PromptDict = {"messages": [message.to_dict() for message in request.full_messages]}
-    options = option_values(request)
-    if options:
+    if options := option_values(request):
         prompt["options"] = options
     if request.own_system:
         prompt["system"] = request.own_system
@@ -66,15 +65,11 @@ def response_from(make: type[R], shape: ResponseDict, model: _BaseModel | None) 
         model,
         id=shape.get("id"),
         messages=[Message.from_dict(message) for message in shape["messages"]],
-        started=_moment(started) if started else None,
+        # Python 3.10 does not know the Z that others write for UTC.
+        started=datetime.fromisoformat(started.replace("Z", "+00:00")) if started else None,
     )
     usage = shape.get("usage", {})
     response.set_usage(
         input=usage.get("input"), output=usage.get("output"), details=usage.get("details")
     )
     return response
-
-
-def _moment(text: str) -> datetime:
-    # Python 3.10 does not know the Z that others write for UTC.
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))

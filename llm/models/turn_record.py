@@ -17,7 +17,7 @@ from ..errors import InvalidInput
 from ..parts import AttachmentPart, Message, ToolResultPart
 from ..text import JSONObject
 from ..tools.calling import ToolResult
-from ..tools.tool import ServerSideTool
+from ..tools.tool import ServerSideTool, definition_of
 from ..tools.toolbox import Toolbox
 from .options import option_values
 from .prompt import Prompt
@@ -130,8 +130,11 @@ class Tables:
         """The numbers of the fragments of a prompt, whose messages are those from `first` on."""
         for number in range(first, len(self.messages) if texts else first):
             message = self.messages[number]
-            used = [self.add_fragment(_fragment_dict(t)) for t in texts if _occurs(t, message)]
-            self.fragments_in[number] = used
+            self.fragments_in[number] = [
+                self.add_fragment(_fragment_dict(text))
+                for text in texts
+                if any(text in getattr(part, "text", "") for part in message.parts)
+            ]
         return [self.add_fragment(_fragment_dict(text)) for text in texts]
 
     def _add(self, table: list[E], entry: E, key: Hashable) -> int:
@@ -255,11 +258,6 @@ def record_answer(response: _BaseResponse) -> AnswerDict:
     return cast("AnswerDict", answer)
 
 
-def _occurs(text: str, message: Message) -> bool:
-    """Whether a text of the message has `text` in it."""
-    return any(text in getattr(part, "text", "") for part in message.parts)
-
-
 def instances_of(results: Iterable[ToolResult]) -> dict[str, InstanceDict]:
     """The toolbox of each tool result that came from one, by the id of the call."""
     found: dict[str, InstanceDict] = {}
@@ -272,31 +270,17 @@ def instances_of(results: Iterable[ToolResult]) -> dict[str, InstanceDict]:
 
 def _fragment_dict(text: str) -> FragmentDict:
     """A fragment as JSON values: its text, and its source where it has one."""
-    content = str.__str__(text)
-    return (
-        {"content": content, "source": text.source}
-        if isinstance(text, Fragment)
-        else {"content": content}
-    )
+    shape: FragmentDict = {"content": str.__str__(text)}
+    if isinstance(text, Fragment):
+        shape["source"] = text.source
+    return shape
 
 
 def tool_dict(tool: AnyTool) -> ToolDict:
     """What a model is told of a tool, and how to make it again: its plugin, its toolbox."""
-    shape: ToolDict = {
-        "name": tool.name,
-        "description": tool.description,
-        "input_schema": tool.input_schema,
-    }
-    if tool.plugin is not None:
-        shape["plugin"] = tool.plugin
     is_server_side = isinstance(tool, ServerSideTool)
     owner = tool if is_server_side else getattr(tool.implementation, "__self__", None)
-    instance = instance_dict(owner) or vars(tool).get(INSTANCE)
-    if instance is not None:
-        shape["instance"] = instance
-    if is_server_side:
-        shape["server_side"] = True
-    return shape
+    return definition_of(tool, instance_dict(owner) or vars(tool).get(INSTANCE))
 
 
 def instance_dict(owner: object) -> InstanceDict | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ..serialization import ToolDict
+    from ..serialization import InstanceDict, ToolDict
 
 # Given by the engine to a tool that declares it, never by the model.
 INJECTED_PARAMETER = "llm_tool_call"
@@ -73,7 +73,7 @@ class Tool:
 
     def hash(self) -> str:
         """SHA-256 hex digest of what the model is told and of the plugin's name, if any."""
-        return _definition_hash(self)
+        return definition_hash(definition_of(self))
 
     @classmethod
     def function(
@@ -110,21 +110,24 @@ class Tool:
 def definition_hash(definition: ToolDict) -> str:
     """SHA-256 hex digest of what a model is told of a tool and of the plugin's name, if any."""
     keys = ("name", "description", "input_schema", "server_side", "plugin")
-    shape = {key: value for key in keys if (value := definition.get(key, ...)) is not ...}
+    shape = {key: definition.get(key) for key in keys if key in definition}
     return hashlib.sha256(json.dumps(shape).encode("utf-8")).hexdigest()
 
 
-def _definition_hash(tool: Tool | ServerSideTool) -> str:
-    definition: ToolDict = {
+def definition_of(tool: Tool | ServerSideTool, instance: InstanceDict | None = None) -> ToolDict:
+    """What a model is told of a tool, its plugin, and the toolbox that it is of."""
+    shape: ToolDict = {
         "name": tool.name,
         "description": tool.description,
         "input_schema": tool.input_schema,
     }
     if tool.plugin is not None:
-        definition["plugin"] = tool.plugin
+        shape["plugin"] = tool.plugin
+    if instance is not None:
+        shape["instance"] = instance
     if isinstance(tool, ServerSideTool):
-        definition["server_side"] = True
-    return definition_hash(definition)
+        shape["server_side"] = True
+    return shape
 
 
 def _without_titles(value: Any) -> Any:
@@ -227,7 +230,7 @@ class ServerSideTool:
 
     def hash(self) -> str:
         """SHA-256 hex digest of what identifies the tool."""
-        return _definition_hash(self)
+        return definition_hash(definition_of(self))
 
 
 def captured_arguments(
