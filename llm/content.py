@@ -42,20 +42,18 @@ class Attachment:
             OSError: The file at `path` cannot be read.
         """
         if self._id is None:
-            self._id = hashlib.sha256(self._identity()).hexdigest()
+            data = self.content
+            if not data and self.path:
+                data = Path(self.path).read_bytes()
+            elif not data:
+                data = json.dumps({"url": self.url}).encode("utf-8")
+            self._id = hashlib.sha256(data).hexdigest()
         return self._id
 
     @property
     def known_id(self) -> str | None:
         """The id, if it was given or has been made; nothing is read to find it out."""
         return self._id
-
-    def _identity(self) -> bytes:
-        if self.content:
-            return self.content
-        if self.path:
-            return Path(self.path).read_bytes()
-        return json.dumps({"url": self.url}).encode("utf-8")
 
     def resolve_type(self) -> str | None:
         """The MIME type: as given, else by the magic number of the bytes, else from the server.
@@ -118,24 +116,13 @@ class Attachment:
     def from_dict(cls, shape: AttachmentDict) -> Attachment:
         """The attachment that `to_dict()` described."""
         content = shape.get("content")
-        return cls(
-            type=shape.get("type"),
-            path=shape.get("path"),
-            url=shape.get("url"),
-            content=base64.b64decode(content) if content is not None else None,
-            _id=shape.get("id"),
-        )
+        data = base64.b64decode(content) if content is not None else None
+        return cls(shape.get("type"), shape.get("path"), shape.get("url"), data, shape.get("id"))
 
     @classmethod
     def from_row(cls, row: Any) -> Attachment:
         """The attachment of a row of the `attachments` table (a mapping of its columns)."""
-        return cls(
-            _id=row["id"],
-            type=row["type"],
-            path=row["path"],
-            url=row["url"],
-            content=row["content"],
-        )
+        return cls(row["type"], row["path"], row["url"], row["content"], row["id"])
 
     def __repr__(self) -> str:
         try:

@@ -150,6 +150,17 @@ class Asking(Generic[R, C]):
             options=options,
             hide_reasoning=hide_reasoning,
         )
-        return conversation.chain_of(
-            request, stream, key, chain_limit, before_call, after_call, next, once, repeat, log
+        return conversation.chain_class()(
+            request,
+            conversation.model,
+            stream,
+            conversation,
+            key,
+            conversation.chain_limit if chain_limit is None else chain_limit,
+            before_call or conversation.before_call,
+            after_call or conversation.after_call,
+            next=next,
+            once=once,
+            repeat=repeat,
+            log=log,
         )

@@ -36,8 +36,9 @@ T = TypeVar("T", bound="_BaseConversation[Any, Any]")
 
 
 class _get_key_mixin:
-    """Finds the key of a model that needs one."""
+    """What every model has: a name, and a way to find the key that it needs."""
 
+    model_id: str
     needs_key: str | None = None
     key: str | None = None
     key_env_var: str | None = None
@@ -69,12 +70,17 @@ class _get_key_mixin:
             message += f" or set the {self.key_env_var} environment variable"
         raise NeedsKeyException(message, getattr(self, "model_id", None))
 
+    def __str__(self) -> str:
+        return f"{type(self).__name__}: {self.model_id}"
+
+    def __repr__(self) -> str:
+        return f"<{self!s}>"
+
 
 class _BaseModel(ABC, _get_key_mixin):
     """What every chat model has. Each attribute has a default here, as most plugins never call
     `super().__init__()`."""
 
-    model_id: str
     can_stream: bool = False
     attachment_types: Iterable[str] = frozenset()
     supports_schema: bool = False
@@ -94,12 +100,6 @@ class _BaseModel(ABC, _get_key_mixin):
     def supported_server_side_tools(self) -> tuple[type[ServerSideTool], ...]:
         """Classes of the tools that the provider runs itself; none here."""
         return ()
-
-    def __str__(self) -> str:
-        return f"{type(self).__name__}: {self.model_id}"
-
-    def __repr__(self) -> str:
-        return f"<{self!s}>"
 
 
 class _Answering(_BaseModel, Asking[R, C], Generic[R, C, T]):

@@ -7,7 +7,7 @@ be done next and is sent what came of it. `ChainResponse` and `AsyncChainRespons
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..parts import StreamEvent
@@ -21,7 +21,6 @@ from .plan import (
     NextPrompt,
     Respond,
     chain_plan,
-    next_limit_of,
     unanswered_results,
 )
 from .prompt import Prompt
@@ -113,9 +112,8 @@ class _BaseChainResponse(Generic[R]):
         self._log = log or (conversation.log if conversation is not None else None)
         self._responses: list[R] = []
         self._ended = False
-        self._plan = chain_plan(
-            prompt, self._follow, chain_limit, next_limit_of(next, once, repeat)
-        )
+        next_limit = 0 if next is None else 1 if once else repeat
+        self._plan = chain_plan(prompt, self._follow, chain_limit, next_limit)
 
     def _follow(
         self,
@@ -134,9 +132,9 @@ class _BaseChainResponse(Generic[R]):
             self.conversation.put_history(prompt)
             return prompt
         if isinstance(given, Prompt):
+            if given.is_complete:
+                return given
             following = given
-            if following.is_complete:
-                return following
         else:
             text = (given or "").replace("$input", answer)
             following = prompt.follow_up(text, tool_results or [])
@@ -152,10 +150,10 @@ class _BaseChainResponse(Generic[R]):
             prompt,
             self.model,
             self.stream,
-            conversation=self.conversation,
-            key=self._key,
-            before_call=self.before_call,
-            after_call=self.after_call,
+            self.conversation,
+            self._key,
+            self.before_call,
+            self.after_call,
         )
         if self._log is not None:
             response.keep_in(self._log)
@@ -379,18 +377,13 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
 
 def _ask(next: NextPrompt | None, action: AskNext) -> object:
     assert next is not None
-    if _takes_prompt(next):
-        return next(action.response, action.prompt)
-    return next(action.response)
-
-
-def _takes_prompt(function: Callable[..., object]) -> bool:
-    parameters = signature_of(function).parameters.values()
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return True
+    parameters = signature_of(next).parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     # `lambda response, n=n: ...` binds a value; it does not ask for the prompt.
-    return any(p.default is p.empty or p.name == "prompt" for p in positional[1:])
+    wants_prompt = any(p.default is p.empty or p.name == "prompt" for p in positional[1:])
+    if wants_prompt or any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return next(action.response, action.prompt)
+    return next(action.response)
 
 
 def _checked(given: object) -> str | Prompt | None:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .async_response import AsyncResponse
     from .base import _AsyncModel, _BaseModel, _Model
     from .chain import AsyncChainResponse, ChainResponse
-    from .plan import NextPrompt
     from .prompt import CallValues, ToolDef
 
 
@@ -103,7 +102,7 @@ class _BaseConversation(Asking[R, C]):
 
     @staticmethod
     @abstractmethod
-    def _chain_class() -> type[C]:
+    def chain_class() -> type[C]:
         """What its chains are."""
 
     @classmethod
@@ -206,35 +205,6 @@ class _BaseConversation(Asking[R, C]):
     def _own_conversation(self) -> Self:
         return self
 
-    def chain_of(
-        self,
-        request: Prompt,
-        stream: bool = True,
-        key: str | None = None,
-        chain_limit: int | None = None,
-        before_call: BeforeCallAsync | None = None,
-        after_call: AfterCallAsync | None = None,
-        next: NextPrompt | None = None,
-        once: bool = False,
-        repeat: int | None = None,
-        log: ResponseLog | None = None,
-    ) -> C:
-        """The chain of a prompt that is complete; see `chain` for the arguments."""
-        return self._chain_class()(
-            request,
-            self.model,
-            stream,
-            self,
-            key,
-            self.chain_limit if chain_limit is None else chain_limit,
-            before_call or self.before_call,
-            after_call or self.after_call,
-            next=next,
-            once=once,
-            repeat=repeat,
-            log=log,
-        )
-
     def put_history(self, request: Prompt, *, in_place: bool = False) -> None:
         """Put everything so far in front of a request.
 
@@ -304,7 +274,7 @@ class Conversation(_BaseConversation[Response, "ChainResponse"]):
         return Response
 
     @staticmethod
-    def _chain_class() -> type[ChainResponse]:
+    def chain_class() -> type[ChainResponse]:
         from .chain import ChainResponse
 
         return ChainResponse
@@ -323,7 +293,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse", "AsyncChainResponse"]
         return AsyncResponse
 
     @staticmethod
-    def _chain_class() -> type[AsyncChainResponse]:
+    def chain_class() -> type[AsyncChainResponse]:
         from .chain import AsyncChainResponse
 
         return AsyncChainResponse
@@ -332,7 +302,6 @@ class AsyncConversation(_BaseConversation["AsyncResponse", "AsyncChainResponse"]
         """A synchronous conversation of the same id, name, model and tools, without responses."""
         kept = ("model", "id", "name", "tools", "chain_limit", "policy", "truncate")
         twin = Conversation(**{name: getattr(self, name) for name in kept})
-        twin.stored_tip = self.stored_tip
-        twin.untrusted_tools, twin.stored_untrusted = self.untrusted_tools, self.stored_untrusted
-        twin.stored_name = self.stored_name
+        for name in ("stored_tip", "stored_name", "untrusted_tools", "stored_untrusted"):
+            setattr(twin, name, getattr(self, name))
         return twin

@@ -16,7 +16,6 @@ Item = Union[str, bytes]
 class EmbeddingModel(ABC, _get_key_mixin):
     """A model that turns items into vectors; subclasses implement `embed_batch`."""
 
-    model_id: str
     supports_text: bool = True
     supports_binary: bool = False
     batch_size: int | None = None
@@ -72,7 +71,10 @@ class EmbeddingModel(ABC, _get_key_mixin):
 
     def _embed_batch(self, items: Iterable[Item], key: str | None) -> Iterator[list[float]]:
         resolved = self.get_key(key)
-        if self._accepts_key():
+        from ..tools.signatures import signature_of
+
+        parameters = signature_of(self.embed_batch).parameters.values()
+        if any(p.name == "key" or p.kind is p.VAR_KEYWORD for p in parameters):
             yield from self.embed_batch(items, key=resolved)
             return
         # An older plugin: it looks at `self.key`, so the key is put there while it runs.
@@ -83,18 +85,6 @@ class EmbeddingModel(ABC, _get_key_mixin):
             yield from self.embed_batch(items)
         finally:
             self.key = before
-
-    def _accepts_key(self) -> bool:
-        from ..tools.signatures import signature_of
-
-        parameters = signature_of(self.embed_batch).parameters.values()
-        return any(p.name == "key" or p.kind is p.VAR_KEYWORD for p in parameters)
-
-    def __str__(self) -> str:
-        return f"{type(self).__name__}: {self.model_id}"
-
-    def __repr__(self) -> str:
-        return f"<{self!s}>"
 
 
 def encode(values: Sequence[float]) -> bytes:

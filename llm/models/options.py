@@ -43,14 +43,6 @@ class LazyOptions:
         return self._built
 
 
-def _no_options() -> type[Options]:
-    # A class of its own: changing it must not change what every other model inherits.
-    return type("Options", (_options_class(),), {"__module__": "llm.models"})
-
-
-NO_OPTIONS = LazyOptions(_no_options)
-
-
 def is_lazy(model: _BaseModel) -> bool:
     """Whether the options of `model` are known to default to `None` without building them."""
     if "Options" in getattr(model, "__dict__", ()):
@@ -102,6 +94,10 @@ def _options_class() -> type[Options]:
     Options.__module__ = "llm.models"
     Options.__qualname__ = "Options"
     return Options
+
+
+# A class of its own: changing it must not change what every other model inherits.
+NO_OPTIONS = LazyOptions(lambda: type("Options", (_options_class(),), {"__module__": "llm.models"}))
 
 
 if not TYPE_CHECKING:

@@ -5,10 +5,9 @@ A generator without I/O: it yields what has to be done next and is sent what cam
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import count, repeat, takewhile
 from typing import Any, TypeVar, Union
 
 from ..errors import ChainLimitExceeded
@@ -72,9 +71,9 @@ def chain_plan(
     """
     prompt = yield from _run_pending(prompt, follow)
     asks = repeat(True) if next_limit is None else repeat(True, next_limit)
-    for count in itertools.count(1):
+    for number in count(1):
         response = yield Respond(prompt)
-        following = yield from _go_on(response, follow, asks, limit if count == limit else None)
+        following = yield from _go_on(response, follow, asks, limit if number == limit else None)
         if following is None:
             return
         prompt = following
@@ -121,15 +120,10 @@ def pending_tool_calls(messages: Sequence[Message]) -> list[ToolCall]:
     They are those of the last assistant message, if nothing but tool messages follows it. A
     result belongs to the call of its id; one without an id to the first open call of its name.
     """
-    results: list[ToolResultPart] = []
-    for message in reversed(messages):
-        if message.role == "tool":
-            results += [part for part in message.parts if isinstance(part, ToolResultPart)]
-        elif message.role == "assistant":
-            return _without_results(message, results)
-        else:
-            break
-    return []
+    last = next((message for message in reversed(messages) if message.role != "tool"), None)
+    if last is None or last.role != "assistant":
+        return []
+    return _without_results(last, unanswered_results(messages))
 
 
 def _without_results(message: Message, results: list[ToolResultPart]) -> list[ToolCall]:
@@ -137,29 +131,17 @@ def _without_results(message: Message, results: list[ToolResultPart]) -> list[To
     done_by_name = [result.name for result in results if result.tool_call_id is None]
     pending = []
     for part in message.parts:
-        if not isinstance(part, ToolCallPart) or part.server_executed:
-            continue
-        if part.tool_call_id in done:
+        if not isinstance(part, ToolCallPart) or part.server_executed or part.tool_call_id in done:
             continue
         if part.name in done_by_name:
             done_by_name.remove(part.name)
-            continue
-        pending.append(ToolCall(part.name, part.arguments, part.tool_call_id))
+        else:
+            pending.append(ToolCall(part.name, part.arguments, part.tool_call_id))
     return pending
 
 
 def unanswered_results(history: Sequence[Message]) -> list[ToolResultPart]:
     """The results at the end of a history, whose files have not been sent yet."""
-    results: list[ToolResultPart] = []
-    for message in reversed(history):
-        if message.role != "tool":
-            break
-        results[:0] = [part for part in message.parts if isinstance(part, ToolResultPart)]
-    return results
-
-
-def next_limit_of(next: NextPrompt | None, once: bool, repeat: int | None) -> int | None:
-    """How often the caller's function may be asked."""
-    if next is None:
-        return 0
-    return 1 if once else repeat
+    tail = [*takewhile(lambda message: message.role == "tool", reversed(history))]
+    parts = [part for message in reversed(tail) for part in message.parts]
+    return [part for part in parts if isinstance(part, ToolResultPart)]

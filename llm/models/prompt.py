@@ -396,11 +396,7 @@ def check_prompt(prompt: Prompt, model: _BaseModel) -> None:
     if prompt.schema and not model.supports_schema:
         raise ValueError(f"{model} does not support schemas")
     if prompt.tool_sources:
-        # A toolbox counts although it may have no tools before it is prepared.
-        local = any(not isinstance(tool, ServerSideTool) for tool in prompt.tool_sources)
-        if local and not model.supports_tools:
-            raise ValueError(f"{model} does not support tools")
-        _partition_tools(model, prompt.tools)
+        _check_tools(prompt, model)
     if not model.supports_conversation and any(
         message.role in ("assistant", "tool") for message in prompt.full_messages
     ):
@@ -423,6 +419,14 @@ def check_attachments(attachments: Sequence[Attachment], model: _BaseModel) -> N
                 f"This model does not support attachments of type '{found}', "
                 f"only {', '.join(sorted(accepted))}"
             )
+
+
+def _check_tools(prompt: Prompt, model: _BaseModel) -> None:
+    # A toolbox counts although it may have no tools before it is prepared.
+    local = any(not isinstance(tool, ServerSideTool) for tool in prompt.tool_sources)
+    if local and not model.supports_tools:
+        raise ValueError(f"{model} does not support tools")
+    _partition_tools(model, prompt.tools)
 
 
 def _partition_tools(

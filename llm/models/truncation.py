@@ -8,6 +8,7 @@ The conversation itself, and the log, stay whole.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -104,14 +105,10 @@ def truncate(
         return [m for m, turn in zip(messages, turn_of, strict=True) if turn not in gone]
 
     # The fewest turns that have to go; counting may be dear, so not one by one.
-    low, high = 0, len(order)
-    while low < high:
-        middle = (low + high) // 2
-        if count(without(middle)) <= limit:
-            high = middle
-        else:
-            low = middle + 1
-    return Cut(without(low), low, turns)
+    dropped = bisect_left(
+        range(len(order)), True, key=lambda number: count(without(number)) <= limit
+    )
+    return Cut(without(dropped), dropped, turns)
 
 
 def _turn_numbers(messages: Sequence[Message]) -> list[int]:
@@ -142,17 +139,14 @@ def shorten(response: _BaseResponse, error: ContextTooLong) -> bool:
         return False
     if not (prompt.history_read or response.model.continues_as_text):
         return False
-    used = _counter(response)(prompt.sent_messages)
-    conversation.token_budget = _budget(used, error.limit)
+    # Room is left for the answer.
+    budget = _counter(response)(prompt.sent_messages) * 3 // 4
+    if error.limit is not None:
+        budget = min(error.limit - error.limit // 8, budget)
+    conversation.token_budget = budget
     before = len(prompt.sent_messages)
     cut_to_budget(response)
     return len(prompt.sent_messages) < before
-
-
-def _budget(used: int, limit: int | None) -> int:
-    """How many tokens to send where `used` were too many; room is left for the answer."""
-    cautious = used * 3 // 4
-    return cautious if limit is None else min(limit - limit // 8, cautious)
 
 
 def cut_to_budget(response: _BaseResponse) -> None:

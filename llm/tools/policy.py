@@ -81,29 +81,31 @@ class Rule:
 
         A value that climbs out of a folder with `..` is covered by no pattern of that folder.
         """
-        return self._covers_tool(call) and all(
-            _matches(value, pattern) and not _escapes(value, pattern)
-            for value, pattern in self._values(call)
+        values = self._values(call)
+        return values is not None and all(
+            fnmatchcase(value, pattern)
+            and ("/" not in pattern or _climbs(pattern) or not _climbs(value))
+            for value, pattern in values
         )
 
     def denies(self, call: Candidate) -> bool:
         """Whether the rule covers a call, read as a prohibition: paths are also simplified."""
-        return self._covers_tool(call) and all(
-            _matches(value, pattern) or _matches(_simplified(value), pattern)
-            for value, pattern in self._values(call)
+        values = self._values(call)
+        return values is not None and all(
+            fnmatchcase(value, pattern) or fnmatchcase(_simplified(value), pattern)
+            for value, pattern in values
         )
 
-    def _covers_tool(self, call: Candidate) -> bool:
-        names = [name for name in (call.tool, call.toolbox) if name]
-        return any(fnmatchcase(name, self.tool) for name in names)
-
-    def _values(self, call: Candidate) -> list[tuple[str | None, str]]:
+    def _values(self, call: Candidate) -> list[tuple[str, str]] | None:
+        """Arguments with their patterns; `None` where the call has not what the rule names."""
         # A model could make up an argument of that name.
         known = {**call.arguments, _SIDE_EFFECTS: call.side_effects}
-        return [
-            (_as_text(known[name]) if name in known else None, pattern)
-            for name, pattern in self.arguments
-        ]
+        names = [name for name in (call.tool, call.toolbox) if name]
+        if not any(fnmatchcase(name, self.tool) for name in names):
+            return None
+        if not all(name in known for name, _ in self.arguments):
+            return None
+        return [(_as_text(known[name]), pattern) for name, pattern in self.arguments]
 
 
 def _argument(segment: str, rule: str) -> tuple[str, str]:
@@ -123,19 +125,11 @@ def _as_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _matches(value: str | None, pattern: str) -> bool:
-    return value is not None and fnmatchcase(value, pattern)
-
-
-def _escapes(value: str | None, pattern: str) -> bool:
-    return "/" in pattern and _climbs(value or "") and not _climbs(pattern)
-
-
 def _climbs(path: str) -> bool:
     return ".." in re.split(r"[/\\]", path)
 
 
-def _simplified(value: str | None) -> str | None:
+def _simplified(value: str) -> str:
     # Two slashes in front are left by normpath, and mean no more than one.
     return re.sub("^//+", "/", posixpath.normpath(value)) if value else value
 
@@ -165,9 +159,7 @@ class Rules:
         """
         if ask is not None and ask not in ASK_CHOICES:
             raise ValueError(f"ask is {ask!r}, but has to be one of {', '.join(ASK_CHOICES)}")
-        return cls(
-            tuple(Rule.parse(text) for text in allow), tuple(Rule.parse(text) for text in deny), ask
-        )
+        return cls(tuple(map(Rule.parse, allow)), tuple(map(Rule.parse, deny)), ask)
 
     @classmethod
     def from_data(cls, data: object, folder: str, resolve: Callable[[str], str] = str) -> Rules:
@@ -198,10 +190,9 @@ class Rules:
 
     @classmethod
     def _from_mapping(cls, content: Mapping[str, object]) -> Rules:
+        ask = content.get("ask")
         return cls.parse(
-            _texts(content, "allow"),
-            _texts(content, "deny"),
-            None if (ask := content.get("ask")) is None else str(ask),
+            _texts(content, "allow"), _texts(content, "deny"), None if ask is None else str(ask)
         )
 
     def decide(self, call: Candidate) -> tuple[Decision, str] | None:

@@ -105,27 +105,23 @@ def _tool_steps(call: ToolCall, tool: Tool) -> Steps:
     if tool.implementation is None:
         missing = NotImplementedError(f'tool "{tool.name}" has no implementation')
         return _failed(call, f"Error: {missing}", missing)
-    malformed = _malformed_arguments(call, tool)
-    if malformed is not None:
-        return _failed(call, f"Error: {malformed}", malformed, instance=box_behind(tool))
+    box = box_behind(tool)
     arguments = dict(call.arguments)
+    if arguments.keys() == {"_raw"} and "_raw" not in tool.input_schema.get("properties", {}):
+        malformed = ValueError(f"the arguments are not a JSON object: {arguments['_raw']}")
+        return _failed(call, f"Error: {malformed}", malformed, box)
     if _wants_call(tool.implementation):
         arguments[INJECTED_PARAMETER] = call
     try:
         value = yield Step(partial(tool.implementation, **arguments))
-        return _succeeded(call, value, box_behind(tool))
+        output = value if isinstance(value, ToolOutput) else ToolOutput(value)
+        files = list(output.attachments)
+        return ToolResult(call.name, _text(output.output), files, call.tool_call_id, box)
     except PauseChain as pause:
         pause.tool_call = call
         raise
     except Exception as error:  # whatever a tool raises, the model is told
-        return _failed(call, f"Error: {error}", error, instance=box_behind(tool))
-
-
-def _malformed_arguments(call: ToolCall, tool: Tool) -> ValueError | None:
-    """What is wrong where a model wrote arguments that are no JSON object."""
-    if call.arguments.keys() != {"_raw"} or "_raw" in tool.input_schema.get("properties", {}):
-        return None
-    return ValueError(f"the arguments are not a JSON object: {call.arguments['_raw']}")
+        return _failed(call, f"Error: {error}", error, box)
 
 
 def _wants_call(function: Callable[..., object]) -> bool:
@@ -143,19 +139,7 @@ def _wants_call(function: Callable[..., object]) -> bool:
 def _failed(
     call: ToolCall, output: str, error: Exception, instance: Toolbox | None = None
 ) -> ToolResult:
-    return ToolResult(
-        call.name, output, tool_call_id=call.tool_call_id, instance=instance, exception=error
-    )
-
-
-def _succeeded(call: ToolCall, value: object, instance: Toolbox | None) -> ToolResult:
-    attachments = []
-    if isinstance(value, ToolOutput):
-        attachments = list(value.attachments)
-        value = value.output
-    return ToolResult(
-        call.name, _text(value), attachments, tool_call_id=call.tool_call_id, instance=instance
-    )
+    return ToolResult(call.name, output, [], call.tool_call_id, instance, error)
 
 
 def _text(value: object) -> str:
@@ -196,13 +180,13 @@ def run_calls(
     prepare(tools)
     named = _by_name(tools)
     results: list[ToolResult] = []
-    for call in calls:
-        steps = call_steps(call, named.get(call.name), before_call, after_call)
-        try:
+    try:
+        for call in calls:
+            steps = call_steps(call, named.get(call.name), before_call, after_call)
             results.append(_drive(steps, timeout_s))
-        except PauseChain as pause:
-            pause.tool_results = results
-            raise
+    except PauseChain as pause:
+        pause.tool_results = results
+        raise
     return results
 
 
@@ -317,7 +301,7 @@ async def run_calls_async(
         for task in tasks:
             task.cancel()
         raise
-    return _settle([_outcome(o) if isinstance(o, asyncio.Task) else o for o in outcomes])
+    return _settle(outcomes)
 
 
 def _is_async(tool: Tool | None) -> bool:
@@ -326,21 +310,20 @@ def _is_async(tool: Tool | None) -> bool:
     return tool is not None and inspect.iscoroutinefunction(tool.implementation)
 
 
-def _outcome(task: Task[ToolResult]) -> ToolResult | BaseException:
-    return task.exception() or task.result()
-
-
-def _settle(outcomes: Sequence[ToolResult | BaseException]) -> list[ToolResult]:
+def _settle(outcomes: Iterable[Task[ToolResult] | ToolResult | Exception]) -> list[ToolResult]:
     """All results; or the first failure by the order of the calls, a pause only after failures."""
-    results = [outcome for outcome in outcomes if isinstance(outcome, ToolResult)]
-    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    for error in errors:
-        if not isinstance(error, PauseChain):
-            raise error
-    for error in errors:
+    ended = [
+        outcome
+        if isinstance(outcome, (ToolResult, Exception))
+        else outcome.exception() or outcome.result()
+        for outcome in outcomes
+    ]
+    results = [outcome for outcome in ended if isinstance(outcome, ToolResult)]
+    errors = [outcome for outcome in ended if isinstance(outcome, BaseException)]
+    for error in sorted(errors, key=lambda error: isinstance(error, PauseChain)):
         if isinstance(error, PauseChain):
             error.tool_results = results
-            raise error
+        raise error
     return results
 
 
