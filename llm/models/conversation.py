@@ -271,6 +271,7 @@ class Conversation(_BaseConversation[Response, "ChainResponse"]):
 
     @staticmethod
     def response_class() -> type[Response]:
+        """`Response`."""
         return Response
 
     @staticmethod
@@ -288,6 +289,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse", "AsyncChainResponse"]
 
     @staticmethod
     def response_class() -> type[AsyncResponse]:
+        """`AsyncResponse`."""
         from .async_response import AsyncResponse
 
         return AsyncResponse
