@@ -163,7 +163,7 @@ def steps(prompt: llm.Prompt, response: Any) -> Iterator[Any]:
                     raise llm.ContextTooLong("the conversation is too long for the model")
             elif isinstance(step, BaseException):
                 # A new one each time: an error remembers that part of an answer was shown.
-                    raise type(step)(*step.args)
+                raise type(step)(*step.args)
             elif isinstance(step, llm.ToolCall):
                 response.add_tool_call(llm.ToolCall(step.name, step.arguments, step.tool_call_id))
             else:
