@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
+
+json_flag = click.option("json_", "--json", is_flag=True, help="Output as JSON.")
 
 
 class Lazy(NamedTuple):
@@ -96,24 +98,25 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any; `*` marks the default one."""
-        names = [name for name in self.list_commands(ctx) if not self._is_hidden(name)]
+        ready = self._ready
+        names = [
+            name for name in self.list_commands(ctx) if name in self._lazy or not ready[name].hidden
+        ]
         if not names:
             return
         limit = formatter.width - 7 - max(map(len, names))
-        rows = [
-            (f"{name}*" if name == self.default else name, self._short_help(name, limit))
-            for name in names
-        ]
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
-
-    def _is_hidden(self, name: str) -> bool:
-        return name in self._ready and self._ready[name].hidden
-
-    def _short_help(self, name: str, limit: int) -> str:
-        if name in self._lazy:
-            return self._lazy[name].help
-        return self._ready[name].get_short_help_str(limit)
+            formatter.write_dl(
+                [
+                    (
+                        f"{name}*" if name == self.default else name,
+                        self._lazy[name].help
+                        if name in self._lazy
+                        else ready[name].get_short_help_str(limit),
+                    )
+                    for name in names
+                ]
+            )
 
     # Choosing the command
 
@@ -131,7 +134,9 @@ class LazyGroup(click.Group):
         if not args:
             return not ctx.resilient_parsing
         first = args[0]
-        if first in self._own_options(ctx) or first in self.list_commands(ctx):
+        options = (name for param in self.params for name in param.opts)
+        # In this order: to list the commands may load plugins.
+        if first in (*ctx.help_option_names, *options) or first in self.list_commands(ctx):
             return False
         if first.startswith("-") or self.default_takes_words:
             return True
@@ -139,14 +144,7 @@ class LazyGroup(click.Group):
 
         names = self.list_commands(ctx)
         near = suggestion(first, names, repr)
-        if near or not self._default_has_arguments(ctx):
+        command = self.get_command(ctx, self.default or "")
+        if near or not command or not any(isinstance(p, click.Argument) for p in command.params):
             ctx.fail(f"No such command '{first}'{near or '. Commands: ' + ', '.join(names)}")
         return True
-
-    def _own_options(self, ctx: click.Context) -> Iterable[str]:
-        return [*ctx.help_option_names, *(name for param in self.params for name in param.opts)]
-
-    def _default_has_arguments(self, ctx: click.Context) -> bool:
-        command = self.get_command(ctx, self.default or "")
-        params = command.params if command else []
-        return any(isinstance(param, click.Argument) for param in params)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +35,8 @@ def database_path(database: str | None) -> Path:
     return Path(database) if database else logs_db_path()
 
 
-def reading(database: str | None) -> sqlite3.Connection:
+@contextmanager
+def reading(database: str | None) -> Iterator[sqlite3.Connection]:
     """A connection to the log that can only read; what dead processes have left is in it.
 
     Raises:
@@ -41,10 +44,14 @@ def reading(database: str | None) -> sqlite3.Connection:
     """
     from ..run import recovery
 
-    return recovery.reading(database_path(database))
+    with closing(recovery.reading(database_path(database))) as conn:
+        yield conn
 
 
-def writing(database: str | None, *, create: bool = False, tell: bool = False) -> Database:
+@contextmanager
+def writing(
+    database: str | None, *, create: bool = False, tell: bool = False
+) -> Iterator[Database]:
     """The log, open for changes; what dead processes have left is in it.
 
     Args:
@@ -60,13 +67,12 @@ def writing(database: str | None, *, create: bool = False, tell: bool = False) -
 
     path = database_path(database)
     take_up(path, tell=tell)
-    return open_log(path, create=create)
+    with closing(open_log(path, create=create)) as db:
+        yield db
 
 
 def time_writer(*, utc: bool) -> Callable[[str | None], str]:
     """On a terminal times are those of its user; programs always read UTC."""
-    import sys
-
     from ..terminal import is_terminal
     from ..text.times import shown_time, stored_time
 

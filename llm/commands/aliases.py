@@ -6,7 +6,7 @@ import click
 
 from ..terminal import print_json, say
 from ._errors import reported
-from ._group import LazyGroup
+from ._group import LazyGroup, json_flag
 
 
 @click.group(cls=LazyGroup, default="list")
@@ -15,7 +15,7 @@ def aliases() -> None:
 
 
 @aliases.command(name="list")
-@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@json_flag
 @reported
 def aliases_list(json_: bool) -> None:
     """List all aliases, those of plugins included, with the id of their model."""

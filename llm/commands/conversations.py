@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from ..terminal import print_json, print_pieces, say, show_note
 from ._errors import reported
-from ._group import Lazy, LazyGroup
+from ._group import LazyGroup
 from ._logs import (
     database_option,
     database_path,
@@ -20,26 +19,22 @@ from ._logs import (
     writing,
     yes_option,
 )
+from ._options import database_option as new_database_option
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable
 
     from ..logs.records.threads import ConversationInfo
+    from ..serialization import ConversationDict
 
-_FILES = "llm.commands.conversations_files"
 DEFAULT_COUNT = 20
+FORMATS = ("json", "openai", "markdown")
 
 conversation_argument = click.argument("conversation")
 
 
-@click.group(
-    cls=LazyGroup,
-    lazy={
-        "export": Lazy(f"{_FILES}:export", "Write conversations as JSON, JSONL or Markdown."),
-        "import": Lazy(f"{_FILES}:import_", "Put conversations from a file into the log."),
-    },
-    default="list",
-)
+@click.group(cls=LazyGroup, default="list")
 def conversations() -> None:
     """Manage logged conversations.
 
@@ -68,7 +63,7 @@ def conversations_list(
     """List the conversations, the one used last first."""
     from ..logs.records.threads import list_conversations
 
-    with closing(reading(database)) as conn:
+    with reading(database) as conn:
         infos = list_conversations(conn, limit=count or None, query=query)
         if json_output:
             from ..logs.render.as_json import json_array
@@ -110,7 +105,7 @@ def show(conversation: str, database: str | None, utc: bool, json_output: bool) 
     from ..logs.exchange.forks import turns_text
     from ..logs.records.threads import conversation_info, require_conversation_id
 
-    with closing(reading(database)) as conn:
+    with reading(database) as conn:
         found = require_conversation_id(conn, conversation)
         info = conversation_info(conn, found)
         shape = export_conversation(conn, found)
@@ -134,7 +129,7 @@ def rename(conversation: str, title: str, database: str | None) -> None:
     """Give a conversation another TITLE."""
     from ..logs.records.threads import rename_conversation, require_conversation_id
 
-    with closing(writing(database)) as db:
+    with writing(database) as db:
         rename_conversation(db.conn, require_conversation_id(db.conn, conversation), title)
 
 
@@ -156,7 +151,7 @@ def fork(conversation: str, at: str | None, name: str | None, database: str | No
     from ..logs.exchange.forks import fork_conversation
     from ..logs.records.threads import require_conversation_id
 
-    with closing(writing(database)) as db:
+    with writing(database) as db:
         found = require_conversation_id(db.conn, conversation)
         say(fork_conversation(db, found, at=at, name=name))
 
@@ -175,7 +170,7 @@ def delete(names: tuple[str, ...], yes: bool, database: str | None) -> None:
     from ..logs.records.threads import require_conversation_id
     from .logs_delete import delete_shown
 
-    with closing(writing(database, tell=True)) as db:
+    with writing(database, tell=True) as db:
         found = list(dict.fromkeys(require_conversation_id(db.conn, name) for name in names))
         turns = [
             turn_id
@@ -197,9 +192,135 @@ def tree(conversation: str | None, database: str | None) -> None:
     from ..logs.exchange.forks import family_trees
     from ..logs.records.threads import require_conversation_id
 
-    with closing(reading(database)) as conn:
+    with reading(database) as conn:
         only = None if conversation is None else require_conversation_id(conn, conversation)
         lines = [f"{line}\n" for line in family_trees(conn, only)]
     print_pieces(lines)
     if not lines:
         show_note("No conversation was forked yet: 'llm conversations fork CONVERSATION' does that")
+
+
+@conversations.command()
+@click.argument("names", metavar="[CONVERSATION]...", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="All conversations, the oldest first.")
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="Format of the file. Default: markdown for a FILE named *.md, else json.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False), help="File to write, instead of stdout."
+)
+@database_option
+@reported
+def export(
+    names: tuple[str, ...],
+    all_: bool,
+    form: str | None,
+    output: str | None,
+    database: str | None,
+) -> None:
+    """Write conversations as JSON, JSONL or Markdown.
+
+    \b
+    json      Everything that the log holds of them, one object a line.
+    openai    Messages as OpenAI's chat API takes them, one request a line.
+    markdown  One conversation, to be read, edited and imported again.
+
+    Without CONVERSATION the one used last is written.
+    """
+    from ..logs.exchange.exporting import export_conversation
+    from ..logs.exchange.formats import written
+
+    with reading(database) as conn:
+        ids = _chosen(conn, names, all_)
+        if form is None:
+            is_markdown = (output or "").lower().endswith((".md", ".markdown"))
+            form = "markdown" if is_markdown else "json"
+        if form == "markdown" and len(ids) > 1:
+            raise click.UsageError("A Markdown file holds one conversation: name only one")
+        pieces = written((export_conversation(conn, one) for one in ids), form)
+        if output is None:
+            print_pieces(pieces)
+        else:
+            with open(output, "w", encoding="utf-8", errors="replace", newline="") as file:
+                file.writelines(pieces)
+
+
+def _chosen(conn: sqlite3.Connection, names: tuple[str, ...], all_: bool) -> list[str]:
+    from ..logs.records.threads import (
+        newest_conversations,
+        require_conversation_id,
+        require_latest_conversation_id,
+    )
+
+    if all_ and names:
+        raise click.UsageError("--all leaves no conversation to be named")
+    if names:
+        return [require_conversation_id(conn, name) for name in names]
+    if all_:
+        return [pair[0] for pair in newest_conversations(conn)][::-1]
+    return [require_latest_conversation_id(conn)]
+
+
+@conversations.command(name="import")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="Format of the file. Default: what it looks like.",
+)
+@click.option(
+    "-m", "--model", "model_id", help="Model that is said to have answered where none is named."
+)
+@click.option("--name", metavar="TITLE", help="Title of the conversation.")
+@new_database_option
+@reported
+def import_(
+    file: BinaryIO, form: str | None, model_id: str | None, name: str | None, database: str | None
+) -> None:
+    """Put conversations from FILE, or from standard input, into the log.
+
+    The id of each is printed; 'llm --cid ID' continues it. What is in the log stays as it is: a
+    conversation whose id is there already gets a new one. Edited Markdown becomes a fork of the
+    conversation that it was made from.
+    """
+    from ..logs.exchange.formats import format_of, read
+    from ..logs.exchange.importing import import_conversation
+    from ..logs.file.transactions import immediate
+    from ..registry import resolve_default_model, resolve_model_id
+    from ..terminal import decode_text
+
+    text = decode_text(file.read())
+    form = form or format_of(text)
+    shapes = read(text, form, resolve_model_id(model_id) if model_id else None)
+    if form != "json" and any(shape["model"] is None for shape in shapes):
+        shapes = read(text, form, resolve_default_model())
+    imported = []
+    # All of them or none.
+    with writing(database, create=True) as db, immediate(db.conn):
+        for shape in shapes:
+            if name is not None:
+                shape["name"] = name
+            if form == "markdown":
+                _settle_origin(db.conn, shape)
+            imported.append(import_conversation(db.conn, shape))
+    for conversation_id in imported:
+        say(conversation_id)
+
+
+def _settle_origin(conn: sqlite3.Connection, shape: ConversationDict) -> None:
+    """Let an edited conversation be a fork of what is in this log, under a title of its own."""
+    from ..logs.records.threads import conversation_info, find_conversation_id
+
+    origin = shape.get("forked_from")
+    if origin is None:
+        return
+    if find_conversation_id(conn, origin) != origin:
+        del shape["forked_from"]
+    elif shape["name"] == conversation_info(conn, origin).name:
+        shape["name"] = f"{shape['name'] or ''} (edited)".strip()

@@ -9,7 +9,7 @@ import click
 
 from ..terminal import print_json, say
 from ._errors import reported
-from ._group import LazyGroup
+from ._group import LazyGroup, json_flag
 
 _NOTE = "// Note"
 
@@ -20,7 +20,7 @@ def keys() -> None:
 
 
 @keys.command(name="list")
-@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@json_flag
 @reported
 def keys_list(json_: bool) -> None:
     """List the names of the stored keys."""

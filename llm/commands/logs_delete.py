@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import click
 from ..terminal import say
 from ._errors import reported
 from ._logs import database_option, database_path, writing, yes_option
-from .logs_upkeep import compact_file
+from .logs import compact_file
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,7 +65,7 @@ def delete(
     is_filtered = filters != type(filters)()
     if not ids and conversation_id is None and not is_filtered:
         raise click.UsageError("Say what to delete: ids, or an option such as --cid or --model")
-    with closing(writing(database, tell=True)) as db:
+    with writing(database, tell=True) as db:
         conversations = []
         if conversation_id is not None:
             whole = _conversation_id(db.conn, conversation_id)
@@ -112,7 +111,7 @@ def expire(older_than: str, yes: bool, database: str | None) -> None:
     from ..text.times import parse_age
 
     until = parse_age(older_than)
-    with closing(writing(database, tell=True)) as db:
+    with writing(database, tell=True) as db:
         conn = db.conn
         found = _matching(conn, (), LogFilters(until=until))
         further = partial(delete_old_logs, conn, until)
@@ -217,7 +216,7 @@ def redact(
     from ..logs.rewrite.scrub import Scrubber
 
     scrubber = Scrubber(_compiled(pattern, is_literal=fixed_string), replacement)
-    with closing(writing(database, tell=True)) as db:
+    with writing(database, tell=True) as db:
         found = log_redact.find(db.conn, scrubber)
         _tell_of_running()
         if not found.total:

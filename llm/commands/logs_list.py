@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, TypedDict
 
 import click
@@ -110,7 +109,7 @@ def logs_list(**given: Unpack[_Options]) -> None:
             raise click.ClickException(f"Cannot use --short and {flag} together")
     from ..logs.read.query import matching_ids
 
-    with closing(reading(given["path"] or given["database"])) as conn:
+    with reading(given["path"] or given["database"]) as conn:
         filters = _filters(conn, given)
         ids = matching_ids(conn, filters)
         print_pieces(_pieces(conn, ids, given, filters), raw=given["raw"])

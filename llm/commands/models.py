@@ -8,7 +8,7 @@ import click
 
 from ..terminal import print_json, say
 from ._errors import reported
-from ._group import LazyGroup
+from ._group import LazyGroup, json_flag
 
 if TYPE_CHECKING:
     from ..models.base import ModelWithAliases
@@ -24,7 +24,7 @@ def models() -> None:
 @click.option("--async", "async_", is_flag=True, help="Only models with an asynchronous form.")
 @click.option("--schemas", is_flag=True, help="Only models that support schemas.")
 @click.option("--tools", is_flag=True, help="Only models that support tools.")
-@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@json_flag
 @click.option("-q", "--query", multiple=True, help="Only models that match; all -q must match.")
 @click.option(
     "model_ids", "-m", "--model", multiple=True, help="Only the model with this id or alias."
@@ -95,7 +95,7 @@ def models_options() -> None:
 
 
 @models_options.command(name="list")
-@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@json_flag
 @reported
 def models_options_list(json_: bool) -> None:
     """List the default options of all models."""
@@ -115,7 +115,7 @@ def models_options_list(json_: bool) -> None:
 
 @models_options.command(name="show")
 @click.argument("model")
-@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@json_flag
 @reported
 def models_options_show(model: str, json_: bool) -> None:
     """List the default options of one model."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
 from ..terminal import print_json, print_pieces
 from ._errors import reported
-from ._group import LazyGroup
+from ._group import LazyGroup, json_flag
 from ._logs import database_option, reading
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def schemas() -> None:
 @database_option
 @click.option("queries", "-q", "--query", multiple=True, help="Only those that hold this text.")
 @click.option("--full", is_flag=True, help="Show each schema as a whole.")
-@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@json_flag
 @click.option("nl", "--nl", is_flag=True, help="Output as JSON, one object a line.")
 @reported
 def schemas_list(
@@ -44,7 +43,7 @@ def schemas_list(
     from ..logs.read.shared import iter_schemas
     from ..text import output_rows_as_json
 
-    with closing(reading(database)) as conn:
+    with reading(database) as conn:
         found = iter_schemas(conn, queries)
         if json_ or nl:
             rows = (schema._asdict() for schema in found)
@@ -77,7 +76,7 @@ def schemas_show(schema_id: str, database: str | None) -> None:
     from ..errors import NotFound
     from ..logs.read.shared import find_schema
 
-    with closing(reading(database)) as conn:
+    with reading(database) as conn:
         found = find_schema(conn, schema_id)
     if found is None:
         raise NotFound(f"Invalid schema ID: {schema_id} ('llm schemas' lists what is stored)")

@@ -12,7 +12,7 @@ import click
 
 from ..terminal import say
 from ._errors import reported
-from ._group import LazyGroup
+from ._group import LazyGroup, json_flag
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def templates() -> None:
 
 
 @templates.command(name="list")
-@click.option("json_", "--json", is_flag=True, help="Output as JSON.")
+@json_flag
 @reported
 def templates_list(json_: bool) -> None:
     """List the templates of the user's directory that are valid."""
