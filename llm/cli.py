@@ -98,12 +98,13 @@ class _Root(LazyGroup):
         return super().parse_args(ctx, args)
 
     def _wants_default(self, ctx: click.Context, args: list[str]) -> bool:
-        return super()._wants_default(ctx, args) or (
-            len(args) == 1
-            and args[0] in _NEW_COMMANDS - self._of_plugins
-            and not ctx.resilient_parsing
-            and _is_text_piped_in()
-        )
+        if super()._wants_default(ctx, args):
+            return True
+        if len(args) != 1 or args[0] not in _NEW_COMMANDS - self._of_plugins:
+            return False
+        from .terminal import is_text_piped_in
+
+        return not ctx.resilient_parsing and is_text_piped_in()
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command, in place of one that has the same name."""
@@ -154,12 +155,6 @@ class _Root(LazyGroup):
             if sys.stdout is not None:
                 sys.stdout.flush()
             return done
-
-
-def _is_text_piped_in() -> bool:
-    from .terminal import is_text_piped_in
-
-    return is_text_piped_in()
 
 
 def _tell_of_plugin(command: str) -> None:

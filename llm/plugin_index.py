@@ -12,7 +12,6 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
 from zlib import crc32
 
 from .files.config import user_path
@@ -31,9 +30,14 @@ def any_plugin_installed() -> bool:
     False is certain. Reads the folders of `sys.path`; writes one cache file, and only where the
     user directory exists.
     """
-    if _has_foreign_finders():
+    from importlib.machinery import PathFinder
+
+    if any(
+        finder is not PathFinder and hasattr(finder, "find_distributions")
+        for finder in sys.meta_path
+    ):
         return True
-    folders = _folders()
+    folders = list(dict.fromkeys(map(os.path.abspath, sys.path)))
     cached = _read_cache()
     if cached is not None and _still_true(cached, folders):
         return cached[0] == "yes"
@@ -43,19 +47,6 @@ def any_plugin_installed() -> bool:
         return True
     _write_cache(answer, folders, times)
     return answer
-
-
-def _has_foreign_finders() -> bool:
-    from importlib.machinery import PathFinder
-
-    return any(
-        finder is not PathFinder and hasattr(finder, "find_distributions")
-        for finder in sys.meta_path
-    )
-
-
-def _folders() -> list[str]:
-    return list(dict.fromkeys(os.path.abspath(entry) for entry in sys.path))
 
 
 # Searching
@@ -131,17 +122,11 @@ def _still_true(lines: list[str], folders: list[str]) -> bool:
     if lines[: len(head)] != head:
         return False
     try:
-        return all(
-            str(_time_of(path)) == recorded for recorded, path in _recorded_times(lines, len(head))
-        )
+        # A path may hold spaces, a time does not.
+        recorded = (line.partition(" ") for line in lines[len(head) : -1])
+        return all(str(_time_of(path)) == time_ns for time_ns, _, path in recorded)
     except OSError:
         return False
-
-
-def _recorded_times(lines: list[str], start: int) -> Iterator[tuple[str, str]]:
-    for line in lines[start:-1]:
-        recorded, _, path = line.partition(" ")
-        yield recorded, path
 
 
 def _write_cache(answer: bool, folders: list[str], times: dict[str, int]) -> None:

@@ -19,7 +19,7 @@ from . import plugin_index
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
-    from pluggy import HookImpl, PluginManager
+    from pluggy import PluginManager
 
     pm: PluginManager
 
@@ -289,21 +289,16 @@ def _new_manager() -> PluginManager:
             for caller in self.get_hookcallers(plugin) or []:
                 for implementation in caller.get_hookimpls():
                     if implementation.plugin is plugin:
-                        _guard(implementation)
+                        is_wrapper = implementation.wrapper or implementation.hookwrapper
+                        guard = _guarded_wrapper if is_wrapper else _guarded
+                        guarded = guard(implementation.plugin_name, implementation.function)
+                        # Declared final, though arguments and order stay.
+                        object.__setattr__(implementation, "function", guarded)
             return registered
 
     made = GuardedManager(_GROUP)
     made.add_hookspecs(hookspecs)
     return made
-
-
-def _guard(implementation: HookImpl) -> None:
-    is_wrapper = implementation.wrapper or implementation.hookwrapper
-    guarded = (_guarded_wrapper if is_wrapper else _guarded)(
-        implementation.plugin_name, implementation.function
-    )
-    # Declared final, though nothing but the function differs: arguments and order stay.
-    object.__setattr__(implementation, "function", guarded)
 
 
 def _guarded(plugin: str, function: Callable[..., object]) -> Callable[..., object]:

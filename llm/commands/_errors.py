@@ -20,7 +20,7 @@ from ..errors import (
     NeedsKeyException,
     exit_code_of,
 )
-from ..text.secrets import mask_tracebacks, masked
+from ..text.secrets import mask_tracebacks
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -62,8 +62,10 @@ class _Reported(contextlib.ContextDecorator):
             return
         _let_go_of_output()
         if isinstance(error, click.ClickException):
+            from ..terminal import for_stderr
+
             # Declared final for those who catch it.
-            vars(error)["message"] = _fit_for_stderr(error.message)
+            vars(error)["message"] = for_stderr(error.message)
         elif isinstance(error, KeyboardInterrupt):
             from ..terminal import say
 
@@ -111,35 +113,22 @@ def _as_click(error: Exception) -> click.ClickException:
 
 def error_text(error: Exception) -> str:
     """What the user reads about an exception; on a terminal without control sequences."""
-    return _fit_for_stderr(_plain_text(error))
+    from ..terminal import for_stderr
 
-
-def _fit_for_stderr(text: str) -> str:
-    text = masked(text)
-    if sys.stderr is not None and sys.stderr.isatty():
-        from ..text import visible
-
-        return visible(text)
-    return text
+    return for_stderr(_plain_text(error))
 
 
 def _plain_text(error: Exception) -> str:
     if isinstance(error, NeedsKeyException):
         return f"{error}{_LOCAL_HINT}" if _local_would_help(error) else str(error)
     if type(error).__module__.partition(".")[0].startswith("pydantic"):
-        details = validation_text(error)
-        if details:
-            return details
+        from pydantic import ValidationError
+
+        if isinstance(error, ValidationError) and error.errors():
+            return problems_text(error.errors())
     if isinstance(error, KeyError) and error.args and not isinstance(error, LLMError):
         return f"{type(error).__name__}: {error}"
     return str(error) or type(error).__name__
-
-
-def validation_text(error: Exception) -> str:
-    """Field and message of each problem that a pydantic ValidationError reports, else nothing."""
-    from pydantic import ValidationError
-
-    return problems_text(error.errors()) if isinstance(error, ValidationError) else ""
 
 
 def problems_text(problems: Iterable[ErrorDetails]) -> str:

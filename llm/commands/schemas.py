@@ -93,11 +93,6 @@ def schemas_dsl(text: str, multi: bool) -> None:
     \b
       llm schemas dsl 'name, age int, bio: one sentence'
     """
-    from ..errors import InvalidInput
-    from ..schemas.notation import schema_dsl
+    from ..schemas.notation import parse_dsl
 
-    try:
-        schema = schema_dsl(text, multi)
-    except ValueError as error:
-        raise InvalidInput(str(error)) from error
-    print_json(schema)
+    print_json(parse_dsl(text, multi))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -273,7 +274,9 @@ class Collection:
                     self._refresh(item, own, store, now)
                 else:
                     vector = same[0].embedding if same else vectors[item.kind]
-                    self._put(item, vector, store, now)
+                    content = item.content(store)
+                    row = [self.id, item.id, vector, *content, item.hash, item.metadata, now]
+                    self.db.execute(_PUT, row)
 
     def _known(self, item: _Item) -> list[_Known]:
         rows = self.db.execute(_SAME_CONTENT, [self.id, item.hash])
@@ -289,11 +292,6 @@ class Collection:
                 "nothing of this batch was stored"
             )
         return map(encode, vectors)
-
-    def _put(self, item: _Item, vector: bytes, store: bool, now: int) -> None:
-        content = item.content(store)
-        row = [self.id, item.id, vector, *content, item.hash, item.metadata, now]
-        self.db.execute(_PUT, row)
 
     def _refresh(self, item: _Item, row: _Known, store: bool, now: int) -> None:
         metadata = row.metadata if item.keeps_metadata else item.metadata
@@ -351,7 +349,7 @@ class Collection:
             values.append(skip_id)
         if prefix:
             sql += r" and id like ? escape '\'"
-            values.append(_starting_with(prefix))
+            values.append(re.sub(r"([\\%_])", r"\\\1", prefix) + "%")
         best = nearest(self.db.execute(sql, values), vector, number)
         return [self._entry(*pair) for pair in best]
 
@@ -362,10 +360,3 @@ class Collection:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.name} - {self.model_id}>"
-
-
-def _starting_with(prefix: str) -> str:
-    """The pattern of `like` for texts that start with `prefix`, whatever characters it has."""
-    for special in ("\\", "%", "_"):
-        prefix = prefix.replace(special, "\\" + special)
-    return prefix + "%"

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from math import sqrt
-from operator import mul
+from operator import itemgetter, mul
 from typing import Any
 
 from ..errors import LLMError
@@ -39,18 +39,15 @@ def nearest(
     """
     scored = _scored(iter(rows), vector)
     if number < 0:
-        return sorted(scored, key=_score, reverse=True)
-    return heapq.nlargest(number, scored, key=_score)
-
-
-def _score(pair: tuple[str, float]) -> float:
-    return pair[1]
+        return sorted(scored, key=itemgetter(1), reverse=True)
+    return heapq.nlargest(number, scored, key=itemgetter(1))
 
 
 def _scored(
     rows: Iterator[tuple[str, bytes]], vector: Sequence[float]
 ) -> Iterator[tuple[str, float]]:
-    score = _scorer(vector)
+    numpy = _numpy()
+    score = _plain_scorer(vector) if numpy is None else _numpy_scorer(numpy, vector)
     while chunk := list(islice(rows, _CHUNK_SIZE)):
         _check_dimensions(chunk, len(vector))
         scores = score([stored for _, stored in chunk])
@@ -65,11 +62,6 @@ def _check_dimensions(chunk: Iterable[tuple[str, bytes]], dimensions: int) -> No
                 f"{len(stored) // _FLOAT_SIZE}: the two come from different models. "
                 "Embed the collection again, or use the model that made it"
             )
-
-
-def _scorer(vector: Sequence[float]) -> Scorer:
-    numpy = _numpy()
-    return _plain_scorer(vector) if numpy is None else _numpy_scorer(numpy, vector)
 
 
 def _numpy() -> Any:

@@ -82,9 +82,7 @@ def read_text(path: Path) -> str | None:
         ConfigError: The file cannot be read or is not UTF-8.
     """
     text = exact_text(path)
-    if text is None or "\r" not in text:
-        return text and text.removeprefix("\ufeff")
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return text and text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def exact_text(path: Path) -> str | None:
@@ -93,12 +91,11 @@ def exact_text(path: Path) -> str | None:
     Raises:
         ConfigError: The file cannot be read or is not UTF-8.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as ex:
-        raise ConfigError(path, f"cannot be read ({ex.strerror})", _check_access(path)) from ex
+    with _accessing(path, "read"):
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as ex:
@@ -140,11 +137,12 @@ def write_text_atomic(path: Path, text: str, mode: int | None = None) -> None:
         ConfigError: The file cannot be written.
     """
     target = os.path.realpath(path)
-    try:
+    with _accessing(path, "written"):
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        _replace(target, text.encode("utf-8"), _mode_of(target) if mode is None else mode)
-    except OSError as ex:
-        raise ConfigError(path, f"cannot be written ({ex.strerror})", _check_access(path)) from ex
+        if mode is None:
+            with contextlib.suppress(FileNotFoundError):
+                mode = os.stat(target).st_mode & 0o7777
+        _replace(target, text.encode("utf-8"), mode)
 
 
 def _replace(target: str, content: bytes, mode: int | None) -> None:
@@ -163,13 +161,6 @@ def _replace(target: str, content: bytes, mode: int | None) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-
-
-def _mode_of(target: str) -> int | None:
-    try:
-        return os.stat(target).st_mode & 0o7777
-    except FileNotFoundError:
-        return None
 
 
 def update_json(
@@ -220,17 +211,16 @@ def _locked(path: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.parent / _LOCK_NAME, timeout=_LOCK_TIMEOUT_S)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as ex:
-        raise ConfigError(
-            path,
-            f"another process has kept it locked for {_LOCK_TIMEOUT_S:g} seconds",
-            "Try again when that process has ended",
-        ) from ex
-    except OSError as ex:
-        raise ConfigError(path, f"cannot be written ({ex.strerror})", _check_access(path)) from ex
+    with _accessing(path, "written"):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as ex:
+            raise ConfigError(
+                path,
+                f"another process has kept it locked for {_LOCK_TIMEOUT_S:g} seconds",
+                "Try again when that process has ended",
+            ) from ex
     try:
         yield
     finally:
@@ -242,8 +232,16 @@ def how_to_repair(path: Path) -> str:
     return f"Correct the file, or move it away to start anew: it was left as it is ({path.name})"
 
 
-def _check_access(path: Path) -> str:
-    return f"Check the permissions of {path.parent}, or set LLM_USER_PATH to another directory"
+@contextlib.contextmanager
+def _accessing(path: Path, access: str) -> Iterator[None]:
+    """Let it be an error about the file that it cannot be read, written, ..."""
+    try:
+        yield
+    except OSError as ex:
+        remedy = (
+            f"Check the permissions of {path.parent}, or set LLM_USER_PATH to another directory"
+        )
+        raise ConfigError(path, f"cannot be {access} ({ex.strerror})", remedy) from ex
 
 
 # Keys
@@ -365,10 +363,8 @@ def set_default_model(model: str | None, filename: str = "default_model.txt") ->
     if model is not None:
         write_text_atomic(path, model)
         return
-    try:
+    with _accessing(path, "removed"):
         path.unlink(missing_ok=True)
-    except OSError as ex:
-        raise ConfigError(path, f"cannot be removed ({ex.strerror})", _check_access(path)) from ex
 
 
 def get_default_embedding_model() -> str | None:
@@ -422,10 +418,8 @@ def set_logging(on: bool) -> None:
         ConfigError: The switch file cannot be written.
     """
     path = _logs_off_path()
-    try:
+    with _accessing(path, "changed"):
         if on:
             path.unlink(missing_ok=True)
         else:
             path.touch()
-    except OSError as ex:
-        raise ConfigError(path, f"cannot be changed ({ex.strerror})", _check_access(path)) from ex

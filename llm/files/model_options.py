@@ -57,12 +57,11 @@ class ModelValues:
         Raises:
             ConfigError: The file is not valid.
         """
-        path = self.path
-        found = read_json_object(path)
+        found = read_json_object(self.path)
         for model_id, values in found.items():
             if not isinstance(values, dict):
                 problem = f"the options of {model_id!r} are no object"
-                raise ConfigError(path, problem, how_to_repair(path))
+                raise ConfigError(self.path, problem, how_to_repair(self.path))
         return cast("dict[str, dict[str, str]]", found)
 
     def get(self, model_id: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ templates has to appear at once.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import LoadTemplateError
@@ -21,11 +22,9 @@ MAX_VALUES = 100_000
 def templates_dir() -> Path:
     """The directory of the user's templates, created where that is possible."""
     path = config.user_dir() / "templates"
-    try:
+    # Where it cannot be, reading finds nothing, and writing says what is wrong.
+    with suppress(OSError):
         path.mkdir(exist_ok=True)
-    except OSError:
-        # Reading then finds nothing, and writing says what is wrong.
-        pass
     return path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -42,14 +42,22 @@ def gather_tools(specs: Sequence[str], model: _BaseModel | None) -> list[ToolDef
 
     registered = llm.get_tools()
     classes = tool_classes(registered, model)
-    missing = [spec for spec in specs if not _is_known(spec, registered, classes)]
+    functions = {name: tool for name, tool in registered.items() if isinstance(tool, Tool)}
+    missing = [
+        spec
+        for spec in specs
+        if spec not in functions and not (is_class_spec(spec) and name_in(spec) in classes)
+    ]
     if missing:
-        available = ", ".join(dict.fromkeys([*registered, *classes]))
+        from ..text import nearest_names
+
+        known = list(dict.fromkeys([*registered, *classes]))
+        near = dict.fromkeys(n for spec in missing for n in nearest_names(name_in(spec), known))
         raise NotFound(
-            f"Tool(s) {', '.join(missing)} not found. Available tools: {available}"
-            + _suggestion(missing, [*registered, *classes])
+            f"Tool(s) {', '.join(missing)} not found. Available tools: {', '.join(known)}"
+            + (f" - did you mean {' or '.join(near)}?" if near else "")
         )
-    return [_make(spec, registered, classes) for spec in specs]
+    return [functions.get(spec) or make_from_spec(spec, classes) for spec in specs]
 
 
 def tool_classes(
@@ -86,30 +94,6 @@ def name_in(spec: str) -> str:
     return spec.partition("(")[0].strip()
 
 
-def _is_known(
-    spec: str, registered: dict[str, Tool | type[Toolbox]], classes: dict[str, ToolClass]
-) -> bool:
-    if isinstance(registered.get(spec), Tool):
-        return True
-    return is_class_spec(spec) and name_in(spec) in classes
-
-
-def _suggestion(missing: Iterable[str], known: Sequence[str]) -> str:
-    from ..text import nearest_names
-
-    near = dict.fromkeys(near for spec in missing for near in nearest_names(name_in(spec), known))
-    return f" - did you mean {' or '.join(near)}?" if near else ""
-
-
-def _make(
-    spec: str, registered: dict[str, Tool | type[Toolbox]], classes: dict[str, ToolClass]
-) -> ToolDef:
-    tool = registered.get(spec)
-    if isinstance(tool, Tool):
-        return tool
-    return make_from_spec(spec, classes)
-
-
 def make_from_spec(spec: str, classes: dict[str, ToolClass]) -> Toolbox | ServerSideTool:
     """The toolbox or server-side tool that a specification describes.
 
@@ -119,14 +103,13 @@ def make_from_spec(spec: str, classes: dict[str, ToolClass]) -> Toolbox | Server
     try:
         return instantiate_from_spec(classes, spec)
     except ValueError as error:
-        raise LLMError(f"Tool {spec} cannot be used: {error}. Write {_show_forms(spec)}") from error
+        name = name_in(spec) or "Name"
+        raise LLMError(
+            f"Tool {spec} cannot be used: {error}. "
+            f'Write {name}, {name}("text") or {name}(key="text")'
+        ) from error
     except Exception as error:  # the constructor is a plugin's own
         raise LLMError(f"Tool {spec} cannot be used: {_explain(error, spec, classes)}") from error
-
-
-def _show_forms(spec: str) -> str:
-    name = name_in(spec) or "Name"
-    return f'{name}, {name}("text") or {name}(key="text")'
 
 
 def _explain(error: Exception, spec: str, classes: dict[str, ToolClass]) -> str:

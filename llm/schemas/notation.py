@@ -136,7 +136,7 @@ def resolve_schema(
         with contextlib.suppress(ValueError, RecursionError):
             return dict(json.loads(text))
     if any(separator in text for separator in " ,\n"):
-        return _dsl_input(text)
+        return parse_dsl(text)
     if os.path.isfile(text):
         return _schema_file(Path(text))
     stored = find_stored(text)
@@ -156,9 +156,14 @@ def _stored_schema(db: Database, schema_id: str) -> JSONObject | None:
     return dict(json.loads(row[0])) if row else None
 
 
-def _dsl_input(text: str) -> JSONObject:
+def parse_dsl(text: str, multi: bool = False) -> JSONObject:
+    """As `schema_dsl`, of what the user wrote.
+
+    Raises:
+        InvalidInput: It is no list of fields.
+    """
     try:
-        return schema_dsl(text)
+        return schema_dsl(text, multi)
     except ValueError as error:
         raise InvalidInput(str(error)) from error
 

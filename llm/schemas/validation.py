@@ -44,18 +44,15 @@ def parse_answer(text: str, schema: JSONObject | None) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise SchemaMismatch(_not_json(text, error), "$", str(error)) from error
+        problem = f"it is not JSON ({error})" if text.strip() else "it is empty"
+        raise SchemaMismatch(
+            f"The answer does not fit the schema: {problem}", "$", str(error)
+        ) from error
     except RecursionError as error:
         raise SchemaMismatch("The answer is nested too deeply", "$", str(error)) from error
     if schema is not None:
         validate(value, schema)
     return value
-
-
-def _not_json(text: str, error: ValueError) -> str:
-    if not text.strip():
-        return "The answer does not fit the schema: it is empty"
-    return f"The answer does not fit the schema: it is not JSON ({error})"
 
 
 def validate(value: object, schema: JSONObject) -> None:

@@ -79,10 +79,7 @@ def say(message: object = "", *, err: bool = False) -> None:
         return
     tolerate_unencodable(stream)
     text = str(message)
-    try:
-        print(visible(text) if is_terminal(stream) else text, file=stream, flush=True)
-    except BrokenPipeError as error:
-        raise OutputClosed(*error.args) from error
+    _write(stream, (visible(text) if is_terminal(stream) else text, "\n"))
 
 
 def print_pieces(pieces: Iterable[str], *, raw: bool = False) -> None:
@@ -95,11 +92,7 @@ def print_pieces(pieces: Iterable[str], *, raw: bool = False) -> None:
     tolerate_unencodable(sys.stdout)
     if is_terminal(sys.stdout) and not raw:
         pieces = map(visible, pieces)
-    try:
-        sys.stdout.writelines(pieces)
-        sys.stdout.flush()
-    except BrokenPipeError as error:
-        raise OutputClosed(*error.args) from error
+    _write(sys.stdout, pieces)
 
 
 def print_json(value: object, *, indent: int = 2, ensure_ascii: bool = True) -> None:
@@ -114,9 +107,13 @@ def write_out(text: str) -> None:
     Raises:
         OutputClosed: Nobody reads it.
     """
+    _write(sys.stdout, (text,))
+
+
+def _write(stream: TextIO, pieces: Iterable[str]) -> None:
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        stream.writelines(pieces)
+        stream.flush()
     except BrokenPipeError as error:
         raise OutputClosed(*error.args) from error
 
@@ -284,8 +281,14 @@ def show_note(text: str) -> None:
 
 def coloured(text: str, colour: str) -> str:
     """A line for stderr: on a terminal in colour and without control sequences of its own."""
+    text = for_stderr(text)
+    return f"{colour}{text}{RESET}" if is_terminal(sys.stderr) else text
+
+
+def for_stderr(text: str) -> str:
+    """A text without keys, and on a terminal without control sequences."""
     text = masked(text)
-    return f"{colour}{visible(text)}{RESET}" if is_terminal(sys.stderr) else text
+    return visible(text) if is_terminal(sys.stderr) else text
 
 
 # Standard input, and other bytes of unknown encoding
@@ -293,7 +296,7 @@ def coloured(text: str, colour: str) -> str:
 
 def stdin_is_terminal() -> bool:
     """Whether a person sits at standard input; a closed standard input counts as an empty pipe."""
-    return sys.stdin is not None and sys.stdin.isatty()
+    return is_terminal(sys.stdin)
 
 
 def read_stdin_bytes() -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from ..text import visible
-from ..text.secrets import masked
+from . import for_stderr, is_terminal
 
 # The terminal that controls the process, for when standard input is a pipe.
 _TERMINAL = "/dev/tty"
@@ -17,9 +17,7 @@ _TERMINAL = "/dev/tty"
 
 def note(text: str) -> None:
     """Write one line to stderr without keys; control characters are made visible on a terminal."""
-    text = masked(text)
-    shown = visible(text) if sys.stderr is not None and sys.stderr.isatty() else text
-    print(shown, file=sys.stderr, flush=True)
+    print(for_stderr(text), file=sys.stderr, flush=True)
 
 
 def confirm(question: str) -> bool | None:
@@ -32,7 +30,7 @@ def confirm(question: str) -> bool | None:
         The answer, or `None` where there is nobody to ask: standard error is no terminal, or
         there is none to read from.
     """
-    if sys.stderr is None or not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         return None
     with _reader() as reader:
         if reader is None:
@@ -44,7 +42,7 @@ def confirm(question: str) -> bool | None:
 
 @contextlib.contextmanager
 def _reader() -> Iterator[TextIO | None]:
-    if sys.stdin is not None and sys.stdin.isatty():
+    if is_terminal(sys.stdin):
         yield sys.stdin
         return
     with contextlib.ExitStack() as stack:

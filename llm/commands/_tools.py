@@ -1,0 +1,171 @@
+"""How tools are listed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..material.tools import constructor_text, gather_tools, signature_text
+from ..text import JSONObject
+from ..tools.tool import ServerSideTool, Tool
+from ..tools.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from ..models.base import _BaseModel
+
+
+@dataclass
+class Box:
+    """A toolbox in a list.
+
+    Args:
+        name: What it is listed as: its name, or the specification that was asked for.
+        box_class: Its class.
+        tools: Its tools, as far as they are known.
+        is_made: Whether the tools are those of an instance.
+    """
+
+    name: str
+    box_class: type[Toolbox]
+    tools: list[Tool]
+    is_made: bool = False
+
+    @property
+    def label(self) -> str:
+        """What it is registered as; of one that was made, its class is asked."""
+        return (self.box_class.name or self.box_class.__name__) if self.is_made else self.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be other tools once it is made."""
+        return self.box_class.is_dynamic() and not self.is_made
+
+
+@dataclass
+class Listing:
+    """The tools to list, sorted by name."""
+
+    tools: list[Tool] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
+    server_side: list[type[ServerSideTool]] = field(default_factory=list)
+    model: _BaseModel | None = None
+
+    @classmethod
+    def of(cls, specs: Sequence[str], functions: list[Tool], model: _BaseModel | None) -> Listing:
+        """The tools that were named, or all; functions come in any case.
+
+        Raises:
+            LLMError: A tool that was named does not exist or cannot be made.
+        """
+        listing = cls(tools=list(functions), model=model)
+        if specs:
+            listing._add_named(specs)
+        else:
+            listing._add_all()
+        listing.tools.sort(key=lambda tool: tool.name)
+        listing.boxes.sort(key=lambda box: box.name)
+        return listing
+
+    def _add_named(self, specs: Sequence[str]) -> None:
+        for spec, tool in zip(specs, gather_tools(specs, self.model), strict=True):
+            if isinstance(tool, Toolbox):
+                if type(tool).is_dynamic():
+                    tool.prepare()
+                self.boxes.append(Box(spec, type(tool), list(tool.tools()), is_made=True))
+            elif isinstance(tool, ServerSideTool):
+                self.server_side.append(type(tool))
+            elif isinstance(tool, Tool):
+                self.tools.append(tool)
+
+    def _add_all(self) -> None:
+        import llm
+
+        for name, tool in llm.get_tools().items():
+            if isinstance(tool, Tool):
+                self.tools.append(tool)
+            else:
+                self.boxes.append(Box(name, tool, tool.method_tools()))
+        if self.model is not None:
+            self.server_side += self.model.supported_server_side_tools
+
+    # As JSON
+
+    def as_json(self) -> JSONObject:
+        """The lists `tools`, `toolboxes` and, with a model, `server_side_tools`."""
+        shape: JSONObject = {
+            "tools": [{**_tool_json(tool), "plugin": tool.plugin} for tool in self.tools],
+            "toolboxes": [
+                {
+                    "name": box.label,
+                    "dynamic": box.box_class.is_dynamic(),
+                    "tools": [_tool_json(tool) for tool in box.tools],
+                }
+                for box in self.boxes
+            ],
+        }
+        if self.model is not None:
+            shape["server_side_tools"] = [
+                {
+                    "name": tool.__name__,
+                    "description": inspect.getdoc(tool),
+                    "signature": constructor_text(tool),
+                    "server_side": True,
+                }
+                for tool in self.server_side
+            ]
+        return shape
+
+    # As text
+
+    def lines(self) -> Iterator[str]:
+        """What a person reads: each tool with its signature and description."""
+        for tool in self.tools:
+            yield from _entry(_signature(tool) + _origin(tool.plugin), tool.description)
+        for box in self.boxes:
+            yield from _box_lines(box)
+        if self.server_side and self.model is not None:
+            yield f"Server-side tools for {self.model.model_id} (executed by the provider):"
+            yield ""
+            for server_side in self.server_side:
+                heading = server_side.__name__ + constructor_text(server_side)
+                yield from _entry(heading, inspect.getdoc(server_side))
+
+
+def _tool_json(tool: Tool) -> JSONObject:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "arguments": tool.input_schema,
+    }
+
+
+def _box_lines(box: Box) -> Iterator[str]:
+    if box.is_open:
+        heading = box.name + constructor_text(box.box_class) + _origin(box.box_class.plugin)
+        yield from _entry(heading, box.box_class.__doc__)
+    else:
+        yield f"{box.name}:"
+        yield ""
+    for tool in box.tools:
+        yield from _entry(_signature(tool), tool.description, indent="  ")
+
+
+def _entry(heading: str, description: str | None, indent: str = "") -> Iterator[str]:
+    yield indent + heading
+    yield ""
+    if description:
+        for line in inspect.cleandoc(description).splitlines():
+            yield f"{indent}  {line}" if line else ""
+        yield ""
+
+
+def _signature(tool: Tool) -> str:
+    if tool.implementation is None:
+        return f"{tool.name}()"
+    return tool.name + signature_text(tool.implementation)
+
+
+def _origin(plugin: str | None) -> str:
+    return f" (plugin: {plugin})" if plugin else ""
