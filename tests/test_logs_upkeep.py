@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm.cli import cli
-from llm.commands import logs as logs_commands
+from llm.commands import logs_upkeep
 from llm.logs.file.db import open_log
 from tests.helpers.databases import RELEASES
 from tests.helpers.logged import use_log
@@ -104,7 +104,7 @@ def test_vacuum_of_a_large_log_says_what_takes_time(
     """Somebody who waits is told why."""
     use_log(user_path, "v0.36")
     assert invoke("vacuum").stderr == ""
-    monkeypatch.setattr(logs_commands, "LARGE_BYTES", 1)
+    monkeypatch.setattr(logs_upkeep, "LARGE_BYTES", 1)
     assert invoke("vacuum").stderr.startswith("Writing the log anew (")
 
 
@@ -132,7 +132,7 @@ def test_verify_shows_progress_of_a_large_log(
 ) -> None:
     """On a terminal the number of messages looked at is shown, and wiped away at the end."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    show = logs_commands._progress(10_000)
+    show = logs_upkeep._progress(10_000)
     show(0)
     show(9_500)
     shown = capsys.readouterr().err

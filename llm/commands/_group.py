@@ -144,7 +144,11 @@ class LazyGroup(click.Group):
 
         names = self.list_commands(ctx)
         near = suggestion(first, names, repr)
-        command = self.get_command(ctx, self.default or "")
-        if near or not command or not any(isinstance(p, click.Argument) for p in command.params):
+        if near or not self._default_has_arguments(ctx):
             ctx.fail(f"No such command '{first}'{near or '. Commands: ' + ', '.join(names)}")
         return True
+
+    def _default_has_arguments(self, ctx: click.Context) -> bool:
+        command = self.get_command(ctx, self.default or "")
+        params = command.params if command else []
+        return any(isinstance(param, click.Argument) for param in params)

@@ -12,7 +12,7 @@ import click
 from ..terminal import say
 from ._errors import reported
 from ._logs import database_option, database_path, writing, yes_option
-from .logs import compact_file
+from .logs_upkeep import compact_file
 
 if TYPE_CHECKING:
     import sqlite3

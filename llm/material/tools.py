@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -49,13 +49,10 @@ def gather_tools(specs: Sequence[str], model: _BaseModel | None) -> list[ToolDef
         if spec not in functions and not (is_class_spec(spec) and name_in(spec) in classes)
     ]
     if missing:
-        from ..text import nearest_names
-
         known = list(dict.fromkeys([*registered, *classes]))
-        near = dict.fromkeys(n for spec in missing for n in nearest_names(name_in(spec), known))
         raise NotFound(
             f"Tool(s) {', '.join(missing)} not found. Available tools: {', '.join(known)}"
-            + (f" - did you mean {' or '.join(near)}?" if near else "")
+            + _suggestion(missing, known)
         )
     return [functions.get(spec) or make_from_spec(spec, classes) for spec in specs]
 
@@ -92,6 +89,13 @@ def is_class_spec(spec: str) -> bool:
 def name_in(spec: str) -> str:
     """The name of the tool or class in a specification."""
     return spec.partition("(")[0].strip()
+
+
+def _suggestion(missing: Iterable[str], known: Sequence[str]) -> str:
+    from ..text import nearest_names
+
+    near = dict.fromkeys(near for spec in missing for near in nearest_names(name_in(spec), known))
+    return f" - did you mean {' or '.join(near)}?" if near else ""
 
 
 def make_from_spec(spec: str, classes: dict[str, ToolClass]) -> Toolbox | ServerSideTool:
