@@ -18,7 +18,7 @@ import llm
 from llm.cli import cli
 from llm.errors import ConfigError, InvalidInput
 from llm.files.config import load_keys, set_key
-from llm.providers.openai.commands import extra_entry
+from llm.providers.openai.commands import adding
 from llm.providers.openai.commands import models as commands
 from llm.providers.openai.commands.probe import green_png
 from llm.providers.openai.transport import fast
@@ -290,7 +290,7 @@ def test_add_refuses_a_bad_edit(
 
 def test_add_edit_may_be_one_mapping() -> None:
     """The list around the one entry may be missing."""
-    assert extra_entry.entry_from("model_id: a") == {"model_id": "a"}
+    assert adding.entry_from("model_id: a") == {"model_id": "a"}
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_entry_is_not_added_to_what_is_not_understood(
 ) -> None:
     """A file in another form is left alone; the entry is there to be added by hand."""
     with pytest.raises(ConfigError, match=problem):
-        extra_entry.extended(tmp_path / "f", text, {"model_id": "new"})
+        adding.extended(tmp_path / "f", text, {"model_id": "new"})
 
 
 def test_entries_added_at_once_all_stay(user_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_entries_added_at_once_all_stay(user_path: Path) -> None:
     path.write_text("# mine\n")
     names = [f"m{number}" for number in range(12)]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda name: extra_entry.add_entry({"model_id": name}), names))
+        list(pool.map(lambda name: adding.add_entry({"model_id": name}), names))
     assert sorted(entry["model_id"] for entry in entries(user_path)) == sorted(names)
     assert path.read_text().startswith("# mine\n")
 
@@ -368,7 +368,7 @@ def test_entries_added_at_once_all_stay(user_path: Path) -> None:
 def test_entry_that_cannot_be_used_is_named() -> None:
     """The same check as on reading."""
     with pytest.raises(InvalidInput, match="headers of a is not a mapping"):
-        extra_entry.checked({"model_id": "a", "headers": 5})
+        adding.checked({"model_id": "a", "headers": 5})
 
 
 def test_probe_image_is_a_png() -> None:

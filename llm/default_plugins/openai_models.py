@@ -22,8 +22,10 @@ __getattr__, __dir__ = attach(
     {
         **homes_of(
             {
-                f"{_HOME}.chat": ("AsyncChat", "Chat", "Completion"),
-                f"{_HOME}.responses": ("AsyncResponses", "Responses", "_SharedResponses"),
+                f"{_HOME}.chat": (
+                    *("AsyncChat", "AsyncResponses", "Chat", "Completion", "Responses"),
+                    "_SharedResponses",
+                ),
                 f"{_HOME}.wire.server_tools": ("CodeInterpreter", "WebSearch"),
                 f"{_HOME}.shared": ("_Shared",),
                 f"{_HOME}.embedding": ("OpenAIEmbeddingModel",),

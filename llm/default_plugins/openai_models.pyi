@@ -2,8 +2,11 @@
 
 from llm.providers.openai import catalog as catalog
 from llm.providers.openai.chat import AsyncChat as AsyncChat
+from llm.providers.openai.chat import AsyncResponses as AsyncResponses
 from llm.providers.openai.chat import Chat as Chat
 from llm.providers.openai.chat import Completion as Completion
+from llm.providers.openai.chat import Responses as Responses
+from llm.providers.openai.chat import _SharedResponses as _SharedResponses
 from llm.providers.openai.embedding import OpenAIEmbeddingModel as OpenAIEmbeddingModel
 from llm.providers.openai.options import ImageDetailEnum as ImageDetailEnum
 from llm.providers.openai.options import ImageDetailWithOriginalEnum as ImageDetailWithOriginalEnum
@@ -12,9 +15,6 @@ from llm.providers.openai.options import ReasoningSummaryEnum as ReasoningSummar
 from llm.providers.openai.options import SharedOptions as SharedOptions
 from llm.providers.openai.options import VerbosityEnum as VerbosityEnum
 from llm.providers.openai.options import build_options_class as build_options_class
-from llm.providers.openai.responses import AsyncResponses as AsyncResponses
-from llm.providers.openai.responses import Responses as Responses
-from llm.providers.openai.responses import _SharedResponses as _SharedResponses
 from llm.providers.openai.shared import _Shared as _Shared
 from llm.providers.openai.wire.chat_answers import combine_chunks as combine_chunks
 from llm.providers.openai.wire.chat_requests import attachment_item

@@ -9,9 +9,8 @@ import llm
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .chat import AsyncChat, Chat
+    from .chat import AsyncChat, AsyncResponses, Chat, Responses
     from .embedding import OpenAIEmbeddingModel
-    from .responses import AsyncResponses, Responses
     from .shared import _Shared
     from .wire.shapes import Json
 
@@ -70,8 +69,7 @@ _COMPLETION_MAX_TOKENS = 256
 
 def classes() -> dict[str, tuple[type[SyncModel], type[TwinModel] | None]]:
     """For each kind of model its class, and the asynchronous twin."""
-    from .chat import AsyncChat, Chat, Completion
-    from .responses import AsyncResponses, Responses
+    from .chat import AsyncChat, AsyncResponses, Chat, Completion, Responses
 
     return {
         "chat": (Chat, AsyncChat),

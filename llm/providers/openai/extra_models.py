@@ -58,7 +58,6 @@ _REMEDY = "Correct the file: its models are left out until then"
 # Problems of the file that have been told; hooks run at each look-up.
 _told: set[str] = set()
 _Stamp = tuple[int, int]
-_NOTHING = ExtraModels((), ())
 _read: dict[Path, tuple[_Stamp, ExtraModels]] = {}
 
 
@@ -119,7 +118,7 @@ def read_extra_models() -> ExtraModels:
     try:
         found = path.stat()
     except OSError:
-        return _NOTHING
+        return ExtraModels((), ())
     stamp = (found.st_mtime_ns, found.st_size)
     known = _read.get(path)
     if known is None or known[0] != stamp:
@@ -205,14 +204,11 @@ def model_from(
     texts = {key: str(entry[key]) for key in _TEXTS if entry.get(key) not in (None, "")}
     key_name = texts.pop("api_key_name", None)
     kind = next((key for key in _KINDS if entry.get(key) is True), "chat")
-    settings = (_embedding_settings if kind == "embedding" else _settings)(entry, texts)
+    settings = _settings(entry, texts, is_embedding=kind == "embedding")
     needs_key = key_name is not None or "api_base" not in texts
-    return ExtraModel(kind, model_id, _aliases(entry), settings, key_name, needs_key)
-
-
-def _aliases(entry: Json) -> list[str]:
     aliases = entry.get("aliases") or []
-    return list(map(str, aliases if isinstance(aliases, list) else [aliases]))
+    aliases = list(map(str, aliases if isinstance(aliases, list) else [aliases]))
+    return ExtraModel(kind, model_id, aliases, settings, key_name, needs_key)
 
 
 def _problems(entry: object) -> Iterator[tuple[str, str]]:
@@ -235,26 +231,20 @@ def _problems(entry: object) -> Iterator[tuple[str, str]]:
             yield key, f"{key} of {model_id} is not {kind}"
 
 
-def _settings(entry: Json, texts: dict[str, str]) -> Json:
-    settings = {**texts, **_server_settings(entry, "model_name")}
+def _settings(entry: Json, texts: dict[str, str], *, is_embedding: bool) -> Json:
+    name = str(entry.get("model_name") or entry["model_id"])
+    settings: Json = {}
+    if entry.get("headers"):
+        settings["headers"] = {str(name): str(value) for name, value in entry["headers"].items()}
+    if is_embedding:
+        settings["openai_model_id"] = name
+        if "api_base" in texts:
+            settings["api_base"] = texts["api_base"]
+        if entry.get("dimensions"):
+            settings["dimensions"] = int(entry["dimensions"])
+        return settings
+    settings.update(texts, model_name=name)
     settings.update({key: True for key in _SWITCHES if entry.get(key) is True})
     if entry.get("can_stream") is False:
         settings["can_stream"] = False
-    return settings
-
-
-def _embedding_settings(entry: Json, texts: dict[str, str]) -> Json:
-    settings = _server_settings(entry, "openai_model_id")
-    if "api_base" in texts:
-        settings["api_base"] = texts["api_base"]
-    if entry.get("dimensions"):
-        settings["dimensions"] = int(entry["dimensions"])
-    return settings
-
-
-def _server_settings(entry: Json, name_argument: str) -> Json:
-    """What every kind of model is told: its name at the server, and headers."""
-    settings: Json = {name_argument: str(entry.get("model_name") or entry["model_id"])}
-    if entry.get("headers"):
-        settings["headers"] = {str(name): str(value) for name, value in entry["headers"].items()}
     return settings

@@ -172,58 +172,52 @@ def build_options_class(
         chat_completions: Add `chat_completions`.
         service_tier: Add `service_tier`.
     """
-    return _options_class(
-        reasoning,
-        reasoning and reasoning_summary,
-        verbosity,
-        image_detail_original,
-        chat_completions,
-        service_tier,
-    )
+    wanted = {
+        "json_object": True,
+        "chat_completions": chat_completions,
+        "image_detail": not image_detail_original,
+        "image_detail_original": image_detail_original,
+        "reasoning_effort": reasoning,
+        "reasoning_summary": reasoning and reasoning_summary,
+        "verbosity": verbosity,
+        "service_tier": service_tier,
+    }
+    return _options_class(*(name for name, is_wanted in wanted.items() if is_wanted))
 
 
 @cache
-def _options_class(
-    reasoning: bool,
-    reasoning_summary: bool,
-    verbosity: bool,
-    image_detail_original: bool,
-    chat_completions: bool,
-    service_tier: bool,
-) -> type[BaseModel]:
+def _options_class(*names: str) -> type[BaseModel]:
     from pydantic import create_model
 
     fields: dict[str, Any] = {
-        "json_object": _field(bool, "Answer with a valid JSON object; the prompt must say JSON.")
+        name.removesuffix("_original"): _field(*_FIELDS[name]) for name in names
     }
-    if chat_completions:
-        fields["chat_completions"] = _field(
-            bool, "Use the older Chat Completions API in place of the Responses API."
-        )
-    details = ImageDetailWithOriginalEnum if image_detail_original else ImageDetailEnum
-    fields["image_detail"] = _choice(details, "How closely to look at images")
-    if reasoning:
-        fields["reasoning_effort"] = _choice(
-            ReasoningEffortEnum, "How much to think before answering; models know some of these"
-        )
-    if reasoning_summary:
-        fields["reasoning_summary"] = _choice(ReasoningSummaryEnum, "How to sum up the reasoning")
-    if verbosity:
-        fields["verbosity"] = _choice(VerbosityEnum, "How long the answer should be")
-    if service_tier:
-        fields["service_tier"] = _field(
-            str, "Processing tier, for example fast, flex (cheaper, slower) or priority."
-        )
     return _placed(create_model("Options", __base__=shared_options(), **fields), "Options")
 
 
+_DETAIL = "How closely to look at images"
+_FIELDS: dict[str, tuple[type, str]] = {
+    "json_object": (bool, "Answer with a valid JSON object; the prompt must say JSON."),
+    "chat_completions": (bool, "Use the older Chat Completions API in place of the Responses API."),
+    "image_detail": (ImageDetailEnum, _DETAIL),
+    "image_detail_original": (ImageDetailWithOriginalEnum, _DETAIL),
+    "reasoning_effort": (
+        ReasoningEffortEnum,
+        "How much to think before answering; models know some of these",
+    ),
+    "reasoning_summary": (ReasoningSummaryEnum, "How to sum up the reasoning"),
+    "verbosity": (VerbosityEnum, "How long the answer should be"),
+    "service_tier": (
+        str,
+        "Processing tier, for example fast, flex (cheaper, slower) or priority.",
+    ),
+}
+
+
 def _field(kind: type, description: str, **limits: float) -> tuple[object, object]:
+    if issubclass(kind, Enum):
+        description += f": {', '.join(choice.value for choice in kind)}."
     return (Optional[kind], _described(description, **limits))
-
-
-def _choice(choices: type[Enum], description: str) -> tuple[object, object]:
-    names = ", ".join(choice.value for choice in choices)
-    return _field(choices, f"{description}: {names}.")
 
 
 @cache

@@ -100,8 +100,8 @@ class _Shared:
     }
 
     Options: ClassVar[Any] = FlaggedOptions()
-    needs_key: Optional[str]
-    key_env_var: Optional[str]
+    needs_key: Optional[str] = "openai"
+    key_env_var: Optional[str] = "OPENAI_API_KEY"
     key: Optional[str] = None
     attachment_types: Iterable[str]
     default_max_tokens: int | None = None
@@ -198,16 +198,14 @@ class _Shared:
         """
         from .transport import sdk as client
 
-        azure = None
-        if self._is_azure():
-            azure = {"api_version": self.api_version or "2023-05-15"}
-            if self.api_engine:
-                azure["azure_deployment"] = self.api_engine
+        azure = {"api_version": self.api_version or "2023-05-15"}
+        if self.api_engine:
+            azure["azure_deployment"] = self.api_engine
         return client.make_client(
             api_key=self._key_to_send(key),
             base_url=self.api_base,
             headers=dict(self.headers) if self.headers else None,
-            azure=azure,
+            azure=azure if self._is_azure() else None,
             is_async=async_,
         )
 

@@ -11,8 +11,7 @@ import click
 import llm
 
 if TYPE_CHECKING:
-    from ..chat import Chat
-    from ..responses import Responses
+    from ..chat import Chat, Responses
 
 # What a server can do is not known: nothing is refused before it is sent.
 _ABILITIES = {
@@ -59,14 +58,12 @@ class Server:
             "headers": dict(self.headers) or None,
             **_ABILITIES,
         }
+        from ..chat import Chat, Responses
+
         model: Chat | Responses
         if self.responses:
-            from ..responses import Responses
-
             model = Responses(**settings, reasoning_summary=False)
         else:
-            from ..chat import Chat
-
             model = Chat(**settings, audio=True)
         model.key_advice = "Check the key that --key gives" if self.key else _KEY_ADVICE
         if not self.key:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from ..wire.shapes import Json
-    from .extra_entry import Entry
 
     Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -140,7 +139,7 @@ def add(
         llm openai add qwen --base-url http://localhost:8080/v1
         llm openai add big --base-url https://gateway.example.com/v1 --key sk-... -m big-model
     """
-    from .add import Addition, check, make_entry, write
+    from .adding import Addition, check, make_entry, write
 
     found_out = {"tools": tools, "schema": schema, "vision": vision}
     switches = {"audio": audio, "reasoning": reasoning}
@@ -159,7 +158,11 @@ def add(
     check(wanted)
     entry = _reviewed(make_entry(wanted, _choose, _note), edit=edit, yes=yes)
     path = write(wanted, entry)
-    _note(f"Written to {path}. Try it: {_first_use(entry)}")
+    name = entry["model_id"]
+    first_use = f"llm -m {name} 'Hello'"
+    if entry.get("embedding"):
+        first_use = f"llm.get_embedding_model({name!r}).embed('Hello') in Python"
+    _note(f"Written to {path}. Try it: {first_use}")
 
 
 def _note(text: str) -> None:
@@ -182,9 +185,9 @@ def _is_interactive() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _reviewed(entry: Entry, *, edit: bool, yes: bool) -> Entry:
+def _reviewed(entry: Json, *, edit: bool, yes: bool) -> Json:
     """The entry as the user wants it."""
-    from .extra_entry import entry_text
+    from .adding import entry_text
 
     if edit:
         entry = _edited(entry)
@@ -202,8 +205,8 @@ def _reviewed(entry: Entry, *, edit: bool, yes: bool) -> Entry:
         entry = _edited(entry)
 
 
-def _edited(entry: Entry) -> Entry:
-    from .extra_entry import checked, entry_from, entry_text
+def _edited(entry: Json) -> Json:
+    from .adding import checked, entry_from, entry_text
 
     text = click.edit(entry_text(entry), extension=".yaml")
     if text is None:
@@ -211,9 +214,3 @@ def _edited(entry: Entry) -> Entry:
     changed = entry_from(text)
     checked(changed)
     return changed
-
-
-def _first_use(entry: Entry) -> str:
-    if entry.get("embedding"):
-        return f"llm.get_embedding_model({entry['model_id']!r}).embed('Hello') in Python"
-    return f"llm -m {entry['model_id']} 'Hello'"

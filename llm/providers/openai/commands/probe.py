@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any, cast
 
 import llm
 from llm.errors import AuthError, ConnectionLost, ModelError, RateLimited
 
-from ..chat import Chat
+from ..chat import Chat, Responses
 from ..embedding import OpenAIEmbeddingModel, embeddings_request, vectors_from
-from ..responses import Responses
 from ..shared import _Shared
 from ..transport.fast import Call, exchange
 from ..wire.shapes import Json
@@ -68,10 +66,10 @@ def probe(
     server: Server,
     name: str,
     *,
-    responses: bool = False,
-    only_embeddings: bool = False,
-    known: Mapping[str, bool] = MappingProxyType({}),
-    tell: Callable[[str, bool], object] = lambda ability, is_there: None,
+    responses: bool,
+    only_embeddings: bool,
+    known: Mapping[str, bool],
+    tell: Callable[[str, bool], object],
 ) -> dict[str, bool]:
     """What the model `name` of a server can do, found out by small requests.
 
@@ -203,8 +201,6 @@ class _Probed(_Shared):
         options: Options to prompt with.
     """
 
-    more: Json
-    options: Json
     key_advice = "Give the right key of this server with --key"
 
     def __init__(self, name: str, server: Server) -> None:
@@ -219,8 +215,8 @@ class _Probed(_Shared):
         )
         if server.key is None:
             self.needs_key = None
-        self.more = {}
-        self.options = {}
+        self.more: Json = {}
+        self.options: Json = {}
 
     def ask(self, prompt: str, **more: Any) -> llm.Response:
         """The response to a prompt, asked for in one piece and once."""

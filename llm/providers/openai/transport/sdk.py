@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 import llm
 
+from ..wire.chat_answers import plain
 from ..wire.shapes import DONE, Json
 from . import faults, show
 
@@ -79,16 +81,17 @@ def exchange(
         ModelError: As for the fast transport.
     """
     with _translated(endpoint) as progress:
-        answer = _resource(client, resource).create(**request)
+        answer = attrgetter(resource)(client).create(**request)
         progress.begun = True
         if not request.get("stream"):
-            yield _plain(answer)
+            yield plain(answer)
         else:
             try:
                 for chunk in answer:
-                    yield _plain(chunk)
+                    yield plain(chunk)
             finally:
-                getattr(answer, "close", _nothing)()
+                if hasattr(answer, "close"):
+                    answer.close()
     yield DONE
 
 
@@ -97,34 +100,18 @@ async def exchange_async(
 ) -> AsyncIterator[Json]:
     """As `exchange`, without blocking the event loop."""
     with _translated(endpoint) as progress:
-        answer = await _resource(client, resource).create(**request)
+        answer = await attrgetter(resource)(client).create(**request)
         progress.begun = True
         if not request.get("stream"):
-            yield _plain(answer)
+            yield plain(answer)
         else:
             try:
                 async for chunk in answer:
-                    yield _plain(chunk)
+                    yield plain(chunk)
             finally:
                 if hasattr(answer, "close"):
                     await answer.close()
     yield DONE
-
-
-def _nothing() -> None:
-    """Stands in for the `close` of an answer that has none."""
-
-
-def _resource(client: Any, path: str) -> Any:
-    for name in path.split("."):
-        client = getattr(client, name)
-    return client
-
-
-def _plain(value: Any) -> Json:
-    from ..wire.chat_answers import plain
-
-    return plain(value)
 
 
 class _Progress:

@@ -151,18 +151,13 @@ class ResponsesAccumulator(Accumulator):
             self._streamed.add(key)
             yield self._event("tool_call_args", delta, tool_call_id=self._call_ids[key])
 
-    def _reasoning_delta(self, value: Json) -> Iterator[Event]:
-        delta = value.get("delta")
-        if isinstance(delta, str) and delta:
-            self._streamed.add(value.get("item_id"))
-            self._has_reasoning = True
-            yield self._event("reasoning", delta)
-
-    def _reasoning_text(self, value: Json) -> Iterator[Event]:
-        """The whole text of a piece, for servers that send no deltas of it."""
-        text = value.get("text")
-        if isinstance(text, str) and text and value.get("item_id") not in self._streamed:
-            self._streamed.add(value.get("item_id"))
+    def _reasoning_piece(self, value: Json) -> Iterator[Event]:
+        """A delta, or the whole text of a piece, for servers that send no deltas of it."""
+        text, item_id = value.get("delta"), value.get("item_id")
+        if text is None and item_id not in self._streamed:
+            text = value.get("text")
+        if isinstance(text, str) and text:
+            self._streamed.add(item_id)
             self._has_reasoning = True
             yield self._event("reasoning", text)
 
@@ -171,11 +166,9 @@ class ResponsesAccumulator(Accumulator):
         self._refusal.append(str(value.get("delta") or ""))
         yield from ()
 
-    def _item_done(self, value: Json) -> Iterator[Event]:
-        yield from self._done(value["item"])
-
-    def _done(self, item: Json) -> Iterator[Event]:
+    def _done(self, value: Json) -> Iterator[Event]:
         """What a finished item adds to that which was streamed of it."""
+        item = value["item"]
         kind = item["type"]
         if kind == "message":
             yield from self._message_done(item)
@@ -270,7 +263,7 @@ class ResponsesAccumulator(Accumulator):
         if value.get("status") == "failed":
             yield from self._failed({"response": value})
         for item in value.get("output") or ():
-            yield from self._done(item)
+            yield from self._done({"item": item})
         self._note_final(value)
 
     def finish(self) -> list[Event]:
@@ -303,12 +296,12 @@ class ResponsesAccumulator(Accumulator):
 
     _handlers: ClassVar[dict[str, Callable[..., Iterator[Event]]]] = {
         "response.output_item.added": _added,
-        "response.output_item.done": _item_done,
+        "response.output_item.done": _done,
         "response.function_call_arguments.delta": _arguments,
-        "response.reasoning_summary_text.delta": _reasoning_delta,
-        "response.reasoning_text.delta": _reasoning_delta,
-        "response.reasoning_summary_text.done": _reasoning_text,
-        "response.reasoning_text.done": _reasoning_text,
+        "response.reasoning_summary_text.delta": _reasoning_piece,
+        "response.reasoning_text.delta": _reasoning_piece,
+        "response.reasoning_summary_text.done": _reasoning_piece,
+        "response.reasoning_text.done": _reasoning_piece,
         "response.refusal.delta": _refusal_delta,
         "response.completed": _completed,
         "response.incomplete": _completed,
@@ -341,9 +334,9 @@ def reasoning_metadata(item: Json) -> Json:
     return {"openai": {name: item[name] for name in names if item.get(name)}}
 
 
-def refresh_server_tool_events(given: list[StreamEvent] | None, final: list[StreamEvent]) -> None:
+def refresh_server_tool_events(given: list[StreamEvent], final: list[StreamEvent]) -> None:
     """Put the texts of the final events of an item into those given before, kind by kind."""
     by_type = {event.type: event for event in final}
-    for event in given or ():
+    for event in given:
         if event.type in by_type:
             event.chunk = by_type[event.type].chunk

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 import llm
 from llm.parts import StreamEvent
 
-from .shapes import Json
+from .shapes import Json, add_include
 
 V = TypeVar("V")
 MOST_DOMAINS = 100
@@ -68,12 +68,6 @@ def _located(location: Json | None) -> Json | None:
     if location.get("type", "approximate") != "approximate":
         raise ValueError("user_location.type must be approximate")
     return {"type": "approximate", **location}
-
-
-def _add_include(kwargs: Json, name: str) -> None:
-    include = kwargs.setdefault("include", [])
-    if name not in include:
-        include.append(name)
 
 
 class WebSearch(llm.ServerSideTool):
@@ -139,9 +133,9 @@ class WebSearch(llm.ServerSideTool):
     def prepare_request(self, model: object, kwargs: Json) -> None:
         """Ask for sources and results where they are wanted."""
         if self.include_sources:
-            _add_include(kwargs, "web_search_call.action.sources")
+            add_include(kwargs, "web_search_call.action.sources")
         if self.include_results:
-            _add_include(kwargs, "web_search_call.results")
+            add_include(kwargs, "web_search_call.results")
 
 
 class CodeInterpreter(llm.ServerSideTool):
@@ -183,38 +177,24 @@ class CodeInterpreter(llm.ServerSideTool):
 
     def prepare_request(self, model: object, kwargs: Json) -> None:
         """Ask for the output of the code."""
-        _add_include(kwargs, "code_interpreter_call.outputs")
+        add_include(kwargs, "code_interpreter_call.outputs")
 
 
 def server_tool_events(item: Json, message_index: int) -> list[StreamEvent]:
     """The call and the result of a tool that the provider ran; nothing for other items."""
     kind = item.get("type")
     if kind == "web_search_call":
-        return _events(item, "web_search", item.get("action") or {}, _results(item), message_index)
-    if kind == "code_interpreter_call":
-        arguments = {"code": item.get("code") or ""}
-        return _events(item, "code_interpreter", arguments, _outputs(item), message_index)
-    return []
-
-
-def _results(item: Json) -> str:
-    results = item.get("results")
-    return json.dumps(results) if results else _status(item)
-
-
-def _outputs(item: Json) -> str:
-    outputs = item.get("outputs") or ()
-    texts = [output.get("logs") or output.get("url") or "" for output in outputs]
-    return "\n".join(text for text in texts if text) or _status(item)
-
-
-def _status(item: Json) -> str:
-    return str(item.get("status") or "completed")
-
-
-def _events(
-    item: Json, name: str, arguments: Json, result: str, message_index: int
-) -> list[StreamEvent]:
+        name, arguments = "web_search", item.get("action") or {}
+        results = item.get("results")
+        result = json.dumps(results) if results else ""
+    elif kind == "code_interpreter_call":
+        name, arguments = "code_interpreter", {"code": item.get("code") or ""}
+        outputs = item.get("outputs") or ()
+        texts = [output.get("logs") or output.get("url") for output in outputs]
+        result = "\n".join(filter(None, texts))
+    else:
+        return []
+    result = result or str(item.get("status") or "completed")
     fields: Json = {
         "tool_call_id": item.get("id"),
         "server_executed": True,

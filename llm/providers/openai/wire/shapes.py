@@ -170,6 +170,13 @@ def not_nulls(pairs: Iterable[tuple[str, object]]) -> Json:
     return {name: value for name, value in pairs if value is not None}
 
 
+def add_include(request: Json, name: str) -> None:
+    """Let a request of the Responses API ask for something more."""
+    include = request.setdefault("include", [])
+    if name not in include:
+        include.append(name)
+
+
 def count_from(usage: Json, name: str) -> int | None:
     """A number of tokens, or `None` where the server gave none."""
     value = usage.get(name)

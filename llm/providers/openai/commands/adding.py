@@ -1,4 +1,4 @@
-"""What `llm openai add` does: ask a server, make an entry, write it."""
+"""What `llm openai add` does: ask a server, make an entry, write it to the file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import llm
-from llm.errors import InvalidInput, ModelError, NotFound
+from llm.errors import ConfigError, InvalidInput, ModelError, NotFound
+from llm.utils import InvalidYAML, parse_yaml, yaml_with_item
 
-from .extra_entry import Entry, add_entry, checked
+from ..catalog import extra_models_path
+from ..extra_models import ExtraModel, model_from
+from ..wire.shapes import Json
 from .probe import Server, find_server, probe
 
 Choose = Callable[[Sequence[str]], str]
@@ -57,7 +60,15 @@ def check(wanted: Addition) -> None:
         raise InvalidInput(f"{wanted.base_url} is no address: begin it with http:// or https://")
     if not wanted.name.strip():
         raise InvalidInput("The name is empty")
-    taken = _taken_names(wanted.embedding)
+    taken = (
+        llm.get_embedding_model_aliases()
+        if wanted.embedding
+        else {
+            name
+            for entry in llm.get_models_with_aliases()
+            for name in (entry.shown.model_id, *entry.aliases)
+        }
+    )
     for name in (wanted.name, *wanted.aliases):
         if name in taken:
             raise InvalidInput(
@@ -71,17 +82,7 @@ def check(wanted: Addition) -> None:
         )
 
 
-def _taken_names(embedding: bool) -> set[str]:
-    if embedding:
-        return set(llm.get_embedding_model_aliases())
-    return {
-        name
-        for entry in llm.get_models_with_aliases()
-        for name in (entry.shown.model_id, *entry.aliases)
-    }
-
-
-def make_entry(wanted: Addition, choose: Choose, tell: Tell) -> Entry:
+def make_entry(wanted: Addition, choose: Choose, tell: Tell) -> Json:
     """The entry for a model, after asking its server.
 
     Args:
@@ -105,8 +106,7 @@ def make_entry(wanted: Addition, choose: Choose, tell: Tell) -> Entry:
         known=wanted.known,
         tell=lambda ability, is_there: tell(f"  {ability}: {'yes' if is_there else 'no'}"),
     )
-    wanted = replace(wanted, model_name=model_name, base_url=server.base_url)
-    return _entry(wanted, found)
+    return _entry(replace(wanted, model_name=model_name, base_url=server.base_url), found)
 
 
 def _model_at(server: Server, wanted: Addition, choose: Choose) -> tuple[Server, str]:
@@ -131,8 +131,8 @@ def _model_at(server: Server, wanted: Addition, choose: Choose) -> tuple[Server,
     return server, names[0] if len(names) == 1 else choose(names)
 
 
-def _entry(wanted: Addition, found: Mapping[str, bool]) -> Entry:
-    entry: Entry = {
+def _entry(wanted: Addition, found: Mapping[str, bool]) -> Json:
+    entry: Json = {
         "model_id": wanted.name,
         "model_name": wanted.model_name,
         "api_base": wanted.base_url,
@@ -151,7 +151,7 @@ def _entry(wanted: Addition, found: Mapping[str, bool]) -> Entry:
     return {**entry, **dict.fromkeys((*switches, *wanted.switches), True)}
 
 
-def write(wanted: Addition, entry: Entry) -> Path:
+def write(wanted: Addition, entry: Json) -> Path:
     """Write the entry, and store its key where it is new; returns the path of the file.
 
     Raises:
@@ -163,3 +163,65 @@ def write(wanted: Addition, entry: Entry) -> Path:
     if wanted.key and wanted.key not in llm.load_keys() and model.api_key_name:
         llm.set_key(model.api_key_name, wanted.key)
     return path
+
+
+def entry_text(entry: Json) -> str:
+    """An entry as it stands in the file: a list of one mapping."""
+    import yaml
+
+    return str(yaml.safe_dump([entry], sort_keys=False, allow_unicode=True, width=1000))
+
+
+def entry_from(text: str) -> Json:
+    """The entry in a text that the user has edited.
+
+    Raises:
+        InvalidInput: It is no YAML, or not one entry.
+    """
+    entries = parse_yaml(text)
+    if isinstance(entries, dict):
+        entries = [entries]
+    if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], dict):
+        raise InvalidInput("This is not one entry: it has to begin with '- model_id:'")
+    return dict(entries[0])
+
+
+def checked(entry: Json) -> ExtraModel:
+    """The model that an entry stands for.
+
+    Raises:
+        InvalidInput: It would be left out when the file is read.
+    """
+    try:
+        return model_from(extra_models_path(), entry)
+    except ConfigError as error:
+        raise InvalidInput(f"This entry cannot be used: {error.problem}") from error
+
+
+def add_entry(entry: Json) -> Path:
+    """Write an entry to the end of the file; returns its path.
+
+    Raises:
+        ConfigError: The file cannot be read or written, or has a form that cannot be extended.
+    """
+    path = extra_models_path()
+    # Headers may hold secrets.
+    mode = 0o600 if entry.get("headers") and not path.exists() else None
+    llm.update_text(path, lambda text: extended(path, text, entry), mode)
+    return path
+
+
+def extended(path: Path, text: str, entry: Json) -> str:
+    """The text of the file with one more entry, everything else as it was.
+
+    Raises:
+        ConfigError: The text is not valid YAML, not a list, or has a form that is not understood.
+    """
+    try:
+        found = yaml_with_item(text, (), entry, may_rewrite=False)
+    except InvalidYAML as error:
+        raise error.in_file(path, "Correct it first: nothing was changed") from error
+    if found is None:
+        remedy = f"Nothing was changed. Add this entry by hand:\n{entry_text(entry)}"
+        raise ConfigError(path, "its form is not one that can be extended", remedy)
+    return found
