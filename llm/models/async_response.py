@@ -136,7 +136,7 @@ class AsyncResponse(_BaseResponse):
     async def text(self) -> str:
         """The whole text."""
         await self._force()
-        return "".join(self._chunks)
+        return self.text_so_far
 
     def _require_awaited(self, method: str = "") -> None:
         if not self._done:
@@ -150,7 +150,7 @@ class AsyncResponse(_BaseResponse):
             ValueError: It was not.
         """
         self._require_awaited()
-        return "".join(self._chunks)
+        return self.text_so_far
 
     async def json(self) -> JSONObject | None:
         """The provider's own form of the answer, where the model keeps it."""

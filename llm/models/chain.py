@@ -8,12 +8,13 @@ be done next and is sent what came of it. `ChainResponse` and `AsyncChainRespons
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic
 
 from ..parts import StreamEvent
 from ..tools.calling import ToolResult
 from ..tools.running import run_calls, run_calls_async
 from ..tools.signatures import signature_of
+from .asking import R
 from .async_response import AsyncResponse
 from .plan import (
     AskNext,
@@ -25,7 +26,7 @@ from .plan import (
 )
 from .prompt import Prompt
 from .response import Response
-from .response_base import ResponseLog, _BaseResponse
+from .response_base import ResponseLog
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from .base import _BaseModel
     from .conversation import _BaseConversation
     from .prompt import ToolDef
-
-R = TypeVar("R", bound=_BaseResponse)
 
 
 class _Seam:
@@ -69,15 +68,9 @@ class _BaseChainResponse(Generic[R]):
         model: The model that answers all of them.
         stream: Ask the provider for the answers piece by piece.
         conversation: The conversation that takes up the responses.
-        key: A key, or the name of a stored one.
         chain_limit: The most responses that the chain may take; no limit for `None` and 0.
-        before_call: Called before each tool call.
-        after_call: Called after each tool call.
-        next: Called with each answer that asks for no tools, and its prompt; returns `None`, a
-            text in which `$input` stands for the answer, or a `Prompt`.
-        once: Call `next` once.
-        repeat: Call `next` at most so many times.
-        log: Is given each finished response; the log of the conversation where missing.
+
+    The other arguments are those of `Model.chain`.
     """
 
     #: The longest time that a tool call may take, in seconds; no limit for `None`.

@@ -34,15 +34,10 @@ class _BaseConversation(Asking[R, C]):
         id: A lower-case ULID; the id of the thread in the log.
         name: The title in the log.
         responses: Earlier responses, oldest first.
-        tools: Tools that every prompt offers.
-        chain_limit: The most responses that one chain may take; no limit for 0.
         loaded_messages: History that was read from the log, complete.
         loaded_tools: Specifications of the tools that the first turn in the log had.
-        before_call: Called before each tool call.
-        after_call: Called after each tool call.
-        policy: How often requests are sent again and how long to wait for the server.
-        truncate: Turns to leave out where there are too many: `oldest`, `middle` or `none`.
-        log: An `llm.Database`, or any function; it is given each finished response.
+
+    The other arguments are those of `Model.conversation`.
     """
 
     #: Its model answers asynchronously.

@@ -45,11 +45,9 @@ class LazyOptions:
 
 def is_lazy(model: _BaseModel) -> bool:
     """Whether the options of `model` are known to default to `None` without building them."""
-    if "Options" in getattr(model, "__dict__", ()):
-        return False
-    for owner in type(model).__mro__:
-        if "Options" in owner.__dict__:
-            return isinstance(owner.__dict__["Options"], LazyOptions)
+    for owner in (model, *type(model).__mro__):
+        if "Options" in getattr(owner, "__dict__", ()):
+            return isinstance(vars(owner)["Options"], LazyOptions)
     return False
 
 

@@ -80,7 +80,7 @@ class Response(_BaseResponse):
     def text(self) -> str:
         """The whole text."""
         self._force()
-        return "".join(self._chunks)
+        return self.text_so_far
 
     text_or_raise = text
     __str__ = text

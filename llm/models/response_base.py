@@ -279,9 +279,12 @@ class _BaseResponse:
         after_call: AfterCallAsync | None = None,
     ) -> tuple[list[AnyTool], BeforeCallAsync | None, AfterCallAsync | None, float | None]:
         """What tool calls are run with: tools, hooks, time limit."""
-        usable = self.prompt.tools if tools is None else wrap_tools(tools)
-        before, after = before_call or self.before_call, after_call or self.after_call
-        return usable, before, after, self.tool_timeout_s
+        return (
+            self.prompt.tools if tools is None else wrap_tools(tools),
+            before_call or self.before_call,
+            after_call or self.after_call,
+            self.tool_timeout_s,
+        )
 
     # What a model says while it answers.
 
@@ -430,10 +433,9 @@ class _BaseResponse:
         """The answer as a value that fits the schema; see `Response.parsed`."""
         from ..schemas.validation import parse_answer, parse_model
 
-        text = "".join(self._chunks)
         if self.prompt.schema_class is not None:
-            return parse_model(text, self.prompt.schema_class)
-        return parse_answer(text, self.prompt.schema)
+            return parse_model(self.text_so_far, self.prompt.schema_class)
+        return parse_answer(self.text_so_far, self.prompt.schema)
 
     def usage_so_far(self) -> Usage:
         """The tokens that are known by now."""
@@ -485,7 +487,7 @@ class _BaseResponse:
         return response
 
     def __repr__(self) -> str:
-        text = "".join(self._chunks) if self._done else self._unfinished
+        text = self.text_so_far if self._done else self._unfinished
         return f"<{type(self).__name__} prompt={self.prompt.prompt!r} text={text!r}>"
 
     _unfinished = "... not yet done ..."

@@ -136,11 +136,13 @@ def from_messages(
         name: The title; the beginning of the first prompt where missing.
     """
     nodes = cast("list[MessageNodeDict]", list(messages))
+    asked = next((node["parts"] for node in nodes if node["role"] == "user"), ())
+    first_text = "".join([str(part.get("text", "")) for part in asked])
     shape: ConversationDict = {
         "format": FORMAT,
         "version": VERSION,
         "id": new_ulid(),
-        "name": name or conversation_name(_first_text(nodes)),
+        "name": name or conversation_name(first_text),
         "model": model_id,
         "messages": nodes,
         "turns": [],
@@ -149,14 +151,6 @@ def from_messages(
     if model_id is not None:
         shape["turns"] = turns_of(shape, model_id)
     return shape
-
-
-def _first_text(nodes: Iterable[MessageDict]) -> str:
-    """The text of the first message of the user."""
-    for entry in nodes:
-        if entry["role"] == "user":
-            return "".join([str(part.get("text", "")) for part in entry["parts"]])
-    return ""
 
 
 def turns_of(shape: ConversationDict, model_id: str) -> list[TurnDict]:

@@ -80,11 +80,9 @@ class Tables:
         """
         tables = cls()
         tables.parents = parents_of(shape)
-        chain = [_before(number) for number in range(len(tables.parents))]
-        tables._is_chain = tables.parents == chain
+        tables._is_chain = all(_before(n) == parent for n, parent in enumerate(tables.parents))
         tables.messages = [Message.from_dict(node) for node in shape["messages"]]
-        used = enumerate(node.get("fragments", []) for node in shape["messages"])
-        tables.fragments_in = dict(used)
+        tables.fragments_in = dict(enumerate(n.get("fragments", []) for n in shape["messages"]))
         tables.tools = list(shape.get("tools", ()))
         tables.fragments = list(shape.get("fragments", ()))
         return tables
@@ -427,13 +425,12 @@ def _restored_options(model: _BaseModel, values: Mapping[str, object] | None) ->
     from pydantic import ValidationError
 
     options_class: type[Options] = model.Options
-    fields = options_class.model_fields
-    known = {name: value for name, value in values.items() if name in fields}
+    known = {name: values[name] for name in values if name in options_class.model_fields}
     try:
         return options_class(**known)
     except ValidationError as error:
         refused = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
-        good = {name: value for name, value in known.items() if name not in refused}
+        good = {name: known[name] for name in known if name not in refused}
         return options_class(**good) if refused else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from types import MethodType
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from ..text import JSONObject
@@ -90,17 +91,12 @@ class Toolbox:
         Raises:
             TypeError: It is neither.
         """
-        if isinstance(tool_or_function, Tool):
-            self._extra_tools.append(tool_or_function)
-        elif callable(tool_or_function):
-            function = tool_or_function
-            if pass_self:
-                from types import MethodType
-
-                function = MethodType(function, self)
-            self._extra_tools.append(Tool.function(function))
-        else:
-            raise TypeError("Tool must be an instance of Tool or a callable function")
+        tool = tool_or_function
+        if not isinstance(tool, Tool):
+            if not callable(tool):
+                raise TypeError("Tool must be an instance of Tool or a callable function")
+            tool = Tool.function(MethodType(tool, self) if pass_self else tool)
+        self._extra_tools.append(tool)
 
     def prepare(self) -> None:
         """Called once before the first tool call of a synchronous prompt; does nothing here."""
@@ -140,20 +136,16 @@ def instantiate_from_spec(class_map: Mapping[str, type[T]], spec: str) -> T:
     name, body = match[1], (match[2] or "").strip()
     if name not in class_map:
         raise ValueError(f"Unknown class {name!r}")
-    args, kwargs = _spec_arguments(body)
-    return class_map[name](*args, **kwargs)
-
-
-def _spec_arguments(body: str) -> tuple[list[object], JSONObject]:
+    make: Callable[..., T] = class_map[name]
     if not body:
-        return [], {}
+        return make()
     if re.match(r"^\w+\s*=(?!=)", body):
-        return [], dict(_keyword(segment) for segment in _split_at_commas(body))
+        return make(**dict(map(_keyword, _split_at_commas(body))))
     try:
         value = json.loads(body)
     except ValueError:
         raise ValueError(f"Positional argument must be valid JSON: {body}") from None
-    return ([], value) if isinstance(value, dict) else ([value], {})
+    return make(**value) if isinstance(value, dict) else make(value)
 
 
 def _keyword(segment: str) -> tuple[str, object]:
