@@ -134,9 +134,9 @@ class LazyGroup(click.Group):
         if not args:
             return not ctx.resilient_parsing
         first = args[0]
-        options = (name for param in self.params for name in param.opts)
+        options = {*ctx.help_option_names}.union(*(param.opts for param in self.params))
         # In this order: to list the commands may load plugins.
-        if first in (*ctx.help_option_names, *options) or first in self.list_commands(ctx):
+        if first in options or first in self.list_commands(ctx):
             return False
         if first.startswith("-") or self.default_takes_words:
             return True

@@ -43,11 +43,7 @@ def gather_tools(specs: Sequence[str], model: _BaseModel | None) -> list[ToolDef
     registered = llm.get_tools()
     classes = tool_classes(registered, model)
     functions = {name: tool for name, tool in registered.items() if isinstance(tool, Tool)}
-    missing = [
-        spec
-        for spec in specs
-        if spec not in functions and not (is_class_spec(spec) and name_in(spec) in classes)
-    ]
+    missing = [spec for spec in specs if spec not in functions and not _names_one(spec, classes)]
     if missing:
         known = list(dict.fromkeys([*registered, *classes]))
         raise NotFound(
@@ -89,6 +85,10 @@ def is_class_spec(spec: str) -> bool:
 def name_in(spec: str) -> str:
     """The name of the tool or class in a specification."""
     return spec.partition("(")[0].strip()
+
+
+def _names_one(spec: str, classes: dict[str, ToolClass]) -> bool:
+    return is_class_spec(spec) and name_in(spec) in classes
 
 
 def _suggestion(missing: Iterable[str], known: Sequence[str]) -> str:
