@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import LogError
@@ -18,6 +19,7 @@ from .rows import build_rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from ..file.lookups import SQLRow
     from .rows import Row
 
 BATCH = 200
@@ -192,14 +194,12 @@ def select_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
     if filters.failed and not has_outcomes(conn):
         return []
     limit = -1 if filters.limit is None else filters.limit
+    cut = slice(limit if limit >= 0 else None)
     if not filters.query:
-        newest = _newest(conn, filters, limit)
-        newest.reverse()
-        return newest
+        return _newest(conn, filters, limit)[cut][::-1]
+    find = _newest_matches if filters.latest else _best_matches
     try:
-        if filters.latest:
-            return _newest_matches(conn, filters, filters.query, limit)
-        return _best_matches(conn, filters, filters.query, limit)
+        return find(conn, filters, filters.query, limit)[cut]
     except sqlite3.OperationalError as error:
         raise _query_error(filters.query, error) from error
 
@@ -246,7 +246,7 @@ def _newest(conn: sqlite3.Connection, filters: LogFilters, limit: int) -> list[s
                 select.format(where=where.sql, order=order), [*where.values, limit]
             )
             ids.update(turn_id for (turn_id,) in found)
-    return _cut(sorted(ids, reverse=True), limit)
+    return sorted(ids, reverse=True)
 
 
 def _model_tests(filters: LogFilters, side: _Side) -> list[str]:
@@ -268,46 +268,37 @@ def _is_short_time(conn: sqlite3.Connection, filters: LogFilters, side: _Side) -
     return conn.execute(sql, where.values).fetchone() is None
 
 
-def _cut(ids: list[str], limit: int) -> list[str]:
-    return ids if limit < 0 else ids[:limit]
-
-
 def _best_matches(
     conn: sqlite3.Connection, filters: LogFilters, query: str, limit: int
 ) -> list[str]:
     where = _where(filters, TURN)
-    if where.sql == ANY:
-        found = conn.execute(TURN_BEST, [query, limit]).fetchall()
-    else:
-        values = [query, *where.values, limit]
-        found = conn.execute(TURN_MATCHES.format(where=where.sql), values).fetchall()
-    where = _where(filters, LEGACY)
+    select = TURN_BEST if where.sql == ANY else TURN_MATCHES
+    found = _matches(conn, select, query, where, limit)
+    found += _matches(conn, LEGACY_MATCHES, query, _where(filters, LEGACY), limit)
+    return [turn_id for turn_id, _ in sorted(found, key=itemgetter(1, 0))]
+
+
+def _matches(
+    conn: sqlite3.Connection, select: str, query: str, where: _Where, limit: int
+) -> list[SQLRow]:
     values = [query, *where.values, limit]
-    found += conn.execute(LEGACY_MATCHES.format(where=where.sql), values).fetchall()
-    found.sort(key=lambda match: (match[1], match[0]))
-    return _cut([turn_id for turn_id, _ in found], limit)
+    return conn.execute(select.format(where=where.sql, order="r.id"), values).fetchall()
 
 
 def _newest_matches(
     conn: sqlite3.Connection, filters: LogFilters, query: str, limit: int
 ) -> list[str]:
-    where = _where(filters, TURN)
-    values = [query, *where.values, limit]
-    found = conn.execute(NEWEST_MATCHES.format(where=where.sql), values).fetchall()
+    found = _matches(conn, NEWEST_MATCHES, query, _where(filters, TURN), limit)
     # The index is read in the order of writing. That is the order of ids unless turns were
     # imported or written again; then the slow and exact way is taken.
-    if len(found) == limit and not _is_ordered(conn, found):
-        return _newest(conn, filters, limit)
+    if found and len(found) == limit:
+        least = [min(column) for column in zip(*found, strict=True)]
+        if conn.execute(OUT_OF_ORDER, least).fetchone():
+            return _newest(conn, filters, limit)
     where = _where(filters, LEGACY)
-    sql = LEGACY_IDS.format(where=f"{LEGACY_MATCHING} and {where.sql}", order="r.id")
-    old = conn.execute(sql, [query, *where.values, limit])
-    ids = [turn_id for turn_id, _ in found] + [turn_id for (turn_id,) in old]
-    return _cut(sorted(ids, reverse=True), limit)
-
-
-def _is_ordered(conn: sqlite3.Connection, found: list[tuple[str, int]]) -> bool:
-    least = (min(turn_id for turn_id, _ in found), min(rowid for _, rowid in found))
-    return conn.execute(OUT_OF_ORDER, least).fetchone() is None
+    where = where._replace(sql=f"{LEGACY_MATCHING} and {where.sql}")
+    found += _matches(conn, LEGACY_IDS, query, where, limit)
+    return sorted((row[0] for row in found), reverse=True)
 
 
 def _where(

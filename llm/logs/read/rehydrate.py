@@ -154,9 +154,8 @@ def _get_model(model_id: str | None, async_: bool) -> _BaseModel:
 
 def _read_named(conn: sqlite3.Connection, name: str) -> StoredConversation | None:
     stored = read_conversation(conn, name)
-    if stored is None:
-        found = find_conversation_id(conn, name)
-        stored = None if found is None else read_conversation(conn, found)
+    if stored is None and (found := find_conversation_id(conn, name)) is not None:
+        return read_conversation(conn, found)
     return stored
 
 
@@ -172,7 +171,7 @@ def read_conversation(conn: sqlite3.Connection, conversation_id: str) -> StoredC
         stored.name, stored.tip, stored.forked_from = thread
         stored.chain = load_messages(conn, stored.tip)
         heads = conn.execute(_TURN_HEADS, [conversation_id])
-        stored.turns = [_TurnHead(*head) for head in heads]
+        stored.turns = list(map(_TurnHead._make, heads))
     if row is not None:
         stored.name = row[0] or stored.name
         stored.legacy = load_legacy_turns(conn, conversation_id)
@@ -205,8 +204,10 @@ def _assemble(
         )
 
     def load() -> list[_BaseResponse]:
+        """The earlier responses as objects, oldest first."""
         with reading() as again:
-            return _responses(again, stored, model, conversation)
+            turns, tables = record_turns(again, stored)
+            return restore_responses(turns, tables, model, conversation)
 
     conversation.set_history(load)
     loaded: Conversation | AsyncConversation = conversation
@@ -244,22 +245,17 @@ def _interleave(
         hashes = [item.hash for item in chain]
         if tip in hashes:
             start = hashes.index(tip) + 1
-            history = _with_earlier(history, earlier, tip, hashes)
+            # Unless the next turn contains the legacy turns before it.
+            added = history_after(earlier, history)
+            hashed = hash_chain(added[len(history) :], tip)
+            if hashed and hashed[-1].hash not in hashes:
+                history = added
         else:
             # The first turn, or one that was given another history.
             start, history = 0, []
         history = history + [item.message for item in chain[start:]]
         tip = turn.tip
     return history_after(waiting, history)
-
-
-def _with_earlier(
-    history: list[Message], earlier: Sequence[LegacyTurn], tip: str | None, hashes: Sequence[str]
-) -> list[Message]:
-    """The history with the legacy turns before the next turn, unless that contains them."""
-    added = history_after(earlier, history)
-    hashed = hash_chain(added[len(history) :], tip)
-    return added if hashed and hashed[-1].hash not in hashes else history
 
 
 def with_turns(conn: sqlite3.Connection, stored: StoredConversation) -> StoredConversation:
@@ -295,14 +291,6 @@ def tool_specs(
         elif plugin:
             specs[name] = None
     return list(specs)
-
-
-def _responses(
-    conn: sqlite3.Connection, stored: StoredConversation, model: _BaseModel, conversation: object
-) -> list[_BaseResponse]:
-    """The earlier responses as objects, oldest first."""
-    turns, tables = record_turns(conn, stored)
-    return restore_responses(turns, tables, model, conversation)
 
 
 def record_turns(

@@ -27,8 +27,6 @@ _STAND_IN, _STAND_IN_ESCAPED = "\ue000", "\\ue000"
 # what overlaps.
 _LONG_AMONG_OTHERS = 2_000
 
-Replacements = JSONObject
-
 _TURN = "select parent_message_hash, tip_message_hash, model, response_json from turns where id = ?"
 _SCHEMA = "select content from schemas where id = (select schema_id from turns where id = ?)"
 _TOOLS = (
@@ -115,7 +113,7 @@ def load_reply(conn: sqlite3.Connection, turn_id: str) -> object:
 
 def replacements_of_turn(
     conn: sqlite3.Connection, turn_id: str, outputs: Sequence[MessageRow], model_id: str | None
-) -> Replacements:
+) -> JSONObject:
     """What the reply of a stored turn may refer to.
 
     Args:
@@ -186,7 +184,7 @@ def replacements_for(
     tools: Iterable[tuple[str, str | None]] = (),
     schema: JSONObject | None = None,
     model_replacements: Mapping[str, object] | None = None,
-) -> Replacements:
+) -> JSONObject:
     """What the reply of one turn may refer to, by reference key.
 
     Args:
@@ -195,7 +193,7 @@ def replacements_for(
         schema: The schema the turn asked for.
         model_replacements: The model's own `json_replacements`.
     """
-    found: Replacements = {}
+    found: JSONObject = {}
     for index, message in enumerate(messages):
         for position, part in enumerate(message["parts"]):
             found.update(_of_part(f"{index}.{position}", part))
@@ -203,8 +201,7 @@ def replacements_for(
     found.update(_of_tools(tools))
     if schema and _is_long(schema):
         found["schema"] = schema
-    for key, value in (model_replacements or {}).items():
-        found[f"m.{key}"] = value
+    found.update((f"m.{key}", value) for key, value in (model_replacements or {}).items())
     return found
 
 
@@ -247,10 +244,8 @@ def _of_tools(tools: Iterable[tuple[str, str | None]]) -> Iterator[tuple[str, st
     """Long descriptions by tool name; a name with two different descriptions has none."""
     descriptions: dict[str, str | None] = {}
     for name, description in tools:
-        if name in descriptions and descriptions[name] != description:
-            descriptions[name] = None
-        else:
-            descriptions[name] = description
+        is_new = descriptions.setdefault(name, description) == description
+        descriptions[name] = description if is_new else None
     for name, description in descriptions.items():
         if description and len(description) >= MINIMUM_LENGTH:
             yield f"tool.{name}.description", description

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ...text import JSONObject
@@ -56,6 +56,8 @@ _METADATA = """
 select hash, provider_metadata from messages where provider_metadata is not null and hash in
 """
 _WITH_TEXT = ("text", "reasoning")
+# Most parts have no further fields; one object for all is made, and looked through, sooner.
+_NO_PAYLOAD: JSONObject = {}
 _BATCH = 200
 
 
@@ -134,7 +136,8 @@ def _grouped(rows: Iterable[SQLRow]) -> list[MessageRow]:
             about = decoded(metadata) if metadata else None
             found.append(MessageRow(key, parent, role, about, parts))
         if number is not None:
-            parts.append(PartRow(number, kind, text, decoded_object(payload) if payload else {}))
+            more = decoded_object(payload) if payload else _NO_PAYLOAD
+            parts.append(PartRow(number, kind, text, more))
     return found
 
 
@@ -402,17 +405,15 @@ class Chains:
         return dict(rows_by_ids(self._conn, _METADATA, self._wanted))
 
     def _messages_of(self, parent: str | None, tip: str | None) -> TurnMessages:
-        own: list[str] = []
-        at = parent
-        while at in self._links and self._links[at][1] in ("user", "tool"):
-            own.append(at)
-            at = self._links[at][0]
-        outputs: list[str] = []
-        at = tip
-        while at in self._links and at != parent:
-            outputs.append(at)
-            at = self._links[at][0]
+        roles = ("user", "tool")
+        own = list(takewhile(lambda at: self._links[at][1] in roles, self._back_from(parent)))
+        outputs = list(takewhile(lambda at: at != parent, self._back_from(tip)))
         return TurnMessages(self._first(parent), own[::-1], outputs[::-1])
+
+    def _back_from(self, at: str | None) -> Iterator[str]:
+        while at in self._links:
+            yield at
+            at = self._links[at][0]
 
     def _first(self, message_hash: str | None) -> str | None:
         """The beginning of the chain; what was passed on the way remembers it."""
@@ -431,8 +432,8 @@ def _load_parts(conn: sqlite3.Connection, hashes: Iterable[str]) -> dict[str, li
     """The parts of some messages, by hash; what else is known of these is not read."""
     found: dict[str, list[PartRow]] = {}
     for key, number, kind, text, payload in rows_by_ids(conn, _PARTS, hashes, _PARTS_ORDER):
-        part = PartRow(number, kind, text, decoded_object(payload) if payload else {})
-        found.setdefault(key, []).append(part)
+        more = decoded_object(payload) if payload else _NO_PAYLOAD
+        found.setdefault(key, []).append(PartRow(number, kind, text, more))
     return found
 
 

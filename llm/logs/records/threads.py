@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
@@ -22,7 +22,6 @@ from .outcome import IS_PROMPTED, UNPROMPTED
 SHOWN_CANDIDATES = 5
 # Behind the title of a fork that was given none of its own.
 FORK_SUFFIX = " (fork)"
-_AFTER_ALL = "\U0010ffff"
 
 # One that never got an answer has nothing to go on with.
 _LAST_TURN = """
@@ -88,18 +87,10 @@ _MATCHING_RESPONSES = (
 )
 _TURN = "select model, datetime_utc from turns where id = ?"
 _RESPONSE = "select model, datetime_utc from responses where id = ?"
-_BY_ID = (
-    "select id from threads where id >= ? and id < ? union"
-    " select id from conversations where id >= ? and id < ? limit ?"
-)
-_BY_NAME = (
-    "select id from threads where name like ? escape '\\' union"
-    " select id from conversations where name like ? escape '\\' limit ?"
-)
-_BY_TITLE = (
-    "select id from threads where name = ? union"
-    " select id from conversations where name = ? limit ?"
-)
+_BY = "select id from threads where {0} union select id from conversations where {0} limit ?"
+_BY_ID = _BY.format("id >= ? and id < ?")
+_BY_NAME = _BY.format("name like ? escape '\\'")
+_BY_TITLE = _BY.format("name = ?")
 
 
 class ConversationInfo(NamedTuple):
@@ -163,11 +154,9 @@ def newest_conversations(conn: sqlite3.Connection) -> Iterator[tuple[str, str]]:
         Pairs of the id of the conversation, and the id of its last turn or its own.
     """
     seen: set[str] = set()
-    sources: list[Iterable[tuple[str, str]]] = [
-        conn.execute(sql) for sql in (_NEWEST_TURNS, _NEWEST_RESPONSES)
-    ]
-    sources += [_unused(conn, sql) for sql in (_NEWEST_THREADS, _NEWEST_LEGACY)]
-    for last_id, conversation_id in merge(*sources, key=lambda row: row[0], reverse=True):
+    used = map(conn.execute, (_NEWEST_TURNS, _NEWEST_RESPONSES))
+    unused = (_unused(conn, sql) for sql in (_NEWEST_THREADS, _NEWEST_LEGACY))
+    for last_id, conversation_id in merge(*used, *unused, key=itemgetter(0), reverse=True):
         if conversation_id and conversation_id not in seen:
             seen.add(conversation_id)
             yield conversation_id, last_id
@@ -203,7 +192,7 @@ def matching_conversations(
                 break
         found |= some
     pairs = [(one, _last_id(conn, one)) for one in found]
-    return sorted(pairs, key=lambda pair: pair[1], reverse=True)[:limit]
+    return sorted(pairs, key=itemgetter(1), reverse=True)[:limit]
 
 
 def _last_id(conn: sqlite3.Connection, conversation_id: str) -> str:
@@ -242,10 +231,8 @@ def model_of_conversation(conn: sqlite3.Connection, conversation_id: str) -> str
 
 def _last_answer(conn: sqlite3.Connection, last_id: str) -> tuple[str | None, str | None] | None:
     """Model and time of a turn or response."""
-    row: tuple[str | None, str | None] | None = (
-        conn.execute(_TURN, [last_id]).fetchone() or conn.execute(_RESPONSE, [last_id]).fetchone()
-    )
-    return row
+    rows = (conn.execute(sql, [last_id]).fetchone() for sql in (_TURN, _RESPONSE))
+    return next(filter(None, rows), None)
 
 
 def _model_before(conn: sqlite3.Connection, conversation_id: str) -> str | None:
@@ -283,17 +270,15 @@ def find_conversation_id(conn: sqlite3.Connection, name: str) -> str | None:
     """
     if not name:
         return None
-    if _exists(conn, name):
+    if any(conn.execute(sql, [name]).fetchone() for sql in (_THREAD, _LEGACY)):
         return name
     start = name.lower()
-    end = after_all(start)
-    title = _like(name)
     for sql, values in (
-        (_BY_TITLE, [name, name]),
-        (_BY_ID, [start, end, start, end]),
-        (_BY_NAME, [f"{title}%", f"{title}%"]),
+        (_BY_TITLE, [name]),
+        (_BY_ID, [start, after_all(start)]),
+        (_BY_NAME, [f"{_like(name)}%"]),
     ):
-        rows = conn.execute(sql, [*values, SHOWN_CANDIDATES + 1]).fetchall()
+        rows = conn.execute(sql, [*values, *values, SHOWN_CANDIDATES + 1]).fetchall()
         if len(rows) > 1:
             raise NotFound(_ambiguous(conn, name, [row[0] for row in rows]))
         if rows:
@@ -318,13 +303,7 @@ def require_conversation_id(conn: sqlite3.Connection, name: str) -> str:
 
 def after_all(start: str) -> str:
     """What comes after everything that begins with `start`."""
-    return start + _AFTER_ALL
-
-
-def _exists(conn: sqlite3.Connection, conversation_id: str) -> bool:
-    return any(
-        conn.execute(sql, [conversation_id]).fetchone() is not None for sql in (_THREAD, _LEGACY)
-    )
+    return f"{start}\U0010ffff"
 
 
 def _like(text: str) -> str:
@@ -342,7 +321,7 @@ def _ambiguous(conn: sqlite3.Connection, name: str, ids: list[str]) -> str:
 
 def rename_conversation(conn: sqlite3.Connection, conversation_id: str, name: str) -> None:
     """Give a conversation another title, wherever it is stored."""
-    values = [storable(name), conversation_id]
     with immediate(conn):
         for table in ("threads", "conversations"):
-            conn.execute(f"update {table} set name = ? where id = ?", values)
+            sql = f"update {table} set name = ? where id = ?"
+            conn.execute(sql, [storable(name), conversation_id])

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...text import (
@@ -41,28 +43,22 @@ def markdown(
         expand: Show the content of fragments, not their hashes.
         time: Writes the time of a row.
     """
-    page = _Page(one_conversation, usage, expand, time)
+    page = _Page(time, one_conversation, usage, expand)
     for row in rows:
         yield "".join(f"{line}\n" for line in page.lines(row))
 
 
+@dataclass
 class _Page:
     """What is remembered from row to row: the system prompt and the tools shown already."""
 
-    def __init__(
-        self,
-        one_conversation: bool,
-        usage: bool,
-        expand: bool,
-        time: Callable[[str | None], str],
-    ) -> None:
-        self._time = time
-        self._one_conversation = one_conversation
-        self._usage = usage
-        self._expand = expand
-        self._is_first = True
-        self._system: str | None = None
-        self._tools: set[str] = set()
+    _time: Callable[[str | None], str]
+    _one_conversation: bool
+    _usage: bool
+    _expand: bool
+    _is_first: bool = True
+    _system: str | None = None
+    _tools: set[str] = field(default_factory=set)
 
     def lines(self, row: Row) -> Iterator[str]:
         yield from self._heading(row)
@@ -160,10 +156,8 @@ def _shown_fragment(content: str) -> str:
 
 def _shown_response(response: str, schema: object) -> str:
     if schema:
-        try:
+        with suppress(ValueError):
             return "\n".join(_json_block(json.loads(response)))
-        except ValueError:
-            return response
     return response
 
 
@@ -298,11 +292,8 @@ def _short_exchange(row: Row) -> JSONObject:
 
 
 def _short_attachment(attachment: JSONObject) -> dict[str, str]:
-    shown = {"type": attachment["type"]}
-    for key in ("path", "url"):
-        if attachment[key]:
-            shown[key] = attachment[key]
-    return shown
+    places = {key: attachment[key] for key in ("path", "url") if attachment[key]}
+    return {"type": attachment["type"], **places}
 
 
 def _short_usage(row: Row) -> JSONObject:
