@@ -118,8 +118,7 @@ __getattr__, __dir__ = attach(
                 "tls_context",
             ),
             "llm.run.inputs": ("key_argument",),
-            "llm.text": ("JSONObject",),
-            "llm.text.long_json": ("json_pieces",),
+            "llm.text": ("JSONObject", "json_pieces"),
             "llm.text.secrets": ("remember_request",),
             "llm.plugins": ("get_plugins", "load_plugins", "pm"),
             "llm.net.policy": (

@@ -93,7 +93,7 @@ from llm.templates import Template as Template
 from llm.terminal import notice as notice
 from llm.terminal import say as say
 from llm.text import JSONObject as JSONObject
-from llm.text.long_json import json_pieces as json_pieces
+from llm.text import json_pieces as json_pieces
 from llm.text.secrets import masked
 from llm.text.secrets import remember
 from llm.text.secrets import remember_request as remember_request

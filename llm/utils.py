@@ -40,6 +40,6 @@ __getattr__, __dir__ = attach(
         ),
         "mimetype_from_path": "llm.text.media:type_of_path",
         "mimetype_from_string": "llm.text.media:type_of_bytes",
-        "monotonic_ulid": "llm.text.ids:monotonic_ulid",
+        "monotonic_ulid": "llm.text:monotonic_ulid",
     },
 )

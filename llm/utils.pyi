@@ -24,7 +24,7 @@ from llm.text import remove_dict_none_values as remove_dict_none_values
 from llm.text import simplify_usage_dict as simplify_usage_dict
 from llm.text import token_usage_string as token_usage_string
 from llm.text import truncate_string as truncate_string
-from llm.text.ids import monotonic_ulid as monotonic_ulid
+from llm.text import monotonic_ulid as monotonic_ulid
 from llm.text.media import type_of_bytes
 from llm.text.media import type_of_path
 from llm.tools.toolbox import instantiate_from_spec as instantiate_from_spec

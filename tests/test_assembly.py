@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import llm
-from llm.models.assembly import assemble, events_of
+from llm.models.recording import assemble, events_of
 from llm.parts import (
     AttachmentPart,
     Message,

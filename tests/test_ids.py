@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from llm.text import ids
+from llm import text as ids
 from llm.utils import monotonic_ulid
 
 
@@ -21,7 +21,7 @@ def test_ulid_is_lower_case_and_of_its_time(monkeypatch: pytest.MonkeyPatch) -> 
     from ulid import ULID
 
     monkeypatch.setattr(ids, "_last", 0)
-    monkeypatch.setattr("llm.text.ids.time.time_ns", lambda: 1_469_918_176_385 * 1_000_000)
+    monkeypatch.setattr("llm.text.time.time_ns", lambda: 1_469_918_176_385 * 1_000_000)
     made = ids.new_ulid()
     assert ULID.from_str(made.upper()).milliseconds == 1_469_918_176_385
     assert (len(made), made) == (26, made.lower())
@@ -30,7 +30,7 @@ def test_ulid_is_lower_case_and_of_its_time(monkeypatch: pytest.MonkeyPatch) -> 
 def test_ulid_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that is set back does not bring ids out of order: they count on by one."""
     last = ids.new_ulid_int()
-    monkeypatch.setattr("llm.text.ids.time.time_ns", lambda: 0)
+    monkeypatch.setattr("llm.text.time.time_ns", lambda: 0)
     assert ids.new_ulid_int() == last + 1
     assert ids.new_ulid_int() == last + 2
 

@@ -22,7 +22,7 @@ from llm.logs.records.outcome import IMPORTED, mark_unprompted
 from llm.logs.records.threads import latest_conversation_id
 from llm.run.journal import Journal
 from llm.run.recovery import take_up
-from llm.text.ids import new_ulid
+from llm.text import new_ulid
 from tests.helpers.log_models import Says
 from tests.helpers.logged import LogBuilder, use_log
 from tests.helpers.models import registered

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import llm.text
 from llm.parts import Message, TextPart
-from llm.text import long_json
-from llm.text.long_json import json_pieces, slices
+from llm.text import json_pieces, slices
 
 values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=12)),
@@ -26,16 +26,16 @@ values = st.recursive(
 def test_pieces_are_the_json_text(value: object, limit: int) -> None:
     """Joined they are what `json.dumps` gives, whichever texts count as long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(long_json, "LONG_TEXT", limit)
+        patch.setattr(llm.text, "LONG_TEXT", limit)
         pieces = list(json_pieces(value, json.dumps, encode_basestring_ascii))
     assert "".join(pieces) == json.dumps(value)
 
 
 def test_long_texts_are_never_whole() -> None:
     """No piece is much longer than a slice."""
-    text = 'a"\u2603' * long_json.LONG_TEXT
+    text = 'a"\u2603' * llm.text.LONG_TEXT
     pieces = list(json_pieces({"x": [text], "y": 1}, json.dumps, encode_basestring_ascii))
-    assert max(map(len, pieces)) <= 6 * long_json.LONG_TEXT
+    assert max(map(len, pieces)) <= 6 * llm.text.LONG_TEXT
     assert "".join(slices(text)) == text
 
 
@@ -45,7 +45,7 @@ def test_address_does_not_depend_on_the_slices(monkeypatch: pytest.MonkeyPatch) 
 
     message = Message("user", [TextPart('snow \u2603 "quoted" \ud83d end')])
     before = message_hash(message, "b2:x")
-    monkeypatch.setattr(long_json, "LONG_TEXT", 3)
+    monkeypatch.setattr(llm.text, "LONG_TEXT", 3)
     assert message_hash(message, "b2:x") == before
 
 
@@ -56,7 +56,7 @@ def test_long_part_is_stored_in_slices_and_read_whole(monkeypatch: pytest.Monkey
     from llm.logs.write.store import LogStore
 
     monkeypatch.setattr(chains, "LONG_PART", 20)
-    monkeypatch.setattr(long_json, "LONG_TEXT", 8)
+    monkeypatch.setattr(llm.text, "LONG_TEXT", 8)
     text = "words and words, snow \u2603 and more words"
     store = LogStore(open_memory())
     tip = store.ensure_chain([Message("user", [TextPart(text)])])

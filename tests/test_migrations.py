@@ -11,8 +11,7 @@ import pytest
 import sqlite_utils
 
 from llm.logs.file import migrations, schema
-from llm.logs.file.migrations import NAMES, applied_names, migrate, needs_migration
-from llm.logs.file.transactions import immediate
+from llm.logs.file.migrations import NAMES, applied_names, immediate, migrate, needs_migration
 from tests.helpers.databases import DATA, RELEASES, columns_of, copy_of
 
 

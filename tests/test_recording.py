@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llm
-from llm.models.assembly import PartIndexer, assemble
-from llm.models.recording import EventLog, Pieces
+from llm.models.recording import EventLog, PartIndexer, Pieces, assemble
 from llm.parts import StreamEvent
 
 MANY = 3_000

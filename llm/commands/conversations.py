@@ -291,7 +291,7 @@ def import_(
     """
     from ..logs.exchange.formats import format_of, read
     from ..logs.exchange.importing import import_conversation
-    from ..logs.file.transactions import immediate
+    from ..logs.file.migrations import immediate
     from ..registry import resolve_default_model, resolve_model_id
     from ..terminal import decode_text
 

@@ -139,7 +139,7 @@ def prompt(show_model_options: bool, save: str | None, **given: Any) -> None:
 def _show_options(request: Request) -> None:
     """What `llm models --options -m MODEL` prints for the model that would answer."""
     from ..run.material import gather_material
-    from ..run.session import resolve_conversation
+    from ..run.request import resolve_conversation
     from .models import models_list
 
     model_id = resolve_conversation(request, gather_material(request)).model.model_id

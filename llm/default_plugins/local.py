@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import llm
-from llm.providers.local import list_path
+from llm.providers.local import LIST
 
 if TYPE_CHECKING:
     import click
@@ -18,7 +18,7 @@ __all__ = ["register_commands", "register_models"]
 @llm.hookimpl
 def register_models(register: RegisterModel) -> None:
     """Register each installed model; where none is installed, nothing more is imported."""
-    path = list_path()
+    path = llm.user_dir() / LIST
     llm.watch_file(path)
     if path.exists():
         from llm.providers.local.model import AsyncLocalModel, LocalModel

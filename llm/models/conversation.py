@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..parts import Message, ToolCallPart, ToolResultPart
-from ..text.ids import new_ulid
+from ..text import new_ulid
 from .asking import Asking, C, R
 from .prompt import Prompt
 from .response import Response

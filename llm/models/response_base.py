@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from ..errors import ContextTooLong
 from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
-from ..text import JSONObject, token_usage_string
-from ..text.ids import encode_ulid, new_ulid, new_ulid_int
+from ..text import JSONObject, encode_ulid, new_ulid, new_ulid_int, token_usage_string
 from ..tools.calling import ToolCall
 from ..tools.toolbox import Toolbox
-from .assembly import PartIndexer, assemble, events_of
 from .prompt import Prompt, check_prompt, wrap_tools
-from .recording import EventLog, Observer, Pieces, joined
+from .recording import EventLog, Observer, PartIndexer, Pieces, assemble, events_of, joined
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -7,8 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ..errors import InvalidInput, UnknownModelError
-from ..text import conversation_name
-from ..text.ids import new_ulid
+from ..text import conversation_name, new_ulid
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
 from .prompt import wrap_tools

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from ..tools.calling import ToolCall
     from ..tools.tool import Tool
     from .execute import Progress
-    from .request import AnyChain
-    from .session import Resolved
+    from .request import AnyChain, Resolved
 
 
 class ToolWatch:

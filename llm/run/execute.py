@@ -20,7 +20,7 @@ from ..terminal import (
 )
 from .material import TurnInput, first_input
 from .recorder import Recorder
-from .session import resolve
+from .request import resolve
 from .signals import dying_tidily, run_async
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from ..models.chain import AsyncChainResponse
     from ..parts import StreamEvent
     from .material import Material
-    from .request import AnyChain, AnyModel, AnyResponse, Request
-    from .session import Resolved
+    from .request import AnyChain, AnyModel, AnyResponse, Request, Resolved
 
 REPAIR_PROMPT = (
     "Your answer does not fit the JSON schema that was given. At {place}: {problem}\n"

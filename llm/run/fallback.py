@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from ..files.model_options import OPTIONS
 from ..terminal import show_note
 from ..text import JSONObject
-from .session import set_policy
+from .request import set_policy
 
 if TYPE_CHECKING:
-    from .request import AnyModel
-    from .session import Resolved
+    from .request import AnyModel, Resolved
 
 
 @contextmanager

@@ -271,7 +271,7 @@ class ResultsJournal:
 
     def begin(self) -> None:
         """Make the file before a tool runs, so that its result is one write away."""
-        from ..text.ids import new_ulid
+        from ..text import new_ulid
 
         header = {
             "journal": 1,

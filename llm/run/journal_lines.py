@@ -297,7 +297,7 @@ class Journaled:
         Args:
             tables: Take up what it refers to.
         """
-        from ..models.assembly import assemble
+        from ..models.recording import assemble
         from ..parts import Message
         from ..tools.calling import ToolCall
 

@@ -140,14 +140,13 @@ def _belongs_to(request: JSONObject, path: str, database: str) -> bool:
 
 def _log_turn(db: Database, journaled: Journaled) -> None:
     from ..logs.file.db import log_errors
-    from ..logs.file.transactions import immediate
+    from ..logs.file.migrations import immediate
     from ..logs.records.chains import is_stored
     from ..logs.records.outcome import INTERRUPTED, RECOVERED, mark_unprompted, mark_untrusted
     from ..logs.write.store import LogStore
     from ..logs.write.turns import HashedTables, TurnWriter
     from ..models.turn_record import Tables
-    from ..text import conversation_name
-    from ..text.ids import new_ulid
+    from ..text import conversation_name, new_ulid
     from ..text.secrets import storable
 
     request, done = journaled.request, journaled.done

@@ -14,14 +14,13 @@ from .execute import ask, follow_up, note_ignored_history
 from .inputs import attachment_from
 from .material import Material, TurnInput, load_content, load_fragments
 from .recorder import Recorder
-from .session import resolve
+from .request import resolve
 from .signals import Stopped, dying_tidily
 
 if TYPE_CHECKING:
     from ..content import Attachment
     from .line_editor import LineReader
-    from .request import AnyModel, AnyResponse, Request
-    from .session import Resolved
+    from .request import AnyModel, AnyResponse, Request, Resolved
 
 PROMPT = "> "
 # Lines that begin with these name files.

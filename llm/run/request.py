@@ -1,4 +1,9 @@
-"""What was asked for: the request of a prompt or chat, as its command line gave it."""
+"""What was asked for, as a command line gave it, and who is to answer: the model, conversation,
+options and tools that the request names, found and checked.
+
+Order matters: everything that can be refused is refused before standard input is read and long
+before anything is sent.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..errors import LLMError, NotFound, UnknownModelError
 from ..files import config
+from ..files.model_options import OPTIONS, call_defaults
+from ..net.policy import RETRIES, TIMEOUT_S, CallPolicy
+from ..terminal import show_note
+from ..text import JSONObject
+from .journal import leftovers
+from .material import Material, ToolChoice, gather_material
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from ..content import Attachment
     from ..models.async_response import AsyncResponse
     from ..models.base import _AsyncModel, _Model
     from ..models.chain import AsyncChainResponse, ChainResponse
     from ..models.conversation import AsyncConversation, Conversation
     from ..models.response import Response
+    from .toolset import Toolset
 
     AnyModel: TypeAlias = _Model | _AsyncModel
     AnyConversation: TypeAlias = Conversation | AsyncConversation
@@ -181,3 +196,216 @@ class Request:
     def continues(self) -> bool:
         """Whether an earlier conversation is to go on."""
         return self.continue_latest or bool(self.conversation_id)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request with everything found that it names: its conversation is ready to be prompted.
+
+    Args:
+        request: What was asked for.
+        material: What the prompt is made of beside its text.
+        conversation: A new conversation, or the continued one with its history.
+        options: The validated options that are not `None`.
+        fallbacks: Models to try, in order, where the one before fails before its first token.
+        toolset: The tools that every prompt offers; `None` where there are none.
+    """
+
+    request: Request
+    material: Material
+    conversation: AnyConversation
+    options: JSONObject
+    fallbacks: tuple[AnyModel, ...] = ()
+    toolset: Toolset | None = None
+
+    @property
+    def model(self) -> AnyModel:
+        """The model that answers."""
+        return self.conversation.model
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is asked for, and shown, piece by piece."""
+        output, material = self.request.output, self.material
+        late = output.json or self.request.repair > 0 or material.extract or material.extract_last
+        return bool(self.model.can_stream) and not (output.no_stream or late)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is something to do without a prompt: calls to run, or results to send."""
+        return bool(self.conversation.pending_calls()) or self.conversation.owes_answer()
+
+
+def resolve(
+    request: Request, material: Material | None = None, model: AnyModel | None = None
+) -> Resolved:
+    """What a request names: its model, conversation, options and tools.
+
+    Args:
+        material: What the prompt is made of, where it was gathered before.
+        model: The model that answers, where it is not one that the request names.
+
+    Raises:
+        LLMError: Options of the command contradict each other, or something that is named does
+            not exist or is not allowed.
+    """
+    material = material or gather_material(request)
+    conversation = resolve_conversation(request, material, model)
+    options = resolve_options(conversation.model, material.options)
+    names = set_policy(conversation, request.call)
+    fallbacks = tuple(_get_model(name, request.is_async) for name in names)
+    toolset = None
+    if material.tools != ToolChoice() or conversation.loaded_tools:
+        from .toolset import gather
+
+        toolset = gather(material.tools, conversation)
+    return Resolved(request, material, conversation, options, fallbacks, toolset)
+
+
+def set_policy(conversation: AnyConversation, call: CallSettings) -> tuple[str, ...]:
+    """Let a conversation be called as the request, and the defaults of its model, say.
+
+    Returns:
+        The names of the models to try where this one fails before its first token.
+
+    Raises:
+        ConfigError: `model_defaults.json` is not valid.
+    """
+    stored = call_defaults(conversation.model.model_id)
+    retries = call.retries if call.retries is not None else stored.retries
+    timeout_s = call.timeout_s if call.timeout_s is not None else stored.timeout_s
+    conversation.policy = CallPolicy(
+        retries=RETRIES if retries is None else retries,
+        timeout_s=TIMEOUT_S if timeout_s is None else timeout_s,
+        tell=show_note,
+    )
+    conversation.truncate = call.truncate or stored.truncate
+    return call.fallback or stored.fallback
+
+
+def resolve_conversation(
+    request: Request, material: Material, model: AnyModel | None = None
+) -> AnyConversation:
+    """The conversation to go on with, under the model to use; a new one if there is none.
+
+    Raises:
+        LLMError: The model or the named conversation is unknown.
+    """
+    log = request.log
+    if log.log and log.no_log:
+        raise LLMError("--log and --no-log are mutually exclusive")
+    if log.is_on and leftovers():
+        from .recovery import take_up
+
+        take_up(log.path, tell=request.continues)
+    model = model or _named_model(request, material)
+    conversation = _load_conversation(request, model) if request.continues else None
+    if conversation is None:
+        conversation = (model or _default_model(request.is_async)).conversation()
+    if request.name:
+        conversation.name = request.name
+    return conversation
+
+
+def _named_model(request: Request, material: Material) -> AnyModel | None:
+    name = named_model_id(request)
+    name = material.model_id if name is None else name
+    return None if name is None else _get_model(name, request.is_async)
+
+
+def named_model_id(request: Request) -> str | None:
+    """The id or alias of the model that the command line names, if it does."""
+    if request.model_id is None and request.queries:
+        return model_from_queries(request.queries)
+    return request.model_id
+
+
+def model_from_queries(queries: tuple[str, ...]) -> str:
+    """The shortest id among the models that match all queries, the first of them on a tie.
+
+    Raises:
+        NotFound: No model matches.
+    """
+    from ..registry import entries_matching
+
+    found = [entry.model_id for entry in entries_matching(queries)]
+    if not found:
+        raise NotFound(
+            f"No model found matching queries {', '.join(queries)}. "
+            "'llm models' lists the models there are"
+        )
+    return min(found, key=len)
+
+
+def _default_model(is_async: bool) -> AnyModel:
+    from ..registry import resolve_default_model
+
+    return _get_model(resolve_default_model(), is_async)
+
+
+def _get_model(model_id: str, is_async: bool) -> AnyModel:
+    import llm
+
+    return llm.get_async_model(model_id) if is_async else llm.get_model(model_id)
+
+
+def _load_conversation(request: Request, model: AnyModel | None) -> AnyConversation | None:
+    """The stored conversation, or `None` where the latest is wanted and there is none."""
+    from ..logs.read.rehydrate import load_conversation
+
+    wanted = request.conversation_id or None
+    path = request.log.path
+    found = None
+    if path.exists():
+        try:
+            found = load_conversation(
+                path,
+                wanted,
+                async_=request.is_async,
+                model=model,
+                may_change=request.log.is_on,
+            )
+        except UnknownModelError as error:
+            raise UnknownModelError(
+                f"{error}. Go on with another model by adding -m MODEL"
+            ) from error
+    if found is None and wanted:
+        raise NotFound(f"No conversation found with id={wanted}")
+    return found
+
+
+def resolve_options(model: AnyModel, given: JSONObject) -> JSONObject:
+    """The options for a model: those given, then its stored defaults, validated and converted.
+
+    Returns:
+        The values that are not `None`, by name; empty where no option is given or stored.
+
+    Raises:
+        LLMError: An option is unknown to the model or its value is not allowed.
+    """
+    values: JSONObject = {**OPTIONS.get(model.model_id), **given}
+    if not values:
+        return {}
+    from pydantic import ValidationError
+
+    try:
+        options = model.Options(**values)
+    except ValidationError as error:
+        raise LLMError(_describe_invalid(error, model, given)) from error
+    return {name: value for name, value in options if value is not None}
+
+
+def _describe_invalid(error: ValidationError, model: AnyModel, given: JSONObject) -> str:
+    """Two lines for each option that was refused: its name, and why."""
+    from ..text import suggestion
+
+    lines = []
+    for problem in error.errors():
+        location = [str(step) for step in problem["loc"]]
+        reason = problem["msg"]
+        if problem["type"] == "extra_forbidden":
+            reason += suggestion(location[0], model.Options.model_fields)
+        if location and location[0] not in given:
+            reason += f" (a stored default: see 'llm models options show {model.model_id}')"
+        lines.append(f"{'.'.join(location)}\n  {reason}")
+    return "\n".join(lines)

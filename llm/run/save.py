@@ -9,7 +9,7 @@ from ..errors import LLMError
 from ..files import config
 from ..terminal import clean_argument
 from .material import find_schema, prompt_text
-from .session import named_model_id, resolve_options
+from .request import named_model_id, resolve_options
 
 if TYPE_CHECKING:
     from ..content import Attachment

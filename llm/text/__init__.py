@@ -1,14 +1,20 @@
-"""Text for people: shortening, tables, code blocks, names, token counts.
+"""Text for people: shortening, tables, code blocks, names, token counts; JSON of any length; ids.
 
-Beside it in this room: ids, times, media types, JSON of any length, and keys that are never shown.
+Beside it in this room: times, media types, and keys that are never shown.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ulid import ULID
 
 #: An object of JSON, as Python has it: texts to JSON values.
 JSONObject = dict[str, Any]
@@ -217,3 +223,113 @@ def suggestion(word: str, names: Iterable[str], show: Callable[[str], str] = str
     """
     near = " or ".join(map(show, nearest_names(word, names)))
     return near and f" - did you mean {near}?"
+
+
+# JSON of values that hold very long texts, without a second copy of these in memory.
+
+#: From so many characters on a text is encoded slice by slice.
+LONG_TEXT = 1 << 20
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def json_pieces(
+    value: object,
+    encode: Callable[[object], str] = _encode,
+    escape: Callable[[str], str] = json.encoder.encode_basestring_ascii,
+) -> Iterator[str]:
+    """The JSON text of `value`, in pieces that are not long where a text in it is.
+
+    Args:
+        value: What to encode.
+        encode: Gives the JSON text of a value; by default it is compact and ASCII.
+        escape: Gives the JSON text of a text, in its quotes, character by character.
+    """
+    texts: list[str] = []
+    token = ""
+    if _has_long(value):
+        token = os.urandom(16).hex()
+        value = _marked(value, token, texts)
+    whole = encode(value)
+    if not texts:
+        yield whole
+        return
+    for number, part in enumerate(re.split(f'"{token}([0-9]+){token}"', whole)):
+        if number % 2 == 0:
+            yield part
+        else:
+            yield from _escaped(texts[int(part)], escape)
+
+
+def slices(text: str) -> Iterator[str]:
+    """A text in pieces of a length that can be handled."""
+    for start in range(0, len(text), LONG_TEXT):
+        yield text[start : start + LONG_TEXT]
+
+
+def _escaped(text: str, escape: Callable[[str], str]) -> Iterator[str]:
+    yield '"'
+    for piece in slices(text):
+        yield escape(piece)[1:-1]
+    yield '"'
+
+
+def _has_long(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) >= LONG_TEXT
+    if isinstance(value, dict):
+        return any(map(_has_long, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_has_long, value))
+
+
+def _marked(value: object, token: str, texts: list[str]) -> object:
+    """The value with a mark in place of each long text, which goes to the end of `texts`."""
+    if isinstance(value, str) and len(value) >= LONG_TEXT:
+        texts.append(value)
+        return f"{token}{len(texts) - 1}{token}"
+    if isinstance(value, dict):
+        return {key: _marked(item, token, texts) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_marked(item, token, texts) for item in value]
+    return value
+
+
+# Identifiers that sort by time: lower-case ULIDs, strictly increasing within a process.
+# Source: https://github.com/ulid/spec (48 bits of milliseconds, 80 random bits, Crockford base 32).
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+# Pairs of digits: encoding ten bits at a time halves the work of making an id.
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_SHIFTS = tuple(range(120, -1, -10))
+
+_lock = threading.Lock()
+_last = 0
+
+
+def new_ulid_int() -> int:
+    """The next identifier as a 128-bit number, greater than every earlier one of this process."""
+    global _last
+    millisecond = time.time_ns() // 1_000_000
+    with _lock:
+        if millisecond > _last >> 80:
+            _last = millisecond << 80 | int.from_bytes(os.urandom(10), "big")
+        else:
+            # Same millisecond, or a clock that went back: count on from the previous one.
+            _last += 1
+        return _last
+
+
+def encode_ulid(value: int) -> str:
+    """The 26 lower-case digits of a 128-bit identifier."""
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in _SHIFTS])
+
+
+def new_ulid() -> str:
+    """A new identifier: 26 lower-case characters, sorting after every earlier one."""
+    return encode_ulid(new_ulid_int())
+
+
+def monotonic_ulid() -> ULID:
+    """A new identifier as an object of the `ulid` package, which plugins expect."""
+    from ulid import ULID
+
+    return ULID(new_ulid_int().to_bytes(16, "big"))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from ...errors import InvalidInput
 from ...models.serialize import check_conversation, turns_of
 from ...models.turn_record import Tables
-from ...text.ids import new_ulid
+from ...text import new_ulid
 from ...text.secrets import storable
-from ..file.transactions import immediate
+from ..file.migrations import immediate
 from ..records.outcome import IMPORTED, mark_unprompted, mark_untrusted
 from ..write.turns import HashedTables, TurnWriter, now_text
 

@@ -9,8 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...text import JSONObject
-from ..file.migrations import connection_of
-from ..file.transactions import has_table, immediate
+from ..file.migrations import connection_of, has_table, immediate
 
 if TYPE_CHECKING:
     from ...content import Attachment, Fragment

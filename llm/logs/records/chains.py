@@ -15,8 +15,7 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...parts import AttachmentPart, Message, ToolResultPart
-from ...text import JSONObject
-from ...text.long_json import json_pieces, slices
+from ...text import JSONObject, json_pieces, slices
 from ...text.secrets import storable, storable_value
 from .shared import add_attachment, ensure_fragment
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..file.lookups import json_list
-from ..file.transactions import has_table, rows_if_any
+from ..file.migrations import has_table, rows_if_any
 
 if TYPE_CHECKING:
     import sqlite3

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ...errors import NotFound
 from ...text.secrets import storable
-from ..file.transactions import has_table, immediate
+from ..file.migrations import has_table, immediate
 from .outcome import IS_PROMPTED, UNPROMPTED
 
 # How many conversations an ambiguous name is told to stand for.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...text import conversation_name
 from ..file.lookups import json_list
-from ..file.transactions import has_table, immediate
+from ..file.migrations import has_table, immediate
 from ..records.messages import full_text, load_references, load_rows, parts_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..file.transactions import immediate
+from ..file.migrations import immediate
 from .redact_messages import MessageRedaction, concerned_replies, write_reply
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ from weakref import WeakSet
 
 from ...models.turn_record import Tables, record_turn
 from ...parts import ToolCallPart
-from ...text import conversation_name
-from ...text.ids import new_ulid
+from ...text import conversation_name, new_ulid
 from ...text.secrets import storable
 from ..file.db import log_errors, prepare
-from ..file.transactions import immediate
+from ..file.migrations import immediate
 from ..records.chains import hash_chain, is_stored, store_chain
 from ..records.condense import load_reply
 from ..records.shared import ensure_fragment, ensure_tool, ensure_tool_instance

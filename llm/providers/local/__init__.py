@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+#: The file that lists the local models, in the user directory.
+LIST = "local/models.json"
+
+
 def local_dir() -> Path:
     """The folder of the local models; it exists once something has been added."""
     return llm.user_dir() / "local"
@@ -17,4 +21,4 @@ def local_dir() -> Path:
 
 def list_path() -> Path:
     """The file that lists the local models."""
-    return local_dir() / "models.json"
+    return llm.user_dir() / LIST
