@@ -19,12 +19,12 @@ from llm.text import extract_fenced_code_block as extract_fenced_code_block
 from llm.text import find_unused_key as find_unused_key
 from llm.text import has_plugin_prefix as has_plugin_prefix
 from llm.text import maybe_fenced_code as maybe_fenced_code
+from llm.text import monotonic_ulid as monotonic_ulid
 from llm.text import output_rows_as_json as output_rows_as_json
 from llm.text import remove_dict_none_values as remove_dict_none_values
 from llm.text import simplify_usage_dict as simplify_usage_dict
 from llm.text import token_usage_string as token_usage_string
 from llm.text import truncate_string as truncate_string
-from llm.text import monotonic_ulid as monotonic_ulid
 from llm.text.media import type_of_bytes
 from llm.text.media import type_of_path
 from llm.tools.toolbox import instantiate_from_spec as instantiate_from_spec
