@@ -221,17 +221,14 @@ def _load(settings: EngineSettings) -> Server:
             thread.join(WAIT_SECONDS)
     finally:
         _wait_for(thread)
-    return _loaded_server(outcome[0], settings)
-
-
-def _loaded_server(outcome: Server | Exception, settings: EngineSettings) -> Server:
-    if isinstance(outcome, Exception):
+    loaded = outcome[0]
+    if isinstance(loaded, Exception):
         raise ModelError(
             f"The local engine cannot load {settings.path}: either the file is damaged or of a "
             "kind this version does not know, or there is not enough memory. "
             f"{DEBUG_VARIABLE}=1 shows what the engine says"
-        ) from outcome
-    return outcome
+        ) from loaded
+    return loaded
 
 
 def _import_package() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import llm
@@ -29,38 +30,33 @@ def build_options() -> type[Options]:
     """The pydantic class of the options, made when somebody gives one or asks for the list."""
     from pydantic import Field
 
+    optional = partial(Field, default=None)
+
     class LocalOptions(llm.Options):
         """Options of local models. `context` and `threads` are set when the model is loaded."""
 
-        temperature: float | None = Field(
-            default=None,
+        temperature: float | None = optional(
             ge=0,
             le=2,
             description="How freely the next token is drawn; 0 always takes the likeliest.",
         )
-        max_tokens: int | None = Field(
-            default=None, ge=1, description="Tokens after which the answer is cut off."
+        max_tokens: int | None = optional(
+            ge=1, description="Tokens after which the answer is cut off."
         )
-        top_p: float | None = Field(
-            default=None,
+        top_p: float | None = optional(
             ge=0,
             le=1,
             description="Draw only from the likeliest tokens that together reach this share.",
         )
-        seed: int | None = Field(
-            default=None,
+        seed: int | None = optional(
             ge=0,
             le=2**32 - 1,
             description="Start of the random numbers: the same seed repeats the same draws.",
         )
-        threads: int | None = Field(
-            default=None,
-            ge=1,
-            le=512,
-            description="Processor threads; by default half of the cores, at most 4.",
+        threads: int | None = optional(
+            ge=1, le=512, description="Processor threads; by default half of the cores, at most 4."
         )
-        context: int | None = Field(
-            default=None,
+        context: int | None = optional(
             ge=128,
             description=f"Tokens that prompt and answer may have; {DEFAULT_CONTEXT} by default.",
         )

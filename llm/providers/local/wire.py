@@ -124,17 +124,17 @@ class Reply:
             delta = choice.get("delta", {})
             if reasoning := delta.get("reasoning_content"):
                 self._reasoning.append(reasoning)
-                yield StreamEvent(type="reasoning", chunk=reasoning)
+                yield StreamEvent("reasoning", reasoning)
             if text := delta.get("content"):
                 self._text.append(text)
-                yield StreamEvent(type="text", chunk=text)
+                yield StreamEvent("text", text)
 
     def whole(self) -> Iterator[StreamEvent]:
         """The answer in one piece, for those who do not want it streamed."""
         if self._reasoning:
-            yield StreamEvent(type="reasoning", chunk="".join(self._reasoning))
+            yield StreamEvent("reasoning", "".join(self._reasoning))
         if self._text:
-            yield StreamEvent(type="text", chunk="".join(self._text))
+            yield StreamEvent("text", "".join(self._text))
 
     def record(self, response: Response | AsyncResponse) -> None:
         """Put usage and payload of the finished answer on `response`."""

@@ -87,7 +87,11 @@ def models() -> list[tuple[SyncModel, TwinModel | None, list[str]]]:
         sync, twin = kinds[kind]
         families.append((sync("", **settings), twin("", **settings) if twin else None, names))
     return [
-        (_member(family, model_id), twins and _member(twins, model_id), _split(aliases))
+        (
+            _member(family, model_id),
+            twins and _member(twins, model_id),
+            aliases.split(",") if aliases else [],
+        )
         for family, twins, names in families
         for model_id, _, aliases in (name.partition(":") for name in names.split())
     ]
@@ -100,10 +104,6 @@ def _settings(kind: str, flags: str) -> Json:
     if kind == "completion":
         settings["default_max_tokens"] = _COMPLETION_MAX_TOKENS
     return settings
-
-
-def _split(aliases: str) -> list[str]:
-    return aliases.split(",") if aliases else []
 
 
 def extra_models_path() -> Path:

@@ -60,15 +60,7 @@ def check(wanted: Addition) -> None:
         raise InvalidInput(f"{wanted.base_url} is no address: begin it with http:// or https://")
     if not wanted.name.strip():
         raise InvalidInput("The name is empty")
-    taken = (
-        llm.get_embedding_model_aliases()
-        if wanted.embedding
-        else {
-            name
-            for entry in llm.get_models_with_aliases()
-            for name in (entry.shown.model_id, *entry.aliases)
-        }
-    )
+    taken = llm.get_embedding_model_aliases() if wanted.embedding else _chat_names()
     for name in (wanted.name, *wanted.aliases):
         if name in taken:
             raise InvalidInput(
@@ -80,6 +72,11 @@ def check(wanted: Addition) -> None:
         raise InvalidInput(
             f"A key named {wanted.name} is stored already. To use it: --key {wanted.name}"
         )
+
+
+def _chat_names() -> set[str]:
+    entries = llm.get_models_with_aliases()
+    return {name for entry in entries for name in (entry.shown.model_id, *entry.aliases)}
 
 
 def make_entry(wanted: Addition, choose: Choose, tell: Tell) -> Json:

@@ -246,13 +246,15 @@ def _start_of(call: Call) -> tuple[str, bool]:
 
 
 def _request(call: Call, client: httpx2.Client | httpx2.AsyncClient) -> httpx2.Request:
+    import httpx2
+
     start, is_long = _start_of(call)
     request = client.build_request(
         call.method,
         call.endpoint.url,
         content=b"" if is_long else start.encode(),
         headers=dict(call.headers),
-        timeout=_timeout(call),
+        timeout=httpx2.Timeout(call.policy.timeout_s, connect=call.policy.connect_timeout_s),
     )
     if is_long:
         from .long_body import put_body
@@ -266,12 +268,6 @@ def _show_request(call: Call, url: str, headers: Mapping[str, str]) -> None:
     if show.is_wanted():
         content = "".join(call.pieces()).encode()
         llm.HTTPLog(call.endpoint.secrets).request(call.method, url, headers, content)
-
-
-def _timeout(call: Call) -> httpx2.Timeout:
-    import httpx2
-
-    return httpx2.Timeout(call.policy.timeout_s, connect=call.policy.connect_timeout_s)
 
 
 def _show_head(call: Call, reply: httpx2.Response | Reply) -> None:

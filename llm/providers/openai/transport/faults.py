@@ -126,18 +126,13 @@ def _by_status(
     if status >= 500:
         return Overloaded(_sentences(message, "The server failed, not the request: try again"))
     if status == 404:
-        return ModelError(
-            _sentences(message, f"Check the address {endpoint.url}{_and_the_model(endpoint)}")
-        )
+        is_listing = endpoint.url.partition("?")[0].endswith("/models")
+        model = f" and the model {endpoint.model}" if endpoint.model and not is_listing else ""
+        return ModelError(_sentences(message, f"Check the address {endpoint.url}{model}"))
     if 300 <= status < 400:
         target = headers.get("location", "another address")
         return ModelError(_sentences(message, f"It redirects to {target}: use that as api_base"))
     return ModelError(message)
-
-
-def _and_the_model(endpoint: Endpoint) -> str:
-    is_listing = endpoint.url.partition("?")[0].endswith("/models")
-    return f" and the model {endpoint.model}" if endpoint.model and not is_listing else ""
 
 
 def _sentences(message: str, advice: str) -> str:
@@ -157,7 +152,12 @@ def _key_advice(endpoint: Endpoint) -> str:
 
 def _details(body: object) -> Json:
     """The object that describes the error, whatever it is wrapped in."""
-    value = _parsed(body)
+    value = body
+    if isinstance(body, bytes):
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError):
+            return {}
     if isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, dict):
@@ -168,15 +168,6 @@ def _details(body: object) -> Json:
     if isinstance(inner, str):
         return {**value, "message": inner}
     return value
-
-
-def _parsed(body: object) -> object:
-    if not isinstance(body, bytes):
-        return body
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _server_text(details: Json, body: object) -> str:

@@ -170,7 +170,8 @@ class ChatAccumulator(Accumulator):
             function = delta.get("function") or {}
             name = function.get("name") or ""
             call = self._call_for(delta, name)
-            if self._is_news(call, name):
+            # Some servers repeat the name with each piece.
+            if name and not call.pieces and name != call.name:
                 call.name += name
                 yield StreamEvent("tool_call_name", name, tool_call_id=call.id)
             arguments = arguments_text(function.get("arguments"))
@@ -199,11 +200,6 @@ class ChatAccumulator(Accumulator):
         if call_id:
             return ("id", call_id)
         return ("nth", len(self._calls)) if name or not self._calls else self._last_index
-
-    @staticmethod
-    def _is_news(call: _Call, name: str) -> bool:
-        """Whether `name` is (more of) the call's name; some servers repeat it with each piece."""
-        return bool(name) and not call.pieces and name != call.name
 
     def finish(self) -> list[Event]:
         """What is left to say: half a character, and that there was reasoning nobody saw."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llm.parts import Message, TextPart, ToolCallPart, ToolResultPart
@@ -24,10 +25,7 @@ def chat_messages(messages: Iterable[Message], image_detail: str | None = None) 
     A system text that repeats the last one is sent once. Reasoning, and calls that a provider ran
     itself, are not sent.
     """
-
-    def item(attachment: Attachment) -> Json:
-        return attachment_item(attachment, image_detail)
-
+    item = partial(attachment_item, image_detail=image_detail)
     sent: list[Json] = []
     last_system: str | None = None
     for message in messages:
@@ -94,11 +92,6 @@ def attachment_item(attachment: Attachment, image_detail: str | None = None) -> 
     }
 
 
-def function_tools(tools: Iterable[Tool]) -> list[Json]:
-    """The `tools` of a request."""
-    return [{"type": "function", "function": function_fields(tool)} for tool in tools]
-
-
 # Options that shape the request in other ways than by their own name.
 _NOT_SENT = frozenset({"json_object", "image_detail", "chat_completions", "reasoning_summary"})
 
@@ -123,7 +116,9 @@ def request_options(
     elif options.get("json_object"):
         fields["response_format"] = {"type": "json_object"}
     if tools:
-        fields["tools"] = function_tools(tools)
+        fields["tools"] = [
+            {"type": "function", "function": function_fields(tool)} for tool in tools
+        ]
     if stream:
         fields["stream_options"] = {"include_usage": True}
     return fields

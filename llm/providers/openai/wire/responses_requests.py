@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from llm import ServerSideTool
@@ -35,10 +36,7 @@ def responses_input(
 
     What the provider ran itself is not sent; reasoning only with the provider's own data.
     """
-
-    def item(attachment: Attachment) -> Json:
-        return attachment_item(attachment, image_detail)
-
+    item = partial(attachment_item, image_detail=image_detail)
     items: list[Json] = []
     instructions: str | None = None
     for message in messages:
@@ -123,9 +121,7 @@ def request_options(options: Json, *, schema: Json | None) -> Json:
     fields: Json = {}
     if "max_tokens" in options:
         fields["max_output_tokens"] = options["max_tokens"]
-    for name, value in options.items():
-        if name not in _SHAPING:
-            fields[name] = plain_value(value)
+    fields |= {name: plain_value(value) for name, value in options.items() if name not in _SHAPING}
     text: Json = {}
     if "verbosity" in options:
         text["verbosity"] = plain_value(options["verbosity"])

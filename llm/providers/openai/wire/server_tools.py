@@ -6,17 +6,21 @@ from typing import Literal, TypeVar
 import llm
 from llm.parts import StreamEvent
 
-from .shapes import Json, add_include
+from .shapes import Json, add_include, not_nulls
 
 V = TypeVar("V")
 MOST_DOMAINS = 100
 _MEMORY_LIMITS = ("16g", "1g", "4g", "64g")
 
 
+def _checked(name: str, value: V, kind: type, words: str) -> V:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{name} must be {words}")
+    return value
+
+
 def _checked_choice(name: str, value: V, choices: tuple[str, ...]) -> V:
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"{name} must be a text")
-    if value is not None and value not in choices:
+    if _checked(name, value, str, "a text") is not None and value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}")
     return value
 
@@ -32,9 +36,7 @@ def _checked_list(name: str, value: V) -> V:
 
 
 def _checked_flag(name: str, value: V) -> V:
-    if value is not None and not isinstance(value, bool):
-        raise TypeError(f"{name} must be true or false")
-    return value
+    return _checked(name, value, bool, "true or false")
 
 
 def _checked_domains(name: str, domains: list[str] | None) -> list[str] | None:
@@ -49,8 +51,7 @@ def _checked_domains(name: str, domains: list[str] | None) -> list[str] | None:
 def _checked_images(settings: Json | None) -> Json | None:
     if settings is None:
         return None
-    if not isinstance(settings, dict):
-        raise TypeError("image_settings must be an object")
+    _checked("image_settings", settings, dict, "an object")
     most = settings.get("max_results")
     if most is not None and (isinstance(most, bool) or not isinstance(most, int)):
         raise TypeError("image_settings.max_results must be a number")
@@ -63,8 +64,7 @@ def _checked_images(settings: Json | None) -> Json | None:
 def _located(location: Json | None) -> Json | None:
     if location is None:
         return None
-    if not isinstance(location, dict):
-        raise TypeError("user_location must be an object")
+    _checked("user_location", location, dict, "an object")
     if location.get("type", "approximate") != "approximate":
         raise ValueError("user_location.type must be approximate")
     return {"type": "approximate", **location}
@@ -113,22 +113,16 @@ class WebSearch(llm.ServerSideTool):
 
     def tool_spec(self, model: object) -> Json:
         """The tool as the API takes it."""
-        spec: Json = {"type": "web_search"}
-        filters = {
-            name: domains
-            for name in ("allowed_domains", "blocked_domains")
-            if (domains := getattr(self, name)) is not None
+        filters = self._given("allowed_domains", "blocked_domains")
+        return {
+            "type": "web_search",
+            **({"filters": filters} if filters else {}),
+            **self._given("user_location", "search_context_size", "external_web_access"),
+            **self._given("return_token_budget", "search_content_types", "image_settings"),
         }
-        if filters:
-            spec["filters"] = filters
-        for name in (
-            *("user_location", "search_context_size", "external_web_access"),
-            *("return_token_budget", "search_content_types", "image_settings"),
-        ):
-            value = getattr(self, name)
-            if value is not None:
-                spec[name] = value
-        return spec
+
+    def _given(self, *names: str) -> Json:
+        return not_nulls((name, getattr(self, name)) for name in names)
 
     def prepare_request(self, model: object, kwargs: Json) -> None:
         """Ask for sources and results where they are wanted."""
@@ -154,9 +148,7 @@ class CodeInterpreter(llm.ServerSideTool):
         file_ids: list[str] | None = None,
     ) -> None:
         super().__init__()
-        if container is not None and not isinstance(container, str):
-            raise TypeError("container must be a text")
-        if container == "":
+        if _checked("container", container, str, "a text") == "":
             raise ValueError("container must not be empty")
         if container is not None and (memory_limit is not None or file_ids is not None):
             raise ValueError("container cannot be combined with memory_limit or file_ids")
@@ -168,16 +160,16 @@ class CodeInterpreter(llm.ServerSideTool):
         """The tool as the API takes it."""
         if self.container is not None:
             return {"type": "code_interpreter", "container": self.container}
-        container: Json = {"type": "auto"}
-        if self.memory_limit is not None:
-            container["memory_limit"] = self.memory_limit
-        if self.file_ids is not None:
-            container["file_ids"] = self.file_ids
-        return {"type": "code_interpreter", "container": container}
+        given = not_nulls((("memory_limit", self.memory_limit), ("file_ids", self.file_ids)))
+        return {"type": "code_interpreter", "container": {"type": "auto", **given}}
 
     def prepare_request(self, model: object, kwargs: Json) -> None:
         """Ask for the output of the code."""
         add_include(kwargs, "code_interpreter_call.outputs")
+
+
+def _output_text(output: Json) -> str | None:
+    return output.get("logs") or output.get("url")
 
 
 def server_tool_events(item: Json, message_index: int) -> list[StreamEvent]:
@@ -189,9 +181,7 @@ def server_tool_events(item: Json, message_index: int) -> list[StreamEvent]:
         result = json.dumps(results) if results else ""
     elif kind == "code_interpreter_call":
         name, arguments = "code_interpreter", {"code": item.get("code") or ""}
-        outputs = item.get("outputs") or ()
-        texts = [output.get("logs") or output.get("url") for output in outputs]
-        result = "\n".join(filter(None, texts))
+        result = "\n".join(filter(None, map(_output_text, item.get("outputs") or ())))
     else:
         return []
     result = result or str(item.get("status") or "completed")
