@@ -92,11 +92,11 @@ def _attempt(client: httpx2.Client, url: str, part: Path, progress: Progress) ->
     arrived, headers = _resume_headers(url, part)
     with client.stream("GET", url, headers=headers) as reply:
         if reply.status_code == HTTP_UNSATISFIABLE and arrived:
-            return _total_of_range(reply) == arrived
+            return _range_of(reply)[1] == arrived
         reply.raise_for_status()
         if reply.status_code != HTTP_PARTIAL:
             arrived = 0
-        elif _start_of_range(reply) != arrived:
+        elif _range_of(reply)[0] != arrived:
             return False
         length = reply.headers.get("content-length")
         total = arrived + int(length) if length else None
@@ -152,15 +152,11 @@ def _write_notes(url: str, part: Path, reply: httpx2.Response) -> None:
     _notes_path(part).write_text(json.dumps(notes), encoding="utf-8")
 
 
-def _start_of_range(reply: httpx2.Response) -> int | None:
+def _range_of(reply: httpx2.Response) -> tuple[int | None, int | None]:
+    """The first byte of the part that was sent, and how many the whole has."""
     span = reply.headers.get("content-range", "").removeprefix("bytes ")
-    start = span.partition("-")[0]
-    return int(start) if start.isdigit() else None
-
-
-def _total_of_range(reply: httpx2.Response) -> int | None:
-    total = reply.headers.get("content-range", "").rpartition("/")[2]
-    return int(total) if total.isdigit() else None
+    start, total = span.partition("-")[0], span.rpartition("/")[2]
+    return int(start) if start.isdigit() else None, int(total) if total.isdigit() else None
 
 
 @contextmanager
@@ -169,23 +165,16 @@ def progress_bar(label: str) -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield lambda arrived, total: None
         return
-    from rich import progress as rich_progress
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
     )
-    with rich_progress.Progress(*columns, console=Console(stderr=True)) as bar:
+    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(label, total=None)
         yield lambda arrived, total: bar.update(task, completed=arrived, total=total)

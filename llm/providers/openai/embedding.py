@@ -120,4 +120,4 @@ def _vector(value: str | list[float]) -> list[float]:
         if len(raw) % 4:
             raise ValueError(f"{len(raw)} bytes are no vector")
         return list(llm.decode(raw))
-    return [float(number) for number in value]
+    return list(map(float, value))

@@ -107,15 +107,14 @@ def probe(
     return found
 
 
-def _succeeds(test: Callable[[], bool], refusals: list[ModelError] | None = None) -> bool:
+def _succeeds(test: Callable[[], bool], refusals: list[ModelError]) -> bool:
     """Whether the test succeeds; a refusal of the server means no."""
     try:
         return test()
     except _FATAL:
         raise
     except ModelError as error:
-        if refusals is not None:
-            refusals.append(error)
+        refusals.append(error)
         return False
 
 
@@ -126,7 +125,7 @@ def _can(model: _Probed, test: Callable[[_Probed], bool]) -> bool:
     """
     for options in ({"temperature": 0}, {}):
         model.options = options
-        if _succeeds(lambda: test(model)):
+        if _succeeds(lambda: test(model), []):
             return True
     return False
 
@@ -178,7 +177,7 @@ def _embeds(server: Server, name: str) -> bool:
     return bool(vectors_from(next(exchange(call)), 1)[0])
 
 
-def green_png(side: int = IMAGE_SIDE) -> bytes:
+def green_png() -> bytes:
     """A green square as a PNG file."""
     import struct
     import zlib
@@ -187,8 +186,8 @@ def green_png(side: int = IMAGE_SIDE) -> bytes:
         body = kind + data
         return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
-    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    rows = (b"\0" + bytes((0, 160, 0)) * side) * side
+    head = struct.pack(">IIBBBBB", IMAGE_SIDE, IMAGE_SIDE, 8, 2, 0, 0, 0)
+    rows = (b"\0" + bytes((0, 160, 0)) * IMAGE_SIDE) * IMAGE_SIDE
     chunks = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 

@@ -76,11 +76,10 @@ def target_of(url: str) -> Target | None:
 
 def _made_context() -> bool:
     context = llm.tls_context()
-    if context is None:
-        return False
-    context.set_alpn_protocols(["http/1.1"])
-    _contexts.append(context)
-    return True
+    if context is not None:
+        context.set_alpn_protocols(["http/1.1"])
+        _contexts.append(context)
+    return context is not None
 
 
 def close() -> None:
