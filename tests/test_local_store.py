@@ -11,6 +11,7 @@ import pytest
 import llm
 from llm.default_plugins import local as plugin
 from llm.errors import ConfigError, InvalidInput, ModelError, NotFound
+from llm.providers import local
 from llm.providers.local import store
 from llm.providers.local.store import InstalledModel
 
@@ -32,7 +33,7 @@ def installed(name: str, path: Path, **values: object) -> InstalledModel:
 def test_models_without_list_are_none(user_path: Path) -> None:
     """Asking for the models neither fails nor creates anything where none was ever added."""
     assert store.installed_models() == []
-    assert not store.local_dir().exists()
+    assert not local.local_dir().exists()
 
 
 def test_models_come_back_as_registered(user_path: Path, tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_models_that_are_ours_move_with_the_user_directory(user_path: Path) -> N
     """A file of ours is written without its folder."""
     model = InstalledModel(name="a", path=store.owned_path("a"), is_owned=True, size_bytes=1)
     store.register(model)
-    assert json.loads(store.list_path().read_text())["models"]["a"]["file"] == "a.gguf"
+    assert json.loads(local.list_path().read_text())["models"]["a"]["file"] == "a.gguf"
     assert store.installed_models() == [model]
 
 
@@ -76,8 +77,8 @@ def test_unregister_keeps_the_others(user_path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ['{"models": []}', '{"models": {"a": {}}}', '{"models": '])
 def test_models_with_damaged_list_name_the_file(user_path: Path, content: str) -> None:
     """A list that cannot be read is an error that names the file."""
-    store.local_dir().mkdir()
-    store.list_path().write_text(content)
+    local.local_dir().mkdir()
+    local.list_path().write_text(content)
     with pytest.raises(ConfigError, match=r"models\.json"):
         store.installed_models()
 

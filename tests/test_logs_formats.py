@@ -155,9 +155,9 @@ def test_markdown_written_by_hand() -> None:
     """Blank lines and case do not matter, nor do Windows line ends and a byte order mark."""
     text = "\ufeff## user\r\n\r\n\r\nHi\r\nthere\r\n## ASSISTANT\r\nYes\r\n"
     [shape] = read(text, model_id="m")
-    assert [(m["role"], m["parts"][0]["text"]) for m in shape["messages"]] == [
-        ("user", "Hi\nthere"),
-        ("assistant", "Yes"),
+    assert [(m["role"], [*map(dict, m["parts"])]) for m in shape["messages"]] == [
+        ("user", [{"type": "text", "text": "Hi\nthere"}]),
+        ("assistant", [{"type": "text", "text": "Yes"}]),
     ]
     assert (shape["name"], shape["model"], len(shape["turns"])) == ("Hi there", "m", 1)
 
@@ -272,9 +272,11 @@ def test_openai_messages_of_others() -> None:
         ]
     )
     assert [message["role"] for message in found] == ["system", "user", "tool"]
-    assert found[1]["parts"][0]["attachment"] == {"type": "image/*", "url": "https://x.y/a"}
-    assert found[1]["parts"][1]["attachment"] == {"path": "a.txt"}
-    assert found[1]["parts"][2]["text"] == "No"
+    assert found[1]["parts"] == [
+        {"type": "attachment", "attachment": {"type": "image/*", "url": "https://x.y/a"}},
+        {"type": "attachment", "attachment": {"path": "a.txt"}},
+        {"type": "text", "text": "No"},
+    ]
     assert found[2]["parts"] == [{"type": "tool_result", "name": "f", "output": "r"}]
 
 
