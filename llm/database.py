@@ -181,16 +181,15 @@ class Database:
 
         found = None
         if self.path.exists():
-            wanted = None if id is None else self._conversation_id(id)
+            wanted = id
+            if id is not None:
+                with closing(open_for_reading(self.path)) as conn:
+                    wanted = require_conversation_id(conn, id)
             found = load_conversation(self.path, wanted, async_=async_, model=model)
         if found is None:
             raise NotFound(f"No conversation found in {self.path}: nothing has been logged there")
         found.log = self
         return found
-
-    def _conversation_id(self, name: str) -> str:
-        with closing(open_for_reading(self.path)) as conn:
-            return require_conversation_id(conn, name)
 
     def __repr__(self) -> str:
         return f"<Database {self.path}>"

@@ -81,15 +81,10 @@ def _table(infos: list[ConversationInfo], *, utc: bool) -> Iterable[str]:
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row, info in zip(rows, infos, strict=True):
-        id_, when, turns, model = row
-        cells = [
-            id_.ljust(widths[0]),
-            when.ljust(widths[1]),
-            turns.rjust(widths[2]),
-            model.ljust(widths[3]),
-            " ".join((info.name or "").split()),
-        ]
-        yield "  ".join(cells).rstrip() + "\n"
+        cells = list(map(str.ljust, row, widths))
+        cells[2] = row[2].rjust(widths[2])
+        title = " ".join((info.name or "").split())
+        yield "  ".join([*cells, title]).rstrip() + "\n"
 
 
 @conversations.command()

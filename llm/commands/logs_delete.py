@@ -163,8 +163,7 @@ def delete_shown(
     _show(conn, ids)
     if not yes and (ids or conversations):
         click.confirm(f"Delete {_counted(len(ids), 'entry')} for good?", abort=True, err=True)
-    count = delete_turns(conn, ids, conversations)
-    count += further()
+    count = delete_turns(conn, ids, conversations) + further()
     if count or conversations:
         compact_file(conn, path)
     say(f"Deleted {_counted(count, 'entry')}")
@@ -177,8 +176,7 @@ def _show(conn: sqlite3.Connection, ids: Sequence[str]) -> None:
 
     for row in iter_rows(conn, ids[-SHOWN:], payloads=False):
         prompt = truncate_string(row["prompt"] or "", 60, normalize_whitespace=True)
-        line = f"{row['id']}  {stored_time(row['datetime_utc'])}  {row['model']}  {prompt}"
-        say(line)
+        say(f"{row['id']}  {stored_time(row['datetime_utc'])}  {row['model']}  {prompt}")
     if len(ids) > SHOWN:
         say(f"... and {len(ids) - SHOWN:,} older ones")
 
@@ -266,5 +264,5 @@ def _places(found: Redacted) -> str:
 
 
 def _counted(count: int, noun: str) -> str:
-    plural = {"entry": "entries"}.get(noun, f"{noun}s")
+    plural = "entries" if noun == "entry" else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"

@@ -157,8 +157,10 @@ def _filters(conn: sqlite3.Connection, given: _Options) -> LogFilters:
     from ..logs.read.query import LogFilters
 
     conversation_id = _conversation_id(conn, given)
+    default = DEFAULT_COUNT if conversation_id is None else 0
+    limit = default if given["count"] is None else given["count"]
     return LogFilters(
-        limit=_limit(given["count"], conversation_id),
+        limit=limit if limit > 0 else None,
         model=given["model"],
         query=given["query"],
         latest=given["latest"],
@@ -276,12 +278,6 @@ def _time(text: str | None, *, utc: bool, end_of_day: bool = False) -> str | Non
     from ..text.times import parse_time
 
     return parse_time(text, utc=utc, end_of_day=end_of_day)
-
-
-def _limit(count: int | None, conversation_id: str | None) -> int | None:
-    if count is None:
-        return DEFAULT_COUNT if conversation_id is None else None
-    return count if count > 0 else None
 
 
 def _data(conn: sqlite3.Connection, ids: Sequence[str], given: _Options) -> Iterator[str]:

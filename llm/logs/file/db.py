@@ -7,6 +7,8 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import partial
+from itertools import chain, count
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
@@ -18,6 +20,7 @@ from .migrations import (
     missing_indexes,
     needs_migration,
 )
+from .transactions import rows_if_any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,11 +186,8 @@ def set_aside(path: str | Path) -> str | None:
         # Another process may have done it meanwhile.
         if not _is_garbage(path):
             return None
-        target = f"{path}.broken"
-        number = 1
-        while os.path.exists(target):
-            number += 1
-            target = f"{path}.broken-{number}"
+        names = chain([f"{path}.broken"], (f"{path}.broken-{number}" for number in count(2)))
+        target = next(name for name in names if not os.path.exists(name))
         for suffix in ("", "-wal", "-shm", "-journal"):
             with suppress(FileNotFoundError):
                 os.rename(f"{path}{suffix}", f"{target}{suffix}")
@@ -280,24 +280,18 @@ def open_for_reading(path: str | Path, *, may_change: bool = True) -> sqlite3.Co
         conn = brought_up_to_date(path, conn, may_change=may_change)
     elif may_change and missing_indexes(conn):
         conn = _indexed(path, conn)
-    conn.text_factory = _decoded_text
+    conn.text_factory = partial(str, encoding="utf-8", errors="replace")
     return conn
 
 
 def _indexed(path: str | Path, conn: sqlite3.Connection) -> sqlite3.Connection:
     """The file with its indexes; as it is where it cannot be written, which only takes longer."""
-    if not os.access(path, os.W_OK):
-        return conn
-    try:
-        indexed = connection_of(open_log(path, create=False))
-    except LogError:
-        return conn
-    conn.close()
-    return indexed
-
-
-def _decoded_text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+    if os.access(path, os.W_OK):
+        with suppress(LogError):
+            indexed = connection_of(open_log(path, create=False))
+            conn.close()
+            return indexed
+    return conn
 
 
 def brought_up_to_date(
@@ -344,14 +338,10 @@ def backup(source: str | Path, destination: str | Path) -> int:
     with log_errors(destination, "write a copy of"):
         if os.path.exists(destination):
             raise FileExistsError(17, "the file exists already", str(destination))
-    conn = open_readonly(source)
-    try:
-        with log_errors(destination, "write a copy of"):
-            conn.execute("pragma query_only=off")
-            conn.execute("vacuum into ?", [str(destination)])
-            return os.path.getsize(destination)
-    finally:
-        conn.close()
+    with closing(open_readonly(source)) as conn, log_errors(destination, "write a copy of"):
+        conn.execute("pragma query_only=off")
+        conn.execute("vacuum into ?", [str(destination)])
+        return os.path.getsize(destination)
 
 
 def status(path: str | Path) -> LogStatus | None:
@@ -362,20 +352,13 @@ def status(path: str | Path) -> LogStatus | None:
     """
     if not os.path.exists(path):
         return None
-    conn = open_readonly(path)
-    try:
-        with log_errors(path, "read"):
-            tables = {name for (name,) in conn.execute("select name from sqlite_master")}
-            counts = [
-                conn.execute(f"select count(*) from {table}").fetchone()[0]
-                if table in tables
-                else 0
-                for table in ("threads", "turns", "conversations", "responses")
-            ]
-            # Not the size of the file: what was written last may still be in its -wal.
-            size = conn.execute(
-                "select page_count * page_size from pragma_page_count(), pragma_page_size()"
-            )
-            return LogStatus(size.fetchone()[0], *counts)
-    finally:
-        conn.close()
+    with closing(open_readonly(path)) as conn, log_errors(path, "read"):
+        # Not the size of the file: what was written last may still be in its -wal.
+        size = conn.execute(
+            "select page_count * page_size from pragma_page_count(), pragma_page_size()"
+        )
+        counts = (
+            sum(row[0] for row in rows_if_any(conn, f"select count(*) from {table}"))
+            for table in ("threads", "turns", "conversations", "responses")
+        )
+        return LogStatus(size.fetchone()[0], *counts)

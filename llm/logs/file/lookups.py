@@ -69,10 +69,9 @@ def fragments_of(
     if not rows:
         return {}
     aliases: dict[int, list[str]] = {}
-    for fragment_id, alias in rows_by_ids(
-        conn, FRAGMENT_ALIASES, {row[2] for row in rows}, "order by rowid"
-    ):
-        aliases.setdefault(fragment_id, []).append(alias)
+    numbers = {row[2] for row in rows}
+    for number, alias in rows_by_ids(conn, FRAGMENT_ALIASES, numbers, "order by rowid"):
+        aliases.setdefault(number, []).append(alias)
     found: dict[tuple[str, str], list[FragmentDict]] = {}
     for turn_id, kind, fragment_id, fragment_hash, content in rows:
         text = content if expand else truncate_string(content)

@@ -130,20 +130,11 @@ def _rebuild(
     conn.execute(f'alter table _llm_rebuilt rename to "{table}"')
 
 
-_OLD_LOGS_NAMES = {
-    "id": ("id", "rowid"),
-    "model": ("model",),
-    "prompt": ("prompt",),
-    "system": ("system",),
-    "prompt_json": ("prompt_json",),
-    "options_json": ("options_json",),
-    "response": ("response",),
-    "response_json": ("response_json",),
-    "reply_to_id": ("reply_to_id",),
-    "chat_id": ("chat_id",),
-    "duration_ms": ("duration_ms",),
-    "datetime_utc": ("datetime_utc", "timestamp_utc", "timestamp"),
-}
+_OLD_LOGS_NAMES = (
+    *(("id", "rowid"), ("model",), ("prompt",), ("system",), ("prompt_json",), ("options_json",)),
+    *(("response",), ("response_json",), ("reply_to_id",), ("chat_id",), ("duration_ms",)),
+    ("datetime_utc", "timestamp_utc", "timestamp"),
+)
 
 
 def _finish_old_logs(conn: sqlite3.Connection) -> None:
@@ -153,8 +144,8 @@ def _finish_old_logs(conn: sqlite3.Connection) -> None:
         return
     present = {*_columns(conn, source), "rowid"}
     values = {
-        column: next((f'"{name}"' for name in names if name in present), "null")
-        for column, names in _OLD_LOGS_NAMES.items()
+        names[0]: next((f'"{name}"' for name in names if name in present), "null")
+        for names in _OLD_LOGS_NAMES
     }
     _rebuild(conn, "logs", schema.OLD_LOGS_COLUMNS, values, source)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...content import Attachment, Fragment
@@ -63,9 +65,8 @@ _ATTACHMENTS = (
     "select {owner}, attachments.id, type, path, url, {content} from {table}"
     " join attachments on attachments.id = attachment_id where {owner} in"
 )
-_BY_ORDER = 'order by "order"'
-_JSON_COLUMNS = ("prompt_json", "options_json", "response_json", "schema_json")
 _PAYLOADS = ("prompt_json", "response_json")
+_JSON_COLUMNS = (*_PAYLOADS, "options_json", "schema_json")
 _RESPONSE_TEXTS = "select id, response from responses where id in"
 _FRAGMENT_TEXTS = "select id, content from fragments where id in"
 
@@ -140,15 +141,19 @@ class _Belongings:
         self.results = _by_owner(conn, _RESULTS, ids, "order by x.id", ResultRow)
         numbers = [result.id for results in self.results.values() for result in results]
         size = "content" if content else "nullif(length(content), 0)"
-        asked, brought = (
-            _ATTACHMENTS.format(owner=owner, content=size, table=table)
-            for owner, table in (
-                ("response_id", "prompt_attachments"),
-                ("tool_result_id", "tool_results_attachments"),
+        self.attachments, self.result_attachments = (
+            _by_owner(
+                conn,
+                _ATTACHMENTS.format(owner=owner, content=size, table=table),
+                owners,
+                'order by "order"',
+                AttachmentRow,
+            )
+            for owner, table, owners in (
+                ("response_id", "prompt_attachments", ids),
+                ("tool_result_id", "tool_results_attachments", numbers),
             )
         )
-        self.attachments = _by_owner(conn, asked, ids, _BY_ORDER, AttachmentRow)
-        self.result_attachments = _by_owner(conn, brought, numbers, _BY_ORDER, AttachmentRow)
 
 
 def _by_owner(
@@ -310,7 +315,14 @@ def legacy_rows(
             row[name] = decoded(row[name])
         row["prompt_fragments"] = fragments.get((row_id, "prompt"), [])
         row["system_fragments"] = fragments.get((row_id, "system"), [])
-        row["tools"] = [_tool_row(tool) for tool in sorted(found.tools[row_id])]
+        row["tools"] = [
+            {
+                **dict(zip(ToolRow._fields[:4], tool, strict=False)),
+                "input_schema": decoded(tool.input_schema),
+                "instance": None,
+            }
+            for tool in sorted(found.tools[row_id])
+        ]
         row["tool_calls"] = [
             {**call._asdict(), "arguments": decoded(call.arguments)} for call in found.calls[row_id]
         ]
@@ -323,15 +335,8 @@ def legacy_rows(
     return rows
 
 
-def _tool_row(tool: ToolRow) -> JSONObject:
-    row = {**tool._asdict(), "input_schema": decoded(tool.input_schema), "instance": None}
-    del row["plugin"]
-    return row
-
-
 def _result_row(result: ResultRow, attachments: Iterable[AttachmentRow]) -> JSONObject:
-    names = ("id", "tool_id", "name", "output", "tool_call_id", "exception")
-    row: JSONObject = dict(zip(names, result, strict=False))
+    row: JSONObject = dict(zip(ResultRow._fields[:6], result, strict=False))
     row["instance"] = None
     if result.instance_id is not None:
         row["instance"] = {
@@ -367,24 +372,19 @@ def _references(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         if list(value) == ["$"] and isinstance(value["$"], str):
             yield value["$"]
-        for item in value.values():
-            yield from _references(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _references(item)
+        value = list(value.values())
+    if isinstance(value, list):
+        yield from chain.from_iterable(map(_references, value))
 
 
 def _texts(conn: sqlite3.Connection, keys: set[str]) -> dict[str, str]:
     responses = [key[2:] for key in keys if key.startswith("r:")]
-    fragments = {key: int(number) for key in keys if (number := _fragment_number(key)).isdigit()}
+    numbers = {key: key[1:].removeprefix(":") for key in keys if key.startswith("f")}
+    fragments = {key: int(number) for key, number in numbers.items() if number.isdigit()}
     found = {f"r:{key}": text for key, text in rows_by_ids(conn, _RESPONSE_TEXTS, responses)}
     contents: dict[int, str] = dict(rows_by_ids(conn, _FRAGMENT_TEXTS, fragments.values()))
     found.update((key, contents[number]) for key, number in fragments.items() if number in contents)
     return found
-
-
-def _fragment_number(key: str) -> str:
-    return key[1:].removeprefix(":") if key.startswith("f") else ""
 
 
 def _filled_in(value: object, texts: Mapping[str, str]) -> object:
@@ -394,14 +394,11 @@ def _filled_in(value: object, texts: Mapping[str, str]) -> object:
     if not isinstance(value, dict):
         return value
     items = {key: _filled_in(item, texts) for key, item in value.items()}
-    keys = list(items)
-    if keys == ["$"] and isinstance(value["$"], str):
-        return texts.get(value["$"], items)
-    return _joined(items) if keys == ["$r"] else items
-
-
-def _joined(items: JSONObject) -> object:
-    """The text that is kept in pieces; what was given where these are something else."""
-    pieces = items["$r"]
-    are_texts = isinstance(pieces, list) and all(isinstance(piece, str) for piece in pieces)
-    return "".join(pieces) if are_texts else items
+    match items:
+        case {"$": str(key)} if len(value) == 1:
+            return texts.get(key, items)
+        case {"$r": list(pieces)} if len(value) == 1:
+            # A text that is kept in pieces, unless these are something else.
+            with suppress(TypeError):
+                return "".join(pieces)
+    return items

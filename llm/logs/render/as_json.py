@@ -25,11 +25,15 @@ def truncated_row(row: Row) -> Row:
 
 def json_array(rows: Iterable[Row]) -> Iterator[str]:
     """Pieces of a JSON array with one row after the other, indented by two."""
-    is_empty = True
-    for row in rows:
-        yield ("[\n  " if is_empty else ",\n  ") + _indented(row, "  ")
-        is_empty = False
-    yield "[]\n" if is_empty else "\n]\n"
+    return _array((_indented(row, "  ") for row in rows), "[\n  ", ",\n  ", "\n]\n")
+
+
+def _array(items: Iterable[str], start: str, between: str, end: str) -> Iterator[str]:
+    before = start
+    for item in items:
+        yield before + item
+        before = between
+    yield "[]\n" if before == start else end
 
 
 def _indented(value: Any, margin: str) -> str:
@@ -88,14 +92,9 @@ def _objects_in(value: object, key: str | None) -> list[object]:
 
 def data_lines(items: Iterable[object]) -> Iterator[str]:
     """One compact JSON value a line."""
-    for item in items:
-        yield f"{encoded(item)}\n"
+    return (f"{encoded(item)}\n" for item in items)
 
 
 def data_array(items: Iterable[object]) -> Iterator[str]:
     """Pieces of a JSON array with one value a line."""
-    is_empty = True
-    for item in items:
-        yield ("[" if is_empty else ",\n ") + encoded(item)
-        is_empty = False
-    yield "[]\n" if is_empty else "]\n"
+    return _array(map(encoded, items), "[", ",\n ", "]\n")
