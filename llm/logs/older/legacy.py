@@ -395,7 +395,7 @@ def _filled_in(value: object, texts: Mapping[str, str]) -> object:
         return value
     items = {key: _filled_in(item, texts) for key, item in value.items()}
     match items:
-        case {"$": str(key)} if len(value) == 1:
+        case {"$": str(key)} if len(value) == 1 and isinstance(value["$"], str):
             return texts.get(key, items)
         case {"$r": list(pieces)} if len(value) == 1:
             # A text that is kept in pieces, unless these are something else.
