@@ -19,8 +19,8 @@ from .migrations import (
     migrate,
     missing_indexes,
     needs_migration,
+    rows_if_any,
 )
-from .transactions import rows_if_any
 
 if TYPE_CHECKING:
     from pathlib import Path
