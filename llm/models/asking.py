@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -122,22 +123,17 @@ class Asking(Generic[R, C]):
     ) -> C:
         """The chain of a prompt: tool calls are run and their results sent until none is asked for.
 
-        A chain of a model has a conversation of its own. Hooks, tools and `next` may be
-        asynchronous where the model is. Arguments that are not named here are those of `prompt`.
+        Hooks, tools and `next` may be asynchronous where the model is; the rest is as for `prompt`.
 
         Args:
             chain_limit: The most responses; the conversation's where missing, no limit for 0.
-            before_call: Called before each tool call; may raise `CancelToolCall`.
-            after_call: Called after each tool call.
-            next: Called with each answer that asks for no tools (and its prompt, if it takes
-                two arguments); returns `None` to end the chain, a text in which `$input` stands
-                for the answer, or a `Prompt`.
-            once: Call `next` once.
-            repeat: Call `next` at most so many times.
+            next: Called with each answer that asks for no tools (and its prompt, if it takes two
+                arguments), `once` or at most `repeat` times; gives `None` to end the chain, a
+                text in which `$input` stands for the answer, or a `Prompt`.
             log: Is given each finished response, in place of the log of the conversation.
         """
-        conversation = self._own_conversation()
-        request = conversation.next_prompt(
+        owner = self._own_conversation()
+        request = owner.next_prompt(
             prompt,
             fragments=fragments,
             attachments=attachments,
@@ -150,15 +146,12 @@ class Asking(Generic[R, C]):
             options=options,
             hide_reasoning=hide_reasoning,
         )
-        return conversation.chain_class()(
-            request,
-            conversation.model,
-            stream,
-            conversation,
+        make = partial(owner.chain_class(), request, owner.model, stream, owner)
+        return make(
             key,
-            conversation.chain_limit if chain_limit is None else chain_limit,
-            before_call or conversation.before_call,
-            after_call or conversation.after_call,
+            owner.chain_limit if chain_limit is None else chain_limit,
+            before_call or owner.before_call,
+            after_call or owner.after_call,
             next=next,
             once=once,
             repeat=repeat,
