@@ -122,26 +122,45 @@ class _File:
     def close(self, *, keep: bool) -> None:
         """Let go of the file, and delete it unless it is to be kept for others to take up."""
         fd, self.fd = self.fd, None
-        if fd is None:
-            return
-        if not keep:
+        if fd is not None:
             with suppress(OSError):
-                os.unlink(self.path)
+                close(fd, None if keep else self.path)
+
+
+def close(fd: int, gone: str | None) -> None:
+    """Close a journal, and delete the file at the path `gone`.
+
+    Raises:
+        OSError: It cannot be deleted; it is closed all the same.
+    """
+    try:
+        if gone is not None and os.name != "nt":
+            os.unlink(gone)
+    finally:
         os.close(fd)
-        if not keep and os.name == "nt":
-            # There an open file cannot be deleted.
-            with suppress(OSError):
-                os.unlink(self.path)
+    if gone is not None and os.name == "nt":
+        # There an open file cannot be deleted.
+        os.unlink(gone)
 
 
-class Journal:
+class _Kept:
+    """What has a file of its own, once there is a place for it."""
+
+    _file: _File | None = None
+
+    def close(self, *, keep: bool = True) -> None:
+        """Let go of the file, and delete it unless it is to be kept for others to take up."""
+        if self._file is not None:
+            self._file.close(keep=keep)
+
+
+class Journal(_Kept):
     """The journal of one response; an observer that the response tells what comes.
 
     Args:
         database: The path of the log database, where it is not the one of the user directory.
     """
 
-    _file: _File | None = None
     _response: _BaseResponse | None = None
     # What was written does not contain everything: no place could take it.
     _is_torn = False
@@ -191,11 +210,6 @@ class Journal:
         """Delete the journal: its response is in the log."""
         self.close(keep=False)
 
-    def close(self, *, keep: bool = True) -> None:
-        """Let go of the file; from here on it is for others to take up."""
-        if self._file is not None:
-            self._file.close(keep=keep)
-
     def _write(self, data: bytes, back: int = 0) -> None:
         """Write lines, over so many bytes at the end; all of it elsewhere where that fails."""
         if self._file is None or self._file.fd is None or self._is_torn:
@@ -241,7 +255,7 @@ class Journal:
         file.write_line(end)
 
 
-class ResultsJournal:
+class ResultsJournal(_Kept):
     """Results of tools that have run, until they are part of a request.
 
     Args:
@@ -257,7 +271,6 @@ class ResultsJournal:
         self.thread_id, self.caller, self.tip = thread_id, caller, tip
         self.parts: list[Part] = []
         self._database = database
-        self._file: _File | None = None
 
     def add(self, result: ToolResult) -> None:
         """Take down one result."""
@@ -287,11 +300,6 @@ class ResultsJournal:
                 self._file = _File(os.path.join(folder, name))
                 self._file.write_line(json_line(header))
                 break
-
-    def close(self, *, keep: bool) -> None:
-        """Let go of the file, and delete it unless it is to be kept for others to take up."""
-        if self._file is not None:
-            self._file.close(keep=keep)
 
 
 def _create(path: str) -> int:

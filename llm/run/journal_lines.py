@@ -35,6 +35,7 @@ _EVENT_DEFAULTS = {
     "provider_metadata": None,
     "message_index": 0,
 }
+_TOOL_KEYS = ("name", "description", "input_schema", "plugin")
 
 
 def json_line(value: object) -> str:
@@ -128,19 +129,14 @@ def _cut_long_texts(messages: Iterable[Any]) -> Iterator[tuple[int, int, str]]:
 
 
 def _fragment_lines(tables: Tables, numbers: Iterable[int]) -> list[list[str]]:
-    entries = [tables.fragments[number] for number in numbers]
-    return [[entry["content"], entry.get("source", "")] for entry in entries]
+    return [[fragment, fragment.source] for fragment in tables.fragments_of(numbers)]
 
 
 def _tool_line(tool: ToolDict) -> JSONObject:
-    return {
-        "name": tool["name"],
-        "description": tool["description"],
-        "input_schema": tool["input_schema"],
-        "plugin": tool.get("plugin"),
-        "server_side": tool.get("server_side", False),
-        "instance": _instance_line(tool["instance"]) if "instance" in tool else None,
-    }
+    line: JSONObject = {key: tool.get(key) for key in _TOOL_KEYS}
+    line["server_side"] = tool.get("server_side", False)
+    line["instance"] = _instance_line(tool["instance"]) if "instance" in tool else None
+    return line
 
 
 def _instance_line(shape: InstanceDict) -> list[object]:
@@ -266,18 +262,11 @@ class Journaled:
 
     def take(self, line: Any) -> None:
         """Take up what one line says."""
-        from ..parts import Part, StreamEvent
+        from ..models.recording import continuation
+        from ..parts import Part
 
         if isinstance(line, str):
-            last = self.events[-1]
-            event = StreamEvent(
-                last.type,
-                line,
-                last.part_index,
-                last.tool_call_id,
-                message_index=last.message_index,
-            )
-            self.events.append(event)
+            self.events.append(continuation(self.events[-1], line))
         elif isinstance(line, list):
             message, part, text = line
             self.request["messages"][message]["parts"][part]["text"] += text
@@ -375,8 +364,8 @@ def _read_request(request: JSONObject, tables: Tables) -> JSONObject:
 
 
 def _read_tool(line: JSONObject) -> ToolDict:
-    tool = {key: line[key] for key in ("name", "description", "input_schema")}
-    tool.update((key, line[key]) for key in ("plugin", "server_side") if line[key])
+    extras = [key for key in ("plugin", "server_side") if line[key]]
+    tool = {key: line[key] for key in (*_TOOL_KEYS[:3], *extras)}
     if line["instance"] is not None:
         tool["instance"] = _read_instance(*line["instance"])
     return cast("ToolDict", tool)

@@ -11,7 +11,7 @@ from ..errors import LogError
 from ..files import tighten_database
 from ..files.config import logs_db_path
 from ..terminal import show_note
-from .journal import is_in_user_directory, leftovers, lock
+from .journal import close, is_in_user_directory, leftovers, lock
 from .journal_lines import read_lines
 
 if TYPE_CHECKING:
@@ -68,10 +68,8 @@ def reading(database: str | Path) -> sqlite3.Connection:
 
 
 def _is_writable(database: str) -> bool:
-    folder = os.path.dirname(os.path.abspath(database))
-    return os.access(folder, os.W_OK) and (
-        not os.path.exists(database) or os.access(database, os.W_OK)
-    )
+    may_write_file = not os.path.exists(database) or os.access(database, os.W_OK)
+    return may_write_file and os.access(os.path.dirname(os.path.abspath(database)), os.W_OK)
 
 
 def _take_up_one(path: str, database: str) -> None:
@@ -85,15 +83,9 @@ def _take_up_one(path: str, database: str) -> None:
         is_done = False
         try:
             # One that has lost its name was taken up by another process meanwhile.
-            if lock(fd) and os.fstat(fd).st_nlink:
-                is_done = _log_journal(fd, path, database)
-                if is_done and os.name != "nt":
-                    os.unlink(path)
+            is_done = lock(fd) and os.fstat(fd).st_nlink > 0 and _log_journal(fd, path, database)
         finally:
-            os.close(fd)
-        if is_done and os.name == "nt":
-            # There an open file cannot be deleted.
-            os.unlink(path)
+            close(fd, path if is_done else None)
 
 
 def _log_journal(fd: int, path: str, database: str) -> bool:
@@ -152,10 +144,8 @@ def _log_turn(db: Database, journaled: Journaled) -> None:
     request, done = journaled.request, journaled.done
     tables = Tables()
     turn = journaled.turn(tables)
-    if done is None:
-        reason = "The process ended before the answer was complete"
-        turn["outcome"] = [INTERRUPTED, "", reason]
-    else:
+    turn["outcome"] = [INTERRUPTED, "", "The process ended before the answer was complete"]
+    if done is not None:
         turn["outcome"] = done["outcome"] or [RECOVERED, "", ""]
     name = request.get("name") or conversation_name(request.get("title", ""))
     thread_id = request["thread"] or new_ulid()
@@ -196,11 +186,9 @@ def append_results(
         return
     store = LogStore(db)
     with log_errors(store, "write to"):
-        tips = "select tip_message_hash from turns where id = ?"
-        turn = db.conn.execute(tips, [caller]).fetchone()
+        tips = "select tip_message_hash from {} where id = ?"
+        turn = db.conn.execute(tips.format("turns"), [caller]).fetchone()
         end = turn[0] if turn is not None else tip
-        thread = db.conn.execute(
-            "select tip_message_hash from threads where id = ?", [thread_id]
-        ).fetchone()
+        thread = db.conn.execute(tips.format("threads"), [thread_id]).fetchone()
         if end is not None and thread is not None and thread[0] == end:
             store.append(thread_id, [Message("tool", list(results))])

@@ -82,7 +82,11 @@ class _Writer:
             if part["text"]:
                 yield escaped(part["text"])
         elif part["type"] == "attachment":
-            yield from self._attachment(part.get("attachment") or {})
+            shape = part.get("attachment") or {}
+            yield f"### Attachment: {shape.get('type') or 'unknown'}"
+            fields = [f"{name}: {value}" for name, value in self._fields(shape) if name != "type"]
+            if fields:
+                yield "\n".join(fields)
         else:
             yield from self._tool_part(part)
 
@@ -106,12 +110,6 @@ class _Writer:
             yield "\n".join(lines)
         fence = "`" * max(3, longest_backtick_run(text) + 1)
         yield escaped(f"{fence}{'json' if kind == 'call' else ''}\n{text}\n{fence}")
-
-    def _attachment(self, shape: AttachmentDict) -> Iterator[str]:
-        yield f"### Attachment: {shape.get('type') or 'unknown'}"
-        fields = [f"{name}: {value}" for name, value in self._fields(shape) if name != "type"]
-        if fields:
-            yield "\n".join(fields)
 
     def _fields(self, shape: AttachmentDict) -> Iterator[tuple[str, str]]:
         """What describes an attachment; its bytes by the name that they have at the end."""
@@ -141,10 +139,9 @@ def escaped(text: str) -> str:
 def unescaped(lines: Iterable[str]) -> str:
     """The text of `lines`: without blank lines around it, and without those backslashes."""
     body = list(lines)
-    while body and not body[-1].strip():
-        body.pop()
-    while body and not body[0].strip():
-        body.pop(0)
+    for end in (-1, 0):
+        while body and not body[end].strip():
+            body.pop(end)
     for number, line in enumerate(body):
         bare = line.lstrip("\\")
         if bare != line and (not bare.strip() or _means_something(bare)):
@@ -266,12 +263,10 @@ class _Reader:
             part["server_executed"] = True
         if "exception" in named:
             part["exception"] = self._json(named["exception"])
-        attached = self._attached(fields)
-        return {**part, "attachments": attached} if attached else part
-
-    def _attached(self, fields: list[tuple[str, str]]) -> list[dict[str, str]]:
         values = [self._json(value) for name, value in fields if name == "attachment"]
-        return [self._attachment(value) for value in values]
+        if values:
+            part["attachments"] = [self._attachment(value) for value in values]
+        return part
 
     def _fields(self, text: str) -> tuple[list[tuple[str, str]], str]:
         """The `name: value` lines of a body, and the code block behind them."""

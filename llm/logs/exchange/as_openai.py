@@ -38,17 +38,16 @@ def to_openai(shape: ConversationDict) -> JSONObject:
     if shape["model"]:
         body["model"] = shape["model"]
     numbers = shape["turns"][-1].get("tools", ()) if shape["turns"] else ()
-    tools = [_function(shape["tools"][number]) for number in numbers]
-    if any(tools):
-        body["tools"] = [tool for tool in tools if tool]
+    offered = [shape["tools"][number] for number in numbers]
+    # Not those that the provider runs.
+    tools = [_function(tool) for tool in offered if not tool.get("server_side")]
+    if tools:
+        body["tools"] = tools
     body["metadata"] = {"id": shape["id"], "title": shape["name"] or ""}
     return body
 
 
-def _function(tool: ToolDict) -> JSONObject | None:
-    """What a request says of a tool; nothing of one that the provider runs."""
-    if tool.get("server_side"):
-        return None
+def _function(tool: ToolDict) -> JSONObject:
     function = {
         "name": tool["name"],
         "description": tool["description"] or "",
@@ -97,7 +96,7 @@ def _content(parts: Iterable[PartDict]) -> str | list[JSONObject] | None:
 
 def _attached(shape: AttachmentDict) -> JSONObject:
     kind, content = shape.get("type", ""), shape.get("content")
-    data = f"data:{kind};base64,{content}" if content else None
+    data = content and f"data:{kind};base64,{content}"
     address = data or shape.get("url")
     if kind.startswith("image/") and address:
         return {"type": "image_url", "image_url": {"url": address}}
@@ -174,38 +173,34 @@ class _Reader:
 
 
 def _parts(content: str | Iterable[JSONObject] | None) -> list[JSONObject]:
-    if content is None:
-        return []
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
-    return [_part(item) for item in content]
+    return [] if content is None else [*map(_part, content)]
 
 
 def _part(item: JSONObject) -> JSONObject:
     kind = item["type"]
     if kind in ("text", "refusal"):
         return {"type": "text", "text": item[kind]}
+    if kind not in ("image_url", "input_audio", "file"):
+        raise ValueError(f"unknown content {kind!r}")
+    return {"type": "attachment", "attachment": _attachment(kind, item[kind])}
+
+
+def _attachment(kind: str, given: JSONObject) -> dict[str, str]:
     if kind == "image_url":
-        return _attachment(item["image_url"]["url"], "image/*")
+        return _at_address(given["url"], "image/*")
     if kind == "input_audio":
-        audio = item["input_audio"]
         types = {name: mime for mime, name in _AUDIO.items()}
-        shape = {"type": types.get(audio["format"], "audio/*"), "content": audio["data"]}
-        return {"type": "attachment", "attachment": shape}
-    if kind == "file":
-        file = item["file"]
-        if "file_data" in file:
-            return _attachment(file["file_data"], "application/octet-stream")
-        return {"type": "attachment", "attachment": {"path": file["filename"]}}
-    raise ValueError(f"unknown content {kind!r}")
+        return {"type": types.get(given["format"], "audio/*"), "content": given["data"]}
+    if "file_data" in given:
+        return _at_address(given["file_data"], "application/octet-stream")
+    return {"path": given["filename"]}
 
 
-def _attachment(address: str, kind: str) -> JSONObject:
+def _at_address(address: str, kind: str) -> dict[str, str]:
     """The attachment at a `data:` URI or at a web address."""
     if not address.startswith("data:"):
-        return {"type": "attachment", "attachment": {"type": kind, "url": address}}
+        return {"type": kind, "url": address}
     head, _, content = address.removeprefix("data:").partition(",")
-    return {
-        "type": "attachment",
-        "attachment": {"type": head.partition(";")[0] or kind, "content": content},
-    }
+    return {"type": head.partition(";")[0] or kind, "content": content}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ...errors import NotFound
@@ -111,19 +112,12 @@ def _attachment_dict(attachment: Attachment) -> AttachmentDict:
     if attachment.known_id is not None:
         shape["id"] = attachment.known_id
     if attachment.path and not attachment.content:
-        content = _bytes_of(attachment.path)
-        # Another file may lie there by now.
-        if content and hashlib.sha256(content).hexdigest() == attachment.known_id:
-            shape["content"] = base64.b64encode(content).decode("ascii")
+        with suppress(OSError), open(attachment.path, "rb") as file:
+            content = file.read()
+            # Another file may lie there by now.
+            if content and hashlib.sha256(content).hexdigest() == attachment.known_id:
+                shape["content"] = base64.b64encode(content).decode("ascii")
     return shape
-
-
-def _bytes_of(path: str) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return None
 
 
 def _add_details(conn: sqlite3.Connection, turns: Sequence[TurnDict], tables: Tables) -> None:
@@ -133,8 +127,7 @@ def _add_details(conn: sqlite3.Connection, turns: Sequence[TurnDict], tables: Ta
         by_id[turn_id]["outcome"] = list(outcome)
     rows = rows_by_ids(conn, _INSTANTIATIONS, by_id, "order by tool_instantiations.rowid")
     for turn_id, call_id, *instance in rows:
-        instances = by_id[turn_id].setdefault("tool_instances", {})
-        instances[call_id] = instance_shape(*instance)
+        by_id[turn_id].setdefault("tool_instances", {})[call_id] = instance_shape(*instance)
     rows = rows_by_ids(conn, _FRAGMENTS, by_id, 'order by turn_id, kind, "order"')
     for turn_id, kind, *fragment in rows:
         number = tables.add_fragment(_fragment_dict(*fragment))

@@ -71,11 +71,14 @@ def _history_at(
     conn: sqlite3.Connection, stored: StoredConversation, tip: str | None, at: str
 ) -> tuple[str | None, list[Message]]:
     """The address of the last message of a turn; the messages up to there where it has none."""
-    tips = _tips_of(stored)
+    # Those of older releases end nowhere.
+    tips: dict[str, str | None] = {turn.row["id"]: None for turn in stored.legacy}
+    tips.update((turn.id, turn.tip) for turn in stored.turns)
     found = [turn_id for turn_id in tips if turn_id.startswith(at.lower())]
     inherited = [] if found else _inherited_tips(conn, stored.id, tip, at.lower())
-    if not (found or inherited):
-        found = _numbered(sorted(tips), at)
+    # Ids begin with 0 for some thousand years.
+    if not (found or inherited) and at.isdecimal() and int(at):
+        found = sorted(tips)[int(at) - 1 : int(at)]
     if len(found) + len(inherited) != 1:
         several = "several turns begin" if [*found, *inherited] else "no turn begins"
         raise NotFound(
@@ -84,24 +87,9 @@ def _history_at(
         )
     if inherited:
         return inherited[0], []
-    return tips[found[0]], _older_history(stored, found[0])
-
-
-def _tips_of(stored: StoredConversation) -> dict[str, str | None]:
-    """Where the turns of a conversation end, by their ids; those of older releases nowhere."""
-    tips: dict[str, str | None] = {turn.row["id"]: None for turn in stored.legacy}
-    tips.update((turn.id, turn.tip) for turn in stored.turns)
-    return tips
-
-
-def _numbered(ids: list[str], at: str) -> list[str]:
-    # Ids begin with 0 for some thousand years.
-    return [ids[int(at) - 1]] if at.isdecimal() and 1 <= int(at) <= len(ids) else []
-
-
-def _older_history(stored: StoredConversation, last_id: str) -> list[Message]:
-    """What an older release would have sent after one of its turns."""
-    return history_after([turn for turn in stored.legacy if turn.row["id"] <= last_id], [])
+    last_id = found[0]
+    older = [turn for turn in stored.legacy if turn.row["id"] <= last_id]
+    return tips[last_id], history_after(older, [])
 
 
 def _inherited_tips(
@@ -125,11 +113,8 @@ def family_trees(conn: sqlite3.Connection, conversation_id: str | None = None) -
     children: dict[str, list[str]] = {}
     for fork, origin in parents.items():
         children.setdefault(origin, []).append(fork)
-    if conversation_id is not None:
-        roots = [_root(parents, conversation_id)]
-    else:
-        roots = sorted({_root(parents, fork) for fork in parents}, reverse=True)
-    for root in roots:
+    forks = parents if conversation_id is None else [conversation_id]
+    for root in sorted({_root(parents, fork) for fork in forks}, reverse=True):
         yield from _drawn(conn, children, root, "", "", frozenset())
 
 

@@ -80,21 +80,14 @@ def _values(text: str) -> Iterator[object]:
     try:
         whole = json.loads(text)
     except ValueError:
-        yield from _lines(text)
-        return
-    if isinstance(whole, list):
-        yield from whole
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise InvalidInput(f"Line {number} is not valid JSON: {error}") from error
     else:
-        yield whole
-
-
-def _lines(text: str) -> Iterator[object]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise InvalidInput(f"Line {number} is not valid JSON: {error}") from error
+        yield from whole if isinstance(whole, list) else [whole]
 
 
 def _from_markdown(text: str, model_id: str | None) -> ConversationDict:

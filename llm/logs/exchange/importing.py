@@ -13,15 +13,11 @@ from ...text import new_ulid
 from ...text.secrets import storable
 from ..file.migrations import immediate
 from ..records.outcome import IMPORTED, mark_unprompted, mark_untrusted
+from ..write.store import ADD_THREAD
 from ..write.turns import HashedTables, TurnWriter, now_text
 
 if TYPE_CHECKING:
     from ...serialization import ConversationDict, TurnDict
-
-_ADD_THREAD = (
-    "insert into threads (id, name, tip_message_hash, forked_from, datetime_utc)"
-    " values (?, ?, ?, ?, ?)"
-)
 
 
 def import_conversation(conn: sqlite3.Connection, shape: object) -> str:
@@ -59,7 +55,7 @@ def import_conversation(conn: sqlite3.Connection, shape: object) -> str:
             conversation.get("forked_from"),
             conversation.get("datetime_utc") or now_text(),
         )
-        conn.execute(_ADD_THREAD, row)
+        conn.execute(ADD_THREAD, row)
         # Whoever wrote the file chose them, and the arguments of calls without results.
         boxes = {tool["instance"]["name"] for tool in tables.tools if tool.get("instance")}
         mark_untrusted(conn, thread_id, {tool["name"] for tool in tables.tools} | boxes)

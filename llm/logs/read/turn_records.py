@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ...models.message_chain import last_system_text
@@ -89,14 +90,9 @@ class StoredTables(Tables):
             KeyError: It is not stored.
         """
         if tip not in self._by_hash:
-            is_read = tip in self._ends
-            before = self._chain[: self._ends[str(tip)]] if is_read else None
-            new: list[StoredMessage] = []
-            for stored in reversed(before or load_messages(self.conn, tip)):
-                if stored.hash in self._by_hash:
-                    break
-                new.append(stored)
-            for stored in reversed(new):
+            before = self._chain[: self._ends.get(str(tip), 0)] or load_messages(self.conn, tip)
+            is_new = takewhile(lambda stored: stored.hash not in self._by_hash, reversed(before))
+            for stored in reversed(list(is_new)):
                 parent = self._by_hash[stored.parent_hash]
                 self._by_hash[stored.hash] = self.add_messages([stored.message], parent)
         return self._by_hash[tip]

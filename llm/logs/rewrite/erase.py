@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from ...text import conversation_name
 from ..file.lookups import json_list
 from ..file.migrations import has_table, immediate
-from ..records.messages import full_text, load_references, load_rows, parts_of
+from ..records.messages import full_text
+from .redact_messages import rows_with_fragments
 
 if TYPE_CHECKING:
     import sqlite3
-
-BATCH = 500
 
 # Tables that hold nothing but what belongs to a turn or to a response, by their column.
 _OF_TURN = (
@@ -165,14 +164,12 @@ def delete_turns(
         ids: Ids of turns and of rows of `responses`; others are ignored.
         conversations: Ids of conversations that go even if they have no turn.
     """
-    wanted = json_list(ids)
-    empty = json_list(conversations)
     with immediate(conn):
         _drop_temporary(conn)
-        count = _collect(conn, wanted)
+        count = _collect(conn, json_list(ids))
         legacy_texts = _legacy_inputs(conn)
         _delete_rows(conn)
-        _delete_conversations(conn, empty)
+        _delete_conversations(conn, json_list(conversations))
         _name_anew(conn, "conversations", _LEFT_CONVERSATIONS, legacy_texts)
         _delete_messages(conn)
         for table, users in _USERS.items():
@@ -265,12 +262,9 @@ def _name_anew(conn: sqlite3.Connection, table: str, left: str, gone: Iterable[s
 def _message_inputs(conn: sqlite3.Connection) -> Iterator[str]:
     """The texts of the messages to be deleted that a conversation may be named after."""
     hashes = [key for (key,) in conn.execute(_GONE_INPUTS)]
-    for start in range(0, len(hashes), BATCH):
-        rows = load_rows(conn, hashes[start : start + BATCH])
-        fragments = load_references(conn, parts_of(rows)).fragments
-        for row in rows:
-            texts = [full_text(part, fragments) for part in row.parts if part.type == "text"]
-            yield "".join(text or "" for text in texts)
+    for row, fragments in rows_with_fragments(conn, hashes):
+        texts = [full_text(part, fragments) for part in row.parts if part.type == "text"]
+        yield "".join(text or "" for text in texts)
 
 
 def _legacy_inputs(conn: sqlite3.Connection) -> list[str]:

@@ -147,8 +147,8 @@ def _replace_schema(conn: sqlite3.Connection, key: str, text: str) -> None:
 
     new, _ = make_schema_id(json.loads(text))
     conn.execute("insert or ignore into schemas (id, content) values (?, ?)", [new, text])
-    conn.execute("update turns set schema_id = ? where schema_id = ?", [new, key])
-    conn.execute("update responses set schema_id = ? where schema_id = ?", [new, key])
+    for table in ("turns", "responses"):
+        conn.execute(f"update {table} set schema_id = ? where schema_id = ?", [new, key])
     conn.execute("delete from schemas where id = ?", [key])
 
 

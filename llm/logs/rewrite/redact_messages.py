@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...text import JSONObject, conversation_name
-from ..file.lookups import json_list
+from ..file.lookups import AT_ONCE, json_list
 from ..records.chains import address
 from ..records.condense import (
     condensed_json,
@@ -36,10 +36,7 @@ from ..records.threads import FORK_SUFFIX
 if TYPE_CHECKING:
     import sqlite3
 
-    from ..file.lookups import SQLRow
     from .scrub import Scrubber
-
-BATCH = 500
 
 _MATCHING = (
     "select distinct message_hash from parts"
@@ -69,7 +66,7 @@ _NAMED = (
 _OF_FRAGMENTS = ("part_fragments", "turn_fragments", "prompt_fragments", "system_fragments")
 _OF_ATTACHMENTS = ("part_attachments", "prompt_attachments", "tool_results_attachments")
 # Fields of a part that name something else and are no texts.
-_IDENTIFIERS = ("name", "tool_call_id")
+_IDENTIFIERS = ("name", "tool_call_id", "attachment")
 
 
 class MessageRedaction:
@@ -110,15 +107,14 @@ class MessageRedaction:
         later = self._conn.execute(_AFTER, [json_list(self.changed)]).fetchall()
         self._rewrite_fragments()
         for level in _levels(dict(later)):
-            for start in range(0, len(level), BATCH):
-                self._rewrite(level[start : start + BATCH])
+            for start in range(0, len(level), AT_ONCE):
+                self._rewrite(level[start : start + AT_ONCE])
         self._move_ends()
         gone = json_list(self.attachments)
-        for table in _OF_ATTACHMENTS:
-            sql = f"delete from {table} where attachment_id in (select value from json_each(?))"
+        uses = [(table, "attachment_id") for table in _OF_ATTACHMENTS]
+        for table, column in (*uses, ("attachments", "id")):
+            sql = f"delete from {table} where {column} in (select value from json_each(?))"
             self._conn.execute(sql, [gone])
-        sql = "delete from attachments where id in (select value from json_each(?))"
-        self._conn.execute(sql, [gone])
 
     def rename_conversations(self) -> int:
         """Name conversations that are called after a rewritten prompt anew; give how many."""
@@ -135,7 +131,12 @@ class MessageRedaction:
     # What matches
 
     def _matching(self) -> Iterator[str]:
-        self._conn.create_function("changes_payload", 1, self._changes_payload)
+
+        def changes(text: str) -> bool:
+            payload = json.loads(text)
+            return bool(self._payload(payload) != payload)
+
+        self._conn.create_function("changes_payload", 1, changes)
         for sql in _MATCHING:
             yield from (key for (key,) in self._conn.execute(sql))
         for kind, found in (("fragment", self.fragments), ("attachment", self.attachments)):
@@ -147,17 +148,10 @@ class MessageRedaction:
     def _matching_across_fragments(self) -> Iterator[str]:
         """Messages in which a match may begin in a fragment and end behind it."""
         hashes = [key for (key,) in self._conn.execute(_WITH_REFERENCES)]
-        for start in range(0, len(hashes), BATCH):
-            rows = load_rows(self._conn, hashes[start : start + BATCH])
-            fragments = load_references(self._conn, parts_of(rows)).fragments
-            for row in rows:
-                texts = [full_text(part, fragments) or "" for part in row.parts]
-                if any(self._scrubber.text(text) != text for text in texts):
-                    yield row.hash
-
-    def _changes_payload(self, text: str) -> bool:
-        payload = json.loads(text)
-        return bool(self._payload(payload) != payload)
+        for row, fragments in rows_with_fragments(self._conn, hashes):
+            texts = [full_text(part, fragments) or "" for part in row.parts]
+            if any(self._scrubber.text(text) != text for text in texts):
+                yield row.hash
 
     # How it changes
 
@@ -167,9 +161,12 @@ class MessageRedaction:
             if key in _IDENTIFIERS:
                 changed[key] = value
             elif key == "text_ref":
-                changed[key] = [self._piece(piece) for piece in value]
-            elif key == "attachment":
-                changed[key] = value
+                changed[key] = [
+                    {"literal": self._scrubber.text(piece["literal"])}
+                    if "literal" in piece
+                    else self._reference(piece)
+                    for piece in value
+                ]
             elif key == "attachments":
                 left = [item for item in value if item["id"] not in self.attachments]
                 changed.update({key: left} if left else {})
@@ -177,9 +174,8 @@ class MessageRedaction:
                 changed[key] = self._scrubber.value(value)
         return changed
 
-    def _piece(self, piece: JSONObject) -> JSONObject:
-        if "literal" in piece:
-            return {"literal": self._scrubber.text(piece["literal"])}
+    def _reference(self, piece: JSONObject) -> JSONObject:
+        """The reference to a fragment, or to what it was merged into."""
         return {"fragment": self._merged.get(piece["fragment"], piece["fragment"])}
 
     def _part(self, part: PartRow, fragments: Mapping[int, str]) -> PartRow:
@@ -234,9 +230,19 @@ class MessageRedaction:
         if row.hash not in self.changed:
             return row._replace(parent_hash=parent)
         # A fragment that was merged is known by the number it has now.
-        fragments = dict(references.fragments)
-        texts = load_references(self._conn, _numbered(row.parts, self._merged)).fragments
-        fragments.update(texts)
+        now = [
+            part._replace(
+                payload={
+                    "text_ref": [
+                        self._reference(piece)
+                        for piece in part.payload.get("text_ref", ())
+                        if "fragment" in piece
+                    ]
+                }
+            )
+            for part in row.parts
+        ]
+        fragments = {**references.fragments, **load_references(self._conn, now).fragments}
         return row._replace(
             parent_hash=parent,
             provider_metadata=self._scrubber.value(row.provider_metadata),
@@ -294,15 +300,14 @@ class MessageRedaction:
         self._conn.execute("drop table temp._llm_moved")
 
 
-def _numbered(parts: Iterable[PartRow], merged: Mapping[int, int]) -> Iterator[PartRow]:
-    """References to fragments alone, with the numbers of merged ones replaced."""
-    for part in parts:
-        pieces = [
-            {"fragment": merged.get(piece["fragment"], piece["fragment"])}
-            for piece in part.payload.get("text_ref", ())
-            if "fragment" in piece
-        ]
-        yield part._replace(payload={"text_ref": pieces})
+def rows_with_fragments(
+    conn: sqlite3.Connection, hashes: Sequence[str]
+) -> Iterator[tuple[MessageRow, Mapping[int, str]]]:
+    """Stored messages, each with the texts of the fragments in it, and perhaps of others."""
+    for start in range(0, len(hashes), AT_ONCE):
+        rows = load_rows(conn, hashes[start : start + AT_ONCE])
+        fragments = load_references(conn, parts_of(rows)).fragments
+        yield from ((row, fragments) for row in rows)
 
 
 def _levels(parents: Mapping[str, str | None]) -> Iterator[list[str]]:
@@ -371,12 +376,8 @@ def concerned_replies(
         "schemas": json_list(schemas),
         "tools": json_list(tools),
     }
-    return list(_replies(conn, scrubber, changed, conn.execute(_CONCERNED, values).fetchall()))
-
-
-def _replies(
-    conn: sqlite3.Connection, scrubber: Scrubber, changed: set[str], rows: Iterable[SQLRow]
-) -> Iterator[Reply]:
+    replies = []
+    rows = conn.execute(_CONCERNED, values).fetchall()
     for turn_id, parent, tip, model_id, text, is_defined_anew in rows:
         outputs = _outputs(conn, parent, tip)
         is_answered_anew = not changed.isdisjoint(outputs)
@@ -388,9 +389,10 @@ def _replies(
             payload = expanded_json(text, _replacements(conn, turn_id, outputs, needed))
         except (ValueError, KeyError):
             # It refers to something that is gone.
-            yield Reply(turn_id, model_id, outputs, None, scrubber.json(text))
-            continue
-        yield Reply(turn_id, model_id, outputs, scrubber.value(payload), None)
+            replies.append(Reply(turn_id, model_id, outputs, None, scrubber.json(text)))
+        else:
+            replies.append(Reply(turn_id, model_id, outputs, scrubber.value(payload), None))
+    return replies
 
 
 def write_reply(conn: sqlite3.Connection, reply: Reply, moved: Mapping[str, str]) -> None:

@@ -31,7 +31,7 @@ __all__ = ["LogStore", "ensure_fragment", "ensure_tool", "ensure_tool_instance"]
 # Databases seen before: one that was migrated once stays so.
 _migrated: WeakSet[Database] = WeakSet()
 
-_ADD_THREAD = (
+ADD_THREAD = (
     "insert or ignore into threads (id, name, tip_message_hash, forked_from, datetime_utc)"
     " values (?, ?, ?, ?, ?)"
 )
@@ -115,12 +115,10 @@ class LogStore:
 
     def pending_tool_calls(self, tip: str | None) -> list[ToolCallPart]:
         """The calls in the last message of a chain that this side has to answer."""
-        messages = self.load_chain(tip)
-        if not messages:
-            return []
         return [
             part
-            for part in messages[-1].parts
+            for message in self.load_chain(tip)[-1:]
+            for part in message.parts
             if isinstance(part, ToolCallPart) and not part.server_executed
         ]
 
@@ -144,7 +142,7 @@ class LogStore:
         thread_id = id or new_ulid()
         row = (thread_id, name, tip, forked_from, now_text())
         with immediate(self._conn):
-            self._conn.execute(_ADD_THREAD, row)
+            self._conn.execute(ADD_THREAD, row)
         return thread_id
 
     def ensure_thread(self, id: str, name: str | None = None) -> str:
@@ -209,7 +207,9 @@ class LogStore:
         Raises:
             LogError: The database cannot be written.
         """
-        _complete(response)
+        force = getattr(response, "_force", None)
+        if not response.has_ended and force is not None:
+            force()
         count, parent = response.stored_part() or (0, None)
         if parent is not None and not is_stored(self._conn, parent):
             # The history was logged elsewhere.
@@ -256,12 +256,6 @@ class LogStore:
         return self.path or "in memory"
 
 
-def _complete(response: _BaseResponse) -> None:
-    force = getattr(response, "_force", None)
-    if not response.has_ended and force is not None:
-        force()
-
-
 def _store_new_name(conn: sqlite3.Connection, conversation: Any, thread_id: str) -> None:
     """Keep a title that was given to the conversation since it was read from the log, or logged."""
     name = getattr(conversation, "name", None)
@@ -287,8 +281,6 @@ def _store_untrusted(conn: sqlite3.Connection, conversation: Any, thread_id: str
 
 
 def _thread_name(response: _BaseResponse) -> str:
-    name = getattr(response.conversation, "name", None)
-    if name:
-        return storable(name)
     prompt: Prompt = response.prompt
-    return storable(conversation_name(prompt.prompt or prompt.system or ""))
+    name = getattr(response.conversation, "name", None)
+    return storable(name or conversation_name(prompt.prompt or prompt.system or ""))

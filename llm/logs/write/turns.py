@@ -251,9 +251,12 @@ class TurnWriter:
         """
         end = None
         for message in self.hashed.between(None, self.turn["input"]):
-            if message.shape["role"] == "tool" or (end and _brings_only_files(message)):
+            role, parts = message.shape["role"], message.shape["parts"]
+            # Attachments of results follow them in a message of their own.
+            has_only_files = role == "user" and all(part["type"] == "attachment" for part in parts)
+            if role == "tool" or (end and has_only_files):
                 end = message.hash
-            elif message.shape["role"] == "assistant":
+            elif role == "assistant":
                 end = None
         return end
 
@@ -271,12 +274,6 @@ def now_text() -> str:
     from datetime import datetime, timezone
 
     return str(datetime.now(timezone.utc))
-
-
-def _brings_only_files(message: HashedMessage) -> bool:
-    """Whether a message follows the results of tools because they have attachments."""
-    parts = message.shape["parts"]
-    return message.shape["role"] == "user" and all(part["type"] == "attachment" for part in parts)
 
 
 def _ensure_instance(conn: sqlite3.Connection, shape: InstanceDict | None) -> int | None:
