@@ -82,11 +82,7 @@ class _Writer:
             if part["text"]:
                 yield escaped(part["text"])
         elif part["type"] == "attachment":
-            shape = part.get("attachment") or {}
-            yield f"### Attachment: {shape.get('type') or 'unknown'}"
-            fields = [f"{name}: {value}" for name, value in self._fields(shape) if name != "type"]
-            if fields:
-                yield "\n".join(fields)
+            yield from self._attachment(part.get("attachment") or {})
         else:
             yield from self._tool_part(part)
 
@@ -110,6 +106,12 @@ class _Writer:
             yield "\n".join(lines)
         fence = "`" * max(3, longest_backtick_run(text) + 1)
         yield escaped(f"{fence}{'json' if kind == 'call' else ''}\n{text}\n{fence}")
+
+    def _attachment(self, shape: AttachmentDict) -> Iterator[str]:
+        yield f"### Attachment: {shape.get('type') or 'unknown'}"
+        fields = [f"{name}: {value}" for name, value in self._fields(shape) if name != "type"]
+        if fields:
+            yield "\n".join(fields)
 
     def _fields(self, shape: AttachmentDict) -> Iterator[tuple[str, str]]:
         """What describes an attachment; its bytes by the name that they have at the end."""

@@ -71,14 +71,11 @@ def _history_at(
     conn: sqlite3.Connection, stored: StoredConversation, tip: str | None, at: str
 ) -> tuple[str | None, list[Message]]:
     """The address of the last message of a turn; the messages up to there where it has none."""
-    # Those of older releases end nowhere.
-    tips: dict[str, str | None] = {turn.row["id"]: None for turn in stored.legacy}
-    tips.update((turn.id, turn.tip) for turn in stored.turns)
+    tips = _tips_of(stored)
     found = [turn_id for turn_id in tips if turn_id.startswith(at.lower())]
     inherited = [] if found else _inherited_tips(conn, stored.id, tip, at.lower())
-    # Ids begin with 0 for some thousand years.
-    if not (found or inherited) and at.isdecimal() and int(at):
-        found = sorted(tips)[int(at) - 1 : int(at)]
+    if not (found or inherited):
+        found = _numbered(sorted(tips), at)
     if len(found) + len(inherited) != 1:
         several = "several turns begin" if [*found, *inherited] else "no turn begins"
         raise NotFound(
@@ -87,9 +84,24 @@ def _history_at(
         )
     if inherited:
         return inherited[0], []
-    last_id = found[0]
-    older = [turn for turn in stored.legacy if turn.row["id"] <= last_id]
-    return tips[last_id], history_after(older, [])
+    return tips[found[0]], _older_history(stored, found[0])
+
+
+def _tips_of(stored: StoredConversation) -> dict[str, str | None]:
+    """Where the turns of a conversation end, by their ids; those of older releases nowhere."""
+    tips: dict[str, str | None] = {turn.row["id"]: None for turn in stored.legacy}
+    tips.update((turn.id, turn.tip) for turn in stored.turns)
+    return tips
+
+
+def _older_history(stored: StoredConversation, last_id: str) -> list[Message]:
+    """What an older release would have sent after one of its turns."""
+    return history_after([turn for turn in stored.legacy if turn.row["id"] <= last_id], [])
+
+
+def _numbered(ids: list[str], at: str) -> list[str]:
+    # Ids begin with 0 for some thousand years.
+    return ids[int(at) - 1 : int(at)] if at.isdecimal() and int(at) else []
 
 
 def _inherited_tips(
