@@ -116,7 +116,7 @@ def public_definitions(tree: ast.Module) -> Iterator[ast.AST]:
                     pending.append(node)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_project_public_things_have_docstrings(path: Path) -> None:
     """Every module, and every public class and function in it, says what the caller gets."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -137,7 +137,7 @@ def is_overload(node: ast.AST) -> bool:
 def test_project_modules_stay_readable() -> None:
     """No module has more than five hundred lines, so each can be read in one go."""
     lengths = {
-        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
         for path in SOURCES
     }
     assert {name: length for name, length in lengths.items() if length > 500} == {}

@@ -271,6 +271,7 @@ class Conversation(_BaseConversation[Response, "ChainResponse"]):
 
     @staticmethod
     def chain_class() -> type[ChainResponse]:
+        """What its chains are."""
         from .chain import ChainResponse
 
         return ChainResponse
@@ -291,6 +292,7 @@ class AsyncConversation(_BaseConversation["AsyncResponse", "AsyncChainResponse"]
 
     @staticmethod
     def chain_class() -> type[AsyncChainResponse]:
+        """What its chains are."""
         from .chain import AsyncChainResponse
 
         return AsyncChainResponse
