@@ -23,7 +23,7 @@ cover:
 lint:
     {{python}} -m ruff check .
     {{python}} -m ruff format --check .
-    {{python}} -m mypy --strict llm tests
+    {{python}} -m mypy --strict
 
 # Apply formatting and the fixes that are safe
 fix:

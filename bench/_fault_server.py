@@ -49,10 +49,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hold = threading.Event()
 
-    def setup(self) -> None:
-        """Send every piece at once."""
-        self.disable_nagle_algorithm = True
-        super().setup()
+    # Send every piece at once.
+    disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
         """Answer a chat request as the name of its model says."""

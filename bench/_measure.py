@@ -83,7 +83,7 @@ def finish(process: subprocess.Popen[bytes]) -> float:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         sys.exit(
-            f"{process.args} ended with {process.returncode}: {error.decode(errors='replace')}"
+            f"{process.args!r} ended with {process.returncode}: {error.decode(errors='replace')}"
         )
     return usage.ru_utime + usage.ru_stime
 
@@ -91,13 +91,13 @@ def finish(process: subprocess.Popen[bytes]) -> float:
 def _read_until(stream: IO[bytes], process: subprocess.Popen[bytes], deadline: float) -> bytes:
     import select
 
-    pieces = []
+    pieces: list[bytes] = []
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
             process.kill()
             process.wait()
-            sys.exit(f"{process.args} took longer than {LIMIT_S} s")
+            sys.exit(f"{process.args!r} took longer than {LIMIT_S} s")
         if select.select([stream], [], [], left)[0]:
             piece = os.read(stream.fileno(), 65536)
             if not piece:

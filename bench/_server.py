@@ -81,10 +81,8 @@ class Handler(BaseHTTPRequestHandler):
     seen = 0.0
     last = (0.0, 0.0)
 
-    def setup(self) -> None:
-        """Send every piece at once."""
-        self.disable_nagle_algorithm = True
-        super().setup()
+    # Send every piece at once.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         """Take the number of the client, or tell what its processor time was."""

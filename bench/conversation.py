@@ -19,7 +19,7 @@ LIMIT = 1.5
 
 def growth(environment: Environment, user: Path, run: int) -> float:
     """Return the cost of the last turn as a multiple of the tenth's."""
-    times = inside(environment, user, "turns", TURNS, user / f"turns-{run}.db")
+    times: list[float] = inside(environment, user, "turns", TURNS, user / f"turns-{run}.db")
     tenth, last = statistics.median(times[5:15]), statistics.median(times[-10:])
     print(
         f"{environment.name:<6} tenth turn {tenth * 1e6:8.0f} us   "

@@ -120,7 +120,7 @@ def code_tokens(source: Source) -> int:
     )
 
 
-def annotations(source: Source) -> Iterator[str]:
+def annotated(source: Source) -> Iterator[str]:
     """The annotations of the parameters and results of every function."""
     for node in ast.walk(source.tree):
         if isinstance(node, FUNCTIONS):
@@ -196,7 +196,7 @@ def rows() -> Iterator[Row]:
     yield Row("private reaches", private_reaches(), 60)
     named = [re.findall(r"^.*\bAny\b.*$", source.text, re.MULTILINE) for source in files]
     yield Row("lines with Any", sum(map(len, named)), 350)
-    bare = sum(text == "Any" for source in files for text in annotations(source))
+    bare = sum(text == "Any" for source in files for text in annotated(source))
     yield Row("Any as parameter or result", bare, 80)
     yield Row(f"complexity above {MOST_COMPLEX}", complex_functions(), 0)
     entered, moves = traced("-m", "echo", "hi")

@@ -8,10 +8,12 @@ from __future__ import annotations
 import itertools
 import sys
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from _inside import inside
 from _measure import Figure, alternate, arguments, report, show, user_paths
-from _setup import environments
+from _setup import Environment, environments
 
 UNLOGGED = 20_000
 LOGGED = 500
@@ -26,7 +28,7 @@ def main() -> int:
     number = itertools.count()
     with user_paths(theirs, ours) as (their_user, our_user):
 
-        def logged(environment, user):
+        def logged(environment: Environment, user: Path) -> Any:
             return inside(environment, user, "logged", LOGGED, user / f"{next(number)}.db")
 
         a, b = alternate(

@@ -11,10 +11,12 @@ import itertools
 import statistics
 import sys
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from _inside import inside
 from _measure import Figure, alternate, arguments, report, show, user_paths
-from _setup import environments
+from _setup import Environment, environments
 
 CALLS = 100
 LONG = 1_000
@@ -34,10 +36,10 @@ def main() -> int:
     number = itertools.count()
     with user_paths(theirs, ours) as (their_user, our_user):
 
-        def chain(environment, user, calls=CALLS):
+        def chain(environment: Environment, user: Path, calls: int = CALLS) -> Any:
             return inside(environment, user, "chain", calls)
 
-        def logged(environment, user, calls=CALLS):
+        def logged(environment: Environment, user: Path, calls: int = CALLS) -> Any:
             return inside(environment, user, "chain_logged", calls, user / f"{next(number)}.db")
 
         a, b = alternate(partial(chain, theirs, their_user), partial(chain, ours, our_user), runs)

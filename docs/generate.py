@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import house
+import rooms
 
 PAGES = Path(__file__).parent / "reference" / "commands"
 HOUSE = Path(__file__).parent / "contributing" / "house.txt"
@@ -90,7 +90,7 @@ def write(wanted: dict[str, str], folder: Path = PAGES) -> None:
 def main(arguments: list[str]) -> int:
     """Write or check the pages and the drawing; return the exit code."""
     wanted = pages(built_in_cli())
-    drawing = house.drawing()
+    drawing = rooms.drawing()
     if "--check" not in arguments:
         write(wanted)
         HOUSE.write_text(drawing, encoding="utf-8", newline="\n")
