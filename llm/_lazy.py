@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 
 
 def attach(
-    module: str, homes: Mapping[str, str]
+    module: str, names_by_module: Mapping[str, Iterable[str]], **others: str
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """The `__getattr__` and `__dir__` that make `module` serve names kept elsewhere.
 
     Args:
         module: `__name__` of the serving module.
-        homes: For each name the module it lives in, or `module:attribute` where the two differ.
+        names_by_module: The names by the module that each lives in.
+        others: For each further name its module, or `module:attribute` where the two differ.
     """
+    homes = homes_of(names_by_module, **others)
 
     def __getattr__(name: str) -> object:
         home = homes.get(name)
@@ -33,6 +35,7 @@ def attach(
     return __getattr__, __dir__
 
 
-def homes_of(names_by_module: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """A table name -> module for `attach`, written the short way round."""
-    return {name: module for module, names in names_by_module.items() for name in names}
+def homes_of(names_by_module: Mapping[str, Iterable[str]], **others: str) -> dict[str, str]:
+    """Where each of these names lives; the arguments are those of `attach`."""
+    found = {name: module for module, names in names_by_module.items() for name in names}
+    return {**found, **others}

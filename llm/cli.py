@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._lazy import attach, homes_of
+from ._lazy import attach
 from ._version import VERSION
 from .commands._errors import reported
 from .commands._group import Lazy, LazyGroup
@@ -244,22 +244,16 @@ def load_conversation(
 
 __getattr__, __dir__ = attach(
     __name__,
-    {name: entry.target for name, entry in _COMMANDS.items()}
-    | {"logs_list": "llm.commands.logs_list:logs_list"}
-    | homes_of(
-        {
-            "llm.files.config": (
-                "get_default_model",
-                "get_key",
-                "logs_db_path",
-                "logs_on",
-                "set_default_model",
-                "user_dir",
-            ),
-            "llm.errors": ("AttachmentError", "FragmentNotFound", "LoadTemplateError"),
-            "llm.logs.read.shared": ("resolve_fragments",),
-            "llm.migrations": ("migrate",),
-            "llm.templates": ("load_template",),
-        }
-    ),
+    {
+        "llm.files.config": (
+            *("get_default_model", "get_key", "logs_db_path", "logs_on", "set_default_model"),
+            "user_dir",
+        ),
+        "llm.errors": ("AttachmentError", "FragmentNotFound", "LoadTemplateError"),
+    },
+    logs_list="llm.commands.logs_list",
+    resolve_fragments="llm.logs.read.shared",
+    migrate="llm.migrations",
+    load_template="llm.templates",
+    **{name: entry.target for name, entry in _COMMANDS.items()},
 )

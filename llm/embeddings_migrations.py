@@ -9,4 +9,4 @@ if TYPE_CHECKING:
 
 __all__ = ["embeddings_migrations"]
 
-__getattr__, __dir__ = attach(__name__, {"embeddings_migrations": "llm.embeddings.migrations"})
+__getattr__, __dir__ = attach(__name__, {}, embeddings_migrations="llm.embeddings.migrations")

@@ -35,32 +35,14 @@ from ._lazy import attach
 if TYPE_CHECKING:
     from pathlib import Path
 else:
-    __getattr__, __dir__ = attach(
-        __name__, dict.fromkeys(("CancelToolCall", "PauseChain"), "llm.tools.calling")
-    )
+    __getattr__, __dir__ = attach(__name__, {"llm.tools.calling": ("CancelToolCall", "PauseChain")})
 
 __all__ = [
-    "AliasNotFound",
-    "AttachmentError",
-    "AuthError",
-    "ChainLimitExceeded",
-    "ConfigError",
-    "ConnectionLost",
-    "ContextTooLong",
-    "ConversationNotSupported",
-    "FragmentNotFound",
-    "InvalidInput",
-    "LLMError",
-    "LoadTemplateError",
-    "LogError",
-    "ModelError",
-    "NeedsKeyException",
-    "NotFound",
-    "Overloaded",
-    "RateLimited",
-    "SchemaMismatch",
-    "UnknownModelError",
-]
+    "AliasNotFound", "AttachmentError", "AuthError", "ChainLimitExceeded", "ConfigError",
+    "ConnectionLost", "ContextTooLong", "ConversationNotSupported", "FragmentNotFound",
+    "InvalidInput", "LLMError", "LoadTemplateError", "LogError", "ModelError", "NeedsKeyException",
+    "NotFound", "Overloaded", "RateLimited", "SchemaMismatch", "UnknownModelError",
+]  # fmt: skip
 
 
 #: Part of the answer was printed, and the rest will not come.

@@ -9,4 +9,4 @@ if TYPE_CHECKING:
 
 __all__ = ["migrate"]
 
-__getattr__, __dir__ = attach(__name__, {"migrate": "llm.logs.file.migrations"})
+__getattr__, __dir__ = attach(__name__, {}, migrate="llm.logs.file.migrations")

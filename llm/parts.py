@@ -18,20 +18,9 @@ if TYPE_CHECKING:
     from .serialization import MessageDict, PartDict
 
 __all__ = [
-    "AttachmentPart",
-    "Message",
-    "Part",
-    "ReasoningPart",
-    "StreamEvent",
-    "TextPart",
-    "ToolCallPart",
-    "ToolResultPart",
-    "assistant",
-    "normalize_parts",
-    "system",
-    "tool_message",
-    "user",
-]
+    "AttachmentPart", "Message", "Part", "ReasoningPart", "StreamEvent", "TextPart", "ToolCallPart",
+    "ToolResultPart", "assistant", "normalize_parts", "system", "tool_message", "user",
+]  # fmt: skip
 
 Metadata = JSONObject
 

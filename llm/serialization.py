@@ -10,24 +10,10 @@ from typing_extensions import NotRequired, TypedDict
 from .text import JSONObject
 
 __all__ = [
-    "AttachmentDict",
-    "AttachmentPartDict",
-    "ConversationDict",
-    "FragmentDict",
-    "InstanceDict",
-    "MessageDict",
-    "MessageNodeDict",
-    "PartDict",
-    "PromptDict",
-    "ReasoningPartDict",
-    "ResponseDict",
-    "TextPartDict",
-    "ToolCallPartDict",
-    "ToolDict",
-    "ToolResultPartDict",
-    "TurnDict",
-    "UsageDict",
-]
+    "AttachmentDict", "AttachmentPartDict", "ConversationDict", "FragmentDict", "InstanceDict",
+    "MessageDict", "MessageNodeDict", "PartDict", "PromptDict", "ReasoningPartDict", "ResponseDict",
+    "TextPartDict", "ToolCallPartDict", "ToolDict", "ToolResultPartDict", "TurnDict", "UsageDict",
+]  # fmt: skip
 
 
 class AttachmentDict(TypedDict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import llm
-from llm._lazy import attach, homes_of
+from llm._lazy import attach
 from llm.providers.openai import catalog
 
 if TYPE_CHECKING:
@@ -16,35 +16,24 @@ if TYPE_CHECKING:
 
     from llm.hookspecs import RegisterEmbeddingModel, RegisterModel
 
-_HOME = "llm.providers.openai"
 __getattr__, __dir__ = attach(
     __name__,
     {
-        **homes_of(
-            {
-                f"{_HOME}.chat": (
-                    *("AsyncChat", "AsyncResponses", "Chat", "Completion", "Responses"),
-                    "_SharedResponses",
-                ),
-                f"{_HOME}.wire.server_tools": ("CodeInterpreter", "WebSearch"),
-                f"{_HOME}.shared": ("_Shared",),
-                f"{_HOME}.embedding": ("OpenAIEmbeddingModel",),
-                f"{_HOME}.options": (
-                    "ImageDetailEnum",
-                    "ImageDetailWithOriginalEnum",
-                    "ReasoningEffortEnum",
-                    "ReasoningSummaryEnum",
-                    "SharedOptions",
-                    "VerbosityEnum",
-                    "build_options_class",
-                ),
-                f"{_HOME}.wire.chat_answers": ("combine_chunks",),
-                f"{_HOME}.wire.shapes": ("not_nulls", "redact_data"),
-            }
+        "llm.providers.openai.chat": (
+            "AsyncChat", "AsyncResponses", "Chat", "Completion", "Responses", "_SharedResponses",
         ),
-        "_attachment": f"{_HOME}.wire.chat_requests:attachment_item",
+        "llm.providers.openai.wire.server_tools": ("CodeInterpreter", "WebSearch"),
+        "llm.providers.openai.options": (
+            "ImageDetailEnum", "ImageDetailWithOriginalEnum", "ReasoningEffortEnum",
+            "ReasoningSummaryEnum", "SharedOptions", "VerbosityEnum", "build_options_class",
+        ),
+        "llm.providers.openai.wire.shapes": ("not_nulls", "redact_data"),
     },
-)
+    _Shared="llm.providers.openai.shared",
+    OpenAIEmbeddingModel="llm.providers.openai.embedding",
+    combine_chunks="llm.providers.openai.wire.chat_answers",
+    _attachment="llm.providers.openai.wire.chat_requests:attachment_item",
+)  # fmt: skip
 
 __all__ = ["register_commands", "register_embedding_models", "register_models"]
 

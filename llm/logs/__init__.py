@@ -16,10 +16,12 @@ __all__ = ["HASH_PREFIX", "LogStore", "canonical_json", "content_hash", "message
 __getattr__, __dir__ = attach(
     __name__,
     {
-        "HASH_PREFIX": "llm.logs.records.chains",
-        "LogStore": "llm.logs.write.store",
-        "canonical_json": "llm.logs.records.chains",
-        "content_hash": "llm.logs.records.chains",
-        "message_hash": "llm.logs.records.chains",
+        "llm.logs.records.chains": (
+            "HASH_PREFIX",
+            "canonical_json",
+            "content_hash",
+            "message_hash",
+        ),
     },
+    LogStore="llm.logs.write.store",
 )

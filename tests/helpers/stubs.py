@@ -25,20 +25,15 @@ LAZY_MODULES = (
 
 
 def homes(tree: ast.Module) -> dict[str, str]:
-    """The table that a lazy module gives `attach`: name -> `module` or `module:attribute`."""
-    table = next(
-        node.args[1]
+    """What a lazy module gives `attach`, as a table: name -> `module` or `module:attribute`."""
+    call = next(
+        node
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "attach"
     )
-    constants = [
-        node
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-    ]
-    known = {ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in constants}
-    found: dict[str, str] = eval(ast.unparse(table), {"homes_of": homes_of, **known})
-    return found
+    names_by_module = ast.literal_eval(call.args[1])
+    others = {str(item.arg): ast.literal_eval(item.value) for item in call.keywords}
+    return homes_of(names_by_module, **others)
 
 
 def _at_once(tree: ast.Module) -> dict[str, str]:
