@@ -74,6 +74,8 @@ class _Root(LazyGroup):
 
     # Default plugins whose commands stand in the table above already.
     provides = frozenset({"llm.default_plugins.local", "llm.default_plugins.openai_models"})
+    # Those of plugins are their own affair.
+    command_class = None
     _plugins_called = False
     _sends_nothing = False
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
+
+from ._errors import reported
 
 json_flag = click.option("json_", "--json", is_flag=True, help="Output as JSON.")
 
@@ -23,6 +26,17 @@ class Lazy(NamedTuple):
     help: str
 
 
+class Command(click.Command):
+    """A command that ends as `reported` says, whatever its function raises."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.callback = self.callback and reported(self.callback)
+
+
+command = partial(click.command, cls=Command)
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported one by one, and with a command for "none named".
 
@@ -35,6 +49,8 @@ class LazyGroup(click.Group):
         args: As for `click.Group`.
         attributes: As for `click.Group`.
     """
+
+    command_class: type[click.Command] | None = Command
 
     def __init__(
         self,

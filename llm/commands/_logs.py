@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import option
+from ._options import flag, option
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,9 +23,9 @@ database_option = option(
     type=click.Path(readable=True, exists=True, dir_okay=False),
     help="Path to the log database.",
 )
-utc_option = option("--utc", is_flag=True, help="Show times in UTC.")
-json_option = option("--json", "json_output", is_flag=True, help="Print JSON.")
-yes_option = option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+utc_option = flag("--utc", help="Show times in UTC.")
+json_option = flag("--json", "json_output", help="Print JSON.")
+yes_option = flag("-y", "--yes", help="Do not ask for confirmation.")
 
 
 def database_path(database: str | None) -> Path:
@@ -69,6 +69,16 @@ def writing(
     take_up(path, tell=tell)
     with closing(open_log(path, create=create)) as db:
         yield db
+
+
+def period(since: str | None, until: str | None, *, utc: bool) -> tuple[str | None, str | None]:
+    """What `--since` and `--until` say, as the log compares times."""
+    from ..text.times import parse_time
+
+    return (
+        None if since is None else parse_time(since, utc=utc),
+        None if until is None else parse_time(until, utc=utc, end_of_day=True),
+    )
 
 
 def time_writer(*, utc: bool) -> Callable[[str | None], str]:

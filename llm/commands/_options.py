@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,6 +59,19 @@ class Option(click.Option):
 
 
 option = partial(click.option, cls=Option)
+flag = partial(option, is_flag=True)
+several = partial(option, multiple=True)
+
+
+@contextmanager
+def _refusing(ctx: click.Context | None, param: click.Parameter | None) -> Iterator[None]:
+    """Let what cannot be read be a wrong value of its option: exit code 2."""
+    from ..errors import AttachmentError, InvalidInput
+
+    try:
+        yield
+    except (AttachmentError, InvalidInput) as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 class AttachmentType(_AttachmentParam):
@@ -70,27 +84,19 @@ class AttachmentType(_AttachmentParam):
     ) -> Attachment:
         """The attachment with its type; exit code 2 where it cannot be read."""
         from ..content import Attachment
-        from ..errors import AttachmentError
         from ..run.inputs import attachment_from
 
-        if isinstance(value, Attachment):
-            return value
-        try:
-            return attachment_from(value)
-        except AttachmentError as error:
-            self.fail(str(error), param, ctx)
+        with _refusing(ctx, param):
+            return value if isinstance(value, Attachment) else attachment_from(value)
 
 
 def _typed_attachments(
     ctx: click.Context, param: click.Parameter, values: tuple[tuple[str, str], ...]
 ) -> tuple[Attachment, ...]:
-    from ..errors import AttachmentError
     from ..run.inputs import typed_attachment
 
-    try:
+    with _refusing(ctx, param):
         return tuple(typed_attachment(value, mime_type) for value, mime_type in values)
-    except AttachmentError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
 
 
 def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -102,15 +108,17 @@ def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 def _read_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     if value is None:
         return None
-    from ..errors import InvalidInput
     from ..run.inputs import key_argument
 
-    try:
+    with _refusing(ctx, param):
         return key_argument(value)
-    except InvalidInput as error:
-        raise click.BadParameter(str(error), ctx, param) from error
 
 
+number = partial(option, type=click.IntRange(min=0))
+_pairs = partial(several, type=(str, str))
+_seconds = partial(
+    option, type=click.FloatRange(min=0, min_open=True), callback=_finite, metavar="SECONDS"
+)
 system_option = option("-s", "--system", help="System prompt to use.")
 model_option = option(
     "-m",
@@ -120,12 +128,8 @@ model_option = option(
     show_envvar=True,
     help="Model to use: its id or an alias.",
 )
-query_option = option(
-    "-q",
-    "--query",
-    "queries",
-    multiple=True,
-    help="Use the model with the shortest id that matches these words.",
+query_option = several(
+    "-q", "--query", "queries", help="Use the model with the shortest id that matches these words."
 )
 database_option = option(
     "-d",
@@ -133,58 +137,39 @@ database_option = option(
     type=click.Path(readable=True, dir_okay=False),
     help="Path to the log database.",
 )
-attachment_option = option(
+attachment_option = several(
     "-a",
     "--attachment",
     "attachments",
     type=AttachmentType(),
-    multiple=True,
     help="Attachment: a path, a URL, or - for standard input.",
 )
-typed_attachment_option = option(
+typed_attachment_option = _pairs(
     "--at",
     "--attachment-type",
     "attachment_types",
-    type=(str, str),
-    multiple=True,
     callback=_typed_attachments,
     help="Attachment with its MIME type: --at image.jpg image/jpeg",
 )
-model_options_option = option(
-    "-o",
-    "--option",
-    "options",
-    type=(str, str),
-    multiple=True,
-    help="Option of the model, as key and value.",
+model_options_option = _pairs(
+    "-o", "--option", "options", help="Option of the model, as key and value."
 )
-fragment_option = option(
+fragment_option = several(
     "-f",
     "--fragment",
     "fragments",
-    multiple=True,
     help="Fragment for the prompt: an alias, hash, path or URL, - for standard input, dir:PATH, "
     "cmd:'COMMAND', or the prefix of a plugin.",
 )
-system_fragment_option = option(
-    "--sf",
-    "--system-fragment",
-    "system_fragments",
-    multiple=True,
-    help="Fragment for the system prompt.",
+system_fragment_option = several(
+    "--sf", "--system-fragment", "system_fragments", help="Fragment for the system prompt."
 )
 template_option = option("-t", "--template", help="Template to use.")
-param_option = option(
-    "-p",
-    "--param",
-    "param",
-    type=(str, str),
-    multiple=True,
-    help="Value of a variable of the template, as name and value.",
+param_option = _pairs(
+    "-p", "--param", help="Value of a variable of the template, as name and value."
 )
-trust_option = option(
+trust_option = flag(
     "--trust",
-    is_flag=True,
     help="Let a template from elsewhere use the files, attachments, tools and functions it names.",
 )
 schema_option = option(
@@ -201,19 +186,9 @@ key_option = option(
     callback=_read_key,
     help="API key to use, the name of a stored one, @FILE, or - for the first line of stdin.",
 )
-no_stream_option = option(
-    "--no-stream", is_flag=True, help="Show the answer when it is complete, not as it comes."
-)
-hide_reasoning_option = option(
-    "-R", "--hide-reasoning", is_flag=True, help="Do not show the model's reasoning."
-)
-continue_option = option(
-    "-c",
-    "--continue",
-    "_continue",
-    is_flag=True,
-    help="Continue the conversation used last.",
-)
+no_stream_option = flag("--no-stream", help="Show the answer when it is complete, not as it comes.")
+hide_reasoning_option = flag("-R", "--hide-reasoning", help="Do not show the model's reasoning.")
+continue_option = flag("-c", "--continue", "_continue", help="Continue the conversation used last.")
 conversation_option = option(
     "--cid",
     "--conversation",
@@ -221,41 +196,29 @@ conversation_option = option(
     help="Continue this conversation: its id or title, or the beginning of either.",
 )
 name_option = option("--name", metavar="TITLE", help="Title of the conversation.")
-retries_option = option(
+retries_option = number(
     "--retries",
-    type=click.IntRange(min=0),
     help="How often to send a request again that failed for a passing reason. Default: 2.",
 )
-timeout_option = option(
+timeout_option = _seconds(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    callback=_finite,
-    metavar="SECONDS",
     help="Longest silence of the server, before and within the answer. Default: 600.",
 )
-fallback_option = option(
+fallback_option = several(
     "--fallback",
-    multiple=True,
     metavar="MODEL",
     help="Model to try where the one before fails before its first token; may be repeated.",
 )
-raw_option = option(
-    "--raw", is_flag=True, help="Pass control sequences on to a terminal instead of showing them."
-)
-
-
+raw_option = flag("--raw", help="Pass control sequences on to a terminal instead of showing them.")
 truncate_option = option(
     "--truncate",
     type=click.Choice(["oldest", "middle", "none"]),
     help="Turns to leave out where the conversation is too long for the model. Default: none.",
 )
-
-
-functions_option = option(
+functions_option = several(
     "--functions",
     "python_tools",
-    multiple=True,
     help="Python code, or the path of a .py file, whose functions are tools.",
 )
 
@@ -274,74 +237,54 @@ def all_of(*options: Decorator[Command]) -> Decorator[Command]:
 # How a model is called, and how its answer is shown.
 call_options = all_of(retries_option, timeout_option, fallback_option, truncate_option, raw_option)
 tool_options = all_of(
-    option(
+    several(
         "-T",
         "--tool",
         "tools",
-        multiple=True,
         help='Tool that the model may call: its name, or a toolbox as Name or Name("argument").',
     ),
     functions_option,
-    option(
+    flag(
         "--td",
         "--tools-debug",
         "tools_debug",
-        is_flag=True,
         envvar="LLM_TOOLS_DEBUG",
         show_envvar=True,
         help="Show each tool call and its result.",
     ),
-    option(
-        "--ta", "--tools-approve", "tools_approve", is_flag=True, help="Ask before each tool call."
-    ),
-    option(
+    flag("--ta", "--tools-approve", "tools_approve", help="Ask before each tool call."),
+    number(
         "--cl",
         "--chain-limit",
         "chain_limit",
-        type=click.IntRange(min=0),
         default=5,
         show_default=True,
         help="How many answers in a row may call tools or use their results; 0 for no limit.",
     ),
-    option(
+    several(
         "--allow",
-        "tools_allow",
-        multiple=True,
         metavar="RULE",
         help="Run calls of this tool without a question: TOOL or TOOL(argument=pattern).",
     ),
-    option(
-        "--deny",
-        "tools_deny",
-        multiple=True,
-        metavar="RULE",
-        help="Refuse calls of this tool: TOOL or TOOL(argument=pattern).",
+    several(
+        "--deny", metavar="RULE", help="Refuse calls of this tool: TOOL or TOOL(argument=pattern)."
     ),
     option(
         "--ask",
-        "tools_ask",
         type=click.Choice(["always", "foreign", "never"]),
         help="Ask about every other call, or about tools that came with a template from elsewhere.",
     ),
-    option(
+    number(
         "--tool-output-limit",
-        type=click.IntRange(min=0),
+        "output_limit",
         default=100_000,
         show_default=True,
         metavar="CHARACTERS",
         help="Longest result of a tool that the model is sent; 0 for no limit.",
     ),
-    option(
-        "--tool-timeout",
-        type=click.FloatRange(min=0, min_open=True),
-        callback=_finite,
-        metavar="SECONDS",
-        help="Longest time that a tool call may take.",
-    ),
-    option(
-        "--then",
-        multiple=True,
-        help="Further prompt, after the answer; $input in it stands for that answer.",
+    _seconds("--tool-timeout", "time_limit_s", help="Longest time that a tool call may take."),
+    several(
+        "--then", help="Further prompt, after the answer; $input in it stands for that answer."
     ),
 )
 
@@ -355,13 +298,8 @@ _FIELDS = {
     "param": "params",
     "python_tools": "functions",
     "template": "templates",
-    "tool_output_limit": "output_limit",
-    "tool_timeout": "time_limit_s",
-    "tools_allow": "allow",
     "tools_approve": "approve",
-    "tools_ask": "ask",
     "tools_debug": "debug",
-    "tools_deny": "deny",
 }
 
 

@@ -18,12 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Box:
-    """A toolbox in a list.
+    """A toolbox in a list, with its tools as far as they are known.
 
     Args:
         name: What it is listed as: its name, or the specification that was asked for.
-        box_class: Its class.
-        tools: Its tools, as far as they are known.
         is_made: Whether the tools are those of an instance.
     """
 
@@ -134,11 +132,7 @@ class Listing:
 
 
 def _tool_json(tool: Tool) -> JSONObject:
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "arguments": tool.input_schema,
-    }
+    return {"name": tool.name, "description": tool.description, "arguments": tool.input_schema}
 
 
 def _box_lines(box: Box) -> Iterator[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ..files import config
 from ..terminal import print_json, say
-from ._errors import reported
 from ._group import LazyGroup, json_flag
 
 
@@ -14,22 +14,16 @@ def aliases() -> None:
     """Manage aliases of models."""
 
 
-@aliases.command(name="list")
+@aliases.command("list")
 @json_flag
-@reported
 def aliases_list(json_: bool) -> None:
     """List all aliases, those of plugins included, with the id of their model."""
     import llm
 
-    rows = [
-        (alias, entry.model_id, kind)
-        for entries, kind in (
-            (llm.get_models_with_aliases(), ""),
-            (llm.get_embedding_models_with_aliases(), " (embedding)"),
-        )
-        for entry in entries
-        for alias in entry.aliases
-    ]
+    entries = llm.get_models_with_aliases()
+    rows = [(alias, entry.model_id, "") for entry in entries for alias in entry.aliases]
+    for other in llm.get_embedding_models_with_aliases():
+        rows += [(alias, other.model_id, " (embedding)") for alias in other.aliases]
     if json_:
         print_json({alias: model_id for alias, model_id, _ in rows}, indent=4)
         return
@@ -38,13 +32,12 @@ def aliases_list(json_: bool) -> None:
         say(f"{alias:<{width}} : {model_id}{kind}")
 
 
-@aliases.command(name="set")
+@aliases.command("set")
 @click.argument("alias")
 @click.argument("model_id", required=False)
 @click.option(
     "-q", "--query", multiple=True, help="Take the first model that matches; all -q must match."
 )
-@reported
 def aliases_set(alias: str, model_id: str | None, query: tuple[str, ...]) -> None:
     """Set an alias for a model.
 
@@ -65,16 +58,15 @@ def aliases_set(alias: str, model_id: str | None, query: tuple[str, ...]) -> Non
         raise click.ClickException("You must provide a model_id or at least one -q option")
     from ..registry import entries_matching
 
-    for entry in entries_matching(query):
-        llm.set_alias(alias, entry.model_id)
-        say(f"Alias '{alias}' set to model '{entry.model_id}'", err=True)
-        return
-    raise click.ClickException(f"No model found matching query: {', '.join(query)}")
+    found = entries_matching(query)
+    if not found:
+        raise click.ClickException(f"No model found matching query: {', '.join(query)}")
+    llm.set_alias(alias, found[0].model_id)
+    say(f"Alias '{alias}' set to model '{found[0].model_id}'", err=True)
 
 
-@aliases.command(name="remove")
+@aliases.command("remove")
 @click.argument("alias")
-@reported
 def aliases_remove(alias: str) -> None:
     """Remove an alias that was set with 'llm aliases set'."""
     import llm
@@ -82,10 +74,7 @@ def aliases_remove(alias: str) -> None:
     llm.remove_alias(alias)
 
 
-@aliases.command(name="path")
-@reported
-def aliases_path_command() -> None:
+@aliases.command("path")
+def aliases_path() -> None:
     """Show the path of the file that holds the aliases."""
-    from ..files.config import aliases_path
-
-    say(aliases_path())
+    say(config.aliases_path())

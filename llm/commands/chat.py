@@ -9,13 +9,14 @@ import click
 
 from ..terminal import say
 from . import _options as shared
-from ._errors import error_text, reported
+from ._errors import error_text
+from ._group import command
 
 if TYPE_CHECKING:
     from ..run.repl import Console
 
 
-@click.command(name="chat")
+@command("chat")
 @shared.system_option
 @shared.model_option
 @shared.continue_option
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 @shared.hide_reasoning_option
 @shared.key_option
 @shared.call_options
-@reported
 def chat(**given: Any) -> None:
     """Hold an ongoing chat with a model.
 

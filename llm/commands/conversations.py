@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from ..terminal import print_json, print_pieces, say, show_note
-from ._errors import reported
 from ._group import LazyGroup
 from ._logs import (
     database_option,
-    database_path,
     json_option,
     reading,
     time_writer,
@@ -20,6 +19,7 @@ from ._logs import (
     yes_option,
 )
 from ._options import database_option as new_database_option
+from ._options import flag, name_option, number
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,6 +32,7 @@ DEFAULT_COUNT = 20
 FORMATS = ("json", "openai", "markdown")
 
 conversation_argument = click.argument("conversation")
+format_option = partial(click.option, "-f", "--format", "form", type=click.Choice(FORMATS))
 
 
 @click.group(cls=LazyGroup, default="list")
@@ -43,11 +44,10 @@ def conversations() -> None:
     """
 
 
-@conversations.command(name="list")
-@click.option(
+@conversations.command("list")
+@number(
     "-n",
     "--count",
-    type=click.IntRange(min=0),
     default=DEFAULT_COUNT,
     show_default=True,
     help="Number of conversations to show, 0 for all.",
@@ -56,7 +56,6 @@ def conversations() -> None:
 @database_option
 @utc_option
 @json_option
-@reported
 def conversations_list(
     count: int, query: str | None, database: str | None, utc: bool, json_output: bool
 ) -> None:
@@ -92,7 +91,6 @@ def _table(infos: list[ConversationInfo], *, utc: bool) -> Iterable[str]:
 @database_option
 @utc_option
 @json_option
-@reported
 def show(conversation: str, database: str | None, utc: bool, json_output: bool) -> None:
     """Show one conversation with all its messages."""
     from ..logs.exchange.as_markdown import message_blocks
@@ -119,7 +117,6 @@ def show(conversation: str, database: str | None, utc: bool, json_output: bool) 
 @conversation_argument
 @click.argument("title")
 @database_option
-@reported
 def rename(conversation: str, title: str, database: str | None) -> None:
     """Give a conversation another TITLE."""
     from ..logs.records.threads import rename_conversation, require_conversation_id
@@ -137,7 +134,6 @@ def rename(conversation: str, title: str, database: str | None) -> None:
 )
 @click.option("--name", metavar="TITLE", help="Title of the new conversation.")
 @database_option
-@reported
 def fork(conversation: str, at: str | None, name: str | None, database: str | None) -> None:
     """Start a conversation that goes on from another one.
 
@@ -155,7 +151,6 @@ def fork(conversation: str, at: str | None, name: str | None, database: str | No
 @click.argument("names", metavar="CONVERSATION...", nargs=-1, required=True)
 @yes_option
 @database_option
-@reported
 def delete(names: tuple[str, ...], yes: bool, database: str | None) -> None:
     """Delete conversations with all their turns, once you agree.
 
@@ -167,18 +162,15 @@ def delete(names: tuple[str, ...], yes: bool, database: str | None) -> None:
 
     with writing(database, tell=True) as db:
         found = list(dict.fromkeys(require_conversation_id(db.conn, name) for name in names))
-        turns = [
-            turn_id
-            for conversation_id in found
-            for turn_id in matching_ids(db.conn, LogFilters(conversation_id=conversation_id))
-        ]
-        delete_shown(database_path(database), db.conn, sorted(turns), found, yes=yes)
+        turns: list[str] = []
+        for conversation_id in found:
+            turns += matching_ids(db.conn, LogFilters(conversation_id=conversation_id))
+        delete_shown(database, db.conn, sorted(turns), found, yes=yes)
 
 
 @conversations.command()
 @click.argument("conversation", required=False)
 @database_option
-@reported
 def tree(conversation: str | None, database: str | None) -> None:
     """Draw which conversations were forked from which.
 
@@ -197,25 +189,14 @@ def tree(conversation: str | None, database: str | None) -> None:
 
 @conversations.command()
 @click.argument("names", metavar="[CONVERSATION]...", nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="All conversations, the oldest first.")
-@click.option(
-    "-f",
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    help="Format of the file. Default: markdown for a FILE named *.md, else json.",
-)
+@flag("--all", "all_", help="All conversations, the oldest first.")
+@format_option(help="Format of the file. Default: markdown for a FILE named *.md, else json.")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False), help="File to write, instead of stdout."
 )
 @database_option
-@reported
 def export(
-    names: tuple[str, ...],
-    all_: bool,
-    form: str | None,
-    output: str | None,
-    database: str | None,
+    names: tuple[str, ...], all_: bool, form: str | None, output: str | None, database: str | None
 ) -> None:
     """Write conversations as JSON, JSONL or Markdown.
 
@@ -231,9 +212,8 @@ def export(
 
     with reading(database) as conn:
         ids = _chosen(conn, names, all_)
-        if form is None:
-            is_markdown = (output or "").lower().endswith((".md", ".markdown"))
-            form = "markdown" if is_markdown else "json"
+        is_markdown = (output or "").lower().endswith((".md", ".markdown"))
+        form = form or ("markdown" if is_markdown else "json")
         if form == "markdown" and len(ids) > 1:
             raise click.UsageError("A Markdown file holds one conversation: name only one")
         pieces = written((export_conversation(conn, one) for one in ids), form)
@@ -253,28 +233,20 @@ def _chosen(conn: sqlite3.Connection, names: tuple[str, ...], all_: bool) -> lis
 
     if all_ and names:
         raise click.UsageError("--all leaves no conversation to be named")
-    if names:
-        return [require_conversation_id(conn, name) for name in names]
     if all_:
         return [pair[0] for pair in newest_conversations(conn)][::-1]
-    return [require_latest_conversation_id(conn)]
+    found = [require_conversation_id(conn, name) for name in names]
+    return found or [require_latest_conversation_id(conn)]
 
 
-@conversations.command(name="import")
+@conversations.command("import")
 @click.argument("file", type=click.File("rb"), default="-")
-@click.option(
-    "-f",
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    help="Format of the file. Default: what it looks like.",
-)
+@format_option(help="Format of the file. Default: what it looks like.")
 @click.option(
     "-m", "--model", "model_id", help="Model that is said to have answered where none is named."
 )
-@click.option("--name", metavar="TITLE", help="Title of the conversation.")
+@name_option
 @new_database_option
-@reported
 def import_(
     file: BinaryIO, form: str | None, model_id: str | None, name: str | None, database: str | None
 ) -> None:

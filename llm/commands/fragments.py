@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..content import Fragment
+from ..files.config import logs_db_path
 from ..terminal import print_pieces, say
-from ._errors import reported
 from ._group import LazyGroup
+from ._options import flag, several
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from ..content import Fragment
 
 
 @click.group(cls=LazyGroup, default="list")
@@ -30,20 +30,17 @@ def fragments() -> None:
     """
 
 
-@fragments.command(name="list")
-@click.option(
+@fragments.command("list")
+@several(
     "queries",
     "-q",
     "--query",
-    multiple=True,
     help="Only those with this hash or alias, or with this text in source or content.",
 )
-@click.option("--aliases", is_flag=True, help="Only those that have an alias.")
-@click.option("json_", "--json", is_flag=True, help="Output as JSON, with the whole content.")
-@reported
+@flag("--aliases", help="Only those that have an alias.")
+@flag("json_", "--json", help="Output as JSON, with the whole content.")
 def fragments_list(queries: tuple[str, ...], aliases: bool, json_: bool) -> None:
     """List the stored fragments, the oldest first."""
-    from ..files.config import logs_db_path
     from ..logs.read.shared import iter_fragments
     from ..logs.render.fragments import fragments_json, fragments_yaml
     from ..run.recovery import reading
@@ -66,18 +63,15 @@ def _checked_alias(ctx: click.Context, param: click.Parameter, alias: str) -> st
     return alias
 
 
-@fragments.command(name="set")
+@fragments.command("set")
 @click.argument("alias", callback=_checked_alias)
 @click.argument("fragment")
-@reported
 def fragments_set(alias: str, fragment: str) -> None:
     """Store a fragment under an alias.
 
     FRAGMENT is a path, a URL, the hash or another alias of a stored fragment, - for standard
     input, or what a loader understands.
     """
-    from ..content import Fragment
-    from ..files.config import logs_db_path
     from ..logs.file.db import open_log
     from ..logs.read.shared import set_fragment_alias
 
@@ -89,7 +83,6 @@ def fragments_set(alias: str, fragment: str) -> None:
 
 def _resolved(name: str) -> list[Fragment]:
     """The texts that a name stands for; a loader may give several."""
-    from ..content import Fragment
     from ..run.material import load_fragments
     from ..run.request import LogSettings
 
@@ -97,20 +90,17 @@ def _resolved(name: str) -> list[Fragment]:
     return texts or [Fragment("", name)]
 
 
-@fragments.command(name="show")
+@fragments.command("show")
 @click.argument("alias_or_hash")
-@reported
 def fragments_show(alias_or_hash: str) -> None:
     """Print the content of a fragment."""
     print_pieces(f"{text}\n" for text in _resolved(alias_or_hash))
 
 
-@fragments.command(name="remove")
+@fragments.command("remove")
 @click.argument("alias")
-@reported
 def fragments_remove(alias: str) -> None:
     """Remove an alias; the fragment stays, as prompts refer to it."""
-    from ..files.config import logs_db_path
     from ..logs.file.db import open_log
     from ..logs.read.shared import remove_fragment_alias
 
@@ -120,8 +110,7 @@ def fragments_remove(alias: str) -> None:
             remove_fragment_alias(db, alias)
 
 
-@fragments.command(name="loaders")
-@reported
+@fragments.command("loaders")
 def fragments_loaders() -> None:
     """Show the loaders of fragments, ours and those of plugins."""
     import llm

@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from ._errors import reported
+from ._group import command
 
 # Plugins run these two on their own, and click remembers the help option of whoever asks first.
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
-@click.command(name="install", context_settings=_HELP)
+@command("install", context_settings=_HELP)
 @click.argument("packages", nargs=-1)
 @click.option("-U", "--upgrade", is_flag=True, help="Upgrade packages to the latest version.")
 @click.option(
@@ -22,7 +22,6 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 @click.option("--no-cache-dir", is_flag=True, help="Disable pip's cache.")
 @click.option("--pre", is_flag=True, help="Include pre-releases and development versions.")
 @click.pass_context
-@reported
 def install(
     ctx: click.Context,
     packages: tuple[str, ...],
@@ -44,11 +43,10 @@ def install(
     ctx.exit(_pip("install", *chosen, *where, *packages))
 
 
-@click.command(name="uninstall", context_settings=_HELP)
+@command("uninstall", context_settings=_HELP)
 @click.argument("packages", nargs=-1, required=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.pass_context
-@reported
 def uninstall(ctx: click.Context, packages: tuple[str, ...], yes: bool) -> None:
     """Uninstall packages that are installed beside llm."""
     ctx.exit(_pip("uninstall", *packages, *(["--yes"] if yes else [])))

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 import click
 
+from ..errors import NotFound
+from ..files import config
 from ..terminal import print_json, say
-from ._errors import reported
+from ..text import suggestion
 from ._group import LazyGroup, json_flag
 
 _NOTE = "// Note"
@@ -19,61 +21,52 @@ def keys() -> None:
     """Manage stored API keys."""
 
 
-@keys.command(name="list")
+@keys.command("list")
 @json_flag
-@reported
 def keys_list(json_: bool) -> None:
     """List the names of the stored keys."""
-    from ..files.config import keys_path, load_keys
-
-    names = sorted(name for name in load_keys() if name != _NOTE)
+    names = sorted(_names(config.load_keys()))
     if json_:
         print_json(names)
-    elif not names and not keys_path().exists():
+    elif not names and not config.keys_path().exists():
         say("No keys found")
     else:
         for name in names:
             say(name)
 
 
-@keys.command(name="path")
-@reported
-def keys_path_command() -> None:
+@keys.command("path")
+def keys_path() -> None:
     """Show the path of the file that holds the keys."""
-    from ..files.config import keys_path
-
-    say(keys_path())
+    say(config.keys_path())
 
 
-@keys.command(name="get")
+@keys.command("get")
 @click.argument("name")
-@reported
 def keys_get(name: str) -> None:
     """Print a stored key.
 
     \b
         export OPENAI_API_KEY="$(llm keys get openai)"
     """
-    from ..files.config import load_keys
-
-    stored = load_keys()
+    stored = config.load_keys()
     _check_name(name, stored)
     say(stored[name])
 
 
-def _check_name(name: str, stored: Mapping[str, str]) -> None:
-    from ..errors import NotFound
-    from ..text import suggestion
+def _names(stored: Mapping[str, str]) -> list[str]:
+    return [name for name in stored if name != _NOTE]
 
-    known = [entry for entry in stored if entry != _NOTE]
+
+def _check_name(name: str, stored: Mapping[str, str]) -> None:
+    known = _names(stored)
     if name not in known:
         raise NotFound(f"No key found with name '{name}'{suggestion(name, known, repr)}")
 
 
-@keys.command(name="set")
+@keys.command("set")
 @click.argument("name")
 @click.option("--value", help="The key. Without it you are asked, or standard input is read.")
-@reported
 def keys_set(name: str, value: str | None) -> None:
     """Store a key under a name.
 
@@ -81,20 +74,15 @@ def keys_set(name: str, value: str | None) -> None:
         llm keys set openai
         Enter key: ...
     """
-    from ..files.config import set_key
-
-    set_key(name, _ask() if value is None else value)
+    config.set_key(name, _ask() if value is None else value)
 
 
-@keys.command(name="remove")
+@keys.command("remove")
 @click.argument("name")
-@reported
 def keys_remove(name: str) -> None:
     """Remove a stored key."""
-    from ..files.config import load_keys, remove_key
-
-    _check_name(name, load_keys())
-    remove_key(name)
+    _check_name(name, config.load_keys())
+    config.remove_key(name)
 
 
 def _ask() -> str:

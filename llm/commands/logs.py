@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ..files.config import logs_db_path, logs_on, set_logging
 from ..terminal import say
-from ._errors import reported
 from ._group import Lazy, LazyGroup
 
 _TARGET = "llm.commands.logs_list:logs_list"
@@ -39,19 +39,14 @@ def logs() -> None:
 
 
 @logs.command()
-@reported
 def path() -> None:
     """Print the path of the log database."""
-    from ..files.config import logs_db_path
-
     say(logs_db_path())
 
 
 @logs.command()
-@reported
 def status() -> None:
     """Show whether prompts are logged, and what the log holds."""
-    from ..files.config import logs_db_path, logs_on
     from ..logs.file import db
     from ..run.recovery import take_up
 
@@ -72,29 +67,21 @@ def status() -> None:
 
 
 @logs.command()
-@reported
 def on() -> None:
     """Log all prompts (the default)."""
-    from ..files.config import set_logging
-
     set_logging(True)
 
 
 @logs.command()
-@reported
 def off() -> None:
     """Log no prompts, except those given with --log."""
-    from ..files.config import set_logging
-
     set_logging(False)
 
 
 @logs.command()
 @click.argument("path", type=click.Path(dir_okay=True, writable=True))
-@reported
 def backup(path: str) -> None:
     """Write a compact copy of the log database to the file PATH."""
-    from ..files.config import logs_db_path
     from ..logs.file import db
     from ..run.recovery import take_up
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from ..terminal import say
-from ._errors import reported
-from ._logs import database_option, database_path, writing, yes_option
+from ..errors import NotFound
+from ..terminal import say, show_note
+from ._group import command
+from ._logs import database_option, period, writing, yes_option
+from ._options import flag
 from .logs_upkeep import compact_file
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
 
     from ..logs.read.query import LogFilters
     from ..logs.rewrite.redact import Redacted
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
-@click.command()
+@command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option(
     "--cid", "--conversation", "conversation_id", help="The whole conversation with this id."
@@ -38,10 +38,9 @@ SHOWN = 10
     "--until", metavar="TIME", help="What began before this time, or on this day: a date or an age."
 )
 @click.option("--older-than", metavar="AGE", help="What is older than this: 90d, 12h, 4w.")
-@click.option("--utc", is_flag=True, help="Take times given without a zone as UTC.")
+@flag("--utc", help="Take times given without a zone as UTC.")
 @yes_option
 @database_option
-@reported
 def delete(
     ids: tuple[str, ...],
     conversation_id: str | None,
@@ -61,71 +60,42 @@ def delete(
     """
     if until is not None and older_than is not None:
         raise click.UsageError("Give --until or --older-than, not both")
-    filters = _filters(model, query, since, until, older_than, utc=utc)
-    is_filtered = filters != type(filters)()
+    from ..logs.read.query import LogFilters
+    from ..logs.records.threads import require_conversation_id
+    from ..text.times import parse_age
+
+    since, until = period(since, until, utc=utc)
+    if older_than is not None:
+        until = parse_age(older_than)
+    filters = LogFilters(model=model, query=query, since=since, until=until)
+    is_filtered = filters != LogFilters()
     if not ids and conversation_id is None and not is_filtered:
         raise click.UsageError("Say what to delete: ids, or an option such as --cid or --model")
     with writing(database, tell=True) as db:
         conversations = []
         if conversation_id is not None:
-            whole = _conversation_id(db.conn, conversation_id)
+            whole = require_conversation_id(db.conn, conversation_id)
             conversations = [] if ids or is_filtered else [whole]
             filters = filters._replace(conversation_id=whole)
         found = _matching(db.conn, ids, filters)
-        delete_shown(database_path(database), db.conn, found, conversations, yes=yes)
+        delete_shown(database, db.conn, found, conversations, yes=yes)
 
 
-def _filters(
-    model: str | None,
-    query: str | None,
-    since: str | None,
-    until: str | None,
-    older_than: str | None,
-    *,
-    utc: bool,
-) -> LogFilters:
-    """What the options look for."""
-    from ..logs.read.query import LogFilters
-    from ..text.times import parse_age, parse_time
-
-    end = None if until is None else parse_time(until, utc=utc, end_of_day=True)
-    return LogFilters(
-        model=model,
-        query=query,
-        since=None if since is None else parse_time(since, utc=utc),
-        until=end if older_than is None else parse_age(older_than),
-    )
-
-
-@click.command()
+@command()
 @click.option(
     "--older-than", metavar="AGE", required=True, help="What is older than this: 90d, 12h, 4w."
 )
 @yes_option
 @database_option
-@reported
 def expire(older_than: str, yes: bool, database: str | None) -> None:
     """Delete everything that is older than some age."""
-    from ..logs.read.query import LogFilters
-    from ..logs.rewrite.erase import delete_old_logs
+    from ..logs.read.query import LogFilters, matching_ids
     from ..text.times import parse_age
 
     until = parse_age(older_than)
     with writing(database, tell=True) as db:
-        conn = db.conn
-        found = _matching(conn, (), LogFilters(until=until))
-        further = partial(delete_old_logs, conn, until)
-        delete_shown(database_path(database), conn, found, [], yes=yes, further=further)
-
-
-def _conversation_id(conn: sqlite3.Connection, name: str) -> str:
-    from ..errors import NotFound
-    from ..logs.records.threads import find_conversation_id
-
-    found = find_conversation_id(conn, name)
-    if found is None:
-        raise NotFound(f"No conversation found with id={name}: llm logs shows the ids")
-    return found
+        found = matching_ids(db.conn, LogFilters(until=until))
+        delete_shown(database, db.conn, found, [], yes=yes, until=until)
 
 
 def _matching(conn: sqlite3.Connection, ids: Sequence[str], filters: LogFilters) -> list[str]:
@@ -134,7 +104,6 @@ def _matching(conn: sqlite3.Connection, ids: Sequence[str], filters: LogFilters)
     Raises:
         NotFound: One of the ids given is not in the log.
     """
-    from ..errors import NotFound
     from ..logs.read.query import existing_ids, matching_ids
 
     if not ids:
@@ -143,29 +112,35 @@ def _matching(conn: sqlite3.Connection, ids: Sequence[str], filters: LogFilters)
     for wanted in ids:
         if wanted not in known:
             raise NotFound(f"No entry found with id={wanted}: llm logs shows the ids")
-    if filters == type(filters)():
-        return sorted(known)
-    return sorted(known.intersection(matching_ids(conn, filters)))
+    if filters != type(filters)():
+        known.intersection_update(matching_ids(conn, filters))
+    return sorted(known)
 
 
 def delete_shown(
-    path: Path,
+    database: str | None,
     conn: sqlite3.Connection,
     ids: Sequence[str],
     conversations: Sequence[str],
     *,
     yes: bool,
-    further: Callable[[], int] = lambda: 0,
+    until: str | None = None,
 ) -> None:
-    """Show what was found, ask, delete it and clean the file."""
-    from ..logs.rewrite.erase import delete_turns
+    """Show what was found, ask, delete it and clean the file.
+
+    Args:
+        until: Delete what the table of 2023 holds from before this time, too.
+    """
+    from ..logs.rewrite.erase import delete_old_logs, delete_turns
 
     _show(conn, ids)
     if not yes and (ids or conversations):
         click.confirm(f"Delete {_counted(len(ids), 'entry')} for good?", abort=True, err=True)
-    count = delete_turns(conn, ids, conversations) + further()
+    count = delete_turns(conn, ids, conversations)
+    if until is not None:
+        count += delete_old_logs(conn, until)
     if count or conversations:
-        compact_file(conn, path)
+        compact_file(conn, database)
     say(f"Deleted {_counted(count, 'entry')}")
 
 
@@ -181,14 +156,9 @@ def _show(conn: sqlite3.Connection, ids: Sequence[str]) -> None:
         say(f"... and {len(ids) - SHOWN:,} older ones")
 
 
-@click.command()
+@command()
 @click.argument("pattern")
-@click.option(
-    "-F",
-    "--fixed-string",
-    is_flag=True,
-    help="Take PATTERN literally, not as a regular expression.",
-)
+@flag("-F", "--fixed-string", help="Take PATTERN literally, not as a regular expression.")
 @click.option(
     "--with",
     "replacement",
@@ -199,7 +169,6 @@ def _show(conn: sqlite3.Connection, ids: Sequence[str]) -> None:
 )
 @yes_option
 @database_option
-@reported
 def redact(
     pattern: str, fixed_string: bool, replacement: str, yes: bool, database: str | None
 ) -> None:
@@ -224,14 +193,13 @@ def redact(
         if not yes:
             click.confirm("Replace it for good?", abort=True, err=True)
         done = log_redact.redact(db.conn, scrubber)
-        compact_file(db.conn, database_path(database))
+        compact_file(db.conn, database)
         say(f"Redacted {_places(done)}")
 
 
 def _tell_of_running() -> None:
     """Say that the texts of prompts that are being answered now cannot be rewritten."""
     from ..run.journal import leftovers
-    from ..terminal import show_note
 
     if running := len(leftovers()):
         show_note(
@@ -254,13 +222,8 @@ def _compiled(pattern: str, *, is_literal: bool) -> re.Pattern[str]:
 
 
 def _places(found: Redacted) -> str:
-    counts = {
-        "message": found.messages,
-        "fragment": found.fragments,
-        "attachment": found.attachments,
-        "other value": found.values,
-    }
-    return ", ".join(_counted(count, noun) for noun, count in counts.items() if count)
+    nouns = ("message", "fragment", "attachment", "other value")
+    return ", ".join(_counted(*pair) for pair in zip(found, nouns, strict=True) if pair[0])
 
 
 def _counted(count: int, noun: str) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypedDict
 import click
 
 from ..terminal import print_pieces
-from ._errors import reported
-from ._logs import database_option, json_option, reading, time_writer
-from ._options import option, raw_option
+from ._group import command
+from ._logs import database_option, json_option, period, reading, time_writer
+from ._options import flag, option, raw_option, several
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_COUNT = 3
 
 
-@click.command(name="list")
+@command("list")
 @option(
     "-n",
     "--count",
@@ -36,12 +36,11 @@ DEFAULT_COUNT = 3
 @option(
     "-q", "--query", help="Search prompts and responses (SQLite FTS5 syntax), best match first."
 )
-@option("-l", "--latest", is_flag=True, help="With --query: the newest first.")
-@option(
+@flag("-l", "--latest", help="With --query: the newest first.")
+@several(
     "-f",
     "--fragment",
     "fragments",
-    multiple=True,
     help="Only prompts with this fragment: an alias, hash, path or URL; several: with each.",
 )
 @option(
@@ -50,31 +49,24 @@ DEFAULT_COUNT = 3
     help="Only prompts with this schema: fields, JSON, a file, an id, or t:TEMPLATE.",
 )
 @option("--schema-multi", help="Only prompts with this schema of the items of a list.")
-@option(
+@several(
     "-T",
     "--tool",
     "tools",
-    multiple=True,
     help="Only prompts that were given a result of this tool; several: of each.",
 )
-@option(
-    "--tools", "any_tools", is_flag=True, help="Only prompts that were given a result of a tool."
-)
-@option("--data", is_flag=True, help="Print the JSON objects of the responses, one a line.")
-@option("--data-array", is_flag=True, help="Print the JSON objects of the responses as a list.")
+@flag("--tools", "any_tools", help="Only prompts that were given a result of a tool.")
+@flag("--data", help="Print the JSON objects of the responses, one a line.")
+@flag("--data-array", help="Print the JSON objects of the responses as a list.")
 @option("--data-key", help="Print the objects of the list that responses hold under this key.")
-@option("--data-ids", is_flag=True, help="Add the ids of response and conversation to objects.")
-@option("-t", "--truncate", is_flag=True, help="Cut prompts and responses to 100 characters.")
-@option("-s", "--short", is_flag=True, help="Print short YAML.")
-@option("-u", "--usage", is_flag=True, help="Include token usage.")
-@option("-r", "--response", is_flag=True, help="Print only the last response of the conversation.")
-@option("-x", "--extract", is_flag=True, help="Print the first fenced code block.")
-@option(
-    "--xl", "--extract-last", "extract_last", is_flag=True, help="Print the last fenced code block."
-)
-@option(
-    "-c", "--current", "current_conversation", is_flag=True, help="Only the conversation used last."
-)
+@flag("--data-ids", help="Add the ids of response and conversation to objects.")
+@flag("-t", "--truncate", help="Cut prompts and responses to 100 characters.")
+@flag("-s", "--short", help="Print short YAML.")
+@flag("-u", "--usage", help="Include token usage.")
+@flag("-r", "--response", help="Print only the last response of the conversation.")
+@flag("-x", "--extract", help="Print the first fenced code block.")
+@flag("--xl", "--extract-last", "extract_last", help="Print the last fenced code block.")
+@flag("-c", "--current", "current_conversation", help="Only the conversation used last.")
 @option(
     "--cid",
     "--conversation",
@@ -89,24 +81,19 @@ DEFAULT_COUNT = 3
     help="Only what began at this time or later: a date, a date and time, or an age (3d, 2h).",
 )
 @option("--until", metavar="TIME", help="Only what began before this time, or on this day.")
-@option(
-    "--utc", is_flag=True, help="Show times in UTC, and take those given without a zone as UTC."
-)
-@option(
-    "--failed", is_flag=True, help="Only answers that broke off, by an interruption or an error."
-)
+@flag("--utc", help="Show times in UTC, and take those given without a zone as UTC.")
+@flag("--failed", help="Only answers that broke off, by an interruption or an error.")
 @json_option
-@option("-e", "--expand", is_flag=True, help="Show the whole content of fragments.")
+@flag("-e", "--expand", help="Show the whole content of fragments.")
 @raw_option
-@reported
 def logs_list(**given: Unpack[_Options]) -> None:
     """Show logged prompts and their responses.
 
     The newest entries, the oldest of them first. Filters combine: an entry has to pass all.
     """
-    for flag, name in (("--json", "json_output"), ("--response", "response")):
-        if given["short"] and given.get(name):
-            raise click.ClickException(f"Cannot use --short and {flag} together")
+    for other, is_given in (("--json", given["json_output"]), ("--response", given["response"])):
+        if given["short"] and is_given:
+            raise click.ClickException(f"Cannot use --short and {other} together")
     from ..logs.read.query import matching_ids
 
     with reading(given["path"] or given["database"]) as conn:
@@ -159,7 +146,8 @@ def _filters(conn: sqlite3.Connection, given: _Options) -> LogFilters:
     conversation_id = _conversation_id(conn, given)
     default = DEFAULT_COUNT if conversation_id is None else 0
     limit = default if given["count"] is None else given["count"]
-    return LogFilters(
+    since, until = period(given["since"], given["until"], utc=given["utc"])
+    filters = LogFilters(
         limit=limit if limit > 0 else None,
         model=given["model"],
         query=given["query"],
@@ -169,11 +157,11 @@ def _filters(conn: sqlite3.Connection, given: _Options) -> LogFilters:
         any_tools=given["any_tools"],
         id_gt=given["id_gt"],
         id_gte=given["id_gte"],
-        since=_time(given["since"], utc=given["utc"]),
-        until=_time(given["until"], utc=given["utc"], end_of_day=True),
+        since=since,
+        until=until,
         failed=given["failed"],
-        **_content(given),
     )
+    return _with_content(filters, given)
 
 
 def _conversation_id(conn: sqlite3.Connection, given: _Options) -> str | None:
@@ -189,6 +177,24 @@ def _conversation_id(conn: sqlite3.Connection, given: _Options) -> str | None:
     return name and (find_conversation_id(conn, name) or name)
 
 
+def _with_content(filters: LogFilters, given: _Options) -> LogFilters:
+    """Filters that ask for the fragments and the schema that were named, too."""
+    schema_input, schema_multi = given["schema_input"], given["schema_multi"]
+    if not (given["fragments"] or schema_input or schema_multi):
+        return filters
+    from ..run.material import find_schema, load_fragments
+    from ..run.request import LogSettings
+    from ..schemas.notation import make_schema_id
+
+    log = LogSettings(given["path"] or given["database"])
+    texts, _ = load_fragments(log, given["fragments"], only_text=True)
+    schema = find_schema(log, schema_input, schema_multi)
+    return filters._replace(
+        fragments=tuple(text.id() for text in texts),
+        schema_id=None if schema is None else make_schema_id(schema)[0],
+    )
+
+
 def _pieces(
     conn: sqlite3.Connection, ids: list[str], given: _Options, filters: LogFilters
 ) -> Iterable[str]:
@@ -199,7 +205,7 @@ def _pieces(
         return _data(conn, ids[::-1] if newest_first else ids, given)
     excerpt = None if given["json_output"] else _excerpt(conn, ids, given)
     is_one_conversation = filters.conversation_id is not None
-    return excerpt or _listing(conn, ids, given, is_one_conversation)
+    return excerpt or _listing(_rows(conn, ids, given), given, is_one_conversation)
 
 
 def _excerpt(conn: sqlite3.Connection, ids: list[str], given: _Options) -> Iterable[str] | None:
@@ -209,75 +215,6 @@ def _excerpt(conn: sqlite3.Connection, ids: list[str], given: _Options) -> Itera
     if given["response"]:
         return (f"{row['response']}\n" for row in _rows(conn, ids[-1:], given))
     return None
-
-
-class _Content(TypedDict):
-    """What the filters by content are."""
-
-    fragments: tuple[str, ...]
-    schema_id: str | None
-
-
-def _content(given: _Options) -> _Content:
-    """The hashes of the fragments, and the id of the schema, that were named."""
-    schema_input, schema_multi = given["schema_input"], given["schema_multi"]
-    if not (given["fragments"] or schema_input or schema_multi):
-        return {"fragments": (), "schema_id": None}
-    from ..run.material import find_schema, load_fragments
-    from ..run.request import LogSettings
-    from ..schemas.notation import make_schema_id
-
-    log = LogSettings(given["path"] or given["database"])
-    texts, _ = load_fragments(log, given["fragments"], only_text=True)
-    schema = find_schema(log, schema_input, schema_multi)
-    return {
-        "fragments": tuple(text.id() for text in texts),
-        "schema_id": None if schema is None else make_schema_id(schema)[0],
-    }
-
-
-def _rows(conn: sqlite3.Connection, ids: Sequence[str], given: _Options) -> Iterable[Row]:
-    """The rows, cut if they are to be cut."""
-    from ..logs.read.query import iter_rows
-
-    rows = iter_rows(conn, ids, expand=given["expand"], payloads=given["json_output"])
-    if not given["truncate"]:
-        return rows
-    from ..logs.render.as_json import truncated_row
-
-    return map(truncated_row, rows)
-
-
-def _listing(
-    conn: sqlite3.Connection, ids: Sequence[str], given: _Options, one_conversation: bool
-) -> Iterator[str]:
-    """The text of the listing, piece by piece."""
-    rows = _rows(conn, ids, given)
-    if given["json_output"]:
-        from ..logs.render.as_json import json_array
-
-        return json_array(rows)
-    if given["short"]:
-        from ..logs.render.as_text import short_yaml
-
-        return short_yaml(rows, usage=given["usage"])
-    from ..logs.render.as_text import markdown
-
-    return markdown(
-        rows,
-        one_conversation=one_conversation,
-        usage=given["usage"],
-        expand=given["expand"],
-        time=time_writer(utc=given["utc"]),
-    )
-
-
-def _time(text: str | None, *, utc: bool, end_of_day: bool = False) -> str | None:
-    if text is None:
-        return None
-    from ..text.times import parse_time
-
-    return parse_time(text, utc=utc, end_of_day=end_of_day)
 
 
 def _data(conn: sqlite3.Connection, ids: Sequence[str], given: _Options) -> Iterator[str]:
@@ -297,5 +234,38 @@ def _code_block(conn: sqlite3.Connection, ids: Sequence[str], *, last: bool) -> 
     for row in iter_rows(conn, ids, payloads=False):
         block = extract_fenced_code_block(row["response"] or "", last=last)
         if block is not None:
-            return [f"{block}\n"]
+            return [block, "\n"]
     return None
+
+
+def _rows(conn: sqlite3.Connection, ids: Sequence[str], given: _Options) -> Iterable[Row]:
+    """The rows, cut if they are to be cut."""
+    from ..logs.read.query import iter_rows
+
+    rows = iter_rows(conn, ids, expand=given["expand"], payloads=given["json_output"])
+    if not given["truncate"]:
+        return rows
+    from ..logs.render.as_json import truncated_row
+
+    return map(truncated_row, rows)
+
+
+def _listing(rows: Iterable[Row], given: _Options, one_conversation: bool) -> Iterator[str]:
+    """The text of the listing, piece by piece."""
+    if given["json_output"]:
+        from ..logs.render.as_json import json_array
+
+        return json_array(rows)
+    if given["short"]:
+        from ..logs.render.as_text import short_yaml
+
+        return short_yaml(rows, usage=given["usage"])
+    from ..logs.render.as_text import markdown
+
+    return markdown(
+        rows,
+        one_conversation=one_conversation,
+        usage=given["usage"],
+        expand=given["expand"],
+        time=time_writer(utc=given["utc"]),
+    )

@@ -6,35 +6,31 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import click
-
-from ..terminal import say
-from ._errors import reported
+from ..terminal import say, show_note
+from ._group import command
 from ._logs import database_option, database_path, writing
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
 
 # A file of this size takes seconds to be written.
 LARGE_BYTES = 100 << 20
 
 
-@click.command()
+@command()
 @database_option
-@reported
 def vacuum(database: str | None) -> None:
     """Write the log database anew, without the space that deleted rows have left."""
     with writing(database, tell=True) as db:
-        compact_file(db.conn, database_path(database))
+        compact_file(db.conn, database)
 
 
-def compact_file(conn: sqlite3.Connection, path: Path) -> None:
+def compact_file(conn: sqlite3.Connection, database: str | None) -> None:
     """Rebuild the file and say what that has gained."""
     from ..logs.rewrite.upkeep import compact, size_bytes
-    from ..terminal import show_note
     from .logs import readable_size
 
+    path = database_path(database)
     size = size_bytes(path)
     if size >= LARGE_BYTES:
         show_note(f"Writing the log anew ({readable_size(size)}): this takes a while")
@@ -43,9 +39,8 @@ def compact_file(conn: sqlite3.Connection, path: Path) -> None:
     say(f"Rebuilt {path}: {before} before, {after} now")
 
 
-@click.command()
+@command()
 @database_option
-@reported
 def verify(database: str | None) -> None:
     """Check that the log is whole, and that every message is the one that was stored.
 
@@ -57,8 +52,7 @@ def verify(database: str | None) -> None:
 
     path = database_path(database)
     with writing(database, tell=True) as db, log_errors(path, "read"):
-        count = message_count(db.conn)
-        damage = 0
+        count, damage = message_count(db.conn), 0
         for line in find_damage(db.conn, _progress(count)):
             damage += 1
             say(line)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import contextlib
 
-import click
-
 from ..terminal import print_json
-from ._errors import reported
+from ._group import command
+from ._options import flag, several
 
 
-@click.command(name="plugins")
-@click.option("--all", is_flag=True, help="Include the plugins that come with llm.")
-@click.option(
-    "hooks", "--hook", multiple=True, metavar="HOOK", help="Only plugins that implement this hook."
-)
-@click.option("json_", "--json", is_flag=True, help="Output as JSON, which it always is.")
-@reported
+@command("plugins")
+@flag("--all", help="Include the plugins that come with llm.")
+@several("hooks", "--hook", metavar="HOOK", help="Only plugins that implement this hook.")
+@flag("json_", "--json", help="Output as JSON, which it always is.")
 def plugins(all: bool, hooks: tuple[str, ...], json_: bool) -> None:
     """List the installed plugins, with the hooks that each implements.
 
@@ -42,7 +38,7 @@ def _call_hooks() -> None:
     import llm
 
     from ..errors import ConfigError
-    from ._models import as_json, as_text
+    from .models import as_json, as_text
 
     def show_models() -> None:
         entries = llm.get_models_with_aliases()

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import _options as shared
-from ._errors import reported
+from ._group import command
 
 if TYPE_CHECKING:
     from ..run.request import Request
 
 
-@click.command(name="prompt")
+@command("prompt")
 @click.argument("prompt", required=False)
 @shared.system_option
 @shared.model_option
@@ -23,36 +23,30 @@ if TYPE_CHECKING:
 @shared.typed_attachment_option
 @shared.tool_options
 @shared.model_options_option
-@shared.option(
-    "--options",
-    "show_model_options",
-    is_flag=True,
-    help="Show the options of the chosen model and send nothing.",
+@shared.flag(
+    "--options", "show_model_options", help="Show the options of the chosen model and send nothing."
 )
 @shared.schema_option
 @shared.schema_multi_option
-@shared.option(
+@shared.number(
     "--repair",
-    type=click.IntRange(min=0),
     default=0,
     show_default=True,
     help="How often to ask again for an answer that does not fit the schema.",
 )
 @shared.fragment_option
 @shared.system_fragment_option
-@shared.option(
+@shared.several(
     "-t",
     "--template",
-    "template",
-    multiple=True,
     help="Template to use: its name, a path, a URL, or the prefix of a plugin. Several are applied "
     "from left to right.",
 )
 @shared.param_option
 @shared.trust_option
 @shared.no_stream_option
-@shared.option("-n", "--no-log", is_flag=True, help="Do not log this prompt and its answer.")
-@shared.option("--log", is_flag=True, help="Log this one even if logging is off.")
+@shared.flag("-n", "--no-log", help="Do not log this prompt and its answer.")
+@shared.flag("--log", help="Log this one even if logging is off.")
 @shared.hide_reasoning_option
 @shared.continue_option
 @shared.conversation_option
@@ -65,28 +59,17 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False),
     help="Write the files that the model makes into this folder.",
 )
-@shared.option("--async", "async_", is_flag=True, help="Run the asynchronous form of the model.")
-@shared.option(
-    "-u",
-    "--usage",
-    is_flag=True,
-    help="Show how many tokens were used, and the id of the conversation.",
+@shared.flag("--async", "async_", help="Run the asynchronous form of the model.")
+@shared.flag(
+    "-u", "--usage", help="Show how many tokens were used, and the id of the conversation."
 )
-@shared.option("-x", "--extract", is_flag=True, help="Print only the first fenced code block.")
-@shared.option(
-    "--xl",
-    "--extract-last",
-    "extract_last",
-    is_flag=True,
-    help="Print only the last fenced code block.",
+@shared.flag("-x", "--extract", help="Print only the first fenced code block.")
+@shared.flag(
+    "--xl", "--extract-last", "extract_last", help="Print only the last fenced code block."
 )
-@shared.option(
-    "--json",
-    "json_output",
-    is_flag=True,
-    help="Print the log record of the answer, as 'llm logs --json' does.",
+@shared.flag(
+    "--json", "json_output", help="Print the log record of the answer, as 'llm logs --json' does."
 )
-@reported
 def prompt(show_model_options: bool, save: str | None, **given: Any) -> None:
     """Send a prompt to a model and print its answer.
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import NotFound
 from ..terminal import print_json, print_pieces
-from ._errors import reported
 from ._group import LazyGroup, json_flag
 from ._logs import database_option, reading
+from ._options import flag, several
 
 if TYPE_CHECKING:
     from ..logs.read.shared import StoredSchema
@@ -29,13 +30,12 @@ def schemas() -> None:
     """
 
 
-@schemas.command(name="list")
+@schemas.command("list")
 @database_option
-@click.option("queries", "-q", "--query", multiple=True, help="Only those that hold this text.")
-@click.option("--full", is_flag=True, help="Show each schema as a whole.")
+@several("queries", "-q", "--query", help="Only those that hold this text.")
+@flag("--full", help="Show each schema as a whole.")
 @json_flag
-@click.option("nl", "--nl", is_flag=True, help="Output as JSON, one object a line.")
-@reported
+@flag("--nl", help="Output as JSON, one object a line.")
 def schemas_list(
     database: str | None, queries: tuple[str, ...], full: bool, json_: bool, nl: bool
 ) -> None:
@@ -67,13 +67,11 @@ def _yaml(schemas: Iterable[StoredSchema], *, full: bool) -> Iterator[str]:
         )
 
 
-@schemas.command(name="show")
+@schemas.command("show")
 @click.argument("schema_id")
 @database_option
-@reported
 def schemas_show(schema_id: str, database: str | None) -> None:
     """Print a stored schema as JSON."""
-    from ..errors import NotFound
     from ..logs.read.shared import find_schema
 
     with reading(database) as conn:
@@ -83,10 +81,9 @@ def schemas_show(schema_id: str, database: str | None) -> None:
     print_json(found)
 
 
-@schemas.command(name="dsl")
+@schemas.command("dsl")
 @click.argument("text", metavar="TEXT")
-@click.option("--multi", is_flag=True, help="A list of such objects.")
-@reported
+@flag("--multi", help="A list of such objects.")
 def schemas_dsl(text: str, multi: bool) -> None:
     """Print the JSON schema that a list of fields stands for.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ..terminal import say
-from ._errors import reported
+from ..errors import LLMError, LoadTemplateError, NotFound
+from ..files import template_files as files
+from ..terminal import print_json, print_pieces, say
+from ..text import JSONObject, suggestion
 from ._group import LazyGroup, json_flag
 
 if TYPE_CHECKING:
@@ -32,28 +33,24 @@ def templates() -> None:
     """
 
 
-@templates.command(name="list")
+@templates.command("list")
 @json_flag
-@reported
 def templates_list(json_: bool) -> None:
     """List the templates of the user's directory that are valid."""
-    from ..terminal import print_pieces
+    if json_:
+        print_json(list(_valid(_fields)))
+    else:
+        print_pieces(_lines())
 
-    print_pieces([_as_json()] if json_ else _lines())
 
-
-def _as_json() -> str:
+def _fields(name: str, text: str) -> JSONObject:
     from ..templates import parse_template
 
-    rows = _valid(lambda name, text: {"name": name, **parse_template(name, text, name).fields()})
-    return json.dumps(list(rows), indent=2, default=str) + "\n"
+    return {"name": name, **parse_template(name, text, name).fields()}
 
 
 def _valid(read: Callable[[str, str], Row]) -> Iterator[Row]:
     """What a function gives for the name and text of each valid template, sorted by name."""
-    from ..errors import LoadTemplateError
-    from ..files import template_files as files
-
     folder = files.templates_dir()
     for name in files.template_names():
         with suppress(LoadTemplateError):
@@ -62,14 +59,9 @@ def _valid(read: Callable[[str, str], Row]) -> Iterator[Row]:
 
 def _name_and_summary(name: str, text: str) -> tuple[str, str]:
     """Name and summary of a template."""
-    from ..files.template_files import quick_fields
-
-    fields = quick_fields(text)
+    fields = files.quick_fields(text)
     if fields is None:
-        from ..templates import parse_template
-
-        template = parse_template(name, text, name)
-        return name, _summary(template.prompt, template.system)
+        fields = _fields(name, text)
     return name, _summary(fields.get("prompt"), fields.get("system"))
 
 
@@ -83,89 +75,68 @@ def _lines() -> Iterator[str]:
 
 
 def _summary(prompt: str | None, system: str | None) -> str:
-    if not system:
-        return _one_line(prompt or "")
-    text = f"system: {_one_line(system)}"
-    return f"{text} prompt: {_one_line(prompt)}" if prompt else text
-
-
-def _one_line(text: str) -> str:
+    text = prompt or ""
+    if system:
+        text = f"system: {system} prompt: {prompt}" if prompt else f"system: {system}"
     return text.replace("\n", " ")
 
 
-@templates.command(name="show")
+@templates.command("show")
 @click.argument("name")
-@reported
 def templates_show(name: str) -> None:
     """Print a template as YAML."""
     from ..templates import dump_yaml, load_template
-    from ..terminal import print_pieces
 
     template = load_template(name)
     fields = {**template.fields(), "name": template.name}
     print_pieces([dump_yaml(fields, sort_keys=True), "\n"])
 
 
-@templates.command(name="edit")
+@templates.command("edit")
 @click.argument("name")
-@reported
 def templates_edit(name: str) -> None:
     """Edit a template in your editor ($VISUAL or $EDITOR); a new one is created."""
-    from ..files.template_files import template_path
     from ..templates import load_template
 
-    path = template_path(name)
+    path = files.template_path(name)
     if not path.exists():
         path.write_text("prompt: ", encoding="utf-8")
     click.edit(filename=str(path))
     load_template(name)
 
 
-@templates.command(name="remove")
+@templates.command("remove")
 @click.argument("name")
-@reported
 def templates_remove(name: str) -> None:
     """Remove a template of the user's directory."""
     _existing(name).unlink()
 
 
-@templates.command(name="rename")
+@templates.command("rename")
 @click.argument("name")
 @click.argument("new_name")
-@reported
 def templates_rename(name: str, new_name: str) -> None:
     """Give a template another name; one that is taken is not touched."""
-    from ..errors import LLMError
-    from ..files.template_files import template_path
-
-    path, target = _existing(name), template_path(new_name)
+    path, target = _existing(name), files.template_path(new_name)
     if target.exists():
         raise LLMError(f"There is a template {new_name} already. Remove it first, or choose a name")
     path.rename(target)
 
 
 def _existing(name: str) -> Path:
-    from ..errors import NotFound
-    from ..files.template_files import template_names, template_path
-    from ..text import suggestion
-
-    path = template_path(name)
+    path = files.template_path(name)
     if not path.is_file():
-        raise NotFound(f"Template not found: {name}{suggestion(name, template_names())}")
+        raise NotFound(f"Template not found: {name}{suggestion(name, files.template_names())}")
     return path
 
 
-@templates.command(name="path")
-@reported
+@templates.command("path")
 def templates_path() -> None:
     """Print the path of the templates directory."""
-    from ..files.template_files import templates_dir
-
-    say(templates_dir())
+    say(files.templates_dir())
 
 
-@templates.command(name="loaders")
-@reported
+@templates.command("loaders")
 def templates_loaders() -> None:
     """Show the loaders of templates that plugins bring."""
     import llm

@@ -6,7 +6,6 @@ import click
 
 from ..terminal import print_json, say
 from . import _options as shared
-from ._errors import reported
 from ._group import LazyGroup, json_flag
 
 
@@ -15,17 +14,13 @@ def tools() -> None:
     """List tools that models can call."""
 
 
-@tools.command(name="list")
+@tools.command("list")
 @click.argument("tool_defs", nargs=-1, metavar="[TOOL]...")
 @json_flag
 @click.option("-m", "--model", "model_id", help="Add the tools that this model's provider runs.")
 @shared.functions_option
-@reported
 def tools_list(
-    tool_defs: tuple[str, ...],
-    json_: bool,
-    model_id: str | None,
-    python_tools: tuple[str, ...],
+    tool_defs: tuple[str, ...], json_: bool, model_id: str | None, python_tools: tuple[str, ...]
 ) -> None:
     """List the available tools, or only those named.
 

@@ -349,9 +349,7 @@ def _drive(turn: AnyResponse | AnyChain, progress: Progress) -> None:
         progress.end(response)
 
 
-def _is_async(
-    turn: AnyResponse | AnyChain,
-) -> TypeIs[AsyncResponse | AsyncChainResponse]:
+def _is_async(turn: AnyResponse | AnyChain) -> TypeIs[AsyncResponse | AsyncChainResponse]:
     return hasattr(turn, "astream_events")
 
 

@@ -9,12 +9,7 @@ from pathlib import Path
 from ..content import Attachment
 from ..errors import AttachmentError, ConfigError, InvalidInput, LLMError
 from ..files.config import load_keys
-from ..terminal import (
-    STDIN,
-    read_stdin_bytes,
-    read_stdin_line,
-    stdin_is_terminal,
-)
+from ..terminal import STDIN, read_stdin_bytes, read_stdin_line, stdin_is_terminal
 from ..text.secrets import remember
 
 

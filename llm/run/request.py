@@ -359,11 +359,7 @@ def _load_conversation(request: Request, model: AnyModel | None) -> AnyConversat
     if path.exists():
         try:
             found = load_conversation(
-                path,
-                wanted,
-                async_=request.is_async,
-                model=model,
-                may_change=request.log.is_on,
+                path, wanted, async_=request.is_async, model=model, may_change=request.log.is_on
             )
         except UnknownModelError as error:
             raise UnknownModelError(
