@@ -311,6 +311,17 @@ def test_redact_reply_whose_references_lead_nowhere(db: Any) -> None:
     assert json.loads(text) == {"a": {"$": "9.9.text"}, "b": "[redacted]"}
 
 
+def test_redact_what_only_a_raw_reply_has(db: Any, user_path: Path) -> None:
+    """What a provider's reply holds beside the message is found and replaced, too."""
+    model = Says("short")
+    model.raw = {"fingerprint": SECRET}
+    model.prompt("p").log_to_db(db)
+    db.close()
+    result = invoke("redact", SECRET, "-y")
+    assert result.stdout.startswith("Found in 1 other value\n")
+    assert files_with(user_path, SECRET) == []
+
+
 def test_redact_asks_and_says_what_was_found(db: Any) -> None:
     """Anything but yes changes nothing; a pattern that matches nothing asks nothing."""
     log_everything(db)

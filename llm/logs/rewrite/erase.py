@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ...text import conversation_name
@@ -14,16 +14,6 @@ from .redact_messages import rows_with_fragments
 if TYPE_CHECKING:
     import sqlite3
 
-# Tables that hold nothing but what belongs to a turn or to a response, by their column.
-_OF_TURN = (
-    *("turn_search", "turn_tools", "turn_fragments", "tool_instantiations"),
-    *("turn_status", "unprompted_turns"),
-)
-_OF_RESPONSE = (
-    *("prompt_attachments", "prompt_fragments", "system_fragments"),
-    *("tool_responses", "tool_calls", "tool_results"),
-)
-
 _GONE_TURNS = (
     "create temp table _llm_gone as select id, thread_id, parent_message_hash as parent,"
     " tip_message_hash as tip from turns where id in (select value from json_each(?))"
@@ -32,53 +22,57 @@ _GONE_RESPONSES = (
     "create temp table _llm_gone_old as select id, conversation_id from responses"
     " where id in (select value from json_each(?))"
 )
-# What the rows to be deleted use, to be deleted as well where nobody else uses it.
-_USED = {
-    "fragments": """
-        select fragment_id from turn_fragments where turn_id in (select id from _llm_gone)
-        union select fragment_id from prompt_fragments
-            where response_id in (select id from _llm_gone_old)
-        union select fragment_id from system_fragments
-            where response_id in (select id from _llm_gone_old)""",
-    "schemas": """
-        select schema_id from turns where id in (select id from _llm_gone)
-        union select schema_id from responses where id in (select id from _llm_gone_old)""",
-    "tools": """
-        select tool_id from turn_tools where turn_id in (select id from _llm_gone)
-        union select tool_id from tool_responses
-            where response_id in (select id from _llm_gone_old)""",
-    "tool_instances": """
-        select instance_id from turn_tools where turn_id in (select id from _llm_gone)
-        union select instance_id from tool_instantiations
-            where turn_id in (select id from _llm_gone)
-        union select instance_id from tool_results
-            where response_id in (select id from _llm_gone_old)""",
-    "attachments": """
-        select attachment_id from prompt_attachments
-            where response_id in (select id from _llm_gone_old)
-        union select attachment_id from tool_results_attachments where tool_result_id in
-            (select id from tool_results where response_id in (select id from _llm_gone_old))""",
+_OF_TURNS = "turn_id in (select id from _llm_gone)"
+_OF_RESPONSES = "response_id in (select id from _llm_gone_old)"
+_OF_PARTS = (
+    "part_id in (select id from parts where message_hash in (select hash from _llm_messages))"
+)
+# The rows that go together, by their table: with turns and responses, with threads, with messages.
+_WITH_TURNS = {
+    "turn_search": _OF_TURNS,
+    "turn_tools": _OF_TURNS,
+    "turn_fragments": _OF_TURNS,
+    "tool_instantiations": _OF_TURNS,
+    "turn_status": _OF_TURNS,
+    "unprompted_turns": _OF_TURNS,
+    "turns": "id in (select id from _llm_gone)",
+    "tool_results_attachments": (
+        f"tool_result_id in (select id from tool_results where {_OF_RESPONSES})"
+    ),
+    "prompt_attachments": _OF_RESPONSES,
+    "prompt_fragments": _OF_RESPONSES,
+    "system_fragments": _OF_RESPONSES,
+    "tool_responses": _OF_RESPONSES,
+    "tool_calls": _OF_RESPONSES,
+    "tool_results": _OF_RESPONSES,
+    "responses": "id in (select id from _llm_gone_old)",
 }
-# Where each of these is referred to.
-_USERS = {
+_WITH_THREADS = {
+    "threads": "id in (select id from _llm_gone_tips)",
+    "thread_foreign_tools": "thread_id in (select id from _llm_gone_tips)",
+}
+_WITH_MESSAGES = {
+    "part_attachments": _OF_PARTS,
+    "part_fragments": _OF_PARTS,
+    "parts": "message_hash in (select hash from _llm_messages)",
+    "messages": "hash in (select hash from _llm_messages)",
+}
+# What goes where nobody else uses it: the column that refers to it, and the tables that have it.
+_SHARED = {
     "fragments": (
-        *(("turn_fragments", "fragment_id"), ("part_fragments", "fragment_id")),
-        *(("prompt_fragments", "fragment_id"), ("system_fragments", "fragment_id")),
-        # What somebody gave a name to is theirs.
-        ("fragment_aliases", "fragment_id"),
+        "fragment_id",
+        # With an alias it is somebody's.
+        (
+            *("turn_fragments", "part_fragments", "prompt_fragments", "system_fragments"),
+            "fragment_aliases",
+        ),
     ),
-    "schemas": (("turns", "schema_id"), ("responses", "schema_id")),
-    "tools": (
-        *(("turn_tools", "tool_id"), ("tool_responses", "tool_id")),
-        *(("tool_calls", "tool_id"), ("tool_results", "tool_id")),
-    ),
-    "tool_instances": (
-        *(("turn_tools", "instance_id"), ("tool_instantiations", "instance_id")),
-        ("tool_results", "instance_id"),
-    ),
+    "schemas": ("schema_id", ("turns", "responses")),
+    "tools": ("tool_id", ("turn_tools", "tool_responses", "tool_calls", "tool_results")),
+    "tool_instances": ("instance_id", ("turn_tools", "tool_instantiations", "tool_results")),
     "attachments": (
-        *(("part_attachments", "attachment_id"), ("prompt_attachments", "attachment_id")),
-        ("tool_results_attachments", "attachment_id"),
+        "attachment_id",
+        ("part_attachments", "prompt_attachments", "tool_results_attachments"),
     ),
 }
 # The chains of the deleted turns, less what a remaining turn, thread or message still needs.
@@ -104,7 +98,6 @@ with recursive needed (hash) as (
 )
 delete from _llm_messages where hash in (select hash from needed where hash is not null)
 """
-_GONE_PARTS = "select id from parts where message_hash in (select hash from _llm_messages)"
 _EMPTY_THREADS = """
 select id, tip_message_hash as tip from threads
 where id in (select thread_id from _llm_gone union select value from json_each(?))
@@ -164,17 +157,21 @@ def delete_turns(
         ids: Ids of turns and of rows of `responses`; others are ignored.
         conversations: Ids of conversations that go even if they have no turn.
     """
+    wanted, named = json_list(ids), json_list(conversations)
     with immediate(conn):
-        _drop_temporary(conn)
-        count = _collect(conn, json_list(ids))
+        conn.execute(_GONE_TURNS, [wanted])
+        conn.execute(_GONE_RESPONSES, [wanted])
+        conn.execute("create temp table _llm_used (what text, id)")
+        both = "select id from _llm_gone union select id from _llm_gone_old"
+        count: int = conn.execute(f"select count(*) from ({both})").fetchone()[0]
         legacy_texts = _legacy_inputs(conn)
-        _delete_rows(conn)
-        _delete_conversations(conn, json_list(conversations))
+        _delete(conn, _WITH_TURNS)
+        _delete_conversations(conn, named)
         _name_anew(conn, "conversations", _LEFT_CONVERSATIONS, legacy_texts)
         _delete_messages(conn)
-        for table, users in _USERS.items():
-            _delete_unused(conn, table, users)
-        _drop_temporary(conn)
+        _delete_unused(conn)
+        for table in _TEMPORARY:
+            conn.execute(f"drop table temp.{table}")
     return count
 
 
@@ -186,36 +183,21 @@ def delete_old_logs(conn: sqlite3.Connection, until: str) -> int:
         return conn.execute("delete from logs where datetime_utc < ?", [until]).rowcount
 
 
-def _collect(conn: sqlite3.Connection, wanted: str) -> int:
-    conn.execute(_GONE_TURNS, [wanted])
-    conn.execute(_GONE_RESPONSES, [wanted])
-    conn.execute("create temp table _llm_used (what text, id)")
-    for table, sql in _USED.items():
-        conn.execute(f"insert into _llm_used select '{table}', * from ({sql})")
-    both = "select id from _llm_gone union select id from _llm_gone_old"
-    return int(conn.execute(f"select count(*) from ({both})").fetchone()[0])
-
-
-def _delete_rows(conn: sqlite3.Connection) -> None:
-    for table in _OF_TURN:
+def _delete(conn: sqlite3.Connection, rows: Mapping[str, str]) -> None:
+    """Delete rows that go together, and remember what they refer to."""
+    for kind, (column, users) in _SHARED.items():
+        for table in rows.keys() & users:
+            used = f"select distinct '{kind}', {column} from {table} where {rows[table]}"
+            conn.execute(f"insert into _llm_used {used}")
+    for table, which in rows.items():
         if has_table(conn, table):
-            conn.execute(f"delete from {table} where turn_id in (select id from _llm_gone)")
-    conn.execute("delete from turns where id in (select id from _llm_gone)")
-    results = "select id from tool_results where response_id in (select id from _llm_gone_old)"
-    conn.execute(f"delete from tool_results_attachments where tool_result_id in ({results})")
-    for table in _OF_RESPONSE:
-        conn.execute(f"delete from {table} where response_id in (select id from _llm_gone_old)")
-    conn.execute("delete from responses where id in (select id from _llm_gone_old)")
+            conn.execute(f"delete from {table} where {which}")
 
 
 def _delete_conversations(conn: sqlite3.Connection, named: str) -> None:
     """Delete threads and conversations that have nothing left, and bring the others up to date."""
     conn.execute(f"create temp table _llm_gone_tips as {_EMPTY_THREADS}", [named])
-    conn.execute("delete from threads where id in (select id from _llm_gone_tips)")
-    if has_table(conn, "thread_foreign_tools"):
-        conn.execute(
-            "delete from thread_foreign_tools where thread_id in (select id from _llm_gone_tips)"
-        )
+    _delete(conn, _WITH_THREADS)
     conn.execute(
         "update threads set forked_from = null where forked_from in (select id from _llm_gone_tips)"
     )
@@ -233,23 +215,22 @@ def _delete_messages(conn: sqlite3.Connection) -> None:
     conn.execute("create unique index temp._llm_messages_hash on _llm_messages (hash)")
     conn.execute(_STILL_NEEDED)
     _name_anew(conn, "threads", _LEFT_THREADS, _message_inputs(conn))
-    for kind, table in (("attachments", "part_attachments"), ("fragments", "part_fragments")):
-        column = f"{kind.removesuffix('s')}_id"
-        used = f"select '{kind}', {column} from {table} where part_id in ({_GONE_PARTS})"
-        conn.execute(f"insert into _llm_used {used}")
-        conn.execute(f"delete from {table} where part_id in ({_GONE_PARTS})")
-    conn.execute("delete from parts where message_hash in (select hash from _llm_messages)")
-    conn.execute("delete from messages where hash in (select hash from _llm_messages)")
+    _delete(conn, _WITH_MESSAGES)
+
+
+def _delete_unused(conn: sqlite3.Connection) -> None:
+    for table, (column, users) in _SHARED.items():
+        unused = " and ".join(
+            f"not exists (select 1 from {user} where {column} = {table}.id)" for user in users
+        )
+        used = f"select id from _llm_used where what = '{table}'"
+        conn.execute(f"delete from {table} where id in ({used}) and {unused}")
 
 
 def _name_anew(conn: sqlite3.Connection, table: str, left: str, gone: Iterable[str]) -> None:
     """Name what is left, and called after a text that is gone, after its first text from now on.
 
-    Args:
-        conn: The database.
-        table: `threads` or `conversations`.
-        left: SQL that gives id, name and first text of what has lost something.
-        gone: The texts; read only where something is left.
+    `left` is SQL that gives id, name and first text of what has lost something.
     """
     rows = conn.execute(left).fetchall()
     names = {conversation_name(text) for text in gone} if rows else set()
@@ -274,16 +255,3 @@ def _legacy_inputs(conn: sqlite3.Connection) -> list[str]:
         whole = "\n".join(text for text in (fragments, prompt) if text)
         texts += [text for text in (prompt, system, whole) if text]
     return texts
-
-
-def _delete_unused(conn: sqlite3.Connection, table: str, users: Iterable[tuple[str, str]]) -> None:
-    unused = " and ".join(
-        f"not exists (select 1 from {user} where {column} = {table}.id)" for user, column in users
-    )
-    used = f"select id from _llm_used where what = '{table}'"
-    conn.execute(f"delete from {table} where id in ({used}) and {unused}")
-
-
-def _drop_temporary(conn: sqlite3.Connection) -> None:
-    for table in _TEMPORARY:
-        conn.execute(f"drop table if exists temp.{table}")

@@ -7,50 +7,63 @@ matches its whole id.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..file.migrations import immediate
-from .redact_messages import MessageRedaction, concerned_replies, write_reply
+from ...tools.tool import Tool
+from ..file.lookups import json_list
+from ..file.migrations import has_table, immediate
+from ..records.condense import condensed_json, load_reply, replacements_of_turn
+from ..records.messages import load_chain
+from ..records.shared import ensure_schema
+from .redact_messages import MessageRedaction
 
 if TYPE_CHECKING:
     import sqlite3
 
     from .scrub import Scrubber
 
-# Table, column, and how it is written.
-_COLUMNS = (
-    ("turn_search", "prompt", "text"),
-    ("turn_search", "response", "text"),
-    ("turns", "options_json", "json"),
-    ("turns", "token_details", "json"),
-    ("turn_status", "error", "text"),
-    ("threads", "name", "text"),
-    ("conversations", "name", "text"),
-    ("responses", "prompt", "text"),
-    ("responses", "system", "text"),
-    ("responses", "prompt_json", "json"),
-    ("responses", "options_json", "json"),
-    ("responses", "response", "text"),
-    ("responses", "response_json", "json"),
-    ("responses", "token_details", "json"),
-    ("responses", "reasoning", "text"),
-    ("tool_calls", "arguments", "json"),
-    ("tool_results", "output", "text"),
-    ("tool_results", "exception", "text"),
-    ("tool_instances", "arguments", "json"),
-    ("fragments", "source", "text"),
-    ("fragment_aliases", "alias", "text"),
-    ("logs", "prompt", "text"),
-    ("logs", "system", "text"),
-    ("logs", "prompt_json", "json"),
-    ("logs", "options_json", "json"),
-    ("logs", "response", "text"),
-    ("logs", "response_json", "json"),
-)
+_COLUMNS = {
+    "turn_search": ("prompt", "response"),
+    "turns": ("options_json", "token_details"),
+    "turn_status": ("error",),
+    "threads": ("name",),
+    "conversations": ("name",),
+    "responses": (
+        *("prompt", "system", "prompt_json", "options_json", "response", "response_json"),
+        *("token_details", "reasoning"),
+    ),
+    "tool_calls": ("arguments",),
+    "tool_results": ("output", "exception"),
+    "tool_instances": ("arguments",),
+    "fragments": ("source",),
+    "fragment_aliases": ("alias",),
+    "logs": ("prompt", "system", "prompt_json", "options_json", "response", "response_json"),
+}
+_OF_JSON = ("options_json", "prompt_json", "response_json", "token_details", "arguments")
 _LEGACY_PROMPTS = (
     "select prompt, scrub_text(prompt) from responses"
     " where prompt is not null and scrub_text(prompt) is not prompt"
 )
+_CONCERNED = """
+with recursive later (hash) as (
+    select value from json_each(:changed)
+    union
+    select messages.hash from later join messages on messages.parent_hash = later.hash
+),
+defined_anew (id) as (
+    select id from turns where schema_id in (select value from json_each(:schemas))
+    union
+    select turn_id from turn_tools where tool_id in (select value from json_each(:tools))
+)
+select id, parent_message_hash, tip_message_hash, response_json,
+    id in (select id from defined_anew)
+from turns where response_json is not null and (
+    tip_message_hash in (select hash from later)
+    or scrub_json(response_json) is not response_json
+    or id in (select id from defined_anew))
+"""
+_TURN = "select parent_message_hash, tip_message_hash, model from turns where id = ?"
 
 
 class Redacted(NamedTuple):
@@ -67,16 +80,54 @@ class Redacted(NamedTuple):
         return sum(self)
 
 
+class _Reply(NamedTuple):
+    """The raw reply of a turn, rewritten: in full, or as text if it refers to what is gone."""
+
+    turn_id: str
+    payload: object
+    text: str | None = None
+
+
+class _Redaction:
+    """What has to change in a log, found before anything does."""
+
+    def __init__(self, conn: sqlite3.Connection, scrubber: Scrubber) -> None:
+        scrubber.install(conn)
+        self.messages = MessageRedaction(conn, scrubber)
+        self.schemas = _schemas(conn, scrubber)
+        self.tools = _tools(conn, scrubber)
+        self.replies = list(self._replies(conn, scrubber))
+
+    def counted(self, values: int) -> Redacted:
+        """How much that is, with some values beside."""
+        values += len(self.schemas) + len(self.tools) + len(self.replies)
+        work = self.messages
+        return Redacted(len(work.changed), len(work.fragments), len(work.attachments), values)
+
+    def _replies(self, conn: sqlite3.Connection, scrubber: Scrubber) -> Iterator[_Reply]:
+        changed = self.messages.changed
+        values = {
+            "changed": json_list(changed),
+            "schemas": json_list(self.schemas),
+            "tools": json_list(self.tools),
+        }
+        rows = conn.execute(_CONCERNED, values).fetchall()
+        for turn_id, parent, tip, text, is_defined_anew in rows:
+            try:
+                outputs = [row.hash for row in load_chain(conn, tip, after=parent)]
+                is_answered_anew = not changed.isdisjoint(outputs)
+                # Else only the history before it has changed.
+                if is_defined_anew or is_answered_anew or scrubber.json(text) != text:
+                    yield _Reply(turn_id, scrubber.value(load_reply(conn, turn_id)))
+            except (ValueError, KeyError):
+                yield _Reply(turn_id, None, scrubber.json(text))
+
+
 def find(conn: sqlite3.Connection, scrubber: Scrubber) -> Redacted:
     """What `redact` would rewrite; nothing is written."""
-    scrubber.install(conn)
-    work = MessageRedaction(conn, scrubber)
-    values = sum(
-        conn.execute(f"select count(*) from {table} where {test}").fetchone()[0]
-        for table, _, _, test in _columns(conn)
-    )
-    values += len(_schemas(conn, scrubber)) + len(_tools(conn, scrubber))
-    return Redacted(len(work.changed), len(work.fragments), len(work.attachments), values)
+    found = _Redaction(conn, scrubber)
+    counts = (f"select count(*) from {table} where {test}" for table, _, test in _columns(conn))
+    return found.counted(sum(conn.execute(sql).fetchone()[0] for sql in counts))
 
 
 def redact(conn: sqlite3.Connection, scrubber: Scrubber) -> Redacted:
@@ -90,45 +141,38 @@ def redact(conn: sqlite3.Connection, scrubber: Scrubber) -> Redacted:
         conn: A migrated log database that can be written.
         scrubber: The pattern and what is put in its place.
     """
-    scrubber.install(conn)
     with immediate(conn):
-        work = MessageRedaction(conn, scrubber)
-        schemas, tools = _schemas(conn, scrubber), _tools(conn, scrubber)
-        replies = concerned_replies(conn, scrubber, work.changed, schemas, tools)
-        work.note_names(conn.execute(_LEGACY_PROMPTS).fetchall())
-        for key, text in schemas.items():
+        found = _Redaction(conn, scrubber)
+        found.messages.note_names(conn.execute(_LEGACY_PROMPTS).fetchall())
+        for key, text in found.schemas.items():
             _replace_schema(conn, key, text)
-        for number, texts in tools.items():
+        for number, texts in found.tools.items():
             _replace_tool(conn, number, *texts)
-        work.apply()
-        for reply in replies:
-            write_reply(conn, reply, work.moved)
-        values = len(schemas) + len(tools) + len(replies) + work.rename_conversations()
-        for table, column, kind, test in _columns(conn):
+        found.messages.apply()
+        for reply in found.replies:
+            _write_reply(conn, reply)
+        values = found.messages.rename_conversations()
+        for table, setting, test in _columns(conn):
             # An alias may have become one that exists.
-            sql = f"update or replace {table} set {column} = scrub_{kind}({column}) where {test}"
+            sql = f"update or replace {table} set {setting} where {test}"
             values += conn.execute(sql).rowcount
-    return Redacted(len(work.changed), len(work.fragments), len(work.attachments), values)
+    return found.counted(values)
 
 
-def _columns(conn: sqlite3.Connection) -> list[tuple[str, str, str, str]]:
-    """The columns that are in this file, with the test whether a row has a match there."""
-    tables = {name for (name,) in conn.execute("select name from sqlite_master")}
-    return [
-        (table, column, kind, f"{column} is not null and scrub_{kind}({column}) is not {column}")
-        for table, column, kind in _COLUMNS
-        if table in tables
-    ]
+def _columns(conn: sqlite3.Connection) -> Iterator[tuple[str, str, str]]:
+    """The columns that are in this file: table, what sets it, the test for a match in a row."""
+    for table, columns in _COLUMNS.items():
+        for column in columns if has_table(conn, table) else ():
+            scrubbed = f"scrub_{'json' if column in _OF_JSON else 'text'}({column})"
+            test = f"{column} is not null and {scrubbed} is not {column}"
+            yield table, f"{column} = {scrubbed}", test
 
 
 def _schemas(conn: sqlite3.Connection, scrubber: Scrubber) -> dict[str, str]:
     """The schemas with a match: their new text by id."""
-    found = {}
-    for key, text in conn.execute("select id, content from schemas where content is not null"):
-        compact = scrubber.json(text, separators=(",", ":"))
-        if compact != text:
-            found[key] = compact
-    return found
+    rows = conn.execute("select id, content from schemas where content is not null")
+    new = {key: (text, scrubber.json(text, separators=(",", ":"))) for key, text in rows}
+    return {key: compact for key, (text, compact) in new.items() if compact != text}
 
 
 def _tools(conn: sqlite3.Connection, scrubber: Scrubber) -> dict[int, tuple[str, str]]:
@@ -143,10 +187,7 @@ def _tools(conn: sqlite3.Connection, scrubber: Scrubber) -> dict[int, tuple[str,
 
 
 def _replace_schema(conn: sqlite3.Connection, key: str, text: str) -> None:
-    from ...schemas.notation import make_schema_id
-
-    new, _ = make_schema_id(json.loads(text))
-    conn.execute("insert or ignore into schemas (id, content) values (?, ?)", [new, text])
+    new = ensure_schema(conn, json.loads(text))
     for table in ("turns", "responses"):
         conn.execute(f"update {table} set schema_id = ? where schema_id = ?", [new, key])
     conn.execute("delete from schemas where id = ?", [key])
@@ -154,13 +195,18 @@ def _replace_schema(conn: sqlite3.Connection, key: str, text: str) -> None:
 
 def _replace_tool(conn: sqlite3.Connection, number: int, description: str, schema: str) -> None:
     """Rewrite a tool and its hash, which stays only where another tool has the new one."""
-    from ...tools.tool import Tool
+    name, plugin = conn.execute("select name, plugin from tools where id = ?", [number]).fetchone()
+    digest = Tool(name, description, json.loads(schema), plugin=plugin).hash()
+    sql = "update tools set description = ?, input_schema = ? where id = ?"
+    conn.execute(sql, [description, schema, number])
+    conn.execute("update or ignore tools set hash = ? where id = ?", [digest, number])
 
-    row = conn.execute("select hash, name, plugin from tools where id = ?", [number]).fetchone()
-    new = Tool(row[1], description, json.loads(schema), plugin=row[2]).hash()
-    if conn.execute("select 1 from tools where hash = ?", [new]).fetchone():
-        new = row[0]
-    conn.execute(
-        "update tools set description = ?, input_schema = ?, hash = ? where id = ?",
-        [description, schema, new, number],
-    )
+
+def _write_reply(conn: sqlite3.Connection, reply: _Reply) -> None:
+    """Store a rewritten reply, with references to the texts as they are now."""
+    turn_id, payload, text = reply
+    if text is None:
+        parent, tip, model_id = conn.execute(_TURN, [turn_id]).fetchone()
+        outputs = load_chain(conn, tip, after=parent)
+        text = condensed_json(payload, replacements_of_turn(conn, turn_id, outputs, model_id))
+    conn.execute("update turns set response_json = ? where id = ?", [text, turn_id])

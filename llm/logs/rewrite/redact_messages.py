@@ -1,30 +1,22 @@
 """Rewriting a text in the messages of the log, and moving everything that points to them.
 
 A message that changes gets another address, and so does every message after it: addresses are
-made anew from the beginning of each chain on. Providers' raw replies refer to the texts of their
-turn: they are read in full before, and shortened again after.
+made anew from the beginning of each chain on.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from ...content import Fragment
 from ...text import JSONObject, conversation_name
 from ..file.lookups import AT_ONCE, json_list
-from ..records.chains import address
-from ..records.condense import (
-    condensed_json,
-    expanded_json,
-    refers_to_model,
-    replacements_of_turn,
-)
+from ..records.chains import address, is_stored
 from ..records.messages import (
     MessageRow,
     PartRow,
-    References,
     full_text,
     load_references,
     load_rows,
@@ -63,8 +55,16 @@ select messages.hash, messages.parent_hash from later join messages on messages.
 _NAMED = (
     "select id, name from {table} where replace(name, ?, '') in (select value from json_each(?))"
 )
-_OF_FRAGMENTS = ("part_fragments", "turn_fragments", "prompt_fragments", "system_fragments")
-_OF_ATTACHMENTS = ("part_attachments", "prompt_attachments", "tool_results_attachments")
+_OF_FRAGMENTS = (
+    *("part_fragments", "turn_fragments", "prompt_fragments", "system_fragments"),
+    "fragment_aliases",
+)
+_OF_ATTACHMENTS = {
+    "part_attachments": "attachment_id",
+    "prompt_attachments": "attachment_id",
+    "tool_results_attachments": "attachment_id",
+    "attachments": "id",
+}
 # Fields of a part that name something else and are no texts.
 _IDENTIFIERS = ("name", "tool_call_id", "attachment")
 
@@ -80,21 +80,17 @@ class MessageRedaction:
     def __init__(self, conn: sqlite3.Connection, scrubber: Scrubber) -> None:
         self._conn = conn
         self._scrubber = scrubber
-        # Old addresses to new ones, numbers of fragments to those they are merged into, names.
-        self.moved: dict[str, str] = {}
+        # Old addresses to new ones; numbers of fragments to those they are merged into, and the
+        # texts of these; names.
+        self._moved: dict[str, str] = {}
         self._merged: dict[int, int] = {}
+        self._merged_into: dict[int, str] = {}
         self._names: dict[str, str] = {}
-        self.attachments = {
-            key
-            for (key,) in conn.execute("select id from attachments")
-            if scrubber.pattern.fullmatch(key)
-        }
+        keys = [key for (key,) in conn.execute("select id from attachments")]
+        self.attachments = set(filter(scrubber.pattern.fullmatch, keys))
         # The texts of fragments that change, as they were.
-        self.fragments: dict[int, str] = dict(
-            conn.execute(
-                "select id, content from fragments where scrub_text(content) is not content"
-            ).fetchall()
-        )
+        sql = "select id, content from fragments where scrub_text(content) is not content"
+        self.fragments: dict[int, str] = dict(conn.execute(sql).fetchall())
         self.changed = set(self._matching())
 
     def note_names(self, texts: Iterable[tuple[str, str]]) -> None:
@@ -111,8 +107,7 @@ class MessageRedaction:
                 self._rewrite(level[start : start + AT_ONCE])
         self._move_ends()
         gone = json_list(self.attachments)
-        uses = [(table, "attachment_id") for table in _OF_ATTACHMENTS]
-        for table, column in (*uses, ("attachments", "id")):
+        for table, column in _OF_ATTACHMENTS.items():
             sql = f"delete from {table} where {column} in (select value from json_each(?))"
             self._conn.execute(sql, [gone])
 
@@ -131,10 +126,9 @@ class MessageRedaction:
     # What matches
 
     def _matching(self) -> Iterator[str]:
-
         def changes(text: str) -> bool:
-            payload = json.loads(text)
-            return bool(self._payload(payload) != payload)
+            payload: JSONObject = json.loads(text)
+            return self._payload(payload) != payload
 
         self._conn.create_function("changes_payload", 1, changes)
         for sql in _MATCHING:
@@ -161,12 +155,7 @@ class MessageRedaction:
             if key in _IDENTIFIERS:
                 changed[key] = value
             elif key == "text_ref":
-                changed[key] = [
-                    {"literal": self._scrubber.text(piece["literal"])}
-                    if "literal" in piece
-                    else self._reference(piece)
-                    for piece in value
-                ]
+                changed[key] = [self._piece(piece) for piece in value]
             elif key == "attachments":
                 left = [item for item in value if item["id"] not in self.attachments]
                 changed.update({key: left} if left else {})
@@ -174,8 +163,9 @@ class MessageRedaction:
                 changed[key] = self._scrubber.value(value)
         return changed
 
-    def _reference(self, piece: JSONObject) -> JSONObject:
-        """The reference to a fragment, or to what it was merged into."""
+    def _piece(self, piece: JSONObject) -> JSONObject:
+        if "literal" in piece:
+            return {"literal": self._scrubber.text(piece["literal"])}
         return {"fragment": self._merged.get(piece["fragment"], piece["fragment"])}
 
     def _part(self, part: PartRow, fragments: Mapping[int, str]) -> PartRow:
@@ -188,68 +178,51 @@ class MessageRedaction:
         whole = self._scrubber.text(full_text(part, {**fragments, **self.fragments}) or "")
         if full_text(changed, fragments) == whole:
             return changed
-        payload = {k: value for k, value in changed.payload.items() if k != "text_ref"}
-        return PartRow(part.id, part.type, whole, payload)
+        del changed.payload["text_ref"]
+        return changed._replace(text=whole)
 
     def _rewrite_fragments(self) -> None:
         for number, old in self.fragments.items():
             text = self._scrubber.text(old)
-            digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+            digest = Fragment(text).id()
             sql = "select id from fragments where hash = ? and id is not ?"
             same = self._conn.execute(sql, [digest, number]).fetchone()
             if same is None:
                 sql = "update fragments set content = ?, hash = ? where id = ?"
                 self._conn.execute(sql, [text, digest, number])
-            else:
-                self._merge_fragments(number, same[0])
-
-    def _merge_fragments(self, number: int, into: int) -> None:
-        """Two fragments have become equal: the later one is the earlier one from now on."""
-        self._merged[number] = into
-        for table in (*_OF_FRAGMENTS, "fragment_aliases"):
-            sql = f"update or replace {table} set fragment_id = ? where fragment_id = ?"
-            self._conn.execute(sql, [into, number])
-        self._conn.execute("delete from fragments where id = ?", [number])
+                continue
+            # Two have become equal: the later one is the earlier one from now on.
+            self._merged[number] = same[0]
+            for table in _OF_FRAGMENTS:
+                sql = f"update or replace {table} set fragment_id = ? where fragment_id = ?"
+                self._conn.execute(sql, [same[0], number])
+            self._conn.execute("delete from fragments where id = ?", [number])
+        sql = "select id, content from fragments where id in (select value from json_each(?))"
+        self._merged_into.update(self._conn.execute(sql, [json_list(self._merged.values())]))
 
     # Writing
 
     def _rewrite(self, hashes: Sequence[str]) -> None:
         rows = load_rows(self._conn, hashes)
-        before = load_references(self._conn, parts_of(rows))
-        rewritten = [self._rewritten(row, before) for row in rows]
+        fragments = {**load_references(self._conn, parts_of(rows)).fragments, **self._merged_into}
+        rewritten = [self._rewritten(row, fragments) for row in rows]
         references = load_references(self._conn, parts_of(rewritten))
         for row, new in zip(rows, rewritten, strict=True):
-            if new is not row:
-                self._write_parts(row, new, references)
-            self._move(
-                row.hash, new.parent_hash, address(shape_of(new, references), new.parent_hash)
-            )
+            self._write_parts(row, new)
+            parent = new.parent_hash
+            self._move(row.hash, parent, address(shape_of(new, references), parent))
 
-    def _rewritten(self, row: MessageRow, references: References) -> MessageRow:
-        parent = self.moved.get(row.parent_hash or "", row.parent_hash)
+    def _rewritten(self, row: MessageRow, fragments: Mapping[int, str]) -> MessageRow:
+        parent = self._moved.get(row.parent_hash or "", row.parent_hash)
         if row.hash not in self.changed:
             return row._replace(parent_hash=parent)
-        # A fragment that was merged is known by the number it has now.
-        now = [
-            part._replace(
-                payload={
-                    "text_ref": [
-                        self._reference(piece)
-                        for piece in part.payload.get("text_ref", ())
-                        if "fragment" in piece
-                    ]
-                }
-            )
-            for part in row.parts
-        ]
-        fragments = {**references.fragments, **load_references(self._conn, now).fragments}
         return row._replace(
             parent_hash=parent,
             provider_metadata=self._scrubber.value(row.provider_metadata),
             parts=[self._part(part, fragments) for part in row.parts],
         )
 
-    def _write_parts(self, old: MessageRow, new: MessageRow, references: References) -> None:
+    def _write_parts(self, old: MessageRow, new: MessageRow) -> None:
         if new.provider_metadata != old.provider_metadata:
             self._conn.execute(
                 "update messages set provider_metadata = ? where hash = ?",
@@ -268,9 +241,8 @@ class MessageRedaction:
                 self._conn.execute("delete from part_fragments where part_id = ?", [part.id])
 
     def _move(self, old: str, parent: str | None, new: str) -> None:
-        self.moved[old] = new
-        is_stored = self._conn.execute("select 1 from messages where hash = ?", [new]).fetchone()
-        if is_stored and new != old:
+        self._moved[old] = new
+        if new != old and is_stored(self._conn, new):
             # It has become equal to another one.
             own = "select id from parts where message_hash = ?"
             for table in ("part_fragments", "part_attachments"):
@@ -285,9 +257,8 @@ class MessageRedaction:
 
     def _move_ends(self) -> None:
         """Let turns and threads point to where their messages are now."""
-        self._conn.execute("drop table if exists temp._llm_moved")
         self._conn.execute("create temp table _llm_moved (old text primary key, new text)")
-        self._conn.executemany("insert into _llm_moved values (?, ?)", self.moved.items())
+        self._conn.executemany("insert into _llm_moved values (?, ?)", self._moved.items())
         for table, column in (
             ("turns", "parent_message_hash"),
             ("turns", "tip_message_hash"),
@@ -319,111 +290,3 @@ def _levels(parents: Mapping[str, str | None]) -> Iterator[list[str]]:
     while level:
         yield level
         level = [child for key in level for child in children.get(key, ())]
-
-
-# Raw replies
-
-_CONCERNED = """
-with recursive later (hash) as (
-    select value from json_each(:changed)
-    union
-    select messages.hash from later join messages on messages.parent_hash = later.hash
-)
-select id, parent_message_hash, tip_message_hash, model, response_json,
-    schema_id in (select value from json_each(:schemas))
-    or id in (select turn_id from turn_tools
-        where tool_id in (select value from json_each(:tools)))
-from turns where response_json is not null and (
-    tip_message_hash in (select hash from later)
-    or scrub_json(response_json) is not response_json
-    or schema_id in (select value from json_each(:schemas))
-    or id in (select turn_id from turn_tools
-        where tool_id in (select value from json_each(:tools))))
-"""
-
-
-class Reply(NamedTuple):
-    """The raw reply of a turn, rewritten, and the addresses its output messages had.
-
-    What refers to something that is gone is kept as its text.
-    """
-
-    turn_id: str
-    model_id: str
-    outputs: list[str]
-    payload: object
-    text: str | None
-
-
-def concerned_replies(
-    conn: sqlite3.Connection,
-    scrubber: Scrubber,
-    changed: set[str],
-    schemas: Iterable[str],
-    tools: Iterable[int],
-) -> list[Reply]:
-    """The raw replies that have to be written anew, in full, before anything has changed.
-
-    Args:
-        conn: A migrated database with the functions of the scrubber.
-        scrubber: The pattern and what is put in its place.
-        changed: The addresses of messages that will change.
-        schemas: Ids of schemas that will change.
-        tools: Ids of tools that will change.
-    """
-    values = {
-        "changed": json_list(changed),
-        "schemas": json_list(schemas),
-        "tools": json_list(tools),
-    }
-    replies = []
-    rows = conn.execute(_CONCERNED, values).fetchall()
-    for turn_id, parent, tip, model_id, text, is_defined_anew in rows:
-        outputs = _outputs(conn, parent, tip)
-        is_answered_anew = not changed.isdisjoint(outputs)
-        if not (is_defined_anew or is_answered_anew or scrubber.json(text) != text):
-            # Only the history before it has changed.
-            continue
-        try:
-            needed = model_id if refers_to_model(text) else None
-            payload = expanded_json(text, _replacements(conn, turn_id, outputs, needed))
-        except (ValueError, KeyError):
-            # It refers to something that is gone.
-            replies.append(Reply(turn_id, model_id, outputs, None, scrubber.json(text)))
-        else:
-            replies.append(Reply(turn_id, model_id, outputs, scrubber.value(payload), None))
-    return replies
-
-
-def write_reply(conn: sqlite3.Connection, reply: Reply, moved: Mapping[str, str]) -> None:
-    """Store a rewritten reply, with references to the texts as they are now.
-
-    Args:
-        conn: The database.
-        reply: From `concerned_replies`.
-        moved: The new addresses of messages by the old ones.
-    """
-    text = reply.text
-    if text is None:
-        outputs = [moved.get(key, key) for key in reply.outputs]
-        replacements = _replacements(conn, reply.turn_id, outputs, reply.model_id)
-        text = condensed_json(reply.payload, replacements)
-    conn.execute("update turns set response_json = ? where id = ?", [text, reply.turn_id])
-
-
-def _outputs(conn: sqlite3.Connection, parent: str | None, tip: str | None) -> list[str]:
-    """The addresses of the output messages of a turn, in order."""
-    found: list[str] = []
-    while tip is not None and tip != parent:
-        found.append(tip)
-        row = conn.execute("select parent_hash from messages where hash = ?", [tip]).fetchone()
-        tip = None if row is None else row[0]
-    return found[::-1]
-
-
-def _replacements(
-    conn: sqlite3.Connection, turn_id: str, outputs: list[str], model_id: str | None
-) -> JSONObject:
-    rows = {row.hash: row for row in load_rows(conn, outputs)}
-    found = [rows[key] for key in outputs if key in rows]
-    return replacements_of_turn(conn, turn_id, found, model_id)

@@ -122,26 +122,18 @@ def find_damage(
     """
     yield from (line for (line,) in conn.execute("pragma quick_check(20)") if line != "ok")
     for index in _INDEXES:
-        yield from _index_damage(conn, index)
+        try:
+            conn.execute(f"insert into {index} ({index}, rank) values ('integrity-check', 1)")
+        except sqlite3.DatabaseError as error:
+            yield f"the search index {index} does not fit its table: {error}"
+        finally:
+            conn.rollback()
     for text, sql in _DANGLING.items():
         yield from (text.format(key) for (key,) in conn.execute(sql))
-    yield from _changed_attachments(conn)
-    yield from _changed_messages(conn, report)
-
-
-def _changed_attachments(conn: sqlite3.Connection) -> Iterator[str]:
     for key, content in conn.execute("select id, content from attachments where content <> x''"):
         if hashlib.sha256(content).hexdigest() != key:
             yield f"attachment {key} does not have its content any more"
-
-
-def _index_damage(conn: sqlite3.Connection, index: str) -> Iterator[str]:
-    try:
-        conn.execute(f"insert into {index} ({index}, rank) values ('integrity-check', 1)")
-    except sqlite3.DatabaseError as error:
-        yield f"the search index {index} does not fit its table: {error}"
-    finally:
-        conn.rollback()
+    yield from _changed_messages(conn, report)
 
 
 def _changed_messages(conn: sqlite3.Connection, report: Callable[[int], None]) -> Iterator[str]:
