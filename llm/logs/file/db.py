@@ -115,29 +115,28 @@ def open_log(
             if not create:
                 raise no_log(path)
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        return Database(_connect_prepared(path, any_thread, timeout_s))
+            with _locked(path):
+                # SQLite itself would give a new file, and its -wal, the mode of the umask.
+                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        _check_size(path)
+        wait_s = BUSY_TIMEOUT_SECONDS if timeout_s is None else timeout_s
+        conn = sqlite3.connect(path, timeout=wait_s, check_same_thread=not any_thread)
+        with _closed_on_failure(conn):
+            prepare(conn, path)
+            if _is_wal(conn):
+                # In WAL mode a commit need not wait for the disk: whatever happens to this process
+                # it stays, and a power cut leaves the file whole.
+                conn.execute("pragma synchronous=normal")
+        return Database(conn)
 
 
-def _connect_prepared(
-    path: str | Path, any_thread: bool, timeout_s: float | None
-) -> sqlite3.Connection:
-    if not os.path.exists(path):
-        with _locked(path):
-            # SQLite itself would give a new file, and its -wal, the mode of the umask.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    _check_size(path)
-    wait_s = BUSY_TIMEOUT_SECONDS if timeout_s is None else timeout_s
-    conn = sqlite3.connect(path, timeout=wait_s, check_same_thread=not any_thread)
+@contextmanager
+def _closed_on_failure(conn: sqlite3.Connection) -> Iterator[None]:
     try:
-        prepare(conn, path)
-        if _is_wal(conn):
-            # In WAL mode a commit need not wait for the disk: whatever happens to this process
-            # it stays, and a power cut leaves the file whole.
-            conn.execute("pragma synchronous=normal")
+        yield
     except BaseException:
         conn.close()
         raise
-    return conn
 
 
 def _check_size(path: str | Path) -> None:
@@ -198,10 +197,7 @@ def set_aside(path: str | Path) -> str | None:
 def _is_garbage(path: str | Path) -> bool:
     try:
         _check_size(path)
-        with closing(
-            sqlite3.connect(f"file:{quote(os.path.abspath(path))}?mode=ro", uri=True)
-        ) as conn:
-            conn.execute("select count(*) from sqlite_master").fetchone()
+        _connect_uri(path, "mode=ro").close()
     except sqlite3.OperationalError:
         return False
     except sqlite3.DatabaseError:
@@ -278,19 +274,13 @@ def open_for_reading(path: str | Path, *, may_change: bool = True) -> sqlite3.Co
     conn = open_readonly(path)
     if needs_migration(conn):
         conn = brought_up_to_date(path, conn, may_change=may_change)
-    elif may_change and missing_indexes(conn):
-        conn = _indexed(path, conn)
-    conn.text_factory = partial(str, encoding="utf-8", errors="replace")
-    return conn
-
-
-def _indexed(path: str | Path, conn: sqlite3.Connection) -> sqlite3.Connection:
-    """The file with its indexes; as it is where it cannot be written, which only takes longer."""
-    if os.access(path, os.W_OK):
+    elif may_change and missing_indexes(conn) and os.access(path, os.W_OK):
+        # As it is it can be read too, which only takes longer.
         with suppress(LogError):
             indexed = connection_of(open_log(path, create=False))
             conn.close()
-            return indexed
+            conn = indexed
+    conn.text_factory = partial(str, encoding="utf-8", errors="replace")
     return conn
 
 
@@ -320,12 +310,9 @@ def brought_up_to_date(
 def _connect_uri(path: str | Path, parameters: str) -> sqlite3.Connection:
     uri = f"file:{quote(os.path.abspath(path))}?{parameters}"
     conn = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS)
-    try:
+    with _closed_on_failure(conn):
         # The first access to the file: this is where opening fails.
         conn.execute("select 1 from sqlite_master limit 1").fetchone()
-    except sqlite3.DatabaseError:
-        conn.close()
-        raise
     return conn
 
 

@@ -11,7 +11,7 @@ made, not those before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from sqlite_utils import Database
 
-Step = Callable[["sqlite3.Connection"], None]
+Change = Callable[["sqlite3.Connection"], None]
+Step = tuple[str, ...] | Change
 
 
 def migrate(db: Database | sqlite3.Connection) -> None:
@@ -45,8 +46,7 @@ def migrate(db: Database | sqlite3.Connection) -> None:
 
 def connection_of(db: Database | sqlite3.Connection) -> sqlite3.Connection:
     """The connection of `db`, which may be one itself."""
-    conn: sqlite3.Connection | None = getattr(db, "conn", None)
-    return cast("sqlite3.Connection", db) if conn is None else conn
+    return cast("sqlite3.Connection", getattr(db, "conn", db))
 
 
 def needs_migration(conn: sqlite3.Connection) -> bool:
@@ -60,31 +60,29 @@ def applied_names(conn: sqlite3.Connection) -> set[str]:
 
 
 def _apply_missing(conn: sqlite3.Connection) -> None:
-    conn.execute(
-        "create table if not exists _llm_migrations (name text primary key, applied_at text)"
-    )
     applied = applied_names(conn)
-    if not applied and not has_table(conn, "log"):
-        _run(conn, _whole_schema())
-        _record(conn, NAMES)
-        _run(conn, index_statements())
-        note_indexes(conn)
-        return
-    for name, step in STEPS:
-        if name not in applied:
-            if step is not None:
-                step(conn)
-            _record(conn, [name])
+    is_new = not applied and not has_table(conn, "log")
+    # In a new file a table of 2023 can only be another program's.
+    for name, step in STEPS[len(_STEPS_OF_2023) :] if is_new else STEPS:
+        if name in applied:
+            continue
+        if callable(step):
+            step(conn)
+        else:
+            _run(conn, step)
+    _note(conn, "_llm_migrations", NAMES)
+    if is_new:
+        _make_indexes(conn, INDEXES)
 
 
-def _record(conn: sqlite3.Connection, names: Iterable[str]) -> None:
+def _note(conn: sqlite3.Connection, table: str, names: Iterable[str]) -> None:
+    """Remember that some migrations were applied, or some indexes made."""
     from datetime import datetime, timezone
 
+    conn.execute(f"create table if not exists {table} (name text primary key, applied_at text)")
     now = str(datetime.now(timezone.utc))
-    conn.executemany(
-        "insert or ignore into _llm_migrations (name, applied_at) values (?, ?)",
-        [(name, now) for name in names],
-    )
+    sql = f"insert or ignore into {table} (name, applied_at) values (?, ?)"
+    conn.executemany(sql, [(name, now) for name in names])
 
 
 def _run(conn: sqlite3.Connection, statements: Iterable[str]) -> None:
@@ -96,19 +94,7 @@ def _columns(conn: sqlite3.Connection, table: str) -> list[str]:
     return [row[0] for row in conn.execute("select name from pragma_table_info(?)", [table])]
 
 
-def _primary_key(conn: sqlite3.Connection, table: str) -> list[str]:
-    sql = "select name from pragma_table_info(?) where pk > 0 order by pk"
-    return [row[0] for row in conn.execute(sql, [table])]
-
-
-def _creating(*statements: str) -> Step:
-    def step(conn: sqlite3.Connection) -> None:
-        _run(conn, statements)
-
-    return step
-
-
-def _adding(table: str, **definitions: str) -> Step:
+def _adding(table: str, **definitions: str) -> Change:
     def step(conn: sqlite3.Connection) -> None:
         present = _columns(conn, table)
         for column, definition in definitions.items():
@@ -119,22 +105,20 @@ def _adding(table: str, **definitions: str) -> Step:
 
 
 def _rebuild(
-    conn: sqlite3.Connection, table: str, columns: str, values: dict[str, str], source: str
+    conn: sqlite3.Connection, table: str, columns: str, source: str, values: Mapping[str, str] = {}
 ) -> None:
-    """Replace `source` by `table` with `columns`, filled from the SQL expressions in `values`."""
+    """Replace `source` by `table` with `columns`.
+
+    A column is filled from the SQL expression in `values`, else from the one of the same name.
+    """
     conn.execute(f"create table _llm_rebuilt ({columns})")
-    names = ", ".join(f'"{name}"' for name in values)
-    expressions = ", ".join(values.values())
-    conn.execute(f'insert into _llm_rebuilt ({names}) select {expressions} from "{source}"')
+    names = _columns(conn, "_llm_rebuilt")
+    present = {**{name: f'"{name}"' for name in _columns(conn, source)}, **values}
+    into = ", ".join(f'"{name}"' for name in names)
+    expressions = ", ".join(present.get(name, "null") for name in names)
+    conn.execute(f'insert into _llm_rebuilt ({into}) select {expressions} from "{source}"')
     conn.execute(f'drop table "{source}"')
     conn.execute(f'alter table _llm_rebuilt rename to "{table}"')
-
-
-_OLD_LOGS_NAMES = (
-    *(("id", "rowid"), ("model",), ("prompt",), ("system",), ("prompt_json",), ("options_json",)),
-    *(("response",), ("response_json",), ("reply_to_id",), ("chat_id",), ("duration_ms",)),
-    ("datetime_utc", "timestamp_utc", "timestamp"),
-)
 
 
 def _finish_old_logs(conn: sqlite3.Connection) -> None:
@@ -142,12 +126,12 @@ def _finish_old_logs(conn: sqlite3.Connection) -> None:
     source = next((name for name in ("log", "logs") if has_table(conn, name)), None)
     if source is None:
         return
-    present = {*_columns(conn, source), "rowid"}
-    values = {
-        names[0]: next((f'"{name}"' for name in names if name in present), "null")
-        for names in _OLD_LOGS_NAMES
-    }
-    _rebuild(conn, "logs", schema.OLD_LOGS_COLUMNS, values, source)
+    present = _columns(conn, source)
+    values = {} if "id" in present else {"id": "rowid"}
+    for older in ("timestamp", "timestamp_utc", "datetime_utc"):
+        if older in present:
+            values["datetime_utc"] = older
+    _rebuild(conn, "logs", schema.OLD_LOGS_COLUMNS, source, values)
 
 
 def _drop_old_logs_if_empty(conn: sqlite3.Connection) -> None:
@@ -168,13 +152,13 @@ def _add_schemas(conn: sqlite3.Connection) -> None:
 
 def _widen_fragment_keys(conn: sqlite3.Connection) -> None:
     """Let a response use one fragment twice: the position belongs to the primary key."""
+    key = "select 1 from pragma_table_info(?) where name = 'order' and pk > 0"
     for table in ("prompt_fragments", "system_fragments"):
         columns = schema.RESPONSE_FRAGMENTS_COLUMNS
         if not has_table(conn, table):
             conn.execute(f"create table {table} ({columns})")
-        elif _primary_key(conn, table) != ["response_id", "fragment_id", "order"]:
-            same = {name: f'"{name}"' for name in ("response_id", "fragment_id", "order")}
-            _rebuild(conn, table, columns, same, table)
+        elif conn.execute(key, [table]).fetchone() is None:
+            _rebuild(conn, table, columns, table)
 
 
 def _add_tool_instances(conn: sqlite3.Connection) -> None:
@@ -199,9 +183,8 @@ def _refer_to_instances(conn: sqlite3.Connection) -> None:
         " and known.plugin is tool_instantiations.plugin"
         " and known.arguments is tool_instantiations.arguments)"
     )
-    values = {"turn_id": "turn_id", "tool_call_id": "tool_call_id", "instance_id": instance}
-    columns = schema.TOOL_INSTANTIATIONS_COLUMNS
-    _rebuild(conn, "tool_instantiations", columns, values, "tool_instantiations")
+    table, columns = "tool_instantiations", schema.TOOL_INSTANTIATIONS_COLUMNS
+    _rebuild(conn, table, columns, table, {"instance_id": instance})
 
 
 def _fill_turn_tool_instances(conn: sqlite3.Connection) -> None:
@@ -225,7 +208,6 @@ def _fill_turn_tool_instances(conn: sqlite3.Connection) -> None:
     )
 
 
-# None: an intermediate form of the first table, which m007_finish_logs_table rebuilds in one go.
 def _full_text_index(table: str) -> tuple[str, ...]:
     """The SQL for a full-text index over `prompt` and `response` of `table`, kept by triggers."""
     index = f"{table}_fts"
@@ -245,74 +227,49 @@ def _full_text_index(table: str) -> tuple[str, ...]:
     )
 
 
-def _whole_schema() -> tuple[str, ...]:
-    """Every statement that makes a new, empty log database."""
-    return (
-        schema.CONVERSATIONS,
-        schema.SCHEMAS,
-        schema.RESPONSES,
-        *_full_text_index("responses"),
-        *schema.ATTACHMENTS,
-        *schema.FRAGMENTS,
-        *(
-            f"create table if not exists {table} ({schema.RESPONSE_FRAGMENTS_COLUMNS})"
-            for table in ("prompt_fragments", "system_fragments")
-        ),
-        schema.TOOL_INSTANCES,
-        *schema.TOOLS,
-        schema.TOOL_RESULTS_ATTACHMENTS,
-        *schema.MESSAGE_STORE,
-        *_full_text_index("turn_search"),
-        schema.MESSAGE_TREE,
-    )
-
-
-STEPS: tuple[tuple[str, Step | None], ...] = (
-    ("m001_initial", None),
-    ("m002_id_primary_key", None),
-    ("m003_chat_id_foreign_key", None),
-    ("m004_column_order", None),
-    ("m004_drop_provider", None),
-    ("m005_debug", None),
-    ("m006_new_logs_table", None),
+# Those without statements made intermediate forms, which m007_finish_logs_table skips.
+_STEPS_OF_2023: tuple[tuple[str, Step], ...] = (
+    ("m001_initial", ()),
+    ("m002_id_primary_key", ()),
+    ("m003_chat_id_foreign_key", ()),
+    ("m004_column_order", ()),
+    ("m004_drop_provider", ()),
+    ("m005_debug", ()),
+    ("m006_new_logs_table", ()),
     ("m007_finish_logs_table", _finish_old_logs),
-    ("m008_reply_to_id_foreign_key", None),
+    ("m008_reply_to_id_foreign_key", ()),
     ("m008_fix_column_order_in_logs", _finish_old_logs),
     ("m009_delete_logs_table_if_empty", _drop_old_logs_if_empty),
-    ("m010_create_new_log_tables", _creating(schema.CONVERSATIONS, schema.RESPONSES)),
+)
+STEPS: tuple[tuple[str, Step], ...] = (
+    *_STEPS_OF_2023,
+    ("m010_create_new_log_tables", (schema.CONVERSATIONS, schema.RESPONSES)),
     ("m011_fts_for_responses", _index_responses),
-    ("m012_attachments_tables", _creating(*schema.ATTACHMENTS)),
+    ("m012_attachments_tables", schema.ATTACHMENTS),
     (
         "m013_usage",
         _adding("responses", input_tokens="integer", output_tokens="integer", token_details="text"),
     ),
     ("m014_schemas", _add_schemas),
-    ("m015_fragments_tables", _creating(*schema.FRAGMENTS)),
+    ("m015_fragments_tables", schema.FRAGMENTS),
     ("m016_fragments_table_pks", _widen_fragment_keys),
-    ("m017_tools_tables", _creating(*schema.TOOLS)),
+    ("m017_tools_tables", schema.TOOLS),
     ("m017_tools_plugin", _adding("tools", plugin="text")),
     ("m018_tool_instances", _add_tool_instances),
     ("m019_resolved_model", _adding("responses", resolved_model="text")),
-    ("m020_tool_results_attachments", _creating(schema.TOOL_RESULTS_ATTACHMENTS)),
+    ("m020_tool_results_attachments", (schema.TOOL_RESULTS_ATTACHMENTS,)),
     ("m021_tool_results_exception", _adding("tool_results", exception="text")),
     ("m022_response_reasoning", _adding("responses", reasoning="text")),
-    (
-        "m023_message_store",
-        _creating(*schema.MESSAGE_STORE, *_full_text_index("turn_search")),
-    ),
+    ("m023_message_store", (*schema.MESSAGE_STORE, *_full_text_index("turn_search"))),
     ("m024_tool_instance_references", _refer_to_instances),
     ("m025_turn_tools_instance_backfill", _fill_turn_tool_instances),
-    ("m026_message_tree_view", _creating(schema.MESSAGE_TREE)),
+    ("m026_message_tree_view", (schema.MESSAGE_TREE,)),
     ("m027_turns_response_json", _adding("turns", response_json="text")),
 )
 
 NAMES = tuple(name for name, _ in STEPS)
 
 # Indexes
-
-BOOKKEEPING = (
-    "create table if not exists _llm_x_migrations (name text primary key, applied_at text)"
-)
 
 # The name of each index and what it is on. The list is append-only. SQLite counts the rows of a
 # table over one of the kind that it takes for the narrowest, and among equals over the last made.
@@ -340,28 +297,16 @@ INDEXES: dict[str, str] = {
 LARGE = 100_000
 
 
-def index_statements() -> Iterator[str]:
-    """The SQL that makes all of them, for a new database."""
-    yield BOOKKEEPING
-    for name, target in INDEXES.items():
-        yield f"create index if not exists {name} on {target}"
-
-
-def note_indexes(conn: sqlite3.Connection, names: Iterable[str] = tuple(INDEXES)) -> None:
-    """Remember that some indexes were made."""
-    from datetime import datetime, timezone
-
-    now = str(datetime.now(timezone.utc))
-    conn.executemany(
-        "insert or ignore into _llm_x_migrations (name, applied_at) values (?, ?)",
-        [(name, now) for name in names],
-    )
+def _make_indexes(conn: sqlite3.Connection, names: Iterable[str]) -> None:
+    for name in names:
+        conn.execute(f"create index if not exists {name} on {INDEXES[name]}")
+    _note(conn, "_llm_x_migrations", names)
 
 
 def missing_indexes(conn: sqlite3.Connection) -> list[str]:
     """The names of those that the database was never given; nothing is written."""
     noted = {name for (name,) in rows_if_any(conn, "select name from _llm_x_migrations")}
-    return [] if noted.issuperset(INDEXES) else [name for name in INDEXES if name not in noted]
+    return [name for name in INDEXES if name not in noted]
 
 
 def build_indexes(conn: sqlite3.Connection, report: Callable[[str], None]) -> None:
@@ -374,23 +319,16 @@ def build_indexes(conn: sqlite3.Connection, report: Callable[[str], None]) -> No
     missing = missing_indexes(conn)
     if not missing:
         return
-    is_large = _row_count(conn) >= LARGE
+    # About how many turns and responses there are, without counting them.
+    rows = "select ifnull(max(rowid), 0) from"
+    is_large = conn.execute(f"select ({rows} turns) + ({rows} responses)").fetchone()[0] >= LARGE
     for number, name in enumerate(missing, 1):
         if is_large:
             report(f"Indexing the log, once: {number} of {len(missing)}")
         with immediate(conn):
-            conn.execute(BOOKKEEPING)
-            conn.execute(f"create index if not exists {name} on {INDEXES[name]}")
-            note_indexes(conn, [name])
+            _make_indexes(conn, [name])
     if is_large:
         report("")
-
-
-def _row_count(conn: sqlite3.Connection) -> int:
-    """About how many turns and responses there are, without counting them."""
-    rows = "select ifnull(max(rowid), 0) from"
-    found = conn.execute(f"select ({rows} turns) + ({rows} responses)").fetchone()
-    return int(found[0])
 
 
 # On a connection: write transactions, and tables that may be missing.
