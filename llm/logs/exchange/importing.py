@@ -10,11 +10,9 @@ from ...errors import InvalidInput
 from ...models.serialize import check_conversation, turns_of
 from ...models.turn_record import Tables
 from ...text import new_ulid
-from ...text.secrets import storable
 from ..file.migrations import immediate
 from ..records.outcome import IMPORTED, mark_unprompted, mark_untrusted
-from ..write.store import ADD_THREAD
-from ..write.turns import HashedTables, TurnWriter, now_text
+from ..write.turns import HashedTables, TurnWriter, add_thread
 
 if TYPE_CHECKING:
     from ...serialization import ConversationDict, TurnDict
@@ -47,15 +45,14 @@ def import_conversation(conn: sqlite3.Connection, shape: object) -> str:
             turn["id"] = _free_id(conn, "turns", turn["id"])
             mark_unprompted(conn, turn["id"], IMPORTED)
             TurnWriter(turn, hashed).write(conn, thread_id, fragment_ids)
-        name = conversation["name"]
-        row = (
+        add_thread(
+            conn,
             thread_id,
-            storable(name) if name else name,
+            conversation["name"],
             hashed.address(conversation["tip"]),
             conversation.get("forked_from"),
-            conversation.get("datetime_utc") or now_text(),
+            conversation.get("datetime_utc"),
         )
-        conn.execute(ADD_THREAD, row)
         # Whoever wrote the file chose them, and the arguments of calls without results.
         boxes = {tool["instance"]["name"] for tool in tables.tools if tool.get("instance")}
         mark_untrusted(conn, thread_id, {tool["name"] for tool in tables.tools} | boxes)

@@ -69,7 +69,7 @@ class Outcome(NamedTuple):
     error: str = ""
 
 
-def write_outcome(conn: sqlite3.Connection, turn_id: str, outcome: tuple[str, str, str]) -> None:
+def write_outcome(conn: sqlite3.Connection, turn_id: str, outcome: Sequence[str]) -> None:
     """Record how a turn ended; within the caller's transaction."""
     from ...text.secrets import storable
 

@@ -15,14 +15,13 @@ from ..file.migrations import immediate
 from ..records.chains import hash_chain, is_stored, store_chain
 from ..records.condense import load_reply
 from ..records.shared import ensure_fragment, ensure_tool, ensure_tool_instance
-from .turns import HashedTables, TurnWriter, now_text
+from .turns import MOVE_THREAD, HashedTables, TurnWriter, add_thread
 
 if TYPE_CHECKING:
     import sqlite3
 
     from sqlite_utils import Database
 
-    from ...models.prompt import Prompt
     from ...models.response_base import _BaseResponse
     from ...parts import Message
 
@@ -30,11 +29,6 @@ __all__ = ["LogStore", "ensure_fragment", "ensure_tool", "ensure_tool_instance"]
 
 # Databases seen before: one that was migrated once stays so.
 _migrated: WeakSet[Database] = WeakSet()
-
-ADD_THREAD = (
-    "insert or ignore into threads (id, name, tip_message_hash, forked_from, datetime_utc)"
-    " values (?, ?, ?, ?, ?)"
-)
 
 
 def preload() -> None:
@@ -75,21 +69,17 @@ class LogStore:
         parent: str | None = None,
         fragments: Iterable[str] | None = None,
     ) -> str | None:
-        """Store what is new of `messages`, and give the address of the last one.
+        """Store what is new of `messages`, and give the address of the last one, or `parent`.
 
         Args:
             messages: The messages, oldest first.
             parent: The address of the message before them.
             fragments: Texts that are stored as fragments, and referred to where they occur.
-
-        Returns:
-            The address of the last message; `parent` where there are none.
         """
         chain = hash_chain(messages, parent)
         with immediate(self._conn):
-            known = [
-                (ensure_fragment(self._conn, text), storable(text)) for text in fragments or ()
-            ]
+            texts = fragments or ()
+            known = [(ensure_fragment(self._conn, text), storable(text)) for text in texts]
             store_chain(self._conn, chain, known)
         return chain[-1].hash if chain else parent
 
@@ -140,9 +130,8 @@ class LogStore:
             id: Its id; a new one where missing.
         """
         thread_id = id or new_ulid()
-        row = (thread_id, name, tip, forked_from, now_text())
         with immediate(self._conn):
-            self._conn.execute(ADD_THREAD, row)
+            add_thread(self._conn, thread_id, name, tip, forked_from)
         return thread_id
 
     def ensure_thread(self, id: str, name: str | None = None) -> str:
@@ -175,24 +164,14 @@ class LogStore:
         return tip
 
     def thread_messages(self, thread_id: str) -> list[Message]:
-        """The messages of a thread, oldest first.
-
-        Raises:
-            KeyError: There is no such thread.
-        """
+        """The messages of a thread, oldest first; a `KeyError` as from `thread_tip`."""
         return self.load_chain(self.thread_tip(thread_id))
 
     def append(self, thread_id: str, messages: Iterable[Message]) -> str | None:
-        """Add messages at the end of a thread, and give its new tip.
-
-        Raises:
-            KeyError: There is no such thread.
-        """
+        """Add messages at the end of a thread, and give its tip; a `KeyError` as `thread_tip`."""
         with immediate(self._conn):
             tip = self.ensure_chain(messages, self.thread_tip(thread_id))
-            self._conn.execute(
-                "update threads set tip_message_hash = ? where id = ?", [tip, thread_id]
-            )
+            self._conn.execute(MOVE_THREAD, (tip, thread_id))
         return tip
 
     # Turns
@@ -221,8 +200,8 @@ class LogStore:
         thread_id = thread_id or response.thread_id() or new_ulid()
         with log_errors(self, "write to"), immediate(self._conn):
             self.write_turn(writer, thread_id, _thread_name(response))
-            _store_new_name(self._conn, response.conversation, thread_id)
-            _store_untrusted(self._conn, response.conversation, thread_id)
+            if response.conversation is not None:
+                _store_changes(self._conn, response.conversation, thread_id)
         if writer.tip is not None:
             count = len(response.prompt.full_messages) + len(response.output_messages())
             response.stored_tip = (count, writer.tip)
@@ -231,10 +210,7 @@ class LogStore:
     def write_turn(self, writer: TurnWriter, thread_id: str, thread_name: str) -> None:
         """Record a turn at the end of a thread, within the caller's transaction.
 
-        Args:
-            writer: The turn.
-            thread_id: The thread, which is made where it does not exist.
-            thread_name: The title of a new one.
+        The thread is made, under that name, where it does not exist.
         """
         turn = writer.turn
         texts = [*turn.get("fragments", ()), *turn.get("system_fragments", ())]
@@ -242,10 +218,7 @@ class LogStore:
         writer.move_thread(self._conn, thread_id, thread_name)
 
     def turn_response_json(self, turn_id: str) -> object:
-        """The provider's own form of the answer of a turn, with all references resolved.
-
-        Returns:
-            The payload; `None` where the turn has none, or there is no such turn.
+        """The provider's own form of the answer of a turn, complete; `None` where there is none.
 
         Raises:
             condense_json.UncondenseError: Something that it refers to is gone.
@@ -256,23 +229,18 @@ class LogStore:
         return self.path or "in memory"
 
 
-def _store_new_name(conn: sqlite3.Connection, conversation: Any, thread_id: str) -> None:
-    """Keep a title that was given to the conversation since it was read from the log, or logged."""
-    name = getattr(conversation, "name", None)
-    if not name:
-        return
-    stored = getattr(conversation, "stored_name", None)
-    if stored is not None and stored != name:
-        from ..records.threads import rename_conversation
+def _store_changes(conn: sqlite3.Connection, conversation: Any, thread_id: str) -> None:
+    """Keep what has changed of a conversation since it was read from the log, or logged.
 
-        rename_conversation(conn, thread_id, name)
-    conversation.stored_name = name
+    That is its title, and which of its tools somebody else chose.
+    """
+    if conversation.name:
+        if conversation.stored_name not in (None, conversation.name):
+            from ..records.threads import rename_conversation
 
-
-def _store_untrusted(conn: sqlite3.Connection, conversation: Any, thread_id: str) -> None:
-    """Keep which tools of a conversation somebody else chose, where that has changed."""
-    now: frozenset[str] = getattr(conversation, "untrusted_tools", frozenset())
-    stored: frozenset[str] = getattr(conversation, "stored_untrusted", frozenset())
+            rename_conversation(conn, thread_id, conversation.name)
+        conversation.stored_name = conversation.name
+    now, stored = conversation.untrusted_tools, conversation.stored_untrusted
     if now != stored:
         from ..records.outcome import mark_untrusted, unmark_untrusted
 
@@ -281,6 +249,6 @@ def _store_untrusted(conn: sqlite3.Connection, conversation: Any, thread_id: str
 
 
 def _thread_name(response: _BaseResponse) -> str:
-    prompt: Prompt = response.prompt
-    name = getattr(response.conversation, "name", None)
-    return storable(name or conversation_name(prompt.prompt or prompt.system or ""))
+    prompt = response.prompt
+    name: str | None = getattr(response.conversation, "name", None)
+    return name or conversation_name(prompt.prompt or prompt.system or "")

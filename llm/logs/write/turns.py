@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from ...serialization import InstanceDict, TurnDict
 
 _ADD_THREAD = (
-    "insert into threads (id, name, tip_message_hash, datetime_utc) values (?, ?, ?, ?)"
-    " on conflict (id) do update set tip_message_hash = excluded.tip_message_hash"
+    "insert or ignore into threads (id, name, tip_message_hash, forked_from, datetime_utc)"
+    " values (?, ?, ?, ?, ?)"
 )
-_KEEP_THREAD = "insert or ignore into threads (id, name, datetime_utc) values (?, ?, ?)"
+MOVE_THREAD = "update threads set tip_message_hash = ? where id = ?"
 _LATER_TURN = "select 1 from turns where thread_id = ? and id > ? limit 1"
 _ADD_TURN = (
     "insert or ignore into turns (id, thread_id, parent_message_hash, tip_message_hash, model,"
@@ -35,13 +35,7 @@ _ADD_TURN = (
     " duration_ms, datetime_utc, response_json)"
     " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_REMOVE_TURN = (
-    "delete from turn_search where turn_id = ?",
-    "delete from turn_tools where turn_id = ?",
-    "delete from turn_fragments where turn_id = ?",
-    "delete from tool_instantiations where turn_id = ?",
-    "delete from turns where id = ?",
-)
+_OF_TURN = ("turn_search", "turn_tools", "turn_fragments", "tool_instantiations")
 _ADD_TOOL = "insert or ignore into turn_tools (turn_id, tool_id, instance_id) values (?, ?, ?)"
 _ADD_FRAGMENT = (
     'insert or ignore into turn_fragments (turn_id, fragment_id, "order", kind) values (?, ?, ?, ?)'
@@ -167,25 +161,20 @@ class TurnWriter:
         """Store the turn in a thread; its messages and fragments are stored already."""
         turn = self.turn
         self._write_row(conn, thread_id)
-        for kind, numbers in (
-            ("prompt", turn.get("fragments", ())),
-            ("system", turn.get("system_fragments", ())),
-        ):
+        prompt, system = turn.get("fragments", ()), turn.get("system_fragments", ())
+        for kind, numbers in (("prompt", prompt), ("system", system)):
             for order, number in enumerate(numbers):
                 conn.execute(_ADD_FRAGMENT, (turn["id"], fragment_ids[number], order, kind))
         for tool in self._tools:
-            tool_id = ensure_definition(conn, tool)
-            row = (turn["id"], tool_id, _ensure_instance(conn, tool.get("instance")))
-            conn.execute(_ADD_TOOL, row)
+            instance_id = _ensure_instance(conn, tool.get("instance"))
+            conn.execute(_ADD_TOOL, (turn["id"], ensure_definition(conn, tool), instance_id))
         for call_id, instance in turn.get("tool_instances", {}).items():
-            conn.execute(
-                _ADD_INSTANTIATION, (turn["id"], call_id, _ensure_instance(conn, instance))
-            )
+            instance_id = _ensure_instance(conn, instance)
+            conn.execute(_ADD_INSTANTIATION, (turn["id"], call_id, instance_id))
         if "outcome" in turn:
             from ..records.outcome import write_outcome
 
-            status, error_class, error = turn["outcome"]
-            write_outcome(conn, turn["id"], (status, error_class, error))
+            write_outcome(conn, turn["id"], turn["outcome"])
         self._write_search(conn)
 
     def _write_row(self, conn: sqlite3.Connection, thread_id: str) -> None:
@@ -210,17 +199,16 @@ class TurnWriter:
         )
         if conn.execute(_ADD_TURN, row).rowcount == 0:
             # The same response logged again: everything of it is written anew.
-            for statement in _REMOVE_TURN:
-                conn.execute(statement, (turn["id"],))
+            for table in _OF_TURN:
+                conn.execute(f"delete from {table} where turn_id = ?", (turn["id"],))
+            conn.execute("delete from turns where id = ?", (turn["id"],))
             from ..records.outcome import forget_outcome
 
             forget_outcome(conn, turn["id"])
             conn.execute(_ADD_TURN, row)
 
     def _write_search(self, conn: sqlite3.Connection) -> None:
-        asked = ""
-        if self.parent is not None:
-            asked = "".join([typed(*row) for row in conn.execute(_USER_TEXTS, (self.parent,))])
+        asked = "".join([typed(*row) for row in conn.execute(_USER_TEXTS, (self.parent,))])
         answered = "".join(
             part["text"]
             for hashed in self._outputs
@@ -233,15 +221,14 @@ class TurnWriter:
 
     def move_thread(self, conn: sqlite3.Connection, thread_id: str, thread_name: str) -> None:
         """Let the thread, which is made where it does not exist, go on after the turn."""
+        add_thread(conn, thread_id, thread_name)
         is_complete = "outcome" not in self.turn
         # While a process lay dead it may have gone on.
-        later = None if is_complete else conn.execute(_LATER_TURN, (thread_id, self.turn["id"]))
-        if later is None or later.fetchone() is None:
-            tip = self.tip if is_complete or self._outputs else self._end_of_results()
-            if tip is not None or is_complete:
-                conn.execute(_ADD_THREAD, (thread_id, thread_name, tip, now_text()))
-                return
-        conn.execute(_KEEP_THREAD, (thread_id, thread_name, now_text()))
+        if not is_complete and conn.execute(_LATER_TURN, (thread_id, self.turn["id"])).fetchone():
+            return
+        tip = self.tip if is_complete or self._outputs else self._end_of_results()
+        if tip is not None or is_complete:
+            conn.execute(MOVE_THREAD, (tip, thread_id))
 
     def _end_of_results(self) -> str | None:
         """Where the thread goes on after an answer that says nothing; `None` for where it was.
@@ -269,11 +256,19 @@ def typed(text: str | None, payload: str | None) -> str:
     return "".join([piece["literal"] for piece in pieces if "literal" in piece])
 
 
-def now_text() -> str:
-    """The present time in UTC as threads keep it."""
+def add_thread(
+    conn: sqlite3.Connection,
+    thread_id: str,
+    name: str | None,
+    tip: str | None = None,
+    forked_from: str | None = None,
+    made_utc: str | None = None,
+) -> None:
+    """Make a thread, now where no time is given, unless there is one of that id."""
     from datetime import datetime, timezone
 
-    return str(datetime.now(timezone.utc))
+    made_utc = made_utc or str(datetime.now(timezone.utc))
+    conn.execute(_ADD_THREAD, (thread_id, name and storable(name), tip, forked_from, made_utc))
 
 
 def _ensure_instance(conn: sqlite3.Connection, shape: InstanceDict | None) -> int | None:
