@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
 
 from ...errors import InvalidInput
 from ...models.turn_record import parents_of, path_to
@@ -28,14 +29,19 @@ if TYPE_CHECKING:
         ToolResultPartDict,
     )
 
-_ROLE = re.compile(r"## (system|user|assistant|tool)\s*", re.IGNORECASE)
-_PART = re.compile(
-    r"### (text|reasoning|tool call|tool result|attachment)\s*(?::\s*(.*?))?\s*", re.IGNORECASE
+# Either a role, or a kind of part and its argument.
+_HEADING = re.compile(
+    r"## (system|user|assistant|tool)\s*"
+    r"|### (text|reasoning|tool call|tool result|attachment)\s*(?::\s*(.*?))?\s*",
+    re.IGNORECASE,
 )
 _BYTES = re.compile(r"\[(attachment-\d+)\]: data:([^;,]*);base64,(\S*)\s*")
 _FIELD = re.compile(r"(\w+): ?(.*)")
 _FENCE = re.compile(r"(`{3,})\w*")
 _HIDDEN = "hidden"
+
+# Type and base64 of attachments, by the name that they have at the end of the file.
+Content = dict[str, tuple[str, str]]
 
 
 def main_line(shape: ConversationDict) -> list[MessageNodeDict]:
@@ -86,6 +92,12 @@ class _Writer:
         else:
             yield from self._tool_part(part)
 
+    def _attachment(self, shape: AttachmentDict) -> Iterator[str]:
+        fields = self._fields(shape)
+        yield f"### Attachment: {fields.pop('type', 'unknown')}"
+        if fields:
+            yield "\n".join(f"{name}: {value}" for name, value in fields.items())
+
     def _tool_part(self, part: ToolCallPartDict | ToolResultPartDict) -> Iterator[str]:
         lines = []
         if part.get("tool_call_id") is not None:
@@ -93,36 +105,29 @@ class _Writer:
         if part.get("server_executed"):
             lines.append("server_executed: true")
         if part["type"] == "tool_call":
-            kind = "call"
+            kind, language = "call", "json"
             text = json.dumps(part["arguments"], indent=2, ensure_ascii=False)
         else:
-            kind, text = "result", part["output"]
+            kind, language, text = "result", "", part["output"]
             if part.get("exception") is not None:
                 lines.append(f"exception: {json.dumps(part['exception'], ensure_ascii=False)}")
             for attachment in part.get("attachments", ()):
-                lines.append(f"attachment: {json.dumps(dict(self._fields(attachment)))}")
+                lines.append(f"attachment: {json.dumps(self._fields(attachment))}")
         yield f"### Tool {kind}: {part['name']}"
         if lines:
             yield "\n".join(lines)
         fence = "`" * max(3, longest_backtick_run(text) + 1)
-        yield escaped(f"{fence}{'json' if kind == 'call' else ''}\n{text}\n{fence}")
+        yield escaped(f"{fence}{language}\n{text}\n{fence}")
 
-    def _attachment(self, shape: AttachmentDict) -> Iterator[str]:
-        yield f"### Attachment: {shape.get('type') or 'unknown'}"
-        fields = [f"{name}: {value}" for name, value in self._fields(shape) if name != "type"]
-        if fields:
-            yield "\n".join(fields)
-
-    def _fields(self, shape: AttachmentDict) -> Iterator[tuple[str, str]]:
+    def _fields(self, shape: AttachmentDict) -> dict[str, str]:
         """What describes an attachment; its bytes by the name that they have at the end."""
         given: JSONObject = {**shape}
-        for name in ("type", "path", "url"):
-            if given.get(name):
-                yield name, given[name]
+        fields = {name: given[name] for name in ("type", "path", "url") if given.get(name)}
         if shape.get("content"):
             name = f"attachment-{len(self.bytes) + 1}"
             self.bytes.append(f"[{name}]: data:{shape.get('type') or ''};base64,{shape['content']}")
-            yield "content", f"[{name}]"
+            fields["content"] = f"[{name}]"
+        return fields
 
 
 def escaped(text: str) -> str:
@@ -152,7 +157,7 @@ def unescaped(lines: Iterable[str]) -> str:
 
 
 def _means_something(line: str) -> bool:
-    return any(pattern.fullmatch(line) for pattern in (_ROLE, _PART, _BYTES))
+    return bool(_HEADING.fullmatch(line) or _BYTES.fullmatch(line))
 
 
 def from_markdown(text: str) -> tuple[JSONObject, list[MessageDict]]:
@@ -162,17 +167,41 @@ def from_markdown(text: str) -> tuple[JSONObject, list[MessageDict]]:
         InvalidInput: It is none; the message names the line.
     """
     lines = text.split("\n")
-    if lines and all(line.endswith("\r") for line in lines[:-1]):
+    if all(line.endswith("\r") for line in lines[:-1]):
         # An editor on Windows saved it.
         lines = [line.removesuffix("\r") for line in lines]
     front, start = _front_matter(lines)
-    reader = _Reader(_bytes_at_end(lines))
-    for number in range(start, len(lines)):
-        reader.take(lines[number], number + 1)
-    messages = reader.finish()
-    if not messages:
+    content = _bytes_at_end(lines)
+    messages: list[JSONObject] = []
+    for number, heading, body in _sections(lines, start):
+        role, kind, argument = heading.groups()
+        if role:
+            messages.append({"role": role.lower(), "parts": []})
+        if kind or body:
+            with _errors_at(number):
+                part = _part((kind or "text").lower(), argument or "", body, content)
+            messages[-1]["parts"].append(part)
+    return front, cast("list[MessageDict]", messages)
+
+
+def _sections(lines: Sequence[str], start: int) -> Iterator[tuple[int, re.Match[str], str]]:
+    """The headings: the number of its line, what it says, and the text below it.
+
+    Raises:
+        InvalidInput: There is none, or something stands before the first message.
+    """
+    matches = {number: _HEADING.fullmatch(lines[number]) for number in range(start, len(lines))}
+    headings = {number: match for number, match in matches.items() if match is not None}
+    first, *others = [*headings, len(lines)]
+    for number in range(start, first):
+        if lines[number].strip():
+            raise InvalidInput(f"Line {number + 1}: expected a heading such as '## User'")
+    if not headings:
         raise InvalidInput("No message found: each begins with a line such as '## User'")
-    return front, messages
+    if not headings[first][1]:
+        raise InvalidInput(f"Line {first + 1}: a part before the first '## ' heading")
+    for (number, heading), end in zip(headings.items(), others, strict=True):
+        yield number + 1, heading, unescaped(lines[number + 1 : end])
 
 
 def _front_matter(lines: list[str]) -> tuple[JSONObject, int]:
@@ -189,9 +218,9 @@ def _front_matter(lines: list[str]) -> tuple[JSONObject, int]:
     return front if isinstance(front, dict) else {}, end + 1
 
 
-def _bytes_at_end(lines: list[str]) -> dict[str, tuple[str, str]]:
-    """Type and base64 of the attachments, by name; these lines are taken off the end."""
-    found: dict[str, tuple[str, str]] = {}
+def _bytes_at_end(lines: list[str]) -> Content:
+    """The attachments at the end, whose lines are taken off."""
+    found: Content = {}
     while lines and (not lines[-1].strip() or _BYTES.fullmatch(lines[-1])):
         match = _BYTES.fullmatch(lines.pop())
         if match is not None:
@@ -199,109 +228,74 @@ def _bytes_at_end(lines: list[str]) -> dict[str, tuple[str, str]]:
     return found
 
 
-class _Reader:
-    """Takes the lines of a file one by one and makes messages of them."""
+@contextmanager
+def _errors_at(line: int) -> Iterator[None]:
+    """Let errors begin with the number of a line."""
+    try:
+        yield
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"Line {line}: not valid JSON: {error}") from error
+    except InvalidInput as error:
+        raise InvalidInput(f"Line {line}: {error}") from error
 
-    def __init__(self, content: dict[str, tuple[str, str]]) -> None:
-        self._content = content
-        self._messages: list[JSONObject] = []
-        self._kind: str | None = None
-        self._argument = ""
-        self._line = 0
-        self._body: list[str] = []
 
-    def take(self, line: str, number: int) -> None:
-        """Take the next line, which has this number."""
-        role, part = _ROLE.fullmatch(line), _PART.fullmatch(line)
-        if role is None and part is None:
-            if line.strip() and not self._messages:
-                raise InvalidInput(f"Line {number}: expected a heading such as '## User'")
-            self._body.append(line)
-            return
-        self._close()
-        self._line = number
-        if role is not None:
-            self._messages.append({"role": role[1].lower(), "parts": []})
-            self._kind = None
-        elif part is not None:
-            if not self._messages:
-                raise InvalidInput(f"Line {number}: a part before the first '## ' heading")
-            self._kind, self._argument = part[1].lower(), part[2] or ""
+def _part(kind: str, argument: str, text: str, content: Content) -> JSONObject:
+    """The part of what stands below its heading, which says what kind it is."""
+    if kind == "text":
+        return {"type": "text", "text": text}
+    if kind == "reasoning":
+        hidden = {"redacted": True} if argument == _HIDDEN else {}
+        return {"type": "reasoning", "text": text, **hidden}
+    fields, block = _fields(text)
+    if kind == "attachment":
+        named = {} if argument in ("", "unknown") else {"type": argument}
+        return {"type": "attachment", "attachment": _attachment({**named, **dict(fields)}, content)}
+    part: JSONObject = {"type": "tool_result", "name": argument, "output": block}
+    if kind == "tool call":
+        arguments = json.loads(block or "{}")
+        part = {"type": "tool_call", "name": argument, "arguments": arguments}
+    part.update(_tool_fields(fields, content))
+    return part
 
-    def finish(self) -> list[MessageDict]:
-        """The messages, once all lines were taken."""
-        self._close()
-        return cast("list[MessageDict]", self._messages)
 
-    def _close(self) -> None:
-        """Make a part of the lines since the last heading."""
-        lines, self._body = self._body, []
-        text = unescaped(lines)
-        if self._messages and (self._kind is not None or text):
-            self._messages[-1]["parts"].append(self._part(text))
-
-    def _part(self, text: str) -> JSONObject:
-        if self._kind in (None, "text"):
-            return {"type": "text", "text": text}
-        if self._kind == "reasoning":
-            hidden = {"redacted": True} if self._argument == _HIDDEN else {}
-            return {"type": "reasoning", "text": text, **hidden}
-        fields, block = self._fields(text)
-        if self._kind == "attachment":
-            kind = {} if self._argument in ("", "unknown") else {"type": self._argument}
-            return {"type": "attachment", "attachment": self._attachment({**kind, **dict(fields)})}
-        return self._tool_part(fields, block)
-
-    def _tool_part(self, fields: list[tuple[str, str]], block: str) -> JSONObject:
-        named = dict(fields)
-        part: JSONObject = {"type": "tool_result", "name": self._argument}
-        if self._kind == "tool call":
-            part.update(type="tool_call", arguments=self._json(block or "{}"))
-        else:
-            part["output"] = block
-        if "id" in named:
-            part["tool_call_id"] = named["id"]
-        if named.get("server_executed") == "true":
+def _tool_fields(fields: Iterable[tuple[str, str]], content: Content) -> JSONObject:
+    part: JSONObject = {}
+    for name, value in fields:
+        if name == "id":
+            part["tool_call_id"] = value
+        elif name == "server_executed" and value == "true":
             part["server_executed"] = True
-        if "exception" in named:
-            part["exception"] = self._json(named["exception"])
-        values = [self._json(value) for name, value in fields if name == "attachment"]
-        if values:
-            part["attachments"] = [self._attachment(value) for value in values]
-        return part
+        elif name == "exception":
+            part["exception"] = json.loads(value)
+        elif name == "attachment":
+            attachments = part.setdefault("attachments", [])
+            attachments.append(_attachment(json.loads(value), content))
+    return part
 
-    def _fields(self, text: str) -> tuple[list[tuple[str, str]], str]:
-        """The `name: value` lines of a body, and the code block behind them."""
-        fields: list[tuple[str, str]] = []
-        lines = text.split("\n") if text else []
-        for number, line in enumerate(lines):
-            fence = _FENCE.fullmatch(line)
-            if fence is not None:
-                inside = lines[number + 1 :]
-                end = inside.index(fence[1]) if fence[1] in inside else len(inside)
-                return fields, "\n".join(inside[:end])
-            field = _FIELD.fullmatch(line)
-            if field is not None:
-                fields.append((field[1], field[2]))
-            elif line.strip():
-                raise InvalidInput(
-                    f"Line {self._line}: {line!r} is neither 'name: value' nor a code block"
-                )
-        return fields, ""
 
-    def _json(self, text: str) -> Any:
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise InvalidInput(f"Line {self._line}: not valid JSON: {error}") from error
+def _fields(text: str) -> tuple[list[tuple[str, str]], str]:
+    """The `name: value` lines of a body, and the code block behind them."""
+    fields: list[tuple[str, str]] = []
+    lines = text.split("\n") if text else []
+    for number, line in enumerate(lines):
+        fence = _FENCE.fullmatch(line)
+        if fence is not None:
+            inside = lines[number + 1 :]
+            end = inside.index(fence[1]) if fence[1] in inside else len(inside)
+            return fields, "\n".join(inside[:end])
+        field = _FIELD.fullmatch(line)
+        if field is not None:
+            fields.append((field[1], field[2]))
+        elif line.strip():
+            raise InvalidInput(f"{line!r} is neither 'name: value' nor a code block")
+    return fields, ""
 
-    def _attachment(self, shape: dict[str, str]) -> dict[str, str]:
-        name = shape.get("content", "").strip("[]")
-        if not name:
-            return shape
-        if name not in self._content:
-            raise InvalidInput(
-                f"Line {self._line}: there is no line '[{name}]: data:...' at the end of the file"
-            )
-        kind, content = self._content[name]
-        return {**({"type": kind} if kind else {}), **shape, "content": content}
+
+def _attachment(shape: dict[str, str], content: Content) -> dict[str, str]:
+    name = shape.get("content", "").strip("[]")
+    if not name:
+        return shape
+    if name not in content:
+        raise InvalidInput(f"there is no line '[{name}]: data:...' at the end of the file")
+    kind, data = content[name]
+    return {**({"type": kind} if kind else {}), **shape, "content": data}

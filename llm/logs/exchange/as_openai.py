@@ -6,11 +6,12 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
 from ...errors import InvalidInput
 from ...text import JSONObject
+from ...tools.calling import parse_arguments
 from .as_markdown import main_line
 
 if TYPE_CHECKING:
@@ -117,59 +118,48 @@ def from_openai(body: object) -> list[MessageDict]:
     entries = body.get("messages") if isinstance(body, dict) else body
     if not isinstance(entries, list):
         raise InvalidInput('There are no "messages" in it')
-    reader = _Reader()
+    messages: list[JSONObject] = []
+    names: dict[str, str] = {}
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry, dict) or not isinstance(entry.get("role"), str):
             raise InvalidInput(f"Message {number} has no role")
         try:
-            reader.take(entry)
+            message = _message(entry, names)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput(f"Message {number} cannot be understood: {error!r}") from error
-    return cast("list[MessageDict]", reader.messages)
+        if messages and message["role"] == messages[-1]["role"] == "tool":
+            # Results of tools that stand together are one message.
+            messages[-1]["parts"] += message["parts"]
+        else:
+            messages.append(message)
+    return cast("list[MessageDict]", messages)
 
 
-class _Reader:
-    """Makes messages of entries; results of tools that stand together are one message."""
+def _message(entry: JSONObject, names: dict[str, str]) -> JSONObject:
+    """The message of an entry; `names` are those of the tools that were called so far, by call."""
+    role = {"developer": "system", "function": "tool"}.get(entry["role"], entry["role"])
+    parts = _parts(entry.get("content"))
+    if role == "tool":
+        return {"role": role, "parts": [_result(entry, parts, names)]}
+    if role not in ("system", "user", "assistant"):
+        raise ValueError(f"unknown role {role!r}")
+    if entry.get("reasoning_content"):
+        parts.insert(0, {"type": "reasoning", "text": entry["reasoning_content"]})
+    for call in entry.get("tool_calls") or ():
+        call_id, function = call["id"], call["function"]
+        names[call_id] = name = function["name"]
+        arguments = parse_arguments(function.get("arguments"))
+        part = {"type": "tool_call", "name": name, "arguments": arguments, "tool_call_id": call_id}
+        parts.append(part)
+    return {"role": role, "parts": parts}
 
-    def __init__(self) -> None:
-        self.messages: list[JSONObject] = []
-        self._names: dict[str, str] = {}
 
-    def take(self, entry: JSONObject) -> None:
-        """Take the next entry."""
-        role = {"developer": "system", "function": "tool"}.get(entry["role"], entry["role"])
-        if role == "tool":
-            self._take_result(entry)
-            return
-        if role not in ("system", "user", "assistant"):
-            raise ValueError(f"unknown role {role!r}")
-        parts: list[JSONObject] = []
-        if entry.get("reasoning_content"):
-            parts.append({"type": "reasoning", "text": entry["reasoning_content"]})
-        parts += _parts(entry.get("content"))
-        for call in entry.get("tool_calls") or ():
-            function = call["function"]
-            self._names[call["id"]] = function["name"]
-            parts.append(
-                {
-                    "type": "tool_call",
-                    "name": function["name"],
-                    "arguments": json.loads(function.get("arguments") or "{}"),
-                    "tool_call_id": call["id"],
-                }
-            )
-        self.messages.append({"role": role, "parts": parts})
-
-    def _take_result(self, entry: JSONObject) -> None:
-        call_id = entry.get("tool_call_id")
-        name = self._names.get(call_id or "") or entry.get("name") or "unknown"
-        output = "".join(part.get("text", "") for part in _parts(entry.get("content")))
-        part = {"type": "tool_result", "name": name, "output": output}
-        if call_id is not None:
-            part["tool_call_id"] = call_id
-        if not self.messages or self.messages[-1]["role"] != "tool":
-            self.messages.append({"role": "tool", "parts": []})
-        self.messages[-1]["parts"].append(part)
+def _result(entry: JSONObject, parts: Iterable[JSONObject], names: Mapping[str, str]) -> JSONObject:
+    call_id = entry.get("tool_call_id")
+    name = names.get(call_id or "") or entry.get("name") or "unknown"
+    output = "".join(part.get("text", "") for part in parts)
+    part = {"type": "tool_result", "name": name, "output": output}
+    return part if call_id is None else {**part, "tool_call_id": call_id}
 
 
 def _parts(content: str | Iterable[JSONObject] | None) -> list[JSONObject]:

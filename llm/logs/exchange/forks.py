@@ -71,47 +71,38 @@ def _history_at(
     conn: sqlite3.Connection, stored: StoredConversation, tip: str | None, at: str
 ) -> tuple[str | None, list[Message]]:
     """The address of the last message of a turn; the messages up to there where it has none."""
-    tips = _tips_of(stored)
-    found = [turn_id for turn_id in tips if turn_id.startswith(at.lower())]
-    inherited = [] if found else _inherited_tips(conn, stored.id, tip, at.lower())
-    if not (found or inherited):
-        found = _numbered(sorted(tips), at)
-    if len(found) + len(inherited) != 1:
-        several = "several turns begin" if [*found, *inherited] else "no turn begins"
-        raise NotFound(
-            f"In conversation {stored.id} {several} with {at!r}. "
-            f"'llm logs --cid {stored.id}' shows their ids"
-        )
-    if inherited:
-        return inherited[0], []
-    return tips[found[0]], _older_history(stored, found[0])
-
-
-def _tips_of(stored: StoredConversation) -> dict[str, str | None]:
-    """Where the turns of a conversation end, by their ids; those of older releases nowhere."""
+    # The turns of older releases end nowhere.
     tips: dict[str, str | None] = {turn.row["id"]: None for turn in stored.legacy}
-    tips.update((turn.id, turn.tip) for turn in stored.turns)
-    return tips
+    tips.update(stored.turns)
+    start = at.lower()
+    found = (
+        [turn for turn in tips.items() if turn[0].startswith(start)]
+        or _inherited(conn, stored.id, tip, start)
+        or _numbered(sorted(tips.items()), at)
+    )
+    if len(found) != 1:
+        raise NotFound(
+            f"In conversation {stored.id} {'several turns begin' if found else 'no turn begins'}"
+            f" with {at!r}. 'llm logs --cid {stored.id}' shows their ids"
+        )
+    [(turn_id, end)] = found
+    # What an older release would have sent after the turn.
+    return end, history_after([old for old in stored.legacy if old.row["id"] <= turn_id], [])
 
 
-def _older_history(stored: StoredConversation, last_id: str) -> list[Message]:
-    """What an older release would have sent after one of its turns."""
-    return history_after([turn for turn in stored.legacy if turn.row["id"] <= last_id], [])
-
-
-def _numbered(ids: list[str], at: str) -> list[str]:
-    # Ids begin with 0 for some thousand years.
-    return ids[int(at) - 1 : int(at)] if at.isdecimal() and int(at) else []
-
-
-def _inherited_tips(
+def _inherited(
     conn: sqlite3.Connection, conversation_id: str, tip: str | None, start: str
-) -> list[str]:
-    """The last messages of turns from before a fork: of the one, or two, whose id begins so."""
+) -> list[tuple[str, str | None]]:
+    """The ends of turns from before a fork: of the one, or two, whose id begins so."""
     if tip is None or not start:
         return []
     values = {"fork": conversation_id, "tip": tip, "start": start, "end": after_all(start)}
-    return [row[0] for row in conn.execute(_INHERITED, values)]
+    return [("", end) for (end,) in conn.execute(_INHERITED, values)]
+
+
+def _numbered(turns: list[tuple[str, str | None]], at: str) -> list[tuple[str, str | None]]:
+    # Ids begin with 0 for some thousand years.
+    return turns[int(at) - 1 : int(at)] if at.isdecimal() and int(at) else []
 
 
 def family_trees(conn: sqlite3.Connection, conversation_id: str | None = None) -> Iterator[str]:
@@ -125,35 +116,28 @@ def family_trees(conn: sqlite3.Connection, conversation_id: str | None = None) -
     children: dict[str, list[str]] = {}
     for fork, origin in parents.items():
         children.setdefault(origin, []).append(fork)
+
+    def drawn(one: str, first: str, rest: str, above: frozenset[str]) -> Iterator[str]:
+        """The lines of a conversation and all below it; `first` and `rest` go in front."""
+        yield first + _label(conn, one)
+        above |= {one}
+        below = [child for child in children.get(one, ()) if child not in above]
+        for child in below:
+            is_last = child == below[-1]
+            corner, bar = ("└── ", "    ") if is_last else ("├── ", "│   ")
+            yield from drawn(child, rest + corner, rest + bar, above)
+
     forks = parents if conversation_id is None else [conversation_id]
     for root in sorted({_root(parents, fork) for fork in forks}, reverse=True):
-        yield from _drawn(conn, children, root, "", "", frozenset())
+        yield from drawn(root, "", "", frozenset())
 
 
 def _root(parents: dict[str, str], conversation_id: str) -> str:
-    seen = {conversation_id}
-    while conversation_id in parents and parents[conversation_id] not in seen:
-        conversation_id = parents[conversation_id]
+    seen: set[str] = set()
+    while conversation_id not in seen:
         seen.add(conversation_id)
+        conversation_id = parents.get(conversation_id, conversation_id)
     return conversation_id
-
-
-def _drawn(
-    conn: sqlite3.Connection,
-    children: dict[str, list[str]],
-    conversation_id: str,
-    first: str,
-    rest: str,
-    above: frozenset[str],
-) -> Iterator[str]:
-    """The lines of one conversation and all below it; `first` and `rest` go in front."""
-    yield first + _label(conn, conversation_id)
-    above |= {conversation_id}
-    below = [child for child in children.get(conversation_id, ()) if child not in above]
-    for child in below:
-        is_last = child == below[-1]
-        corner, bar = ("└── ", "    ") if is_last else ("├── ", "│   ")
-        yield from _drawn(conn, children, child, rest + corner, rest + bar, above)
 
 
 def _label(conn: sqlite3.Connection, conversation_id: str) -> str:
