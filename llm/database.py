@@ -17,8 +17,6 @@ from .logs.records.threads import ConversationInfo, list_conversations, require_
 from .text.times import parse_time
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     import sqlite_utils
     from typing_extensions import Self
 
@@ -56,12 +54,7 @@ class Database:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -146,20 +139,12 @@ class Database:
 
     @overload
     def conversation(
-        self,
-        id: str | None = None,
-        *,
-        model: _Model | None = None,
-        async_: Literal[False] = False,
+        self, id: str | None = None, *, model: _Model | None = None, async_: Literal[False] = False
     ) -> Conversation: ...
 
     @overload
     def conversation(
-        self,
-        id: str | None = None,
-        *,
-        model: _AsyncModel | None = None,
-        async_: Literal[True],
+        self, id: str | None = None, *, model: _AsyncModel | None = None, async_: Literal[True]
     ) -> AsyncConversation: ...
 
     def conversation(
@@ -179,13 +164,11 @@ class Database:
         """
         from .logs.read.rehydrate import load_conversation
 
-        found = None
-        if self.path.exists():
-            wanted = id
-            if id is not None:
-                with closing(open_for_reading(self.path)) as conn:
-                    wanted = require_conversation_id(conn, id)
-            found = load_conversation(self.path, wanted, async_=async_, model=model)
+        wanted = id
+        if id is not None and self.path.exists():
+            with closing(open_for_reading(self.path)) as conn:
+                wanted = require_conversation_id(conn, id)
+        found = load_conversation(self.path, wanted, async_=async_, model=model)
         if found is None:
             raise NotFound(f"No conversation found in {self.path}: nothing has been logged there")
         found.log = self

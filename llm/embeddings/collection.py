@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ModelError, NotFound
+from ..logs.file.migrations import immediate
 from ..models.embedding import decode, encode
 from ..text import JSONObject
-from .migrations import content_hash, migrate, writing
+from .migrations import content_hash, migrate
 from .vectors import nearest
 
 if TYPE_CHECKING:
@@ -26,9 +27,11 @@ Metadata = JSONObject
 
 _FIND_COLLECTION = "select id, model from collections where name = ?"
 _ADD_COLLECTION = "insert or ignore into collections (name, model) values (?, ?)"
+# A text is not the bytes that spell it.
 _SAME_CONTENT = """
-    select id, embedding, content is not null, content_blob is not null, metadata
+    select id, embedding, content is not null or content_blob is not null, metadata
     from embeddings where collection_id = ? and content_hash = ?
+        and case when ? then content_blob else content end is null
 """
 _PUT = """
     insert or replace into embeddings
@@ -60,45 +63,35 @@ class Entry:
     metadata: Metadata | None = None
 
 
-@dataclass
 class _Item:
     """Something to be embedded under an id."""
 
-    id: str
-    value: Value
-    metadata: str | None
-    keeps_metadata: bool
-    hash: bytes
-
-    @classmethod
-    def of(cls, id: object, value: Value, metadata: Metadata | None) -> _Item:
-        text = json.dumps(metadata) if metadata else None
-        return cls(str(id), value, text, metadata is None, content_hash(value))
+    def __init__(self, id: object, value: Value, metadata: Metadata | None) -> None:
+        self.id = str(id)
+        self.value = value
+        self.metadata = json.dumps(metadata) if metadata else None
+        self.keeps_metadata = metadata is None
+        self.is_text = isinstance(value, str)
+        self.hash = content_hash(value)
 
     @property
     def kind(self) -> tuple[bool, bytes]:
-        """Equal for items that have the same vector: a text is not the bytes that spell it."""
-        return isinstance(self.value, str), self.hash
+        """Equal for items that have the same vector."""
+        return self.is_text, self.hash
 
-    def content(self, store: bool) -> tuple[str | None, bytes | None]:
+    def content(self, store: bool) -> tuple[Value | None, Value | None]:
         """What goes to the columns `content` and `content_blob`."""
-        if not store:
-            return None, None
-        return (self.value, None) if isinstance(self.value, str) else (None, self.value)
+        value = self.value if store else None
+        return (value, None) if self.is_text else (None, value)
 
 
-@dataclass
-class _Known:
+class _Known(NamedTuple):
     """A row with the same content as an item."""
 
     id: str
     embedding: bytes
-    has_text: bool
-    has_blob: bool
+    has_content: bool
     metadata: str | None
-
-    def may_be(self, item: _Item) -> bool:
-        return not (self.has_blob if isinstance(item.value, str) else self.has_text)
 
 
 class Collection:
@@ -162,7 +155,7 @@ class Collection:
             import llm
 
             self._model = llm.get_embedding_model(model_id)
-        with writing(self.db):
+        with immediate(self.db.conn):
             # Another process may have made it meanwhile; then its model counts.
             self.db.execute(_ADD_COLLECTION, [self.name, self._model.model_id])
             row = self._row()
@@ -196,7 +189,7 @@ class Collection:
 
     def delete(self) -> None:
         """Remove the collection and everything in it from the database."""
-        with writing(self.db):
+        with immediate(self.db.conn):
             self.db.execute("delete from embeddings where collection_id = ?", [self.id])
             self.db.execute("delete from collections where id = ?", [self.id])
 
@@ -215,7 +208,7 @@ class Collection:
         key: str | None = None,
     ) -> None:
         """Put one embedding into the collection; see `embed_multi_with_metadata`."""
-        self._put_batch([_Item.of(id, value, metadata)], store, key)
+        self._put_batch([_Item(id, value, metadata)], store, key)
 
     def embed_multi(
         self,
@@ -258,7 +251,7 @@ class Collection:
         size = min(batch_size, self.model().batch_size or batch_size)
         remaining = iter(entries)
         while batch := list(islice(remaining, size)):
-            items = {item.id: item for item in (_Item.of(*entry) for entry in batch)}
+            items = {item.id: item for item in (_Item(*entry) for entry in batch)}
             self._put_batch(list(items.values()), store, key)
 
     def _put_batch(self, items: Sequence[_Item], store: bool, key: str | None) -> None:
@@ -266,7 +259,7 @@ class Collection:
         new = {item.kind: item.value for item in items if not known[item.id]}
         vectors = dict(zip(new, self._vectors(list(new.values()), key), strict=True))
         now = int(time.time())
-        with writing(self.db):
+        with immediate(self.db.conn):
             for item in items:
                 same = known[item.id]
                 own = next((row for row in same if row.id == item.id), None)
@@ -279,12 +272,12 @@ class Collection:
                     self.db.execute(_PUT, row)
 
     def _known(self, item: _Item) -> list[_Known]:
-        rows = self.db.execute(_SAME_CONTENT, [self.id, item.hash])
-        return [known for row in rows if (known := _Known(*row)).may_be(item)]
+        rows = self.db.execute(_SAME_CONTENT, [self.id, item.hash, item.is_text])
+        return [_Known(*row) for row in rows]
 
-    def _vectors(self, values: list[Value], key: str | None) -> Iterator[bytes]:
+    def _vectors(self, values: list[Value], key: str | None) -> Iterable[bytes]:
         if not values:
-            return iter(())
+            return ()
         vectors = list(self.model().embed_multi(values, len(values), key=key))
         if len(vectors) != len(values):
             raise ModelError(
@@ -295,7 +288,7 @@ class Collection:
 
     def _refresh(self, item: _Item, row: _Known, store: bool, now: int) -> None:
         metadata = row.metadata if item.keeps_metadata else item.metadata
-        gains_content = store and not (row.has_text or row.has_blob)
+        gains_content = store and not row.has_content
         if gains_content or metadata != row.metadata:
             content = item.content(gains_content)
             self.db.execute(_REFRESH, [*content, metadata, now, self.id, item.id])

@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
+
+from ..logs.file.migrations import immediate
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -65,28 +65,9 @@ def migrate(db: Database) -> None:
     migrations = _migrations()
     if not migrations.pending(db):
         return
-    with writing(db):
+    with immediate(db.conn):
         # Another process may have migrated while this one waited for the lock.
         migrations.apply(db)
-
-
-@contextmanager
-def writing(db: Database) -> Iterator[None]:
-    """A transaction that holds the write lock from its start and is committed whole or undone.
-
-    Within a transaction of the caller it is a savepoint, and committing is left to the caller.
-    """
-    if db.conn.in_transaction:
-        with db.atomic():
-            yield
-        return
-    db.conn.execute("begin immediate")
-    try:
-        yield
-    except BaseException:
-        db.conn.rollback()
-        raise
-    db.conn.commit()
 
 
 def content_hash(value: str | bytes) -> bytes:
@@ -117,12 +98,9 @@ def m003_add_updated(db: Database) -> None:
 def m004_store_content_hash(db: Database) -> None:
     """The digest of what was embedded; a random one where the content was not kept."""
     if _add_column(db, "content_hash", "blob"):
-        rows = db.execute("select rowid, content from embeddings").fetchall()
-        hashes = [
-            (os.urandom(16) if content is None else content_hash(content), rowid)
-            for rowid, content in rows
-        ]
-        db.conn.executemany("update embeddings set content_hash = ? where rowid = ?", hashes)
+        for rowid, content in db.execute("select rowid, content from embeddings").fetchall():
+            digest = os.urandom(16) if content is None else content_hash(content)
+            db.execute("update embeddings set content_hash = ? where rowid = ?", [digest, rowid])
     db.execute(_HASH_INDEX)
 
 
@@ -138,18 +116,18 @@ def _add_column(db: Database, name: str, kind: str) -> bool:
     return True
 
 
+_STEPS = (
+    *(m001_create_tables, m002_foreign_key, m003_add_updated),
+    *(m004_store_content_hash, m005_add_content_blob),
+)
+
+
 @cache
 def _migrations() -> Migrations:
     from sqlite_utils.migrations import Migrations
 
     migrations = Migrations(SET_NAME)
-    for step in (
-        m001_create_tables,
-        m002_foreign_key,
-        m003_add_updated,
-        m004_store_content_hash,
-        m005_add_content_blob,
-    ):
+    for step in _STEPS:
         migrations()(step)
     return migrations
 
