@@ -9,12 +9,7 @@ from ...content import Fragment
 from ...text.secrets import masked, storable
 from ..records.chains import HashedMessage, hash_message, is_stored, store_message
 from ..records.condense import condensed_json, replacements_for
-from ..records.shared import (
-    ensure_definition,
-    ensure_fragment,
-    ensure_schema,
-    ensure_tool_instance,
-)
+from ..records.shared import ensure_definition, ensure_fragment, ensure_schema, ensure_tool_instance
 
 if TYPE_CHECKING:
     import sqlite3
