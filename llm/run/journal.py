@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -144,9 +144,44 @@ def close(fd: int, gone: str | None) -> None:
 
 
 class _Kept:
-    """What has a file of its own, once there is a place for it."""
+    """What has a file of its own, once there is a place for it.
+
+    Args:
+        database: The path of the log database, where it is not the one of the user directory.
+    """
 
     _file: _File | None = None
+
+    def __init__(self, database: str | None) -> None:
+        self._database = database
+
+    @property
+    def path(self) -> str | None:
+        """Where it lies, or lay; `None` where it never had a place."""
+        return None if self._file is None else self._file.path
+
+    def _place(self, name: str, write: Callable[[_File], None]) -> bool:
+        """Have a file in the first place that takes everything, other than the one there is.
+
+        Returns:
+            Whether there is one; the old file is gone then, and stays else.
+        """
+        for folder in folders():
+            path = os.path.join(folder, name)
+            if path == self.path:
+                continue
+            file = None
+            try:
+                file = _File(path)
+                write(file)
+            except OSError:
+                if file is not None:
+                    file.close(keep=False)
+                continue
+            self.close(keep=False)
+            self._file = file
+            return True
+        return False
 
     def close(self, *, keep: bool = True) -> None:
         """Let go of the file, and delete it unless it is to be kept for others to take up."""
@@ -158,21 +193,18 @@ class Journal(_Kept):
     """The journal of one response; an observer that the response tells what comes.
 
     Args:
-        database: The path of the log database, where it is not the one of the user directory.
+        database: As for `_Kept`.
+        results: What the request takes over: given up once that is taken down.
     """
 
     _response: _BaseResponse | None = None
     # What was written does not contain everything: no place could take it.
     _is_torn = False
 
-    def __init__(self, database: str | None = None) -> None:
-        self._database = database
+    def __init__(self, database: str | None = None, results: ResultsJournal | None = None) -> None:
+        super().__init__(database)
+        self._results = results
         self._lines = EventLines()
-
-    @property
-    def path(self) -> str | None:
-        """Where it lies, or lay; `None` where it never had a place."""
-        return None if self._file is None else self._file.path
 
     @property
     def is_whole(self) -> bool:
@@ -187,6 +219,9 @@ class Journal(_Kept):
             return
         self._response = response
         self._move()
+        if self._results is not None:
+            self._results.close(keep=not self.is_whole)
+            self._results = None
 
     def recorded(self, event: StreamEvent) -> None:
         """Take down one event."""
@@ -212,47 +247,28 @@ class Journal(_Kept):
 
     def _write(self, data: bytes, back: int = 0) -> None:
         """Write lines, over so many bytes at the end; all of it elsewhere where that fails."""
-        if self._file is None or self._file.fd is None or self._is_torn:
-            return
-        try:
-            self._file.write(data, back)
-        except OSError:
-            self._move()
+        if self._file is not None and self.is_whole:
+            try:
+                self._file.write(data, back)
+            except OSError:
+                self._move()
 
     def _move(self, end: str = "") -> None:
-        """Write everything so far to the first place that takes it; the old journal stays where
-        there is none.
+        """Write everything so far, and the last line of an answer at its end, to another place."""
+        response = self._response
+        assert response is not None
 
-        Args:
-            end: The last line, where the answer is at its end.
-        """
-        assert self._response is not None
-        name = f"{self._response.id}{'.end' if end else ''}{SUFFIX}"
-        for folder in folders():
-            path = os.path.join(folder, name)
-            if path == self.path:
-                continue
-            file = None
-            try:
-                file = _File(path)
-                self._write_all(file, self._response, end)
-            except OSError:
-                if file is not None:
-                    file.close(keep=False)
-                continue
-            self.close(keep=False)
-            self._file, self._is_torn = file, False
-            return
-        self._is_torn = True
+        def write_all(file: _File) -> None:
+            for line in request_lines(response, self._database, os.path.abspath(user_path())):
+                file.write_line(line)
+            self._lines = EventLines()
+            for event in response.event_log:
+                back, data = self._lines.add(event)
+                file.write(data, back)
+            file.write_line(end)
 
-    def _write_all(self, file: _File, response: _BaseResponse, end: str) -> None:
-        for line in request_lines(response, self._database, os.path.abspath(user_path())):
-            file.write_line(line)
-        self._lines = EventLines()
-        for event in response.event_log:
-            back, data = self._lines.add(event)
-            file.write(data, back)
-        file.write_line(end)
+        name = f"{response.id}{'.end' if end else ''}{SUFFIX}"
+        self._is_torn = not self._place(name, write_all)
 
 
 class ResultsJournal(_Kept):
@@ -262,15 +278,15 @@ class ResultsJournal(_Kept):
         thread_id: The conversation.
         caller: The response that asked for the calls; `None` for one of an earlier process.
         tip: The address of the message that the conversation ends in, where that is in the log.
-        database: As for `Journal`.
+        database: As for `_Kept`.
     """
 
     def __init__(
         self, thread_id: str, caller: str | None, tip: str | None, database: str | None
     ) -> None:
-        self.thread_id, self.caller, self.tip = thread_id, caller, tip
+        super().__init__(database)
+        self.request = {"results_of": caller, "thread": thread_id, "tip": tip}
         self.parts: list[Part] = []
-        self._database = database
 
     def add(self, result: ToolResult) -> None:
         """Take down one result."""
@@ -286,20 +302,9 @@ class ResultsJournal(_Kept):
         """Make the file before a tool runs, so that its result is one write away."""
         from ..text import new_ulid
 
-        header = {
-            "journal": 1,
-            "results_of": self.caller,
-            "thread": self.thread_id,
-            "tip": self.tip,
-            "database": self._database,
-            "user": os.path.abspath(user_path()),
-        }
-        name = f"{new_ulid()}{SUFFIX}"
-        for folder in folders():
-            with suppress(OSError):
-                self._file = _File(os.path.join(folder, name))
-                self._file.write_line(json_line(header))
-                break
+        places = {"database": self._database, "user": os.path.abspath(user_path())}
+        header = json_line({"journal": 1, **self.request, **places})
+        self._place(f"{new_ulid()}{SUFFIX}", lambda file: file.write_line(header))
 
 
 def _create(path: str) -> int:

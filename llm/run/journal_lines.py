@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,16 +25,7 @@ if TYPE_CHECKING:
 
 # Texts of a request that are longer are written in slices of this length.
 SLICE = 1 << 20
-_EVENT_DEFAULTS = {
-    "part_index": None,
-    "tool_call_id": None,
-    "server_executed": False,
-    "tool_name": None,
-    "redacted": False,
-    "provider_metadata": None,
-    "message_index": 0,
-}
-_TOOL_KEYS = ("name", "description", "input_schema", "plugin")
+_TOOL_KEYS = ("name", "description", "input_schema")
 
 
 def json_line(value: object) -> str:
@@ -49,9 +39,7 @@ def request_lines(
     """The request, without that part of its history which is in the log already.
 
     Args:
-        response: The response that is about to be asked for.
         database: The path of the log database, where it is not the one of the user directory.
-        user_directory: That directory.
     """
     from ..models.turn_record import Tables, record_request
 
@@ -95,12 +83,7 @@ def request_lines(
 
 
 def done_line(response: _BaseResponse, outcome: tuple[str, str, str] | None) -> str:
-    """The end of an answer; its text is in the events.
-
-    Args:
-        response: The response.
-        outcome: Status, error class and error text where it is not complete.
-    """
+    """The end of an answer, whose text is in the events; see `Journal.finished`."""
     from ..models.turn_record import record_answer
 
     answer = record_answer(response)
@@ -133,9 +116,10 @@ def _fragment_lines(tables: Tables, numbers: Iterable[int]) -> list[list[str]]:
 
 
 def _tool_line(tool: ToolDict) -> JSONObject:
-    line: JSONObject = {key: tool.get(key) for key in _TOOL_KEYS}
+    instance = tool.get("instance")
+    line: JSONObject = {key: tool.get(key) for key in (*_TOOL_KEYS, "plugin")}
     line["server_side"] = tool.get("server_side", False)
-    line["instance"] = _instance_line(tool["instance"]) if "instance" in tool else None
+    line["instance"] = instance and _instance_line(instance)
     return line
 
 
@@ -231,11 +215,11 @@ def _data(event: StreamEvent, text: str, goes_on: bool) -> bytes:
 
 
 def _shape(event: StreamEvent, text: str) -> JSONObject:
-    shape: JSONObject = {"type": event.type, "chunk": text}
-    for name, default in _EVENT_DEFAULTS.items():
-        value = getattr(event, name)
-        if value != default:
-            shape[name] = value
+    """What differs from the defaults of an event."""
+    fields = event.__dataclass_fields__.items()
+    values = {name: (getattr(event, name), field.default) for name, field in fields}
+    shape: JSONObject = {name: value for name, (value, usual) in values.items() if value != usual}
+    shape["chunk"] = text
     if event.attachment is not None:
         shape["attachment"] = event.attachment.to_dict()
     return shape
@@ -244,21 +228,21 @@ def _shape(event: StreamEvent, text: str) -> JSONObject:
 # Reading them again.
 
 
-@dataclass
 class Journaled:
     """What the lines of a journal say.
 
-    Args:
+    Attributes:
         request: The first one.
         events: What the model said.
         done: What is known of the end; `None` where the process died before it.
         results: The results of tools that have run.
     """
 
-    request: JSONObject
-    events: list[StreamEvent] = field(default_factory=list)
-    done: JSONObject | None = None
-    results: list[Part] = field(default_factory=list)
+    def __init__(self, request: JSONObject) -> None:
+        self.request = request
+        self.events: list[StreamEvent] = []
+        self.done: JSONObject | None = None
+        self.results: list[Part] = []
 
     def take(self, line: Any) -> None:
         """Take up what one line says."""
@@ -317,20 +301,16 @@ def read_lines(content: bytes) -> Journaled | None:
 
     A line that cannot be read, such as the one in which the process died, is left out.
     """
-    lines = _values(content)
-    request = next(lines, None)
-    if not isinstance(request, dict) or "journal" not in request:
-        return None
-    journaled = Journaled(request)
-    for line in lines:
-        journaled.take(line)
-    return journaled
-
-
-def _values(content: bytes) -> Iterator[Any]:
+    lines: list[Any] = []
     for line in content.split(b"\n")[:-1]:
         with suppress(ValueError):
-            yield json.loads(line)
+            lines.append(json.loads(line))
+    if not lines or not isinstance(lines[0], dict) or "journal" not in lines[0]:
+        return None
+    journaled = Journaled(lines[0])
+    for value in lines[1:]:
+        journaled.take(value)
+    return journaled
 
 
 def _read_event(shape: JSONObject) -> StreamEvent:
@@ -365,7 +345,7 @@ def _read_request(request: JSONObject, tables: Tables) -> JSONObject:
 
 def _read_tool(line: JSONObject) -> ToolDict:
     extras = [key for key in ("plugin", "server_side") if line[key]]
-    tool = {key: line[key] for key in (*_TOOL_KEYS[:3], *extras)}
+    tool = {key: line[key] for key in (*_TOOL_KEYS, *extras)}
     if line["instance"] is not None:
         tool["instance"] = _read_instance(*line["instance"])
     return cast("ToolDict", tool)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import LogError, NeedsKeyException
 from ..files import config, tighten_database
@@ -18,8 +18,6 @@ from ..text.secrets import masked
 from .journal import Journal, ResultsJournal
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     import sqlite_utils
 
     from ..tools.calling import ToolResult
@@ -60,13 +58,15 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def __exit__(self, *error: object) -> None:
+        """Let go of the database; results that no request has taken go to the end of the thread."""
+        if self._preloader is not None:
+            self._preloader.finish()
+        results = self._take_results()
+        if results is not None:
+            is_logged = self._append_results(results)
+            results.close(keep=not is_logged)
+        self._close_database()
 
     def begin(self, response: AnyResponse) -> None:
         """Get ready to keep `response`, which is about to be sent."""
@@ -74,7 +74,7 @@ class Recorder:
             self._preloader = _Preloader()
         if self._path is not None:
             config.tell_if_shared(self._journal_target)
-            response.observer = _Successor(Journal(self._journal_target), self._take_results())
+            response.observer = Journal(self._journal_target, self._take_results())
 
     def end(self, response: AnyResponse) -> None:
         """Keep `response`, which is complete."""
@@ -100,12 +100,10 @@ class Recorder:
         if self._path is None or self._results is not None:
             return
         last = self._last
-        tip = last.stored_tip if last is not None else conversation.stored_tip
+        tip = (last or conversation).stored_tip
+        caller = None if last is None else last.id
         self._results = ResultsJournal(
-            conversation.id,
-            last.id if last is not None else None,
-            tip[1] if tip is not None else None,
-            self._journal_target,
+            conversation.id, caller, tip[1] if tip is not None else None, self._journal_target
         )
         self._results.begin()
 
@@ -127,16 +125,6 @@ class Recorder:
         database = self._open()
         return build_rows(database.conn, [response.id for response in self._responses])
 
-    def close(self) -> None:
-        """Let go of the database; results that no request has taken go to the end of the thread."""
-        if self._preloader is not None:
-            self._preloader.finish()
-        results = self._take_results()
-        if results is not None:
-            is_logged = self._append_results(results)
-            results.close(keep=not is_logged)
-        self._close_database()
-
     def _keep(self, response: AnyResponse) -> None:
         self._last = response
         journal = _journal_of(response)
@@ -147,12 +135,9 @@ class Recorder:
             response.log_to_db(self._open())
         except LogError as error:
             self._unlogged.append(response)
-            if journal.is_whole:
-                text = f"{error}. The answer is kept in {journal.path} until it can be logged"
-            else:
-                text = f"{error}. This answer is not recorded"
+            where = f"The answer is kept in {journal.path} until it can be logged"
+            show_note(f"{error}. {where if journal.is_whole else 'This answer is not recorded'}")
             journal.close()
-            show_note(text)
         else:
             journal.remove()
 
@@ -166,12 +151,10 @@ class Recorder:
 
         if not results.parts:
             return True
-        if results.caller in [response.id for response in self._unlogged]:
+        if results.request["results_of"] in [response.id for response in self._unlogged]:
             return False
         try:
-            append_results(
-                self._open(), results.thread_id, results.caller, results.tip, results.parts
-            )
+            append_results(self._open(), results.request, results.parts)
         except LogError as error:
             show_note(str(error))
             return False
@@ -210,25 +193,9 @@ class Recorder:
             self._database = None
 
 
-class _Successor:
-    """The observer of a response; its journal takes over from the results that it was given."""
-
-    def __init__(self, journal: Journal, results: ResultsJournal | None) -> None:
-        self.journal = journal
-        self._results = results
-        self.recorded = journal.recorded
-
-    def begun(self, response: Any) -> None:
-        """Take down the request, and only then give up the results that are part of it."""
-        self.journal.begun(response)
-        if self._results is not None:
-            self._results.close(keep=not self.journal.is_whole)
-            self._results = None
-
-
 def _journal_of(response: AnyResponse) -> Journal:
     observer = response.observer
-    return observer.journal if isinstance(observer, _Successor) else Journal()
+    return observer if isinstance(observer, Journal) else Journal()
 
 
 def _outcome_of(error: BaseException) -> tuple[str, str, str]:

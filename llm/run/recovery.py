@@ -109,9 +109,7 @@ def _log_journal(fd: int, path: str, database: str) -> bool:
 
     with closing(open_log(database, timeout_s=TIMEOUT_S)) as db:
         if "results_of" in request:
-            append_results(
-                db, request["thread"], request["results_of"], request["tip"], journaled.results
-            )
+            append_results(db, request, journaled.results)
         # The process may have died after it had logged the turn.
         elif not db.conn.execute(_TURN, [request["id"]]).fetchone():
             _log_turn(db, journaled)
@@ -161,18 +159,14 @@ def _log_turn(db: Database, journaled: Journaled) -> None:
         mark_untrusted(db.conn, thread_id, request.get("foreign", ()))
 
 
-def append_results(
-    db: Database, thread_id: str, caller: str | None, tip: str | None, results: Sequence[Part]
-) -> None:
+def append_results(db: Database, request: JSONObject, results: Sequence[Part]) -> None:
     """Put the results of tools at the end of a thread, if it still ends in their calls.
 
     The conversation then goes on without running these tools again.
 
     Args:
         db: The log.
-        thread_id: The thread.
-        caller: The turn that asked for the calls, where it is known.
-        tip: The message that the thread has to end in where that is not known.
+        request: As `ResultsJournal` has it.
         results: The results.
 
     Raises:
@@ -187,8 +181,9 @@ def append_results(
     store = LogStore(db)
     with log_errors(store, "write to"):
         tips = "select tip_message_hash from {} where id = ?"
-        turn = db.conn.execute(tips.format("turns"), [caller]).fetchone()
-        end = turn[0] if turn is not None else tip
+        turn = db.conn.execute(tips.format("turns"), [request["results_of"]]).fetchone()
+        end = turn[0] if turn is not None else request["tip"]
+        thread_id = request["thread"]
         thread = db.conn.execute(tips.format("threads"), [thread_id]).fetchone()
         if end is not None and thread is not None and thread[0] == end:
             store.append(thread_id, [Message("tool", list(results))])
