@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..tools.calling import ToolCall
     from ..tools.tool import Tool
     from .execute import Progress
+    from .material import TurnInput
     from .request import AnyChain, Resolved
 
 
@@ -34,15 +35,14 @@ class ToolWatch:
         self._progress = progress
         self._gate = Gate(self._settings, resolved.toolset)
 
-    def chain(self, text: str, values: JSONObject, *, drops_pending: bool = False) -> AnyChain:
+    def chain(self, turn: TurnInput, values: JSONObject) -> AnyChain:
         """The chain of a prompt whose tool calls this object sees.
 
-        Calls that an earlier process left without results are run first.
+        Calls that an earlier process left without results are run first, unless the person has
+        stopped them.
 
         Args:
-            text: The prompt.
-            values: Further arguments of `Conversation.chain`.
-            drops_pending: The person has stopped those calls: they are not run any more.
+            values: The arguments of `Conversation.chain` beside the text.
         """
         conversation = self._conversation
         finished = conversation.finished_calls
@@ -52,7 +52,7 @@ class ToolWatch:
                 results.append(finished[call.tool_call_id])
             else:
                 pending.append(call)
-        if drops_pending:
+        if turn.drops_pending:
             results += map(_dropped, pending)
             pending = []
         if results and not pending:
@@ -61,7 +61,7 @@ class ToolWatch:
             files = accepted_files(conversation.model, results)
             values = {**values, "attachments": [*values["attachments"], *files]}
         chain = conversation.chain(
-            text,
+            turn.text,
             tools=self._toolset.tools if self._toolset else None,
             chain_limit=self._settings.chain_limit,
             before_call=self.before_call,
@@ -71,7 +71,7 @@ class ToolWatch:
         )
         chain.tool_timeout_s = self._settings.time_limit_s
         chain.prompt.calls_before = pending
-        if text.strip():
+        if turn.text.strip():
             self._gate.interrupted = {call.tool_call_id for call in pending}
         return chain
 

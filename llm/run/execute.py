@@ -56,11 +56,12 @@ def run_prompt(
     turn = first_input(request, resolved.material, may_wait=not resolved.goes_on)
     with dying_tidily(), Recorder(request.log, wants_rows=output.json) as recorder:
         responses = ask(resolved, recorder, turn)
-        if responses[0].history_ignored:
-            note_ignored_history(responses[0])
+        note_ignored_history(responses[0])
         mismatch = follow_up(resolved, recorder, responses)
         if output.json:
-            _print_records(recorder)
+            from ..logs.render.as_json import json_array
+
+            write_out("".join(json_array(recorder.rows())))
         elif request.repair:
             _whole_display(resolved).finish(responses[-1].text_or_raise())
         if output.out:
@@ -86,14 +87,12 @@ def follow_up(
     for prompt in request.then:
         text = clean_argument(prompt).replace("$input", responses[-1].text_or_raise())
         responses += ask(resolved, recorder, TurnInput(text))
-    mismatch = _mismatch_of(responses[-1])
-    for attempt in range(request.repair):
-        if mismatch is None:
-            break
-        show_note(f"{mismatch}. Asking again ({attempt + 1} of {request.repair})")
+    attempt = 0
+    while (mismatch := _mismatch_of(responses[-1])) is not None and attempt < request.repair:
+        attempt += 1
+        show_note(f"{mismatch}. Asking again ({attempt} of {request.repair})")
         text = REPAIR_PROMPT.format(place=mismatch.place, problem=mismatch.problem)
         responses += ask(resolved, recorder, TurnInput(text))
-        mismatch = _mismatch_of(responses[-1])
     return mismatch
 
 
@@ -107,20 +106,9 @@ def _mismatch_of(response: AnyResponse) -> SchemaMismatch | None:
     return None
 
 
-def ask(
-    resolved: Resolved,
-    recorder: Recorder,
-    turn: TurnInput,
-    *,
-    drops_pending: bool = False,
-    begun: list[AnyResponse] | None = None,
-) -> list[AnyResponse]:
+def ask(resolved: Resolved, recorder: Recorder, turn: TurnInput) -> list[AnyResponse]:
     """Have one prompt answered, tool calls and all; by another model where one fails before its
     first token.
-
-    Args:
-        drops_pending: Do not run the tool calls that the conversation ends in.
-        begun: Takes up every response as soon as there is one, of whatever model.
 
     Returns:
         The responses, one for each call of the model that answered.
@@ -128,22 +116,21 @@ def ask(
     Raises:
         Exception: Whatever the last model raised.
     """
-    begun = [] if begun is None else begun
-    count = len(begun)
+    progress = Progress(_make_display(resolved), recorder)
     try:
-        _run_turn(resolved, recorder, turn, drops_pending, begun)
-        return begun[count:]
+        _run_turn(resolved, progress, turn)
+        return progress.responses
     except OutputClosed:
         raise
     except Exception as error:  # whatever a model plugin raises
-        if not resolved.fallbacks or any(map(_has_come, begun[count:])):
+        if not resolved.fallbacks or any(map(_has_come, progress.responses)):
             raise
         show_note(f"{resolved.model.model_id} failed: {error}")
         show_note(f"Trying {resolved.fallbacks[0].model_id}")
     from .fallback import standing_in
 
     with standing_in(resolved) as stand_in:
-        return ask(stand_in, recorder, turn, drops_pending=drops_pending, begun=begun)
+        return ask(stand_in, recorder, turn)
 
 
 def _has_come(response: AnyResponse) -> bool:
@@ -152,39 +139,35 @@ def _has_come(response: AnyResponse) -> bool:
     return is_complete or any(event.chunk for event in response.event_log)
 
 
-def _run_turn(
-    resolved: Resolved,
-    recorder: Recorder,
-    turn: TurnInput,
-    drops_pending: bool,
-    begun: list[AnyResponse],
-) -> None:
+def _run_turn(resolved: Resolved, progress: Progress, turn: TurnInput) -> None:
     """Run one prompt to its end, showing the answer as it comes; whatever was shown is kept.
 
     Raises:
         Exception: Whatever the model raised, after the part of its answer was kept; with an exit
             code of its own where some of it was shown.
     """
-    progress = Progress(_make_display(resolved), recorder, begun)
-    started = _start(resolved, progress, turn, drops_pending)
+    started = _start(resolved, progress, turn)
     try:
         _drive(started, progress)
         progress.display.finish(progress.text())
-        _check_end(progress.responses[-1])
+        if problem := progress.responses[-1].cut_off:
+            # What the provider has cut off is no complete answer.
+            raise ModelError(problem)
     except BaseException as error:
         cause = _explain(error)
         progress.break_off(cause)
         raise cause from (None if cause is error else error)
     try:
         if resolved.request.output.usage:
-            _show_usage(resolved, progress.responses)
+            for response in progress.responses:
+                show_note(f"Token usage: {response.token_usage()}")
+            if resolved.request.log.is_on:
+                show_note(f"Conversation: {resolved.conversation.id}")
     finally:
         progress.keep()
 
 
-def _start(
-    resolved: Resolved, progress: Progress, turn: TurnInput, drops_pending: bool
-) -> AnyResponse | AnyChain:
+def _start(resolved: Resolved, progress: Progress, turn: TurnInput) -> AnyResponse | AnyChain:
     """What answers one prompt, a chain where tools may be called; nothing has been sent yet.
 
     Raises:
@@ -202,32 +185,19 @@ def _start(
         return conversation.prompt(turn.text, **given)
     from .calls import ToolWatch
 
-    watch = ToolWatch(resolved, progress)
-    return watch.chain(turn.text, given, drops_pending=drops_pending)
-
-
-def _show_usage(resolved: Resolved, responses: list[AnyResponse]) -> None:
-    for response in responses:
-        show_note(f"Token usage: {response.token_usage()}")
-    if resolved.request.log.is_on:
-        show_note(f"Conversation: {resolved.conversation.id}")
+    return ToolWatch(resolved, progress).chain(turn, given)
 
 
 class Progress:
-    """One prompt under way: its responses, shown as they come and kept one by one.
+    """One prompt under way: its responses, shown as they come and kept one by one."""
 
-    Args:
-        begun: Takes up every response as soon as there is one.
-    """
-
-    def __init__(self, display: Display, recorder: Recorder, begun: list[AnyResponse]) -> None:
+    def __init__(self, display: Display, recorder: Recorder) -> None:
         self.display = display
         self.recorder = recorder
         #: Takes each event of the last response.
         self.show = display.event
         #: The responses so far, one for each call of the model.
         self.responses: list[AnyResponse] = []
-        self._begun = begun
         self._before = ""
         self._is_kept = True
 
@@ -237,7 +207,6 @@ class Progress:
             self._before = self.text()
             self.show = self._show_after_others
         self.responses.append(response)
-        self._begun.append(response)
         self._is_kept = False
         self.recorder.begin(response)
 
@@ -283,16 +252,6 @@ def _needs_space(before: str, after: str) -> bool:
     return bool(before and after) and not (before[-1].isspace() or after[0].isspace())
 
 
-def _check_end(response: AnyResponse) -> None:
-    """Refuse to take an answer for complete that the provider has cut off.
-
-    Raises:
-        ModelError: It did.
-    """
-    if response.cut_off:
-        raise ModelError(response.cut_off)
-
-
 def _explain(error: BaseException) -> BaseException:
     """What is told about an error: a model's own broken pipe is no closed output, and it is not for
     a model or a tool to end the program."""
@@ -305,9 +264,12 @@ def _explain(error: BaseException) -> BaseException:
     return error
 
 
-def note_ignored_history(response: AnyResponse) -> None:
-    """Tell the user that a model answered without looking at the conversation so far."""
-    show_note(f"{response.model.model_id} did not look at the earlier turns of this conversation")
+def note_ignored_history(response: AnyResponse) -> bool:
+    """Tell the user if a model answered without looking at the conversation so far; whether."""
+    if response.history_ignored:
+        name = response.model.model_id
+        show_note(f"{name} did not look at the earlier turns of this conversation")
+    return response.history_ignored
 
 
 def _make_display(resolved: Resolved) -> Display:
@@ -327,12 +289,6 @@ def _whole_display(resolved: Resolved) -> WholeDisplay:
         extract_last=material.extract_last,
         raw=resolved.request.output.raw,
     )
-
-
-def _print_records(recorder: Recorder) -> None:
-    from ..logs.render.as_json import json_array
-
-    write_out("".join(json_array(recorder.rows())))
 
 
 def _drive(turn: AnyResponse | AnyChain, progress: Progress) -> None:

@@ -101,6 +101,7 @@ class TurnInput:
         fragments: Texts in front of the prompt.
         system_fragments: Texts in front of the system prompt.
         attachments: Attachments in the order in which they are sent.
+        drops_pending: Do not run the tool calls that the conversation ends in.
     """
 
     text: str = ""
@@ -108,6 +109,7 @@ class TurnInput:
     fragments: Sequence[str] = ()
     system_fragments: Sequence[str] = ()
     attachments: Sequence[Attachment] = ()
+    drops_pending: bool = False
 
     @property
     def values(self) -> JSONObject:

@@ -50,6 +50,8 @@ class Recorder:
         self._wants_rows = wants_rows
         self._database: sqlite_utils.Database | None = None
         self._preloader: _Preloader | None = None
+        #: Every response that was about to be sent, of whatever model.
+        self.begun: list[AnyResponse] = []
         self._responses: list[AnyResponse] = []
         self._unlogged: list[AnyResponse] = []
         self._results: ResultsJournal | None = None
@@ -70,6 +72,7 @@ class Recorder:
 
     def begin(self, response: AnyResponse) -> None:
         """Get ready to keep `response`, which is about to be sent."""
+        self.begun.append(response)
         if self._is_wanted and self._preloader is None:
             self._preloader = _Preloader()
         if self._path is not None:

@@ -20,7 +20,7 @@ from .signals import Stopped, dying_tidily
 if TYPE_CHECKING:
     from ..content import Attachment
     from .line_editor import LineReader
-    from .request import AnyModel, AnyResponse, Request, Resolved
+    from .request import AnyModel, Request, Resolved
 
 PROMPT = "> "
 # Lines that begin with these name files.
@@ -135,18 +135,15 @@ class _Chat:
         turn = self._turn_input(text)
         if turn is None:
             return
-        drops_pending, self._is_interrupted = self._is_interrupted, False
-        begun: list[AnyResponse] = []
+        self._is_interrupted = False
+        count = len(self._recorder.begun)
         try:
-            responses = ask(
-                self._resolved, self._recorder, turn, drops_pending=drops_pending, begun=begun
-            )
+            responses = ask(self._resolved, self._recorder, turn)
         finally:
+            begun = self._recorder.begun[count:]
             if any(response.has_ended and not response.said_nothing() for response in begun):
                 self._content, self._attached = TurnInput(), []
-        if responses[0].history_ignored and not self._told_ignored:
-            self._told_ignored = True
-            note_ignored_history(responses[0])
+        self._told_ignored = self._told_ignored or note_ignored_history(responses[0])
         mismatch = follow_up(self._resolved, self._recorder, responses)
         if mismatch is not None:
             self._console.report(mismatch)
@@ -172,6 +169,7 @@ class _Chat:
             system=system,
             fragments=[*content.fragments, *fragments],
             attachments=[*content.attachments, *self._attached, *attachments],
+            drops_pending=self._is_interrupted,
         )
 
 
