@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from ..content import Attachment, Fragment
 from ..errors import LLMError
-from ..terminal import decode_text
-from ..terminal.asking import confirm, note
+from ..terminal import decode_text, show_note
+from ..terminal.asking import confirm
 from .gitignore import IgnoreRules, glob_pattern
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def load_folder(rest: str) -> list[Fragment | Attachment]:
     if size_bytes > ASK_ABOVE_BYTES:
         _ask(summary)
     else:
-        note(summary)
+        show_note(summary)
     base = Path.cwd()
     return [_as_fragment(path, base) for path in sizes]
 
@@ -111,7 +111,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
-        note(f"{folder} is skipped: {error.strerror}")
+        show_note(f"{folder} is skipped: {error.strerror}")
         return []
 
 
@@ -150,7 +150,7 @@ def _text_size(path: Path) -> int:
             is_binary = b"\0" in file.read(_SNIFFED_BYTES)
             return 0 if is_binary else os.fstat(file.fileno()).st_size
     except OSError as error:
-        note(f"{path} is skipped: {error.strerror}")
+        show_note(f"{path} is skipped: {error.strerror}")
         return 0
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, InvalidInput
 from ..files import config
 from ..files.yaml_files import InvalidYAML, parse_yaml, yaml_with_item
 from ..terminal import read_stdin_line, show_note, stdin_is_terminal
+from ..terminal.asking import Terminal, open_terminal
 from ..text import visible
 from ..tools.calling import CancelToolCall
 from ..tools.policy import Candidate, Decision, Rule, Rules, decide
@@ -29,62 +28,8 @@ QUESTION = "Approve tool call? [y/N]: "
 CHOICES = "y: yes   n: no   a: yes, always for this tool   f: yes, always in this folder"
 REFUSAL = "User cancelled tool call"
 
-
 RULES_NAME = "tools.yaml"
 _REMEDY = "Correct the file: no tool runs before its rules are understood"
-
-
-class LineSource(Protocol):
-    """Gives lines with their ends, and an empty text at the end."""
-
-    def readline(self) -> str:
-        """The next line."""
-
-
-@dataclass
-class Terminal:
-    """A person who can be asked.
-
-    Args:
-        reader: What they type.
-        writer: What they see.
-    """
-
-    reader: LineSource
-    writer: TextIO
-
-    def ask(self, question: str) -> str:
-        """The next line that they type, stripped and in lower case.
-
-        Raises:
-            EOFError: There is none.
-        """
-        self.writer.write(question)
-        self.writer.flush()
-        line = self.reader.readline()
-        if not line:
-            raise EOFError
-        return line.strip().lower()
-
-
-@contextmanager
-def open_terminal() -> Iterator[Terminal | None]:
-    """The terminal that the command was started at, also where standard input is a pipe.
-
-    Gives `None` where there is none.
-    """
-    if stdin_is_terminal():
-        yield Terminal(sys.stdin, sys.stderr)
-        return
-    names = ("CONIN$", "CONOUT$") if sys.platform == "win32" else ("/dev/tty", "/dev/tty")
-    with ExitStack() as stack:
-        try:
-            reader = stack.enter_context(open(names[0], encoding="utf-8", errors="replace"))
-            writer = stack.enter_context(open(names[1], "w", encoding="utf-8", errors="replace"))
-        except OSError:
-            yield None
-        else:
-            yield Terminal(reader, writer)
 
 
 class Gate:
@@ -149,7 +94,7 @@ class Gate:
                     f"To allow it: --allow {call.name}"
                 )
                 raise CancelToolCall("This call is not allowed: nobody can be asked about it")
-            self._put_question(terminal or Terminal(_StandardInput(), sys.stderr), call)
+            self._put_question(terminal or Terminal(read_stdin_line, sys.stderr), call)
 
     def _put_question(self, terminal: Terminal, call: ToolCall) -> None:
         terminal.writer.write(f"{visible(call_text(call))}\n")
@@ -167,14 +112,6 @@ class Gate:
             remember(name, folder)
         except ConfigError as error:
             show_note(f"The answer is not remembered: {error}")
-
-
-class _StandardInput:
-    """Standard input as something to read lines from."""
-
-    @staticmethod
-    def readline() -> str:
-        return read_stdin_line()
 
 
 def call_text(call: ToolCall) -> str:

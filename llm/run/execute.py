@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from ..errors import ConnectionLost, ModelError, SchemaMismatch, mark_partial
 from ..terminal import (
     Display,
-    NoDisplay,
     OutputClosed,
     StreamDisplay,
     WholeDisplay,
@@ -276,7 +275,7 @@ def _make_display(resolved: Resolved) -> Display:
     request = resolved.request
     output = request.output
     if output.json or request.repair:
-        return NoDisplay()
+        return Display()
     if resolved.stream:
         return StreamDisplay(show_reasoning=not output.hide_reasoning, raw=output.raw)
     return _whole_display(resolved)

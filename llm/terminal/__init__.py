@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ..text import extract_fenced_code_block, visible
 from ..text.secrets import masked
@@ -32,10 +32,13 @@ class OutputClosed(BrokenPipeError):
     """Nobody reads the output any more. (A model's own broken pipe is another matter.)"""
 
 
-class Display(Protocol):
-    """Where the events of a response go while it runs, and its text when it has ended."""
+class Display:
+    """Where the events of a response go while it runs, and its text when it has ended.
 
-    has_shown: bool
+    This one shows nothing: `--json` prints the record of the answer instead.
+    """
+
+    has_shown = False
     """Whether any text of the answer was shown."""
 
     def event(self, event: StreamEvent) -> None:
@@ -49,6 +52,7 @@ class Display(Protocol):
 
     def break_off(self) -> None:
         """Leave the output tidy after a response that ended early."""
+        self.pause()
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -57,11 +61,8 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def tolerate_unencodable(stream: TextIO | None) -> None:
-    """Let `stream` replace what its encoding cannot express, instead of failing.
-
-    A model may answer with characters the terminal's encoding lacks, or with half a surrogate
-    pair.
-    """
+    """Let `stream` replace what its encoding cannot express, such as half a surrogate pair, instead
+    of failing."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="replace")
@@ -74,25 +75,22 @@ def say(message: object = "", *, err: bool = False) -> None:
     Raises:
         OutputClosed: Nobody reads it.
     """
-    stream = sys.stderr if err else sys.stdout
-    if stream is None:
-        return
-    tolerate_unencodable(stream)
-    text = str(message)
-    _write(stream, (visible(text) if is_terminal(stream) else text, "\n"))
+    _show(sys.stderr if err else sys.stdout, (str(message), "\n"))
 
 
 def print_pieces(pieces: Iterable[str], *, raw: bool = False) -> None:
-    """Write pieces of text to stdout.
+    """Write pieces of text to stdout; each is written before the next is made.
 
     Args:
-        pieces: The pieces; each is written before the next is made.
         raw: Pass on to a terminal what it would execute, instead of making it visible.
     """
-    tolerate_unencodable(sys.stdout)
-    if is_terminal(sys.stdout) and not raw:
-        pieces = map(visible, pieces)
-    _write(sys.stdout, pieces)
+    _show(sys.stdout, pieces, raw)
+
+
+def _show(stream: TextIO | None, pieces: Iterable[str], raw: bool = False) -> None:
+    if stream is not None:
+        tolerate_unencodable(stream)
+        _write(stream, map(visible, pieces) if is_terminal(stream) and not raw else pieces)
 
 
 def print_json(value: object, *, indent: int = 2, ensure_ascii: bool = True) -> None:
@@ -164,7 +162,7 @@ class _Shown:
         return visible(held)
 
 
-class StreamDisplay:
+class StreamDisplay(Display):
     """Shows text on stdout as it comes, piece by piece, and reasoning dimmed on stderr.
 
     Args:
@@ -175,14 +173,13 @@ class StreamDisplay:
     def __init__(self, *, show_reasoning: bool, raw: bool = False) -> None:
         tolerate_unencodable(sys.stdout)
         tolerate_unencodable(sys.stderr)
-        self._text = _Shown(is_terminal(sys.stdout) and not raw)
-        self._reasoning = _Shown(is_terminal(sys.stderr) and not raw)
-        self._show_reasoning = show_reasoning
         self._out_is_terminal = is_terminal(sys.stdout)
         self._err_is_terminal = is_terminal(sys.stderr)
+        self._text = _Shown(self._out_is_terminal and not raw)
+        self._reasoning = _Shown(self._err_is_terminal and not raw)
+        self._show_reasoning = show_reasoning
         self._in_reasoning = False
         self._in_line = False
-        self.has_shown = False
 
     def event(self, event: StreamEvent) -> None:
         """Write one piece of text or reasoning and flush it; other events show nothing."""
@@ -190,8 +187,7 @@ class StreamDisplay:
         if not chunk:
             return
         if event.type == "text":
-            if self._in_reasoning:
-                self._end_reasoning()
+            self._end_reasoning()
             self._in_line = not chunk.endswith("\n")
             write_out(self._text.piece(chunk))
             self.has_shown = True
@@ -212,32 +208,13 @@ class StreamDisplay:
             write_out("\n")
             self._in_line = False
 
-    break_off = pause
-
     def _end_reasoning(self) -> None:
         if self._in_reasoning:
             self._in_reasoning = False
             write_err(self._reasoning.rest() + "\n")
 
 
-class NoDisplay:
-    """Shows nothing of the answer; `--json` prints its record instead."""
-
-    has_shown = False
-
-    def event(self, event: StreamEvent) -> None:
-        """Show nothing."""
-
-    def finish(self, text: str) -> None:
-        """Show nothing."""
-
-    def pause(self) -> None:
-        """Show nothing."""
-
-    break_off = pause
-
-
-class WholeDisplay(NoDisplay):
+class WholeDisplay(Display):
     """Shows the text when it is complete: all of it, or one fenced code block of it.
 
     Args:
@@ -256,11 +233,9 @@ class WholeDisplay(NoDisplay):
     def finish(self, text: str) -> None:
         """Print the text, or the block that was asked for."""
         block = extract_fenced_code_block(text, last=self._last) if self._extract else None
-        tolerate_unencodable(sys.stdout)
         shown = text if block is None else block
-        guarded = is_terminal(sys.stdout) and not self._raw
         self.has_shown = bool(shown)
-        write_out((visible(shown) if guarded else shown) + "\n")
+        print_pieces((shown, "\n"), raw=self._raw)
 
 
 def notice(text: str) -> None:
@@ -351,17 +326,13 @@ def decode_text(raw: bytes, source: str = "standard input") -> str:
     on stderr says so.
 
     Args:
-        raw: The bytes.
-        source: Where they come from, for that line.
+        source: Where the bytes come from, for that line.
     """
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        try:
-            return raw.decode(getattr(sys.stdin, "encoding", None) or "utf-8")
-        except (UnicodeDecodeError, LookupError):
-            _note_replacement(source)
-            return raw.decode("utf-8", "replace")
+    for encoding in ("utf-8", getattr(sys.stdin, "encoding", None) or "utf-8"):
+        with suppress(UnicodeDecodeError, LookupError):
+            return raw.decode(encoding)
+    _note_replacement(source)
+    return raw.decode("utf-8", "replace")
 
 
 def _note_replacement(source: str) -> None:

@@ -1,23 +1,62 @@
-"""Asking the person at the terminal, and telling them something, outside the answer of a model."""
+"""Asking the person at the terminal, outside the answer of a model."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple, TextIO
 
 from ..text import visible
-from . import for_stderr, is_terminal
+from . import is_terminal, stdin_is_terminal
 
 # The terminal that controls the process, for when standard input is a pipe.
 _TERMINAL = "/dev/tty"
 
 
-def note(text: str) -> None:
-    """Write one line to stderr without keys; control characters are made visible on a terminal."""
-    print(for_stderr(text), file=sys.stderr, flush=True)
+class Terminal(NamedTuple):
+    """A person who can be asked.
+
+    Args:
+        read_line: Gives what they type, a line with its end, and an empty text at the end.
+        writer: What they see.
+    """
+
+    read_line: Callable[[], str]
+    writer: TextIO
+
+    def ask(self, question: str) -> str:
+        """The next line that they type, stripped and in lower case.
+
+        Raises:
+            EOFError: There is none.
+        """
+        self.writer.write(question)
+        self.writer.flush()
+        line = self.read_line()
+        if not line:
+            raise EOFError
+        return line.strip().lower()
+
+
+@contextmanager
+def open_terminal() -> Iterator[Terminal | None]:
+    """The terminal that the command was started at, also where standard input is a pipe.
+
+    Gives `None` where there is none.
+    """
+    if stdin_is_terminal():
+        yield Terminal(sys.stdin.readline, sys.stderr)
+        return
+    names = ("CONIN$", "CONOUT$") if sys.platform == "win32" else (_TERMINAL, _TERMINAL)
+    with ExitStack() as stack:
+        try:
+            reader = stack.enter_context(open(names[0], encoding="utf-8", errors="replace"))
+            writer = stack.enter_context(open(names[1], "w", encoding="utf-8", errors="replace"))
+        except OSError:
+            yield None
+        else:
+            yield Terminal(reader.readline, writer) if is_terminal(reader) else None
 
 
 def confirm(question: str) -> bool | None:
@@ -32,23 +71,11 @@ def confirm(question: str) -> bool | None:
     """
     if not is_terminal(sys.stderr):
         return None
-    with _reader() as reader:
-        if reader is None:
+    with open_terminal() as terminal:
+        if terminal is None:
             return None
-        sys.stderr.write(f"{visible(question)} [y/N]: ")
-        sys.stderr.flush()
-        return reader.readline().strip().lower() in ("y", "yes")
-
-
-@contextlib.contextmanager
-def _reader() -> Iterator[TextIO | None]:
-    if is_terminal(sys.stdin):
-        yield sys.stdin
-        return
-    with contextlib.ExitStack() as stack:
         try:
-            terminal = stack.enter_context(open(_TERMINAL, encoding="utf-8", errors="replace"))
-        except OSError:
-            yield None
-        else:
-            yield terminal if os.isatty(terminal.fileno()) else None
+            answer = terminal._replace(writer=sys.stderr).ask(f"{visible(question)} [y/N]: ")
+        except EOFError:
+            return False
+        return answer in ("y", "yes")
