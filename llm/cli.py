@@ -20,34 +20,30 @@ from .commands._group import Lazy, LazyGroup
 if TYPE_CHECKING:
     from .models.conversation import AsyncConversation, Conversation
 
+_HELP = {
+    "aliases": "Manage aliases of models.",
+    "chat": "Hold an ongoing chat with a model.",
+    "fragments": "Manage stored fragments of prompts.",
+    "conversations": "Manage logged conversations.",
+    "install": "Install packages, such as plugins, beside llm.",
+    "keys": "Manage stored API keys.",
+    "logs": "Explore logged prompts and responses.",
+    "models": "Manage available models.",
+    "plugins": "List the installed plugins, with the hooks that each implements.",
+    "prompt": "Send a prompt to a model and print its answer.",
+    "schemas": "Manage stored schemas of answers.",
+    "tools": "List tools that models can call.",
+    "templates": "Manage prompt templates.",
+}
 _COMMANDS = {
-    "aliases": Lazy("llm.commands.aliases:aliases", "Manage aliases of models."),
-    "chat": Lazy("llm.commands.chat:chat", "Hold an ongoing chat with a model."),
-    "fragments": Lazy("llm.commands.fragments:fragments", "Manage stored fragments of prompts."),
-    "conversations": Lazy(
-        "llm.commands.conversations:conversations", "Manage logged conversations."
-    ),
-    "install": Lazy(
-        "llm.commands.install:install", "Install packages, such as plugins, beside llm."
-    ),
-    "keys": Lazy("llm.commands.keys:keys", "Manage stored API keys."),
+    **{name: Lazy(f"llm.commands.{name}:{name}", text) for name, text in _HELP.items()},
     "local": Lazy(
         "llm.providers.local.commands:local",
         "Models that run on this computer, without a key or a server.",
     ),
-    "logs": Lazy("llm.commands.logs:logs", "Explore logged prompts and responses."),
-    "models": Lazy("llm.commands.models:models", "Manage available models."),
     "openai": Lazy(
         "llm.providers.openai.commands:openai", "Work with OpenAI and with compatible servers."
     ),
-    "plugins": Lazy(
-        "llm.commands.plugins:plugins",
-        "List the installed plugins, with the hooks that each implements.",
-    ),
-    "prompt": Lazy("llm.commands.prompt:prompt", "Send a prompt to a model and print its answer."),
-    "schemas": Lazy("llm.commands.schemas:schemas", "Manage stored schemas of answers."),
-    "tools": Lazy("llm.commands.tools:tools", "List tools that models can call."),
-    "templates": Lazy("llm.commands.templates:templates", "Manage prompt templates."),
     "uninstall": Lazy(
         "llm.commands.install:uninstall", "Uninstall packages that are installed beside llm."
     ),

@@ -19,7 +19,7 @@ from ..terminal import (
 )
 from .material import TurnInput, first_input
 from .recorder import Recorder
-from .request import resolve
+from .request import resolve, standing_in
 from .signals import dying_tidily, run_async
 
 if TYPE_CHECKING:
@@ -126,8 +126,6 @@ def ask(resolved: Resolved, recorder: Recorder, turn: TurnInput) -> list[AnyResp
             raise
         show_note(f"{resolved.model.model_id} failed: {error}")
         show_note(f"Trying {resolved.fallbacks[0].model_id}")
-    from .fallback import standing_in
-
     with standing_in(resolved) as stand_in:
         return ask(stand_in, recorder, turn)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +15,7 @@ from ..text import JSONObject
 
 if TYPE_CHECKING:
     from ..templates import Template
-    from .request import LogSettings, Request
+    from .request import LogSettings, OutputSettings, Request
 
 Found = TypeVar("Found")
 
@@ -129,7 +129,13 @@ def gather_material(request: Request) -> Material:
         LLMError: A template or the schema cannot be found or used.
     """
     schema = find_schema(request.log, request.schema_input, request.schema_multi)
-    templates = [_load_template(name, trust=request.trust) for name in request.templates]
+    templates = []
+    for name in request.templates:
+        from ..templates import load_template
+        from .trust import check_template
+
+        templates.append(load_template(name))
+        check_template(templates[-1], trust=request.trust)
     for given in (t.schema_object for t in templates if t.schema_object):
         from ..schemas.validation import check_schema
 
@@ -139,20 +145,10 @@ def gather_material(request: Request) -> Material:
     return _merged(request, schema, templates)
 
 
-def _load_template(name: str, *, trust: bool) -> Template:
-    from ..templates import load_template
-    from .trust import check_template
-
-    template = load_template(name)
-    check_template(template, trust=trust)
-    return template
-
-
 def _merged(request: Request, schema: JSONObject | None, templates: list[Template]) -> Material:
     # The first who wants a part of the answer says which.
-    wants = [(t.extract, t.extract_last) for t in templates]
-    wants.insert(0, (request.output.extract, request.output.extract_last))
-    extract, extract_last = next(filter(any, wants), (False, False))
+    askers: list[OutputSettings | Template] = [request.output, *templates]
+    asker = next((a for a in askers if a.extract or a.extract_last), request.output)
     return Material(
         system=request.system and clean_argument(request.system),
         params=dict(request.params),
@@ -166,14 +162,14 @@ def _merged(request: Request, schema: JSONObject | None, templates: list[Templat
             *request.system_fragments,
         ],
         attachments=[
-            *_attachments(templates),
+            *_attachments(templates, typed=False),
             *request.attachments,
-            *_typed_attachments(templates),
+            *_attachments(templates, typed=True),
             *request.typed_attachments,
         ],
         tools=_chosen_tools(request, templates),
-        extract=bool(extract),
-        extract_last=bool(extract_last),
+        extract=bool(asker.extract),
+        extract_last=bool(asker.extract_last),
     )
 
 
@@ -193,30 +189,20 @@ def _joined(lists: Iterable[Sequence[str] | None]) -> tuple[str, ...]:
     return tuple(item for items in lists for item in items or ())
 
 
-@contextmanager
-def _naming(template: Template, field: str) -> Iterator[None]:
-    """Have an error about an attachment name the template, and its list."""
-    try:
-        yield
-    except AttachmentError as error:
-        raise AttachmentError(f"Template {template.name}: {field}: {error}") from error
-
-
-def _attachments(templates: Sequence[Template]) -> Iterator[Attachment]:
-    from .inputs import attachment_from
+def _attachments(templates: Sequence[Template], *, typed: bool) -> Iterator[Attachment]:
+    """What the templates attach; an error names the template, and its list."""
+    from .inputs import attachment_from, typed_attachment
 
     for template in templates:
-        with _naming(template, "attachments"):
-            yield from map(attachment_from, template.attachments or ())
-
-
-def _typed_attachments(templates: Sequence[Template]) -> Iterator[Attachment]:
-    from .inputs import typed_attachment
-
-    for template in templates:
-        with _naming(template, "attachment_types"):
-            for given in template.attachment_types or ():
-                yield typed_attachment(given.value, given.type)
+        try:
+            if typed:
+                for given in template.attachment_types or ():
+                    yield typed_attachment(given.value, given.type)
+            else:
+                yield from map(attachment_from, template.attachments or ())
+        except AttachmentError as error:
+            field = "attachment_types" if typed else "attachments"
+            raise AttachmentError(f"Template {template.name}: {field}: {error}") from error
 
 
 def _chosen_tools(request: Request, templates: Sequence[Template]) -> ToolChoice:
@@ -269,11 +255,10 @@ def prompt_text(typed: str | None, *, may_wait: bool) -> str:
         typed: The argument of the command.
         may_wait: Whether to wait for standard input when it is a terminal.
     """
-    piped = ""
-    if may_wait or not stdin_is_terminal():
-        piped = read_stdin_text()
-    given = [clean_argument(typed)] if typed is not None else []
-    return " ".join(([piped] if piped else []) + given)
+    piped = read_stdin_text() if may_wait or not stdin_is_terminal() else ""
+    if typed is None:
+        return piped
+    return f"{piped} {clean_argument(typed)}" if piped else clean_argument(typed)
 
 
 def load_content(material: Material, log: LogSettings) -> TurnInput:

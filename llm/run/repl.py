@@ -75,16 +75,13 @@ def run_chat(
     # From here on it is masked, in the first line for the history already.
     with suppress(Exception):
         model.get_key(request.call.key)
-    say("\n".join([f"Chatting with {model.model_id}", *_start_lines(instructions)]))
+    missing = set(INSTRUCTIONS) - set(instructions)
+    lines = [line for line in START_LINES if not any(word in line for word in missing)]
+    say("\n".join([f"Chatting with {model.model_id}", *lines]))
     with dying_tidily(), Recorder(request.log) as recorder:
         chat = _Chat(resolved, recorder, console, instructions)
         for text in read_prompts(console.read_line, console.edit):
             chat.turn(text)
-
-
-def _start_lines(instructions: tuple[str, ...]) -> list[str]:
-    missing = set(INSTRUCTIONS) - set(instructions)
-    return [line for line in START_LINES if not any(word in line for word in missing)]
 
 
 class _Chat:
@@ -153,15 +150,15 @@ class _Chat:
 
         Lines that begin with `!fragment` or `!attach` are instructions, not text.
         """
-        asked = read_instructions(typed, self._instructions)
-        fragments, attachments = load_fragments(self._resolved.request.log, asked.fragments)
-        attached = [attachment_from(value) for value in asked.attachments]
+        prompt, names, files = _read_instructions(typed, self._instructions)
+        fragments, attachments = load_fragments(self._resolved.request.log, names)
+        attached = [attachment_from(value) for value in files]
         # One that is refused must not be in the way of the prompts that follow.
         self._check(attached)
         self._attached += attached
-        if asked.attachments and not (asked.text or fragments):
+        if files and not (prompt or fragments):
             return None
-        text, system = self._resolved.material.fill(asked.text or None)
+        text, system = self._resolved.material.fill(prompt or None)
         content = self._content
         return replace(
             content,
@@ -173,26 +170,17 @@ class _Chat:
         )
 
 
-@dataclass(frozen=True)
-class Instructions:
-    """What a prompt of a chat consists of: text, and names of fragments and attachments."""
-
-    text: str
-    fragments: tuple[str, ...] = ()
-    attachments: tuple[str, ...] = ()
-
-
-def read_instructions(typed: str, words: tuple[str, ...] = INSTRUCTIONS) -> Instructions:
+def _read_instructions(typed: str, words: tuple[str, ...]) -> tuple[str, list[str], list[str]]:
     """The prompt without the lines `!fragment A B` and `!attach A B`, and what those name."""
     lines: list[str] = []
-    named: dict[str, list[str]] = {"!fragment": [], "!attach": []}
+    named: dict[str, list[str]] = {word: [] for word in INSTRUCTIONS}
     for line in typed.split("\n"):
         word, _, rest = line.strip().partition(" ")
         if word in words and rest.strip():
             named[word] += _words(rest)
         else:
             lines.append(line)
-    return Instructions("\n".join(lines), tuple(named["!fragment"]), tuple(named["!attach"]))
+    return "\n".join(lines), named["!fragment"], named["!attach"]
 
 
 def _words(text: str) -> list[str]:

@@ -7,7 +7,9 @@ before anything is sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -87,8 +89,6 @@ class ToolSettings:
     """How tools are run.
 
     Args:
-        debug: Show each call and its result.
-        approve: Ask before each call.
         chain_limit: The most responses that one prompt may take; no limit for 0.
         allow: Rules for calls that need no question.
         deny: Rules for calls that are refused.
@@ -116,7 +116,6 @@ class OutputSettings:
         hide_reasoning: Do not show reasoning, and tell the model so.
         extract: Print only the first fenced code block.
         extract_last: Print only the last fenced code block.
-        usage: Print the number of tokens.
         json: Print log records instead of the answer.
         raw: Pass control sequences on to a terminal.
         out: The folder for files that the model makes.
@@ -137,19 +136,11 @@ class Request:
     """What one `llm prompt` or `llm chat` was asked for, as given on its command line.
 
     Args:
-        prompt: The typed prompt.
-        system: The system prompt.
         attachments: Attachments in the order they are sent.
         typed_attachments: Attachments whose type was given; they are sent after the others.
-        fragments: Names of fragments in front of the prompt.
-        system_fragments: Names of fragments in front of the system prompt.
         options: Model options as pairs of name and text; the last value of a name wins.
-        model_id: A model's id or alias.
         queries: Words that choose a model where `model_id` is not given.
-        is_async: Run the asynchronous twin of the model.
-        continue_latest: Go on with the conversation used last.
         conversation_id: Go on with this conversation: its id or title, or the beginning of either.
-        name: The title of the conversation.
         templates: Names of templates, applied from left to right.
         params: Values of variables of the templates, as pairs.
         trust: Let templates from elsewhere use what they name.
@@ -157,12 +148,7 @@ class Request:
         schema_multi: What names the schema of the items of the answer.
         repair: How often to ask again for an answer that does not fit its schema.
         then: Further prompts, each on the answer before, for which `$input` stands.
-        tools: Names and specifications of tools.
         functions: Python code, or paths of files with it, whose functions are tools.
-        tool_settings: How tools are run.
-        call: How the model is called.
-        log: Where the turn is logged, if it is.
-        output: What is shown of the answer.
     """
 
     prompt: str | None = None
@@ -203,8 +189,6 @@ class Resolved:
     """A request with everything found that it names: its conversation is ready to be prompted.
 
     Args:
-        request: What was asked for.
-        material: What the prompt is made of beside its text.
         conversation: A new conversation, or the continued one with its history.
         options: The validated options that are not `None`.
         fallbacks: Models to try, in order, where the one before fails before its first token.
@@ -283,6 +267,41 @@ def set_policy(conversation: AnyConversation, call: CallSettings) -> tuple[str, 
     return call.fallback or stored.fallback
 
 
+@contextmanager
+def standing_in(resolved: Resolved) -> Iterator[Resolved]:
+    """What was resolved, with the next model, which the conversation has while the block runs."""
+    model, *others = resolved.fallbacks
+    conversation = resolved.conversation
+    former = conversation.model
+    policy, cut = conversation.policy, (conversation.truncate, conversation.token_budget)
+    options = _options_for(model, resolved)
+    conversation.model, conversation.token_budget = model, None
+    set_policy(conversation, resolved.request.call)
+    try:
+        yield replace(resolved, options=options, fallbacks=tuple(others))
+    finally:
+        conversation.model, conversation.policy = former, policy
+        conversation.truncate, conversation.token_budget = cut
+
+
+def _options_for(model: AnyModel, resolved: Resolved) -> JSONObject:
+    """The options that were given and another model takes; of each of the others a line tells."""
+    given = resolved.material.options
+    stored = OPTIONS.get(resolved.model.model_id)
+    asked = {k: v for k, v in resolved.options.items() if k in given or k not in stored}
+    own = OPTIONS.get(model.model_id)
+    taken: JSONObject = {}
+    for name, value in {**own, **asked}.items():
+        try:
+            found = getattr(model.Options(**{name: value}), name)
+        except (ValueError, AttributeError):
+            show_note(f"{model.model_id} does not take the option {name}: dropped")
+            continue
+        if found is not None:
+            taken[name] = found
+    return taken
+
+
 def resolve_conversation(
     request: Request, material: Material, model: AnyModel | None = None
 ) -> AnyConversation:
@@ -301,7 +320,10 @@ def resolve_conversation(
     model = model or _named_model(request, material)
     conversation = _load_conversation(request, model) if request.continues else None
     if conversation is None:
-        conversation = (model or _default_model(request.is_async)).conversation()
+        from ..registry import resolve_default_model
+
+        model = model or _get_model(resolve_default_model(), request.is_async)
+        conversation = model.conversation()
     if request.name:
         conversation.name = request.name
     return conversation
@@ -314,33 +336,23 @@ def _named_model(request: Request, material: Material) -> AnyModel | None:
 
 
 def named_model_id(request: Request) -> str | None:
-    """The id or alias of the model that the command line names, if it does."""
-    if request.model_id is None and request.queries:
-        return model_from_queries(request.queries)
-    return request.model_id
-
-
-def model_from_queries(queries: tuple[str, ...]) -> str:
-    """The shortest id among the models that match all queries, the first of them on a tie.
+    """The id or alias of the model that the command line names, if it does.
 
     Raises:
-        NotFound: No model matches.
+        NotFound: No model matches the words that it gives.
     """
+    if request.model_id is not None or not request.queries:
+        return request.model_id
     from ..registry import entries_matching
 
-    found = [entry.model_id for entry in entries_matching(queries)]
+    found = [entry.model_id for entry in entries_matching(request.queries)]
     if not found:
         raise NotFound(
-            f"No model found matching queries {', '.join(queries)}. "
+            f"No model found matching queries {', '.join(request.queries)}. "
             "'llm models' lists the models there are"
         )
+    # The first of them on a tie.
     return min(found, key=len)
-
-
-def _default_model(is_async: bool) -> AnyModel:
-    from ..registry import resolve_default_model
-
-    return _get_model(resolve_default_model(), is_async)
 
 
 def _get_model(model_id: str, is_async: bool) -> AnyModel:

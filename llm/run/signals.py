@@ -5,13 +5,15 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
+
+    _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 _NAMES = ("SIGTERM", "SIGHUP")
 
@@ -29,28 +31,36 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
+def _handled(
+    usual: Mapping[int, _Handler], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Handle the signals within the block whose handler is the usual one; on the main thread."""
+    is_main = threading.current_thread() is threading.main_thread()
+    taken = [number for number in usual if is_main and signal.getsignal(number) == usual[number]]
+    for number in taken:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, usual[number])
+
+
+@contextmanager
 def dying_tidily() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into an exception within the block, and die of them after it.
 
     A signal that somebody ignores or handles (`nohup` does) is left alone.
     """
-    numbers = _numbers()
-    if threading.current_thread() is not threading.main_thread():
-        numbers = []
-    taken = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, _raise)
     try:
-        yield
+        with _handled(dict.fromkeys(_numbers(), signal.SIG_DFL), _raise):
+            yield
     except Stopped as stop:
-        _restore(taken)
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         signal.raise_signal(stop.signal_number)
         raise
-    finally:
-        _restore(taken)
 
 
 def run_async(work: Coroutine[Any, Any, None]) -> None:
@@ -95,22 +105,10 @@ class _StopTask:
         self.task: asyncio.Task[Any] | None = None
         self.error: KeyboardInterrupt | None = None
 
-    @contextmanager
-    def handling_signals(self) -> Iterator[None]:
+    def handling_signals(self) -> AbstractContextManager[None]:
         """Handle within the block the signals that would raise an exception."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        usual: dict[int, Any] = {number: _raise for number in _numbers()}
-        usual[signal.SIGINT] = signal.default_int_handler
-        taken = [number for number in usual if signal.getsignal(number) == usual[number]]
-        for number in taken:
-            signal.signal(number, self._stop)
-        try:
-            yield
-        finally:
-            for number in taken:
-                signal.signal(number, usual[number])
+        usual: dict[int, _Handler] = dict.fromkeys(_numbers(), _raise)
+        return _handled(usual | {signal.SIGINT: signal.default_int_handler}, self._stop)
 
     def _stop(self, signal_number: int, frame: FrameType | None) -> None:
         import asyncio
@@ -134,8 +132,3 @@ def _numbers() -> list[int]:
 
 def _raise(signal_number: int, frame: FrameType | None) -> None:
     raise Stopped(signal_number)
-
-
-def _restore(numbers: list[int]) -> None:
-    for number in numbers:
-        signal.signal(number, signal.SIG_DFL)
