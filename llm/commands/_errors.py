@@ -7,7 +7,6 @@ import errno
 import os
 import sys
 from collections.abc import Iterable
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
@@ -52,12 +51,7 @@ class _Reported(contextlib.ContextDecorator):
     def __enter__(self) -> _Reported:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is None:
             return
         _let_go_of_output()

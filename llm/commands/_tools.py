@@ -45,7 +45,7 @@ class Box:
 class Listing:
     """The tools to list, sorted by name."""
 
-    tools: list[Tool] = field(default_factory=list)
+    tools: list[Tool]
     boxes: list[Box] = field(default_factory=list)
     server_side: list[type[ServerSideTool]] = field(default_factory=list)
     model: _BaseModel | None = None
@@ -57,7 +57,7 @@ class Listing:
         Raises:
             LLMError: A tool that was named does not exist or cannot be made.
         """
-        listing = cls(tools=list(functions), model=model)
+        listing = cls(functions, model=model)
         if specs:
             listing._add_named(specs)
         else:

@@ -79,11 +79,10 @@ def _table(infos: list[ConversationInfo], *, utc: bool) -> Iterable[str]:
         (info.id, time(info.last_used_utc), str(info.turns), info.model or "") for info in infos
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row, info in zip(rows, infos, strict=True):
-        cells = list(map(str.ljust, row, widths))
-        cells[2] = row[2].rjust(widths[2])
+    for (conversation_id, used, turns, model), info in zip(rows, infos, strict=True):
+        cells = f"{conversation_id:<{widths[0]}}  {used:<{widths[1]}}  {turns:>{widths[2]}}"
         title = " ".join((info.name or "").split())
-        yield "  ".join([*cells, title]).rstrip() + "\n"
+        yield f"{cells}  {model:<{widths[3]}}  {title}".rstrip() + "\n"
 
 
 @conversations.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ from ..content import Fragment
 from ..files.config import logs_db_path
 from ..terminal import print_pieces, say
 from ._group import LazyGroup
+from ._logs import reading, writing
 from ._options import flag, several
 
 if TYPE_CHECKING:
@@ -43,14 +43,12 @@ def fragments_list(queries: tuple[str, ...], aliases: bool, json_: bool) -> None
     """List the stored fragments, the oldest first."""
     from ..logs.read.shared import iter_fragments
     from ..logs.render.fragments import fragments_json, fragments_yaml
-    from ..run.recovery import reading
 
-    path = logs_db_path()
-    if not path.exists():
+    if not logs_db_path().exists():
         if json_:
             say("[]")
         return
-    with closing(reading(path)) as conn:
+    with reading(None) as conn:
         found = iter_fragments(conn, queries, only_aliased=aliases, cut=not json_)
         print_pieces(fragments_json(found) if json_ else fragments_yaml(found))
 
@@ -72,12 +70,11 @@ def fragments_set(alias: str, fragment: str) -> None:
     FRAGMENT is a path, a URL, the hash or another alias of a stored fragment, - for standard
     input, or what a loader understands.
     """
-    from ..logs.file.db import open_log
     from ..logs.read.shared import set_fragment_alias
 
     found = _resolved(fragment)
     text = found[0] if len(found) == 1 else Fragment("\n".join(found), fragment)
-    with closing(open_log(logs_db_path())) as db:
+    with writing(None, create=True) as db:
         set_fragment_alias(db, alias, text)
 
 
@@ -101,12 +98,10 @@ def fragments_show(alias_or_hash: str) -> None:
 @click.argument("alias")
 def fragments_remove(alias: str) -> None:
     """Remove an alias; the fragment stays, as prompts refer to it."""
-    from ..logs.file.db import open_log
     from ..logs.read.shared import remove_fragment_alias
 
-    path = logs_db_path()
-    if path.exists():
-        with closing(open_log(path)) as db:
+    if logs_db_path().exists():
+        with writing(None) as db:
             remove_fragment_alias(db, alias)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 import click
 
@@ -21,39 +22,24 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 @click.option("--force-reinstall", is_flag=True, help="Reinstall packages that are up to date.")
 @click.option("--no-cache-dir", is_flag=True, help="Disable pip's cache.")
 @click.option("--pre", is_flag=True, help="Include pre-releases and development versions.")
-@click.pass_context
-def install(
-    ctx: click.Context,
-    packages: tuple[str, ...],
-    upgrade: bool,
-    editable: str | None,
-    force_reinstall: bool,
-    no_cache_dir: bool,
-    pre: bool,
-) -> None:
+def install(packages: tuple[str, ...], editable: str | None, **flags: bool) -> None:
     """Install packages, such as plugins, beside llm."""
-    flags = {
-        "--upgrade": upgrade,
-        "--force-reinstall": force_reinstall,
-        "--no-cache-dir": no_cache_dir,
-        "--pre": pre,
-    }
-    chosen = [flag for flag, is_set in flags.items() if is_set]
+    chosen = [f"--{name.replace('_', '-')}" for name, is_set in flags.items() if is_set]
     where = ["--editable", editable] if editable else []
-    ctx.exit(_pip("install", *chosen, *where, *packages))
+    _pip("install", *chosen, *where, *packages)
 
 
 @command("uninstall", context_settings=_HELP)
 @click.argument("packages", nargs=-1, required=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.pass_context
-def uninstall(ctx: click.Context, packages: tuple[str, ...], yes: bool) -> None:
+def uninstall(packages: tuple[str, ...], yes: bool) -> None:
     """Uninstall packages that are installed beside llm."""
-    ctx.exit(_pip("uninstall", *packages, *(["--yes"] if yes else [])))
+    _pip("uninstall", *packages, *(["--yes"] if yes else []))
 
 
-def _pip(*arguments: str) -> int:
-    """Run pip in this environment; its exit code."""
+def _pip(*arguments: str) -> NoReturn:
+    """Run pip in this environment, and end with its exit code."""
     import subprocess
 
-    return subprocess.run([sys.executable, "-m", "pip", *arguments], check=False).returncode
+    pip = subprocess.run([sys.executable, "-m", "pip", *arguments], check=False)
+    raise click.exceptions.Exit(pip.returncode)

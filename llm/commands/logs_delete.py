@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from ..logs.rewrite.redact import Redacted
 
 SHOWN = 10
+older_than_option = partial(
+    click.option, "--older-than", metavar="AGE", help="What is older than this: 90d, 12h, 4w."
+)
 
 
 @command()
@@ -37,7 +41,7 @@ SHOWN = 10
 @click.option(
     "--until", metavar="TIME", help="What began before this time, or on this day: a date or an age."
 )
-@click.option("--older-than", metavar="AGE", help="What is older than this: 90d, 12h, 4w.")
+@older_than_option()
 @flag("--utc", help="Take times given without a zone as UTC.")
 @yes_option
 @database_option
@@ -82,9 +86,7 @@ def delete(
 
 
 @command()
-@click.option(
-    "--older-than", metavar="AGE", required=True, help="What is older than this: 90d, 12h, 4w."
-)
+@older_than_option(required=True)
 @yes_option
 @database_option
 def expire(older_than: str, yes: bool, database: str | None) -> None:

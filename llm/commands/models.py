@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import UnknownModelError
+from ..files.model_options import CALLS, OPTIONS, PARSERS, parse_fallback
 from ..plugins import isolated
 from ..registry import resolve_default_model, resolve_model_id
 from ..terminal import print_json, say
@@ -263,8 +264,6 @@ def models_options_clear(model: str, key: str | None) -> None:
         llm models options clear gpt-4.1
         llm models options clear gpt-4.1 temperature
     """
-    from ..files.model_options import CALLS, OPTIONS
-
     model_id = resolve_model_id(model)
     cleared = [key] if key else list(_stored_options().get(model_id, {}))
     OPTIONS.clear(model_id, key)
@@ -280,8 +279,6 @@ def models_options_clear(model: str, key: str | None) -> None:
 
 def _stored_options() -> dict[str, dict[str, str]]:
     """Everything that is stored for the models: model id -> name -> value as it was typed."""
-    from ..files.model_options import CALLS, OPTIONS
-
     options = OPTIONS.load()
     for model_id, values in CALLS.load().items():
         typed = {name: str(value) for name, value in values.items()}
@@ -297,8 +294,6 @@ def _store_option(model_id: str, name: str, value: str) -> None:
         click.ClickException: The same, for an option of the model's own.
     """
     import llm
-
-    from ..files.model_options import CALLS, OPTIONS, PARSERS, parse_fallback
 
     model = None
     with suppress(UnknownModelError):

@@ -8,6 +8,7 @@ import click
 
 from . import _options as shared
 from ._group import command
+from ._options import flag, number, option
 
 if TYPE_CHECKING:
     from ..run.request import Request
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 @shared.typed_attachment_option
 @shared.tool_options
 @shared.model_options_option
-@shared.flag(
+@flag(
     "--options", "show_model_options", help="Show the options of the chosen model and send nothing."
 )
 @shared.schema_option
 @shared.schema_multi_option
-@shared.number(
+@number(
     "--repair",
     default=0,
     show_default=True,
@@ -45,29 +46,25 @@ if TYPE_CHECKING:
 @shared.param_option
 @shared.trust_option
 @shared.no_stream_option
-@shared.flag("-n", "--no-log", help="Do not log this prompt and its answer.")
-@shared.flag("--log", help="Log this one even if logging is off.")
+@flag("-n", "--no-log", help="Do not log this prompt and its answer.")
+@flag("--log", help="Log this one even if logging is off.")
 @shared.hide_reasoning_option
 @shared.continue_option
 @shared.conversation_option
 @shared.name_option
 @shared.key_option
 @shared.call_options
-@shared.option("--save", metavar="NAME", help="Save the prompt as a template; nothing is sent.")
-@shared.option(
+@option("--save", metavar="NAME", help="Save the prompt as a template; nothing is sent.")
+@option(
     "--out",
     type=click.Path(file_okay=False),
     help="Write the files that the model makes into this folder.",
 )
-@shared.flag("--async", "async_", help="Run the asynchronous form of the model.")
-@shared.flag(
-    "-u", "--usage", help="Show how many tokens were used, and the id of the conversation."
-)
-@shared.flag("-x", "--extract", help="Print only the first fenced code block.")
-@shared.flag(
-    "--xl", "--extract-last", "extract_last", help="Print only the last fenced code block."
-)
-@shared.flag(
+@flag("--async", "async_", help="Run the asynchronous form of the model.")
+@flag("-u", "--usage", help="Show how many tokens were used, and the id of the conversation.")
+@flag("-x", "--extract", help="Print only the first fenced code block.")
+@flag("--xl", "--extract-last", "extract_last", help="Print only the last fenced code block.")
+@flag(
     "--json", "json_output", help="Print the log record of the answer, as 'llm logs --json' does."
 )
 def prompt(show_model_options: bool, save: str | None, **given: Any) -> None:

@@ -17,12 +17,12 @@ from ..terminal.asking import Terminal, open_terminal
 from ..text import visible
 from ..tools.calling import CancelToolCall
 from ..tools.policy import Candidate, Decision, Rule, Rules, decide
+from .toolset import Toolset
 
 if TYPE_CHECKING:
     from ..tools.calling import ToolCall
     from ..tools.tool import Tool
     from .request import ToolSettings
-    from .toolset import Toolset
 
 QUESTION = "Approve tool call? [y/N]: "
 CHOICES = "y: yes   n: no   a: yes, always for this tool   f: yes, always in this folder"
@@ -50,7 +50,7 @@ class Gate:
 
     def __init__(self, settings: ToolSettings, toolset: Toolset | None) -> None:
         self._settings = settings
-        self._toolset = toolset
+        self._toolset = toolset or Toolset()
         ask = "always" if settings.approve else settings.ask
         try:
             self._given = Rules.parse(settings.allow, settings.deny, ask)
@@ -66,7 +66,9 @@ class Gate:
             CancelToolCall: It may not.
             EOFError: `--ta` was given and nobody answers.
         """
-        decision, reason = decide((self._given, self._stored), self._candidate(tool, call))
+        box, is_untrusted = self._toolset.box_name(tool), self._toolset.is_untrusted(call.name)
+        candidate = Candidate(call.name, call.arguments, box, is_untrusted, tool.side_effects)
+        decision, reason = decide((self._given, self._stored), candidate)
         if decision is Decision.DENY:
             show_note(f"Refused {call_text(call)}: {reason}")
             raise CancelToolCall(f"This call is not allowed: {reason}")
@@ -76,16 +78,6 @@ class Gate:
             show_note("This call was interrupted before it was finished:")
             self._ask(call, reason)
 
-    def _candidate(self, tool: Tool, call: ToolCall) -> Candidate:
-        toolset = self._toolset
-        return Candidate(
-            call.name,
-            call.arguments,
-            toolset.box_name(tool) if toolset is not None else None,
-            toolset is not None and toolset.is_untrusted(call.name),
-            tool.side_effects,
-        )
-
     def _ask(self, call: ToolCall, reason: str) -> None:
         with open_terminal() as terminal:
             if terminal is None and not self._settings.approve:
@@ -94,13 +86,11 @@ class Gate:
                     f"To allow it: --allow {call.name}"
                 )
                 raise CancelToolCall("This call is not allowed: nobody can be asked about it")
-            self._put_question(terminal or Terminal(read_stdin_line, sys.stderr), call)
-
-    def _put_question(self, terminal: Terminal, call: ToolCall) -> None:
-        terminal.writer.write(f"{visible(call_text(call))}\n")
-        answer = ""
-        while answer not in ("y", "yes", "n", "no", "a", "f"):
-            answer = terminal.ask(f"{CHOICES}\n{QUESTION}") or "no"
+            terminal = terminal or Terminal(read_stdin_line, sys.stderr)
+            terminal.writer.write(f"{visible(call_text(call))}\n")
+            answer = ""
+            while answer not in ("y", "yes", "n", "no", "a", "f"):
+                answer = terminal.ask(f"{CHOICES}\n{QUESTION}") or "no"
         if answer in ("n", "no"):
             raise CancelToolCall(REFUSAL)
         if answer in ("a", "f"):
@@ -143,7 +133,6 @@ def remember(rule: str, folder: str | None = None) -> None:
     Comments and the order of the file stay.
 
     Args:
-        rule: The rule.
         folder: The absolute path of the folder that it holds in; everywhere where missing.
 
     Raises:

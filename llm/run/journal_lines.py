@@ -281,10 +281,8 @@ class Journaled:
         optional = {
             **_read_request(request, tables),
             "usage": {name: value for name, value in usage if value is not None},
-            "resolved_model": done.get("resolved_model"),
             "datetime_utc": done.get("started") or request["started"],
-            "duration_ms": done.get("duration_ms"),
-            "response_json": done.get("response_json"),
+            **{name: done.get(name) for name in ("resolved_model", "duration_ms", "response_json")},
         }
         turn = {
             "id": request["id"],

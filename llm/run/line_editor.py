@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..files.config import user_dir
 from ..terminal import read_stdin_line, stdin_is_terminal
@@ -21,16 +21,9 @@ if TYPE_CHECKING:
 HISTORY_NAME = "chat-history"
 
 
-class LineReader(Protocol):
-    """Where the lines of a chat come from."""
-
-    def __call__(self, prompt: str) -> str:
-        """The next line, without its end.
-
-        Raises:
-            EOFError: There is none.
-            KeyboardInterrupt: The user wants to leave.
-        """
+# Gives the next line, without its end, after showing a prompt. It raises EOFError where there is
+# none, and KeyboardInterrupt where the user wants to leave.
+LineReader: TypeAlias = Callable[[str], str]
 
 
 def make_reader(*, keeps_history: bool = False) -> LineReader:
@@ -44,13 +37,9 @@ def make_reader(*, keeps_history: bool = False) -> LineReader:
         return read_plain_line
     from prompt_toolkit import PromptSession
 
-    history = _history(history_path() if keeps_history else None)
+    history = _history(user_dir() / HISTORY_NAME if keeps_history else None)
     session: PromptSession[str] = PromptSession(history=history, key_bindings=_key_bindings())
-
-    def read_line(prompt: str) -> str:
-        return session.prompt(prompt)
-
-    return read_line
+    return session.prompt
 
 
 def read_plain_line(prompt: str) -> str:
@@ -61,11 +50,6 @@ def read_plain_line(prompt: str) -> str:
     if not line:
         raise EOFError
     return line.rstrip("\r\n")
-
-
-def history_path() -> Path:
-    """The path of the file that holds the lines of chats."""
-    return user_dir() / HISTORY_NAME
 
 
 def _history(path: Path | None) -> History:

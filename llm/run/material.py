@@ -42,16 +42,12 @@ class Material:
     """What a request and its templates give together; the command line has the last word.
 
     Args:
-        system: The typed system prompt.
-        params: Values of variables of the templates.
         templates: The templates, applied from left to right.
         model_id: The model that the templates ask for.
-        schema: The schema of the answer.
         options: Model options by name, as given.
         fragments: Names of fragments in front of the prompt.
         system_fragments: Names of fragments in front of the system prompt.
         attachments: Attachments in the order in which they are sent.
-        tools: The tools, and who chose them.
         extract: Print only the first fenced code block.
         extract_last: Print only the last fenced code block.
     """
@@ -97,7 +93,6 @@ class TurnInput:
 
     Args:
         text: The prompt, templates applied.
-        system: The system prompt.
         fragments: Texts in front of the prompt.
         system_fragments: Texts in front of the system prompt.
         attachments: Attachments in the order in which they are sent.
@@ -289,9 +284,7 @@ def load_fragments(
     from ..logs.read.shared import find_fragment
     from ..material.fragments import resolve_all
 
-    def find_stored(name: str) -> Fragment | None:
-        return _in_log(log, lambda conn: find_fragment(conn, name))
-
+    find_stored = _stored(log, find_fragment)
     found = resolve_all(names, find_stored, allow_attachments=not only_text)
     texts = [item for item in found if isinstance(item, Fragment)]
     return texts, [item for item in found if isinstance(item, Attachment)]
@@ -310,25 +303,29 @@ def find_schema(log: LogSettings, name: str | None, multi: str | None = None) ->
     """
     if not (multi or name):
         return None
-    from ..logs.read import shared as stored
+    from ..logs.read import shared
     from ..schemas.notation import multi_schema, resolve_schema
     from ..schemas.validation import check_schema
     from ..templates import load_template
 
-    def find_stored(schema_id: str) -> JSONObject | None:
-        return _in_log(log, lambda conn: stored.find_schema(conn, schema_id))
-
+    find_stored = _stored(log, shared.find_schema)
     schema = resolve_schema(multi or name or "", load_template, find_stored)
     schema = multi_schema(schema) if multi else schema
     check_schema(schema)
     return schema
 
 
-def _in_log(log: LogSettings, find: Callable[[sqlite3.Connection], Found | None]) -> Found | None:
-    """What is found in the log database; nothing where there is no such file."""
-    if not log.path.exists():
-        return None
-    from ..logs.file.db import open_for_reading
+def _stored(
+    log: LogSettings, find: Callable[[sqlite3.Connection, str], Found | None]
+) -> Callable[[str], Found | None]:
+    """Gives what the log database has under a name; nothing where there is no such file."""
 
-    with closing(open_for_reading(log.path, may_change=log.is_on)) as conn:
-        return find(conn)
+    def look_up(name: str) -> Found | None:
+        if not log.path.exists():
+            return None
+        from ..logs.file.db import open_for_reading
+
+        with closing(open_for_reading(log.path, may_change=log.is_on)) as conn:
+            return find(conn, name)
+
+    return look_up

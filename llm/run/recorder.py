@@ -47,12 +47,10 @@ class Recorder:
         self._path = log.path if log.is_on else None
         self._journal_target = os.path.abspath(log.database) if log.database else None
         self._is_wanted = log.is_on or wants_rows
-        self._wants_rows = wants_rows
         self._database: sqlite_utils.Database | None = None
         self._preloader: _Preloader | None = None
         #: Every response that was about to be sent, of whatever model.
         self.begun: list[AnyResponse] = []
-        self._responses: list[AnyResponse] = []
         self._unlogged: list[AnyResponse] = []
         self._results: ResultsJournal | None = None
         self._last: AnyResponse | None = None
@@ -120,20 +118,18 @@ class Recorder:
         from ..logs.file.db import open_memory
         from ..logs.read.rows import build_rows
 
+        responses = [response for response in self.begun if not response.said_nothing()]
         if self._unlogged:
             self._close_database()
             self._database = open_memory()
-            for response in self._responses:
+            for response in responses:
                 response.log_to_db(self._database)
-        database = self._open()
-        return build_rows(database.conn, [response.id for response in self._responses])
+        return build_rows(self._open().conn, [response.id for response in responses])
 
     def _keep(self, response: AnyResponse) -> None:
         self._last = response
         journal = _journal_of(response)
         journal.finished(response.outcome)
-        if self._wants_rows and not response.said_nothing():
-            self._responses.append(response)
         try:
             response.log_to_db(self._open())
         except LogError as error:

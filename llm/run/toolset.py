@@ -71,12 +71,10 @@ def gather(choice: ToolChoice, conversation: AnyConversation) -> Toolset | None:
     functions = _from_code(choice.functions)
     untrusted = _from_code(choice.untrusted_functions)
     if choice.names or choice.untrusted_names:
-        named, others = _chosen(choice, conversation)
-        untrusted += others
+        named = _chosen(choice, conversation, untrusted)
         _mark_untrusted(conversation, untrusted, named)
     else:
-        named, others = _restored(conversation)
-        untrusted += others
+        named = _restored(conversation, untrusted)
     taken = _names([*functions, *named])
     untrusted = [tool for tool in untrusted if name_in(spec_of(tool)) not in taken]
     toolset = Toolset(functions, untrusted, named)
@@ -88,17 +86,16 @@ def _from_code(codes: Sequence[str]) -> list[ToolDef]:
 
 
 def _chosen(
-    choice: ToolChoice, conversation: AnyConversation
-) -> tuple[list[ToolDef], list[ToolDef]]:
-    """The tools that were named now: by the person, also earlier in the conversation; by others."""
+    choice: ToolChoice, conversation: AnyConversation, untrusted: list[ToolDef]
+) -> list[ToolDef]:
+    """The tools that the person named, now or earlier; those of others are added to `untrusted`."""
     specs = conversation.loaded_tools or ()
     own = {spec for spec in specs if name_in(spec) not in conversation.untrusted_tools}
     named = gather_tools(choice.names, conversation.model)
     earlier: list[ToolDef] = []
-    others: list[ToolDef] = []
     for tool in gather_tools(choice.untrusted_names, conversation.model):
-        (earlier if spec_of(tool) in own else others).append(tool)
-    return [*earlier, *named], others
+        (earlier if spec_of(tool) in own else untrusted).append(tool)
+    return [*earlier, *named]
 
 
 def _mark_untrusted(
@@ -118,19 +115,18 @@ def _names(tools: Sequence[ToolDef]) -> set[str]:
     return {name_in(spec_of(tool)) for tool in tools}
 
 
-def _restored(conversation: AnyConversation) -> tuple[list[ToolDef], list[ToolDef]]:
-    """The tools that the conversation began with, those still there: of the person; of others."""
+def _restored(conversation: AnyConversation, untrusted: list[ToolDef]) -> list[ToolDef]:
+    """The tools that the conversation began with, those still there; see `_chosen`."""
     named: list[ToolDef] = []
-    others: list[ToolDef] = []
     for spec in conversation.loaded_tools or ():
         try:
             tools = gather_tools([spec], conversation.model)
         except LLMError as error:
             show_note(f"This conversation goes on without the tool {spec}. {error}")
             continue
-        kept = others if name_in(spec) in conversation.untrusted_tools else named
+        kept = untrusted if name_in(spec) in conversation.untrusted_tools else named
         kept += [tool for tool in tools if _fits(tool, spec, conversation)]
-    return named, others
+    return named
 
 
 def _fits(tool: ToolDef, spec: str, conversation: AnyConversation) -> bool:

@@ -13,8 +13,6 @@ from ..terminal.asking import confirm
 from ..text import has_plugin_prefix
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..templates import Template
 
 _WEB = ("http://", "https://")
@@ -40,11 +38,16 @@ def check_template(template: Template, *, trust: bool) -> None:
     wishes = list(_wishes(template))
     if not wishes:
         return
-    digest = template_hash(template)
-    if not is_trusted(digest):
+    # Everything in the template but its name.
+    fields = template.model_dump(exclude={"name"}, exclude_none=True)
+    content = json.dumps(fields, sort_keys=True, default=str)
+    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    path = config.user_dir() / "trusted_templates.json"
+    if digest not in config.read_json_object(path):
         if not trust:
             _ask(template, wishes)
-        remember(digest, name_of(template))
+        entry = {digest: name_of(template)}
+        config.update_json(path, lambda trusted: trusted.update(entry), indent=2, newline=True)
     template.trust_functions()
 
 
@@ -103,29 +106,3 @@ def is_own(template: Template, *, trust: bool) -> bool:
 def name_of(template: Template) -> str:
     """What the user calls a template."""
     return template.reference or template.name
-
-
-# What is trusted is remembered in a file of ours, by the hash of its content.
-
-
-def template_hash(template: Template) -> str:
-    """The SHA-256 hex digest of everything in a template but its name."""
-    fields = template.model_dump(exclude={"name"}, exclude_none=True)
-    content = json.dumps(fields, sort_keys=True, default=str)
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _trusted_path() -> Path:
-    return config.user_dir() / "trusted_templates.json"
-
-
-def is_trusted(digest: str) -> bool:
-    """Whether the user has trusted a template of that content."""
-    return digest in config.read_json_object(_trusted_path())
-
-
-def remember(digest: str, name: str) -> None:
-    """Keep that the user trusts a template of that content."""
-    config.update_json(
-        _trusted_path(), lambda trusted: trusted.update({digest: name}), indent=2, newline=True
-    )
