@@ -6,7 +6,7 @@ __getattr__, __dir__ = attach(
     __name__,
     {
         "llm.files.yaml_files": ("InvalidYAML", "parse_yaml", "yaml_lines_of", "yaml_with_item"),
-        "llm.logs.write.store": ("ensure_fragment", "ensure_tool", "ensure_tool_instance"),
+        "llm.logs.records.shared": ("ensure_fragment", "ensure_tool", "ensure_tool_instance"),
         "llm.schemas.notation": (
             "make_schema_id", "multi_schema", "resolve_schema_input", "schema_dsl",
             "schema_summary",

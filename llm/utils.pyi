@@ -5,9 +5,9 @@ from llm.files.yaml_files import InvalidYAML as InvalidYAML
 from llm.files.yaml_files import parse_yaml as parse_yaml
 from llm.files.yaml_files import yaml_lines_of as yaml_lines_of
 from llm.files.yaml_files import yaml_with_item as yaml_with_item
-from llm.logs.write.store import ensure_fragment as ensure_fragment
-from llm.logs.write.store import ensure_tool as ensure_tool
-from llm.logs.write.store import ensure_tool_instance as ensure_tool_instance
+from llm.logs.records.shared import ensure_fragment as ensure_fragment
+from llm.logs.records.shared import ensure_tool as ensure_tool
+from llm.logs.records.shared import ensure_tool_instance as ensure_tool_instance
 from llm.net.http import logging_client as logging_client
 from llm.schemas.notation import make_schema_id as make_schema_id
 from llm.schemas.notation import multi_schema as multi_schema

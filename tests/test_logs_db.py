@@ -18,14 +18,13 @@ from llm.logs.file import db as log_db
 from llm.logs.file.db import (
     backup,
     log_errors,
-    needs_migration,
     open_log,
     open_memory,
     open_readonly,
     prepare,
     status,
 )
-from llm.logs.file.migrations import NAMES, applied_names
+from llm.logs.file.migrations import NAMES, applied_names, needs_migration
 from tests.helpers.databases import copy_of
 
 

@@ -14,7 +14,8 @@ import sqlite_utils
 import llm
 from llm.errors import LogError, UnknownModelError
 from llm.logs import LogStore
-from llm.logs.file.db import needs_migration, open_log, open_readonly
+from llm.logs.file.db import open_log, open_readonly
+from llm.logs.file.migrations import needs_migration
 from llm.logs.read.rehydrate import load_conversation
 from llm.logs.records.chains import hash_chain
 from llm.logs.records.outcome import FAILED, Outcome

@@ -29,21 +29,6 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_SECONDS = 5.0
 
-__all__ = [
-    "LogStatus",
-    "backup",
-    "brought_up_to_date",
-    "log_errors",
-    "needs_migration",
-    "no_log",
-    "open_for_reading",
-    "open_log",
-    "open_memory",
-    "open_readonly",
-    "set_aside",
-    "status",
-]
-
 
 class LogStatus(NamedTuple):
     """What `llm logs status` tells about a file: its size in bytes and what it holds."""

@@ -22,15 +22,13 @@ OLD_LOGS_COLUMNS = """
     datetime_utc text
 """
 
-CONVERSATIONS = """
-create table if not exists conversations (
+CONVERSATIONS = """create table if not exists conversations (
     id text primary key,
     name text,
     model text
 )"""
 
-RESPONSES = """
-create table if not exists responses (
+RESPONSES = """create table if not exists responses (
     id text primary key,
     model text,
     prompt text,
@@ -51,16 +49,14 @@ create table if not exists responses (
 )"""
 
 ATTACHMENTS = (
-    """
-create table if not exists attachments (
+    """create table if not exists attachments (
     id text primary key,
     type text,
     path text,
     url text,
     content blob
 )""",
-    """
-create table if not exists prompt_attachments (
+    """create table if not exists prompt_attachments (
     response_id text references responses(id),
     attachment_id text references attachments(id),
     "order" integer,
@@ -68,15 +64,13 @@ create table if not exists prompt_attachments (
 )""",
 )
 
-SCHEMAS = """
-create table if not exists schemas (
+SCHEMAS = """create table if not exists schemas (
     id text primary key,
     content text
 )"""
 
 FRAGMENTS = (
-    """
-create table if not exists fragments (
+    """create table if not exists fragments (
     id integer primary key,
     hash text,
     content text,
@@ -84,8 +78,7 @@ create table if not exists fragments (
     source text
 )""",
     "create unique index if not exists idx_fragments_hash on fragments (hash)",
-    """
-create table if not exists fragment_aliases (
+    """create table if not exists fragment_aliases (
     alias text primary key,
     fragment_id integer references fragments(id)
 )""",
@@ -100,8 +93,7 @@ RESPONSE_FRAGMENTS_COLUMNS = """
 """
 
 TOOLS = (
-    """
-create table if not exists tools (
+    """create table if not exists tools (
     id integer primary key,
     hash text,
     name text,
@@ -110,14 +102,12 @@ create table if not exists tools (
     plugin text
 )""",
     "create unique index if not exists idx_tools_hash on tools (hash)",
-    """
-create table if not exists tool_responses (
+    """create table if not exists tool_responses (
     tool_id integer references tools(id),
     response_id text references responses(id),
     primary key (tool_id, response_id)
 )""",
-    """
-create table if not exists tool_calls (
+    """create table if not exists tool_calls (
     id integer primary key,
     response_id text references responses(id),
     tool_id integer references tools(id),
@@ -125,8 +115,7 @@ create table if not exists tool_calls (
     arguments text,
     tool_call_id text
 )""",
-    """
-create table if not exists tool_results (
+    """create table if not exists tool_results (
     id integer primary key,
     response_id text references responses(id),
     tool_id integer references tools(id),
@@ -138,16 +127,14 @@ create table if not exists tool_results (
 )""",
 )
 
-TOOL_INSTANCES = """
-create table if not exists tool_instances (
+TOOL_INSTANCES = """create table if not exists tool_instances (
     id integer primary key,
     plugin text,
     name text,
     arguments text
 )"""
 
-TOOL_RESULTS_ATTACHMENTS = """
-create table if not exists tool_results_attachments (
+TOOL_RESULTS_ATTACHMENTS = """create table if not exists tool_results_attachments (
     tool_result_id integer references tool_results(id),
     attachment_id text references attachments(id),
     "order" integer,
@@ -162,16 +149,14 @@ TOOL_INSTANTIATIONS_COLUMNS = """
 """
 
 MESSAGE_STORE = (
-    """
-create table if not exists messages (
+    """create table if not exists messages (
     hash text primary key,
     parent_hash text references messages(hash),
     role text,
     provider_metadata text
 )""",
     "create index if not exists idx_messages_parent_hash on messages (parent_hash)",
-    """
-create table if not exists parts (
+    """create table if not exists parts (
     id integer primary key,
     message_hash text references messages(hash),
     position integer,
@@ -182,31 +167,27 @@ create table if not exists parts (
 )""",
     "create unique index if not exists idx_parts_message_hash_position"
     " on parts (message_hash, position)",
-    """
-create table if not exists part_attachments (
+    """create table if not exists part_attachments (
     part_id integer references parts(id),
     attachment_id text references attachments(id),
     "order" integer,
     primary key (part_id, attachment_id, "order")
 )""",
-    """
-create table if not exists part_fragments (
+    """create table if not exists part_fragments (
     part_id integer references parts(id),
     fragment_id integer references fragments(id),
     "order" integer,
     primary key (part_id, fragment_id, "order")
 )""",
     "create index if not exists idx_part_fragments_fragment_id on part_fragments (fragment_id)",
-    """
-create table if not exists threads (
+    """create table if not exists threads (
     id text primary key,
     name text,
     tip_message_hash text references messages(hash),
     forked_from text references threads(id),
     datetime_utc text
 )""",
-    """
-create table if not exists turns (
+    """create table if not exists turns (
     id text primary key,
     thread_id text references threads(id),
     parent_message_hash text references messages(hash),
@@ -223,15 +204,13 @@ create table if not exists turns (
     response_json text
 )""",
     "create index if not exists idx_turns_thread_id on turns (thread_id)",
-    """
-create table if not exists turn_tools (
+    """create table if not exists turn_tools (
     turn_id text references turns(id),
     tool_id integer references tools(id),
     instance_id integer references tool_instances(id),
     primary key (turn_id, tool_id)
 )""",
-    """
-create table if not exists turn_fragments (
+    """create table if not exists turn_fragments (
     turn_id text references turns(id),
     fragment_id integer references fragments(id),
     "order" integer,
@@ -239,8 +218,7 @@ create table if not exists turn_fragments (
     primary key (turn_id, fragment_id, kind, "order")
 )""",
     "create index if not exists idx_turn_fragments_fragment_id on turn_fragments (fragment_id)",
-    """
-create table if not exists turn_search (
+    """create table if not exists turn_search (
     id integer primary key,
     turn_id text references turns(id),
     prompt text,
@@ -252,8 +230,7 @@ create table if not exists turn_search (
 
 # One row per message, children indented below their parent. A message belongs to every turn whose
 # chain contains it; `seen` walks those chains upwards and keeps the earliest date.
-MESSAGE_TREE = """
-create view if not exists message_tree as
+MESSAGE_TREE = """create view if not exists message_tree as
 with recursive
 opening (hash, line) as (
     select messages.hash, coalesce(

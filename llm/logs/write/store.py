@@ -14,7 +14,7 @@ from ..file.db import log_errors, prepare
 from ..file.migrations import immediate
 from ..records.chains import hash_chain, is_stored, store_chain
 from ..records.condense import load_reply
-from ..records.shared import ensure_fragment, ensure_tool, ensure_tool_instance
+from ..records.shared import ensure_fragment
 from .turns import MOVE_THREAD, HashedTables, TurnWriter, add_thread
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from ...models.response_base import _BaseResponse
     from ...parts import Message
-
-__all__ = ["LogStore", "ensure_fragment", "ensure_tool", "ensure_tool_instance"]
 
 # Databases seen before: one that was migrated once stays so.
 _migrated: WeakSet[Database] = WeakSet()
