@@ -104,7 +104,7 @@ def test_migrate_failure_in_the_middle_undoes_all(
 
     path = copy_of("0.13", tmp_path)
     before = columns_of(path)
-    steps = (*migrations.STEPS[:-1], ("m027_turns_response_json", fail))
+    steps = (*migrations.STEPS[:-1], ("m027_turns_response_json", (fail,)))
     monkeypatch.setattr(migrations, "STEPS", steps)
     with connect(path) as conn, pytest.raises(sqlite3.OperationalError):
         migrate(conn)

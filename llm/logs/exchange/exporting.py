@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ...errors import NotFound
 from ...models.serialize import add_tables, serialize_conversation
-from ...parts import AttachmentPart, ToolResultPart
 from ..file.lookups import rows_by_ids
 from ..older.legacy import instance_shape
 from ..read.rehydrate import (
@@ -21,20 +20,20 @@ from ..read.rehydrate import (
     with_turns,
 )
 from ..records.outcome import read_outcomes
-from ..records.threads import conversation_info
+from ..records.threads import model_of_conversation
 from ..write.turns import HashedTables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ...content import Attachment
     from ...models.turn_record import Tables
-    from ...parts import Message
     from ...serialization import (
         AttachmentDict,
         ConversationDict,
         FragmentDict,
         MessageNodeDict,
+        PartDict,
         TurnDict,
     )
 
@@ -76,18 +75,18 @@ def export_conversation(conn: sqlite3.Connection, conversation_id: str) -> Conve
     stored = read_conversation(conn, conversation_id)
     if stored is None:
         raise NotFound(f"No conversation found with id={conversation_id}")
-    info = conversation_info(conn, conversation_id)
     turns, tables = record_turns(conn, stored)
     _add_details(conn, turns, tables)
     if stored.legacy:
         _add_legacy_instances(conn, conversation_id, tables)
     history, _ = merged_messages(conn, stored)
-    shape = serialize_conversation(stored.id, stored.name, info.model, turns, tables, history)
+    model = model_of_conversation(conn, conversation_id)
+    shape = serialize_conversation(stored.id, stored.name, model, turns, tables, history)
     shape["loaded_tools"] = tool_specs(conn, with_turns(conn, stored))
-    hashes = [hashed.hash for hashed in HashedTables(tables, trusts_ids=True).messages]
-    for message, entry, key in zip(tables.messages, shape["messages"], hashes, strict=True):
-        _complete_attachments(message, entry)
-        entry["hash"] = key
+    hashed = HashedTables(tables, trusts_ids=True).messages
+    for entry, message in zip(shape["messages"], hashed, strict=True):
+        _complete_attachments(entry["parts"], message.attachments)
+        entry["hash"] = message.hash
     _add_fragments_of_messages(conn, shape["messages"], tables)
     forked_from, made = conn.execute(_THREAD, [conversation_id]).fetchone() or (None, None)
     if forked_from:
@@ -98,17 +97,18 @@ def export_conversation(conn: sqlite3.Connection, conversation_id: str) -> Conve
     return shape
 
 
-def _complete_attachments(message: Message, entry: MessageNodeDict) -> None:
-    """Put id and bytes of the attachments into the dictionary of a message."""
-    for part, shape in zip(message.parts, entry["parts"], strict=True):
-        if isinstance(part, AttachmentPart) and part.attachment is not None:
-            shape["attachment"] = _attachment_dict(part.attachment)  # type: ignore[typeddict-unknown-key]
-        elif isinstance(part, ToolResultPart) and part.attachments:
-            shape["attachments"] = [_attachment_dict(item) for item in part.attachments]  # type: ignore[typeddict-unknown-key]
+def _complete_attachments(parts: Iterable[PartDict], attachments: Iterable[Attachment]) -> None:
+    """Put ids and bytes of the attachments of a message, which are in order, into its parts."""
+    left = iter(attachments)
+    for part in parts:
+        if part["type"] == "attachment" and "attachment" in part:
+            _complete(part["attachment"], next(left))
+        elif part["type"] == "tool_result":
+            for shape in part.get("attachments", ()):
+                _complete(shape, next(left))
 
 
-def _attachment_dict(attachment: Attachment) -> AttachmentDict:
-    shape = attachment.to_dict()
+def _complete(shape: AttachmentDict, attachment: Attachment) -> None:
     if attachment.known_id is not None:
         shape["id"] = attachment.known_id
     if attachment.path and not attachment.content:
@@ -117,7 +117,6 @@ def _attachment_dict(attachment: Attachment) -> AttachmentDict:
             # Another file may lie there by now.
             if content and hashlib.sha256(content).hexdigest() == attachment.known_id:
                 shape["content"] = base64.b64encode(content).decode("ascii")
-    return shape
 
 
 def _add_details(conn: sqlite3.Connection, turns: Sequence[TurnDict], tables: Tables) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 Change = Callable[["sqlite3.Connection"], None]
-Step = tuple[str, ...] | Change
+# A name, and SQL statements or functions.
+Step = tuple[str, tuple[str | Change, ...]]
 
 
 def migrate(db: Database | sqlite3.Connection) -> None:
@@ -63,13 +64,12 @@ def _apply_missing(conn: sqlite3.Connection) -> None:
     applied = applied_names(conn)
     is_new = not applied and not has_table(conn, "log")
     # In a new file a table of 2023 can only be another program's.
-    for name, step in STEPS[len(_STEPS_OF_2023) :] if is_new else STEPS:
-        if name in applied:
-            continue
-        if callable(step):
-            step(conn)
-        else:
-            _run(conn, step)
+    for name, changes in STEPS[len(_STEPS_OF_2023) :] if is_new else STEPS:
+        for change in changes if name not in applied else ():
+            if isinstance(change, str):
+                conn.execute(change)
+            else:
+                change(conn)
     _note(conn, "_llm_migrations", NAMES)
     if is_new:
         _make_indexes(conn, INDEXES)
@@ -83,11 +83,6 @@ def _note(conn: sqlite3.Connection, table: str, names: Iterable[str]) -> None:
     now = str(datetime.now(timezone.utc))
     sql = f"insert or ignore into {table} (name, applied_at) values (?, ?)"
     conn.executemany(sql, [(name, now) for name in names])
-
-
-def _run(conn: sqlite3.Connection, statements: Iterable[str]) -> None:
-    for statement in statements:
-        conn.execute(statement)
 
 
 def _columns(conn: sqlite3.Connection, table: str) -> list[str]:
@@ -139,17 +134,6 @@ def _drop_old_logs_if_empty(conn: sqlite3.Connection) -> None:
         conn.execute("drop table logs")
 
 
-def _index_responses(conn: sqlite3.Connection) -> None:
-    _run(conn, _full_text_index("responses"))
-    conn.execute("insert into responses_fts (responses_fts) values ('rebuild')")
-
-
-def _add_schemas(conn: sqlite3.Connection) -> None:
-    conn.execute(schema.SCHEMAS)
-    _adding("responses", schema_id="text references schemas(id)")(conn)
-    _index_responses(conn)
-
-
 def _widen_fragment_keys(conn: sqlite3.Connection) -> None:
     """Let a response use one fragment twice: the position belongs to the primary key."""
     key = "select 1 from pragma_table_info(?) where name = 'order' and pk > 0"
@@ -161,14 +145,8 @@ def _widen_fragment_keys(conn: sqlite3.Connection) -> None:
             _rebuild(conn, table, columns, table)
 
 
-def _add_tool_instances(conn: sqlite3.Connection) -> None:
-    conn.execute(schema.TOOL_INSTANCES)
-    _adding("tool_results", instance_id="integer references tool_instances(id)")(conn)
-
-
 def _refer_to_instances(conn: sqlite3.Connection) -> None:
     """Let `tool_instantiations` point to shared rows instead of spelling each instance out."""
-    _adding("turn_tools", instance_id="integer references tool_instances(id)")(conn)
     if "instance_id" in _columns(conn, "tool_instantiations"):
         return
     conn.execute(
@@ -187,25 +165,22 @@ def _refer_to_instances(conn: sqlite3.Connection) -> None:
     _rebuild(conn, table, columns, table, {"instance_id": instance})
 
 
-def _fill_turn_tool_instances(conn: sqlite3.Connection) -> None:
-    """Find the instance behind a tool among those that ran in the same thread, by its prefix."""
-    conn.execute(
-        """
-        update turn_tools set instance_id = (
-            select tool_instances.id
-            from turns as own
-            join turns as sibling on sibling.thread_id = own.thread_id
-            join tool_instantiations on tool_instantiations.turn_id = sibling.id
-            join tool_instances on tool_instances.id = tool_instantiations.instance_id
-            join tools on tools.id = turn_tools.tool_id
-            where own.id = turn_tools.turn_id
-                and substr(tools.name, 1, length(tool_instances.name) + 1)
-                    = tool_instances.name || '_'
-            order by tool_instances.id limit 1
-        )
-        where instance_id is null
-        """
-    )
+# The instance behind a tool is one of those that ran in the same thread, known by its prefix.
+_FILL_TURN_TOOL_INSTANCES = """
+update turn_tools set instance_id = (
+    select tool_instances.id
+    from turns as own
+    join turns as sibling on sibling.thread_id = own.thread_id
+    join tool_instantiations on tool_instantiations.turn_id = sibling.id
+    join tool_instances on tool_instances.id = tool_instantiations.instance_id
+    join tools on tools.id = turn_tools.tool_id
+    where own.id = turn_tools.turn_id
+        and substr(tools.name, 1, length(tool_instances.name) + 1)
+            = tool_instances.name || '_'
+    order by tool_instances.id limit 1
+)
+where instance_id is null
+"""
 
 
 def _full_text_index(table: str) -> tuple[str, ...]:
@@ -227,44 +202,66 @@ def _full_text_index(table: str) -> tuple[str, ...]:
     )
 
 
-# Those without statements made intermediate forms, which m007_finish_logs_table skips.
-_STEPS_OF_2023: tuple[tuple[str, Step], ...] = (
-    ("m001_initial", ()),
-    ("m002_id_primary_key", ()),
-    ("m003_chat_id_foreign_key", ()),
-    ("m004_column_order", ()),
-    ("m004_drop_provider", ()),
-    ("m005_debug", ()),
-    ("m006_new_logs_table", ()),
-    ("m007_finish_logs_table", _finish_old_logs),
-    ("m008_reply_to_id_foreign_key", ()),
-    ("m008_fix_column_order_in_logs", _finish_old_logs),
-    ("m009_delete_logs_table_if_empty", _drop_old_logs_if_empty),
+def _step(name: str, *changes: str | Change) -> Step:
+    return name, changes
+
+
+_INDEX_RESPONSES = (
+    *_full_text_index("responses"),
+    "insert into responses_fts (responses_fts) values ('rebuild')",
 )
-STEPS: tuple[tuple[str, Step], ...] = (
+
+# Those without changes made intermediate forms, which m007_finish_logs_table skips.
+_STEPS_OF_2023 = (
+    _step("m001_initial"),
+    _step("m002_id_primary_key"),
+    _step("m003_chat_id_foreign_key"),
+    _step("m004_column_order"),
+    _step("m004_drop_provider"),
+    _step("m005_debug"),
+    _step("m006_new_logs_table"),
+    _step("m007_finish_logs_table", _finish_old_logs),
+    _step("m008_reply_to_id_foreign_key"),
+    _step("m008_fix_column_order_in_logs", _finish_old_logs),
+    _step("m009_delete_logs_table_if_empty", _drop_old_logs_if_empty),
+)
+STEPS = (
     *_STEPS_OF_2023,
-    ("m010_create_new_log_tables", (schema.CONVERSATIONS, schema.RESPONSES)),
-    ("m011_fts_for_responses", _index_responses),
-    ("m012_attachments_tables", schema.ATTACHMENTS),
-    (
+    _step("m010_create_new_log_tables", schema.CONVERSATIONS, schema.RESPONSES),
+    _step("m011_fts_for_responses", *_INDEX_RESPONSES),
+    _step("m012_attachments_tables", *schema.ATTACHMENTS),
+    _step(
         "m013_usage",
         _adding("responses", input_tokens="integer", output_tokens="integer", token_details="text"),
     ),
-    ("m014_schemas", _add_schemas),
-    ("m015_fragments_tables", schema.FRAGMENTS),
-    ("m016_fragments_table_pks", _widen_fragment_keys),
-    ("m017_tools_tables", schema.TOOLS),
-    ("m017_tools_plugin", _adding("tools", plugin="text")),
-    ("m018_tool_instances", _add_tool_instances),
-    ("m019_resolved_model", _adding("responses", resolved_model="text")),
-    ("m020_tool_results_attachments", (schema.TOOL_RESULTS_ATTACHMENTS,)),
-    ("m021_tool_results_exception", _adding("tool_results", exception="text")),
-    ("m022_response_reasoning", _adding("responses", reasoning="text")),
-    ("m023_message_store", (*schema.MESSAGE_STORE, *_full_text_index("turn_search"))),
-    ("m024_tool_instance_references", _refer_to_instances),
-    ("m025_turn_tools_instance_backfill", _fill_turn_tool_instances),
-    ("m026_message_tree_view", (schema.MESSAGE_TREE,)),
-    ("m027_turns_response_json", _adding("turns", response_json="text")),
+    _step(
+        "m014_schemas",
+        schema.SCHEMAS,
+        _adding("responses", schema_id="text references schemas(id)"),
+        *_INDEX_RESPONSES,
+    ),
+    _step("m015_fragments_tables", *schema.FRAGMENTS),
+    _step("m016_fragments_table_pks", _widen_fragment_keys),
+    _step("m017_tools_tables", *schema.TOOLS),
+    _step("m017_tools_plugin", _adding("tools", plugin="text")),
+    _step(
+        "m018_tool_instances",
+        schema.TOOL_INSTANCES,
+        _adding("tool_results", instance_id="integer references tool_instances(id)"),
+    ),
+    _step("m019_resolved_model", _adding("responses", resolved_model="text")),
+    _step("m020_tool_results_attachments", schema.TOOL_RESULTS_ATTACHMENTS),
+    _step("m021_tool_results_exception", _adding("tool_results", exception="text")),
+    _step("m022_response_reasoning", _adding("responses", reasoning="text")),
+    _step("m023_message_store", *schema.MESSAGE_STORE, *_full_text_index("turn_search")),
+    _step(
+        "m024_tool_instance_references",
+        _adding("turn_tools", instance_id="integer references tool_instances(id)"),
+        _refer_to_instances,
+    ),
+    _step("m025_turn_tools_instance_backfill", _FILL_TURN_TOOL_INSTANCES),
+    _step("m026_message_tree_view", schema.MESSAGE_TREE),
+    _step("m027_turns_response_json", _adding("turns", response_json="text")),
 )
 
 NAMES = tuple(name for name, _ in STEPS)
