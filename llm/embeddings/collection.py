@@ -33,6 +33,10 @@ _SAME_CONTENT = """
     from embeddings where collection_id = ? and content_hash = ?
         and case when ? then content_blob else content end is null
 """
+_VECTORS = r"""
+    select id, embedding from embeddings where collection_id = :collection
+        and id is not :skipped and (:pattern is null or id like :pattern escape '\')
+"""
 _PUT = """
     insert or replace into embeddings
         (collection_id, id, embedding, content, content_blob, content_hash, metadata, updated)
@@ -73,11 +77,8 @@ class _Item:
         self.keeps_metadata = metadata is None
         self.is_text = isinstance(value, str)
         self.hash = content_hash(value)
-
-    @property
-    def kind(self) -> tuple[bool, bytes]:
-        """Equal for items that have the same vector."""
-        return self.is_text, self.hash
+        # Equal for items that have the same vector.
+        self.kind = (self.is_text, self.hash)
 
     def content(self, store: bool) -> tuple[Value | None, Value | None]:
         """What goes to the columns `content` and `content_blob`."""
@@ -114,6 +115,9 @@ class Collection:
         UnknownModelError: No model is called `model_id`.
     """
 
+    id: int
+    model_id: str
+
     class DoesNotExist(NotFound):
         """There is no such collection, or no such id in it."""
 
@@ -139,8 +143,7 @@ class Collection:
             if not create:
                 raise self.DoesNotExist(f"Collection '{name}' does not exist")
             row = self._create(model_id)
-        self.id: int = row[0]
-        self.model_id: str = row[1]
+        self.id, self.model_id = row
 
     def _row(self) -> tuple[int, str] | None:
         row: tuple[int, str] | None = self.db.execute(_FIND_COLLECTION, [self.name]).fetchone()
@@ -152,12 +155,11 @@ class Collection:
                 raise ValueError(
                     "Either model= or model_id= must be provided when creating a new collection"
                 )
-            import llm
-
-            self._model = llm.get_embedding_model(model_id)
+            self.model_id = model_id
+        model = self.model()
         with immediate(self.db.conn):
             # Another process may have made it meanwhile; then its model counts.
-            self.db.execute(_ADD_COLLECTION, [self.name, self._model.model_id])
+            self.db.execute(_ADD_COLLECTION, [self.name, model.model_id])
             row = self._row()
         assert row is not None
         return row
@@ -335,15 +337,9 @@ class Collection:
         Raises:
             LLMError: The collection has vectors of another number of dimensions.
         """
-        sql = "select id, embedding from embeddings where collection_id = ?"
-        values: list[object] = [self.id]
-        if skip_id is not None:
-            sql += " and id != ?"
-            values.append(skip_id)
-        if prefix:
-            sql += r" and id like ? escape '\'"
-            values.append(re.sub(r"([\\%_])", r"\\\1", prefix) + "%")
-        best = nearest(self.db.execute(sql, values), vector, number)
+        pattern = re.sub(r"([\\%_])", r"\\\1", prefix) + "%" if prefix else None
+        values = {"collection": self.id, "skipped": skip_id, "pattern": pattern}
+        best = nearest(self.db.execute(_VECTORS, values), vector, number)
         return [self._entry(*pair) for pair in best]
 
     def _entry(self, id: str, score: float) -> Entry:

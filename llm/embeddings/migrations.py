@@ -25,16 +25,13 @@ if TYPE_CHECKING:
 SET_NAME = "llm.embeddings"
 
 _TABLES = (
-    """
-    create table if not exists "collections" (
+    """create table if not exists "collections" (
         "id" integer primary key,
         "name" text,
         "model" text
-    )
-    """,
+    )""",
     'create unique index if not exists "idx_collections_name" on "collections" ("name")',
-    """
-    create table if not exists "embeddings" (
+    """create table if not exists "embeddings" (
         "collection_id" integer references "collections"("id"),
         "id" text,
         "embedding" blob,
@@ -44,8 +41,7 @@ _TABLES = (
         "metadata" text,
         "updated" integer,
         primary key ("collection_id", "id")
-    )
-    """,
+    )""",
 )
 _HASH_INDEX = (
     'create index if not exists "idx_embeddings_content_hash" on "embeddings" ("content_hash")'

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import import_module
 from itertools import islice
 from math import sqrt
 from operator import itemgetter, mul
@@ -46,34 +47,26 @@ def nearest(
 def _scored(
     rows: Iterator[tuple[str, bytes]], vector: Sequence[float]
 ) -> Iterator[tuple[str, float]]:
-    numpy = _numpy()
-    score = _plain_scorer(vector) if numpy is None else _numpy_scorer(numpy, vector)
+    score = _scorer(vector)
+    size = len(vector) * _FLOAT_SIZE
     while chunk := list(islice(rows, _CHUNK_SIZE)):
-        _check_dimensions(chunk, len(vector))
+        for entry_id, stored in chunk:
+            if len(stored) != size:
+                raise LLMError(
+                    f"Cannot compare a vector of {len(vector)} dimensions with {entry_id!r}, which"
+                    f" has {len(stored) // _FLOAT_SIZE}: the two come from different models. "
+                    "Embed the collection again, or use the model that made it"
+                )
         scores = score([stored for _, stored in chunk])
         yield from zip([entry_id for entry_id, _ in chunk], scores, strict=True)
 
 
-def _check_dimensions(chunk: Iterable[tuple[str, bytes]], dimensions: int) -> None:
-    for entry_id, stored in chunk:
-        if len(stored) != dimensions * _FLOAT_SIZE:
-            raise LLMError(
-                f"Cannot compare a vector of {dimensions} dimensions with {entry_id!r}, which has "
-                f"{len(stored) // _FLOAT_SIZE}: the two come from different models. "
-                "Embed the collection again, or use the model that made it"
-            )
-
-
-def _numpy() -> Any:
-    from importlib import import_module
-
+def _scorer(vector: Sequence[float]) -> Scorer:
+    """What scores stored vectors against `vector`."""
     try:
-        return import_module("numpy")
+        numpy: Any = import_module("numpy")
     except ImportError:
-        return None
-
-
-def _numpy_scorer(numpy: Any, vector: Sequence[float]) -> Scorer:
+        return _plain_scorer(vector)
     query = numpy.asarray(vector, dtype="float64")
     length = sqrt(float(query @ query))
 
