@@ -7,7 +7,7 @@ matches its whole id.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...tools.tool import Tool
@@ -41,6 +41,13 @@ _COLUMNS = {
     "logs": ("prompt", "system", "prompt_json", "options_json", "response", "response_json"),
 }
 _OF_JSON = ("options_json", "prompt_json", "response_json", "token_details", "arguments")
+_SCHEMAS = "select id, scrub_json(content) from schemas where scrub_json(content) is not content"
+_TOOLS = """
+select id, name, plugin, scrub_text(ifnull(description, '')),
+    scrub_json(ifnull(nullif(input_schema, ''), 'null'))
+from tools where scrub_text(description) is not description
+    or scrub_json(input_schema) is not input_schema
+"""
 _LEGACY_PROMPTS = (
     "select prompt, scrub_text(prompt) from responses"
     " where prompt is not null and scrub_text(prompt) is not prompt"
@@ -94,8 +101,8 @@ class _Redaction:
     def __init__(self, conn: sqlite3.Connection, scrubber: Scrubber) -> None:
         scrubber.install(conn)
         self.messages = MessageRedaction(conn, scrubber)
-        self.schemas = _schemas(conn, scrubber)
-        self.tools = _tools(conn, scrubber)
+        self.schemas: dict[str, str] = dict(conn.execute(_SCHEMAS).fetchall())
+        self.tools = conn.execute(_TOOLS).fetchall()
         self.replies = list(self._replies(conn, scrubber))
 
     def counted(self, values: int) -> Redacted:
@@ -109,7 +116,7 @@ class _Redaction:
         values = {
             "changed": json_list(changed),
             "schemas": json_list(self.schemas),
-            "tools": json_list(self.tools),
+            "tools": json_list(number for number, *_ in self.tools),
         }
         rows = conn.execute(_CONCERNED, values).fetchall()
         for turn_id, parent, tip, text, is_defined_anew in rows:
@@ -146,8 +153,8 @@ def redact(conn: sqlite3.Connection, scrubber: Scrubber) -> Redacted:
         found.messages.note_names(conn.execute(_LEGACY_PROMPTS).fetchall())
         for key, text in found.schemas.items():
             _replace_schema(conn, key, text)
-        for number, texts in found.tools.items():
-            _replace_tool(conn, number, *texts)
+        for number, name, plugin, *texts in found.tools:
+            _replace_tool(conn, number, name, plugin, texts)
         found.messages.apply()
         for reply in found.replies:
             _write_reply(conn, reply)
@@ -168,24 +175,6 @@ def _columns(conn: sqlite3.Connection) -> Iterator[tuple[str, str, str]]:
             yield table, f"{column} = {scrubbed}", test
 
 
-def _schemas(conn: sqlite3.Connection, scrubber: Scrubber) -> dict[str, str]:
-    """The schemas with a match: their new text by id."""
-    rows = conn.execute("select id, content from schemas where content is not null")
-    new = {key: (text, scrubber.json(text, separators=(",", ":"))) for key, text in rows}
-    return {key: compact for key, (text, compact) in new.items() if compact != text}
-
-
-def _tools(conn: sqlite3.Connection, scrubber: Scrubber) -> dict[int, tuple[str, str]]:
-    """The tools with a match: their new description and schema by number."""
-    found = {}
-    for number, *texts in conn.execute("select id, description, input_schema from tools"):
-        old = (texts[0] or "", texts[1] or "null")
-        new = (scrubber.text(old[0]), scrubber.json(old[1]))
-        if new != old:
-            found[number] = new
-    return found
-
-
 def _replace_schema(conn: sqlite3.Connection, key: str, text: str) -> None:
     new = ensure_schema(conn, json.loads(text))
     for table in ("turns", "responses"):
@@ -193,9 +182,11 @@ def _replace_schema(conn: sqlite3.Connection, key: str, text: str) -> None:
     conn.execute("delete from schemas where id = ?", [key])
 
 
-def _replace_tool(conn: sqlite3.Connection, number: int, description: str, schema: str) -> None:
+def _replace_tool(
+    conn: sqlite3.Connection, number: int, name: str, plugin: str | None, texts: Sequence[str]
+) -> None:
     """Rewrite a tool and its hash, which stays only where another tool has the new one."""
-    name, plugin = conn.execute("select name, plugin from tools where id = ?", [number]).fetchone()
+    description, schema = texts
     digest = Tool(name, description, json.loads(schema), plugin=plugin).hash()
     sql = "update tools set description = ?, input_schema = ? where id = ?"
     conn.execute(sql, [description, schema, number])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 from ...content import Fragment
@@ -86,7 +87,7 @@ class MessageRedaction:
         self._merged: dict[int, int] = {}
         self._merged_into: dict[int, str] = {}
         self._names: dict[str, str] = {}
-        keys = [key for (key,) in conn.execute("select id from attachments")]
+        keys = self._keys("select id from attachments")
         self.attachments = set(filter(scrubber.pattern.fullmatch, keys))
         # The texts of fragments that change, as they were.
         sql = "select id, content from fragments where scrub_text(content) is not content"
@@ -125,6 +126,9 @@ class MessageRedaction:
 
     # What matches
 
+    def _keys(self, sql: str, values: Sequence[str] = ()) -> list[str]:
+        return [key for (key,) in self._conn.execute(sql, values)]
+
     def _matching(self) -> Iterator[str]:
         def changes(text: str) -> bool:
             payload: JSONObject = json.loads(text)
@@ -132,17 +136,16 @@ class MessageRedaction:
 
         self._conn.create_function("changes_payload", 1, changes)
         for sql in _MATCHING:
-            yield from (key for (key,) in self._conn.execute(sql))
+            yield from self._keys(sql)
         for kind, found in (("fragment", self.fragments), ("attachment", self.attachments)):
             if found:
                 sql = _USING.format(table=f"part_{kind}s", column=f"{kind}_id")
-                yield from (key for (key,) in self._conn.execute(sql, [json_list(found)]))
+                yield from self._keys(sql, [json_list(found)])
         yield from self._matching_across_fragments()
 
     def _matching_across_fragments(self) -> Iterator[str]:
         """Messages in which a match may begin in a fragment and end behind it."""
-        hashes = [key for (key,) in self._conn.execute(_WITH_REFERENCES)]
-        for row, fragments in rows_with_fragments(self._conn, hashes):
+        for row, fragments in rows_with_fragments(self._conn, self._keys(_WITH_REFERENCES)):
             texts = [full_text(part, fragments) or "" for part in row.parts]
             if any(self._scrubber.text(text) != text for text in texts):
                 yield row.hash
@@ -281,12 +284,11 @@ def rows_with_fragments(
         yield from ((row, fragments) for row in rows)
 
 
-def _levels(parents: Mapping[str, str | None]) -> Iterator[list[str]]:
+def _levels(parents: Mapping[str, str | None]) -> Iterator[Sequence[str]]:
     """Addresses in an order in which each message comes after the one before it, in groups."""
-    children: dict[str | None, list[str]] = {}
-    for key, parent in parents.items():
-        children.setdefault(parent if parent in parents else None, []).append(key)
-    level = children.get(None, [])
-    while level:
+    before = {key: parents.keys() & {parent} for key, parent in parents.items()}
+    sorter = TopologicalSorter(before)
+    sorter.prepare()
+    while level := sorter.get_ready():
         yield level
-        level = [child for key in level for child in children.get(key, ())]
+        sorter.done(*level)

@@ -55,14 +55,14 @@ class Scrubber:
             for key, item in value.items()
         }
 
-    def json(self, text: str, separators: tuple[str, str] | None = None) -> str:
+    def json(self, text: str) -> str:
         """A JSON text with every match replaced; text that is no JSON as plain text."""
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):
             return self._plain(text)
         scrubbed = self.value(value)
-        return text if scrubbed == value else json.dumps(scrubbed, separators=separators)
+        return text if scrubbed == value else json.dumps(scrubbed)
 
     def _plain(self, text: str) -> str:
         return self.pattern.sub(lambda match: self.replacement if match[0] else "", text)
