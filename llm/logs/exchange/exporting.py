@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         TurnDict,
     )
 
-_THREAD = "select forked_from, datetime_utc from threads where id = ?"
+_MADE = "select datetime_utc from threads where datetime_utc <> '' and id = ?"
 _INSTANTIATIONS = (
     "select turn_id, tool_call_id, name, plugin, arguments from tool_instantiations"
     " join tool_instances on tool_instances.id = instance_id where turn_id in"
@@ -88,10 +88,9 @@ def export_conversation(conn: sqlite3.Connection, conversation_id: str) -> Conve
         _complete_attachments(entry["parts"], message.attachments)
         entry["hash"] = message.hash
     _add_fragments_of_messages(conn, shape["messages"], tables)
-    forked_from, made = conn.execute(_THREAD, [conversation_id]).fetchone() or (None, None)
-    if forked_from:
-        shape["forked_from"] = forked_from
-    if made:
+    if stored.forked_from:
+        shape["forked_from"] = stored.forked_from
+    for (made,) in conn.execute(_MADE, [conversation_id]):
         shape["datetime_utc"] = made
     add_tables(shape, tables)
     return shape

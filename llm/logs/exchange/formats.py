@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInput
 from ...models.serialize import CHAIN_FORMAT, FORMAT, check_conversation, from_messages
+from .as_markdown import from_markdown, to_markdown
+from .as_openai import from_openai, to_openai
 
 if TYPE_CHECKING:
     from ...serialization import ConversationDict
@@ -24,15 +26,10 @@ def written(shapes: Iterable[ConversationDict], form: str) -> Iterator[str]:
     """
     for shape in shapes:
         if form == MARKDOWN:
-            from .as_markdown import to_markdown
-
             yield to_markdown(shape)
-        elif form == OPENAI:
-            from .as_openai import to_openai
-
-            yield json.dumps(to_openai(shape), ensure_ascii=False) + "\n"
         else:
-            yield json.dumps(shape, ensure_ascii=False) + "\n"
+            value = to_openai(shape) if form == OPENAI else shape
+            yield json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def format_of(text: str) -> str:
@@ -91,8 +88,6 @@ def _values(text: str) -> Iterator[object]:
 
 
 def _from_markdown(text: str, model_id: str | None) -> ConversationDict:
-    from .as_markdown import from_markdown
-
     front, messages = from_markdown(text)
     shape = from_messages(messages, front.get("model") or model_id, name=_text(front.get("title")))
     if front.get("id"):
@@ -101,8 +96,6 @@ def _from_markdown(text: str, model_id: str | None) -> ConversationDict:
 
 
 def _from_openai(body: object, model_id: str | None) -> ConversationDict:
-    from .as_openai import from_openai
-
     messages = from_openai(body)
     given = body if isinstance(body, dict) else {}
     metadata = given.get("metadata") or {}

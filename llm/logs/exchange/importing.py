@@ -69,10 +69,8 @@ def _missing_turns(conn: sqlite3.Connection, shape: ConversationDict) -> Sequenc
 
 def _is_taken(conn: sqlite3.Connection, table: str, wanted: str) -> bool:
     older = "conversations" if table == "threads" else "responses"
-    return any(
-        conn.execute(f"select 1 from {name} where id = ?", [wanted]).fetchone()
-        for name in (table, older)
-    )
+    sql = f"select 1 from {table} where id = ?1 union all select 1 from {older} where id = ?1"
+    return conn.execute(sql, [wanted]).fetchone() is not None
 
 
 def _free_id(conn: sqlite3.Connection, table: str, wanted: str) -> str:
