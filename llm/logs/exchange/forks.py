@@ -72,7 +72,7 @@ def _history_at(
 ) -> tuple[str | None, list[Message]]:
     """The address of the last message of a turn; the messages up to there where it has none."""
     # The turns of older releases end nowhere.
-    tips: dict[str, str | None] = {turn.row["id"]: None for turn in stored.legacy}
+    tips: dict[str, str | None] = {row["id"]: None for row in stored.legacy}
     tips.update(stored.turns)
     start = at.lower()
     found = (
@@ -87,7 +87,7 @@ def _history_at(
         )
     [(turn_id, end)] = found
     # What an older release would have sent after the turn.
-    return end, history_after([old for old in stored.legacy if old.row["id"] <= turn_id], [])
+    return end, history_after([old for old in stored.legacy if old["id"] <= turn_id], [])
 
 
 def _inherited(

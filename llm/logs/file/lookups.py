@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 FRAGMENT_ALIASES = "select fragment_id, alias from fragment_aliases where fragment_id in"
 ATTACHMENTS = "select id, type, path, url, nullif(length(content), 0) from attachments where id in"
 
+# A toolbox or provider tool, a row `i` of `tool_instances`, with its arguments as JSON text.
+INSTANCE = "json_object('name', i.name, 'plugin', i.plugin, 'arguments', i.arguments)"
+
 SQLRow = tuple[Any, ...]
 FragmentDict = JSONObject
 AttachmentRow = tuple[str, "str | None", "str | None", "str | None", "int | None"]
@@ -38,6 +41,31 @@ def rows_by_ids(
         some = wanted[start : start + AT_ONCE]
         rows += conn.execute(f"{select} ({', '.join('?' * len(some))}) {tail}", some)
     return rows
+
+
+def named_rows(
+    conn: sqlite3.Connection, sql: str, values: Sequence[object] = ()
+) -> list[JSONObject]:
+    """The rows of a query as dictionaries, their keys in the order of its columns."""
+    cursor = conn.execute(sql, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def add_rows(conn: sqlite3.Connection, name: str, sql: str, owners: Sequence[JSONObject]) -> None:
+    """Give each of `owners`, under `name`, its rows: those with its `id` in the column `owner`.
+
+    Args:
+        conn: The database.
+        name: The key.
+        sql: Selects the rows, in their order; its parameter is a JSON list of ids.
+        owners: What has an `id`.
+    """
+    by_id = {owner["id"]: owner for owner in owners}
+    for owner in owners:
+        owner[name] = []
+    for row in named_rows(conn, sql, [json_list(by_id)]):
+        by_id[row.pop("owner")][name].append(row)
 
 
 def decoded(text: str | None) -> Any:

@@ -8,27 +8,31 @@ responses before it.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
-from ...content import Attachment, Fragment
-from ...parts import ToolCallPart
+from ...content import Fragment
 from ...text import JSONObject
-from ..file.lookups import decoded, fragments_of, json_list, rows_by_ids
+from ..file.lookups import (
+    INSTANCE,
+    add_rows,
+    decoded,
+    fragments_of,
+    json_list,
+    named_rows,
+    rows_by_ids,
+)
 
 if TYPE_CHECKING:
     import sqlite3
 
     from ...serialization import InstanceDict
-    from ...tools.calling import ToolResult
-    from ...tools.tool import Tool
+    from ..file.lookups import SQLRow
 
-T = TypeVar("T")
-
-# The order of the columns is that of the keys of `--json`.
+# The order of the columns, here and below, is that of the keys of `--json`.
 _RESPONSES = """
 select r.id, r.model, r.resolved_model, r.prompt, r.system, {prompt} as prompt_json,
   r.options_json, r.response, r.reasoning, {reply} as response_json, r.conversation_id,
@@ -47,213 +51,95 @@ select x.response_id, x.kind, f.id, f.hash, f.content, f.source from (
   select response_id, 'system', fragment_id, "order" from system_fragments) x
 join fragments f on f.id = x.fragment_id where x.response_id in
 """
-_TOOLS = (
-    "select response_id, id, hash, name, description, input_schema, plugin from tool_responses"
-    " join tools on tools.id = tool_id where response_id in"
-)
-_CALLS = (
-    "select response_id, id, tool_id, name, arguments, tool_call_id from tool_calls"
-    " where response_id in"
-)
-_RESULTS = (
-    "select response_id, x.id, tool_id, x.name, output, tool_call_id, exception,"
-    " i.id, i.name, i.plugin, i.arguments from tool_results x"
-    " left join tool_instances i on i.id = instance_id where response_id in"
-)
+_FRAGMENTS_ORDER = 'order by x.response_id, x.kind, x."order"'
+_BELONGINGS = {
+    "tools": """
+        select response_id as owner, id, hash, name, description, input_schema, plugin
+        from tool_responses join tools on tools.id = tool_id
+        where response_id in (select value from json_each(?)) order by tool_responses.rowid""",
+    "tool_calls": """
+        select response_id as owner, id, tool_id, name, arguments, tool_call_id from tool_calls
+        where response_id in (select value from json_each(?)) order by id""",
+    "tool_results": f"""
+        select response_id as owner, x.id, tool_id, x.name, output, tool_call_id, exception,
+          case when i.id is not null then {INSTANCE} end as instance
+        from tool_results x left join tool_instances i on i.id = instance_id
+        where response_id in (select value from json_each(?)) order by x.id""",
+}
 # {owner} and {table}: what has attachments; {content}: their bytes, or how many these are.
-_ATTACHMENTS = (
-    "select {owner}, attachments.id, type, path, url, {content} from {table}"
-    " join attachments on attachments.id = attachment_id where {owner} in"
-)
-_PAYLOADS = ("prompt_json", "response_json")
-_JSON_COLUMNS = (*_PAYLOADS, "options_json", "schema_json")
+_ATTACHMENTS = """
+select {owner} as owner, attachments.id, type, path, url, {content} from {table}
+join attachments on attachments.id = attachment_id
+where {owner} in (select value from json_each(?)) order by "order"
+"""
+_LENGTH = "nullif(length(content), 0) as content_length"
+PAYLOADS = ("prompt_json", "response_json")
 _RESPONSE_TEXTS = "select id, response from responses where id in"
 _FRAGMENT_TEXTS = "select id, content from fragments where id in"
-
-
-class ToolRow(NamedTuple):
-    """A tool as the old tables keep it."""
-
-    id: int
-    hash: str
-    name: str
-    description: str | None
-    input_schema: str | None
-    plugin: str | None
-
-
-class CallRow(NamedTuple):
-    """A tool call as the old tables keep it."""
-
-    id: int
-    tool_id: int | None
-    name: str
-    arguments: str | None
-    tool_call_id: str | None
-
-
-class ResultRow(NamedTuple):
-    """A result of a tool, and the toolbox that gave it."""
-
-    id: int
-    tool_id: int | None
-    name: str
-    output: str
-    tool_call_id: str | None
-    exception: str | None
-    instance_id: int | None
-    instance_name: str
-    plugin: str | None
-    arguments: str | None
-
-
-class AttachmentRow(NamedTuple):
-    """An attachment, with its bytes or how many these are."""
-
-    id: str
-    type: str | None
-    path: str | None
-    url: str | None
-    content: Any
-
-
-class LegacyTurn(NamedTuple):
-    """Everything that the old tables hold of one response."""
-
-    row: JSONObject
-    fragments: list[Fragment]
-    system_fragments: list[Fragment]
-    attachments: list[Attachment]
-    tools: list[Tool]
-    calls: list[ToolCallPart]
-    results: list[ToolResult]
-    schema: JSONObject | None
-
-
-class _Belongings:
-    """What belongs to some responses, by their ids, in a fixed number of queries."""
-
-    def __init__(self, conn: sqlite3.Connection, ids: Sequence[str], *, content: bool) -> None:
-        order = 'order by x.response_id, x.kind, x."order"'
-        self.fragments = rows_by_ids(conn, _FRAGMENTS, ids, order)
-        self.tools = _by_owner(conn, _TOOLS, ids, "order by tool_responses.rowid", ToolRow)
-        self.calls = _by_owner(conn, _CALLS, ids, "order by id", CallRow)
-        self.results = _by_owner(conn, _RESULTS, ids, "order by x.id", ResultRow)
-        numbers = [result.id for results in self.results.values() for result in results]
-        size = "content" if content else "nullif(length(content), 0)"
-        self.attachments, self.result_attachments = (
-            _by_owner(
-                conn,
-                _ATTACHMENTS.format(owner=owner, content=size, table=table),
-                owners,
-                'order by "order"',
-                AttachmentRow,
-            )
-            for owner, table, owners in (
-                ("response_id", "prompt_attachments", ids),
-                ("tool_result_id", "tool_results_attachments", numbers),
-            )
-        )
-
-
-def _by_owner(
-    conn: sqlite3.Connection,
-    select: str,
-    ids: Iterable[str | int],
-    order: str,
-    make: Callable[..., T],
-) -> defaultdict[str | int, list[T]]:
-    found: defaultdict[str | int, list[T]] = defaultdict(list)
-    for owner, *values in rows_by_ids(conn, select, ids, order):
-        found[owner].append(make(*values))
-    return found
 
 
 def _responses(
     conn: sqlite3.Connection, where: str, value: str, *, payloads: bool = True
 ) -> list[JSONObject]:
     prompt, reply = ("r.prompt_json", "r.response_json") if payloads else ("null", "null")
-    cursor = conn.execute(_RESPONSES.format(prompt=prompt, reply=reply, where=where), [value])
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, values, strict=True)) for values in cursor]
+    return named_rows(conn, _RESPONSES.format(prompt=prompt, reply=reply, where=where), [value])
 
 
-# As turns
+def _fragments(conn: sqlite3.Connection, rows: Iterable[JSONObject]) -> list[SQLRow]:
+    return rows_by_ids(conn, _FRAGMENTS, [row["id"] for row in rows], _FRAGMENTS_ORDER)
 
 
-def load_legacy_turns(conn: sqlite3.Connection, conversation_id: str) -> list[LegacyTurn]:
-    """The legacy responses of a conversation, oldest first, without those that are also turns."""
-    return _complete_rows(conn, _responses(conn, _OF_CONVERSATION, conversation_id))
+def _add_belongings(conn: sqlite3.Connection, rows: list[JSONObject], content: str) -> None:
+    """Put into each row what belongs to it, in a fixed number of queries.
+
+    Args:
+        conn: The database.
+        rows: Rows of `responses`.
+        content: The column to read of attachments.
+    """
+    for name, sql in _BELONGINGS.items():
+        add_rows(conn, name, sql, rows)
+    for tool in (tool for row in rows for tool in row["tools"]):
+        tool["input_schema"] = decoded(tool["input_schema"])
+    results = [result for row in rows for result in row["tool_results"]]
+    for result in results:
+        result["instance"] = decoded(result["instance"])
+    for owners, owner, table in (
+        (results, "tool_result_id", "tool_results_attachments"),
+        (rows, "response_id", "prompt_attachments"),
+    ):
+        sql = _ATTACHMENTS.format(owner=owner, table=table, content=content)
+        add_rows(conn, "attachments", sql, owners)
 
 
-def legacy_turn(conn: sqlite3.Connection, row: Mapping[str, object]) -> LegacyTurn:
-    """Everything that belongs to a row of `responses`."""
+# To go on with
+
+
+def load_legacy_rows(conn: sqlite3.Connection, conversation_id: str) -> list[JSONObject]:
+    """The legacy responses of a conversation, oldest first, without those that are also turns.
+
+    Returns:
+        Rows of `responses` with the text of their schema, their `prompt_fragments` and
+        `system_fragments`, and what else belongs to them as it is stored.
+    """
+    return _whole(conn, _responses(conn, _OF_CONVERSATION, conversation_id))
+
+
+def legacy_row(conn: sqlite3.Connection, row: Mapping[str, object]) -> JSONObject:
+    """A row of `responses` with what belongs to it; see `load_legacy_rows`."""
     sql = "select content from schemas where id = ?"
     schema = conn.execute(sql, [row["schema_id"]]).fetchone() or (None,)
-    return _complete_rows(conn, [{**row, "schema_json": schema[0]}])[0]
+    return _whole(conn, [{**row, "schema_json": schema[0]}])[0]
 
 
-def _complete_rows(conn: sqlite3.Connection, rows: Sequence[JSONObject]) -> list[LegacyTurn]:
-    if not rows:
-        return []
-    found = _Belongings(conn, [row["id"] for row in rows], content=True)
-    fragments: defaultdict[tuple[str, str], list[Fragment]] = defaultdict(list)
-    for response_id, kind, _, _, content, source in found.fragments:
-        fragments[response_id, kind].append(Fragment(content, source or ""))
-    return [
-        LegacyTurn(
-            row,
-            fragments[row["id"], "prompt"],
-            fragments[row["id"], "system"],
-            _attachments(found.attachments[row["id"]]),
-            [_tool(tool) for tool in found.tools[row["id"]]],
-            list(map(_call, sorted(found.calls[row["id"]], key=_by_call_id))),
-            [
-                _tool_result(result, found.result_attachments[result.id])
-                for result in found.results[row["id"]]
-            ],
-            json.loads(row["schema_json"]) if row["schema_json"] else None,
-        )
-        for row in rows
-    ]
-
-
-def _attachments(rows: Iterable[AttachmentRow]) -> list[Attachment]:
-    return [
-        Attachment(type=row.type, path=row.path, url=row.url, content=row.content, _id=row.id)
-        for row in rows
-    ]
-
-
-def _tool(row: ToolRow) -> Tool:
-    from ...tools.tool import Tool
-
-    schema = json.loads(row.input_schema or "{}")
-    return Tool(row.name, row.description, schema, None, row.plugin)
-
-
-def _call(row: CallRow) -> ToolCallPart:
-    return ToolCallPart(row.name, json.loads(row.arguments or "{}"), row.tool_call_id)
-
-
-def _by_call_id(row: CallRow) -> tuple[str, int]:
-    return row.tool_call_id or "", row.id
-
-
-def _tool_result(row: ResultRow, attachments: Iterable[AttachmentRow]) -> ToolResult:
-    from ...models.turn_record import INSTANCE, remembered_exception
-    from ...tools.calling import ToolResult
-
-    result = ToolResult(
-        name=row.name,
-        output=row.output,
-        attachments=_attachments(attachments),
-        tool_call_id=row.tool_call_id,
-        exception=remembered_exception(row.exception) if row.exception else None,
-    )
-    if row.instance_id is not None:
-        vars(result)[INSTANCE] = instance_shape(row.instance_name, row.plugin, row.arguments)
-    return result
+def _whole(conn: sqlite3.Connection, rows: list[JSONObject]) -> list[JSONObject]:
+    _add_belongings(conn, rows, "content")
+    by_id = {row["id"]: row for row in rows}
+    for row in rows:
+        row.update(prompt_fragments=[], system_fragments=[])
+    for row_id, kind, _, _, content, source in _fragments(conn, rows):
+        by_id[row_id][f"{kind}_fragments"].append(Fragment(content, source or ""))
+    return rows
 
 
 def instance_shape(name: str, plugin: str | None, arguments: str | None) -> InstanceDict:
@@ -264,35 +150,27 @@ def instance_shape(name: str, plugin: str | None, arguments: str | None) -> Inst
     return shape
 
 
-_TOOLS_OF_FIRST = (
-    "select tools.name, tools.plugin from tool_responses join tools on tools.id = tool_id"
-    " where response_id = (select min(response_id) from tool_responses where response_id in"
-    " (select id from responses where conversation_id = ?)) order by tool_responses.rowid"
-)
-_INSTANCES = (
-    "select distinct tool_instances.name, tool_instances.arguments from tool_results"
-    " join tool_instances on tool_instances.id = instance_id"
-    " where response_id in (select id from responses where conversation_id = ?)"
-    " order by tool_instances.id"
-)
-
-
-def legacy_tool_specs(conn: sqlite3.Connection, conversation_id: str) -> list[str]:
-    """Specifications of the tools that plugins gave to a legacy conversation.
+def legacy_tool_specs(rows: Sequence[JSONObject]) -> list[str]:
+    """Specifications of the tools that plugins gave to a legacy conversation, by its rows.
 
     A method of a toolbox was logged as `Toolbox_method`; which toolbox that was is known from the
     results of the conversation.
     """
-    instances = conn.execute(_INSTANCES, [conversation_id]).fetchall()
+    results = [result for row in rows for result in row["tool_results"]]
+    instances = [result["instance"] for result in results if result["instance"] is not None]
     specs: dict[str, None] = {}
-    for name, plugin in conn.execute(_TOOLS_OF_FIRST, [conversation_id]):
-        if plugin:
-            boxes = [f"{box}({given})" for box, given in instances if name.startswith(f"{box}_")]
-            specs.update(dict.fromkeys(boxes or [name]))
+    for tool in next((row["tools"] for row in rows if row["tools"]), ()):
+        if tool["plugin"]:
+            boxes = [
+                f"{box['name']}({box['arguments']})"
+                for box in instances
+                if tool["name"].startswith(f"{box['name']}_")
+            ]
+            specs.update(dict.fromkeys(boxes or [tool["name"]]))
     return list(specs)
 
 
-# As rows
+# To be shown
 
 
 def legacy_rows(
@@ -307,50 +185,22 @@ def legacy_rows(
         payloads: Read the provider's request and reply.
     """
     rows = _responses(conn, _NAMED, json_list(ids), payloads=payloads)
-    found = _Belongings(conn, [row["id"] for row in rows], content=False)
-    fragments = fragments_of(conn, [row[:5] for row in found.fragments], expand=expand)
+    fragments = fragments_of(conn, [row[:5] for row in _fragments(conn, rows)], expand=expand)
     for row in rows:
-        row_id = row["id"]
-        for name in _JSON_COLUMNS:
+        for kind in ("prompt", "system"):
+            row[f"{kind}_fragments"] = fragments.get((row["id"], kind), [])
+    _add_belongings(conn, rows, _LENGTH)
+    for row in rows:
+        for name in (*PAYLOADS, "options_json", "schema_json"):
             row[name] = decoded(row[name])
-        row["prompt_fragments"] = fragments.get((row_id, "prompt"), [])
-        row["system_fragments"] = fragments.get((row_id, "system"), [])
-        row["tools"] = [
-            {
-                **dict(zip(ToolRow._fields[:4], tool, strict=False)),
-                "input_schema": decoded(tool.input_schema),
-                "instance": None,
-            }
-            for tool in sorted(found.tools[row_id])
-        ]
-        row["tool_calls"] = [
-            {**call._asdict(), "arguments": decoded(call.arguments)} for call in found.calls[row_id]
-        ]
-        row["tool_results"] = [
-            _result_row(result, found.result_attachments[result.id])
-            for result in found.results[row_id]
-        ]
-        row["attachments"] = [_attachment_row(item) for item in found.attachments[row_id]]
+        row["tools"].sort(key=itemgetter("id"))
+        for tool in row["tools"]:
+            del tool["plugin"]
+            tool["instance"] = None
+        for call in row["tool_calls"]:
+            call["arguments"] = decoded(call["arguments"])
     fill_in_payloads(conn, rows)
     return rows
-
-
-def _result_row(result: ResultRow, attachments: Iterable[AttachmentRow]) -> JSONObject:
-    row: JSONObject = dict(zip(ResultRow._fields[:6], result, strict=False))
-    row["instance"] = None
-    if result.instance_id is not None:
-        row["instance"] = {
-            "name": result.instance_name,
-            "plugin": result.plugin,
-            "arguments": result.arguments,
-        }
-    row["attachments"] = [_attachment_row(attachment) for attachment in attachments]
-    return row
-
-
-def _attachment_row(attachment: AttachmentRow) -> JSONObject:
-    names = ("id", "type", "path", "url", "content_length")
-    return dict(zip(names, attachment, strict=True))
 
 
 # Payloads
@@ -358,13 +208,13 @@ def _attachment_row(attachment: AttachmentRow) -> JSONObject:
 
 def fill_in_payloads(conn: sqlite3.Connection, rows: list[JSONObject]) -> None:
     """Put back what 0.26 replaced in payloads: `r:ID`, that response; `f:ID`, `fID`, a fragment."""
-    payloads = [row[name] for row in rows for name in _PAYLOADS]
+    payloads = [row[name] for row in rows for name in PAYLOADS]
     keys = {key for payload in payloads for key in _references(payload)}
     if not keys:
         return
     texts = _texts(conn, keys)
     for row in rows:
-        for name in _PAYLOADS:
+        for name in PAYLOADS:
             row[name] = _filled_in(row[name], texts)
 
 

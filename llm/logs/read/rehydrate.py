@@ -12,11 +12,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Union, cast
+from typing import TYPE_CHECKING, Any, Union, cast
 
+from ...text import JSONObject
 from ..file.db import brought_up_to_date, log_errors, open_readonly
 from ..file.migrations import connection_of, needs_migration
-from ..older.legacy import LegacyTurn, legacy_tool_specs, legacy_turn, load_legacy_turns
+from ..older.legacy import legacy_row, legacy_tool_specs, load_legacy_rows
 from ..records.chains import hash_chain
 from ..records.messages import StoredMessage, load_messages
 from ..records.outcome import read_untrusted
@@ -25,13 +26,8 @@ from ..records.threads import (
     latest_conversation_id,
     model_of_conversation,
 )
-from .turn_records import (
-    StoredTables,
-    history_after,
-    load_turn_rows,
-    record_rows,
-    restore_responses,
-)
+from .rows import add_tools, turn_rows
+from .turn_records import StoredTables, history_after, record_rows, restore_responses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,21 +45,7 @@ if TYPE_CHECKING:
     Source = Union[str, Path, Database, sqlite3.Connection]
 
 _THREAD = "select name, tip_message_hash, forked_from from threads where id = ?"
-_TURN_HEADS = "select id, tip_message_hash from turns where thread_id = ? order by id"
-_TURN_TOOLS = (
-    "select tools.name, tools.plugin, tool_instances.name, tool_instances.plugin,"
-    " tool_instances.arguments"
-    " from turn_tools join tools on tools.id = tool_id"
-    " left join tool_instances on tool_instances.id = instance_id"
-    " where turn_id = ? order by turn_tools.rowid"
-)
-
-
-class _TurnHead(NamedTuple):
-    """What continuing needs of a turn; the rest is read with the responses."""
-
-    id: str
-    tip: str | None
+_TURN_ENDS = "select id, tip_message_hash from turns where thread_id = ? order by id"
 
 
 @dataclass
@@ -75,8 +57,9 @@ class StoredConversation:
     tip: str | None = None
     forked_from: str | None = None
     chain: list[StoredMessage] = field(default_factory=list)
-    turns: list[_TurnHead] = field(default_factory=list)
-    legacy: list[LegacyTurn] = field(default_factory=list)
+    #: The address of the last message of each turn, by the turn's id.
+    turns: dict[str, str | None] = field(default_factory=dict)
+    legacy: list[JSONObject] = field(default_factory=list)
 
 
 def load_conversation(
@@ -108,8 +91,9 @@ def load_conversation(
     if isinstance(source, (str, os.PathLike)) and not os.path.exists(source):
         return None
     with _reading(source, may_change) as conn:
-        wanted = conversation_id or latest_conversation_id(conn)
-        stored = None if wanted is None else _read_named(conn, wanted)
+        name = conversation_id
+        found = find_conversation_id(conn, name) if name else latest_conversation_id(conn)
+        stored = None if found is None else read_conversation(conn, found)
         if stored is None:
             return None
         if model is None:
@@ -127,7 +111,7 @@ def response_from_row(
     """
     conn = connection_of(db)
     tables = StoredTables(conn)
-    turns = record_rows([], [legacy_turn(conn, row)], tables)
+    turns = record_rows([], [legacy_row(conn, row)], tables)
     [response] = restore_responses(turns, tables, _get_model(str(row["model"]), async_), None)
     return cast("Response | AsyncResponse", response)
 
@@ -152,13 +136,6 @@ def _get_model(model_id: str | None, async_: bool) -> _BaseModel:
     return found
 
 
-def _read_named(conn: sqlite3.Connection, name: str) -> StoredConversation | None:
-    stored = read_conversation(conn, name)
-    if stored is None and (found := find_conversation_id(conn, name)) is not None:
-        return read_conversation(conn, found)
-    return stored
-
-
 def read_conversation(conn: sqlite3.Connection, conversation_id: str) -> StoredConversation | None:
     """What the log holds of a conversation, apart from what `responses` alone needs."""
     stored = StoredConversation(conversation_id)
@@ -170,11 +147,10 @@ def read_conversation(conn: sqlite3.Connection, conversation_id: str) -> StoredC
     if thread is not None:
         stored.name, stored.tip, stored.forked_from = thread
         stored.chain = load_messages(conn, stored.tip)
-        heads = conn.execute(_TURN_HEADS, [conversation_id])
-        stored.turns = list(map(_TurnHead._make, heads))
+        stored.turns = dict(conn.execute(_TURN_ENDS, [conversation_id]).fetchall())
     if row is not None:
         stored.name = row[0] or stored.name
-        stored.legacy = load_legacy_turns(conn, conversation_id)
+        stored.legacy = load_legacy_rows(conn, conversation_id)
     return stored
 
 
@@ -224,37 +200,37 @@ def merged_messages(
     """
     if stored.legacy and not stored.chain:
         return history_after(stored.legacy, []), False
-    started = stored.turns[0].id if stored.turns else None
-    late = [turn for turn in stored.legacy if started and turn.row["id"] > started]
+    started = next(iter(stored.turns), None)
+    late = [row for row in stored.legacy if started and row["id"] > started]
     if late:
         return _interleave(conn, stored, late), False
     return [item.message for item in stored.chain], True
 
 
 def _interleave(
-    conn: sqlite3.Connection, stored: StoredConversation, late: Sequence[LegacyTurn]
+    conn: sqlite3.Connection, stored: StoredConversation, late: Sequence[JSONObject]
 ) -> list[Message]:
     """The messages of turns and of the legacy responses between and after them."""
     history: list[Message] = []
-    tip: str | None = None
+    before: str | None = None
     waiting = list(late)
-    for turn in stored.turns:
-        earlier = [old for old in waiting if old.row["id"] < turn.id]
+    for turn_id, tip in stored.turns.items():
+        earlier = [old for old in waiting if old["id"] < turn_id]
         waiting = waiting[len(earlier) :]
-        chain = load_messages(conn, turn.tip)
+        chain = load_messages(conn, tip)
         hashes = [item.hash for item in chain]
-        if tip in hashes:
-            start = hashes.index(tip) + 1
+        if before in hashes:
+            start = hashes.index(before) + 1
             # Unless the next turn contains the legacy turns before it.
             added = history_after(earlier, history)
-            hashed = hash_chain(added[len(history) :], tip)
+            hashed = hash_chain(added[len(history) :], before)
             if hashed and hashed[-1].hash not in hashes:
                 history = added
         else:
             # The first turn, or one that was given another history.
             start, history = 0, []
         history = history + [item.message for item in chain[start:]]
-        tip = turn.tip
+        before = tip
     return history_after(waiting, history)
 
 
@@ -280,25 +256,26 @@ def tool_specs(
         stored: The conversation.
         server_side: The names of the tools that the provider of its model runs.
     """
-    specs_of_legacy = legacy_tool_specs(conn, stored.id) if stored.legacy else []
-    if specs_of_legacy or not stored.turns:
-        return specs_of_legacy
-    specs: dict[str, None] = {}
-    for name, plugin, instance, owner, arguments in conn.execute(_TURN_TOOLS, [stored.turns[0].id]):
-        if instance is not None:
-            if plugin or owner or instance in server_side:
-                specs[f"{instance}({arguments})"] = None
-        elif plugin:
-            specs[name] = None
-    return list(specs)
+    specs = legacy_tool_specs(stored.legacy)
+    if specs or not stored.turns:
+        return specs
+    first: JSONObject = {"id": next(iter(stored.turns))}
+    add_tools(conn, [first])
+    for tool in first["tools"]:
+        plugin, instance = tool["plugin"], tool["instance"]
+        if instance is None:
+            specs += [tool["name"]] if plugin else []
+        elif plugin or instance["plugin"] or instance["name"] in server_side:
+            specs.append(f"{instance['name']}({instance['arguments']})")
+    return list(dict.fromkeys(specs))
 
 
 def record_turns(
     conn: sqlite3.Connection, stored: StoredConversation
 ) -> tuple[list[TurnDict], StoredTables]:
     """The records of the turns of a conversation, oldest first, and what they refer to."""
-    known = {turn.id for turn in stored.turns}
-    # Those that were logged since then are in the conversation already.
-    rows = [row for row in load_turn_rows(conn, stored.id) if row.id in known]
+    rows = turn_rows(conn, "t.thread_id = ? order by t.id", stored.id)
     tables = StoredTables(conn, stored.chain)
-    return record_rows(rows, stored.legacy, tables), tables
+    # Those that were logged since then are in the conversation already.
+    known = [row for row in rows if row["id"] in stored.turns]
+    return record_rows(known, stored.legacy, tables), tables

@@ -2,41 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from ...text import JSONObject
-from ..file.lookups import decoded, decoded_object, fragments_of, rows_by_ids
+from ..file.lookups import (
+    INSTANCE,
+    add_rows,
+    decoded,
+    decoded_object,
+    fragments_of,
+    json_list,
+    named_rows,
+    rows_by_ids,
+)
 from ..records.condense import expand_reply
-from ..records.messages import Chains, PartRow, TurnMessages, attachments_in, joined_text
+from ..records.messages import Chains, PartRow, attachments_in, joined_text
 from ..records.outcome import read_outcomes
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     Row = JSONObject
 
+# The order of the columns, here and below, is that of the keys of `--json`.
 TURNS = """
-select t.id, t.model, t.resolved_model, t.options_json, t.thread_id, t.duration_ms, t.datetime_utc,
-  t.input_tokens, t.output_tokens, t.token_details, threads.name, schemas.content,
-  {payload}, t.parent_message_hash, t.tip_message_hash,
-  exists (select 1 from turn_fragments x where x.turn_id = t.id),
-  exists (select 1 from turn_tools x where x.turn_id = t.id),
-  exists (select 1 from tool_instantiations x where x.turn_id = t.id)
+select t.id, t.model, t.resolved_model, t.options_json, t.thread_id as conversation_id,
+  t.duration_ms, t.datetime_utc, t.input_tokens, t.output_tokens, t.token_details,
+  threads.name as conversation_name, t.model as conversation_model,
+  schemas.content as schema_json, null as prompt, null as system, null as response,
+  null as reasoning, null as prompt_json, {reply} as response_json,
+  t.parent_message_hash as parent, t.tip_message_hash as tip
 from turns t left join threads on threads.id = t.thread_id
   left join schemas on schemas.id = t.schema_id
-where t.id in
+where {where}
 """
-TOOLS = """
-select x.turn_id, tools.id, tools.hash, tools.name, tools.description, tools.input_schema,
-  i.id, i.name, i.arguments
+NAMED = "t.id in (select value from json_each(?))"
+TOOLS = f"""
+select x.turn_id as owner, tools.id, tools.hash, tools.name, tools.description,
+  tools.input_schema, tools.plugin,
+  case when i.id is not null then {INSTANCE} end as instance
 from turn_tools x join tools on tools.id = x.tool_id
   left join tool_instances i on i.id = x.instance_id
-where x.turn_id in
+where x.turn_id in (select value from json_each(?)) order by x.rowid
 """
-TOOLS_ORDER = "order by x.turn_id, tools.id"
-INSTANCES = """
-select x.turn_id, x.tool_call_id, i.name, i.plugin, i.arguments
+INSTANCES = f"""
+select x.turn_id, x.tool_call_id, {INSTANCE}
 from tool_instantiations x join tool_instances i on i.id = x.instance_id
 where x.turn_id in
 """
@@ -46,6 +58,9 @@ from turn_fragments x join fragments f on f.id = x.fragment_id
 where x.turn_id in
 """
 FRAGMENTS_ORDER = 'order by x.turn_id, x.kind, x."order"'
+# Fields of the parts that tell of a call.
+CALL = ("name", "arguments", "tool_call_id", "server_executed")
+RESULT = ("name", "output", "tool_call_id", "exception", "server_executed")
 
 
 def build_rows(
@@ -62,7 +77,12 @@ def build_rows(
         expand: Give the whole content of fragments, not its first 100 characters.
         payloads: Read the providers' raw requests and replies; otherwise they are `None`.
     """
-    found = {row["id"]: row for row in _turn_rows(conn, ids, expand=expand, payloads=payloads)}
+    rows = turn_rows(conn, NAMED, json_list(ids), payloads=payloads)
+    if rows:
+        builder = _Builder(conn, rows, expand=expand)
+        for row in rows:
+            builder.complete(row)
+    found = {row["id"]: row for row in rows}
     missing = [row_id for row_id in ids if row_id not in found]
     if missing:
         from ..older.legacy import legacy_rows
@@ -76,186 +96,102 @@ def build_rows(
     return [found[row_id] for row_id in ids if row_id in found]
 
 
-def _turn_rows(
-    conn: sqlite3.Connection, ids: Sequence[str], *, expand: bool, payloads: bool
+def turn_rows(
+    conn: sqlite3.Connection, where: str, value: str, *, payloads: bool = True
 ) -> list[JSONObject]:
-    """The rows of some turns, in no order.
-
-    Args:
-        conn: A migrated log database.
-        ids: The turn ids.
-        expand: Give the whole content of fragments.
-        payloads: Read the provider's reply.
-    """
-    select = TURNS.format(payload="t.response_json" if payloads else "null")
-    turns = [_Turn._make(record) for record in rows_by_ids(conn, select, ids)]
-    if not turns:
-        return []
-    builder = _Builder(conn, turns, expand=expand)
-    return [builder.row(turn) for turn in turns]
+    """Rows of `turns`, the keys that are in the table in the order of `--json`, and their ends."""
+    reply = "t.response_json" if payloads else "null"
+    return named_rows(conn, TURNS.format(reply=reply, where=where), [value])
 
 
-class _Turn(NamedTuple):
-    """What `TURNS` selects."""
-
-    id: str
-    model: str | None
-    resolved_model: str | None
-    options_json: str | None
-    thread_id: str | None
-    duration_ms: int | None
-    datetime_utc: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    token_details: str | None
-    conversation_name: str | None
-    schema_json: str | None
-    response_json: str | None
-    parent: str | None
-    tip: str | None
-    has_fragments: int
-    has_tools: int
-    has_instances: int
+def add_tools(conn: sqlite3.Connection, turns: Sequence[JSONObject]) -> None:
+    """Give each turn, by its id, its `tools` as they are stored, with the toolbox of each."""
+    add_rows(conn, "tools", TOOLS, turns)
+    for turn in turns:
+        for tool in turn["tools"]:
+            tool.update({name: decoded(tool[name]) for name in ("input_schema", "instance")})
 
 
 class _Builder:
     """What the rows of some turns are made of, read with a few queries for all of them."""
 
-    def __init__(self, conn: sqlite3.Connection, turns: Sequence[_Turn], *, expand: bool) -> None:
-        self._chains = Chains(conn, [(turn.parent, turn.tip) for turn in turns])
-        # Most turns have none of these.
-        ids = [turn.id for turn in turns if turn.has_fragments]
+    def __init__(self, conn: sqlite3.Connection, rows: Sequence[Row], *, expand: bool) -> None:
+        self._chains = Chains(conn, [(row["parent"], row["tip"]) for row in rows])
+        ids = [row["id"] for row in rows]
         fragments = rows_by_ids(conn, FRAGMENTS, ids, FRAGMENTS_ORDER)
         self._fragments = fragments_of(conn, fragments, expand=expand)
-        ids = [turn.id for turn in turns if turn.has_tools]
-        self._tools: dict[str, list[JSONObject]] = {}
-        for turn_id, *values in rows_by_ids(conn, TOOLS, ids, TOOLS_ORDER):
-            self._tools.setdefault(turn_id, []).append(_tool(*values))
-        ids = [turn.id for turn in turns if turn.has_instances]
         self._instances = {
-            (turn_id, call_id): {"name": name, "plugin": plugin, "arguments": arguments}
-            for turn_id, call_id, name, plugin, arguments in rows_by_ids(conn, INSTANCES, ids)
+            (turn_id, call_id): decoded(instance)
+            for turn_id, call_id, instance in rows_by_ids(conn, INSTANCES, ids)
         }
+        add_tools(conn, rows)
 
-    def row(self, turn: _Turn) -> JSONObject:
-        """One row; the order of its keys is part of the format."""
-        messages = self._chains.turn(turn.parent, turn.tip)
+    def complete(self, row: Row) -> None:
+        """Fill in a row; the order of its keys is part of the format."""
+        row_id = row["id"]
+        messages = self._chains.turn(row.pop("parent"), row.pop("tip"))
         own = list(self._chains.parts(messages.own))
         outputs = list(self._chains.parts(messages.outputs))
-        tools = self._tools.get(turn.id, [])
-        numbers = {tool["name"]: tool["id"] for tool in tools}
-        schema = decoded(turn.schema_json)
-        return {
-            "id": turn.id,
-            "model": turn.model,
-            "resolved_model": turn.resolved_model,
-            "options_json": decoded_object(turn.options_json),
-            "conversation_id": turn.thread_id,
-            "duration_ms": turn.duration_ms,
-            "datetime_utc": turn.datetime_utc,
-            "input_tokens": turn.input_tokens,
-            "output_tokens": turn.output_tokens,
-            "token_details": turn.token_details,
-            "conversation_name": turn.conversation_name,
-            "conversation_model": turn.model,
-            "schema_json": schema,
-            "prompt": joined_text(own),
-            "system": self._chains.system(messages.first),
-            "response": joined_text(outputs),
-            "reasoning": joined_text(outputs, "reasoning") or None,
-            "prompt_json": None,
-            "response_json": self._payload(turn, messages, tools, schema),
-            "prompt_fragments": self._fragments.get((turn.id, "prompt"), []),
-            "system_fragments": self._fragments.get((turn.id, "system"), []),
-            "tools": tools,
-            "tool_calls": [_call(part, numbers) for part in outputs if part.type == "tool_call"],
-            "tool_results": self._results(turn.id, own, outputs, numbers),
-            "attachments": [
-                self._chains.attachment(reference)
-                for part in own
-                if part.type == "attachment"
-                for reference in attachments_in(part.payload)
-            ],
-        }
+        tools = sorted(row.pop("tools"), key=itemgetter("id"))
+        tool_ids = {tool["name"]: tool["id"] for tool in tools}
+        row["options_json"] = decoded_object(row["options_json"])
+        row["schema_json"] = decoded(row["schema_json"])
+        row["prompt"] = joined_text(own)
+        row["system"] = self._chains.system(messages.first)
+        row["response"] = joined_text(outputs)
+        row["reasoning"] = joined_text(outputs, "reasoning") or None
+        row["response_json"] = self._reply(row, messages.outputs, tools)
+        for kind in ("prompt", "system"):
+            row[f"{kind}_fragments"] = self._fragments.get((row_id, kind), [])
+        for shape in [*tools, *(tool["instance"] for tool in tools if tool["instance"])]:
+            # Of these, the plugins have never been shown.
+            del shape["plugin"]
+        row["tools"] = tools
+        row["tool_calls"] = [
+            _of_call(part, tool_ids, CALL) for part in outputs if part.type == "tool_call"
+        ]
+        by_server = self._results(row_id, outputs, tool_ids)
+        row["tool_results"] = [
+            *self._results(row_id, own, tool_ids),
+            *({**result, "server_executed": True} for result in by_server),
+        ]
+        files = [part.payload for part in own if part.type == "attachment"]
+        row["attachments"] = [file for payload in files for file in self._files(payload)]
 
     def _results(
-        self,
-        turn_id: str,
-        own: list[PartRow],
-        outputs: list[PartRow],
-        numbers: Mapping[str, int],
+        self, turn_id: str, parts: Sequence[PartRow], tool_ids: Mapping[str, int]
     ) -> list[JSONObject]:
-        given = [(part, False) for part in own] + [(part, True) for part in outputs]
+        results = [part for part in parts if part.type == "tool_result"]
         return [
-            self._result(turn_id, part, numbers, by_server)
-            for part, by_server in given
-            if part.type == "tool_result"
+            {
+                **_of_call(part, tool_ids, RESULT),
+                "instance": self._instances.get((turn_id, str(part.payload.get("tool_call_id")))),
+                "attachments": self._files(part.payload),
+            }
+            for part in results
         ]
 
-    def _result(
-        self, turn_id: str, part: PartRow, numbers: Mapping[str, int], by_server: bool
-    ) -> JSONObject:
-        payload = part.payload
-        name, call_id = payload.get("name"), payload.get("tool_call_id")
-        return {
-            "id": part.id,
-            "tool_id": numbers.get(str(name)),
-            "name": name,
-            "output": payload.get("output"),
-            "tool_call_id": call_id,
-            "exception": payload.get("exception"),
-            "server_executed": by_server or bool(payload.get("server_executed")),
-            "instance": self._instances.get((turn_id, str(call_id))),
-            "attachments": [self._chains.attachment(ref) for ref in attachments_in(payload)],
-        }
+    def _files(self, payload: JSONObject) -> list[JSONObject]:
+        return [self._chains.attachment(reference) for reference in attachments_in(payload)]
 
-    def _payload(
-        self, turn: _Turn, messages: TurnMessages, tools: list[JSONObject], schema: object
-    ) -> object:
+    def _reply(self, row: Row, outputs: Iterable[str], tools: Iterable[JSONObject]) -> object:
         """The provider's reply; `None` where what it refers to cannot be found any more."""
-        text = turn.response_json
+        text, schema = row["response_json"], row["schema_json"]
         if text is None or '"$' not in text:
             return decoded(text)
-        outputs = self._chains.as_dicts(messages.outputs, metadata=".pm" in text)
+        shapes = self._chains.as_dicts(outputs, metadata=".pm" in text)
         described = [(tool["name"], tool["description"]) for tool in tools]
         known_schema = schema if isinstance(schema, dict) else None
         try:
-            return expand_reply(text, outputs, described, known_schema, turn.model)
+            return expand_reply(text, shapes, described, known_schema, row["model"])
         except ValueError:
             return None
 
 
-def _tool(
-    tool_id: int,
-    tool_hash: str,
-    name: str,
-    description: str | None,
-    input_schema: str | None,
-    instance_id: int | None,
-    instance_name: str | None,
-    arguments: str | None,
-) -> JSONObject:
-    instance = None
-    if instance_id is not None:
-        instance = {"name": instance_name, "arguments": arguments}
-    return {
-        "id": tool_id,
-        "hash": tool_hash,
-        "name": name,
-        "description": description,
-        "input_schema": decoded(input_schema),
-        "instance": instance,
-    }
-
-
-def _call(part: PartRow, numbers: Mapping[str, int]) -> JSONObject:
+def _of_call(part: PartRow, tool_ids: Mapping[str, int], names: Iterable[str]) -> JSONObject:
+    """What a part tells of a call or of its result, in the order of `names`."""
     payload = part.payload
-    name = payload.get("name")
-    return {
-        "id": part.id,
-        "tool_id": numbers.get(str(name)),
-        "name": name,
-        "arguments": payload.get("arguments"),
-        "tool_call_id": payload.get("tool_call_id"),
-        "server_executed": bool(payload.get("server_executed")),
-    }
+    tool_id = tool_ids.get(str(payload.get("name")))
+    row = {"id": part.id, "tool_id": tool_id, **{name: payload.get(name) for name in names}}
+    row["server_executed"] = bool(row["server_executed"])
+    return row

@@ -6,64 +6,30 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING, NamedTuple, cast
+from operator import itemgetter
+from typing import TYPE_CHECKING, cast
 
+from ...content import Attachment
 from ...models.message_chain import last_system_text
 from ...models.prompt import prompt_text, result_part, system_text
-from ...models.turn_record import (
-    Tables,
-    instances_of,
-    moment_of,
-    restore_response,
-    tool_dict,
-)
-from ...parts import AttachmentPart, Message, Part, ReasoningPart, TextPart
+from ...models.turn_record import Tables, moment_of, remembered_exception, restore_response
+from ...parts import AttachmentPart, Message, Part, ReasoningPart, TextPart, ToolCallPart
 from ...text import JSONObject
+from ...tools.calling import ToolResult, parse_arguments
 from ...tools.tool import Tool
-from ..file.lookups import rows_by_ids
-from ..older.legacy import fill_in_payloads, instance_shape
+from ..file.lookups import decoded
+from ..older.legacy import PAYLOADS, fill_in_payloads, instance_shape
 from ..records.chains import referenced
 from ..records.condense import expand_reply
 from ..records.messages import load_messages
+from .rows import add_tools
 
 if TYPE_CHECKING:
     from ...models.base import _BaseModel
     from ...models.response_base import _BaseResponse
-    from ...serialization import ToolDict, TurnDict
-    from ..older.legacy import LegacyTurn
+    from ...parts import ToolResultPart
+    from ...serialization import InstanceDict, ToolDict, TurnDict
     from ..records.messages import StoredMessage
-
-
-class TurnRow(NamedTuple):
-    """One row of `turns`, with the text of its schema."""
-
-    id: str
-    parent: str | None
-    tip: str | None
-    model: str
-    resolved_model: str | None
-    options_json: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    token_details: str | None
-    duration_ms: int | None
-    datetime_utc: str | None
-    response_json: str | None
-    schema_json: str | None
-
-
-_TURNS = (
-    "select turns.id, parent_message_hash, tip_message_hash, model, resolved_model, options_json,"
-    " input_tokens, output_tokens, token_details, duration_ms, datetime_utc, response_json,"
-    " schemas.content from turns left join schemas on schemas.id = schema_id"
-    " where thread_id = ? order by turns.id"
-)
-_TOOLS = (
-    "select turn_id, tools.hash, tools.name, description, input_schema, tools.plugin,"
-    " tool_instances.name, tool_instances.plugin, tool_instances.arguments"
-    " from turn_tools join tools on tools.id = tool_id"
-    " left join tool_instances on tool_instances.id = instance_id where turn_id in"
-)
 
 
 class StoredTables(Tables):
@@ -98,91 +64,91 @@ class StoredTables(Tables):
         return self._by_hash[tip]
 
 
-def load_turn_rows(conn: sqlite3.Connection, thread_id: str) -> list[TurnRow]:
-    """The turns of a thread, oldest first."""
-    return [TurnRow(*row) for row in conn.execute(_TURNS, [thread_id])]
-
-
 def record_rows(
-    rows: Sequence[TurnRow], legacy: Sequence[LegacyTurn], tables: StoredTables
+    turns: Sequence[JSONObject], legacy: Iterable[JSONObject], tables: StoredTables
 ) -> list[TurnDict]:
     """The records of some turns of one conversation, oldest first.
 
     Args:
-        rows: Turns of the thread.
+        turns: Turns of the thread, from `turn_rows`.
         legacy: What an older release logged, oldest first; each goes on from the one before.
         tables: Take up what the records refer to.
     """
-    tools = _tools_of(tables.conn, [row.id for row in rows])
-    payloads = {turn.row["id"]: _payloads_of(turn) for turn in legacy}
-    fill_in_payloads(tables.conn, list(payloads.values()))
+    add_tools(tables.conn, turns)
+    old = [{**row, **{name: decoded(row[name] or None) for name in PAYLOADS}} for row in legacy]
+    fill_in_payloads(tables.conn, old)
     history: list[Message] = []
     records = []
-    for _, turn in sorted([(row.id, row) for row in rows] + [(t.row["id"], t) for t in legacy]):
-        if isinstance(turn, TurnRow):
-            records.append(_record_row(turn, tools.get(turn.id, ()), tables))
+    for row in sorted([*turns, *old], key=itemgetter("id")):
+        if "tip" in row:
+            records.append(_record_turn(row, tables))
         else:
-            records.append(_record_legacy(turn, payloads[turn.row["id"]], history, tables))
-            history = history_after([turn], history)
+            records.append(_record_legacy(row, history, tables))
+            history = history_after([row], history)
     return records
 
 
-def _record_row(row: TurnRow, tools: Iterable[ToolDict], tables: StoredTables) -> TurnDict:
-    given, answered = tables.number_of(row.parent), tables.number_of(row.tip)
-    schema = json.loads(row.schema_json) if row.schema_json else None
-    optional = {
-        "system": last_system_text(tables.upto(given)),
-        "schema": schema,
-        "tools": [tables.add_tool(tool) for tool in tools],
-        **_answer(row._asdict()),
-        "response_json": None,
-        "options": json.loads(row.options_json or "null"),
-    }
-    if row.tip is not None:
-        tables.tips[row.id] = row.tip
-    if row.response_json:
+def _record_turn(row: JSONObject, tables: StoredTables) -> TurnDict:
+    given, answered = tables.number_of(row["parent"]), tables.number_of(row["tip"])
+    tools = [_tool_dict(tool, tool["hash"]) for tool in row["tools"]]
+    if row["tip"] is not None:
+        tables.tips[row["id"]] = row["tip"]
+    system, text = last_system_text(tables.upto(given)), row["response_json"]
+    known = {**row, "system": system, "tools": tools, "response_json": None}
+    if text:
         numbers = tables.between(given, answered)
         outputs = [referenced(tables.messages[number])[0] for number in numbers]
         described = [(tool["name"], tool["description"]) for tool in tools]
+        schema = json.loads(row["schema_json"] or "null")
         try:
-            optional["response_json"] = expand_reply(
-                row.response_json, outputs, described, schema, row.model
-            )
+            known["response_json"] = expand_reply(text, outputs, described, schema, row["model"])
         except ValueError:
             # What it refers to is gone, such as a model that is not installed any more.
-            optional["condensed_json"] = row.response_json
-    return _record(row.id, row.model, given, answered, optional)
+            known["condensed_json"] = text
+    return _record(known, given, answered, tables)
 
 
-def _record_legacy(
-    turn: LegacyTurn, payloads: JSONObject, history: Sequence[Message], tables: Tables
-) -> TurnDict:
-    row = turn.row
+def _record_legacy(row: JSONObject, history: Sequence[Message], tables: Tables) -> TurnDict:
     first = len(tables.messages)
-    given = tables.add_messages([*history, *_asked(turn, history)])
-    fragments = [*turn.fragments, *turn.system_fragments]
+    given = tables.add_messages([*history, *_asked(row, history)])
+    fragments = [*row["prompt_fragments"], *row["system_fragments"]]
     numbers = tables.add_fragments(
         [text if text.source else str(text) for text in fragments], first
     )
+    count = len(row["prompt_fragments"])
+    instances: dict[str, InstanceDict] = {}
+    for result in row["tool_results"]:
+        if result["instance"] and result["tool_call_id"] is not None:
+            instances.setdefault(result["tool_call_id"], instance_shape(**result["instance"]))
+    known = {
+        **row,
+        "tools": [_tool_dict(tool) for tool in row["tools"]],
+        "fragments": numbers[:count],
+        "system_fragments": numbers[count:],
+        "tool_instances": instances,
+    }
+    return _record(known, given, tables.add_messages(_answered(row), given), tables)
+
+
+def _record(row: JSONObject, given: int | None, answered: int | None, tables: Tables) -> TurnDict:
+    """The record of a row of either generation that was completed."""
+    details = json.loads(row["token_details"]) if row["token_details"] else None
+    usage = {"input": row["input_tokens"], "output": row["output_tokens"], "details": details}
+    moment = moment_of(row["datetime_utc"])
     optional = {
         "system": row["system"],
-        "schema": turn.schema,
-        "tools": [tables.add_tool(tool_dict(tool)) for tool in turn.tools],
-        "fragments": numbers[: len(turn.fragments)],
-        "system_fragments": numbers[len(turn.fragments) :],
-        "tool_instances": instances_of(turn.results),
-        **_answer(row),
-        **payloads,
+        "schema": json.loads(row["schema_json"] or "null"),
+        "tools": [tables.add_tool(tool) for tool in row["tools"]],
+        **{name: row.get(name) for name in ("fragments", "system_fragments", "tool_instances")},
+        "usage": {name: value for name, value in usage.items() if value is not None},
+        "resolved_model": row["resolved_model"],
+        "datetime_utc": moment and moment.isoformat(),
+        "duration_ms": row["duration_ms"],
+        **{name: row[name] for name in PAYLOADS},
         "options": json.loads(row["options_json"] or "null"),
+        "condensed_json": row.get("condensed_json"),
     }
-    answered = tables.add_messages(_answered(turn), given)
-    return _record(row["id"], row["model"], given, answered, optional)
-
-
-def _record(
-    id: str, model: str, given: int | None, answered: int | None, optional: JSONObject
-) -> TurnDict:
-    turn = {"id": id, "model": model, "input": given, "output": answered}
+    turn = {"id": row["id"], "model": row["model"], "input": given, "output": answered}
     turn.update(
         (name, value)
         for name, value in optional.items()
@@ -191,70 +157,58 @@ def _record(
     return cast("TurnDict", turn)
 
 
-def _answer(row: JSONObject) -> JSONObject:
-    """What the columns that both generations have say of an answer."""
-    details = json.loads(row["token_details"]) if row["token_details"] else None
-    usage = {"input": row["input_tokens"], "output": row["output_tokens"], "details": details}
-    moment = moment_of(row["datetime_utc"])
-    return {
-        "usage": {name: value for name, value in usage.items() if value is not None},
-        "resolved_model": row["resolved_model"],
-        "datetime_utc": moment and moment.isoformat(),
-        "duration_ms": row["duration_ms"],
-    }
+def _tool_dict(row: JSONObject, digest: str | None = None) -> ToolDict:
+    tool = {name: row[name] for name in ("name", "description")}
+    tool["input_schema"] = row["input_schema"] or {}
+    instance = row.get("instance") and instance_shape(**row["instance"])
+    known = {"hash": digest, "plugin": row["plugin"], "instance": instance}
+    tool.update((name, value) for name, value in known.items() if value)
+    return cast("ToolDict", tool)
 
 
-def _tools_of(conn: sqlite3.Connection, ids: Iterable[str]) -> dict[str, list[ToolDict]]:
-    found: dict[str, list[ToolDict]] = {}
-    rows = rows_by_ids(conn, _TOOLS, ids, "order by turn_tools.rowid")
-    for turn_id, digest, name, description, schema, plugin, *instance in rows:
-        tool: ToolDict = {
-            "name": name,
-            "description": description,
-            "input_schema": json.loads(schema or "{}"),
-            "hash": digest,
-        }
-        if plugin:
-            tool["plugin"] = plugin
-        if instance[0] is not None:
-            tool["instance"] = instance_shape(*instance)
-        found.setdefault(turn_id, []).append(tool)
-    return found
+# What an older release sent and got.
 
 
-# Turns that an older release logged.
-
-
-def _payloads_of(turn: LegacyTurn) -> JSONObject:
-    return {name: json.loads(turn.row[name] or "null") for name in ("prompt_json", "response_json")}
-
-
-def _asked(turn: LegacyTurn, history: Sequence[Message]) -> list[Message]:
+def _asked(row: JSONObject, history: Sequence[Message]) -> list[Message]:
     """What a legacy turn sent after the history."""
     asked: list[Message] = []
-    if turn.results:
-        asked.append(Message("tool", [result_part(result) for result in turn.results]))
-    system = system_text(turn.system_fragments, turn.row["system"])
+    if row["tool_results"]:
+        asked.append(Message("tool", [_result(result) for result in row["tool_results"]]))
+    system = system_text(row["system_fragments"], row["system"])
     if system and system != last_system_text(history):
         asked.append(Message("system", [TextPart(system)]))
-    text = prompt_text(turn.fragments, turn.row["prompt"])
+    text = prompt_text(row["prompt_fragments"], row["prompt"])
     parts: list[Part] = [TextPart(text)] if text else []
-    parts += [AttachmentPart(attachment) for attachment in turn.attachments]
+    parts += map(AttachmentPart, map(Attachment.from_row, row["attachments"]))
     return [*asked, Message("user", parts)] if parts else asked
 
 
-def _answered(turn: LegacyTurn) -> list[Message]:
-    message = Message("assistant", [])
-    reasoning = turn.row.get("reasoning")
-    if reasoning:
-        message.parts.append(ReasoningPart(reasoning))
-    if turn.row["response"]:
-        message.parts.append(TextPart(turn.row["response"]))
-    message.parts += turn.calls
-    return [message] if message.parts else []
+def _result(row: JSONObject) -> ToolResultPart:
+    exception = row["exception"]
+    return result_part(
+        ToolResult(
+            row["name"],
+            row["output"],
+            list(map(Attachment.from_row, row["attachments"])),
+            row["tool_call_id"],
+            exception=remembered_exception(exception) if exception else None,
+        )
+    )
 
 
-def history_after(turns: Sequence[LegacyTurn], history: Sequence[Message]) -> list[Message]:
+def _answered(row: JSONObject) -> list[Message]:
+    reasoning, response = row.get("reasoning"), row["response"]
+    parts: list[Part] = [ReasoningPart(reasoning)] if reasoning else []
+    parts += [TextPart(response)] if response else []
+    calls = sorted(row["tool_calls"], key=lambda call: (call["tool_call_id"] or "", call["id"]))
+    parts += [
+        ToolCallPart(call["name"], parse_arguments(call["arguments"]), call["tool_call_id"])
+        for call in calls
+    ]
+    return [Message("assistant", parts)] if parts else []
+
+
+def history_after(turns: Iterable[JSONObject], history: Sequence[Message]) -> list[Message]:
     """What is sent on after legacy turns: all but the reasoning, as earlier releases did.
 
     Args:
@@ -262,11 +216,8 @@ def history_after(turns: Sequence[LegacyTurn], history: Sequence[Message]) -> li
         history: The messages before the first of them.
     """
     messages = list(history)
-    for turn in turns:
-        messages += _asked(turn, messages)
-        said = [p for message in _answered(turn) for p in message.parts if p.type != "reasoning"]
-        if said:
-            messages.append(Message("assistant", said))
+    for row in turns:
+        messages += [*_asked(row, messages), *_answered({**row, "reasoning": None})]
     return messages
 
 
