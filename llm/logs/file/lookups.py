@@ -64,7 +64,7 @@ def add_rows(conn: sqlite3.Connection, name: str, sql: str, owners: Sequence[JSO
     by_id = {owner["id"]: owner for owner in owners}
     for owner in owners:
         owner[name] = []
-    for row in named_rows(conn, sql, [json_list(by_id)]):
+    for row in named_rows(conn, sql, [json_list(by_id)]) if owners else ():
         by_id[row.pop("owner")][name].append(row)
 
 

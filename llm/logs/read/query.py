@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .rows import Row
 
 BATCH = 200
-ANY = "1"
 # So many rows are sorted sooner than all rows are looked through.
 FEW = 20_000
 
@@ -44,25 +43,25 @@ select t.id, f.score from (
 TURN_MATCHES = """
 select t.id, bm25(turn_search_fts, 10.0, 1.0) as score
 from turn_search_fts cross join turn_search s on s.id = turn_search_fts.rowid
-cross join turns t on t.id = s.turn_id
-where turn_search_fts match ? and {where} order by score, s.id limit ?
+cross join turns t on t.id = s.turn_id where {where} order by score, s.id limit ?
 """
 LEGACY_MATCHES = """
 select r.id, bm25(responses_fts, 10.0, 1.0) as score
 from responses_fts cross join responses r on r.rowid = responses_fts.rowid
-where responses_fts match ? and not exists (select 1 from turns where turns.id = r.id) and {where}
+where {where} and not exists (select 1 from turns where turns.id = r.id)
 order by score, r.id limit ?
 """
+NEWEST_MATCHES = """
+select t.id, f.rowid
+from turn_search_fts f cross join turn_search s on s.id = f.rowid
+cross join turns t on t.id = s.turn_id where {where} order by f.rowid desc limit ?
+"""
+# How a search is put: where the index is read, and where it is asked for its rows.
+TURN_MATCH, LEGACY_MATCH = "turn_search_fts match ?", "responses_fts match ?"
 TURN_MATCHING = """t.id in (
   select s.turn_id from turn_search s
   where s.id in (select rowid from turn_search_fts where turn_search_fts match ?))"""
 LEGACY_MATCHING = "r.rowid in (select rowid from responses_fts where responses_fts match ?)"
-NEWEST_MATCHES = """
-select t.id, f.rowid
-from turn_search_fts f cross join turn_search s on s.id = f.rowid
-cross join turns t on t.id = s.turn_id
-where turn_search_fts match ? and {where} order by f.rowid desc limit ?
-"""
 OUT_OF_ORDER = "select 1 from turn_search where turn_id > ? and id < ? limit 1"
 
 # The turn's own input is the run of user and tool messages at the end of what the model was given:
@@ -130,6 +129,8 @@ class _Side(NamedTuple):
     table: str
     alias: str
     conversation: str
+    newest: str
+    matching: str
     tool_result: str
     named: str
     broke_off: str
@@ -141,19 +142,14 @@ class _Side(NamedTuple):
 
 
 TURN = _Side(
-    *("turns", "t", "thread_id", TURN_TOOL_RESULT, "and p.tool_name = ?"),
-    *(TURN_BROKE_OFF, TURN_FRAGMENT),
+    *("turns", "t", "thread_id", TURN_IDS, TURN_MATCHING),
+    *(TURN_TOOL_RESULT, "and p.tool_name = ?", TURN_BROKE_OFF, TURN_FRAGMENT),
 )
 # Of the rows of older releases it is not known how they ended.
 LEGACY = _Side(
-    *("responses", "r", "conversation_id", LEGACY_TOOL_RESULT, "and x.name = ?"),
-    *("? is null", LEGACY_FRAGMENT),
+    *("responses", "r", "conversation_id", LEGACY_IDS, LEGACY_MATCHING),
+    *(LEGACY_TOOL_RESULT, "and x.name = ?", "? is null", LEGACY_FRAGMENT),
 )
-
-
-class _Where(NamedTuple):
-    sql: str
-    values: list[str]
 
 
 def existing_ids(conn: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
@@ -199,7 +195,7 @@ def select_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
         return _newest(conn, filters, limit)[cut][::-1]
     find = _newest_matches if filters.latest else _best_matches
     try:
-        return find(conn, filters, filters.query, limit)[cut]
+        return find(conn, filters, limit)[cut]
     except sqlite3.OperationalError as error:
         raise _query_error(filters.query, error) from error
 
@@ -232,19 +228,11 @@ def _query_error(query: str, error: sqlite3.OperationalError) -> LogError:
 
 def _newest(conn: sqlite3.Connection, filters: LogFilters, limit: int) -> list[str]:
     ids: set[str] = set()
-    for select, matching, side in (
-        (TURN_IDS, TURN_MATCHING, TURN),
-        (LEGACY_IDS, LEGACY_MATCHING, LEGACY),
-    ):
+    for side in (TURN, LEGACY):
         by_time = _is_short_time(conn, filters, side)
-        order = f"+{side.alias}.id" if by_time else f"{side.alias}.id"
-        for model_test in _model_tests(filters, side):
-            where = _where(filters, side, model_test, by_time=by_time)
-            if filters.query:
-                where = _Where(f"{matching} and {where.sql}", [filters.query, *where.values])
-            found = conn.execute(
-                select.format(where=where.sql, order=order), [*where.values, limit]
-            )
+        for test in _model_tests(filters, side):
+            tests = (side.matching, test)
+            found = _select(conn, side.newest, filters, side, limit, tests, by_time=by_time)
             ids.update(turn_id for (turn_id,) in found)
     return sorted(ids, reverse=True)
 
@@ -263,59 +251,60 @@ def _is_short_time(conn: sqlite3.Connection, filters: LogFilters, side: _Side) -
     """Whether so few rows are of the time wanted that they are best found by their time."""
     if filters.since is None and filters.until is None:
         return False
-    where = _where(LogFilters(since=filters.since, until=filters.until), side, "", by_time=True)
-    sql = f"select 1 from {side.table} {side.alias} where {where.sql} limit 1 offset {FEW}"
-    return conn.execute(sql, where.values).fetchone() is None
+    sql = f"select 1 from {side.table} {side.alias} where {{where}} limit ? offset {FEW}"
+    time = LogFilters(since=filters.since, until=filters.until)
+    return not _select(conn, sql, time, side, 1, by_time=True)
 
 
-def _best_matches(
-    conn: sqlite3.Connection, filters: LogFilters, query: str, limit: int
-) -> list[str]:
-    where = _where(filters, TURN)
-    select = TURN_BEST if where.sql == ANY else TURN_MATCHES
-    found = _matches(conn, select, query, where, limit)
-    found += _matches(conn, LEGACY_MATCHES, query, _where(filters, LEGACY), limit)
+def _best_matches(conn: sqlite3.Connection, filters: LogFilters, limit: int) -> list[str]:
+    is_all = filters._replace(limit=None, query=None) == LogFilters()
+    select = TURN_BEST if is_all else TURN_MATCHES
+    found = _select(conn, select, filters, TURN, limit, (TURN_MATCH, None))
+    found += _select(conn, LEGACY_MATCHES, filters, LEGACY, limit, (LEGACY_MATCH, None))
     return [turn_id for turn_id, _ in sorted(found, key=itemgetter(1, 0))]
 
 
-def _matches(
-    conn: sqlite3.Connection, select: str, query: str, where: _Where, limit: int
-) -> list[SQLRow]:
-    values = [query, *where.values, limit]
-    return conn.execute(select.format(where=where.sql, order="r.id"), values).fetchall()
-
-
-def _newest_matches(
-    conn: sqlite3.Connection, filters: LogFilters, query: str, limit: int
-) -> list[str]:
-    found = _matches(conn, NEWEST_MATCHES, query, _where(filters, TURN), limit)
+def _newest_matches(conn: sqlite3.Connection, filters: LogFilters, limit: int) -> list[str]:
+    found = _select(conn, NEWEST_MATCHES, filters, TURN, limit, (TURN_MATCH, None))
     # The index is read in the order of writing. That is the order of ids unless turns were
     # imported or written again; then the slow and exact way is taken.
     if found and len(found) == limit:
         least = [min(column) for column in zip(*found, strict=True)]
         if conn.execute(OUT_OF_ORDER, least).fetchone():
             return _newest(conn, filters, limit)
-    where = _where(filters, LEGACY)
-    where = where._replace(sql=f"{LEGACY_MATCHING} and {where.sql}")
-    found += _matches(conn, LEGACY_IDS, query, where, limit)
+    found += _select(conn, LEGACY_IDS, filters, LEGACY, limit, (LEGACY_MATCHING, None))
     return sorted((row[0] for row in found), reverse=True)
 
 
-def _where(
-    filters: LogFilters, side: _Side, model_test: str | None = None, *, by_time: bool = False
-) -> _Where:
-    """The test for all filters, and its values in their order.
+def _select(
+    conn: sqlite3.Connection,
+    select: str,
+    filters: LogFilters,
+    side: _Side,
+    limit: int,
+    tests: tuple[str, str | None] = ("", None),
+    *,
+    by_time: bool = False,
+) -> list[SQLRow]:
+    """The rows of a query that pass all filters.
 
     Args:
+        conn: The database.
+        select: The query.
         filters: What is looked for.
         side: Where the rows are.
-        model_test: How to compare the model; with either column where missing.
+        limit: The most that are wanted.
+        tests: How to search, where that is looked for; how to compare the model, with either
+            column where missing.
         by_time: Let SQLite use the index of the time.
     """
+    match, model_test = tests
     alias = side.alias
     # The sign keeps SQLite from using the index.
     time = f"{alias}.datetime_utc" if by_time else f"+{alias}.datetime_utc"
-    tests = [
+    order = f"+{alias}.id" if by_time else f"{alias}.id"
+    known = [
+        (match, filters.query or None),
         (model_test or side.any_model, filters.model),
         (f"{alias}.{side.conversation} = ?", filters.conversation_id),
         (f"{alias}.id > ?", filters.id_gt),
@@ -327,8 +316,9 @@ def _where(
         *zip(repeat(side.fragment), filters.fragments),
         *zip(repeat(side.tool_result.format(named=side.named)), filters.tools),
     ]
-    used = [(sql, value) for sql, value in tests if value is not None]
+    used = [(sql, value) for sql, value in known if value is not None]
     conditions = [sql for sql, _ in used]
     if filters.any_tools:
         conditions.append(side.tool_result.format(named=""))
-    return _Where(" and ".join(conditions) or ANY, [value for _, value in used])
+    sql = select.format(where=" and ".join(conditions) or "1", order=order)
+    return conn.execute(sql, [*(value for _, value in used), limit]).fetchall()

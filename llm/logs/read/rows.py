@@ -33,7 +33,10 @@ select t.id, t.model, t.resolved_model, t.options_json, t.thread_id as conversat
   threads.name as conversation_name, t.model as conversation_model,
   schemas.content as schema_json, null as prompt, null as system, null as response,
   null as reasoning, null as prompt_json, {reply} as response_json,
-  t.parent_message_hash as parent, t.tip_message_hash as tip
+  t.parent_message_hash as parent, t.tip_message_hash as tip,
+  exists (select 1 from turn_fragments x where x.turn_id = t.id) as has_fragments,
+  exists (select 1 from turn_tools x where x.turn_id = t.id) as has_tools,
+  exists (select 1 from tool_instantiations x where x.turn_id = t.id) as has_instances
 from turns t left join threads on threads.id = t.thread_id
   left join schemas on schemas.id = t.schema_id
 where {where}
@@ -117,14 +120,16 @@ class _Builder:
 
     def __init__(self, conn: sqlite3.Connection, rows: Sequence[Row], *, expand: bool) -> None:
         self._chains = Chains(conn, [(row["parent"], row["tip"]) for row in rows])
-        ids = [row["id"] for row in rows]
+        # Most turns have none of these.
+        ids = [row["id"] for row in rows if row.pop("has_fragments")]
         fragments = rows_by_ids(conn, FRAGMENTS, ids, FRAGMENTS_ORDER)
         self._fragments = fragments_of(conn, fragments, expand=expand)
+        ids = [row["id"] for row in rows if row.pop("has_instances")]
         self._instances = {
             (turn_id, call_id): decoded(instance)
             for turn_id, call_id, instance in rows_by_ids(conn, INSTANCES, ids)
         }
-        add_tools(conn, rows)
+        add_tools(conn, [row for row in rows if row.pop("has_tools")])
 
     def complete(self, row: Row) -> None:
         """Fill in a row; the order of its keys is part of the format."""
@@ -132,7 +137,7 @@ class _Builder:
         messages = self._chains.turn(row.pop("parent"), row.pop("tip"))
         own = list(self._chains.parts(messages.own))
         outputs = list(self._chains.parts(messages.outputs))
-        tools = sorted(row.pop("tools"), key=itemgetter("id"))
+        tools = sorted(row.pop("tools", ()), key=itemgetter("id"))
         tool_ids = {tool["name"]: tool["id"] for tool in tools}
         row["options_json"] = decoded_object(row["options_json"])
         row["schema_json"] = decoded(row["schema_json"])
