@@ -157,17 +157,15 @@ def legacy_tool_specs(rows: Sequence[JSONObject]) -> list[str]:
     results of the conversation.
     """
     results = [result for row in rows for result in row["tool_results"]]
-    instances = [result["instance"] for result in results if result["instance"] is not None]
-    specs: dict[str, None] = {}
-    for tool in next((row["tools"] for row in rows if row["tools"]), ()):
-        if tool["plugin"]:
-            boxes = [
-                f"{box['name']}({box['arguments']})"
-                for box in instances
-                if tool["name"].startswith(f"{box['name']}_")
-            ]
-            specs.update(dict.fromkeys(boxes or [tool["name"]]))
-    return list(specs)
+    boxes = [result["instance"] for result in results if result["instance"] is not None]
+    tools = next((row["tools"] for row in rows if row["tools"]), ())
+    specs = [spec for tool in tools if tool["plugin"] for spec in _specs(tool["name"], boxes)]
+    return list(dict.fromkeys(specs))
+
+
+def _specs(name: str, boxes: Iterable[JSONObject]) -> list[str]:
+    owners = [box for box in boxes if name.startswith(f"{box['name']}_")]
+    return [f"{box['name']}({box['arguments']})" for box in owners] or [name]
 
 
 # To be shown

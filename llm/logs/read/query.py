@@ -298,12 +298,24 @@ def _select(
             column where missing.
         by_time: Let SQLite use the index of the time.
     """
-    match, model_test = tests
+    known = _tests(filters, side, *tests, by_time=by_time)
+    used = [(sql, value) for sql, value in known if value is not None]
+    conditions = [sql for sql, _ in used]
+    if filters.any_tools:
+        conditions.append(side.tool_result.format(named=""))
+    order = f"+{side.alias}.id" if by_time else f"{side.alias}.id"
+    sql = select.format(where=" and ".join(conditions) or "1", order=order)
+    return conn.execute(sql, [*(value for _, value in used), limit]).fetchall()
+
+
+def _tests(
+    filters: LogFilters, side: _Side, match: str, model_test: str | None, *, by_time: bool
+) -> list[tuple[str, str | None]]:
+    """The test for each filter, with the value it looks for; none where it is not set."""
     alias = side.alias
     # The sign keeps SQLite from using the index.
     time = f"{alias}.datetime_utc" if by_time else f"+{alias}.datetime_utc"
-    order = f"+{alias}.id" if by_time else f"{alias}.id"
-    known = [
+    return [
         (match, filters.query or None),
         (model_test or side.any_model, filters.model),
         (f"{alias}.{side.conversation} = ?", filters.conversation_id),
@@ -316,9 +328,3 @@ def _select(
         *zip(repeat(side.fragment), filters.fragments),
         *zip(repeat(side.tool_result.format(named=side.named)), filters.tools),
     ]
-    used = [(sql, value) for sql, value in known if value is not None]
-    conditions = [sql for sql, _ in used]
-    if filters.any_tools:
-        conditions.append(side.tool_result.format(named=""))
-    sql = select.format(where=" and ".join(conditions) or "1", order=order)
-    return conn.execute(sql, [*(value for _, value in used), limit]).fetchall()

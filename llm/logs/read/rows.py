@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -81,21 +82,19 @@ def build_rows(
         payloads: Read the providers' raw requests and replies; otherwise they are `None`.
     """
     rows = turn_rows(conn, NAMED, json_list(ids), payloads=payloads)
-    if rows:
-        builder = _Builder(conn, rows, expand=expand)
-        for row in rows:
-            builder.complete(row)
     found = {row["id"]: row for row in rows}
+    _Builder(conn, rows, expand=expand).complete(rows)
     missing = [row_id for row_id in ids if row_id not in found]
     if missing:
         from ..older.legacy import legacy_rows
 
         old = legacy_rows(conn, missing, expand=expand, payloads=payloads)
         found.update((row["id"], row) for row in old)
-    for row_id, (status, *error) in read_outcomes(conn, list(found)).items():
+    for row_id, (status, *texts) in read_outcomes(conn, list(found)).items():
+        error = ": ".join(filter(None, texts))
         found[row_id]["status"] = status
-        if any(error):
-            found[row_id]["error"] = ": ".join(filter(None, error))
+        if error:
+            found[row_id]["error"] = error
     return [found[row_id] for row_id in ids if row_id in found]
 
 
@@ -131,49 +130,53 @@ class _Builder:
         }
         add_tools(conn, [row for row in rows if row.pop("has_tools")])
 
-    def complete(self, row: Row) -> None:
-        """Fill in a row; the order of its keys is part of the format."""
-        row_id = row["id"]
-        messages = self._chains.turn(row.pop("parent"), row.pop("tip"))
-        own = list(self._chains.parts(messages.own))
-        outputs = list(self._chains.parts(messages.outputs))
-        tools = sorted(row.pop("tools", ()), key=itemgetter("id"))
-        tool_ids = {tool["name"]: tool["id"] for tool in tools}
-        row["options_json"] = decoded_object(row["options_json"])
-        row["schema_json"] = decoded(row["schema_json"])
-        row["prompt"] = joined_text(own)
-        row["system"] = self._chains.system(messages.first)
-        row["response"] = joined_text(outputs)
-        row["reasoning"] = joined_text(outputs, "reasoning") or None
-        row["response_json"] = self._reply(row, messages.outputs, tools)
-        for kind in ("prompt", "system"):
-            row[f"{kind}_fragments"] = self._fragments.get((row_id, kind), [])
-        for shape in [*tools, *(tool["instance"] for tool in tools if tool["instance"])]:
-            # Of these, the plugins have never been shown.
-            del shape["plugin"]
+    def complete(self, rows: Iterable[Row]) -> None:
+        """Fill in the rows; the order of their keys is part of the format."""
+        for row in rows:
+            messages = self._chains.turn(row.pop("parent"), row.pop("tip"))
+            own = list(self._chains.parts(messages.own))
+            outputs = list(self._chains.parts(messages.outputs))
+            tools = sorted(row.pop("tools", ()), key=itemgetter("id"))
+            for shape in [*tools, *(tool["instance"] for tool in tools if tool["instance"])]:
+                # Of these, the plugins have never been shown.
+                del shape["plugin"]
+            row["options_json"] = decoded_object(row["options_json"])
+            row["schema_json"] = decoded(row["schema_json"])
+            row["prompt"] = joined_text(own)
+            row["system"] = self._chains.system(messages.first)
+            row["response"] = joined_text(outputs)
+            row["reasoning"] = joined_text(outputs, "reasoning") or None
+            row["response_json"] = self._reply(row, messages.outputs, tools)
+            for kind in ("prompt", "system"):
+                row[f"{kind}_fragments"] = self._fragments.get((row["id"], kind), [])
+            self._add_uses(row, tools, own, outputs)
+
+    def _add_uses(
+        self, row: Row, tools: list[JSONObject], own: list[PartRow], outputs: list[PartRow]
+    ) -> None:
+        """Add the tools that a turn had, what became of them, and its attachments."""
         row["tools"] = tools
+        tool_ids = {tool["name"]: tool["id"] for tool in tools}
         row["tool_calls"] = [
             _of_call(part, tool_ids, CALL) for part in outputs if part.type == "tool_call"
         ]
-        by_server = self._results(row_id, outputs, tool_ids)
-        row["tool_results"] = [
-            *self._results(row_id, own, tool_ids),
-            *({**result, "server_executed": True} for result in by_server),
-        ]
-        files = [part.payload for part in own if part.type == "attachment"]
-        row["attachments"] = [file for payload in files for file in self._files(payload)]
+        by_server = self._results(row["id"], outputs, tool_ids)
+        row["tool_results"] = self._results(row["id"], own, tool_ids)
+        row["tool_results"] += [{**result, "server_executed": True} for result in by_server]
+        files = [self._files(part.payload) for part in own if part.type == "attachment"]
+        row["attachments"] = list(chain.from_iterable(files))
 
     def _results(
         self, turn_id: str, parts: Sequence[PartRow], tool_ids: Mapping[str, int]
     ) -> list[JSONObject]:
-        results = [part for part in parts if part.type == "tool_result"]
         return [
             {
                 **_of_call(part, tool_ids, RESULT),
                 "instance": self._instances.get((turn_id, str(part.payload.get("tool_call_id")))),
                 "attachments": self._files(part.payload),
             }
-            for part in results
+            for part in parts
+            if part.type == "tool_result"
         ]
 
     def _files(self, payload: JSONObject) -> list[JSONObject]:

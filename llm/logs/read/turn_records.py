@@ -132,19 +132,18 @@ def _record_legacy(row: JSONObject, history: Sequence[Message], tables: Tables) 
 
 def _record(row: JSONObject, given: int | None, answered: int | None, tables: Tables) -> TurnDict:
     """The record of a row of either generation that was completed."""
-    details = json.loads(row["token_details"]) if row["token_details"] else None
-    usage = {"input": row["input_tokens"], "output": row["output_tokens"], "details": details}
     moment = moment_of(row["datetime_utc"])
     optional = {
         "system": row["system"],
         "schema": json.loads(row["schema_json"] or "null"),
         "tools": [tables.add_tool(tool) for tool in row["tools"]],
         **{name: row.get(name) for name in ("fragments", "system_fragments", "tool_instances")},
-        "usage": {name: value for name, value in usage.items() if value is not None},
+        "usage": _usage(row),
         "resolved_model": row["resolved_model"],
         "datetime_utc": moment and moment.isoformat(),
         "duration_ms": row["duration_ms"],
-        **{name: row[name] for name in PAYLOADS},
+        "prompt_json": row["prompt_json"],
+        "response_json": row["response_json"],
         "options": json.loads(row["options_json"] or "null"),
         "condensed_json": row.get("condensed_json"),
     }
@@ -155,6 +154,12 @@ def _record(row: JSONObject, given: int | None, answered: int | None, tables: Ta
         if value or (name.endswith("_json") and value is not None)
     )
     return cast("TurnDict", turn)
+
+
+def _usage(row: JSONObject) -> JSONObject:
+    details = json.loads(row["token_details"] or "null")
+    usage = {"input": row["input_tokens"], "output": row["output_tokens"], "details": details}
+    return {name: value for name, value in usage.items() if value is not None}
 
 
 def _tool_dict(row: JSONObject, digest: str | None = None) -> ToolDict:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, NamedTuple
 
+from ...content import Attachment
 from ...parts import AttachmentPart, Message, ToolResultPart
 from ...text import JSONObject, json_pieces, slices
 from ...text.secrets import storable, storable_value
@@ -22,9 +23,7 @@ from .shared import add_attachment, ensure_fragment
 if TYPE_CHECKING:
     import sqlite3
 
-    from ...content import Attachment
     from ...parts import Part
-    from ...serialization import PartDict
 
 HASH_PREFIX = "b2:"
 
@@ -117,21 +116,14 @@ def referenced(
 
 
 def _part_shape(part: Part, reference: Callable[[Attachment], JSONObject]) -> JSONObject:
+    # An empty one holds the place of each attachment: no bytes are encoded for nothing.
     if isinstance(part, AttachmentPart) and part.attachment is not None:
-        bare = replace(part, attachment=None).to_dict()
-        return _inserted(bare, "attachment", reference(part.attachment))
+        bare = replace(part, attachment=Attachment()).to_dict()
+        return {**bare, "attachment": reference(part.attachment)}
     if isinstance(part, ToolResultPart) and part.attachments:
-        bare = replace(part, attachments=[]).to_dict()
-        return _inserted(bare, "attachments", [reference(item) for item in part.attachments])
+        bare = replace(part, attachments=[Attachment()]).to_dict()
+        return {**bare, "attachments": [reference(item) for item in part.attachments]}
     return dict(part.to_dict())
-
-
-def _inserted(shape: PartDict, key: str, value: object) -> JSONObject:
-    """`shape` with one more key, which goes before the provider's metadata."""
-    whole: JSONObject = {**shape, key: value}
-    if "provider_metadata" in shape:
-        whole["provider_metadata"] = whole.pop("provider_metadata")
-    return whole
 
 
 def attachment_digest(attachment: Attachment) -> str:
@@ -139,15 +131,10 @@ def attachment_digest(attachment: Attachment) -> str:
 
     It is made anew each time: a file may have changed since the attachment was made.
     """
-    if attachment.content:
-        return hashlib.sha256(attachment.content).hexdigest()
-    if attachment.path:
-        try:
-            with open(attachment.path, "rb") as file:
-                return hashlib.sha256(file.read()).hexdigest()
-        except OSError:
-            return f"missing:{attachment.path}"
-    return hashlib.sha256(json.dumps({"url": attachment.url}).encode("utf-8")).hexdigest()
+    try:
+        return Attachment(None, attachment.path, attachment.url, attachment.content).id()
+    except OSError:
+        return f"missing:{attachment.path}"
 
 
 def attachment_type(attachment: Attachment) -> str | None:

@@ -7,8 +7,7 @@ fragments and the attachments, is read for many of them together.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain, takewhile
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -18,7 +17,6 @@ from ..file.lookups import attachment_rows, decoded, decoded_object, rows_by_ids
 if TYPE_CHECKING:
     import sqlite3
 
-    from ...content import Attachment
     from ...parts import Message, Part
     from ...serialization import PartDict
     from ..file.lookups import AttachmentRow, SQLRow
@@ -93,6 +91,8 @@ class References(NamedTuple):
 
     fragments: Mapping[int, str]
     attachments: Mapping[str, AttachmentRow]
+    #: The numbers of fragments that were deleted.
+    missing: Set[int]
 
 
 # Rows
@@ -136,23 +136,22 @@ def _grouped(rows: Iterable[SQLRow]) -> list[MessageRow]:
             about = decoded(metadata) if metadata else None
             found.append(MessageRow(key, parent, role, about, parts))
         if number is not None:
-            more = decoded_object(payload) if payload else _NO_PAYLOAD
-            parts.append(PartRow(number, kind, text, more))
+            parts.append(_part_row(number, kind, text, payload))
     return found
+
+
+def _part_row(number: int, kind: str, text: str | None, payload: str | None) -> PartRow:
+    return PartRow(number, kind, text, decoded_object(payload) if payload else _NO_PAYLOAD)
 
 
 def load_references(conn: sqlite3.Connection, parts: Iterable[PartRow]) -> References:
     """What some parts refer to; of the bytes of attachments only their number is read."""
     payloads = [part.payload for part in parts if part.payload]
     keys = {str(ref.get("id")) for payload in payloads for ref in attachments_in(payload)}
-    numbers = {
-        piece["fragment"]
-        for payload in payloads
-        for piece in payload.get("text_ref", ())
-        if "fragment" in piece
-    }
+    pieces = [piece for payload in payloads for piece in payload.get("text_ref", ())]
+    numbers = {piece["fragment"] for piece in pieces if "fragment" in piece}
     fragments: dict[int, str] = dict(rows_by_ids(conn, _FRAGMENTS, numbers))
-    return References(fragments, attachment_rows(conn, keys))
+    return References(fragments, attachment_rows(conn, keys), numbers - fragments.keys())
 
 
 def parts_of(rows: Iterable[MessageRow]) -> Iterator[PartRow]:
@@ -248,6 +247,11 @@ def _stored_messages(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> li
     from ...parts import Message, TextPart
 
     references = load_references(conn, parts_of(rows))
+    for number in references.missing:
+        warnings.warn(
+            f"Fragment {number} was deleted: its text is missing in a stored message",
+            stacklevel=2,
+        )
     contents: dict[str, bytes | None] = dict(rows_by_ids(conn, _CONTENTS, references.attachments))
     return [
         StoredMessage(
@@ -270,48 +274,26 @@ def _stored_messages(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> li
 
 
 def _part(row: PartRow, references: References, contents: Mapping[str, bytes | None]) -> Part:
+    """The part with its attachments; with their ids and types only where their rows are gone."""
     from ...parts import AttachmentPart, Part, ToolResultPart
 
-    part = Part.from_dict(cast("PartDict", _bare_shape(row, references.fragments)))
-    attachments = [_attachment(ref, references, contents) for ref in attachments_in(row.payload)]
-    if isinstance(part, ToolResultPart):
-        part.attachments = attachments
-    elif isinstance(part, AttachmentPart) and attachments:
-        part.attachment = attachments[0]
+    shape = _part_shape(row, references)
+    for key in ("attachment", "attachments"):
+        if not shape.get(key):
+            shape.pop(key, None)
+    part = Part.from_dict(cast("PartDict", shape))
+    files = part.attachments if isinstance(part, ToolResultPart) else []
+    if isinstance(part, AttachmentPart) and part.attachment is not None:
+        files = [part.attachment]
+    for file in files:
+        key = str(file.known_id)
+        _, _, file.path, file.url, _ = references.attachments.get(key, _no_attachment(key))
+        file.content = contents.get(key)
     return part
 
 
-def _bare_shape(row: PartRow, fragments: Mapping[int, str]) -> JSONObject:
-    """The dictionary form of a part without its attachments."""
-    shape = {"type": row.type, **row.payload}
-    for key in ("text_ref", "attachment", "attachments"):
-        shape.pop(key, None)
-    if row.type in _WITH_TEXT:
-        _warn_of_deleted(row.payload.get("text_ref", ()), fragments)
-        shape["text"] = full_text(row, fragments) or ""
-    return shape
-
-
-def _warn_of_deleted(pieces: Iterable[JSONObject], fragments: Mapping[int, str]) -> None:
-    for piece in pieces:
-        if "literal" not in piece and piece["fragment"] not in fragments:
-            warnings.warn(
-                f"Fragment {piece['fragment']} was deleted: its text is missing in a stored"
-                " message",
-                stacklevel=2,
-            )
-
-
-def _attachment(
-    reference: JSONObject, references: References, contents: Mapping[str, bytes | None]
-) -> Attachment:
-    """The attachment of a stored reference; only its id and type if its row was deleted."""
-    from ...content import Attachment
-
-    key = reference["id"]
-    _, kind, path, url, _ = references.attachments.get(key, (key, None, None, None, None))
-    kind = reference.get("type", kind)
-    return Attachment(type=kind, path=path, url=url, content=contents.get(key), _id=key)
+def _no_attachment(key: str) -> AttachmentRow:
+    return (key, None, None, None, None)
 
 
 # The messages of many turns
@@ -338,18 +320,15 @@ class Chains:
     ) -> None:
         self._conn = conn
         pairs = set(ends)
-        seeds = {end for pair in pairs for end in pair if end is not None}
-        self._links = _links_to_first(conn, seeds)
+        self._links = _links_to_first(conn, {end for pair in pairs for end in pair})
         self._firsts: dict[str, str] = {}
         self._turns = {pair: self._messages_of(*pair) for pair in pairs}
-        self._wanted: set[str] = set()
-        for turn in self._turns.values():
-            self._wanted.update(turn.own, turn.outputs)
-            if turn.first is not None:
-                self._wanted.add(turn.first)
-        self._parts = _load_parts(conn, self._wanted)
-        references = load_references(conn, chain.from_iterable(self._parts.values()))
-        self._fragments, self._attachments = references
+        turns = self._turns.values()
+        wanted = {key for turn in turns for key in (turn.first, *turn.own, *turn.outputs)}
+        self._parts: dict[str, list[PartRow]] = {}
+        for key, *part in rows_by_ids(conn, _PARTS, wanted, _PARTS_ORDER):
+            self._parts.setdefault(key, []).append(_part_row(*part))
+        self._references = load_references(conn, chain.from_iterable(self._parts.values()))
 
     def turn(self, parent: str | None, tip: str | None) -> TurnMessages:
         """The messages of the turn with these ends."""
@@ -360,7 +339,7 @@ class Chains:
         for message_hash in hashes:
             for part in self._parts.get(message_hash, ()):
                 if "text_ref" in part.payload:
-                    yield part._replace(text=full_text(part, self._fragments))
+                    yield part._replace(text=full_text(part, self._references.fragments))
                 else:
                     yield part
 
@@ -372,11 +351,10 @@ class Chains:
 
     def attachment(self, reference: JSONObject) -> JSONObject:
         """A stored reference to an attachment as `--json` shows it."""
-        attachment_id = str(reference.get("id"))
-        none: AttachmentRow = (attachment_id, None, None, None, None)
-        _, kind, path, url, length = self._attachments.get(attachment_id, none)
+        key = str(reference.get("id"))
+        _, kind, path, url, length = self._references.attachments.get(key, _no_attachment(key))
         return {
-            "id": attachment_id,
+            "id": key,
             "type": reference.get("type") or kind,
             "path": path,
             "url": url,
@@ -391,18 +369,17 @@ class Chains:
             hashes: Their addresses.
             metadata: With the metadata of the messages themselves, which few payloads refer to.
         """
-        found = self._metadata if metadata else {}
+        keys = list(hashes)
+        found: dict[str, str] = {}
+        if metadata:
+            found.update(rows_by_ids(self._conn, _METADATA, keys))
         return [
             {
                 "parts": [{"text": part.text, **part.payload} for part in self.parts([h])],
                 "provider_metadata": decoded(found.get(h)),
             }
-            for h in hashes
+            for h in keys
         ]
-
-    @cached_property
-    def _metadata(self) -> dict[str, str]:
-        return dict(rows_by_ids(self._conn, _METADATA, self._wanted))
 
     def _messages_of(self, parent: str | None, tip: str | None) -> TurnMessages:
         roles = ("user", "tool")
@@ -428,17 +405,8 @@ class Chains:
         return first
 
 
-def _load_parts(conn: sqlite3.Connection, hashes: Iterable[str]) -> dict[str, list[PartRow]]:
-    """The parts of some messages, by hash; what else is known of these is not read."""
-    found: dict[str, list[PartRow]] = {}
-    for key, number, kind, text, payload in rows_by_ids(conn, _PARTS, hashes, _PARTS_ORDER):
-        more = decoded_object(payload) if payload else _NO_PAYLOAD
-        found.setdefault(key, []).append(PartRow(number, kind, text, more))
-    return found
-
-
 def _links_to_first(
-    conn: sqlite3.Connection, hashes: Iterable[str]
+    conn: sqlite3.Connection, hashes: Iterable[str | None]
 ) -> dict[str, tuple[str | None, str]]:
     """Parent and role of some messages and of all before them, by hash.
 

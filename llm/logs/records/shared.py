@@ -18,6 +18,7 @@ from ..file.migrations import connection_of
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from sqlite_utils import Database
 
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 
     AnyDatabase = Database | sqlite3.Connection
 
+_FIND_FRAGMENT = "select id from fragments where hash = ?"
 _ADD_FRAGMENT = (
     "insert or ignore into fragments (hash, content, datetime_utc, source)"
     " values (?, ?, datetime('now'), ?)"
 )
+_FIND_TOOL = "select id from tools where hash = ?"
 _ADD_TOOL = (
     "insert or ignore into tools (hash, name, description, input_schema, plugin)"
     " values (?, ?, ?, ?, ?)"
@@ -38,6 +41,7 @@ _ADD_TOOL = (
 _FIND_INSTANCE = (
     "select id from tool_instances where name is ? and plugin is ? and arguments is ? limit 1"
 )
+_ADD_INSTANCE = "insert into tool_instances (name, plugin, arguments) values (?, ?, ?)"
 # Bytes that are stored stay; a row without bytes takes them, or the path they were last seen at.
 _ADD_ATTACHMENT = """
 insert into attachments (id, type, path, url, content) values (?, ?, ?, ?, ?)
@@ -61,16 +65,10 @@ def ensure_schema(db: AnyDatabase, schema: JSONObject) -> str:
 
 def ensure_fragment(db: AnyDatabase, content: str) -> int:
     """The id under which a fragment is stored; the source of its first use is kept."""
-    conn = connection_of(db)
     text = storable(content)
     source = content.source if isinstance(content, Fragment) else None
     digest = Fragment(text).id()
-    sql = "select id from fragments where hash = ?"
-    found = conn.execute(sql, [digest]).fetchone()
-    if found is None:
-        conn.execute(_ADD_FRAGMENT, [digest, text, source])
-        found = conn.execute(sql, [digest]).fetchone()
-    return int(found[0])
+    return _ensure(connection_of(db), _FIND_FRAGMENT, [digest], _ADD_FRAGMENT, [text, source])
 
 
 def ensure_tool(db: AnyDatabase, tool: Tool | ServerSideTool) -> int:
@@ -81,15 +79,10 @@ def ensure_tool(db: AnyDatabase, tool: Tool | ServerSideTool) -> int:
 def ensure_definition(conn: sqlite3.Connection, tool: ToolDict) -> int:
     """The id under which the definition of a tool, in JSON values, is stored."""
     digest = tool.get("hash") or definition_hash(tool)
-    sql = "select id from tools where hash = ?"
-    found = conn.execute(sql, [digest]).fetchone()
-    if found is None:
-        schema = json.dumps(tool["input_schema"])
-        texts = [tool["name"], tool["description"], schema, tool.get("plugin")]
-        clean = [text and storable(text) for text in texts]
-        conn.execute(_ADD_TOOL, [digest, *clean])
-        found = conn.execute(sql, [digest]).fetchone()
-    return int(found[0])
+    schema = json.dumps(tool["input_schema"])
+    texts = [tool["name"], tool["description"], schema, tool.get("plugin")]
+    values = [text and storable(text) for text in texts]
+    return _ensure(conn, _FIND_TOOL, [digest], _ADD_TOOL, values)
 
 
 def ensure_tool_instance(
@@ -103,12 +96,22 @@ def ensure_tool_instance(
         plugin: The plugin that brought the class, if one did.
         arguments: Its constructor arguments; what JSON cannot express is stored as its `str()`.
     """
-    conn = connection_of(db)
     key = [name, plugin, json.dumps(arguments, default=str)]
-    found = conn.execute(_FIND_INSTANCE, key).fetchone()
+    return _ensure(connection_of(db), _FIND_INSTANCE, key, _ADD_INSTANCE)
+
+
+def _ensure(
+    conn: sqlite3.Connection,
+    find: str,
+    key: Sequence[str | None],
+    add: str,
+    values: Sequence[str | None] = (),
+) -> int:
+    """The id of the row that `find` finds by its key; it is added, with more values, if new."""
+    found = conn.execute(find, key).fetchone()
     if found is None:
-        conn.execute("insert into tool_instances (name, plugin, arguments) values (?, ?, ?)", key)
-        found = conn.execute(_FIND_INSTANCE, key).fetchone()
+        conn.execute(add, [*key, *values])
+        found = conn.execute(find, key).fetchone()
     return int(found[0])
 
 
