@@ -79,7 +79,9 @@ class _Root(LazyGroup):
         self._of_plugins: set[str] = set()
         super().__init__(*args, **attributes)
 
-    def _complete(self) -> None:
+    def _complete(self, ctx: click.Context | None = None) -> None:
+        if ctx is not None and ctx.meta.get(_QUICK):
+            return
         from . import plugins
         from .plugins import call_each, guests_possible
 
@@ -110,18 +112,6 @@ class _Root(LazyGroup):
         if (name := name or cmd.name or "") in _NEW_COMMANDS:
             self._of_plugins.add(name)
             _tell_of_plugin(name)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command with that name, which may be a plugin's."""
-        if not ctx.meta.get(_QUICK):
-            self._complete()
-        return super().get_command(ctx, cmd_name)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all commands, those of plugins included."""
-        if not ctx.meta.get(_QUICK):
-            self._complete()
-        return super().list_commands(ctx)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program.

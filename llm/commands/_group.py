@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -80,8 +80,8 @@ class LazyGroup(click.Group):
     def commands(self, commands: MutableMapping[str, click.Command]) -> None:
         self._ready = commands
 
-    def _complete(self) -> None:
-        """Called before all commands have to be known."""
+    def _complete(self, ctx: click.Context | None = None) -> None:
+        """Called before commands have to be known."""
 
     def _import(self, name: str) -> None:
         entry = self._lazy.pop(name, None)
@@ -103,11 +103,13 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command with that name, imported now if need be, or None."""
+        self._complete(ctx)
         self._import(cmd_name)
         return self._ready.get(cmd_name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands: the default one, then the others sorted."""
+        self._complete(ctx)
         return sorted({*self._ready, *self._lazy}, key=lambda name: (name != self.default, name))
 
     # Help
@@ -168,3 +170,8 @@ class LazyGroup(click.Group):
         command = self.get_command(ctx, self.default or "")
         params = command.params if command else []
         return any(isinstance(param, click.Argument) for param in params)
+
+
+def group(lazy: Mapping[str, Lazy] | None = None) -> Callable[[Callable[..., None]], LazyGroup]:
+    """A group that lists what it is about where no command is named."""
+    return click.group(cls=LazyGroup, lazy=lazy, default="list")

@@ -49,15 +49,11 @@ def reading(database: str | None) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def writing(
-    database: str | None, *, create: bool = False, tell: bool = False
-) -> Iterator[Database]:
-    """The log, open for changes; what dead processes have left is in it.
+def writing(database: str | None, *, create: bool = False) -> Iterator[Database]:
+    """The log, open for changes; what dead processes have left is in it, or stderr says why not.
 
     Args:
-        database: Its path.
         create: Make it where it is missing.
-        tell: Say on stderr why something that they left cannot be logged.
 
     Raises:
         LogError: There is no such file, or it cannot be written.
@@ -66,7 +62,7 @@ def writing(
     from ..run.recovery import take_up
 
     path = database_path(database)
-    take_up(path, tell=tell)
+    take_up(path, tell=True)
     with closing(open_log(path, create=create)) as db:
         yield db
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..material.tools import constructor_text, gather_tools, signature_text
 from ..text import JSONObject
@@ -16,62 +15,50 @@ if TYPE_CHECKING:
     from ..models.base import _BaseModel
 
 
-@dataclass
-class Box:
+class Box(NamedTuple):
     """A toolbox in a list, with its tools as far as they are known.
 
     Args:
         name: What it is listed as: its name, or the specification that was asked for.
-        is_made: Whether the tools are those of an instance.
+        label: What it is registered as.
+        is_open: Whether there may be other tools once it is made.
     """
 
     name: str
+    label: str
     box_class: type[Toolbox]
     tools: list[Tool]
-    is_made: bool = False
-
-    @property
-    def label(self) -> str:
-        """What it is registered as; of one that was made, its class is asked."""
-        return (self.box_class.name or self.box_class.__name__) if self.is_made else self.name
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there may be other tools once it is made."""
-        return self.box_class.is_dynamic() and not self.is_made
+    is_open: bool = False
 
 
-@dataclass
 class Listing:
-    """The tools to list, sorted by name."""
+    """The tools that were named, or all, sorted by name; functions come in any case.
 
-    tools: list[Tool]
-    boxes: list[Box] = field(default_factory=list)
-    server_side: list[type[ServerSideTool]] = field(default_factory=list)
-    model: _BaseModel | None = None
+    Raises:
+        LLMError: A tool that was named does not exist or cannot be made.
+    """
 
-    @classmethod
-    def of(cls, specs: Sequence[str], functions: list[Tool], model: _BaseModel | None) -> Listing:
-        """The tools that were named, or all; functions come in any case.
-
-        Raises:
-            LLMError: A tool that was named does not exist or cannot be made.
-        """
-        listing = cls(functions, model=model)
+    def __init__(
+        self, specs: Sequence[str], functions: list[Tool], model: _BaseModel | None
+    ) -> None:
+        self.tools = functions
+        self.boxes: list[Box] = []
+        self.server_side: list[type[ServerSideTool]] = []
+        self.model = model
         if specs:
-            listing._add_named(specs)
+            self._add_named(specs)
         else:
-            listing._add_all()
-        listing.tools.sort(key=lambda tool: tool.name)
-        listing.boxes.sort(key=lambda box: box.name)
-        return listing
+            self._add_all()
+        self.tools.sort(key=lambda tool: tool.name)
+        self.boxes.sort(key=lambda box: box.name)
 
     def _add_named(self, specs: Sequence[str]) -> None:
         for spec, tool in zip(specs, gather_tools(specs, self.model), strict=True):
             if isinstance(tool, Toolbox):
                 if type(tool).is_dynamic():
                     tool.prepare()
-                self.boxes.append(Box(spec, type(tool), list(tool.tools()), is_made=True))
+                label = tool.name or type(tool).__name__
+                self.boxes.append(Box(spec, label, type(tool), list(tool.tools())))
             elif isinstance(tool, ServerSideTool):
                 self.server_side.append(type(tool))
             elif isinstance(tool, Tool):
@@ -84,7 +71,7 @@ class Listing:
             if isinstance(tool, Tool):
                 self.tools.append(tool)
             else:
-                self.boxes.append(Box(name, tool, tool.method_tools()))
+                self.boxes.append(Box(name, name, tool, tool.method_tools(), tool.is_dynamic()))
         if self.model is not None:
             self.server_side += self.model.supported_server_side_tools
 

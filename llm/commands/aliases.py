@@ -6,10 +6,10 @@ import click
 
 from ..files import config
 from ..terminal import print_json, say
-from ._group import LazyGroup, json_flag
+from ._group import group, json_flag
 
 
-@click.group(cls=LazyGroup, default="list")
+@group()
 def aliases() -> None:
     """Manage aliases of models."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from ..terminal import print_json, print_pieces, say, show_note
-from ._group import LazyGroup
+from ._group import group
 from ._logs import (
     database_option,
     json_option,
@@ -19,7 +19,7 @@ from ._logs import (
     yes_option,
 )
 from ._options import database_option as new_database_option
-from ._options import flag, name_option, number
+from ._options import flag, name_option, number, option
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,10 +32,10 @@ DEFAULT_COUNT = 20
 FORMATS = ("json", "openai", "markdown")
 
 conversation_argument = click.argument("conversation")
-format_option = partial(click.option, "-f", "--format", "form", type=click.Choice(FORMATS))
+format_option = partial(option, "-f", "--format", "form", type=click.Choice(FORMATS))
 
 
-@click.group(cls=LazyGroup, default="list")
+@group()
 def conversations() -> None:
     """Manage logged conversations.
 
@@ -52,7 +52,7 @@ def conversations() -> None:
     show_default=True,
     help="Number of conversations to show, 0 for all.",
 )
-@click.option("-q", "--query", help="Only those with this text in their title or in a turn.")
+@option("-q", "--query", help="Only those with this text in their title or in a turn.")
 @database_option
 @utc_option
 @json_option
@@ -126,12 +126,12 @@ def rename(conversation: str, title: str, database: str | None) -> None:
 
 @conversations.command()
 @conversation_argument
-@click.option(
+@option(
     "--at",
     metavar="TURN",
     help="Last turn to keep: its id, the beginning of that, or its number (1 is the first).",
 )
-@click.option("--name", metavar="TITLE", help="Title of the new conversation.")
+@option("--name", metavar="TITLE", help="Title of the new conversation.")
 @database_option
 def fork(conversation: str, at: str | None, name: str | None, database: str | None) -> None:
     """Start a conversation that goes on from another one.
@@ -157,9 +157,9 @@ def delete(names: tuple[str, ...], yes: bool, database: str | None) -> None:
     """
     from ..logs.read.query import LogFilters, matching_ids
     from ..logs.records.threads import require_conversation_id
-    from .logs_delete import delete_shown
+    from .logs_upkeep import delete_shown
 
-    with writing(database, tell=True) as db:
+    with writing(database) as db:
         found = list(dict.fromkeys(require_conversation_id(db.conn, name) for name in names))
         turns: list[str] = []
         for conversation_id in found:
@@ -190,9 +190,7 @@ def tree(conversation: str | None, database: str | None) -> None:
 @click.argument("names", metavar="[CONVERSATION]...", nargs=-1)
 @flag("--all", "all_", help="All conversations, the oldest first.")
 @format_option(help="Format of the file. Default: markdown for a FILE named *.md, else json.")
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False), help="File to write, instead of stdout."
-)
+@option("-o", "--output", type=click.Path(dir_okay=False), help="File to write, instead of stdout.")
 @database_option
 def export(
     names: tuple[str, ...], all_: bool, form: str | None, output: str | None, database: str | None
@@ -241,7 +239,7 @@ def _chosen(conn: sqlite3.Connection, names: tuple[str, ...], all_: bool) -> lis
 @conversations.command("import")
 @click.argument("file", type=click.File("rb"), default="-")
 @format_option(help="Format of the file. Default: what it looks like.")
-@click.option(
+@option(
     "-m", "--model", "model_id", help="Model that is said to have answered where none is named."
 )
 @name_option

@@ -10,7 +10,7 @@ import click
 from ..content import Fragment
 from ..files.config import logs_db_path
 from ..terminal import print_pieces, say
-from ._group import LazyGroup
+from ._group import group
 from ._logs import reading, writing
 from ._options import flag, several
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-@click.group(cls=LazyGroup, default="list")
+@group()
 def fragments() -> None:
     """Manage stored fragments of prompts.
 

@@ -11,12 +11,12 @@ from ..errors import NotFound
 from ..files import config
 from ..terminal import print_json, say
 from ..text import suggestion
-from ._group import LazyGroup, json_flag
+from ._group import group, json_flag
 
 _NOTE = "// Note"
 
 
-@click.group(cls=LazyGroup, default="list")
+@group()
 def keys() -> None:
     """Manage stored API keys."""
 

@@ -6,20 +6,18 @@ import click
 
 from ..files.config import logs_db_path, logs_on, set_logging
 from ..terminal import say
-from ._group import Lazy, LazyGroup
+from ._group import Lazy, group
 
 _TARGET = "llm.commands.logs_list:logs_list"
-_DELETE = "llm.commands.logs_delete"
 _UPKEEP = "llm.commands.logs_upkeep"
 
 
-@click.group(
-    cls=LazyGroup,
+@group(
     lazy={
         "list": Lazy(_TARGET, "Show logged prompts and their responses."),
-        "delete": Lazy(f"{_DELETE}:delete", "Delete prompts and their responses from the log."),
-        "expire": Lazy(f"{_DELETE}:expire", "Delete everything that is older than some age."),
-        "redact": Lazy(f"{_DELETE}:redact", "Replace what matches PATTERN everywhere in the log."),
+        "delete": Lazy(f"{_UPKEEP}:delete", "Delete prompts and their responses from the log."),
+        "expire": Lazy(f"{_UPKEEP}:expire", "Delete everything that is older than some age."),
+        "redact": Lazy(f"{_UPKEEP}:redact", "Replace what matches PATTERN everywhere in the log."),
         "vacuum": Lazy(
             f"{_UPKEEP}:vacuum",
             "Write the log database anew, without the space that deleted rows have left.",
@@ -28,8 +26,7 @@ _UPKEEP = "llm.commands.logs_upkeep"
             f"{_UPKEEP}:verify",
             "Check that the log is whole, and that every message is the one that was stored.",
         ),
-    },
-    default="list",
+    }
 )
 def logs() -> None:
     """Explore logged prompts and responses.

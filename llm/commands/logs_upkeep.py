@@ -1,27 +1,244 @@
-"""`llm logs vacuum` and `verify`: keeping the log small, and finding out whether it is whole."""
+"""`llm logs delete`, `expire`, `redact`, `vacuum` and `verify`: taking things out of the log for
+good, keeping it small, and finding out whether it is whole."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+import click
+
+from ..errors import LogError, NotFound
 from ..terminal import say, show_note
 from ._group import command
-from ._logs import database_option, database_path, writing
+from ._logs import database_option, database_path, period, writing, yes_option
+from ._options import flag, option
 
 if TYPE_CHECKING:
     import sqlite3
 
+    from ..logs.read.query import LogFilters
+    from ..logs.rewrite.redact import Redacted
+
+SHOWN = 10
+older_than_option = partial(
+    option, "--older-than", metavar="AGE", help="What is older than this: 90d, 12h, 4w."
+)
 # A file of this size takes seconds to be written.
 LARGE_BYTES = 100 << 20
+
+
+@command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@option("--cid", "--conversation", "conversation_id", help="The whole conversation with this id.")
+@option("-m", "--model", help="What this model answered.")
+@option("-q", "--query", help="What matches this search (SQLite FTS5 syntax).")
+@option(
+    "--since", metavar="TIME", help="What began at this time or later: a date, or an age (3d, 2h)."
+)
+@option(
+    "--until", metavar="TIME", help="What began before this time, or on this day: a date or an age."
+)
+@older_than_option()
+@flag("--utc", help="Take times given without a zone as UTC.")
+@yes_option
+@database_option
+def delete(
+    ids: tuple[str, ...],
+    conversation_id: str | None,
+    model: str | None,
+    query: str | None,
+    since: str | None,
+    until: str | None,
+    older_than: str | None,
+    utc: bool,
+    yes: bool,
+    database: str | None,
+) -> None:
+    """Delete prompts and their responses from the log.
+
+    Give the ids of some, or options; what passes all of them is shown and, once you agree,
+    deleted. Messages that a remaining prompt contains in its history stay.
+    """
+    if until is not None and older_than is not None:
+        raise click.UsageError("Give --until or --older-than, not both")
+    from ..logs.read.query import LogFilters
+    from ..logs.records.threads import require_conversation_id
+    from ..text.times import parse_age
+
+    since, until = period(since, until, utc=utc)
+    if older_than is not None:
+        until = parse_age(older_than)
+    filters = LogFilters(model=model, query=query, since=since, until=until)
+    is_filtered = filters != LogFilters()
+    if not ids and conversation_id is None and not is_filtered:
+        raise click.UsageError("Say what to delete: ids, or an option such as --cid or --model")
+    with writing(database) as db:
+        conversations = []
+        if conversation_id is not None:
+            whole = require_conversation_id(db.conn, conversation_id)
+            conversations = [] if ids or is_filtered else [whole]
+            filters = filters._replace(conversation_id=whole)
+        found = _matching(db.conn, ids, filters)
+        delete_shown(database, db.conn, found, conversations, yes=yes)
+
+
+@command()
+@older_than_option(required=True)
+@yes_option
+@database_option
+def expire(older_than: str, yes: bool, database: str | None) -> None:
+    """Delete everything that is older than some age."""
+    from ..logs.read.query import LogFilters, matching_ids
+    from ..text.times import parse_age
+
+    until = parse_age(older_than)
+    with writing(database) as db:
+        found = matching_ids(db.conn, LogFilters(until=until))
+        delete_shown(database, db.conn, found, [], yes=yes, until=until)
+
+
+def _matching(conn: sqlite3.Connection, ids: Sequence[str], filters: LogFilters) -> list[str]:
+    """The ids that are meant, newest last.
+
+    Raises:
+        NotFound: One of the ids given is not in the log.
+    """
+    from ..logs.read.query import existing_ids, matching_ids
+
+    if not ids:
+        return matching_ids(conn, filters)
+    known = existing_ids(conn, ids)
+    for wanted in ids:
+        if wanted not in known:
+            raise NotFound(f"No entry found with id={wanted}: llm logs shows the ids")
+    if filters != type(filters)():
+        known.intersection_update(matching_ids(conn, filters))
+    return sorted(known)
+
+
+def delete_shown(
+    database: str | None,
+    conn: sqlite3.Connection,
+    ids: Sequence[str],
+    conversations: Sequence[str],
+    *,
+    yes: bool,
+    until: str | None = None,
+) -> None:
+    """Show what was found, ask, delete it and clean the file.
+
+    Args:
+        until: Delete what the table of 2023 holds from before this time, too.
+    """
+    from ..logs.rewrite.erase import delete_old_logs, delete_turns
+
+    _show(conn, ids)
+    if not yes and (ids or conversations):
+        click.confirm(f"Delete {_counted(len(ids), 'entry')} for good?", abort=True, err=True)
+    count = delete_turns(conn, ids, conversations)
+    if until is not None:
+        count += delete_old_logs(conn, until)
+    if count or conversations:
+        compact_file(conn, database)
+    say(f"Deleted {_counted(count, 'entry')}")
+
+
+def _show(conn: sqlite3.Connection, ids: Sequence[str]) -> None:
+    from ..logs.read.query import iter_rows
+    from ..text import truncate_string
+    from ..text.times import stored_time
+
+    for row in iter_rows(conn, ids[-SHOWN:], payloads=False):
+        prompt = truncate_string(row["prompt"] or "", 60, normalize_whitespace=True)
+        say(f"{row['id']}  {stored_time(row['datetime_utc'])}  {row['model']}  {prompt}")
+    if len(ids) > SHOWN:
+        say(f"... and {len(ids) - SHOWN:,} older ones")
+
+
+@command()
+@click.argument("pattern")
+@flag("-F", "--fixed-string", help="Take PATTERN literally, not as a regular expression.")
+@option(
+    "--with",
+    "replacement",
+    default="[redacted]",
+    show_default=True,
+    metavar="TEXT",
+    help="What to put in its place.",
+)
+@yes_option
+@database_option
+def redact(
+    pattern: str, fixed_string: bool, replacement: str, yes: bool, database: str | None
+) -> None:
+    """Replace what matches PATTERN everywhere in the log.
+
+    PATTERN is a regular expression of Python. It is looked for in messages, names of
+    conversations, options, arguments and results of tools, fragments, schemas and raw replies, in
+    tables of older releases too. Names of models and tools, and ids, stay. An attachment is
+    removed when PATTERN matches its whole id.
+    """
+    from ..logs.rewrite import redact as log_redact
+    from ..logs.rewrite.scrub import Scrubber
+
+    scrubber = Scrubber(_compiled(pattern, is_literal=fixed_string), replacement)
+    with writing(database) as db:
+        found = log_redact.find(db.conn, scrubber)
+        _tell_of_running()
+        if not found.total:
+            say("Nothing in the log matches")
+            return
+        say(f"Found in {_places(found)}")
+        if not yes:
+            click.confirm("Replace it for good?", abort=True, err=True)
+        done = log_redact.redact(db.conn, scrubber)
+        compact_file(db.conn, database)
+        say(f"Redacted {_places(done)}")
+
+
+def _tell_of_running() -> None:
+    """Say that the texts of prompts that are being answered now cannot be rewritten."""
+    from ..run.journal import leftovers
+
+    if running := len(leftovers()):
+        show_note(
+            f"{_counted(running, 'prompt')} on the way to the log cannot be rewritten:"
+            " redact again when they have ended"
+        )
+
+
+def _compiled(pattern: str, *, is_literal: bool) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(re.escape(pattern) if is_literal else pattern)
+    except re.error as error:
+        raise click.UsageError(
+            f"Invalid regular expression: {pattern!r}: {error}. Give --fixed-string to look for"
+            " the text itself"
+        ) from error
+    if compiled.fullmatch(""):
+        raise click.UsageError(f"The pattern {pattern!r} matches the empty text: it is everywhere")
+    return compiled
+
+
+def _places(found: Redacted) -> str:
+    nouns = ("message", "fragment", "attachment", "other value")
+    return ", ".join(_counted(*pair) for pair in zip(found, nouns, strict=True) if pair[0])
+
+
+def _counted(count: int, noun: str) -> str:
+    plural = "entries" if noun == "entry" else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
 
 
 @command()
 @database_option
 def vacuum(database: str | None) -> None:
     """Write the log database anew, without the space that deleted rows have left."""
-    with writing(database, tell=True) as db:
+    with writing(database) as db:
         compact_file(db.conn, database)
 
 
@@ -46,12 +263,11 @@ def verify(database: str | None) -> None:
 
     Prints a line for each damage, and ends with exit code 1 if there is any.
     """
-    from ..errors import LogError
     from ..logs.file.db import log_errors
     from ..logs.rewrite.upkeep import find_damage, message_count
 
     path = database_path(database)
-    with writing(database, tell=True) as db, log_errors(path, "read"):
+    with writing(database) as db, log_errors(path, "read"):
         count, damage = message_count(db.conn), 0
         for line in find_damage(db.conn, _progress(count)):
             damage += 1

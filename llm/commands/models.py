@@ -17,7 +17,7 @@ from ..registry import resolve_default_model, resolve_model_id
 from ..terminal import print_json, say
 from ..text import JSONObject
 from ._errors import problems_text
-from ._group import LazyGroup, json_flag
+from ._group import LazyGroup, group, json_flag
 from ._options import flag, several
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _WIDTH = 70
 _TYPE_NAMES = {"number": "float", "integer": "int", "string": "str", "object": "dict"}
 
 
-@click.group(cls=LazyGroup, default="list")
+@group()
 def models() -> None:
     """Manage available models."""
 

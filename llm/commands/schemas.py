@@ -10,7 +10,7 @@ import click
 
 from ..errors import NotFound
 from ..terminal import print_json, print_pieces
-from ._group import LazyGroup, json_flag
+from ._group import group, json_flag
 from ._logs import database_option, reading
 from ._options import flag, several
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..logs.read.shared import StoredSchema
 
 
-@click.group(cls=LazyGroup, default="list")
+@group()
 def schemas() -> None:
     """Manage stored schemas of answers.
 

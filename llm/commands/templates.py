@@ -13,7 +13,7 @@ from ..errors import LLMError, LoadTemplateError, NotFound
 from ..files import template_files as files
 from ..terminal import print_json, print_pieces, say
 from ..text import JSONObject, suggestion
-from ._group import LazyGroup, json_flag
+from ._group import group, json_flag
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 
 
-@click.group(cls=LazyGroup, default="list")
+@group()
 def templates() -> None:
     """Manage prompt templates.
 

@@ -6,10 +6,10 @@ import click
 
 from ..terminal import print_json, say
 from . import _options as shared
-from ._group import LazyGroup, json_flag
+from ._group import group, json_flag
 
 
-@click.group(cls=LazyGroup, default="list")
+@group()
 def tools() -> None:
     """List tools that models can call."""
 
@@ -36,7 +36,7 @@ def tools_list(
 
     functions = [tool for code in python_tools for tool in tools_from_code(code)]
     model = None if model_id is None else llm.get_model(model_id)
-    listing = Listing.of(tool_defs, functions, model)
+    listing = Listing(tool_defs, functions, model)
     if json_:
         print_json(listing.as_json())
         return

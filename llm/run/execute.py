@@ -180,7 +180,7 @@ def _start(resolved: Resolved, progress: Progress, turn: TurnInput) -> AnyRespon
     }
     if resolved.toolset is None and not conversation.pending_calls():
         return conversation.prompt(turn.text, **given)
-    from .calls import ToolWatch
+    from .approval import ToolWatch
 
     return ToolWatch(resolved, progress).chain(turn, given)
 

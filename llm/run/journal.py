@@ -58,10 +58,9 @@ def leftovers() -> list[str]:
     return sorted(paths, key=os.path.basename)
 
 
-if sys.platform == "win32":
-
-    def lock(fd: int, *, wait: bool = False) -> bool:
-        """Lock an open journal, until it is closed; `False` where somebody else has."""
+def lock(fd: int, *, wait: bool = False) -> bool:
+    """Lock an open journal, until it is closed; `False` where somebody else has."""
+    if sys.platform == "win32":
         import msvcrt
 
         # Other bytes of a locked range cannot be read: lock one far behind the end.
@@ -72,18 +71,14 @@ if sys.platform == "win32":
             return False
         finally:
             os.lseek(fd, 0, os.SEEK_SET)
-        return True
+    else:
+        import fcntl
 
-else:
-    import fcntl
-
-    def lock(fd: int, *, wait: bool = False) -> bool:
-        """Lock an open journal, until it is closed; `False` where somebody else has."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             return False
-        return True
+    return True
 
 
 class _File:

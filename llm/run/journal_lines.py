@@ -334,9 +334,7 @@ def _read_request(request: JSONObject, tables: Tables) -> JSONObject:
         "fragments": numbers[: len(fragments)],
         "system_fragments": numbers[len(fragments) :],
         "tool_instances": {
-            call_id: _read_instance(*line)
-            for call_id, line in request.get("instances", ())
-            if call_id and line
+            call_id: _read_instance(*line) for call_id, line in request.get("instances", ())
         },
     }
 
