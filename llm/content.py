@@ -43,10 +43,9 @@ class Attachment:
         """
         if self._id is None:
             data = self.content
-            if not data and self.path:
-                data = Path(self.path).read_bytes()
-            elif not data:
-                data = json.dumps({"url": self.url}).encode("utf-8")
+            if not data:
+                url = json.dumps({"url": self.url}).encode()
+                data = Path(self.path).read_bytes() if self.path else url
             self._id = hashlib.sha256(data).hexdigest()
         return self._id
 
@@ -72,17 +71,14 @@ class Attachment:
         if self.path:
             return type_of_path(self.path)
         if self.url:
-            return self._served_type(self.url)
+            if self._served is None or self._served[0] != self.url:
+                from .net.http import head_content_type
+
+                self._served = (self.url, head_content_type(self.url))
+            return self._served[1]
         if self.content:
             return type_of_bytes(self.content)
         raise ValueError("Attachment has no type and no content to derive it from")
-
-    def _served_type(self, url: str) -> str | None:
-        if self._served is None or self._served[0] != url:
-            from .net.http import head_content_type
-
-            self._served = (url, head_content_type(url))
-        return self._served[1]
 
     def content_bytes(self) -> bytes | None:
         """The bytes: as given, else read from `path`, else fetched from `url`."""
@@ -97,7 +93,7 @@ class Attachment:
 
     def base64_content(self) -> str:
         """The bytes as base64 text."""
-        return base64.b64encode(self.content_bytes() or b"").decode("ascii")
+        return base64.b64encode(self.content_bytes() or b"").decode()
 
     def to_dict(self) -> AttachmentDict:
         """Those of `type`, `url`, `path` and `content` (base64) that are set, in this order."""
@@ -109,14 +105,14 @@ class Attachment:
         if self.path:
             shape["path"] = self.path
         if self.content:
-            shape["content"] = base64.b64encode(self.content).decode("ascii")
+            shape["content"] = base64.b64encode(self.content).decode()
         return shape
 
     @classmethod
     def from_dict(cls, shape: AttachmentDict) -> Attachment:
         """The attachment that `to_dict()` described."""
         content = shape.get("content")
-        data = base64.b64decode(content) if content is not None else None
+        data = None if content is None else base64.b64decode(content)
         return cls(shape.get("type"), shape.get("path"), shape.get("url"), data, shape.get("id"))
 
     @classmethod
@@ -126,10 +122,9 @@ class Attachment:
 
     def __repr__(self) -> str:
         try:
-            name = self.id()
+            info = [f"<Attachment: {self.id()}"]
         except OSError:
-            name = "unreadable"
-        info = [f"<Attachment: {name}"]
+            info = ["<Attachment: unreadable"]
         info += [f'{k}="{v}"' for k in ("type", "path", "url") if (v := getattr(self, k))]
         if self.content:
             info.append(f"content={len(self.content)} bytes")
@@ -154,4 +149,4 @@ class Fragment(str):
 
     def id(self) -> str:
         """The SHA-256 hex digest of the UTF-8 text."""
-        return hashlib.sha256(self.encode("utf-8", "replace")).hexdigest()
+        return hashlib.sha256(self.encode(errors="replace")).hexdigest()

@@ -23,6 +23,8 @@ __all__ = [
 ]  # fmt: skip
 
 Metadata = JSONObject
+# What the dictionary of a part that has it never lacks, even where it is empty.
+_ALWAYS = frozenset({"text", "name", "arguments", "output"})
 
 
 class Part:
@@ -30,24 +32,21 @@ class Part:
 
     type: ClassVar[str] = ""
     provider_metadata: Metadata | None
-    # What its dictionary always has, and what only where it is set.
-    _always: ClassVar[tuple[str, ...]] = ()
-    _where_set: ClassVar[tuple[str, ...]] = ()
+    # What its dictionary has, in this order.
+    _keys: ClassVar[tuple[str, ...]]
 
     def to_dict(self) -> PartDict:
         """The part as plain JSON values; optional keys only where they are set."""
         if not self.type:
             raise TypeError(f"{type(self).__name__} has no dictionary form")
         shape: JSONObject = {"type": self.type}
-        for name in self._always:
-            shape[name] = getattr(self, name)
-        for name in (*self._where_set, "provider_metadata"):
+        for name in (*self._keys, "provider_metadata"):
             value = getattr(self, name)
             if isinstance(value, Attachment):
                 shape[name] = value.to_dict()
             elif name == "attachments" and value:
                 shape[name] = [attachment.to_dict() for attachment in value]
-            elif value or value == "":
+            elif value or value == "" or name in _ALWAYS:
                 shape[name] = value
         return cast("PartDict", shape)
 
@@ -60,9 +59,9 @@ class Part:
         """
         values: JSONObject = dict(shape)
         kind = values.pop("type", None)
-        part_class = _PART_CLASSES.get(kind)
-        if part_class is None:
+        if kind not in _PART_CLASSES:
             raise ValueError(f"Unknown part type: {kind!r}")
+        part_class = _PART_CLASSES[kind]
         if values.get("attachment") is not None:
             values["attachment"] = Attachment.from_dict(values["attachment"])
         if "attachments" in values:
@@ -75,8 +74,8 @@ class Part:
 class TextPart(Part):
     """Text that was said."""
 
-    type: ClassVar[str] = "text"
-    _always = ("text",)
+    type = "text"
+    _keys = ("text",)
     text: str = ""
     provider_metadata: Metadata | None = None
 
@@ -85,9 +84,8 @@ class TextPart(Part):
 class ReasoningPart(Part):
     """Reasoning of a model; `redacted` where it happened but is not shown."""
 
-    type: ClassVar[str] = "reasoning"
-    _always = ("text",)
-    _where_set = ("redacted",)
+    type = "reasoning"
+    _keys = ("text", "redacted")
     text: str = ""
     redacted: bool = False
     provider_metadata: Metadata | None = None
@@ -97,9 +95,8 @@ class ReasoningPart(Part):
 class ToolCallPart(Part):
     """A request to call a tool; `server_executed` where the provider runs it itself."""
 
-    type: ClassVar[str] = "tool_call"
-    _always = ("name", "arguments")
-    _where_set = ("tool_call_id", "server_executed")
+    type = "tool_call"
+    _keys = ("name", "arguments", "tool_call_id", "server_executed")
     name: str
     arguments: JSONObject = field(default_factory=dict)
     tool_call_id: str | None = None
@@ -111,9 +108,8 @@ class ToolCallPart(Part):
 class ToolResultPart(Part):
     """What a tool gave back; `exception` is `ClassName: message` where it failed."""
 
-    type: ClassVar[str] = "tool_result"
-    _always = ("name", "output")
-    _where_set = ("tool_call_id", "server_executed", "exception", "attachments")
+    type = "tool_result"
+    _keys = ("name", "output", "tool_call_id", "server_executed", "exception", "attachments")
     name: str
     output: str
     tool_call_id: str | None = None
@@ -127,8 +123,8 @@ class ToolResultPart(Part):
 class AttachmentPart(Part):
     """A file or media item."""
 
-    type: ClassVar[str] = "attachment"
-    _where_set = ("attachment",)
+    type = "attachment"
+    _keys = ("attachment",)
     attachment: Attachment | None = None
     provider_metadata: Metadata | None = None
 
@@ -155,10 +151,7 @@ class Message:
 
     def to_dict(self) -> MessageDict:
         """The message as plain JSON values."""
-        shape: JSONObject = {
-            "role": self.role,
-            "parts": [part.to_dict() for part in self.parts],
-        }
+        shape: JSONObject = {"role": self.role, "parts": [part.to_dict() for part in self.parts]}
         if self.provider_metadata:
             shape["provider_metadata"] = self.provider_metadata
         return cast("MessageDict", shape)
@@ -166,11 +159,8 @@ class Message:
     @classmethod
     def from_dict(cls, shape: MessageDict) -> Message:
         """The message that `to_dict()` described."""
-        return cls(
-            role=shape["role"],
-            parts=[Part.from_dict(part) for part in shape.get("parts", ())],
-            provider_metadata=shape.get("provider_metadata"),
-        )
+        parts = [Part.from_dict(part) for part in shape.get("parts", ())]
+        return cls(shape["role"], parts, shape.get("provider_metadata"))
 
     def text(self) -> str:
         """The text parts joined."""

@@ -20,10 +20,6 @@ from .files.config import user_path
 _SETTLED_NS = 2_000_000_000
 
 
-class _Uncertain(Exception):
-    """Something on `sys.path` cannot be judged from here."""
-
-
 def any_plugin_installed() -> bool:
     """Whether some installed distribution may have an `llm` entry point.
 
@@ -32,18 +28,16 @@ def any_plugin_installed() -> bool:
     """
     from importlib.machinery import PathFinder
 
-    if any(
-        finder is not PathFinder and hasattr(finder, "find_distributions")
-        for finder in sys.meta_path
-    ):
+    finders = (finder for finder in sys.meta_path if finder is not PathFinder)
+    if any(hasattr(finder, "find_distributions") for finder in finders):
         return True
     folders = list(dict.fromkeys(map(os.path.abspath, sys.path)))
-    cached = _read_cache()
-    if cached is not None and _still_true(cached, folders):
-        return cached[0] == "yes"
+    cached = _cached_answer(folders)
+    if cached is not None:
+        return cached
     try:
         answer, times = _search(folders)
-    except (_Uncertain, OSError):
+    except OSError:
         return True
     _write_cache(answer, folders, times)
     return answer
@@ -53,30 +47,29 @@ def any_plugin_installed() -> bool:
 
 
 def _search(folders: list[str]) -> tuple[bool, dict[str, int]]:
+    """The answer, and the modification times that it holds for.
+
+    Raises:
+        OSError: Something on `sys.path` cannot be judged from here.
+    """
     times: dict[str, int] = {}
     answer = False
     for folder in folders:
-        answer = _search_folder(folder, times) or answer
+        if folder.endswith(".egg"):
+            raise OSError(folder)
+        times[folder] = _time_of(folder)
+        if times[folder] < 0:
+            continue
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".egg-info") and entry.is_dir():
+                    # Unlike a .dist-info, this is rewritten in place during development.
+                    listing = os.path.join(entry.path, "entry_points.txt")
+                    times.update({path: _time_of(path) for path in (entry.path, listing)})
+                    answer |= _names_plugin(entry.path)
+                elif entry.name.endswith(".dist-info"):
+                    answer |= _names_plugin(entry.path)
     return answer, times
-
-
-def _search_folder(folder: str, times: dict[str, int]) -> bool:
-    if folder.endswith(".egg"):
-        raise _Uncertain(folder)
-    times[folder] = _time_of(folder)
-    if times[folder] < 0:
-        return False
-    answer = False
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".dist-info"):
-                answer = _names_plugin(entry.path) or answer
-            elif entry.name.endswith(".egg-info") and entry.is_dir():
-                # Unlike a .dist-info, this is rewritten in place during development.
-                listing = os.path.join(entry.path, "entry_points.txt")
-                times.update({entry.path: _time_of(entry.path), listing: _time_of(listing)})
-                answer = _names_plugin(entry.path) or answer
-    return answer
 
 
 def _names_plugin(metadata_folder: str) -> bool:
@@ -103,44 +96,38 @@ def _time_of(path: str) -> int:
 
 
 def _cache_path() -> str:
-    environment = crc32(sys.prefix.encode("utf-8", "surrogateescape"))
-    version = "".join(str(number) for number in sys.version_info[:2])
+    environment = crc32(os.fsencode(sys.prefix))
+    version = "".join(map(str, sys.version_info[:2]))
     return os.path.join(user_path(), "cache", f"plugins-{environment:08x}-{version}.txt")
 
 
-def _read_cache() -> list[str] | None:
+def _cached_answer(folders: list[str]) -> bool | None:
+    """What the cache says, if it still holds."""
+    head = [sys.prefix, *folders, ""]
     try:
         with open(_cache_path(), encoding="utf-8", errors="surrogateescape") as file:
-            lines = file.read().split("\n")
-    except OSError:
-        return None
-    return lines if lines[0] in ("yes", "no") and lines[-1] == "end" else None
-
-
-def _still_true(lines: list[str], folders: list[str]) -> bool:
-    head = [lines[0], sys.prefix, *folders, ""]
-    if lines[: len(head)] != head:
-        return False
-    try:
+            answer, *lines = file.read().split("\n")
+        if answer not in ("yes", "no") or lines[-1:] != ["end"] or lines[: len(head)] != head:
+            return None
         # A path may hold spaces, a time does not.
         recorded = (line.partition(" ") for line in lines[len(head) : -1])
-        return all(str(_time_of(path)) == time_ns for time_ns, _, path in recorded)
+        holds = all(str(_time_of(path)) == time_ns for time_ns, _, path in recorded)
     except OSError:
-        return False
+        return None
+    return answer == "yes" if holds else None
 
 
 def _write_cache(answer: bool, folders: list[str], times: dict[str, int]) -> None:
     newest = max(times.values(), default=0)
-    names = [sys.prefix, *folders, *times]
-    if time.time_ns() - newest < _SETTLED_NS or any("\n" in name for name in names):
+    if time.time_ns() - newest < _SETTLED_NS or not os.path.isdir(user_path()):
         return
     lines = ["yes" if answer else "no", sys.prefix, *folders, ""]
     lines += [f"{recorded} {path}" for path, recorded in times.items()]
+    if any("\n" in line for line in lines):
+        return
     path = _cache_path()
     temporary = f"{path}.{os.getpid()}.tmp"
     with contextlib.suppress(OSError):
-        if not os.path.isdir(user_path()):
-            return
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write("\n".join([*lines, "end"]))

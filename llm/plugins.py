@@ -55,11 +55,6 @@ class Fault(NamedTuple):
     problem: str
 
 
-class _Origin(NamedTuple):
-    name: str
-    version: str
-
-
 # Whether Ctrl-C during the import or a hook of a plugin gives up that plugin alone: the command
 # needs no plugin, and sends nothing.
 outlasts_interrupts = False
@@ -69,7 +64,8 @@ _loaded = False
 _load_lock = threading.RLock()
 _manager_lock = threading.Lock()
 _manager: PluginManager | None = None
-_origins: dict[str, _Origin] = {}
+# The name and version of the distribution of each plugin that has one.
+_origins: dict[str, tuple[str, str]] = {}
 _faults: dict[str, Fault] = {}
 _running = threading.local()
 
@@ -158,18 +154,16 @@ def get_plugins(all: bool = False) -> list[dict[str, object]]:
     """
     load_plugins()
     registered = {name: plugin for name, plugin in manager().list_name_plugin() if plugin}
-    rows = [_describe(name, plugin) for name, plugin in registered.items()]
-    rows += [_describe(name, None) for name in _faults if name not in registered]
+    rows = [_describe(name, registered.get(name)) for name in {**registered, **_faults}]
     return [row for row in rows if all or not str(row["name"]).startswith(_DEFAULTS_PREFIX)]
 
 
 def _describe(plugin_name: str, plugin: object | None) -> dict[str, object]:
-    origin = _origins.get(plugin_name)
-    callers = (manager().get_hookcallers(plugin) or []) if plugin else []
-    name = origin.name if origin else getattr(plugin, "__name__", plugin_name)
-    row: dict[str, object] = {"name": name, "hooks": sorted(caller.name for caller in callers)}
-    if origin:
-        row["version"] = origin.version
+    callers = manager().get_hookcallers(plugin) if plugin else None
+    name = getattr(plugin, "__name__", plugin_name)
+    row: dict[str, object] = {"name": name, "hooks": sorted(found.name for found in callers or ())}
+    if plugin_name in _origins:
+        row["name"], row["version"] = _origins[plugin_name]
     if plugin_name in _faults:
         row["fault"] = _faults[plugin_name].problem
     return row
@@ -192,24 +186,18 @@ def _find_entry_points() -> Iterator[tuple[EntryPoint, Distribution]]:
     from importlib import metadata
 
     chosen = os.environ.get("LLM_LOAD_PLUGINS")
-    if chosen is not None:
-        distributions = list(_named_distributions(chosen))
-    else:
-        distributions = [found for found in metadata.distributions() if _entry_points_of(found)]
+    distributions: list[Distribution] = []
+    if chosen is None:
+        distributions += filter(_entry_points_of, metadata.distributions())
         distributions.sort(key=lambda found: _field(found, "Name").lower())
+    for name in filter(None, map(str.strip, (chosen or "").split(","))):
+        try:
+            distributions.append(metadata.distribution(name))
+        except metadata.PackageNotFoundError:
+            _tell(f"Plugin {name} could not be found")
     for distribution in distributions:
         for entry_point in _entry_points_of(distribution):
             yield entry_point, distribution
-
-
-def _named_distributions(names: str) -> Iterator[Distribution]:
-    from importlib import metadata
-
-    for name in filter(None, map(str.strip, names.split(","))):
-        try:
-            yield metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            _tell(f"Plugin {name} could not be found")
 
 
 def _entry_points_of(distribution: Distribution) -> list[EntryPoint]:
@@ -232,16 +220,14 @@ def _load_entry_point(entry_point: EntryPoint, distribution: Distribution) -> No
     name = entry_point.name
     if manager().has_plugin(name) or manager().is_blocked(name):
         return
-    _origins[name] = _Origin(_field(distribution, "Name") or name, _field(distribution, "Version"))
-    try:
-        # What a plugin prints while it is imported must not get into the output of the command.
-        with contextlib.redirect_stdout(sys.stderr):
-            plugin = entry_point.load()
-        manager().register(plugin, name=name)
-    except BaseException as ex:
-        if manager().has_plugin(name):
-            manager().unregister(name=name)
-        _report(name, _outlasted(ex))
+    _origins[name] = _field(distribution, "Name") or name, _field(distribution, "Version")
+    with isolated(name):
+        try:
+            manager().register(entry_point.load(), name=name)
+        except BaseException:
+            if manager().has_plugin(name):
+                manager().unregister(name=name)
+            raise
 
 
 def _stand_in(name: str, hooks: tuple[str, ...]) -> ModuleType:
@@ -250,21 +236,20 @@ def _stand_in(name: str, hooks: tuple[str, ...]) -> ModuleType:
 
     from .hookspecs import hookimpl
 
-    def with_register(hook: str) -> Callable[[object], object]:
-        return lambda register: getattr(import_module(name), hook)(register)
+    def call(hook: str, argument: object) -> None:
+        # The root group has a table of what the default plugins add to it.
+        if name not in getattr(argument, "provides", ()):
+            getattr(import_module(name), hook)(argument)
 
-    def with_cli(hook: str) -> Callable[[object], object]:
-        def call(cli: object) -> None:
-            # The root group has a table of what the default plugins add to it.
-            if name not in getattr(cli, "provides", ()):
-                getattr(import_module(name), hook)(cli)
-
-        return call
+    def caller(hook: str) -> Callable[[object], None]:
+        # The hooks know their arguments by name.
+        if hook == "register_commands":
+            return lambda cli: call(hook, cli)
+        return lambda register: call(hook, register)
 
     module = ModuleType(name, f"Stands in for {name} until one of its hooks is called.")
     for hook in hooks:
-        make = with_cli if hook == "register_commands" else with_register
-        setattr(module, hook, hookimpl(make(hook)))
+        setattr(module, hook, hookimpl(caller(hook)))
     return module
 
 
@@ -345,29 +330,24 @@ def isolated(plugin: str) -> Iterator[None]:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     except BaseException as ex:
-        _report(plugin, _outlasted(ex))
+        _report(plugin, ex)
     finally:
         names.pop()
 
 
-def _outlasted(ex: BaseException) -> BaseException:
-    """What is reported about a plugin after `ex`; Ctrl-C may be meant for the command, too."""
-    if not isinstance(ex, KeyboardInterrupt):
-        return ex
-    if not outlasts_interrupts:
-        raise ex
-    return InterruptedError("it took too long, and was interrupted")
-
-
 def _report(plugin: str, ex: BaseException) -> None:
     """Say once for each plugin what is wrong; with LLM_RAISE_ERRORS raise it instead."""
+    if isinstance(ex, KeyboardInterrupt):
+        # It may be meant for the command, too.
+        if not outlasts_interrupts:
+            raise ex
+        ex = InterruptedError("it took too long, and was interrupted")
     if os.environ.get("LLM_RAISE_ERRORS"):
         if isinstance(ex, SystemExit):
             # It would end the program without a word.
             raise RuntimeError(f"{plugin} wants to end the program") from ex
         raise ex
-    origin = _origins.get(plugin)
-    name, version = origin or (plugin, None)
+    name, version = _origins.get(plugin, (plugin, None))
     problem = " ".join(f"{type(ex).__name__}: {ex}".split()).removesuffix(":")
     fault = Fault(plugin, name, version, problem)
     if _faults.setdefault(plugin, fault) is fault:

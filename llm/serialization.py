@@ -16,14 +16,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-class AttachmentDict(TypedDict):
+class AttachmentDict(TypedDict, total=False):
     """An attachment: exactly one of `url`, `path` and `content` (base64) is usual."""
 
-    type: NotRequired[str]
-    url: NotRequired[str]
-    path: NotRequired[str]
-    content: NotRequired[str]
-    id: NotRequired[str]
+    type: str
+    url: str
+    path: str
+    content: str
+    id: str
 
 
 class _WithMetadata(TypedDict):
@@ -91,12 +91,12 @@ class MessageDict(_WithMetadata):
     parts: list[PartDict]
 
 
-class UsageDict(TypedDict):
+class UsageDict(TypedDict, total=False):
     """Tokens that were counted."""
 
-    input: NotRequired[int]
-    output: NotRequired[int]
-    details: NotRequired[JSONObject]
+    input: int
+    output: int
+    details: JSONObject
 
 
 class PromptDict(TypedDict):
@@ -145,25 +145,25 @@ class FragmentDict(TypedDict):
     source: NotRequired[str]
 
 
-class MessageNodeDict(MessageDict):
+class MessageNodeDict(MessageDict, total=False):
     """A message; `parent` is the number of its predecessor where that is not the one before."""
 
-    parent: NotRequired[int | None]
-    hash: NotRequired[str]
-    fragments: NotRequired[list[int]]
+    parent: int | None
+    hash: str
+    fragments: list[int]
 
 
-class AnswerDict(TypedDict):
+class AnswerDict(TypedDict, total=False):
     """What is known of an answer beside its messages."""
 
-    usage: NotRequired[UsageDict]
-    resolved_model: NotRequired[str]
-    datetime_utc: NotRequired[str]
-    duration_ms: NotRequired[int]
-    prompt_json: NotRequired[Any]
-    response_json: NotRequired[Any]
-    condensed_json: NotRequired[str]
-    outcome: NotRequired[list[str]]
+    usage: UsageDict
+    resolved_model: str
+    datetime_utc: str
+    duration_ms: int
+    prompt_json: Any
+    response_json: Any
+    condensed_json: str
+    outcome: list[str]
 
 
 class TurnDict(AnswerDict):

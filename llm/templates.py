@@ -86,12 +86,10 @@ class Template(BaseModel):
 
     def _variables(self) -> list[str]:
         """Names in the order of their first use, `$name` and `${name}` alike; `$$` is a dollar."""
-        found = [
-            match["named"] or match["braced"]
-            for text in (self.prompt, self.system)
-            for match in re.finditer(string.Template.pattern, text or "")
-        ]
-        return list(dict.fromkeys(name for name in found if name))
+        texts = f"{self.prompt or ''}\n{self.system or ''}"
+        found = re.finditer(string.Template.pattern, texts)
+        names = dict.fromkeys(match["named"] or match["braced"] for match in found)
+        return list(filter(None, names))
 
     @property
     def uses_input(self) -> bool:
@@ -125,11 +123,10 @@ class Template(BaseModel):
     def fields(self) -> JSONObject:
         """The keys that have a value, in the order in which `--save` writes them."""
         values = self.model_dump(exclude_none=True)
-        order = [*SAVED_ORDER, *values]
-        return {key: values[key] for key in dict.fromkeys(order) if key in values}
+        return {key: values[key] for key in _SAVED_ORDER if key in values} | values
 
 
-SAVED_ORDER = (
+_SAVED_ORDER = (
     *("model", "prompt", "system", "defaults", "extract", "extract_last", "schema_object"),
     *("fragments", "system_fragments", "functions", "tools", "attachments"),
     *("attachment_types", "options"),
@@ -153,18 +150,15 @@ def load_template(name: str) -> Template:
         return _load(name)
     path = Path(name) if is_file else files.templates_dir() / f"{name}{files.SUFFIX}"
     if not is_file and not os.path.isfile(path):
-        raise LoadTemplateError(f"Invalid template: {name}{_hint(name)}")
+        hint = suggestion(name, files.template_names()) or (
+            ": there is no such file or template ('llm templates' lists yours)"
+        )
+        raise LoadTemplateError(f"Invalid template: {name}{hint}")
     text = files.read_template_text(path)
     template = parse_template(name, text, str(path))
-    _check_functions(template, text, str(path))
+    _check_functions(template.functions, text, path)
     template.set_origin("file")
     return template
-
-
-def _hint(name: str) -> str:
-    return suggestion(name, files.template_names()) or (
-        ": there is no such file or template ('llm templates' lists yours)"
-    )
 
 
 def _fetch(url: str) -> Template:
@@ -189,16 +183,13 @@ def _load(name: str) -> Template:
         raise LoadTemplateError(f"Unknown template prefix: {prefix} (loaders: {known})")
     try:
         template = loaders[prefix](rest)
-    except ValidationError as error:
-        text = "\n".join(map(_describe_problem, error.errors()[:_SHOWN_PROBLEMS]))
-        raise LoadTemplateError(f"Could not load template {name}: {text}") from error
+        if not isinstance(template, Template):
+            raise TypeError(f"its loader returned {type(template).__name__}")
     except Exception as error:  # whatever the loader of a plugin raises
         text = str(error) or type(error).__name__
+        if isinstance(error, ValidationError):
+            text = "\n".join(map(_describe_problem, error.errors()[:_SHOWN_PROBLEMS]))
         raise LoadTemplateError(f"Could not load template {name}: {text}") from error
-    if not isinstance(template, Template):
-        raise LoadTemplateError(
-            f"Could not load template {name}: its loader returned {type(template).__name__}"
-        )
     template.set_origin("loader", name)
     return template
 
@@ -217,17 +208,21 @@ def parse_template(name: str, text: str, where: str) -> Template:
     fields = {**files.parse_fields(text, where), "name": name}
     try:
         template = Template.model_validate(fields)
-    except (ValidationError, RecursionError) as error:
-        problems = error.errors() if isinstance(error, ValidationError) else []
-        raise LoadTemplateError(_describe_problems(problems, text, where)) from error
-    _check_schema(template, text, where)
+    except ValidationError as error:
+        raise LoadTemplateError(_describe_problems(error.errors(), text, where)) from error
+    except RecursionError as error:
+        raise LoadTemplateError(f"{where}, line 1: nested too deeply") from error
+    try:
+        # YAML knows dates, bytes and values within themselves, JSON does not.
+        json.dumps(template.schema_object)
+    except (TypeError, ValueError, RecursionError) as error:
+        line = yaml_lines_of(text)(["schema_object"])
+        raise LoadTemplateError(f"{where}, line {line}: schema_object: {error}") from error
     return template
 
 
 def _describe_problems(problems: list[ErrorDetails], text: str, where: str) -> str:
     """A line for each of the first problems."""
-    if not problems:
-        return f"{where}, line 1: nested too deeply"
     line_of = yaml_lines_of(text)
     lines = [
         f"{where}, line {line_of(problem['loc'])}: {_describe_problem(problem)}"
@@ -239,25 +234,14 @@ def _describe_problems(problems: list[ErrorDetails], text: str, where: str) -> s
 
 
 def _describe_problem(problem: ErrorDetails) -> str:
-    location = problem["loc"]
-    reason = problem["msg"]
+    location, reason = problem["loc"], problem["msg"]
     if problem["type"] == "extra_forbidden":
         reason = f"unknown key{suggestion(str(location[0]), Template.model_fields)}"
     return f"{'.'.join(map(str, location))}: {reason}"
 
 
-def _check_schema(template: Template, text: str, where: str) -> None:
-    """Refuse a schema that is not JSON: YAML knows dates, bytes and values within themselves."""
-    try:
-        json.dumps(template.schema_object)
-    except (TypeError, ValueError, RecursionError) as error:
-        line = yaml_lines_of(text)(["schema_object"])
-        raise LoadTemplateError(f"{where}, line {line}: schema_object: {error}") from error
-
-
-def _check_functions(template: Template, text: str, where: str) -> None:
+def _check_functions(code: str | None, text: str, path: Path) -> None:
     """Refuse code that is no Python; a path is looked at where it is used."""
-    code = template.functions
     if not code or ("\n" not in code and code.endswith(".py")):
         return
     import warnings
@@ -273,7 +257,7 @@ def _check_functions(template: Template, text: str, where: str) -> None:
             # The code of a block begins in the line below its key.
             line += getattr(error, "lineno", None) or 0
         reason = getattr(error, "msg", None) or error
-        raise LoadTemplateError(f"{where}, line {line}: functions: {reason}") from error
+        raise LoadTemplateError(f"{path}, line {line}: functions: {reason}") from error
 
 
 def dump_yaml(fields: Mapping[str, object], *, sort_keys: bool = False) -> str:

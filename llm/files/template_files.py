@@ -58,7 +58,7 @@ def read_template_text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
+        line = content.count(b"\n", 0, error.start) + 1
         raise LoadTemplateError(f"{path}, line {line}: not UTF-8 text") from error
 
 
@@ -75,11 +75,12 @@ def parse_fields(text: str, where: str) -> dict[object, object]:
     try:
         found = parse_yaml(text)
     except InvalidYAML as error:
-        key = _key_above(text, error.line)
-        place = f"line {error.line}, in {key!r}" if key else f"line {error.line}"
+        above = "\n".join(text.split("\n")[: error.line])
+        keys = re.findall(r"^([A-Za-z_]\w*)[ \t]*:", above, re.MULTILINE)
+        place = f"line {error.line}" + (f", in {keys[-1]!r}" if keys else "")
         raise LoadTemplateError(f"{where}, {place}: {error.problem}. Correct that line") from error
     if isinstance(found, str):
-        found = {"prompt": found}
+        return {"prompt": found}
     if isinstance(found, dict):
         if "*" in text:
             _check_size(found, text, where)
@@ -92,14 +93,13 @@ def _check_size(fields: dict[object, object], text: str, where: str) -> None:
     """Refuse aliases that stand for too much, or for what they are in."""
     for key, value in fields.items():
         try:
-            size = _size(value, {})
+            if _size(value, {}) <= MAX_VALUES:
+                continue
+            problem = f"stands for more than {MAX_VALUES} values"
         except RecursionError:
             problem = "refers to itself"
-        else:
-            problem = f"stands for more than {MAX_VALUES} values" if size > MAX_VALUES else ""
-        if problem:
-            line = yaml_lines_of(text)([str(key)])
-            raise LoadTemplateError(f"{where}, line {line}: {key}: {problem}")
+        line = yaml_lines_of(text)([str(key)])
+        raise LoadTemplateError(f"{where}, line {line}: {key}: {problem}")
 
 
 def _size(value: object, known: dict[int, int]) -> int:
@@ -110,15 +110,6 @@ def _size(value: object, known: dict[int, int]) -> int:
         inner = value.values() if isinstance(value, dict) else value
         known[id(value)] = 1 + sum(_size(item, known) for item in inner)
     return known[id(value)]
-
-
-def _key_above(text: str, line: int) -> str | None:
-    """The key of the top level to which a line belongs."""
-    for above in reversed(text.split("\n")[:line]):
-        match = re.match(r"([A-Za-z_]\w*)\s*:", above)
-        if match:
-            return match[1]
-    return None
 
 
 # Listing
