@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from . import plugins
 from .errors import AliasNotFound, ConfigError, NeedsKeyException, UnknownModelError
-from .files import config
+from .files import AnyPath, config
 
 if TYPE_CHECKING:
     from pluggy import HookImpl
@@ -197,12 +197,10 @@ def resolve_default_model(entries: Sequence[ModelWithAliases] | None = None) -> 
     """
     import llm
 
-    chosen: str | None = llm.get_default_model(default=None)
-    if chosen:
+    if chosen := llm.get_default_model(default=None):
         return chosen
     known = llm.get_models_with_aliases() if entries is None else entries
-    keyless = _keyless(known)
-    if keyless is not None and _lacks_key(known):
+    if (keyless := _keyless(known)) and _lacks_key(known):
         return keyless.model_id
     return llm.get_default_model()
 
@@ -214,7 +212,7 @@ def nothing_can_answer() -> bool:
     if llm.get_default_model(default=None):
         return False
     entries = llm.get_models_with_aliases()
-    return _lacks_key(entries) and _keyless(entries) is None
+    return _lacks_key(entries) and not _keyless(entries)
 
 
 def _keyless(entries: Iterable[ModelWithAliases]) -> ModelWithAliases | None:
@@ -227,12 +225,10 @@ def _keyless(entries: Iterable[ModelWithAliases]) -> ModelWithAliases | None:
 
 def _lacks_key(entries: Sequence[ModelWithAliases]) -> bool:
     """Whether the built-in default model is absent or has no key."""
-    for entry in _bearing(config.DEFAULT_MODEL, entries):
-        try:
+    with suppress(NeedsKeyException):
+        for entry in _bearing(config.DEFAULT_MODEL, entries):
             entry.shown.get_key()
-        except NeedsKeyException:
-            return True
-        return False
+            return False
     return True
 
 
@@ -253,8 +249,8 @@ class _Origin(NamedTuple):
     def now(cls) -> _Origin:
         import llm
 
-        hooks = plugins.manager().hook.register_models.get_hookimpls()
         is_replaced = llm.get_models_with_aliases is not get_models_with_aliases
+        hooks = plugins.manager().hook.register_models.get_hookimpls()
         return cls(is_replaced, config.user_path(), hooks)
 
 
@@ -273,9 +269,9 @@ class _Known(NamedTuple):
 
     def holds(self) -> bool:
         """Whether nothing has changed since."""
-        return self.origin == _Origin.now() and all(
-            [_stamp(path) == stamp for path, stamp in self.files.items()]
-        )
+        return self.origin == _Origin.now() and self.files == {
+            path: _stamp(path) for path in self.files
+        }
 
     def learn(self, again: list[ModelWithAliases]) -> None:
         """Take down what can be given out without a list, now that there is a second one."""
@@ -292,7 +288,7 @@ _known: _Known | None = None
 _thread = threading.local()
 
 
-def watch_file(path: str | os.PathLike[str]) -> None:
+def watch_file(path: AnyPath) -> None:
     """Say in the hook `register_models` that a file decides what is registered.
 
     `get_model` asks the plugins again once the file has changed; else it need not.
@@ -302,13 +298,12 @@ def watch_file(path: str | os.PathLike[str]) -> None:
         files[os.fspath(path)] = _stamp(path)
 
 
-def _stamp(path: str | os.PathLike[str]) -> _Stamp:
+def _stamp(path: AnyPath) -> _Stamp:
     # Asked first: to raise and catch costs more where there is no such file.
-    if not os.access(path, os.F_OK):
-        return None
-    with suppress(OSError):
-        found = os.stat(path)
-        return found.st_mtime_ns, found.st_size
+    if os.access(path, os.F_OK):
+        with suppress(OSError):
+            found = os.stat(path)
+            return found.st_mtime_ns, found.st_size
     return None
 
 
@@ -342,9 +337,9 @@ def _maker(old: object, new: AnyModel) -> Callable[[], AnyModel] | None:
         return lambda: new
     kind = type(new)
     has_slots = any(vars(base).get("__slots__") for base in kind.__mro__)
-    if has_slots or kind.__new__ is not object.__new__:
+    if has_slots or kind.__new__ is not object.__new__ or type(old) is not kind:
         return None
-    if type(old) is not kind or not all(map(_is_plain, vars(new).values())):
+    if not all(map(_is_plain, vars(new).values())):
         return None
     # `new` itself is given out as well, so what is kept is apart from it.
     copies = {
@@ -365,9 +360,9 @@ def _maker(old: object, new: AnyModel) -> Callable[[], AnyModel] | None:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, dict):
-        return all(type(item) in _ATOMS for pair in value.items() for item in pair)
+        value = (*value, *value.values())
     items = value if isinstance(value, (list, set, tuple, frozenset)) else (value,)
-    return all(type(item) in _ATOMS for item in items)
+    return _ATOMS.issuperset(map(type, items))
 
 
 # Embedding models
@@ -459,8 +454,10 @@ def set_alias(alias: str, model_id_or_alias: str) -> None:
     Raises:
         ConfigError: `aliases.json` is not valid or cannot be written.
     """
-    model_id = resolve_model_id(model_id_or_alias)
-    _change_aliases(lambda aliases: aliases.update({alias: model_id}))
+    added = {alias: resolve_model_id(model_id_or_alias)}
+    config.update_json(
+        config.aliases_path(), lambda aliases: aliases.update(added), indent=4, newline=True
+    )
 
 
 def resolve_model_id(name: str) -> str:
@@ -481,7 +478,8 @@ def remove_alias(alias: str) -> None:
         AliasNotFound: There is no such alias, or no such file; it is a KeyError.
         ConfigError: `aliases.json` is not valid or cannot be written.
     """
-    if not config.aliases_path().exists():
+    path = config.aliases_path()
+    if not path.exists():
         raise AliasNotFound("No aliases.json file exists")
 
     def change(aliases: config.JSONObject) -> None:
@@ -489,8 +487,4 @@ def remove_alias(alias: str) -> None:
             raise AliasNotFound(f"No such alias: {alias}")
         del aliases[alias]
 
-    _change_aliases(change)
-
-
-def _change_aliases(change: Callable[[config.JSONObject], None]) -> None:
-    config.update_json(config.aliases_path(), change, indent=4, newline=True)
+    config.update_json(path, change, indent=4, newline=True)

@@ -10,11 +10,13 @@ import os
 import stat
 import sys
 from contextlib import suppress
+from pathlib import Path
 
+AnyPath = str | os.PathLike[str]
 OTHERS = 0o077
 
 
-def tighten(path: str | os.PathLike[str], mode: int, *, tell: bool = True) -> None:
+def tighten(path: AnyPath, mode: int, *, tell: bool = True) -> None:
     """Let nobody but the owner use a file or directory of ours; say so if others could get there.
 
     Args:
@@ -30,14 +32,14 @@ def tighten(path: str | os.PathLike[str], mode: int, *, tell: bool = True) -> No
             print(f"Others could read {path}: now only you can", file=sys.stderr)
 
 
-def tighten_database(path: str | os.PathLike[str]) -> None:
+def tighten_database(path: AnyPath) -> None:
     """Let nobody but the owner use a database of ours and the files beside it."""
     tighten(path, 0o600)
     for suffix in ("-wal", "-shm"):
         tighten(f"{os.fspath(path)}{suffix}", 0o600, tell=False)
 
 
-def tell_if_open(path: str | os.PathLike[str], told: str | os.PathLike[str]) -> None:
+def tell_if_open(path: AnyPath, told: AnyPath) -> None:
     """Say, once for each path, that others can read what the user named; its mode stays.
 
     Args:
@@ -50,7 +52,7 @@ def tell_if_open(path: str | os.PathLike[str], told: str | os.PathLike[str]) -> 
     tell_once(os.path.abspath(path), text, told)
 
 
-def tell_once(subject: str, text: str, told: str | os.PathLike[str]) -> None:
+def tell_once(subject: str, text: str, told: AnyPath) -> None:
     """Say something on stderr, once for each subject.
 
     Args:
@@ -58,7 +60,10 @@ def tell_once(subject: str, text: str, told: str | os.PathLike[str]) -> None:
         text: The line.
         told: A file that remembers the subjects; where it cannot be written nothing is said.
     """
-    known = _read_list(told)
+    known: list[object] = []
+    with suppress(OSError, ValueError), open(told, encoding="utf-8") as file:
+        if isinstance(found := json.load(file), list):
+            known = found
     if subject in known:
         return
     # Where it cannot be remembered it would be said every time.
@@ -69,7 +74,7 @@ def tell_once(subject: str, text: str, told: str | os.PathLike[str]) -> None:
         print(text, file=sys.stderr)
 
 
-def _is_open(path: str | os.PathLike[str]) -> bool:
+def _is_open(path: AnyPath) -> bool:
     if os.name == "nt":
         return False
     try:
@@ -79,22 +84,7 @@ def _is_open(path: str | os.PathLike[str]) -> bool:
     return bool(found.st_mode & OTHERS) and found.st_uid == os.getuid()
 
 
-def _is_reachable(path: str | os.PathLike[str]) -> bool:
+def _is_reachable(path: AnyPath) -> bool:
     """Whether others get as far as the directory of `path`."""
-    folder = os.path.dirname(os.path.realpath(path))
-    while True:
-        if not os.stat(folder).st_mode & (stat.S_IXGRP | stat.S_IXOTH):
-            return False
-        parent = os.path.dirname(folder)
-        if parent == folder:
-            return True
-        folder = parent
-
-
-def _read_list(path: str | os.PathLike[str]) -> list[str]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return []
-    return [str(item) for item in found] if isinstance(found, list) else []
+    folders = Path(os.path.realpath(path)).parents
+    return all(os.stat(folder).st_mode & (stat.S_IXGRP | stat.S_IXOTH) for folder in folders)

@@ -21,8 +21,6 @@ from . import tell_if_open, tighten
 
 DEFAULT_MODEL = "gpt-5.6-luna"
 
-_APP_NAME = "io.datasette.llm"
-_KEYS_NOTE = {"// Note": "This file stores secret API credentials. Do not share!"}
 _LOCK_NAME = ".config.lock"
 _LOCK_TIMEOUT_S = 30.0
 
@@ -34,15 +32,15 @@ JSONObject = dict[str, object]
 
 def user_path() -> str:
     """The path of the user directory: `LLM_USER_PATH`, else where `click.get_app_dir` has it."""
-    return os.environ.get("LLM_USER_PATH") or os.path.join(_app_data_folder(), _APP_NAME)
-
-
-def _app_data_folder() -> str:
+    if named := os.environ.get("LLM_USER_PATH"):
+        return named
     if sys.platform.startswith("win"):
-        return os.environ.get("APPDATA", os.path.expanduser("~"))
-    if sys.platform == "darwin":
-        return os.path.expanduser("~/Library/Application Support")
-    return os.environ.get("XDG_CONFIG_HOME", os.path.expanduser("~/.config"))
+        folder = os.environ.get("APPDATA", os.path.expanduser("~"))
+    elif sys.platform == "darwin":
+        folder = os.path.expanduser("~/Library/Application Support")
+    else:
+        folder = os.environ.get("XDG_CONFIG_HOME", os.path.expanduser("~/.config"))
+    return os.path.join(folder, "io.datasette.llm")
 
 
 def user_dir() -> Path:
@@ -97,7 +95,7 @@ def exact_text(path: Path) -> str | None:
         except FileNotFoundError:
             return None
     try:
-        return content.decode("utf-8")
+        return content.decode()
     except UnicodeDecodeError as ex:
         line = content.count(b"\n", 0, ex.start) + 1
         raise ConfigError(path, "not valid UTF-8 text", how_to_repair(path), line) from ex
@@ -114,12 +112,12 @@ def read_json_object(path: Path) -> JSONObject:
         return {}
     try:
         found = json.loads(text)
-    except ValueError as ex:
-        line = ex.lineno if isinstance(ex, json.JSONDecodeError) else None
-        problem = f"not valid JSON ({ex})"
+    except (ValueError, RecursionError) as ex:
+        problem = (
+            f"not valid JSON ({'nested too deeply' if isinstance(ex, RecursionError) else ex})"
+        )
+        line = getattr(ex, "lineno", None)
         raise ConfigError(path, problem, how_to_repair(path), line) from ex
-    except RecursionError as ex:
-        raise ConfigError(path, "not valid JSON (nested too deeply)", how_to_repair(path)) from ex
     if not isinstance(found, dict):
         raise ConfigError(path, "not a JSON object", how_to_repair(path), 1)
     return found
@@ -137,30 +135,26 @@ def write_text_atomic(path: Path, text: str, mode: int | None = None) -> None:
         ConfigError: The file cannot be written.
     """
     target = os.path.realpath(path)
-    with _accessing(path, "written"):
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        if mode is None:
-            with contextlib.suppress(FileNotFoundError):
-                mode = os.stat(target).st_mode & 0o7777
-        _replace(target, text.encode("utf-8"), mode)
-
-
-def _replace(target: str, content: bytes, mode: int | None) -> None:
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        with open(os.open(temporary, flags, 0o666 if mode is None else mode), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(temporary, mode)
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+    with _accessing(path, "written"):
+        os.makedirs(folder, exist_ok=True)
+        if mode is None:
+            with contextlib.suppress(FileNotFoundError):
+                mode = os.stat(target).st_mode & 0o7777
+        try:
+            with open(os.open(temporary, flags, 0o666 if mode is None else mode), "wb") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            if mode is not None:
+                os.chmod(temporary, mode)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
 
 
 def update_json(
@@ -216,11 +210,8 @@ def _locked(path: Path) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout as ex:
-            raise ConfigError(
-                path,
-                f"another process has kept it locked for {_LOCK_TIMEOUT_S:g} seconds",
-                "Try again when that process has ended",
-            ) from ex
+            problem = f"another process has kept it locked for {_LOCK_TIMEOUT_S:g} seconds"
+            raise ConfigError(path, problem, "Try again when that process has ended") from ex
     try:
         yield
     finally:
@@ -285,19 +276,16 @@ def get_key(
     Raises:
         ConfigError: `keys.json` is not valid.
     """
-    found = _find_key(input or explicit_key, alias or key_alias, env or env_var)
+    explicit, name = input or explicit_key, alias or key_alias
+    stored = load_keys() if explicit or name else {}
+    if explicit:
+        found: str | None = stored.get(explicit, explicit)
+    elif name in stored:
+        found = stored[name]
+    else:
+        found = os.environ.get(env or env_var or "") or None
     remember(found)
     return found
-
-
-def _find_key(explicit: str | None, name: str | None, variable: str | None) -> str | None:
-    if explicit or name:
-        stored = load_keys()
-        if explicit:
-            return stored.get(explicit, explicit)
-        if name in stored:
-            return stored[name]
-    return (os.environ.get(variable) or None) if variable else None
 
 
 def set_key(name: str, value: str) -> None:
@@ -310,7 +298,7 @@ def set_key(name: str, value: str) -> None:
 
     def change(keys: JSONObject) -> None:
         if not keys and not path.exists():
-            keys.update(_KEYS_NOTE)
+            keys["// Note"] = "This file stores secret API credentials. Do not share!"
         keys[name] = value
 
     remember(value)
@@ -402,13 +390,9 @@ def logs_db_path() -> Path:
     return user_dir() / "logs.db"
 
 
-def _logs_off_path() -> Path:
-    return user_dir() / "logs-off"
-
-
 def logs_on() -> bool:
     """Whether prompts are logged unless a command says otherwise."""
-    return not _logs_off_path().exists()
+    return not (user_dir() / "logs-off").exists()
 
 
 def set_logging(on: bool) -> None:
@@ -417,7 +401,7 @@ def set_logging(on: bool) -> None:
     Raises:
         ConfigError: The switch file cannot be written.
     """
-    path = _logs_off_path()
+    path = user_dir() / "logs-off"
     with _accessing(path, "changed"):
         if on:
             path.unlink(missing_ok=True)

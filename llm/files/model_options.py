@@ -7,6 +7,7 @@ options: other programs that read `model_options.json` refuse names that the mod
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -34,6 +35,7 @@ class CallDefaults:
     truncate: str | None = None
 
 
+@dataclass(frozen=True)
 class ModelValues:
     """Values by model and name in a file of the user directory, as they were typed.
 
@@ -42,14 +44,13 @@ class ModelValues:
         newline: Whether it ends with a newline.
     """
 
-    def __init__(self, file_name: str, *, newline: bool) -> None:
-        self._file_name = file_name
-        self._newline = newline
+    file_name: str
+    newline: bool
 
     @property
     def path(self) -> Path:
         """The path of the file."""
-        return user_dir() / self._file_name
+        return user_dir() / self.file_name
 
     def load(self) -> dict[str, dict[str, str]]:
         """All values: model id -> name -> value.
@@ -83,7 +84,7 @@ class ModelValues:
             stored[model_id] = {**cast("JSONObject", stored.get(model_id, {})), name: value}
 
         self.load()
-        update_json(self.path, change, indent=2, newline=self._newline)
+        update_json(self.path, change, indent=2, newline=self.newline)
 
     def clear(self, model_id: str, name: str | None = None) -> None:
         """Remove one value of a model, or all of them; absent ones are no error.
@@ -101,7 +102,7 @@ class ModelValues:
             if kept and name is not None:
                 stored[model_id] = kept
 
-        update_json(self.path, change, indent=2, newline=self._newline)
+        update_json(self.path, change, indent=2, newline=self.newline)
 
 
 #: The options of a model's own.
@@ -135,13 +136,10 @@ def parse_retries(text: str) -> int:
     Raises:
         InvalidInput: It is no whole number from 0.
     """
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise InvalidInput(f"retries: {text!r} is not a whole number from 0")
-    return number
+    with suppress(ValueError):
+        if (number := int(text)) >= 0:
+            return number
+    raise InvalidInput(f"retries: {text!r} is not a whole number from 0")
 
 
 def parse_timeout(text: str) -> float:
@@ -150,13 +148,10 @@ def parse_timeout(text: str) -> float:
     Raises:
         InvalidInput: It is no number above 0.
     """
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise InvalidInput(f"timeout: {text!r} is not a number of seconds above 0")
-    return seconds
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) < float("inf"):
+            return seconds
+    raise InvalidInput(f"timeout: {text!r} is not a number of seconds above 0")
 
 
 def parse_fallback(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigError, InvalidInput
 
 if TYPE_CHECKING:
-    from yaml import CSafeLoader, Event, Node, SafeLoader, YAMLError
+    from yaml import CSafeLoader, Event, Node, SafeLoader
 
 MAX_DEPTH = 200
 # What the YAML library raises, beside its own errors, for values that contradict their tag.
@@ -70,8 +70,11 @@ def parse_yaml(text: str) -> object:
         if line is None:
             return yaml.load(text, Loader=_loader())
     except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        raise InvalidYAML(f"not valid YAML ({problem})", _error_line(error, text)) from error
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        position = getattr(error, "position", None) or 0
+        line = mark.line if mark else text.count("\n", 0, position)
+        raise InvalidYAML(f"not valid YAML ({problem})", line + 1) from error
     raise InvalidYAML(f"nested too deeply (more than {MAX_DEPTH} levels)", line)
 
 
@@ -92,14 +95,6 @@ def _first_too_deep(text: str) -> int | None:
 
 def _line(found: Event | Node) -> int:
     return int(found.start_mark.line) + 1 if found.start_mark else 1
-
-
-def _error_line(error: YAMLError, text: str) -> int:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark is not None:
-        return int(mark.line) + 1
-    position = getattr(error, "position", None) or 0
-    return text[:position].count("\n") + 1
 
 
 def yaml_lines_of(text: str) -> Callable[[Sequence[str | int]], int]:

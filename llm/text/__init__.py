@@ -100,11 +100,8 @@ def dicts_to_table_string(
 ) -> list[str]:
     """Lines of a table, headings first; columns are padded and stand four spaces apart."""
     rows = [list(headings), *([str(d.get(h, "")) for h in headings] for d in dicts)]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "    ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["    ".join(map(str.ljust, row, widths)) for row in rows]
 
 
 def output_rows_as_json(
@@ -135,11 +132,8 @@ def output_rows_as_json(
 
 
 def _decode(row: Mapping[str, object], json_cols: Sequence[str]) -> JSONObject:
-    values = dict(row)
-    for column in json_cols:
-        if values.get(column) is not None:
-            values[column] = json.loads(str(values[column]))
-    return values
+    decoded = {name: json.loads(str(row[name])) for name in json_cols if row.get(name) is not None}
+    return {**row, **decoded}
 
 
 def simplify_usage_dict(usage: Mapping[str, object]) -> JSONObject:
@@ -147,9 +141,8 @@ def simplify_usage_dict(usage: Mapping[str, object]) -> JSONObject:
     simple: JSONObject = {}
     for key, value in usage.items():
         kept = simplify_usage_dict(value) if isinstance(value, dict) else value
-        if kept is None or kept in (0, {}):
-            continue
-        simple[key] = kept
+        if kept not in (None, 0, {}):
+            simple[key] = kept
     return simple
 
 
@@ -244,33 +237,25 @@ def json_pieces(
         encode: Gives the JSON text of a value; by default it is compact and ASCII.
         escape: Gives the JSON text of a text, in its quotes, character by character.
     """
-    texts: list[str] = []
-    token = ""
-    if _has_long(value):
-        token = os.urandom(16).hex()
-        value = _marked(value, token, texts)
-    whole = encode(value)
-    if not texts:
-        yield whole
+    if not _has_long(value):
+        yield encode(value)
         return
-    for number, part in enumerate(re.split(f'"{token}([0-9]+){token}"', whole)):
+    texts: list[str] = []
+    token = os.urandom(16).hex()
+    marked = encode(_marked(value, token, texts))
+    for number, part in enumerate(re.split(f'"{token}([0-9]+){token}"', marked)):
         if number % 2 == 0:
             yield part
         else:
-            yield from _escaped(texts[int(part)], escape)
+            yield '"'
+            yield from (escape(piece)[1:-1] for piece in slices(texts[int(part)]))
+            yield '"'
 
 
 def slices(text: str) -> Iterator[str]:
     """A text in pieces of a length that can be handled."""
     for start in range(0, len(text), LONG_TEXT):
         yield text[start : start + LONG_TEXT]
-
-
-def _escaped(text: str, escape: Callable[[str], str]) -> Iterator[str]:
-    yield '"'
-    for piece in slices(text):
-        yield escape(piece)[1:-1]
-    yield '"'
 
 
 def _has_long(value: object) -> bool:
@@ -287,6 +272,7 @@ def _marked(value: object, token: str, texts: list[str]) -> object:
         texts.append(value)
         return f"{token}{len(texts) - 1}{token}"
     if isinstance(value, dict):
+        # Keys stay as they are: they may be sorted.
         return {key: _marked(item, token, texts) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_marked(item, token, texts) for item in value]

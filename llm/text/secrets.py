@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 MASK = "[...]"
@@ -42,8 +43,7 @@ def remember(secret: object) -> None:
 
 def is_secret_header(name: str) -> bool:
     """Whether the value of a header with this name is a secret."""
-    lowered = name.lower()
-    return any(word in lowered for word in _SECRET_WORDS)
+    return any(word in name.lower() for word in _SECRET_WORDS)
 
 
 def remember_request(url: str, headers: Mapping[str, str]) -> None:
@@ -71,11 +71,9 @@ def masked(text: str, also: Iterable[str] = ()) -> str:
         text: The text.
         also: Further keys.
     """
-    for form in _forms:
+    for form in chain(_forms, also):
         if form in text:
             text = text.replace(form, MASK)
-    for form in also:
-        text = text.replace(form, MASK)
     return text
 
 
@@ -105,7 +103,7 @@ def unfinished(text: str, also: Iterable[str] = ()) -> int:
         also: Further keys.
     """
     longest = 0
-    for form in (*_forms, *also) if also else _forms:
+    for form in chain(_forms, also):
         if form[0] not in text:
             continue
         start = max(len(text) - len(form) + 1, 0)
@@ -144,17 +142,12 @@ class WatchedText:
         shown = masked(whole, self._also)
         if shown != whole:
             texts = [shown, *[""] * len(self._open)]
-        self._open = _last(texts, unfinished(shown, self._also))
+        start, length = len(texts), unfinished(shown, self._also)
+        while length > 0:
+            start -= 1
+            length -= len(texts[start])
+        self._open = texts[start:]
         return texts
-
-
-def _last(texts: list[str], length: int) -> list[str]:
-    """As many of the last texts as hold so many characters."""
-    start = len(texts)
-    while length > 0:
-        start -= 1
-        length -= len(texts[start])
-    return texts[start:]
 
 
 def mask_tracebacks() -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
 
 from ..errors import InvalidInput
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _AGE = re.compile(r"(\d+)\s*([smhdw])", re.IGNORECASE)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -57,9 +54,9 @@ def _parse_age(text: str, now: datetime | None) -> datetime | None:
     match = _AGE.fullmatch(text.strip())
     if match is None:
         return None
-    count, unit = int(match[1]), _UNITS[match[2].lower()]
+    age = {_UNITS[match[2].lower()]: int(match[1])}
     try:
-        return (now or datetime.now(timezone.utc)) - timedelta(**{unit: count})
+        return (now or datetime.now(timezone.utc)) - timedelta(**age)
     except OverflowError:
         return datetime.min.replace(tzinfo=timezone.utc)
 
