@@ -7,7 +7,7 @@ subset of the parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from pluggy import HookimplMarker, HookspecMarker
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .tools.tool import Tool
     from .tools.toolbox import Toolbox
 
-    AnyTool: TypeAlias = Tool | type[Toolbox]
-    TemplateLoader: TypeAlias = Callable[[str], Template]
-    FragmentLoader: TypeAlias = Callable[[str], Fragment | Attachment | list[Fragment | Attachment]]
+    AnyTool = Tool | type[Toolbox]
+    TemplateLoader = Callable[[str], Template]
+    FragmentLoader = Callable[[str], Fragment | Attachment | list[Fragment | Attachment]]
 
     class RegisterModel(Protocol):
         """What the hook `register_models` gets as `register`."""

@@ -41,15 +41,15 @@ __all__ = ["register_commands", "register_embedding_models", "register_models"]
 @llm.hookimpl
 def register_models(register: RegisterModel) -> None:
     """Register the models of the catalog, then those of `extra-openai-models.yaml`."""
-    for model, async_model, aliases in catalog.models():
-        register(model, async_model, aliases)
+    for entry in catalog.models():
+        register(*entry)
     path = catalog.extra_models_path()
     llm.watch_file(path)
     if path.exists():
         from llm.providers.openai.extra_models import chat_models
 
-        for model, async_model, aliases in chat_models():
-            register(model, async_model, aliases)
+        for entry in chat_models():
+            register(*entry)
 
 
 @llm.hookimpl
@@ -57,8 +57,8 @@ def register_embedding_models(register: RegisterEmbeddingModel) -> None:
     """Register the embedding models of the catalog, then those of the user's file."""
     from llm.providers.openai.extra_models import embedding_models
 
-    for model, aliases in [*catalog.embedding_models(), *embedding_models()]:
-        register(model, aliases)
+    for entry in [*catalog.embedding_models(), *embedding_models()]:
+        register(*entry)
 
 
 @llm.hookimpl

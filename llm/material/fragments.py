@@ -29,7 +29,9 @@ def resolve_all(
 
 def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> list[Content]:
     if name.startswith(("http://", "https://")):
-        return [_fetch(name)]
+        from ..net.http import fetch_text
+
+        return [Fragment(fetch_text(name), name)]
     if name == STDIN:
         return [Fragment(read_stdin_text(), STDIN)]
     is_file = os.path.exists(name)
@@ -44,12 +46,6 @@ def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> lis
         f"Fragment '{name}' not found: there is no such alias, hash or file "
         "('llm fragments' lists what is stored)"
     )
-
-
-def _fetch(url: str) -> Fragment:
-    from ..net.http import fetch_text
-
-    return Fragment(fetch_text(url), url)
 
 
 def _read(path: Path) -> Fragment:
@@ -77,14 +73,11 @@ def _load(name: str, allow_attachments: bool) -> list[Content]:
         result = loaders[prefix](rest)
         items = [result] if isinstance(result, (str, Attachment)) else list(result)
         found = [_content(item, name) for item in items]
+        if not allow_attachments and any(isinstance(item, Attachment) for item in found):
+            raise ValueError(f"Fragment loader {prefix} returned a disallowed attachment")
     except Exception as error:  # whatever the loader of a plugin raises
         text = str(error) or type(error).__name__
         raise FragmentNotFound(f"Could not load fragment {name}: {text}") from error
-    if not allow_attachments and any(isinstance(item, Attachment) for item in found):
-        raise FragmentNotFound(
-            f"Could not load fragment {name}: "
-            f"Fragment loader {prefix} returned a disallowed attachment"
-        )
     return found
 
 

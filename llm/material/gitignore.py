@@ -6,6 +6,7 @@ Source: https://git-scm.com/docs/gitignore
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +26,11 @@ class IgnoreRules:
     def __init__(self, folder: Path, above: IgnoreRules | None = None) -> None:
         self.folder = folder
         self._above = above
-        self._rules = _read_rules(folder / ".gitignore")
+        lines: list[str] = []
+        with suppress(OSError):
+            text = (folder / ".gitignore").read_text(encoding="utf-8", errors="replace")
+            lines = text.splitlines()
+        self._rules = [rule for line in lines if (rule := _rule(line)) is not None]
 
     @classmethod
     def for_folder(cls, folder: Path) -> IgnoreRules:
@@ -59,14 +64,6 @@ def _folders_of_repository(folder: Path) -> list[Path]:
         if (folder / ".git").exists():
             return []
     return []
-
-
-def _read_rules(path: Path) -> list[_Rule]:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    return [rule for line in lines if (rule := _rule(line)) is not None]
 
 
 @lru_cache(maxsize=1000)

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 ASK_ABOVE_BYTES = 1_000_000
 # As git does: a file with a NUL in its first bytes is binary.
 _SNIFFED_BYTES = 8000
-_WILDCARDS = "*?["
 
 
 def load_folder(rest: str) -> list[Fragment | Attachment]:
@@ -81,38 +81,27 @@ def _find_files(rest: str) -> list[Path]:
         return sorted(_walk_files(path, IgnoreRules.for_folder(path.resolve())))
     if path.is_file():
         return [path]
-    if not any(character in rest for character in _WILDCARDS):
+    if not _has_wildcard(rest):
         raise LLMError(f"there is no folder {rest!r}")
     return sorted(_match_files(str(path)))
 
 
 def _walk_files(folder: Path, rules: IgnoreRules) -> Iterator[Path]:
-    for entry in _entries(folder):
-        full = rules.folder / entry.name
+    try:
+        with os.scandir(folder) as entries:
+            found = list(entries)
+    except OSError as error:
+        show_note(f"{folder} is skipped: {error.strerror}")
+        return
+    for entry in found:
         is_folder = entry.is_dir(follow_symlinks=False)
-        if entry.name == ".git" or rules.ignores(full, is_folder=is_folder):
+        if entry.name == ".git" or rules.ignores(rules.folder / entry.name, is_folder=is_folder):
             continue
         if is_folder:
             yield from _walk_files(folder / entry.name, rules.below(entry.name))
-        elif _is_file(entry):
+        # Not so for a link that leads to itself.
+        elif os.path.isfile(entry):
             yield folder / entry.name
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
-        # A link that leads to itself.
-        return False
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError as error:
-        show_note(f"{folder} is skipped: {error.strerror}")
-        return []
 
 
 def _match_files(pattern: str) -> Iterator[Path]:
@@ -120,27 +109,24 @@ def _match_files(pattern: str) -> Iterator[Path]:
 
     As in a shell, a wildcard stands for no hidden file; links to folders are not followed.
     """
-    start = Path(*_fixed_parts(pattern))
-    rest = Path(pattern).relative_to(start)
-    matches = glob_pattern(rest.as_posix())
-    takes_hidden = any(part.startswith(".") for part in rest.parts)
+    fixed = takewhile(lambda part: not _has_wildcard(part), Path(pattern).parts[:-1])
+    start = Path(*fixed)
     if not start.is_dir():
         return
+    rest = Path(pattern).relative_to(start)
+    matches = glob_pattern(rest.as_posix())
     for path in _walk_files(start, IgnoreRules.for_folder(start.resolve())):
         below = path.relative_to(start)
-        is_hidden = any(part.startswith(".") for part in below.parts)
-        if (takes_hidden or not is_hidden) and matches.fullmatch(below.as_posix()):
+        if (_is_hidden(rest) or not _is_hidden(below)) and matches.fullmatch(below.as_posix()):
             yield path
 
 
-def _fixed_parts(pattern: str) -> list[str]:
-    """The folders of a pattern in front of its first wildcard."""
-    fixed = []
-    for part in Path(pattern).parts[:-1]:
-        if any(character in part for character in _WILDCARDS):
-            break
-        fixed.append(part)
-    return fixed
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _has_wildcard(text: str) -> bool:
+    return any(character in text for character in "*?[")
 
 
 def _text_size(path: Path) -> int:

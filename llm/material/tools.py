@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -43,12 +43,20 @@ def gather_tools(specs: Sequence[str], model: _BaseModel | None) -> list[ToolDef
     registered = llm.get_tools()
     classes = tool_classes(registered, model)
     functions = {name: tool for name, tool in registered.items() if isinstance(tool, Tool)}
-    missing = [spec for spec in specs if spec not in functions and not _names_one(spec, classes)]
+    missing = [
+        spec
+        for spec in specs
+        # The names of classes begin with a capital letter.
+        if spec not in functions and not (spec[:1].isupper() and name_in(spec) in classes)
+    ]
     if missing:
+        from ..text import nearest_names
+
         known = list(dict.fromkeys([*registered, *classes]))
+        near = dict.fromkeys(n for spec in missing for n in nearest_names(name_in(spec), known))
+        hint = f" - did you mean {' or '.join(near)}?" if near else ""
         raise NotFound(
-            f"Tool(s) {', '.join(missing)} not found. Available tools: {', '.join(known)}"
-            + _suggestion(missing, known)
+            f"Tool(s) {', '.join(missing)} not found. Available tools: {', '.join(known)}{hint}"
         )
     return [functions.get(spec) or make_from_spec(spec, classes) for spec in specs]
 
@@ -77,25 +85,9 @@ def spec_of(tool: ToolDef) -> str:
     return f"{type(tool).__name__}({json.dumps(arguments, default=str)})"
 
 
-def is_class_spec(spec: str) -> bool:
-    """Whether a name stands for a class: it begins with a capital letter."""
-    return spec[:1].isupper()
-
-
 def name_in(spec: str) -> str:
     """The name of the tool or class in a specification."""
     return spec.partition("(")[0].strip()
-
-
-def _names_one(spec: str, classes: dict[str, ToolClass]) -> bool:
-    return is_class_spec(spec) and name_in(spec) in classes
-
-
-def _suggestion(missing: Iterable[str], known: Sequence[str]) -> str:
-    from ..text import nearest_names
-
-    near = dict.fromkeys(near for spec in missing for near in nearest_names(name_in(spec), known))
-    return f" - did you mean {' or '.join(near)}?" if near else ""
 
 
 def make_from_spec(spec: str, classes: dict[str, ToolClass]) -> Toolbox | ServerSideTool:
@@ -112,15 +104,13 @@ def make_from_spec(spec: str, classes: dict[str, ToolClass]) -> Toolbox | Server
             f"Tool {spec} cannot be used: {error}. "
             f'Write {name}, {name}("text") or {name}(key="text")'
         ) from error
+    except TypeError as error:
+        tool_class = classes[name_in(spec)]
+        written = f"{tool_class.__name__}{constructor_text(tool_class)}"
+        raise LLMError(f"Tool {spec} cannot be used: {error}. It is written {written}") from error
     except Exception as error:  # the constructor is a plugin's own
-        raise LLMError(f"Tool {spec} cannot be used: {_explain(error, spec, classes)}") from error
-
-
-def _explain(error: Exception, spec: str, classes: dict[str, ToolClass]) -> str:
-    if not isinstance(error, TypeError):
-        return f"{type(error).__name__}: {error}"
-    tool_class = classes[name_in(spec)]
-    return f"{error}. It is written {tool_class.__name__}{constructor_text(tool_class)}"
+        reason = f"{type(error).__name__}: {error}"
+        raise LLMError(f"Tool {spec} cannot be used: {reason}") from error
 
 
 def signature_text(function: Callable[..., object]) -> str:
@@ -183,12 +173,11 @@ def tools_from_code(code_or_path: str) -> list[Tool]:
         raise LLMError(
             f"The code of --functions failed: {type(error).__name__}: {error}"
         ) from error
-    found = {
-        name: value
+    made = [
+        _as_tool(name, value)
         for name, value in vars(module).items()
         if not name.startswith("_") and _is_function(value)
-    }
-    made = [_as_tool(name, value) for name, value in found.items()]
+    ]
     return [tool for tool in made if tool is not None]
 
 

@@ -77,8 +77,8 @@ def _read_limited(reply: httpx2.Response, url: str) -> bytes:
 
 def head_content_type(url: str) -> str | None:
     """The MIME type that the server gives for `url`, without parameters such as the charset."""
-    header = request("HEAD", url).headers.get("content-type")
-    return header.partition(";")[0].strip() or None if header else None
+    header = request("HEAD", url).headers.get("content-type", "")
+    return header.partition(";")[0].strip() or None
 
 
 def fetch(url: str) -> bytes:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, TextIO
 
 import httpx2
@@ -32,15 +34,14 @@ class HTTPLog:
 
     def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> None:
         """Write a request as it goes out; a body that is JSON is indented."""
-        lines = [f"Request: {method} {url}", "  Headers:", *_header_lines(headers)]
+        lines = _head(f"Request: {method} {url}", headers)
         if body:
             lines += ["  Body:", *(f"    {line}" for line in _readable(body).splitlines())]
         self._write_lines(lines)
 
     def reply(self, status: int, headers: Mapping[str, str]) -> None:
         """Write the head of a reply; what `body()` gives takes the rest."""
-        head = [f"Response: status_code={status}", "  Headers:", *_header_lines(headers)]
-        self._write_lines([*head, "  Body:"])
+        self._write_lines([*_head(f"Response: status_code={status}", headers), "  Body:"])
 
     @contextmanager
     def body(self) -> Iterator[Callable[[bytes], None]]:
@@ -89,12 +90,12 @@ class HTTPLog:
             out.flush()
 
 
+@dataclass
 class _Echo(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     """A body that is written while it is read."""
 
-    def __init__(self, stream: Any, log: HTTPLog) -> None:
-        self._stream = stream
-        self._log = log
+    _stream: Any
+    _log: HTTPLog
 
     def __iter__(self) -> Iterator[bytes]:
         with self._log.body() as write:
@@ -115,13 +116,15 @@ class _Echo(httpx2.SyncByteStream, httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
-def _header_lines(headers: Mapping[str, str]) -> Iterator[str]:
+def _head(first: str, headers: Mapping[str, str]) -> list[str]:
+    lines = [first, "  Headers:"]
     for name, value in headers.items():
         if name.lower() in ("cookie", "set-cookie"):
             value = value.partition("=")[0] + "=..."
         elif is_secret_header(name):
             value = MASK
-        yield f"    {name}: {value}"
+        lines.append(f"    {name}: {value}")
+    return lines
 
 
 def _readable(body: bytes) -> str:
@@ -138,10 +141,8 @@ class _Line:
         self.text = text
         self.value: Any = None
         if text.startswith(_EVENT):
-            try:
+            with suppress(ValueError, RecursionError):
                 self.value = json.loads(text[len(_EVENT) :])
-            except (ValueError, RecursionError):
-                self.value = None
 
     def put(self, place: _Place, text: str) -> None:
         """Let the event have this text at a place."""
@@ -163,8 +164,8 @@ class ShownBody:
         also: Further keys to mask, however short.
     """
 
-    def __init__(self, also: Iterable[str] = ()) -> None:
-        self._also = [secret for secret in also if secret]
+    def __init__(self, also: Sequence[str] = ()) -> None:
+        self._also = also
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._rest = ""
         self._held: list[_Line] = []
@@ -197,11 +198,9 @@ class ShownBody:
 
     def _released(self) -> str:
         """The lines before the first one that may hold the beginning of a key."""
-        is_open = {id(line) for _, lines in self._texts.values() for line in lines}
-        count = 0
-        while count < len(self._held) and id(self._held[count]) not in is_open:
-            count += 1
-        released, self._held = self._held[:count], self._held[count:]
+        is_open = {line for _, lines in self._texts.values() for line in lines}
+        released = list(takewhile(lambda line: line not in is_open, self._held))
+        del self._held[: len(released)]
         return masked("".join(line.text for line in released), self._also)
 
     def _beginning(self) -> str:
@@ -218,9 +217,6 @@ def _texts_of(value: object, place: _Place = ()) -> Iterator[tuple[_Place, str]]
     """All texts in a JSON value, with the keys and indexes that lead to each."""
     if isinstance(value, str) and place:
         yield place, value
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from _texts_of(item, (*place, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _texts_of(item, (*place, index))
+    elif isinstance(value, (dict, list)):
+        for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts_of(item, (*place, step))

@@ -54,6 +54,7 @@ class CallPolicy:
         return Attempts(self, server)
 
 
+@dataclass
 class Attempts:
     """Counts the failed attempts of one call and says how long to wait before the next.
 
@@ -62,10 +63,9 @@ class Attempts:
         server: What the user is told about who failed.
     """
 
-    def __init__(self, policy: CallPolicy, server: str) -> None:
-        self._policy = policy
-        self._server = server
-        self._failed = 0
+    policy: CallPolicy
+    server: str
+    _failed: int = 0
 
     def pause_s(
         self,
@@ -84,31 +84,26 @@ class Attempts:
             reason: What to tell the user where there is no status.
         """
         self._failed += 1
-        if self._failed > self._policy.retries:
+        headers = headers or {}
+        if self._failed > self.policy.retries or not _is_worth_retrying(status, headers, body):
             return None
-        pause = _pause_s(self._failed, status, headers or {}, body)
-        if pause is not None and self._policy.tell is not None:
+        pause = retry_after_s(headers)
+        if pause is None:
+            import random
+
+            # A little less than double each time, so that many who failed together do not come
+            # back so.
+            backoff = min(FIRST_PAUSE_S * 2.0 ** (self._failed - 1), LONGEST_PAUSE_S)
+            pause = backoff * (1 - 0.25 * random.random())
+        elif pause > LONGEST_RETRY_AFTER_S:
+            return None
+        if self.policy.tell is not None:
             happened = reason or "did not answer" if status is None else f"answered {status}"
-            self._policy.tell(
-                f"{self._server} {happened}, trying again in {pause:.1f} s"
-                f" ({self._failed} of {self._policy.retries})"
+            self.policy.tell(
+                f"{self.server} {happened}, trying again in {pause:.1f} s"
+                f" ({self._failed} of {self.policy.retries})"
             )
         return pause
-
-
-def _pause_s(
-    failed: int, status: int | None, headers: Mapping[str, str], body: bytes
-) -> float | None:
-    if not _is_worth_retrying(status, headers, body):
-        return None
-    asked = retry_after_s(headers)
-    if asked is not None:
-        return asked if asked <= LONGEST_RETRY_AFTER_S else None
-    import random
-
-    # A little less than double each time, so that many who failed together do not come back so.
-    backoff = min(FIRST_PAUSE_S * 2.0 ** (failed - 1), LONGEST_PAUSE_S)
-    return backoff * (1 - 0.25 * random.random())
 
 
 def _is_worth_retrying(status: int | None, headers: Mapping[str, str], body: bytes) -> bool:
@@ -117,10 +112,9 @@ def _is_worth_retrying(status: int | None, headers: Mapping[str, str], body: byt
     told = headers.get("x-should-retry")
     if told in ("true", "false"):
         return told == "true"
-    if status == 429 and b"insufficient_quota" in body:
-        return False
-    if status == 500 and b"Failed to parse" in body:
-        # llama.cpp's word for a request that it will not understand the next time either.
+    # The latter is llama.cpp's word for a request that it will not understand the next time either.
+    hopeless = {429: b"insufficient_quota", 500: b"Failed to parse"}.get(status)
+    if hopeless and hopeless in body:
         return False
     return status in _RETRY_STATUSES or status >= 500
 
@@ -138,17 +132,14 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
             continue
         if 0 <= pause < float("inf"):
             return pause
-    return _until_date(headers.get("retry-after"))
-
-
-def _until_date(text: str | None) -> float | None:
-    if not text:
+    if "retry-after" not in headers:
         return None
     import time
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        until = parsedate_to_datetime(headers["retry-after"])
+        return max(0.0, until.timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):
         return None
 

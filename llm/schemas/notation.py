@@ -82,7 +82,7 @@ def multi_schema(schema: JSONObject) -> JSONObject:
 def make_schema_id(schema: JSONObject) -> tuple[str, str]:
     """The id of a schema, and the compact JSON that it is the BLAKE2b-128 hex digest of."""
     compact = json.dumps(schema, separators=(",", ":"))
-    return hashlib.blake2b(compact.encode("utf-8"), digest_size=16).hexdigest(), compact
+    return hashlib.blake2b(compact.encode(), digest_size=16).hexdigest(), compact
 
 
 def schema_summary(schema: JSONObject) -> str:
@@ -94,11 +94,10 @@ def schema_summary(schema: JSONObject) -> str:
         return f"[{inner}]" if inner else ""
     if schema.get("type") != "object":
         return ""
-    properties = schema.get("properties", {})
-    bits = []
-    for name, shape in properties.items():
-        inner = schema_summary(shape)
-        bits.append(f"{name}: {inner}" if inner else name)
+    bits = [
+        f"{name}: {inner}" if (inner := schema_summary(shape)) else name
+        for name, shape in schema.get("properties", {}).items()
+    ]
     return "{" + ", ".join(bits) + "}"
 
 
@@ -151,8 +150,7 @@ def resolve_schema(
 def _stored_schema(db: Database, schema_id: str) -> JSONObject | None:
     if not db["schemas"].exists():
         return None
-    sql = "select content from schemas where id = ?"
-    row = db.execute(sql, [schema_id]).fetchone()
+    row = db.execute("select content from schemas where id = ?", [schema_id]).fetchone()
     return dict(json.loads(row[0])) if row else None
 
 

@@ -10,9 +10,7 @@ from ..errors import InvalidInput, SchemaMismatch
 from ..text import JSONObject
 
 if TYPE_CHECKING:
-    from jsonschema import ValidationError
     from pydantic import BaseModel
-    from pydantic_core import ErrorDetails
 
 
 def check_schema(schema: JSONObject) -> None:
@@ -80,15 +78,11 @@ def validate(value: object, schema: JSONObject) -> None:
         reason = f"{type(error).__name__}: {error}"
         raise SchemaMismatch(f"The answer cannot be checked: {reason}", "$", reason) from error
     if errors:
-        raise _mismatch(errors, best_match(iter(errors)))
-
-
-def _mismatch(errors: list[ValidationError], best: ValidationError | None) -> SchemaMismatch:
-    first = best or errors[0]
-    place = _place(first.absolute_path)
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    text = f"The answer does not fit the schema: {place}: {first.message}{more}"
-    return SchemaMismatch(text, place, first.message)
+        first = best_match(errors) or errors[0]
+        place = _place(first.absolute_path)
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        text = f"The answer does not fit the schema: {place}: {first.message}{more}"
+        raise SchemaMismatch(text, place, first.message)
 
 
 def parse_model(text: str, schema_class: type[BaseModel]) -> BaseModel:
@@ -102,7 +96,7 @@ def parse_model(text: str, schema_class: type[BaseModel]) -> BaseModel:
     try:
         return schema_class.model_validate_json(text)
     except ValidationError as error:
-        problem: ErrorDetails = error.errors()[0]
+        problem = error.errors()[0]
         place = _place(problem["loc"])
         raise SchemaMismatch(
             f"The answer does not fit {schema_class.__name__}: {place}: {problem['msg']}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -122,8 +122,8 @@ class WatchedText:
         also: Further keys to mask, however short.
     """
 
-    def __init__(self, also: Iterable[str] = ()) -> None:
-        self._also = [secret for secret in also if secret]
+    def __init__(self, also: Sequence[str] = ()) -> None:
+        self._also = also
         self._open: list[str] = []
 
     @property
