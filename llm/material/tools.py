@@ -50,15 +50,18 @@ def gather_tools(specs: Sequence[str], model: _BaseModel | None) -> list[ToolDef
         if spec not in functions and not (spec[:1].isupper() and name_in(spec) in classes)
     ]
     if missing:
-        from ..text import nearest_names
-
-        known = list(dict.fromkeys([*registered, *classes]))
-        near = dict.fromkeys(n for spec in missing for n in nearest_names(name_in(spec), known))
-        hint = f" - did you mean {' or '.join(near)}?" if near else ""
-        raise NotFound(
-            f"Tool(s) {', '.join(missing)} not found. Available tools: {', '.join(known)}{hint}"
-        )
+        raise _not_found(missing, list(dict.fromkeys([*registered, *classes])))
     return [functions.get(spec) or make_from_spec(spec, classes) for spec in specs]
+
+
+def _not_found(missing: Sequence[str], known: Sequence[str]) -> NotFound:
+    from ..text import nearest_names
+
+    near = dict.fromkeys(n for spec in missing for n in nearest_names(name_in(spec), known))
+    hint = f" - did you mean {' or '.join(near)}?" if near else ""
+    return NotFound(
+        f"Tool(s) {', '.join(missing)} not found. Available tools: {', '.join(known)}{hint}"
+    )
 
 
 def tool_classes(
