@@ -43,15 +43,15 @@ def gather_tools(specs: Sequence[str], model: _BaseModel | None) -> list[ToolDef
     registered = llm.get_tools()
     classes = tool_classes(registered, model)
     functions = {name: tool for name, tool in registered.items() if isinstance(tool, Tool)}
-    missing = [
-        spec
-        for spec in specs
-        # The names of classes begin with a capital letter.
-        if spec not in functions and not (spec[:1].isupper() and name_in(spec) in classes)
-    ]
+    missing = [spec for spec in specs if spec not in functions and not _names_one(spec, classes)]
     if missing:
         raise _not_found(missing, list(dict.fromkeys([*registered, *classes])))
     return [functions.get(spec) or make_from_spec(spec, classes) for spec in specs]
+
+
+def _names_one(spec: str, classes: dict[str, ToolClass]) -> bool:
+    # The names of classes begin with a capital letter.
+    return spec[:1].isupper() and name_in(spec) in classes
 
 
 def _not_found(missing: Sequence[str], known: Sequence[str]) -> NotFound:
