@@ -20,7 +20,7 @@ from _setup import Environment, environments
 
 CALLS = 100
 LONG = 1_000
-LIMIT_UNLOGGED = 1.0
+LIMIT_UNLOGGED = 0.3
 LIMIT_SHORT = 0.3
 LIMIT_LOGGED = 0.25
 # A call of the long chain against one of the short chain.

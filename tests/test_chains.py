@@ -376,6 +376,18 @@ def test_prompts_of_a_chain_keep_their_own_messages() -> None:
     assert [len(prompt.messages) for prompt in model.prompts] == [1, 3, 5]
 
 
+def test_history_that_nobody_looked_at_is_whole(text: Callable[..., str]) -> None:
+    """After 1,500 rounds any prompt tells what it was sent, whichever is asked first."""
+    model = Script(*[["ping"]] * 1_500, "end")
+    text(model, "go", tools=[ping], chain_limit=0)
+    prompts = model.prompts
+    assert len(prompts[1_000].messages) == 2_001
+    assert [message.role for message in prompts[1_500].messages[-2:]] == ["assistant", "tool"]
+    assert len(prompts[1_500].messages) == 3_001
+    assert prompts[1_500].messages[:2_001] == prompts[1_000].messages
+    assert len(prompts[1].messages) == 3
+
+
 def test_chain_leaves_messages_that_were_given_alone(text: Callable[..., str]) -> None:
     """A list passed as history is not changed by what follows."""
     history = [llm.user("go")]

@@ -64,19 +64,29 @@ def placed(events: list[StreamEvent]) -> list[StreamEvent]:
 @given(st.lists(EVENTS, max_size=40))
 def test_event_log_reads_like_a_list_and_spells_the_same(events: list[StreamEvent]) -> None:
     """Whatever a model says comes out as it went in, one by one and joined."""
-    texts = Pieces()
-    log = EventLog(texts)
+    log = EventLog()
     for event in placed(events):
         log.append(event)
     assert log == events
     assert [log[place] for place in range(len(events))] == events
-    assert texts == [event.chunk for event in events if event.type == "text"]
+    assert log.texts == [event.chunk for event in events if event.type == "text"]
     assert assemble(log.joined()) == assemble(events)
+
+
+@given(TEXTS, st.lists(EVENTS, max_size=40))
+def test_event_log_goes_on_after_plain_texts(texts: list[str], events: list[StreamEvent]) -> None:
+    """Texts that came before are events like those after them."""
+    log = EventLog(texts)
+    for event in events:
+        log.append(event)
+    given = placed([*(StreamEvent("text", text) for text in texts), *events])
+    assert log == given
+    assert assemble(log.joined()) == assemble(given)
 
 
 def test_event_log_keeps_single_events_as_they_are() -> None:
     """A model may put the final value into an event of its own tools later on."""
-    log = EventLog(Pieces())
+    log = EventLog()
     event = StreamEvent("tool_result", "searching", tool_call_id="a", server_executed=True)
     log.append(placed([event])[0])
     event.chunk = "found"

@@ -104,10 +104,10 @@ class AsyncResponse(_BaseResponse):
         """Pieces of text as they come; from the start each time, without asking the model twice."""
         index = 0
         while True:
-            while index < len(self._chunks):
+            if index < len(self._chunks):
                 yield self._chunks[index]
                 index += 1
-            if not await self._advance():
+            elif not await self._advance():
                 return
 
     async def astream_events(self) -> AsyncGenerator[StreamEvent, None]:
@@ -122,10 +122,10 @@ class AsyncResponse(_BaseResponse):
         index = 0
         try:
             while True:
-                while index < len(self.event_log):
+                if index < len(self.event_log):
                     yield self.event_log[index]
                     index += 1
-                if not await self._advance():
+                elif not await self._advance():
                     return
         except GeneratorExit:
             source, self._source = self._source, None

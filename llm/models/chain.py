@@ -227,8 +227,8 @@ class ChainResponse(_BaseChainResponse[Response]):
         if self._ended:
             return False
         value = self._responses[-1] if self._responses else None
-        if value is not None:
-            value.tool_calls()
+        if value is not None and not value.has_ended:
+            value.text()
         try:
             action = self._plan.send(value)
             while not isinstance(action, Respond):
@@ -255,10 +255,10 @@ class ChainResponse(_BaseChainResponse[Response]):
         """The responses, each as soon as it can be read from; from the first one each time."""
         index = 0
         while True:
-            while index < len(self._responses):
+            if index < len(self._responses):
                 yield self._responses[index]
                 index += 1
-            if not self._step():
+            elif not self._step():
                 return
 
     def __iter__(self) -> Iterator[str]:
@@ -308,8 +308,8 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
         if self._ended:
             return False
         value = self._responses[-1] if self._responses else None
-        if value is not None:
-            await value.tool_calls()
+        if value is not None and not value.has_ended:
+            await value.text()
         try:
             action = self._plan.send(value)
             while not isinstance(action, Respond):
@@ -337,10 +337,10 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
         """The responses, each as soon as it can be read from; from the first one each time."""
         index = 0
         while True:
-            while index < len(self._responses):
+            if index < len(self._responses):
                 yield self._responses[index]
                 index += 1
-            if not await self._step():
+            elif not await self._step():
                 return
 
     async def __aiter__(self) -> AsyncIterator[str]:

@@ -214,10 +214,10 @@ class _BaseConversation(Asking[R, C]):
         if last is None:
             return
         if in_place:
-            request.continue_in_place(last.prompt, last.output_messages())
+            request.continue_in_place(last)
         else:
             request.continue_from(last.all_messages(), last.prompt.chain.system)
-        request.continues = last
+            request.continues = last
 
     def pending_calls(self) -> list[ToolCall]:
         """The tool calls at the end of the history that have no results yet."""
@@ -249,9 +249,8 @@ class _BaseConversation(Asking[R, C]):
         return [] if last is None else last.all_messages()
 
     def _last_response(self) -> R | None:
-        if not self._responses:
-            self.all_responses()
-        return self._responses[-1] if self._responses else None
+        responses = self._responses or self.all_responses()
+        return responses[-1] if responses else None
 
     def __repr__(self) -> str:
         count = len(self.all_responses())

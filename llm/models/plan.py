@@ -5,10 +5,10 @@ A generator without I/O: it yields what has to be done next and is sent what cam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import count, repeat, takewhile
-from typing import Any, TypeVar, Union
+from typing import Any, Union
 
 from ..errors import ChainLimitExceeded
 from ..parts import Message, ToolCallPart, ToolResultPart
@@ -20,14 +20,14 @@ from .response_base import _BaseResponse
 NextPrompt = Callable[..., object]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Respond:
     """Send the prompt; wanted back: the finished response."""
 
     prompt: Prompt
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallTools:
     """Run the calls with the tools of the prompt; wanted back: the results in order."""
 
@@ -35,7 +35,7 @@ class CallTools:
     calls: list[ToolCall]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AskNext:
     """Ask the caller's function for the next prompt; wanted back: what it returns."""
 
@@ -44,9 +44,8 @@ class AskNext:
 
 
 Action = Union[Respond, CallTools, AskNext]
-T = TypeVar("T")
 # What is sent to it is what came of the action before.
-Part = Generator[Action, Any, T]
+Plan = Generator[Action, Any, None]
 Follow = Callable[..., Prompt]
 
 
@@ -55,7 +54,7 @@ def chain_plan(
     follow: Follow,
     limit: int | None = None,
     next_limit: int | None = 0,
-) -> Part[None]:
+) -> Plan:
     """The course of a chain.
 
     Args:
@@ -69,49 +68,32 @@ def chain_plan(
     Raises:
         ChainLimitExceeded: One more response would be needed.
     """
-    prompt = yield from _run_pending(prompt, follow)
+    if pending := _pending_calls(prompt):
+        results = yield CallTools(prompt, pending)
+        prompt = follow(prompt, tool_results=results)
     asks = repeat(True) if next_limit is None else repeat(True, next_limit)
     for number in count(1):
         response = yield Respond(prompt)
-        following = yield from _go_on(response, follow, asks, limit if number == limit else None)
-        if following is None:
-            return
-        prompt = following
+        prompt, calls, given = response.prompt, response.calls_so_far, None
+        if not calls:
+            if next(asks, False):
+                given = yield AskNext(response, prompt)
+            if given is None:
+                return
+        if number == limit:
+            raise ChainLimitExceeded(f"Chain limit of {limit} exceeded.")
+        if calls:
+            results = yield CallTools(prompt, list(calls))
+            prompt = follow(prompt, tool_results=results)
+        else:
+            prompt = follow(prompt, given=given, answer=response.text_so_far)
 
 
-def _run_pending(prompt: Prompt, follow: Follow) -> Part[Prompt]:
-    """The prompt itself, or the one with the results of the calls that its history ends in."""
-    pending = list(prompt.calls_before)
-    if not pending and prompt.tools:
-        pending = pending_tool_calls(prompt.full_messages)
-    if not pending:
-        return prompt
-    results = yield CallTools(prompt, pending)
-    return follow(prompt, tool_results=results)
-
-
-def _go_on(
-    response: _BaseResponse, follow: Follow, asks: Iterator[bool], reached: int | None
-) -> Part[Prompt | None]:
-    """The prompt after a response; `None` where the chain ends.
-
-    Args:
-        asks: Gives a value as often as the caller's function may still be asked.
-        reached: The limit, where no further response may be asked for.
-    """
-    calls = list(response.calls_so_far)
-    if not calls:
-        if not next(asks, False):
-            return None
-        given = yield AskNext(response, response.prompt)
-        if given is None:
-            return None
-    if reached:
-        raise ChainLimitExceeded(f"Chain limit of {reached} exceeded.")
-    if not calls:
-        return follow(response.prompt, given=given, answer=response.text_so_far)
-    results = yield CallTools(response.prompt, calls)
-    return follow(response.prompt, tool_results=results)
+def _pending_calls(prompt: Prompt) -> list[ToolCall]:
+    """What has to be run before a prompt is sent."""
+    if prompt.calls_before or not prompt.tools:
+        return list(prompt.calls_before)
+    return pending_tool_calls(prompt.full_messages)
 
 
 def pending_tool_calls(messages: Sequence[Message]) -> list[ToolCall]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Union, cast
 
 from ..errors import ConversationNotSupported
 from ..parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
@@ -78,6 +78,8 @@ class Prompt:
     #: What this prompt goes on from, which knows where that ends in the log.
     continues: _BaseResponse | _BaseConversation[Any, Any] | None = None
     _chain: MessageChain | None = None
+    # The chain goes on with the list of what `continues` sent; made when somebody looks.
+    _in_place: bool = False
     # What is sent of the chain where that is not all of it.
     _sent: list[Message] | None = None
     _defaults: Options | None = None
@@ -220,6 +222,8 @@ class Prompt:
     @property
     def chain(self) -> MessageChain:
         """The history and this turn's input; reading it does not count as the model's reading."""
+        if self._chain is None and self._in_place:
+            self._go_on()
         if self._chain is None:
             own = self._given
             self._chain = MessageChain(
@@ -239,7 +243,7 @@ class Prompt:
     @property
     def has_history(self) -> bool:
         """Whether anything was said before this turn."""
-        return self._chain is not None and self._chain.has_history()
+        return (self._chain is not None or self._in_place) and self.chain.has_history()
 
     @property
     def is_complete(self) -> bool:
@@ -267,10 +271,28 @@ class Prompt:
         messages = history + self._input(before)
         self._chain = MessageChain(messages, len(history), self.system or before)
 
-    def continue_in_place(self, last: Prompt, output: list[Message]) -> None:
-        """Make the chain like `continue_from`, by going on with the list of `last`."""
-        before = last.chain.system
-        self._chain = last.chain.extended(output, self._input(before), self.system or before)
+    def continue_in_place(self, last: _BaseResponse) -> None:
+        """Make the chain like `continue_from`, by going on with the list that `last` was sent.
+
+        It is made when somebody looks at it: a model that keeps the history itself does not.
+        """
+        self.continues, self._chain, self._in_place = last, None, True
+
+    def _go_on(self) -> None:
+        # Nobody may have looked at a thousand prompts before this one.
+        waiting: list[tuple[Prompt, _BaseResponse]] = []
+        prompt = self
+        while prompt._chain is None and prompt._in_place:
+            last = cast("_BaseResponse", prompt.continues)
+            waiting.append((prompt, last))
+            prompt = last.prompt
+        for prompt, last in reversed(waiting):
+            earlier = last.prompt.chain
+            prompt._chain = earlier.extended(
+                last.output_messages(),
+                prompt._input(earlier.system),
+                prompt.system or earlier.system,
+            )
 
     def follow_up(self, text: str, tool_results: list[ToolResult]) -> Prompt:
         """A prompt with the same tools, options, schema and system prompt, and other input.
@@ -283,11 +305,12 @@ class Prompt:
             system=self.own_system,
             system_fragments=self.system_fragments,
             options=self._options,
-            schema=self.schema_class or self.schema,
+            schema=self.schema,
             tools=self.tools,
             tool_results=tool_results,
             hide_reasoning=self.hide_reasoning,
         )
+        following.schema_class = self.schema_class
         following.attach_results(tool_results)
         return following
 
@@ -300,7 +323,9 @@ class Prompt:
 
     def attach_results(self, tool_results: Iterable[ToolResult | ToolResultPart]) -> None:
         """Send the files that tools returned, where the model accepts their type."""
-        self.attachments += accepted_files(self.model, tool_results)
+        for result in tool_results:
+            if result.attachments:
+                self.attachments += accepted_files(self.model, [result])
 
     def _input(self, before: str) -> list[Message]:
         """This turn's messages; providers want results of tools right after the calls."""
@@ -423,23 +448,27 @@ def check_attachments(attachments: Sequence[Attachment], model: _BaseModel) -> N
 
 def _check_tools(prompt: Prompt, model: _BaseModel) -> None:
     # A toolbox counts although it may have no tools before it is prepared.
-    local = any(not isinstance(tool, ServerSideTool) for tool in prompt.tool_sources)
-    if local and not model.supports_tools:
+    if not model.supports_tools and not all(
+        isinstance(tool, ServerSideTool) for tool in prompt.tool_sources
+    ):
         raise ValueError(f"{model} does not support tools")
     _partition_tools(model, prompt.tools)
 
 
 def _partition_tools(
-    model: _BaseModel, tools: Sequence[AnyTool]
+    model: _BaseModel, tools: Iterable[AnyTool]
 ) -> tuple[list[Tool], list[ServerSideTool]]:
     """The tools that run here and those that the provider runs.
 
     Raises:
         ValueError: The model does not claim a server-side tool.
     """
-    functions = [tool for tool in tools if not isinstance(tool, ServerSideTool)]
-    server_side = [tool for tool in tools if isinstance(tool, ServerSideTool)]
-    for tool in server_side:
+    functions: list[Tool] = []
+    server_side: list[ServerSideTool] = []
+    for tool in tools:
+        if not isinstance(tool, ServerSideTool):
+            functions.append(tool)
+            continue
         # A class covers its subclasses; the base class covers only itself.
         if not any(
             type(tool) is ServerSideTool if claimed is ServerSideTool else isinstance(tool, claimed)
@@ -449,4 +478,5 @@ def _partition_tools(
                 f"Model '{model.model_id}' does not support server-side tool '{tool.name}'. "
                 f"Run: llm tools -m {model.model_id}"
             )
+        server_side.append(tool)
     return functions, server_side

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_BLOCK = 512
+#: So many pieces are joined at a time.
+BLOCK = 512
 # Kinds of which an answer may have thousands.
 _FREQUENT = frozenset({"text", "reasoning", "tool_call_args"})
 
@@ -103,7 +104,7 @@ class Pieces(_Readable[str]):
     def append(self, text: str) -> None:
         """Add a piece."""
         self._open.append(text)
-        if len(self._open) == _BLOCK:
+        if len(self._open) == BLOCK:
             self._join()
 
     def _join(self) -> None:
@@ -113,16 +114,11 @@ class Pieces(_Readable[str]):
         self._blocks = [*self._blocks, ("".join(self._open), ends)]
         self._open = []
 
-    def clear(self) -> None:
-        """Forget all pieces."""
-        self._blocks = ()
-        self._open = []
-
     def __len__(self) -> int:
-        return len(self._blocks) * _BLOCK + len(self._open)
+        return len(self._blocks) * BLOCK + len(self._open)
 
     def _at(self, index: int) -> str:
-        number, place = divmod(index, _BLOCK)
+        number, place = divmod(index, BLOCK)
         if number == len(self._blocks):
             return self._open[place]
         text, ends = self._blocks[number]
@@ -142,11 +138,11 @@ class _Run:
 
     __slots__ = ("first", "pieces", "start", "stop")
 
-    def __init__(self, first: StreamEvent, pieces: Pieces) -> None:
+    def __init__(self, first: StreamEvent, pieces: Pieces, start: int) -> None:
         self.first = first
         self.pieces = pieces
-        self.start = len(pieces)
-        self.stop = self.start
+        self.start = start
+        self.stop = len(pieces)
 
     def goes_on_with(self, event: StreamEvent) -> bool:
         first = self.first
@@ -171,26 +167,34 @@ class EventLog(_Readable[StreamEvent]):
     """The events of an answer in the order in which they came.
 
     Args:
-        texts: Takes the text of each text event, besides.
+        texts: What plain text has come before, an event each.
     """
 
-    __slots__ = ("_count", "_entries", "_others", "_starts", "_texts")
+    __slots__ = ("_count", "_entries", "_indexer", "_others", "_starts", "texts")
 
-    def __init__(self, texts: Pieces) -> None:
-        self._texts = texts
-        self._others: Pieces | None = None
+    def __init__(self, texts: Sequence[str] = ()) -> None:
+        #: The text of each text event.
+        self.texts = Pieces(texts)
+        self._others = Pieces()
+        self._indexer = PartIndexer()
         # Single events, and runs of them; with the number of the first event of each.
         self._entries: list[StreamEvent | _Run] = []
         self._starts: list[int] = []
         self._count = 0
+        if texts:
+            first = StreamEvent("text", texts[0])
+            self._indexer.place(first)
+            self._enter(_Run(first, self.texts, 0))
+            self._count = len(texts)
 
     def append(self, event: StreamEvent) -> None:
-        """Add an event, whose part has been found."""
-        pieces = self._texts if event.type == "text" else self._made_others()
+        """Add an event, and find its part."""
+        self._indexer.place(event)
+        pieces = self.texts if event.type == "text" else self._others
         if _is_plain(event):
             last = self._entries[-1] if self._entries else None
             if last.__class__ is not _Run or not last.goes_on_with(event):
-                last = self._enter(_Run(event, pieces))
+                last = self._enter(_Run(event, pieces, len(pieces)))
             pieces.append(event.chunk)
             last.stop += 1
         else:
@@ -199,23 +203,10 @@ class EventLog(_Readable[StreamEvent]):
                 pieces.append(event.chunk)
         self._count += 1
 
-    def _made_others(self) -> Pieces:
-        if self._others is None:
-            self._others = Pieces()
-        return self._others
-
     def _enter(self, entry: Any) -> Any:
         self._entries.append(entry)
         self._starts.append(self._count)
         return entry
-
-    def clear(self) -> None:
-        """Forget all events and their texts."""
-        self._texts.clear()
-        self._others = None
-        self._entries.clear()
-        self._starts.clear()
-        self._count = 0
 
     def __len__(self) -> int:
         return self._count
@@ -419,6 +410,13 @@ def assemble(events: Iterable[StreamEvent], calls: Sequence[ToolCall] = ()) -> l
         last = next(reversed(messages.values())) if messages else messages.setdefault(0, [])
         _add_calls(last, [p for parts in messages.values() for p in parts], calls)
     return [Message("assistant", _redacted_first(parts)) for parts in messages.values() if parts]
+
+
+def spelled(text: str, calls: Sequence[ToolCall]) -> list[Message]:
+    """The assistant message of an answer that is plain text and tool calls; see `assemble`."""
+    parts: list[Part] = [TextPart(text)] if text else []
+    parts += [ToolCallPart(call.name, call.arguments, call.tool_call_id) for call in calls]
+    return [Message("assistant", parts)] if parts else []
 
 
 def events_of(messages: Iterable[Message]) -> list[StreamEvent]:

@@ -58,10 +58,10 @@ class Response(_BaseResponse):
         """Pieces of text as they come; from the start each time, without asking the model twice."""
         index = 0
         while True:
-            while index < len(self._chunks):
+            if index < len(self._chunks):
                 yield self._chunks[index]
                 index += 1
-            if not self._advance():
+            elif not self._advance():
                 return
 
     def stream_events(self) -> Iterator[StreamEvent]:
@@ -71,10 +71,10 @@ class Response(_BaseResponse):
             return
         index = 0
         while True:
-            while index < len(self.event_log):
+            if index < len(self.event_log):
                 yield self.event_log[index]
                 index += 1
-            if not self._advance():
+            elif not self._advance():
                 return
 
     def text(self) -> str:

@@ -20,7 +20,7 @@ from ..text import JSONObject, encode_ulid, new_ulid, new_ulid_int, token_usage_
 from ..tools.calling import ToolCall
 from ..tools.toolbox import Toolbox
 from .prompt import Prompt, check_prompt, wrap_tools
-from .recording import EventLog, Observer, PartIndexer, Pieces, assemble, events_of, joined
+from .recording import BLOCK, EventLog, Observer, Pieces, assemble, events_of, joined, spelled
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -73,17 +73,17 @@ class _BaseResponse:
     output_tokens: int | None = None
     token_details: JSONObject | None = None
     resolved_model: str | None = None
-    #: There was a history and the model looked at none of it.
-    history_ignored: bool = False
     #: The longest time that a tool call may take, in seconds; no limit for `None`.
     tool_timeout_s: float | None = None
+    # The model, or whoever reads for it, has looked at the history.
+    _looked: bool = True
     _prompt_json: Any = None
     _done: bool = False
     _start: float | None = None
     _end: float | None = None
     _start_utcnow: datetime | None = None
     _id: str | None = None
-    _indexer: PartIndexer | None = None
+    _event_log: EventLog | None = None
     _output: list[Message] | None = None
     #: Why the provider has cut it off, where it did so on purpose.
     cut_off: str | None = None
@@ -125,8 +125,7 @@ class _BaseResponse:
         self.attachments: list[Attachment] = []
         self.done_callbacks: list[ResponseLog] = []
         self._source: Any = None
-        self._chunks = Pieces()
-        self.event_log = EventLog(self._chunks)
+        self._chunks: list[str] | Pieces = []
         self._tool_calls: list[ToolCall] = []
 
     @classmethod
@@ -165,7 +164,8 @@ class _BaseResponse:
         self._set_up(prompt, model, False, conversation)
         self._key = self.before_call = self.after_call = None
         self._output = list(messages)
-        self._chunks = Pieces(text for message in messages if (text := message.text()))
+        self._chunks = [text for message in messages if (text := message.text())]
+        self._event_log = EventLog()
         self._tool_calls = [
             ToolCall(part.name, part.arguments, part.tool_call_id)
             for message in messages
@@ -230,6 +230,24 @@ class _BaseResponse:
     def has_ended(self) -> bool:
         """Whether nothing more will come: it is complete, or was broken off."""
         return self._done
+
+    @property
+    def history_ignored(self) -> bool:
+        """Whether there was a history and the model looked at none of it."""
+        return not self._looked and self.prompt.has_history
+
+    @property
+    def event_log(self) -> EventLog:
+        """What has come, piece by piece. It is made when it is first needed, for most models give
+        nothing but text and most readers want nothing else."""
+        if self._event_log is None:
+            self._event_log = EventLog(self._chunks)
+            self._chunks = self._event_log.texts
+        return self._event_log
+
+    @event_log.setter
+    def event_log(self, events: EventLog) -> None:
+        self._event_log = events
 
     @property
     def text_so_far(self) -> str:
@@ -322,7 +340,6 @@ class _BaseResponse:
         """What `execute` gives, after clearing whatever an earlier, failed attempt left."""
         if self._start is not None:
             self._clear()
-        self._indexer = PartIndexer()
         self._start = time.monotonic()
         self._start_utcnow = datetime.now(timezone.utc)
         model: Any = self.model
@@ -344,17 +361,20 @@ class _BaseResponse:
         )
 
     def _clear(self) -> None:
-        self._chunks = Pieces()
-        self.event_log = EventLog(self._chunks)
+        self._chunks, self._event_log = [], None
         self._tool_calls.clear()
         self._output = self.response_json = self.resolved_model = None
         self.set_usage()
 
     def _record(self, chunk: str | StreamEvent) -> None:
         assert chunk is not None, f"{self.model} yielded None"
-        event = StreamEvent("text", chunk) if isinstance(chunk, str) else chunk
-        if self._indexer is not None:
-            self._indexer.place(event)
+        if isinstance(chunk, str):
+            if self._event_log is None and self.observer is None and len(self._chunks) < BLOCK:
+                self._chunks.append(chunk)
+                return
+            event = StreamEvent("text", chunk)
+        else:
+            event = chunk
         self.event_log.append(event)
         if self.observer is not None:
             self.observer.recorded(event)
@@ -363,12 +383,9 @@ class _BaseResponse:
         """Close a complete answer; the callbacks are the driver's to call."""
         self._source = None
         conversation = self.conversation
-        if self.prompt.has_history:
-            looked = self.prompt.history_read or (
-                conversation is not None and conversation.responses_read
-            )
-            self.history_ignored = not (looked or self.model.continues_as_text)
+        self._looked = self.prompt.history_read or self.model.continues_as_text
         if conversation is not None:
+            self._looked = self._looked or conversation.responses_read
             conversation.take_up(self)
         self._end = time.monotonic()
         self._done = True
@@ -408,7 +425,7 @@ class _BaseResponse:
 
     def _replay(self) -> Sequence[StreamEvent]:
         """The events of a finished answer; made from its messages where none were kept."""
-        return self.event_log or events_of(self.output_messages())
+        return (self.has_begun and self.event_log) or events_of(self.output_messages())
 
     def all_messages(self) -> list[Message]:
         """Everything so far, a new list: what was sent, and what came."""
@@ -417,15 +434,11 @@ class _BaseResponse:
     def output_messages(self) -> list[Message]:
         """What has come, as messages; the list itself, so leave it as it is."""
         if self._output is None:
-            self._output = self._assemble()
+            if self._event_log is None:
+                self._output = spelled(self.text_so_far, self._tool_calls)
+            else:
+                self._output = assemble(joined(self._event_log), self._tool_calls)
         return self._output
-
-    def _assemble(self) -> list[Message]:
-        if self.event_log:
-            return assemble(joined(self.event_log), self._tool_calls)
-        # Filled by hand rather than streamed.
-        texts = [StreamEvent("text", self.text_so_far)] if self._chunks else []
-        return assemble(texts, self._tool_calls)
 
     def parsed_value(self) -> Any:
         """The answer as a value that fits the schema; see `Response.parsed`."""

@@ -20,6 +20,8 @@ from .toolbox import Toolbox
 if TYPE_CHECKING:
     from asyncio import Task
 
+    from ..content import Attachment
+
 BeforeCallSync = Callable[[Optional[Tool], ToolCall], None]
 AfterCallSync = Callable[[Tool, ToolCall, ToolResult], None]
 BeforeCallAsync = Callable[[Optional[Tool], ToolCall], Union[None, Awaitable[None]]]
@@ -29,7 +31,7 @@ AnyTool = Union[Tool, ServerSideTool]
 _encode = json.JSONEncoder(default=repr).encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
     """Something to be called: a hook, or the tool itself."""
 
@@ -41,43 +43,46 @@ class Step:
 Steps = Generator[Step, object, ToolResult]
 
 
-def toolboxes_of(tools: Iterable[object]) -> list[Toolbox]:
-    """The toolboxes among and behind the given tools, each once."""
-    found: dict[int, Toolbox] = {}
-    for tool in tools:
-        box = tool if isinstance(tool, Toolbox) else box_behind(tool)
-        if box is not None:
-            found[id(box)] = box
-    return list(found.values())
-
-
 def box_behind(tool: object) -> Toolbox | None:
     """The toolbox whose method the tool is."""
     owner = getattr(getattr(tool, "implementation", None), "__self__", None)
     return owner if isinstance(owner, Toolbox) else None
 
 
-def prepare(tools: Iterable[object]) -> bool:
-    """Give each toolbox behind the tools its one chance to get ready; whether any took it."""
-    fresh = [box for box in toolboxes_of(tools) if not box._prepared]
-    for box in fresh:
-        box.prepare()
-        box._prepared = True
-    return bool(fresh)
+def prepare(boxes: Iterable[Toolbox]) -> bool:
+    """Give each toolbox its one chance to get ready; whether any took it."""
+    is_news = False
+    for box in boxes:
+        if not box._prepared:
+            box.prepare()
+            box._prepared = is_news = True
+    return is_news
 
 
-async def prepare_async(tools: Iterable[object]) -> bool:
+async def prepare_async(boxes: Iterable[Toolbox]) -> bool:
     """The same as `prepare`, asynchronously."""
-    fresh = [box for box in toolboxes_of(tools) if not box._async_prepared]
-    for box in fresh:
-        await box.prepare_async()
-        box._async_prepared = True
-    return bool(fresh)
+    is_news = False
+    for box in boxes:
+        if not box._async_prepared:
+            await box.prepare_async()
+            box._async_prepared = is_news = True
+    return is_news
 
 
-def _by_name(tools: Iterable[AnyTool]) -> dict[str, Tool]:
-    """The tools that run here, by name; of two with the same name the later one."""
-    return {tool.name: tool for tool in tools if isinstance(tool, Tool)}
+def _callable(tools: Iterable[AnyTool]) -> tuple[dict[str, Tool], list[Toolbox]]:
+    """The tools that run here, by name, and the toolboxes behind them.
+
+    Of two tools with the same name the later one counts.
+    """
+    named: dict[str, Tool] = {}
+    boxes: list[Toolbox] = []
+    for tool in tools:
+        if isinstance(tool, Tool):
+            named[tool.name] = tool
+            box = getattr(tool.implementation, "__self__", None)
+            if isinstance(box, Toolbox):
+                boxes.append(box)
+    return named, boxes
 
 
 def call_steps(
@@ -91,37 +96,39 @@ def call_steps(
         try:
             yield Step(partial(before_call, tool, call), "before_call")
         except CancelToolCall as refusal:
-            return _failed(call, f"Cancelled: {refusal}", refusal)
+            return _result(call, f"Cancelled: {refusal}", error=refusal)
     if tool is None:
         unknown = KeyError(f'tool "{call.name}" does not exist')
-        return _failed(call, f"Error: {unknown.args[0]}", unknown)
-    result = yield from _tool_steps(call, tool)
+        return _result(call, f"Error: {unknown.args[0]}", error=unknown)
+    box = box_behind(tool)
+    try:
+        value = yield Step(_bound(call, tool))
+        result = _result(call, value, box)
+    except PauseChain as pause:
+        pause.tool_call = call
+        raise
+    except Exception as error:  # whatever a tool raises, the model is told
+        result = _result(call, f"Error: {error}", box, error)
     if after_call is not None:
         yield Step(partial(after_call, tool, call, result), "after_call")
     return result
 
 
-def _tool_steps(call: ToolCall, tool: Tool) -> Steps:
-    if tool.implementation is None:
-        missing = NotImplementedError(f'tool "{tool.name}" has no implementation')
-        return _failed(call, f"Error: {missing}", missing)
-    box = box_behind(tool)
-    arguments = dict(call.arguments)
+def _bound(call: ToolCall, tool: Tool) -> Callable[[], object]:
+    """The function of a tool with the arguments of a call.
+
+    Raises:
+        NotImplementedError: The tool has none.
+        ValueError: The model wrote something else than a JSON object.
+    """
+    function, arguments = tool.implementation, call.arguments
+    if function is None:
+        raise NotImplementedError(f'tool "{tool.name}" has no implementation')
     if arguments.keys() == {"_raw"} and "_raw" not in tool.input_schema.get("properties", {}):
-        malformed = ValueError(f"the arguments are not a JSON object: {arguments['_raw']}")
-        return _failed(call, f"Error: {malformed}", malformed, box)
-    if _wants_call(tool.implementation):
-        arguments[INJECTED_PARAMETER] = call
-    try:
-        value = yield Step(partial(tool.implementation, **arguments))
-        output = value if isinstance(value, ToolOutput) else ToolOutput(value)
-        files = list(output.attachments)
-        return ToolResult(call.name, _text(output.output), files, call.tool_call_id, box)
-    except PauseChain as pause:
-        pause.tool_call = call
-        raise
-    except Exception as error:  # whatever a tool raises, the model is told
-        return _failed(call, f"Error: {error}", error, box)
+        raise ValueError(f"the arguments are not a JSON object: {arguments['_raw']}")
+    if _wants_call(function):
+        return partial(function, **{**arguments, INJECTED_PARAMETER: call})
+    return partial(function, **arguments)
 
 
 def _wants_call(function: Callable[..., object]) -> bool:
@@ -136,16 +143,22 @@ def _wants_call(function: Callable[..., object]) -> bool:
         return False
 
 
-def _failed(
-    call: ToolCall, output: str, error: Exception, instance: Toolbox | None = None
+def _result(
+    call: ToolCall, value: object, box: Toolbox | None = None, error: Exception | None = None
 ) -> ToolResult:
-    return ToolResult(call.name, output, [], call.tool_call_id, instance, error)
+    files: list[Attachment] = []
+    if isinstance(value, ToolOutput):
+        files = list(value.attachments)
+        value = value.output
+    return ToolResult(call.name, _text(value), files, call.tool_call_id, box, error)
 
 
 def _text(value: object) -> str:
     """What the model is told of a value: text as it is, else JSON, else what Python writes."""
     if isinstance(value, str):
         return value
+    if value.__class__ is int:
+        return str(value)  # as in JSON, at a tenth of the price
     try:
         return _encode(value)
     except (TypeError, ValueError, RecursionError):
@@ -176,9 +189,8 @@ def run_calls(
             later calls were not started.
         TypeError: A hook gave something to be awaited.
     """
-    tools = list(tools)
-    prepare(tools)
-    named = _by_name(tools)
+    named, boxes = _callable(tools)
+    prepare(boxes)
     results: list[ToolResult] = []
     try:
         for call in calls:
@@ -279,9 +291,8 @@ async def run_calls_async(
     """
     import asyncio
 
-    tools = list(tools)
-    await prepare_async(tools)
-    named = _by_name(tools)
+    named, boxes = _callable(tools)
+    await prepare_async(boxes)
     outcomes: list[Task[ToolResult] | ToolResult | Exception] = []
     for call in calls:
         tool = named.get(call.name)
