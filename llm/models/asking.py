@@ -157,3 +157,14 @@ class Asking(Generic[R, C]):
             repeat=repeat,
             log=log,
         )
+
+
+def installed_model(model_id: str | None, is_async: bool) -> Any:
+    """The model of that name or alias, asynchronous or not; the default one for `None`.
+
+    Raises:
+        UnknownModelError: There is none of that kind.
+    """
+    import llm
+
+    return llm.get_async_model(model_id) if is_async else llm.get_model(model_id)

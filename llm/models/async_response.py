@@ -76,8 +76,8 @@ class AsyncResponse(_BaseResponse):
 
     async def _take(self) -> bool:
         if self._source is None:
-            if (boxes := self._toolboxes()) and await prepare_async(boxes):
-                self._see_prepared_tools()
+            if await prepare_async(self.prompt.toolboxes()):
+                self.prompt.take_prepared()
             self._source = self._begin().__aiter__()
         try:
             self._record(await self._source.__anext__())
@@ -259,7 +259,7 @@ class AsyncResponse(_BaseResponse):
             ValueError: It was not awaited.
         """
         self._require_awaited("to_dict")
-        from .response_dict import response_dict
+        from .serialize import response_dict
 
         return response_dict(self)
 

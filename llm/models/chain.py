@@ -7,8 +7,8 @@ be done next and is sent what came of it. `ChainResponse` and `AsyncChainRespons
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..parts import StreamEvent
 from ..tools.calling import ToolResult
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from .prompt import ToolDef
 
 
+P = TypeVar("P", str, StreamEvent)
+
+
 class _Seam:
     """Finds where the text of two responses would run into each other."""
 
@@ -51,13 +54,19 @@ class _Seam:
     def next_response(self) -> None:
         self._at_start = True
 
-    def needs_space(self, chunk: str) -> bool:
-        """Whether a space has to be shown before `chunk`; it is never part of the answer."""
-        if not chunk:
+    def needs_space(self, piece: str | StreamEvent) -> bool:
+        """Whether a space has to be shown before a piece; it is never part of the answer."""
+        if not isinstance(piece, str):
+            piece = piece.chunk if piece.type == "text" else ""
+        if not piece:
             return False
-        last, self._last = self._last, chunk
+        last, self._last = self._last, piece
         at_seam, self._at_start = self._at_start and bool(last), False
-        return at_seam and not (last[-1].isspace() or chunk[0].isspace())
+        return at_seam and not (last[-1].isspace() or piece[0].isspace())
+
+
+def _space() -> StreamEvent:
+    return StreamEvent("text", " ")
 
 
 class _BaseChainResponse(Generic[R]):
@@ -263,23 +272,22 @@ class ChainResponse(_BaseChainResponse[Response]):
 
     def __iter__(self) -> Iterator[str]:
         """Pieces of text of all responses, a space between two of them where there is none."""
-        seam = _Seam()
-        for response in self.responses():
-            seam.next_response()
-            for chunk in response:
-                if seam.needs_space(chunk):
-                    yield " "
-                yield chunk
+        return self._parted(iter, lambda: " ")
 
     def stream_events(self) -> Iterator[StreamEvent]:
         """Everything that the model says in all responses, with the spaces between them."""
+        return self._parted(Response.stream_events, _space)
+
+    def _parted(
+        self, read: Callable[[Response], Iterable[P]], space: Callable[[], P]
+    ) -> Iterator[P]:
         seam = _Seam()
         for response in self.responses():
             seam.next_response()
-            for event in response.stream_events():
-                if event.type == "text" and seam.needs_space(event.chunk):
-                    yield StreamEvent("text", " ")
-                yield event
+            for piece in read(response):
+                if seam.needs_space(piece):
+                    yield space()
+                yield piece
 
     def text(self) -> str:
         """The whole text of all responses."""
@@ -343,25 +351,24 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
             elif not await self._step():
                 return
 
-    async def __aiter__(self) -> AsyncIterator[str]:
+    def __aiter__(self) -> AsyncIterator[str]:
         """Pieces of text of all responses, a space between two of them where there is none."""
-        seam = _Seam()
-        async for response in self.responses():
-            seam.next_response()
-            async for chunk in response:
-                if seam.needs_space(chunk):
-                    yield " "
-                yield chunk
+        return self._parted(AsyncResponse.__aiter__, lambda: " ")
 
-    async def astream_events(self) -> AsyncIterator[StreamEvent]:
+    def astream_events(self) -> AsyncIterator[StreamEvent]:
         """Everything that the model says in all responses, with the spaces between them."""
+        return self._parted(AsyncResponse.astream_events, _space)
+
+    async def _parted(
+        self, read: Callable[[AsyncResponse], AsyncIterator[P]], space: Callable[[], P]
+    ) -> AsyncIterator[P]:
         seam = _Seam()
         async for response in self.responses():
             seam.next_response()
-            async for event in response.astream_events():
-                if event.type == "text" and seam.needs_space(event.chunk):
-                    yield StreamEvent("text", " ")
-                yield event
+            async for piece in read(response):
+                if seam.needs_space(piece):
+                    yield space()
+                yield piece
 
     async def text(self) -> str:
         """The whole text of all responses."""

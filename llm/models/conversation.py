@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..parts import Message, ToolCallPart, ToolResultPart
 from ..text import new_ulid
-from .asking import Asking, C, R
+from .asking import Asking, C, R, installed_model
 from .prompt import Prompt
 from .response import Response
 from .response_base import ResponseLog
@@ -103,10 +103,8 @@ class _BaseConversation(Asking[R, C]):
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> _BaseConversation[R, C]:
         """The conversation of a row with `model`, `id` and `name`; the model must be installed."""
-        import llm
-
-        look_up = llm.get_async_model if cls.is_async else llm.get_model
-        return cls(model=look_up(row["model"]), id=row["id"], name=row["name"])
+        model = installed_model(row["model"], cls.is_async)
+        return cls(model, id=row["id"], name=row["name"])
 
     @classmethod
     def from_dict(

@@ -314,6 +314,14 @@ class Prompt:
         following.attach_results(tool_results)
         return following
 
+    def toolboxes(self) -> list[Toolbox]:
+        """The toolboxes that were given; empty for almost every prompt."""
+        return [tool for tool in self.tool_sources if isinstance(tool, Toolbox)]
+
+    def take_prepared(self) -> None:
+        """Take up the tools that toolboxes added while they got ready."""
+        self.tools = wrap_tools(self.tool_sources)
+
     def as_text(self) -> Prompt:
         """The same prompt with what was said before in front of it as text."""
         request = copy(self)

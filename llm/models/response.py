@@ -32,11 +32,11 @@ class Response(_BaseResponse):
         if self._done:
             return False
         if self._source is None:
-            if boxes := self._toolboxes():
+            if boxes := self.prompt.toolboxes():
                 from ..tools.running import prepare
 
                 if prepare(boxes):
-                    self._see_prepared_tools()
+                    self.prompt.take_prepared()
             self._source = iter(self._begin())
         try:
             self._record(next(self._source))
@@ -214,7 +214,7 @@ class Response(_BaseResponse):
     def to_dict(self) -> ResponseDict:
         """The response as plain JSON values, complete: the request, the answer, usage, time."""
         self._force()
-        from .response_dict import response_dict
+        from .serialize import response_dict
 
         return response_dict(self)
 

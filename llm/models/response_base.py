@@ -18,7 +18,6 @@ from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
 from ..text import JSONObject, encode_ulid, new_ulid, new_ulid_int, token_usage_string
 from ..tools.calling import ToolCall
-from ..tools.toolbox import Toolbox
 from .prompt import Prompt, check_prompt, wrap_tools
 from .recording import BLOCK, EventLog, Observer, Pieces, assemble, events_of, joined, spelled
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..content import Attachment
-    from ..serialization import ResponseDict
+    from ..serialization import ResponseDict, UsageDict
     from ..tools.calling import ToolResult
     from ..tools.running import AfterCallAsync, BeforeCallAsync
     from .base import _BaseModel
@@ -44,6 +43,11 @@ class Usage:
     input: int | None = None
     output: int | None = None
     details: JSONObject | None = None
+
+    def known(self) -> UsageDict:
+        """Only what is known, by name."""
+        known = {name: value for name, value in vars(self).items() if value is not None}
+        return cast("UsageDict", known)
 
 
 #: Takes each finished response, to keep it: an `llm.Database`, or any function.
@@ -108,20 +112,27 @@ class _BaseResponse:
         before_call: BeforeCallAsync | None = None,
         after_call: AfterCallAsync | None = None,
     ) -> None:
-        self._set_up(prompt, model, stream, conversation)
-        self._key = key
-        self.before_call = before_call
-        self.after_call = after_call
+        self._set_up(prompt, model, stream, conversation, key, before_call, after_call)
         check_prompt(prompt, model)
 
     def _set_up(
-        self, prompt: Prompt, model: _BaseModel, stream: bool, conversation: AnyConversation | None
+        self,
+        prompt: Prompt,
+        model: _BaseModel,
+        stream: bool,
+        conversation: AnyConversation | None,
+        key: str | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
     ) -> None:
         self._id_number = new_ulid_int()
         self.prompt = prompt
         self.model = model
         self.stream = stream
         self.conversation = conversation
+        self._key = key
+        self.before_call = before_call
+        self.after_call = after_call
         self.attachments: list[Attachment] = []
         self.done_callbacks: list[ResponseLog] = []
         self._source: Any = None
@@ -147,34 +158,21 @@ class _BaseResponse:
             started: When it began, in UTC.
         """
         response = cls.__new__(cls)
-        response._restore(prompt, model, conversation, messages, started, duration_ms)
-        if id is not None:
-            response.id = id
-        return response
-
-    def _restore(
-        self,
-        prompt: Prompt,
-        model: _BaseModel,
-        conversation: AnyConversation | None,
-        messages: Sequence[Message],
-        started: datetime | None,
-        duration_ms: int,
-    ) -> None:
-        self._set_up(prompt, model, False, conversation)
-        self._key = self.before_call = self.after_call = None
-        self._output = list(messages)
-        self._chunks = [text for message in messages if (text := message.text())]
-        self._event_log = EventLog()
-        self._tool_calls = [
+        response._set_up(prompt, model, False, conversation)
+        response._id = id
+        response._output = list(messages)
+        response._chunks = [text for message in messages if (text := message.text())]
+        response._event_log = EventLog()
+        response._tool_calls = [
             ToolCall(part.name, part.arguments, part.tool_call_id)
             for message in messages
             for part in message.parts
             if isinstance(part, ToolCallPart) and not part.server_executed
         ]
-        self._start_utcnow = started
-        self._start, self._end = 0.0, duration_ms / 1000
-        self._done = True
+        response._start_utcnow = started
+        response._start, response._end = 0.0, duration_ms / 1000
+        response._done = True
+        return response
 
     @classmethod
     def fake(
@@ -199,7 +197,7 @@ class _BaseResponse:
         Raises:
             UnknownModelError: No model of that name is installed.
         """
-        from .response_dict import response_from
+        from .serialize import response_from
 
         return response_from(cls, shape, model)
 
@@ -278,15 +276,6 @@ class _BaseResponse:
     def thread_id(self) -> str | None:
         """The id of the conversation, if there is one."""
         return self.conversation.id if self.conversation is not None else None
-
-    def _toolboxes(self) -> list[Toolbox]:
-        """The toolboxes that the prompt was given; empty for almost every prompt."""
-        sources = self.prompt.tool_sources
-        return [tool for tool in sources if isinstance(tool, Toolbox)] if sources else []
-
-    def _see_prepared_tools(self) -> None:
-        """Take up the tools that toolboxes added while they got ready."""
-        self.prompt.tools = wrap_tools(self.prompt.tool_sources)
 
     def _run_with(
         self,

@@ -1,19 +1,24 @@
-"""Conversations as plain JSON values, and back."""
+"""Conversations, and single responses, as plain JSON values, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ..errors import InvalidInput, UnknownModelError
+from ..parts import Message
 from ..text import conversation_name, new_ulid
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
-from .prompt import wrap_tools
+from .asking import installed_model
+from .options import option_values
+from .prompt import Prompt, wrap_tools
 from .turn_record import (
     INSTANCE,
     Tables,
+    moment_of,
     parents_of,
     path_to,
     plain,
@@ -26,12 +31,13 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
 
-    from ..parts import Message
     from ..serialization import (
         ConversationDict,
         InstanceDict,
         MessageDict,
         MessageNodeDict,
+        PromptDict,
+        ResponseDict,
         ToolDict,
         TurnDict,
     )
@@ -279,11 +285,8 @@ def conversation_from_dict(
         InvalidInput: They describe no conversation.
         UnknownModelError: No model of that name is installed.
     """
-    import llm
-
     shape = check_conversation(shape)
-    find_model = llm.get_async_model if response_class.is_async else llm.get_model
-    own_model = model or find_model(shape["model"])
+    own_model = model or installed_model(shape["model"], response_class.is_async)
     tables = Tables.from_dict(shape)
     boxes = _Toolboxes(own_model, tools)
     known = [boxes.tool(entry) for entry in tables.tools]
@@ -298,7 +301,7 @@ def conversation_from_dict(
         restore_response(
             turn,
             tables,
-            _model_of(turn, own_model, find_model),
+            _model_of(turn, own_model),
             response_class,
             conversation=conversation,
             tools=known,
@@ -312,14 +315,13 @@ def conversation_from_dict(
     return conversation
 
 
-def _model_of(
-    turn: TurnDict, model: _BaseModel, find_model: Callable[[str], _BaseModel]
-) -> _BaseModel:
+def _model_of(turn: TurnDict, model: _BaseModel) -> _BaseModel:
     """The model of a turn, if it is installed; else that of the conversation."""
-    try:
-        return model if turn["model"] == model.model_id else find_model(turn["model"])
-    except UnknownModelError:
+    if turn["model"] == model.model_id:
         return model
+    with suppress(UnknownModelError):
+        model = installed_model(turn["model"], model.is_async)
+    return model
 
 
 class _Toolboxes:
@@ -380,3 +382,54 @@ def _registered_tools() -> Mapping[str, object]:
     import llm
 
     return llm.get_tools()
+
+
+# A response alone.
+
+
+def response_dict(response: _BaseResponse) -> ResponseDict:
+    """Request, answer, usage and time of a response; keys only where there is a value."""
+    request = response.prompt
+    prompt: PromptDict = {"messages": [message.to_dict() for message in request.full_messages]}
+    if options := option_values(request):
+        prompt["options"] = options
+    if request.own_system:
+        prompt["system"] = request.own_system
+    shape: ResponseDict = {
+        "model": response.model.model_id,
+        "prompt": prompt,
+        "messages": [message.to_dict() for message in response.output_messages()],
+        "id": response.id,
+    }
+    if usage := response.usage_so_far().known():
+        shape["usage"] = usage
+    if started := response.started_utc():
+        shape["datetime_utc"] = started
+    return shape
+
+
+def response_from(make: type[R], shape: ResponseDict, model: _BaseModel | None) -> R:
+    """The finished response that JSON values describe; its model is found by name if none is given.
+
+    Raises:
+        UnknownModelError: No model of that name is installed.
+    """
+    model = model or installed_model(shape["model"], make.is_async)
+    sent = shape["prompt"]
+    options = sent.get("options")
+    prompt = Prompt(
+        None,
+        model,
+        system=sent.get("system"),
+        messages=[Message.from_dict(message) for message in sent["messages"]],
+        options=model.Options(**options) if options else None,
+    )
+    response = make.restored(
+        prompt,
+        model,
+        id=shape.get("id"),
+        messages=[Message.from_dict(message) for message in shape["messages"]],
+        started=moment_of(shape.get("datetime_utc")),
+    )
+    response.set_usage(**shape.get("usage", {}))
+    return response

@@ -242,9 +242,8 @@ def record_request(response: _BaseResponse, tables: Tables, skip: int = 0) -> Tu
 
 def record_answer(response: _BaseResponse) -> AnswerDict:
     """What is known of an answer beside its messages."""
-    usage = vars(response.usage_so_far())
     optional = {
-        "usage": {name: value for name, value in usage.items() if value is not None} or None,
+        "usage": response.usage_so_far().known() or None,
         "resolved_model": response.resolved_model or None,
         "datetime_utc": response.started_utc() or None,
         "duration_ms": response.elapsed_ms() or None,
