@@ -15,13 +15,6 @@ __all__ = ["HASH_PREFIX", "LogStore", "canonical_json", "content_hash", "message
 
 __getattr__, __dir__ = attach(
     __name__,
-    {
-        "llm.logs.records.chains": (
-            "HASH_PREFIX",
-            "canonical_json",
-            "content_hash",
-            "message_hash",
-        ),
-    },
+    {"llm.logs.records.chains": ("HASH_PREFIX", "canonical_json", "content_hash", "message_hash")},
     LogStore="llm.logs.write.store",
 )

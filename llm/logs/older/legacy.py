@@ -8,9 +8,9 @@ responses before it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -74,8 +74,11 @@ where {owner} in (select value from json_each(?)) order by "order"
 """
 _LENGTH = "nullif(length(content), 0) as content_length"
 PAYLOADS = ("prompt_json", "response_json")
-_RESPONSE_TEXTS = "select id, response from responses where id in"
-_FRAGMENT_TEXTS = "select id, content from fragments where id in"
+# What the references in payloads are to, by the letter that these begin with.
+_TEXTS = {
+    "r": "select response from responses where id = ?",
+    "f": "select content from fragments where id = cast(? as integer)",
+}
 
 
 def _responses(
@@ -90,13 +93,7 @@ def _fragments(conn: sqlite3.Connection, rows: Iterable[JSONObject]) -> list[SQL
 
 
 def _add_belongings(conn: sqlite3.Connection, rows: list[JSONObject], content: str) -> None:
-    """Put into each row what belongs to it, in a fixed number of queries.
-
-    Args:
-        conn: The database.
-        rows: Rows of `responses`.
-        content: The column to read of attachments.
-    """
+    """Put into rows of `responses` what belongs to them; `content` is what to read of files."""
     for name, sql in _BELONGINGS.items():
         add_rows(conn, name, sql, rows)
     for tool in (tool for row in rows for tool in row["tools"]):
@@ -174,14 +171,7 @@ def _specs(name: str, boxes: Iterable[JSONObject]) -> list[str]:
 def legacy_rows(
     conn: sqlite3.Connection, ids: Iterable[str], *, expand: bool, payloads: bool
 ) -> list[JSONObject]:
-    """The rows of some responses as `llm logs --json` shows them, in no order.
-
-    Args:
-        conn: A migrated log database.
-        ids: Their ids; others are ignored.
-        expand: Give the whole content of fragments.
-        payloads: Read the provider's request and reply.
-    """
+    """The rows of those of `ids` that are responses, in no order; see `rows.build_rows`."""
     rows = _responses(conn, _NAMED, json_list(ids), payloads=payloads)
     fragments = fragments_of(conn, [row[:5] for row in _fragments(conn, rows)], expand=expand)
     for row in rows:
@@ -204,47 +194,33 @@ def legacy_rows(
 # Payloads
 
 
-def fill_in_payloads(conn: sqlite3.Connection, rows: list[JSONObject]) -> None:
+def fill_in_payloads(conn: sqlite3.Connection, rows: Iterable[JSONObject]) -> None:
     """Put back what 0.26 replaced in payloads: `r:ID`, that response; `f:ID`, `fID`, a fragment."""
-    payloads = [row[name] for row in rows for name in PAYLOADS]
-    keys = {key for payload in payloads for key in _references(payload)}
-    if not keys:
-        return
-    texts = _texts(conn, keys)
+
+    @cache
+    def text_of(key: str) -> str | None:
+        kind, number = key[:1], key[1:].removeprefix(":")
+        if not (number.isdigit() if kind == "f" else key.startswith("r:")):
+            return None
+        text: str | None = (conn.execute(_TEXTS[kind], [number]).fetchone() or (None,))[0]
+        return text
+
     for row in rows:
         for name in PAYLOADS:
-            row[name] = _filled_in(row[name], texts)
+            row[name] = _filled_in(row[name], text_of)
 
 
-def _references(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        if list(value) == ["$"] and isinstance(value["$"], str):
-            yield value["$"]
-        value = list(value.values())
-    if isinstance(value, list):
-        yield from chain.from_iterable(map(_references, value))
-
-
-def _texts(conn: sqlite3.Connection, keys: set[str]) -> dict[str, str]:
-    responses = [key[2:] for key in keys if key.startswith("r:")]
-    numbers = {key: key[1:].removeprefix(":") for key in keys if key.startswith("f")}
-    fragments = {key: int(number) for key, number in numbers.items() if number.isdigit()}
-    found = {f"r:{key}": text for key, text in rows_by_ids(conn, _RESPONSE_TEXTS, responses)}
-    contents: dict[int, str] = dict(rows_by_ids(conn, _FRAGMENT_TEXTS, fragments.values()))
-    found.update((key, contents[number]) for key, number in fragments.items() if number in contents)
-    return found
-
-
-def _filled_in(value: object, texts: Mapping[str, str]) -> object:
+def _filled_in(value: object, text_of: Callable[[str], str | None]) -> object:
     """`value` with its references resolved; those that lead nowhere stay as they are."""
     if isinstance(value, list):
-        return [_filled_in(item, texts) for item in value]
+        return [_filled_in(item, text_of) for item in value]
     if not isinstance(value, dict):
         return value
-    items = {key: _filled_in(item, texts) for key, item in value.items()}
+    items = {key: _filled_in(item, text_of) for key, item in value.items()}
     match items:
         case {"$": str(key)} if len(value) == 1 and isinstance(value["$"], str):
-            return texts.get(key, items)
+            text = text_of(key)
+            return items if text is None else text
         case {"$r": list(pieces)} if len(value) == 1:
             # A text that is kept in pieces, unless these are something else.
             with suppress(TypeError):

@@ -286,17 +286,10 @@ def _select(
     *,
     by_time: bool = False,
 ) -> list[SQLRow]:
-    """The rows of a query that pass all filters.
+    """The rows of the query `select` that pass all filters.
 
-    Args:
-        conn: The database.
-        select: The query.
-        filters: What is looked for.
-        side: Where the rows are.
-        limit: The most that are wanted.
-        tests: How to search, where that is looked for; how to compare the model, with either
-            column where missing.
-        by_time: Let SQLite use the index of the time.
+    `tests` say how to search, where that is looked for, and how to compare the model, with either
+    column where missing; `by_time` lets SQLite use the index of the time.
     """
     known = _tests(filters, side, *tests, by_time=by_time)
     used = [(sql, value) for sql, value in known if value is not None]

@@ -163,21 +163,24 @@ def _assemble(
 ) -> Conversation | AsyncConversation:
     from ...models.conversation import AsyncConversation, Conversation
 
-    make = AsyncConversation if async_ else Conversation
-    conversation: Any = make(model=model, id=stored.id, name=stored.name)
     messages, is_as_stored = merged_messages(conn, stored)
-    conversation.stored_name = stored.name or ""
-    conversation.loaded_messages = messages
-    if is_as_stored and stored.tip is not None:
-        conversation.stored_tip = (len(messages), stored.tip)
     first = with_turns(conn, stored)
     server_side = {tool.__name__ for tool in model.supported_server_side_tools}
-    conversation.loaded_tools = tool_specs(conn, first, server_side)
+    make = AsyncConversation if async_ else Conversation
+    conversation: Any = make(
+        model=model,
+        id=stored.id,
+        name=stored.name,
+        loaded_messages=messages,
+        loaded_tools=tool_specs(conn, first, server_side),
+    )
+    conversation.stored_name = stored.name or ""
+    if is_as_stored and stored.tip is not None:
+        conversation.stored_tip = (len(messages), stored.tip)
     if conversation.loaded_tools:
-        conversation.stored_untrusted = read_untrusted(conn, stored.id)
-        conversation.untrusted_tools = conversation.stored_untrusted | read_untrusted(
-            conn, first.id
-        )
+        own, inherited = read_untrusted(conn, stored.id), read_untrusted(conn, first.id)
+        conversation.stored_untrusted = own
+        conversation.untrusted_tools = own | inherited
 
     def load() -> list[_BaseResponse]:
         """The earlier responses as objects, oldest first."""
@@ -249,13 +252,7 @@ def with_turns(conn: sqlite3.Connection, stored: StoredConversation) -> StoredCo
 def tool_specs(
     conn: sqlite3.Connection, stored: StoredConversation, server_side: Collection[str] = ()
 ) -> list[str]:
-    """How to make again the tools that the first turn had.
-
-    Args:
-        conn: The database.
-        stored: The conversation.
-        server_side: The names of the tools that the provider of its model runs.
-    """
+    """How to make the tools of the first turn again; `server_side` are those a provider runs."""
     specs = legacy_tool_specs(stored.legacy)
     if specs or not stored.turns:
         return specs

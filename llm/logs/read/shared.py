@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from ..file.lookups import SQLRow
     from ..records.shared import AnyDatabase
 
-_BY_ALIAS = (
-    "select content, source from fragments"
-    " where id = (select fragment_id from fragment_aliases where alias = ?)"
+# What has the alias comes before what has the hash.
+_FIND = (
+    "select content, source from fragments where hash = ?1"
+    " or id = (select fragment_id from fragment_aliases where alias = ?1)"
+    " order by hash = ?1 limit 1"
 )
-_BY_HASH = "select content, source from fragments where hash = ?"
 _LIST = "select id, hash, datetime_utc, source, {content} from fragments where {where} order by id"
 _WHERE_QUERY = """(hash = :q{n}
   or id in (select fragment_id from fragment_aliases where alias = :q{n})
@@ -30,7 +31,7 @@ _ALIASES = "select fragment_id, alias from fragment_aliases order by rowid"
 _SET_ALIAS = "insert or replace into fragment_aliases (alias, fragment_id) values (?, ?)"
 # So long is the content in a list; a character takes at most four bytes.
 _CUT_LENGTH = 100
-_START_OF_CONTENT = f"substr(cast(content as blob), 1, {4 * (_CUT_LENGTH + 1)})"
+_START_OF_CONTENT = f"substr(cast(ifnull(content, '') as blob), 1, {4 * (_CUT_LENGTH + 1)})"
 _BATCH = 256
 
 
@@ -49,7 +50,7 @@ def find_fragment(db: AnyDatabase, name: str) -> Fragment | None:
     conn = connection_of(db)
     if not has_table(conn, "fragment_aliases"):
         return None
-    row = conn.execute(_BY_ALIAS, [name]).fetchone() or conn.execute(_BY_HASH, [name]).fetchone()
+    row = conn.execute(_FIND, [name]).fetchone()
     if row is None:
         return None
     from ...content import Fragment
@@ -99,7 +100,7 @@ def iter_fragments(
         aliases.setdefault(fragment_id, []).append(alias)
     tests = [_WHERE_QUERY.format(n=number) for number in range(len(queries))]
     sql = _LIST.format(
-        content=_START_OF_CONTENT if cut else "content",
+        content=_START_OF_CONTENT if cut else "ifnull(content, '')",
         where=" and ".join([*tests, _IS_ALIASED if only_aliased else "1"]),
     )
     values = {f"q{number}": query for number, query in enumerate(queries)}
@@ -107,16 +108,12 @@ def iter_fragments(
     for batch in _batches(conn, sql, values):
         ids, digests, times, sources, contents = zip(*batch, strict=True)
         names = [aliases.get(number, []) for number in ids] if aliases else [[]] * len(ids)
-        texts = _cut(contents) if cut else _texts(contents)
+        texts = _cut(contents) if cut else contents
         yield StoredFragments(digests, names, times, sources, texts)
 
 
-def _texts(contents: Sequence[str | None]) -> list[str]:
-    return [content or "" for content in contents]
-
-
-def _cut(starts: Sequence[bytes | None]) -> list[str]:
-    texts = [(start or b"").decode("utf-8", "replace") for start in starts]
+def _cut(starts: Sequence[bytes]) -> list[str]:
+    texts = [start.decode("utf-8", "replace") for start in starts]
     return [text if len(text) <= _CUT_LENGTH else f"{text[: _CUT_LENGTH - 3]}..." for text in texts]
 
 

@@ -214,12 +214,7 @@ def _answered(row: JSONObject) -> list[Message]:
 
 
 def history_after(turns: Iterable[JSONObject], history: Sequence[Message]) -> list[Message]:
-    """What is sent on after legacy turns: all but the reasoning, as earlier releases did.
-
-    Args:
-        turns: The turns, oldest first.
-        history: The messages before the first of them.
-    """
+    """What is sent on after legacy turns: all but the reasoning, as earlier releases did."""
     messages = list(history)
     for row in turns:
         messages += [*_asked(row, messages), *_answered({**row, "reasoning": None})]
@@ -232,14 +227,7 @@ def history_after(turns: Iterable[JSONObject], history: Sequence[Message]) -> li
 def restore_responses(
     turns: Iterable[TurnDict], tables: StoredTables, model: _BaseModel, conversation: object
 ) -> list[_BaseResponse]:
-    """The finished responses of some records.
-
-    Args:
-        turns: The records.
-        tables: What they refer to.
-        model: The model of the conversation.
-        conversation: The conversation that they belong to.
-    """
+    """The finished responses of some records, in a conversation with that model."""
     from ...models.async_response import AsyncResponse
     from ...models.response import Response
 

@@ -87,20 +87,14 @@ def address(shape: JSONObject, parent_hash: str | None) -> str:
 def referenced(
     message: Message, *, trusts_ids: bool = False
 ) -> tuple[JSONObject, list[Attachment]]:
-    """The dictionary form of `message` with references in place of attachments.
+    """The form of `message` that is hashed, and its attachments in the order of their references.
 
-    Args:
-        message: The message.
-        trusts_ids: Take the ids that attachments came with, and do not look at what they are.
-
-    Returns:
-        The form that is hashed, in which each attachment is `{"id": ..., "type": ...}`, and the
-        attachments in the order of their references.
+    A reference, `{"id": ..., "type": ...}`, stands for each; with `trusts_ids` it has the id that
+    the attachment came with, and nobody looks at what that is.
     """
     attachments: list[Attachment] = []
 
     def reference(attachment: Attachment) -> JSONObject:
-        """What stands for an attachment: the digest of its bytes, and its type."""
         attachments.append(attachment)
         if trusts_ids and attachment.known_id is not None:
             return {"id": attachment.known_id, "type": attachment.type}

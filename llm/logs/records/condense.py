@@ -114,14 +114,7 @@ def load_reply(conn: sqlite3.Connection, turn_id: str) -> object:
 def replacements_of_turn(
     conn: sqlite3.Connection, turn_id: str, outputs: Sequence[MessageRow], model_id: str | None
 ) -> JSONObject:
-    """What the reply of a stored turn may refer to.
-
-    Args:
-        conn: A migrated log database.
-        turn_id: The turn.
-        outputs: Its output messages.
-        model_id: Its model; `None` where the model's own replacements are not needed.
-    """
+    """What the reply of a stored turn may refer to; beside its model where that is `None`."""
     from .messages import load_shapes
 
     schema = conn.execute(_SCHEMA, [turn_id]).fetchone()

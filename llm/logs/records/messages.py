@@ -101,12 +101,7 @@ class References(NamedTuple):
 def load_chain(
     conn: sqlite3.Connection, tip: str | None, after: str | None = None
 ) -> list[MessageRow]:
-    """The messages from the first one to the one at `tip`.
-
-    Args:
-        conn: The database.
-        tip: The address of the last message; none gives no messages.
-        after: Begin behind the message at this address instead.
+    """The messages from the first one, or the one behind address `after`, to the one at `tip`.
 
     Raises:
         KeyError: `tip`, or a message before it, is not stored.
@@ -310,9 +305,7 @@ class TurnMessages(NamedTuple):
 class Chains:
     """The chains of messages of some turns, read together: a history that they share is read once.
 
-    Args:
-        conn: A migrated log database.
-        ends: Parent and tip hash of each turn.
+    The `ends` of a turn are its parent and its tip.
     """
 
     def __init__(
@@ -365,9 +358,7 @@ class Chains:
     def as_dicts(self, hashes: Iterable[str], *, metadata: bool) -> list[JSONObject]:
         """Some messages in their dictionary form, for filling in a shortened payload.
 
-        Args:
-            hashes: Their addresses.
-            metadata: With the metadata of the messages themselves, which few payloads refer to.
+        Few payloads refer to the `metadata` of the messages themselves.
         """
         keys = list(hashes)
         found: dict[str, str] = {}

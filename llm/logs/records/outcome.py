@@ -79,13 +79,7 @@ def write_outcome(conn: sqlite3.Connection, turn_id: str, outcome: Sequence[str]
 
 
 def mark_unprompted(conn: sqlite3.Connection, turn_id: str, origin: str) -> None:
-    """Note that a turn, which is written next, comes from no prompt.
-
-    Args:
-        conn: The database.
-        turn_id: Its id.
-        origin: `imported` or `recovered`.
-    """
+    """Note that a turn, written next, comes from no prompt: it was `imported` or `recovered`."""
     conn.execute(_UNPROMPTED_TABLE)
     conn.execute(_MARK_UNPROMPTED, [turn_id, origin])
 

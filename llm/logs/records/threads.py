@@ -174,12 +174,7 @@ def matching_conversations(
 ) -> list[tuple[str, str]]:
     """The conversations with `text` in their title or its words in a turn, as pairs of ids.
 
-    The one used last comes first.
-
-    Args:
-        conn: A migrated log database.
-        text: The text.
-        limit: How many are wanted; `None` means all.
+    The one used last comes first; no `limit` means all.
     """
     pattern = f"%{_like(text)}%"
     found = {row[0] for row in conn.execute(_BY_NAME, [pattern, pattern, -1])}
@@ -204,13 +199,7 @@ def _last_id(conn: sqlite3.Connection, conversation_id: str) -> str:
 def conversation_info(
     conn: sqlite3.Connection, conversation_id: str, last_id: str | None = None
 ) -> ConversationInfo:
-    """What is known of a conversation, without reading any of its messages.
-
-    Args:
-        conn: A migrated log database.
-        conversation_id: Its id.
-        last_id: The id of its last turn, where that is known.
-    """
+    """What is known of a conversation, whose last turn may be known, without its messages."""
     thread = conn.execute(_THREAD, [conversation_id]).fetchone() or (None, None, None)
     legacy = conn.execute(_LEGACY, [conversation_id]).fetchone() or (None,)
     turns = sum(conn.execute(sql, [conversation_id]).fetchone()[0] for sql in _COUNTS)

@@ -110,14 +110,13 @@ class _Page:
         return [system] if system and changed else []
 
     def _tool_lines(self, tools: list[JSONObject]) -> list[str]:
-        lines = [line for tool in tools if not tool["instance"] for line in self._tool(tool)]
-        boxes: dict[str, list[str]] = {}
+        # What is in no box comes first.
+        boxes: dict[str, list[str]] = {"": []}
         for tool in tools:
-            if tool["instance"]:
-                name, arguments = tool["instance"]["name"], tool["instance"]["arguments"]
-                box = boxes.setdefault(f"- `{name}({arguments})`:", [])
-                box += [_nested(line) for line in self._tool(tool)]
-        return lines + [line for title, box in boxes.items() for line in (title, *box)]
+            box, lines = tool["instance"], self._tool(tool)
+            title = f"- `{box['name']}({box['arguments']})`:" if box else ""
+            boxes.setdefault(title, [title]).extend(map(_nested, lines) if box else lines)
+        return [line for lines in boxes.values() for line in lines]
 
     def _tool(self, tool: JSONObject) -> list[str]:
         name, tool_hash, schema = tool["name"], tool["hash"], tool["input_schema"]
@@ -225,11 +224,10 @@ def _reasoning(text: str | None) -> list[str]:
 
 
 def _usage(row: Row) -> list[str]:
-    tokens = [token_usage_string(row["input_tokens"], row["output_tokens"], None)]
     details = decoded(row["token_details"])
-    if details:
-        tokens.append(f"`{json.dumps(details)}`")
-    lines = [", ".join(filter(None, tokens)), ""] if any(tokens) else []
+    counts = token_usage_string(row["input_tokens"], row["output_tokens"], None)
+    text = ", ".join(filter(None, [counts, details and f"`{json.dumps(details)}`"]))
+    lines = [text, ""] if text else []
     if row["duration_ms"] is not None:
         ms = row["duration_ms"]
         lines += [f"Duration: {ms}ms ({_clock(ms // 1000)})", ""]
@@ -238,8 +236,9 @@ def _usage(row: Row) -> list[str]:
 
 def _clock(seconds: int) -> str:
     hours, minutes = seconds // 3600, seconds // 60 % 60
-    text = f"{hours}h " if hours else ""
-    return text + (f"{minutes}m " if hours or minutes else "") + f"{seconds % 60}s"
+    parts = [f"{hours}h"] if hours else []
+    parts += [f"{minutes}m"] if hours or minutes else []
+    return " ".join([*parts, f"{seconds % 60}s"])
 
 
 # Short YAML
@@ -287,13 +286,11 @@ def _short_exchange(row: Row) -> JSONObject:
         ],
         "system": truncate_string(system, LONGEST_TEXT, normalize_whitespace=True),
         "prompt": truncate_string(prompt, LONGEST_TEXT, normalize_whitespace=True, keep_end=True),
-        "attachments": [_short_attachment(attachment) for attachment in row["attachments"]],
+        "attachments": [
+            {key: file[key] for key in ("type", "path", "url") if file[key] or key == "type"}
+            for file in row["attachments"]
+        ],
     }
-
-
-def _short_attachment(attachment: JSONObject) -> dict[str, str]:
-    places = {key: attachment[key] for key in ("path", "url") if attachment[key]}
-    return {"type": attachment["type"], **places}
 
 
 def _short_usage(row: Row) -> JSONObject:

@@ -28,9 +28,10 @@ _NOT_LIKE_JSON = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")
 # All that is in a text which is written as it is, and the NUL between two.
 _ORDINARY = bytes([0, 10, *range(32, 127)])
 _HEX_DIGITS = b"0123456789abcdef"
-_HEX = re.compile("[0-9a-f]+")
 # A shorter one may be a word, such as `no`.
 _LONG = 6
+# What is hexadecimal, and neither a decimal nor a binary number.
+_is_digest = re.compile("(?=[0-9]*[a-f])(?!0b[01]*$)[0-9a-f]{6,}").fullmatch
 # Behind each of many texts that are written together: the line break ends its last line.
 _END = "\n\0"
 _SPACE_AT_END = re.compile(" \n")
@@ -110,25 +111,15 @@ def _names(aliases: list[str]) -> str:
 
 
 def _digests(texts: Sequence[str]) -> Sequence[str]:
-    """Hashes as they are, unless one is something else or could be read as a number."""
+    """Hashes as they are; what is something else, or could be read as a number, as a text."""
     if (
         min(map(len, texts)) < _LONG
         or "".join(texts).encode("utf-8", "replace").translate(None, _HEX_DIGITS)
         or any(map(str.isdecimal, texts))
-        or any(_is_binary(text) for text in texts if text[:2] == "0b")
+        or not all(_is_digest(text) for text in texts if text[:2] == "0b")
     ):
-        return [_digest(text) for text in texts]
+        return [text if _is_digest(text) else _scalar(text) for text in texts]
     return texts
-
-
-def _digest(text: str) -> str:
-    is_hexadecimal = len(text) >= _LONG and _HEX.fullmatch(text)
-    is_number = text.isdecimal() or _is_binary(text)
-    return text if is_hexadecimal and not is_number else _scalar(text)
-
-
-def _is_binary(text: str) -> bool:
-    return text.startswith("0b") and not text[2:].strip("01")
 
 
 def _scalars(texts: Sequence[str]) -> Sequence[str]:
