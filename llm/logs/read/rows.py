@@ -64,6 +64,7 @@ where x.turn_id in
 FRAGMENTS_ORDER = 'order by x.turn_id, x.kind, x."order"'
 # Fields of the parts that tell of a call.
 CALL = ("name", "arguments", "tool_call_id", "server_executed")
+_ID = itemgetter("id")
 RESULT = ("name", "output", "tool_call_id", "exception", "server_executed")
 
 
@@ -136,10 +137,12 @@ class _Builder:
             messages = self._chains.turn(row.pop("parent"), row.pop("tip"))
             own = list(self._chains.parts(messages.own))
             outputs = list(self._chains.parts(messages.outputs))
-            tools = sorted(row.pop("tools", ()), key=itemgetter("id"))
-            for shape in [*tools, *(tool["instance"] for tool in tools if tool["instance"])]:
-                # Of these, the plugins have never been shown.
-                del shape["plugin"]
+            tools = sorted(row.pop("tools", ()), key=_ID)
+            for tool in tools:
+                # The plugins of these have never been shown.
+                del tool["plugin"]
+                if tool["instance"]:
+                    del tool["instance"]["plugin"]
             row["options_json"] = decoded_object(row["options_json"])
             row["schema_json"] = decoded(row["schema_json"])
             row["prompt"] = joined_text(own)
@@ -147,8 +150,8 @@ class _Builder:
             row["response"] = joined_text(outputs)
             row["reasoning"] = joined_text(outputs, "reasoning") or None
             row["response_json"] = self._reply(row, messages.outputs, tools)
-            for kind in ("prompt", "system"):
-                row[f"{kind}_fragments"] = self._fragments.get((row["id"], kind), [])
+            row["prompt_fragments"] = self._fragments.get((row["id"], "prompt"), [])
+            row["system_fragments"] = self._fragments.get((row["id"], "system"), [])
             self._add_uses(row, tools, own, outputs)
 
     def _add_uses(
@@ -160,9 +163,9 @@ class _Builder:
         row["tool_calls"] = [
             _of_call(part, tool_ids, CALL) for part in outputs if part.type == "tool_call"
         ]
-        by_server = self._results(row["id"], outputs, tool_ids)
         row["tool_results"] = self._results(row["id"], own, tool_ids)
-        row["tool_results"] += [{**result, "server_executed": True} for result in by_server]
+        for result in self._results(row["id"], outputs, tool_ids):
+            row["tool_results"].append({**result, "server_executed": True})
         files = [self._files(part.payload) for part in own if part.type == "attachment"]
         row["attachments"] = list(chain.from_iterable(files))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from itertools import chain, takewhile
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ...text import JSONObject
@@ -131,12 +131,9 @@ def _grouped(rows: Iterable[SQLRow]) -> list[MessageRow]:
             about = decoded(metadata) if metadata else None
             found.append(MessageRow(key, parent, role, about, parts))
         if number is not None:
-            parts.append(_part_row(number, kind, text, payload))
+            more = decoded_object(payload) if payload else _NO_PAYLOAD
+            parts.append(PartRow(number, kind, text, more))
     return found
-
-
-def _part_row(number: int, kind: str, text: str | None, payload: str | None) -> PartRow:
-    return PartRow(number, kind, text, decoded_object(payload) if payload else _NO_PAYLOAD)
 
 
 def load_references(conn: sqlite3.Connection, parts: Iterable[PartRow]) -> References:
@@ -173,7 +170,7 @@ def full_text(part: PartRow, fragments: Mapping[int, str]) -> str | None:
 
 def joined_text(parts: Iterable[PartRow], kind: str = "text") -> str:
     """The texts of the parts of one type."""
-    return "".join(part.text or "" for part in parts if part.type == kind)
+    return "".join([part.text or "" for part in parts if part.type == kind])
 
 
 # The form that is hashed
@@ -319,8 +316,9 @@ class Chains:
         turns = self._turns.values()
         wanted = {key for turn in turns for key in (turn.first, *turn.own, *turn.outputs)}
         self._parts: dict[str, list[PartRow]] = {}
-        for key, *part in rows_by_ids(conn, _PARTS, wanted, _PARTS_ORDER):
-            self._parts.setdefault(key, []).append(_part_row(*part))
+        for key, number, kind, text, payload in rows_by_ids(conn, _PARTS, wanted, _PARTS_ORDER):
+            more = decoded_object(payload) if payload else _NO_PAYLOAD
+            self._parts.setdefault(key, []).append(PartRow(number, kind, text, more))
         self._references = load_references(conn, chain.from_iterable(self._parts.values()))
 
     def turn(self, parent: str | None, tip: str | None) -> TurnMessages:
@@ -373,15 +371,17 @@ class Chains:
         ]
 
     def _messages_of(self, parent: str | None, tip: str | None) -> TurnMessages:
-        roles = ("user", "tool")
-        own = list(takewhile(lambda at: self._links[at][1] in roles, self._back_from(parent)))
-        outputs = list(takewhile(lambda at: at != parent, self._back_from(tip)))
-        return TurnMessages(self._first(parent), own[::-1], outputs[::-1])
-
-    def _back_from(self, at: str | None) -> Iterator[str]:
-        while at in self._links:
-            yield at
+        own: list[str] = []
+        at = parent
+        while at in self._links and self._links[at][1] in ("user", "tool"):
+            own.append(at)
             at = self._links[at][0]
+        outputs: list[str] = []
+        at = tip
+        while at in self._links and at != parent:
+            outputs.append(at)
+            at = self._links[at][0]
+        return TurnMessages(self._first(parent), own[::-1], outputs[::-1])
 
     def _first(self, message_hash: str | None) -> str | None:
         """The beginning of the chain; what was passed on the way remembers it."""
