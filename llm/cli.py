@@ -72,6 +72,7 @@ class _Root(LazyGroup):
     provides = frozenset({"llm.default_plugins.local", "llm.default_plugins.openai_models"})
     # Those of plugins are their own affair.
     command_class = None
+    default_takes_words = True
     _plugins_called = False
     _sends_nothing = False
 
@@ -183,7 +184,6 @@ def _open_closed_streams() -> None:
     cls=_Root,
     lazy=_COMMANDS,
     default="prompt",
-    default_takes_words=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(VERSION, prog_name="llm")

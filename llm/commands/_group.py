@@ -43,27 +43,26 @@ class LazyGroup(click.Group):
     Args:
         lazy: The commands that are imported on first use, by name.
         default: The command that runs where no command is named.
-        default_takes_words: Whether a first word that is no command always goes to the default
-            command. Otherwise one that looks like a command is an error that names the command,
-            and the default command gets the others only if it has arguments.
         args: As for `click.Group`.
         attributes: As for `click.Group`.
     """
 
     command_class: type[click.Command] | None = Command
+    # Whether a first word that is no command always goes to the default command. Otherwise one that
+    # looks like a command is an error that names the command, and the default command gets the
+    # others only if it has arguments.
+    default_takes_words = False
 
     def __init__(
         self,
         *args: Any,
         lazy: Mapping[str, Lazy] | None = None,
         default: str | None = None,
-        default_takes_words: bool = False,
         **attributes: Any,
     ) -> None:
         self._lazy = dict(lazy or {})
         self._ready: MutableMapping[str, click.Command] = {}
         self.default = default
-        self.default_takes_words = default_takes_words
         super().__init__(*args, **attributes)
 
     # `commands` is a real dict for those who read or change it: everything is in it by then, and

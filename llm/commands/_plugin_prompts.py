@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..errors import LLMError
 from . import _options as shared
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ def run_prompt(
         LLMError: The request cannot be met.
         Exception: Whatever the model raised.
     """
-    from ..errors import LLMError
     from ..run.material import find_schema, gather_material
 
     request = shared.request_from({**given, "no_log": True})
@@ -85,7 +85,6 @@ def _with_input(request: Request, material: Material) -> Request:
     Raises:
         LLMError: Nothing is there either.
     """
-    from ..errors import LLMError
     from ..terminal import read_stdin_text, stdin_is_terminal
 
     has_text = request.prompt is not None or any(t.prompt for t in material.templates)

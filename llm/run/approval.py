@@ -38,9 +38,8 @@ if TYPE_CHECKING:
     from .material import TurnInput
     from .request import AnyChain, Resolved, ToolSettings
 
-QUESTION = "Approve tool call? [y/N]: "
-CHOICES = "y: yes   n: no   a: yes, always for this tool   f: yes, always in this folder"
-REFUSAL = "User cancelled tool call"
+QUESTION = """y: yes   n: no   a: yes, always for this tool   f: yes, always in this folder
+Approve tool call? [y/N]: """
 
 RULES_NAME = "tools.yaml"
 _REMEDY = "Correct the file: no tool runs before its rules are understood"
@@ -104,9 +103,9 @@ class Gate:
             terminal.writer.write(f"{visible(call_text(call))}\n")
             answer = ""
             while answer not in ("y", "yes", "n", "no", "a", "f"):
-                answer = terminal.ask(f"{CHOICES}\n{QUESTION}") or "no"
+                answer = terminal.ask(QUESTION) or "no"
         if answer in ("n", "no"):
-            raise CancelToolCall(REFUSAL)
+            raise CancelToolCall("User cancelled tool call")
         if answer in ("a", "f"):
             self._remember(call.name, os.getcwd() if answer == "f" else None)
 

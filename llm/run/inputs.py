@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from ..content import Attachment
@@ -26,30 +27,24 @@ def key_argument(value: str | None) -> str | None:
     if value is None:
         return None
     if value != STDIN and not value.startswith("@"):
-        if not _is_stored(value):
-            # Now: an error that comes before the model is called may quote it.
-            remember(value)
+        # Whoever needs a file that is not valid will tell.
+        with suppress(ConfigError):
+            if value in load_keys():
+                return value
+        # Now: an error that comes before the model is called may quote it.
+        remember(value)
         return value
+    source = "the first line of standard input" if value == STDIN else value[1:]
     if value == STDIN and stdin_is_terminal():
         from getpass import getpass
 
         found = getpass("Key: ", stream=sys.stderr)
     else:
-        found = read_stdin_line() if value == STDIN else _file_text(value[1:])
+        found = read_stdin_line() if value == STDIN else _file_text(source)
     if not found.strip():
-        source = "the first line of standard input" if value == STDIN else value[1:]
         raise InvalidInput(f"No key in {source}")
     remember(found)
     return found.strip()
-
-
-def _is_stored(name: str) -> bool:
-    """Whether there is a stored key with that name."""
-    try:
-        return name in load_keys()
-    except ConfigError:
-        # Whoever needs the file will tell.
-        return False
 
 
 def _file_text(path: str) -> str:

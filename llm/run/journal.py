@@ -82,7 +82,7 @@ def lock(fd: int, *, wait: bool = False) -> bool:
 
 
 class _File:
-    """A journal that this process has open and locked.
+    """A journal that this process has open and locked, and that nobody else can read.
 
     Args:
         path: Where to make it.
@@ -93,7 +93,19 @@ class _File:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.fd: int | None = _create(path)
+        if not is_in_user_directory(path):
+            _make_private(os.path.dirname(path))
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        try:
+            fd = os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            os.makedirs(user_path(), 0o700, exist_ok=True)
+            with suppress(FileExistsError):
+                os.mkdir(os.path.dirname(path), 0o700)
+            fd = os.open(path, flags, 0o600)
+        # Somebody who looks for the dead may hold it for a moment.
+        lock(fd, wait=True)
+        self.fd: int | None = fd
 
     def write(self, data: bytes, back: int = 0) -> None:
         """Write lines, over so many bytes at the end.
@@ -300,27 +312,6 @@ class ResultsJournal(_Kept):
         places = {"database": self._database, "user": os.path.abspath(user_path())}
         header = json_line({"journal": 1, **self.request, **places})
         self._place(f"{new_ulid()}{SUFFIX}", lambda file: file.write_line(header))
-
-
-def _create(path: str) -> int:
-    """A new journal, open and locked, that nobody else can read.
-
-    Raises:
-        OSError: It cannot be made, or others may write where it would lie.
-    """
-    if not is_in_user_directory(path):
-        _make_private(os.path.dirname(path))
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        fd = os.open(path, flags, 0o600)
-    except FileNotFoundError:
-        os.makedirs(user_path(), 0o700, exist_ok=True)
-        with suppress(FileExistsError):
-            os.mkdir(os.path.dirname(path), 0o700)
-        fd = os.open(path, flags, 0o600)
-    # Somebody who looks for the dead may hold it for a moment.
-    lock(fd, wait=True)
-    return fd
 
 
 def _make_private(folder: str) -> None:

@@ -84,17 +84,14 @@ def request_lines(
 
 def done_line(response: _BaseResponse, outcome: tuple[str, str, str] | None) -> str:
     """The end of an answer, whose text is in the events; see `Journal.finished`."""
-    from ..models.turn_record import record_answer
-
-    answer = record_answer(response)
-    usage = answer.get("usage", {})
+    usage = response.usage_so_far()
     done = {
         "outcome": outcome,
-        "started": answer.get("datetime_utc", ""),
-        "duration_ms": answer.get("duration_ms", 0),
-        "usage": [usage.get("input"), usage.get("output"), usage.get("details")],
-        "resolved_model": answer.get("resolved_model"),
-        "response_json": answer.get("response_json"),
+        "started": response.started_utc(),
+        "duration_ms": response.elapsed_ms(),
+        "usage": [usage.input, usage.output, usage.details],
+        "resolved_model": response.resolved_model or None,
+        "response_json": response.response_json,
         "calls": [[call.name, call.arguments, call.tool_call_id] for call in response.calls_so_far],
     }
     return json_line({"done": done})

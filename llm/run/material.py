@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ..content import Attachment, Fragment
 from ..errors import AttachmentError
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .request import LogSettings, OutputSettings, Request
 
 Found = TypeVar("Found")
+# What an option gives that may be repeated.
+Texts: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ class ToolChoice:
         untrusted_functions: Python code that somebody else wrote.
     """
 
-    names: tuple[str, ...] = ()
-    functions: tuple[str, ...] = ()
-    untrusted_names: tuple[str, ...] = ()
-    untrusted_functions: tuple[str, ...] = ()
+    names: Texts = ()
+    functions: Texts = ()
+    untrusted_names: Texts = ()
+    untrusted_functions: Texts = ()
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ def _merged_options(request: Request, templates: Sequence[Template]) -> JSONObje
     return options
 
 
-def _joined(lists: Iterable[Sequence[str] | None]) -> tuple[str, ...]:
+def _joined(lists: Iterable[Sequence[str] | None]) -> Texts:
     return tuple(item for items in lists for item in items or ())
 
 
@@ -215,7 +217,7 @@ def _chosen_tools(request: Request, templates: Sequence[Template]) -> ToolChoice
     )
 
 
-def _functions(templates: Sequence[Template]) -> tuple[str, ...]:
+def _functions(templates: Sequence[Template]) -> Texts:
     return tuple(t.functions for t in templates if t.functions and t.functions_are_trusted)
 
 

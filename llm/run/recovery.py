@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..errors import LogError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from sqlite_utils import Database
 
+    from ..logs.write.store import LogStore
     from ..parts import Part
     from ..text import JSONObject
     from .journal_lines import Journaled
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 TIMEOUT_S = 1.0
 # A journal without a request belongs to a process that is about to write it, or died then.
 EMPTY_AGE_S = 3600.0
-_TURN = "select 1 from turns where id = ?"
 
 
 def take_up(database: str | Path, *, tell: bool = False) -> None:
@@ -111,7 +112,7 @@ def _log_journal(fd: int, path: str, database: str) -> bool:
         if "results_of" in request:
             append_results(db, request, journaled.results)
         # The process may have died after it had logged the turn.
-        elif not db.conn.execute(_TURN, [request["id"]]).fetchone():
+        elif not db.conn.execute("select 1 from turns where id = ?", [request["id"]]).fetchone():
             _log_turn(db, journaled)
     return True
 
@@ -129,11 +130,9 @@ def _belongs_to(request: JSONObject, path: str, database: str) -> bool:
 
 
 def _log_turn(db: Database, journaled: Journaled) -> None:
-    from ..logs.file.db import log_errors
     from ..logs.file.migrations import immediate
     from ..logs.records.chains import is_stored
     from ..logs.records.outcome import INTERRUPTED, RECOVERED, mark_unprompted, mark_untrusted
-    from ..logs.write.store import LogStore
     from ..logs.write.turns import HashedTables, TurnWriter
     from ..models.turn_record import Tables
     from ..text import conversation_name, new_ulid
@@ -147,8 +146,7 @@ def _log_turn(db: Database, journaled: Journaled) -> None:
         turn["outcome"] = done["outcome"] or [RECOVERED, "", ""]
     name = request.get("name") or conversation_name(request.get("title", ""))
     thread_id = request["thread"] or new_ulid()
-    store = LogStore(db)
-    with log_errors(store, "write to"), immediate(db.conn):
+    with _writing(db) as store, immediate(db.conn):
         _, before = request["after"] or (0, None)
         if before is not None and not is_stored(db.conn, before):
             # The log was replaced since.
@@ -157,6 +155,16 @@ def _log_turn(db: Database, journaled: Journaled) -> None:
         writer = TurnWriter(turn, HashedTables(tables, before))
         store.write_turn(writer, thread_id, storable(name))
         mark_untrusted(db.conn, thread_id, request.get("foreign", ()))
+
+
+@contextmanager
+def _writing(db: Database) -> Iterator[LogStore]:
+    from ..logs.file.db import log_errors
+    from ..logs.write.store import LogStore
+
+    store = LogStore(db)
+    with log_errors(store, "write to"):
+        yield store
 
 
 def append_results(db: Database, request: JSONObject, results: Sequence[Part]) -> None:
@@ -172,14 +180,11 @@ def append_results(db: Database, request: JSONObject, results: Sequence[Part]) -
     Raises:
         LogError: The database cannot be written.
     """
-    from ..logs.file.db import log_errors
-    from ..logs.write.store import LogStore
     from ..parts import Message
 
     if not results:
         return
-    store = LogStore(db)
-    with log_errors(store, "write to"):
+    with _writing(db) as store:
         tips = "select tip_message_hash from {} where id = ?"
         turn = db.conn.execute(tips.format("turns"), [request["results_of"]]).fetchone()
         end = turn[0] if turn is not None else request["tip"]

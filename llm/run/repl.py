@@ -12,7 +12,7 @@ from ..errors import ConversationNotSupported
 from ..terminal import OutputClosed, say, write_err
 from .execute import ask, follow_up, note_ignored_history
 from .inputs import attachment_from
-from .material import Material, TurnInput, load_content, load_fragments
+from .material import Material, Texts, TurnInput, load_content, load_fragments
 from .recorder import Recorder
 from .request import resolve
 from .signals import Stopped, dying_tidily
@@ -52,7 +52,7 @@ class Console:
 def run_chat(
     request: Request,
     console: Console,
-    instructions: tuple[str, ...] = INSTRUCTIONS,
+    instructions: Texts = INSTRUCTIONS,
     material: Material | None = None,
     model: AnyModel | None = None,
 ) -> None:
@@ -88,11 +88,7 @@ class _Chat:
     """A chat under way: what has to be said once is said once."""
 
     def __init__(
-        self,
-        resolved: Resolved,
-        recorder: Recorder,
-        console: Console,
-        instructions: tuple[str, ...],
+        self, resolved: Resolved, recorder: Recorder, console: Console, instructions: Texts
     ) -> None:
         self._resolved = resolved
         self._recorder = recorder
@@ -170,7 +166,7 @@ class _Chat:
         )
 
 
-def _read_instructions(typed: str, words: tuple[str, ...]) -> tuple[str, list[str], list[str]]:
+def _read_instructions(typed: str, words: Texts) -> tuple[str, list[str], list[str]]:
     """The prompt without the lines `!fragment A B` and `!attach A B`, and what those name."""
     lines: list[str] = []
     named: dict[str, list[str]] = {word: [] for word in INSTRUCTIONS}

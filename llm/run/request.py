@@ -21,7 +21,7 @@ from ..net.policy import RETRIES, TIMEOUT_S, CallPolicy
 from ..terminal import show_note
 from ..text import JSONObject
 from .journal import leftovers
-from .material import Material, ToolChoice, gather_material
+from .material import Material, Texts, ToolChoice, gather_material
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -80,7 +80,7 @@ class CallSettings:
     key: str | None = None
     retries: int | None = None
     timeout_s: float | None = None
-    fallback: tuple[str, ...] = ()
+    fallback: Texts = ()
     truncate: str | None = None
 
 
@@ -100,8 +100,8 @@ class ToolSettings:
     debug: bool = False
     approve: bool = False
     chain_limit: int = 5
-    allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
+    allow: Texts = ()
+    deny: Texts = ()
     ask: str | None = None
     output_limit: int = 100_000
     time_limit_s: float | None = None
@@ -155,24 +155,24 @@ class Request:
     system: str | None = None
     attachments: tuple[Attachment, ...] = ()
     typed_attachments: tuple[Attachment, ...] = ()
-    fragments: tuple[str, ...] = ()
-    system_fragments: tuple[str, ...] = ()
+    fragments: Texts = ()
+    system_fragments: Texts = ()
     options: tuple[tuple[str, str], ...] = ()
     model_id: str | None = None
-    queries: tuple[str, ...] = ()
+    queries: Texts = ()
     is_async: bool = False
     continue_latest: bool = False
     conversation_id: str | None = None
     name: str | None = None
-    templates: tuple[str, ...] = ()
+    templates: Texts = ()
     params: tuple[tuple[str, str], ...] = ()
     trust: bool = False
     schema_input: str | None = None
     schema_multi: str | None = None
     repair: int = 0
-    then: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
-    functions: tuple[str, ...] = ()
+    then: Texts = ()
+    tools: Texts = ()
+    functions: Texts = ()
     tool_settings: ToolSettings = ToolSettings()
     call: CallSettings = CallSettings()
     log: LogSettings = field(default_factory=LogSettings)
@@ -246,7 +246,7 @@ def resolve(
     return Resolved(request, material, conversation, options, fallbacks, toolset)
 
 
-def set_policy(conversation: AnyConversation, call: CallSettings) -> tuple[str, ...]:
+def set_policy(conversation: AnyConversation, call: CallSettings) -> Texts:
     """Let a conversation be called as the request, and the defaults of its model, say.
 
     Returns:

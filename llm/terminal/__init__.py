@@ -137,14 +137,16 @@ def discard(stream: TextIO | None) -> None:
 
 
 class _Shown:
-    """A text that comes in pieces, as it is to be written.
+    """A text that comes in pieces, as it is to be written to a stream.
 
     Args:
-        is_guarded: Make control characters visible.
+        raw: Do not make control characters visible.
     """
 
-    def __init__(self, is_guarded: bool) -> None:
-        self._is_guarded = is_guarded
+    def __init__(self, stream: TextIO | None, raw: bool) -> None:
+        tolerate_unencodable(stream)
+        self.is_at_terminal = is_terminal(stream)
+        self._is_guarded = self.is_at_terminal and not raw
         # A carriage return whose line feed may come with the next piece.
         self._held = ""
 
@@ -171,12 +173,8 @@ class StreamDisplay(Display):
     """
 
     def __init__(self, *, show_reasoning: bool, raw: bool = False) -> None:
-        tolerate_unencodable(sys.stdout)
-        tolerate_unencodable(sys.stderr)
-        self._out_is_terminal = is_terminal(sys.stdout)
-        self._err_is_terminal = is_terminal(sys.stderr)
-        self._text = _Shown(self._out_is_terminal and not raw)
-        self._reasoning = _Shown(self._err_is_terminal and not raw)
+        self._text = _Shown(sys.stdout, raw)
+        self._reasoning = _Shown(sys.stderr, raw)
         self._show_reasoning = show_reasoning
         self._in_reasoning = False
         self._in_line = False
@@ -194,7 +192,7 @@ class StreamDisplay(Display):
         elif event.type == "reasoning" and self._show_reasoning:
             self._in_reasoning = True
             shown = self._reasoning.piece(chunk)
-            write_err(f"{DIM}{shown}{RESET}" if self._err_is_terminal else shown)
+            write_err(f"{DIM}{shown}{RESET}" if self._reasoning.is_at_terminal else shown)
 
     def finish(self, text: str) -> None:
         """End the answer with one newline."""
@@ -204,7 +202,7 @@ class StreamDisplay(Display):
     def pause(self) -> None:
         """End the line on a terminal, so that what follows has its own; a pipe stays as it is."""
         self._end_reasoning()
-        if self._in_line and self._out_is_terminal:
+        if self._in_line and self._text.is_at_terminal:
             write_out("\n")
             self._in_line = False
 
