@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,9 @@ def write_attachments(responses: Sequence[AnyResponse], folder: str) -> None:
             number += 1
             try:
                 target.mkdir(parents=True, exist_ok=True)
-                path = _unused(target, f"{response.id}-{number}", _suffix(attachment))
+                kind = attachment.resolve_type() or ""
+                suffix = _SUFFIXES.get(kind) or mimetypes.guess_extension(kind) or ".bin"
+                path = _unused(target, f"{response.id}-{number}", suffix)
                 path.write_bytes(attachment.content_bytes() or b"")
             except OSError as error:
                 raise LLMError(f"Cannot write to {folder}: {error.strerror}") from error
@@ -47,13 +50,6 @@ def _made(response: AnyResponse) -> Iterator[Attachment]:
         for part in message.parts:
             if isinstance(part, AttachmentPart) and part.attachment is not None:
                 yield part.attachment
-
-
-def _suffix(attachment: Attachment) -> str:
-    import mimetypes
-
-    kind = attachment.resolve_type() or ""
-    return _SUFFIXES.get(kind) or mimetypes.guess_extension(kind) or ".bin"
 
 
 def _unused(folder: Path, name: str, suffix: str) -> Path:

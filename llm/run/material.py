@@ -49,9 +49,6 @@ class Material:
         options: Model options by name, as given.
         fragments: Names of fragments in front of the prompt.
         system_fragments: Names of fragments in front of the system prompt.
-        attachments: Attachments in the order in which they are sent.
-        extract: Print only the first fenced code block.
-        extract_last: Print only the last fenced code block.
     """
 
     system: str | None
@@ -97,7 +94,6 @@ class TurnInput:
         text: The prompt, templates applied.
         fragments: Texts in front of the prompt.
         system_fragments: Texts in front of the system prompt.
-        attachments: Attachments in the order in which they are sent.
         drops_pending: Do not run the tool calls that the conversation ends in.
     """
 
@@ -203,12 +199,12 @@ def _attachments(templates: Sequence[Template], *, typed: bool) -> Iterator[Atta
 
 
 def _chosen_tools(request: Request, templates: Sequence[Template]) -> ToolChoice:
-    if not templates:
-        return ToolChoice(request.tools, request.functions)
-    from .trust import is_own
-
-    own = [t for t in templates if is_own(t, trust=request.trust)]
-    untrusted = [t for t in templates if not is_own(t, trust=request.trust)]
+    own: list[Template] = []
+    untrusted: list[Template] = []
+    for template in templates:
+        # Calls of the tools that somebody else chose are asked about one by one.
+        is_own = request.trust or template.origin == "file"
+        (own if is_own else untrusted).append(template)
     return ToolChoice(
         (*_joined(t.tools for t in own), *request.tools),
         (*_functions(own), *request.functions),

@@ -59,8 +59,6 @@ def run_chat(
     """Hold a chat: read a prompt, answer it, keep the turn, until the user leaves.
 
     Args:
-        request: What was asked for.
-        console: The terminal.
         instructions: The words that begin a line which names files; elsewhere they are text.
         material: What the prompts are made of, where it was gathered before.
         model: The model that answers, where it is not one that the request names.

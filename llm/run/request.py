@@ -114,11 +114,7 @@ class OutputSettings:
     Args:
         no_stream: Ask the model for its whole answer at once.
         hide_reasoning: Do not show reasoning, and tell the model so.
-        extract: Print only the first fenced code block.
-        extract_last: Print only the last fenced code block.
         json: Print log records instead of the answer.
-        raw: Pass control sequences on to a terminal.
-        out: The folder for files that the model makes.
     """
 
     no_stream: bool = False
@@ -145,7 +141,6 @@ class Request:
         params: Values of variables of the templates, as pairs.
         trust: Let templates from elsewhere use what they name.
         schema_input: What names the schema of the answer.
-        schema_multi: What names the schema of the items of the answer.
         repair: How often to ask again for an answer that does not fit its schema.
         then: Further prompts, each on the answer before, for which `$input` stands.
         functions: Python code, or paths of files with it, whose functions are tools.

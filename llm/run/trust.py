@@ -97,12 +97,6 @@ def _refuse_commands(template: Template) -> None:
             )
 
 
-def is_own(template: Template, *, trust: bool) -> bool:
-    """Whether the person answers for the tools of a template; calls of the tools of others are
-    asked about one by one."""
-    return trust or template.origin == "file"
-
-
 def name_of(template: Template) -> str:
     """What the user calls a template."""
     return template.reference or template.name
