@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from . import plugins
 from .errors import AliasNotFound, ConfigError, NeedsKeyException, UnknownModelError
 from .files import AnyPath, config
+from .text import JSONObject, suggestion
 
 if TYPE_CHECKING:
     from pluggy import HookImpl
@@ -55,6 +56,12 @@ def get_models_with_aliases() -> list[ModelWithAliases]:
     return entries
 
 
+def _entries() -> list[ModelWithAliases]:
+    import llm
+
+    return llm.get_models_with_aliases()
+
+
 def _user_aliases() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     if _leaves_out_user_aliases:
@@ -69,10 +76,8 @@ def _user_aliases() -> dict[str, list[str]]:
 
 def entries_matching(queries: Iterable[str]) -> list[ModelWithAliases]:
     """The registered models that match every query, in order of registration."""
-    import llm
-
     found = []
-    for entry in llm.get_models_with_aliases():
+    for entry in _entries():
         with plugins.isolated(entry.plugin):
             if all(map(entry.matches, queries)):
                 found.append(entry)
@@ -81,37 +86,24 @@ def entries_matching(queries: Iterable[str]) -> list[ModelWithAliases]:
 
 def get_models() -> list[SyncModel]:
     """A new instance of every registered synchronous model, in order of registration."""
-    import llm
-
-    return [entry.model for entry in llm.get_models_with_aliases() if entry.model]
+    return [entry.model for entry in _entries() if entry.model]
 
 
 def get_async_models() -> list[AnyAsyncModel]:
     """A new instance of every registered asynchronous model, in order of registration."""
-    import llm
-
-    return [entry.async_model for entry in llm.get_models_with_aliases() if entry.async_model]
+    return [entry.async_model for entry in _entries() if entry.async_model]
 
 
 def get_model_aliases() -> dict[str, SyncModel]:
     """The synchronous models by alias and by id; of two with one name the later counts."""
-    import llm
-
-    return {
-        name: entry.model
-        for entry in llm.get_models_with_aliases()
-        if entry.model
-        for name in _names_of(entry)
-    }
+    return {name: entry.model for entry in _entries() if entry.model for name in _names_of(entry)}
 
 
 def get_async_model_aliases() -> dict[str, AnyAsyncModel]:
     """The asynchronous models by alias and by the id of their synchronous twin."""
-    import llm
-
     return {
         name: entry.async_model
-        for entry in llm.get_models_with_aliases()
+        for entry in _entries()
         if entry.async_model
         for name in _names_of(entry)
     }
@@ -142,7 +134,7 @@ def get_async_model(name: str | None = None) -> AnyAsyncModel:
     """The asynchronous model with an id or alias.
 
     Args:
-        name: The id or alias; without one the default model, see `resolve_default_model`.
+        name: The id or alias; without one the default model.
 
     Raises:
         UnknownModelError: No asynchronous model has that name.
@@ -168,8 +160,6 @@ def _look_up(name: str | None) -> tuple[str, list[ModelWithAliases]]:
     Raises:
         ConfigError: It is, and the name could be an alias.
     """
-    import llm
-
     global _leaves_out_user_aliases
     try:
         entries = _listed()
@@ -177,7 +167,7 @@ def _look_up(name: str | None) -> tuple[str, list[ModelWithAliases]]:
     except ConfigError:
         _leaves_out_user_aliases = True
         try:
-            entries = llm.get_models_with_aliases()
+            entries = _entries()
             wanted = name or resolve_default_model(entries)
         finally:
             _leaves_out_user_aliases = False
@@ -199,7 +189,7 @@ def resolve_default_model(entries: Sequence[ModelWithAliases] | None = None) -> 
 
     if chosen := llm.get_default_model(default=None):
         return chosen
-    known = llm.get_models_with_aliases() if entries is None else entries
+    known = _entries() if entries is None else entries
     if (keyless := _keyless(known)) and _lacks_key(known):
         return keyless.model_id
     return llm.get_default_model()
@@ -211,7 +201,7 @@ def nothing_can_answer() -> bool:
 
     if llm.get_default_model(default=None):
         return False
-    entries = llm.get_models_with_aliases()
+    entries = _entries()
     return _lacks_key(entries) and not _keyless(entries)
 
 
@@ -309,15 +299,13 @@ def _stamp(path: AnyPath) -> _Stamp:
 
 def _listed() -> list[ModelWithAliases]:
     """The registered models; what the next look-up can do without a list is kept in `_known`."""
-    import llm
-
     global _known
     plugins.load_plugins()
     origin = _Origin.now()
     outer, files = getattr(_thread, "files", None), dict[str, _Stamp]()
     _thread.files = files
     try:
-        entries: list[ModelWithAliases] = llm.get_models_with_aliases()
+        entries = _entries()
     finally:
         _thread.files = outer
     before = _known
@@ -438,8 +426,6 @@ def _bearing(name: str, entries: Sequence[AnyEntry]) -> Iterator[AnyEntry]:
 def _unknown_model(
     name: str, entries: Iterable[ModelWithAliases | EmbeddingModelWithAliases]
 ) -> UnknownModelError:
-    from .text import suggestion
-
     known = [known for entry in entries for known in _names_of(entry)]
     return UnknownModelError(f"Unknown model: {name}{suggestion(name, known)}")
 
@@ -464,7 +450,7 @@ def resolve_model_id(name: str) -> str:
     """The id of the chat model, else of the embedding model, with that name; else the name."""
     import llm
 
-    for entry in _bearing(name, llm.get_models_with_aliases()):
+    for entry in _bearing(name, _entries()):
         return entry.model_id
     for embedding_entry in _bearing(name, llm.get_embedding_models_with_aliases()):
         return embedding_entry.model_id
@@ -482,7 +468,7 @@ def remove_alias(alias: str) -> None:
     if not path.exists():
         raise AliasNotFound("No aliases.json file exists")
 
-    def change(aliases: config.JSONObject) -> None:
+    def change(aliases: JSONObject) -> None:
         if alias not in aliases:
             raise AliasNotFound(f"No such alias: {alias}")
         del aliases[alias]

@@ -24,12 +24,11 @@ def tighten(path: AnyPath, mode: int, *, tell: bool = True) -> None:
         mode: The permissions that it gets.
         tell: Whether to say so.
     """
-    if not _is_open(path):
-        return
     with suppress(OSError):
-        os.chmod(path, mode)
-        if tell and _is_reachable(path):
-            print(f"Others could read {path}: now only you can", file=sys.stderr)
+        if _is_open(path):
+            os.chmod(path, mode)
+            if tell and _is_reachable(path):
+                print(f"Others could read {path}: now only you can", file=sys.stderr)
 
 
 def tighten_database(path: AnyPath) -> None:
@@ -40,20 +39,14 @@ def tighten_database(path: AnyPath) -> None:
 
 
 def tell_if_open(path: AnyPath, told: AnyPath) -> None:
-    """Say, once for each path, that others can read what the user named; its mode stays.
-
-    Args:
-        path: The file or directory.
-        told: A file that remembers what was said; where it cannot be written nothing is.
-    """
-    if not _is_open(path) or not _is_reachable(path):
-        return
-    text = f"Others can read {path}. To keep them out: chmod go= {path}"
-    tell_once(os.path.abspath(path), text, told)
+    """Say, as `tell_once` does, that others can read what the user named; its mode stays."""
+    if _is_open(path) and _is_reachable(path):
+        text = f"Others can read {path}. To keep them out: chmod go= {path}"
+        tell_once(os.path.abspath(path), text, told)
 
 
 def tell_once(subject: str, text: str, told: AnyPath) -> None:
-    """Say something on stderr, once for each subject.
+    """Say a line on stderr, once for each subject.
 
     Args:
         subject: What is told about.
@@ -75,13 +68,11 @@ def tell_once(subject: str, text: str, told: AnyPath) -> None:
 
 
 def _is_open(path: AnyPath) -> bool:
-    if os.name == "nt":
-        return False
-    try:
-        found = os.stat(path)
-    except OSError:
-        return False
-    return bool(found.st_mode & OTHERS) and found.st_uid == os.getuid()
+    if os.name != "nt":
+        with suppress(OSError):
+            found = os.stat(path)
+            return bool(found.st_mode & OTHERS) and found.st_uid == os.getuid()
+    return False
 
 
 def _is_reachable(path: AnyPath) -> bool:

@@ -1,8 +1,8 @@
 """The user directory and its small files: keys, aliases, default models, the log switch.
 
 Reading never creates a file. Writing is atomic (a temporary file takes the place of the old one)
-and locked, so that two commands at once lose nothing. A file that is not valid JSON is an error
-that names the line; it is never replaced.
+and locked, so that two commands at once lose nothing. A file that is not valid, or cannot be read
+or written, is a `ConfigError` that names the line; it is never replaced.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast, overload
+from typing import overload
 
 from ..errors import ConfigError
+from ..text import JSONObject
 from ..text.secrets import remember
 from . import tell_if_open, tighten
 
@@ -23,9 +24,6 @@ DEFAULT_MODEL = "gpt-5.6-luna"
 
 _LOCK_NAME = ".config.lock"
 _LOCK_TIMEOUT_S = 30.0
-
-JSONObject = dict[str, object]
-
 
 # The user directory
 
@@ -44,10 +42,9 @@ def user_path() -> str:
 
 
 def user_dir() -> Path:
-    """The user directory, created with its parents where that is possible.
+    """The user directory, created where that is possible.
 
-    Where it cannot be created the path is returned all the same: reading then finds nothing, and
-    writing says what is wrong.
+    Where it is not, reading finds nothing, and writing says what is wrong.
     """
     path = Path(user_path())
     with contextlib.suppress(OSError):
@@ -58,11 +55,7 @@ def user_dir() -> Path:
 
 
 def tell_if_shared(database: str | None = None) -> None:
-    """Say once that others can read a directory or database that the user named.
-
-    Args:
-        database: A log database that is not the one of the user directory.
-    """
+    """Say once that others can read a directory, or a log database, that the user named."""
     folder = user_dir()
     if os.environ.get("LLM_USER_PATH"):
         tell_if_open(folder, folder / "told.json")
@@ -79,16 +72,12 @@ def read_text(path: Path) -> str | None:
     Raises:
         ConfigError: The file cannot be read or is not UTF-8.
     """
-    text = exact_text(path)
+    text = _exact_text(path)
     return text and text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def exact_text(path: Path) -> str | None:
-    """The text of a UTF-8 file with its own line ends and byte order mark, or None.
-
-    Raises:
-        ConfigError: The file cannot be read or is not UTF-8.
-    """
+def _exact_text(path: Path) -> str | None:
+    """As `read_text`, with the file's own line ends and byte order mark."""
     with _accessing(path, "read"):
         try:
             content = path.read_bytes()
@@ -197,7 +186,7 @@ def update_text(path: Path, change: Callable[[str], str], mode: int | None = Non
         ConfigError: The file cannot be read or written.
     """
     with _locked(path):
-        write_text_atomic(path, change(exact_text(path) or ""), mode)
+        write_text_atomic(path, change(_exact_text(path) or ""), mode)
 
 
 @contextlib.contextmanager
@@ -251,7 +240,7 @@ def load_keys() -> dict[str, str]:
     """
     path = keys_path()
     tighten(path, 0o600)
-    return cast("dict[str, str]", read_json_object(path))
+    return read_json_object(path)
 
 
 def get_key(
@@ -269,9 +258,7 @@ def get_key(
         explicit_key: A key, or the name of a stored one; it wins over everything else.
         key_alias: The name of a stored key.
         env_var: An environment variable that may hold the key.
-        alias: The same as `key_alias`, and wins over it.
-        env: The same as `env_var`, and wins over it.
-        input: The same as `explicit_key`, and wins over it.
+        alias, env, input: Newer names of these three; they win over them.
 
     Raises:
         ConfigError: `keys.json` is not valid.
@@ -306,11 +293,7 @@ def set_key(name: str, value: str) -> None:
 
 
 def remove_key(name: str) -> None:
-    """Remove a stored key; one that is not there is no error.
-
-    Raises:
-        ConfigError: `keys.json` is not valid or cannot be written.
-    """
+    """Remove a stored key, as `set_key` stores it; one that is not there is no error."""
     if name in load_keys():
         update_json(
             keys_path(), lambda keys: keys.pop(name, None), indent=2, newline=True, mode=0o600
@@ -331,22 +314,12 @@ def get_default_model(filename: str = ..., default: str | None = ...) -> str | N
 def get_default_model(
     filename: str = "default_model.txt", default: str | None = DEFAULT_MODEL
 ) -> str | None:
-    """The model id in a file of the user directory, or `default` where there is none.
-
-    Args:
-        filename: The file; an empty one counts as missing.
-        default: What to return then.
-    """
+    """The model id in a file of the user directory; `default` where it is missing or empty."""
     return (read_text(user_dir() / filename) or "").strip() or default
 
 
 def set_default_model(model: str | None, filename: str = "default_model.txt") -> None:
-    """Store the id of the default model; None removes the setting.
-
-    Args:
-        model: The model id.
-        filename: The file of the user directory to write.
-    """
+    """Store the id of the default model in a file of the user directory; None removes it."""
     path = user_dir() / filename
     if model is not None:
         write_text_atomic(path, model)
@@ -374,11 +347,7 @@ def aliases_path() -> Path:
 
 
 def load_aliases() -> JSONObject:
-    """The content of `aliases.json`: alias -> model id, beside values that plugins keep there.
-
-    Raises:
-        ConfigError: `aliases.json` is not valid.
-    """
+    """The content of `aliases.json`: alias -> model id, beside values that plugins keep there."""
     return read_json_object(aliases_path())
 
 
@@ -396,11 +365,7 @@ def logs_on() -> bool:
 
 
 def set_logging(on: bool) -> None:
-    """Switch the logging of prompts on or off, for all commands to come.
-
-    Raises:
-        ConfigError: The switch file cannot be written.
-    """
+    """Switch the logging of prompts on or off, for all commands to come."""
     path = user_dir() / "logs-off"
     with _accessing(path, "changed"):
         if on:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from ..errors import ConfigError, InvalidInput
-from .config import JSONObject, how_to_repair, read_json_object, update_json, user_dir
+from ..text import JSONObject
+from .config import how_to_repair, read_json_object, update_json, user_dir
 
 TRUNCATE_CHOICES = ("oldest", "middle", "none")
 
@@ -39,6 +39,8 @@ class CallDefaults:
 class ModelValues:
     """Values by model and name in a file of the user directory, as they were typed.
 
+    A file that is not valid, or cannot be written, is a `ConfigError`.
+
     Args:
         file_name: The file, of JSON.
         newline: Whether it ends with a newline.
@@ -53,51 +55,35 @@ class ModelValues:
         return user_dir() / self.file_name
 
     def load(self) -> dict[str, dict[str, str]]:
-        """All values: model id -> name -> value.
-
-        Raises:
-            ConfigError: The file is not valid.
-        """
+        """All values: model id -> name -> value."""
         found = read_json_object(self.path)
         for model_id, values in found.items():
             if not isinstance(values, dict):
                 problem = f"the options of {model_id!r} are no object"
                 raise ConfigError(self.path, problem, how_to_repair(self.path))
-        return cast("dict[str, dict[str, str]]", found)
+        return found
 
     def get(self, model_id: str) -> dict[str, str]:
-        """The values of one model, empty where there are none.
-
-        Raises:
-            ConfigError: The file is not valid.
-        """
+        """The values of one model, empty where there are none."""
         return self.load().get(model_id, {})
 
     def set(self, model_id: str, name: str, value: str) -> None:
-        """Store a value.
-
-        Raises:
-            ConfigError: The file is not valid or cannot be written.
-        """
+        """Store a value."""
 
         def change(stored: JSONObject) -> None:
-            stored[model_id] = {**cast("JSONObject", stored.get(model_id, {})), name: value}
+            stored[model_id] = {**stored.get(model_id, {}), name: value}
 
         self.load()
         update_json(self.path, change, indent=2, newline=self.newline)
 
     def clear(self, model_id: str, name: str | None = None) -> None:
-        """Remove one value of a model, or all of them; absent ones are no error.
-
-        Raises:
-            ConfigError: The file is not valid or cannot be written.
-        """
+        """Remove one value of a model, or all of them; absent ones are no error."""
         values = self.get(model_id)
         if not values or (name is not None and name not in values):
             return
 
         def change(stored: JSONObject) -> None:
-            kept = cast("JSONObject", stored.pop(model_id, {}))
+            kept = stored.pop(model_id, {})
             kept.pop(name or "", None)
             if kept and name is not None:
                 stored[model_id] = kept
@@ -131,11 +117,7 @@ def call_defaults(model_id: str) -> CallDefaults:
 
 
 def parse_retries(text: str) -> int:
-    """A number of retries.
-
-    Raises:
-        InvalidInput: It is no whole number from 0.
-    """
+    """A number of retries, or an InvalidInput."""
     with suppress(ValueError):
         if (number := int(text)) >= 0:
             return number
@@ -143,11 +125,7 @@ def parse_retries(text: str) -> int:
 
 
 def parse_timeout(text: str) -> float:
-    """A number of seconds.
-
-    Raises:
-        InvalidInput: It is no number above 0.
-    """
+    """A number of seconds above 0, or an InvalidInput."""
     with suppress(ValueError):
         if 0 < (seconds := float(text)) < float("inf"):
             return seconds
@@ -160,11 +138,7 @@ def parse_fallback(text: str) -> tuple[str, ...]:
 
 
 def parse_truncate(text: str) -> str:
-    """Which turns to leave out of a conversation that is too long.
-
-    Raises:
-        InvalidInput: It is none of the choices.
-    """
+    """Which turns to leave out of a conversation that is too long, or an InvalidInput."""
     if text not in TRUNCATE_CHOICES:
         raise InvalidInput(f"truncate: {text!r} is none of {', '.join(TRUNCATE_CHOICES)}")
     return text

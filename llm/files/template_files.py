@@ -65,12 +65,8 @@ def read_template_text(path: Path) -> str:
 def parse_fields(text: str, where: str) -> dict[object, object]:
     """The mapping that a template is; a plain string is its prompt.
 
-    Args:
-        text: The YAML.
-        where: What names the file in messages.
-
     Raises:
-        LoadTemplateError: It is not YAML, or neither a mapping nor a string.
+        LoadTemplateError: It is not YAML, or neither of them; `where` names the file.
     """
     try:
         found = parse_yaml(text)

@@ -95,11 +95,7 @@ _CLASSES = {
 
 
 def glob_pattern(glob: str) -> re.Pattern[str]:
-    """What matches the paths that a pattern such as `src/**/*.py` stands for.
-
-    Raises:
-        re.error: The pattern is none.
-    """
+    """What matches the paths that a pattern such as `src/**/*.py` stands for."""
     return re.compile(_regular_expression(glob), re.DOTALL)
 
 

@@ -13,6 +13,8 @@ from ..tools.toolbox import Toolbox
 if TYPE_CHECKING:
     from ..hookspecs import AnyTool, FragmentLoader, TemplateLoader
 
+    AnyFunction = AnyTool | Callable[..., object]
+
 
 def get_tools() -> dict[str, AnyTool]:
     """The registered tools and toolbox classes by name, in order of registration.
@@ -22,9 +24,7 @@ def get_tools() -> dict[str, AnyTool]:
     tools: dict[str, AnyTool] = {}
     running = plugins.running_plugins()
 
-    def register(
-        tool_or_function: AnyTool | Callable[..., object], name: str | None = None
-    ) -> None:
+    def register(tool_or_function: AnyFunction, name: str | None = None) -> None:
         tool = _as_tool(tool_or_function, name)
         tool.plugin = running[-1] if running else None
         tools[_unused(tool.name or "", tools)] = tool
@@ -33,7 +33,7 @@ def get_tools() -> dict[str, AnyTool]:
     return tools
 
 
-def _as_tool(tool_or_function: AnyTool | Callable[..., object], name: str | None) -> AnyTool:
+def _as_tool(tool_or_function: AnyFunction, name: str | None) -> AnyTool:
     if isinstance(tool_or_function, Tool):
         tool_or_function.name = name or tool_or_function.name
         return tool_or_function

@@ -94,19 +94,13 @@ def name_in(spec: str) -> str:
 
 
 def make_from_spec(spec: str, classes: dict[str, ToolClass]) -> Toolbox | ServerSideTool:
-    """The toolbox or server-side tool that a specification describes.
-
-    Raises:
-        LLMError: The specification cannot be read, or the class does not take its arguments.
-    """
+    """The toolbox or server-side tool that a specification describes."""
     try:
         return instantiate_from_spec(classes, spec)
     except ValueError as error:
         name = name_in(spec) or "Name"
-        raise LLMError(
-            f"Tool {spec} cannot be used: {error}. "
-            f'Write {name}, {name}("text") or {name}(key="text")'
-        ) from error
+        remedy = f'Write {name}, {name}("text") or {name}(key="text")'
+        raise LLMError(f"Tool {spec} cannot be used: {error}. {remedy}") from error
     except TypeError as error:
         tool_class = classes[name_in(spec)]
         written = f"{tool_class.__name__}{constructor_text(tool_class)}"
@@ -157,8 +151,7 @@ class _Written(str):
 def tools_from_code(code_or_path: str) -> list[Tool]:
     """The tools that Python code defines: every function whose name has no underscore in front.
 
-    Args:
-        code_or_path: Source code, or one line that ends in `.py`, the path of a file.
+    One line that ends in `.py` is no code, but the path of a file.
 
     Raises:
         NotFound: There is no such file.
@@ -173,9 +166,8 @@ def tools_from_code(code_or_path: str) -> list[Tool]:
     except SyntaxError as error:
         raise LLMError(f"Error in --functions definition: {error}") from error
     except (Exception, SystemExit) as error:  # somebody's own code
-        raise LLMError(
-            f"The code of --functions failed: {type(error).__name__}: {error}"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise LLMError(f"The code of --functions failed: {reason}") from error
     made = [
         _as_tool(name, value)
         for name, value in vars(module).items()

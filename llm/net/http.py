@@ -33,23 +33,19 @@ def request(method: str, url: str) -> Reply:
     """The reply to one request, redirects followed up to three times.
 
     Raises:
-        ConnectionLost: The address is no good, the server cannot be reached, answers with an
-            error status, sends more than `MAX_BYTES`, or takes longer than half a minute between
-            two pieces, or ten in all.
+        ConnectionLost: The address is no good, or the server cannot be reached, answers with an
+            error, sends more than `MAX_BYTES`, or lets wait half a minute, or ten in all.
     """
     import httpx2
 
+    settings = {
+        "follow_redirects": True,
+        "max_redirects": MAX_REDIRECTS,
+        "timeout": TIMEOUT_SECONDS,
+    }
     try:
-        with (
-            make_client(
-                httpx2.Client,
-                follow_redirects=True,
-                max_redirects=MAX_REDIRECTS,
-                timeout=TIMEOUT_SECONDS,
-                headers={"user-agent": USER_AGENT},
-            ) as client,
-            client.stream(method, url) as reply,
-        ):
+        client = make_client(httpx2.Client, headers={"user-agent": USER_AGENT}, **settings)
+        with client, client.stream(method, url) as reply:
             reply.raise_for_status()
             content = _read_limited(reply, url)
             headers = {name.lower(): value for name, value in reply.headers.items()}
@@ -66,11 +62,12 @@ def _read_limited(reply: httpx2.Response, url: str) -> bytes:
     for piece in reply.iter_bytes():
         size_bytes += len(piece)
         if size_bytes > MAX_BYTES:
-            limit = f"{MAX_BYTES / 1_000_000:.0f} MB"
-            raise ConnectionLost(f"Could not fetch {url}: it is larger than {limit}")
+            raise ConnectionLost(
+                f"Could not fetch {url}: it is larger than {MAX_BYTES / 1e6:.0f} MB"
+            )
         if time.monotonic() > deadline:
-            limit = f"{TOTAL_SECONDS:.0f} seconds"
-            raise ConnectionLost(f"Could not fetch {url}: it was not complete after {limit}")
+            reason = f"it was not complete after {TOTAL_SECONDS:.0f} seconds"
+            raise ConnectionLost(f"Could not fetch {url}: {reason}")
         pieces.append(piece)
     return b"".join(pieces)
 

@@ -36,7 +36,11 @@ class HTTPLog:
         """Write a request as it goes out; a body that is JSON is indented."""
         lines = _head(f"Request: {method} {url}", headers)
         if body:
-            lines += ["  Body:", *(f"    {line}" for line in _readable(body).splitlines())]
+            try:
+                text = json.dumps(json.loads(body), indent=2)
+            except (ValueError, RecursionError):
+                text = body.decode("utf-8", "replace")
+            lines += ["  Body:", *(f"    {line}" for line in text.splitlines())]
         self._write_lines(lines)
 
     def reply(self, status: int, headers: Mapping[str, str]) -> None:
@@ -53,11 +57,7 @@ class HTTPLog:
             self._write(shown.end())
 
     def hooks(self, *, is_async: bool = False) -> dict[str, list[Callable[..., object]]]:
-        """The `event_hooks` of an httpx2 client that let it write its exchanges here.
-
-        Args:
-            is_async: They are for an asynchronous client.
-        """
+        """The `event_hooks` of an httpx2 client that let it write its exchanges here."""
 
         async def request_async(request: httpx2.Request) -> None:
             await request.aread()
@@ -127,13 +127,6 @@ def _head(first: str, headers: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _readable(body: bytes) -> str:
-    try:
-        return json.dumps(json.loads(body), indent=2)
-    except (ValueError, RecursionError):
-        return body.decode("utf-8", "replace")
-
-
 class _Line:
     """A line that is held back; `value` is the JSON of an event."""
 
@@ -159,9 +152,6 @@ class ShownBody:
 
     A key may be split between two pieces, or between the texts of two server-sent events: what may
     be its beginning is held back until the rest has come.
-
-    Args:
-        also: Further keys to mask, however short.
     """
 
     def __init__(self, also: Sequence[str] = ()) -> None:

@@ -27,11 +27,9 @@ _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def make_client(kind: Callable[..., C], **settings: Any) -> C:
-    """An HTTP client that goes by the environment.
+    """A client, of a class of `httpx2` or one derived from it, that goes by the environment.
 
-    Args:
-        kind: A client class of `httpx2`, or one derived from it.
-        settings: Arguments for it. `verify=False` for addresses that need no TLS.
+    Addresses that need no TLS need `verify=False` among the settings, its arguments.
 
     Raises:
         ConnectionLost: A variable names a proxy or certificates that cannot be used.
@@ -68,12 +66,8 @@ def _certificates() -> Iterator[None]:
 
 
 def tls_context() -> ssl.SSLContext | None:
-    """The TLS of a connection made without a client; `None` where only a client knows whom to
-    trust.
-
-    Raises:
-        ConnectionLost: A variable names certificates that cannot be used.
-    """
+    """As `make_client`, the TLS of a connection without a client; `None` where only that can tell
+    whom to trust."""
     import ssl
 
     with _certificates():
@@ -138,15 +132,14 @@ def needs_tls(url: str) -> bool:
     """Whether a TLS context is needed; making one costs 20 ms that `http://` can do without."""
     if not url.lower().startswith("http://"):
         return True
-    return any(os.environ[name].lower().startswith("https://") for name in _set(_PLAIN_PROXIES))
+    return any(
+        os.environ[name].lower().startswith("https://") for name in _set(_proxy_names("http"))
+    )
 
 
 def _proxy_names(scheme: str) -> tuple[str, ...]:
     scheme = scheme.lower()
     return (f"{scheme}_proxy", f"{scheme.upper()}_PROXY", "all_proxy", "ALL_PROXY")
-
-
-_PLAIN_PROXIES = _proxy_names("http")
 
 
 def _set(names: tuple[str, ...]) -> Iterator[str]:

@@ -46,22 +46,13 @@ class CallPolicy:
         return min(self.timeout_s, CONNECT_TIMEOUT_S)
 
     def attempts(self, server: str = "the server") -> Attempts:
-        """The attempts of one call, counted.
-
-        Args:
-            server: What the user is told about who failed, e.g. a host.
-        """
+        """The attempts of one call, counted; `server` names who failed, e.g. a host."""
         return Attempts(self, server)
 
 
 @dataclass
 class Attempts:
-    """Counts the failed attempts of one call and says how long to wait before the next.
-
-    Args:
-        policy: The rules.
-        server: What the user is told about who failed.
-    """
+    """Counts the failed attempts of one call and says how long to wait before the next."""
 
     policy: CallPolicy
     server: str
@@ -80,7 +71,6 @@ class Attempts:
         Args:
             status: The HTTP status, or `None` where there was no reply.
             headers: The reply's headers, by lower-case name.
-            body: The reply's bytes.
             reason: What to tell the user where there is no status.
         """
         self._failed += 1
@@ -120,11 +110,7 @@ def _is_worth_retrying(status: int | None, headers: Mapping[str, str], body: byt
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """The pause that a server asks for, in seconds, or `None` where it names none.
-
-    Args:
-        headers: The reply's headers, by lower-case name.
-    """
+    """The pause in seconds that the headers, by lower-case name, ask for; `None` for none."""
     for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             pause = float(headers.get(name, "")) / divisor

@@ -57,15 +57,15 @@ def schema_dsl(text: str, multi: bool = False) -> JSONObject:
 
 
 def _field(field: str) -> tuple[str, dict[str, str]]:
-    definition, colon, description = field.partition(":")
+    definition, _, description = field.partition(":")
     words = definition.split()
     if not words:
         raise ValueError(f"Invalid schema DSL: field {field!r} is missing a name before ':'")
-    name, kind = words[0], words[1] if len(words) > 1 else "str"
+    name, kind = (*words, "str")[:2]
     if kind not in _TYPES:
         raise ValueError(f"Invalid schema DSL: unknown type {kind!r} for field {name!r}")
     shape = {"type": _TYPES[kind]}
-    if colon and description.strip():
+    if description.strip():
         shape["description"] = description.strip()
     return name, shape
 
@@ -155,11 +155,7 @@ def _stored_schema(db: Database, schema_id: str) -> JSONObject | None:
 
 
 def parse_dsl(text: str, multi: bool = False) -> JSONObject:
-    """As `schema_dsl`, of what the user wrote.
-
-    Raises:
-        InvalidInput: It is no list of fields.
-    """
+    """As `schema_dsl`, of what the user wrote: an InvalidInput if it is no list of fields."""
     try:
         return schema_dsl(text, multi)
     except ValueError as error:

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_schema(schema: JSONObject) -> None:
-    """Make sure that answers can be checked against a schema.
-
-    Raises:
-        InvalidInput: It is no valid JSON schema.
-    """
+    """Raise an InvalidInput unless answers can be checked against a schema."""
     from jsonschema import SchemaError, validators
 
     kind = validators.validator_for(schema, default=validators.Draft202012Validator)
@@ -30,11 +26,7 @@ def check_schema(schema: JSONObject) -> None:
 
 
 def parse_answer(text: str, schema: JSONObject | None) -> Any:
-    """The JSON value of an answer, which fits the schema.
-
-    Args:
-        text: The answer.
-        schema: What it has to fit; without one any JSON will do.
+    """The JSON value of an answer, which fits the schema if there is one.
 
     Raises:
         SchemaMismatch: It is not JSON or does not fit; the message says where.
@@ -43,9 +35,8 @@ def parse_answer(text: str, schema: JSONObject | None) -> Any:
         value = json.loads(text)
     except ValueError as error:
         problem = f"it is not JSON ({error})" if text.strip() else "it is empty"
-        raise SchemaMismatch(
-            f"The answer does not fit the schema: {problem}", "$", str(error)
-        ) from error
+        message = f"The answer does not fit the schema: {problem}"
+        raise SchemaMismatch(message, "$", str(error)) from error
     except RecursionError as error:
         raise SchemaMismatch("The answer is nested too deeply", "$", str(error)) from error
     if schema is not None:
@@ -69,11 +60,8 @@ def validate(value: object, schema: JSONObject) -> None:
     try:
         errors = list(checker.iter_errors(value))
     except Unresolvable as error:
-        raise SchemaMismatch(
-            f"The answer cannot be checked: the schema refers to {error.ref!r}, which is not in it",
-            "$",
-            str(error),
-        ) from error
+        problem = f"the schema refers to {error.ref!r}, which is not in it"
+        raise SchemaMismatch(f"The answer cannot be checked: {problem}", "$", str(error)) from error
     except Exception as error:  # a schema that contradicts itself can fail in any way
         reason = f"{type(error).__name__}: {error}"
         raise SchemaMismatch(f"The answer cannot be checked: {reason}", "$", reason) from error
@@ -97,12 +85,9 @@ def parse_model(text: str, schema_class: type[BaseModel]) -> BaseModel:
         return schema_class.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors()[0]
-        place = _place(problem["loc"])
-        raise SchemaMismatch(
-            f"The answer does not fit {schema_class.__name__}: {place}: {problem['msg']}",
-            place,
-            problem["msg"],
-        ) from error
+        place, reason = _place(problem["loc"]), problem["msg"]
+        message = f"The answer does not fit {schema_class.__name__}: {place}: {reason}"
+        raise SchemaMismatch(message, place, reason) from error
 
 
 def _place(path: Iterable[str | int]) -> str:
@@ -114,16 +99,11 @@ def _place(path: Iterable[str | int]) -> str:
 class GrowingValue:
     """Reads a JSON object or list while its text arrives."""
 
-    def __init__(self) -> None:
-        self._text = ""
-        self._last: object = None
+    _text = ""
+    _last: object = None
 
     def feed(self, piece: str) -> Iterator[object]:
-        """Take the next piece of text; the value as it is then, if it says more than before.
-
-        Args:
-            piece: Text that follows what came so far.
-        """
+        """Take the next piece of text; the value as it is then, if it says more than before."""
         from pydantic_core import from_json
 
         self._text += piece

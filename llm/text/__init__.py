@@ -42,12 +42,8 @@ def conversation_name(text: str) -> str:
 def truncate_string(
     text: str, max_length: int = 100, normalize_whitespace: bool = False, keep_end: bool = False
 ) -> str:
-    """The text cut to `max_length` characters, with `...` where something is missing.
-
-    Args:
-        normalize_whitespace: Make each run of white space one space first.
-        keep_end: Leave out the middle instead of the end.
-    """
+    """The text cut to `max_length` characters, with `...` at its end or, with `keep_end`, in its
+    middle; with `normalize_whitespace` each run of white space is one space first."""
     if normalize_whitespace:
         text = re.sub(r"\s+", " ", text)
     if len(text) <= max_length:
@@ -110,12 +106,9 @@ def output_rows_as_json(
     compact: bool = False,
     json_cols: Sequence[str] = (),
 ) -> Iterator[str]:
-    """Lines of JSON for rows, made as the rows come.
+    """Lines of JSON for rows, made as the rows come: one array, with `compact` an object a line.
 
-    Args:
-        nl: One object a line, no array around them.
-        compact: An array with one object a line.
-        json_cols: Columns that hold JSON text, to be decoded.
+    With `nl` there is no array around them. What `json_cols` hold is JSON text, to be decoded.
     """
     indent = None if nl or compact else 2
     texts = (json.dumps(_decode(row, json_cols), default=repr, indent=indent) for row in rows)
@@ -147,10 +140,9 @@ def simplify_usage_dict(usage: Mapping[str, object]) -> JSONObject:
 
 
 def remove_dict_none_values(value: Any) -> Any:
-    """The dictionary without `None` values and without what is an empty dictionary then.
+    """The dictionary without `None` and without what is an empty dictionary then, at every level.
 
-    It goes through dictionaries, and through dictionaries in lists, at every level. Lists keep
-    their length; anything that is no dictionary comes back as it is.
+    Lists keep their length; anything that is no dictionary comes back as it is.
     """
     if not isinstance(value, dict):
         return value
@@ -207,13 +199,7 @@ def nearest_names(word: str, names: Iterable[str]) -> list[str]:
 
 
 def suggestion(word: str, names: Iterable[str], show: Callable[[str], str] = str) -> str:
-    """What to add to an error about a name that is not among `names`; empty if none is near.
-
-    Args:
-        word: What somebody wrote.
-        names: The names.
-        show: How a name is shown.
-    """
+    """What to add to an error about a word that is not among `names`; empty if none is near."""
     near = " or ".join(map(show, nearest_names(word, names)))
     return near and f" - did you mean {near}?"
 

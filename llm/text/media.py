@@ -21,12 +21,9 @@ def type_of_bytes(content: bytes) -> str | None:
 
 
 def type_of_path(path: str | Path) -> str | None:
-    """The MIME type that the file at `path` shows by its content, or `None`.
+    """The MIME type that the file at `path` shows, or `None`; an OSError if it cannot be read.
 
     A text file has it from the extension of its name, such as `.txt` or `.md`.
-
-    Raises:
-        OSError: The file cannot be read.
     """
     import puremagic
 

@@ -36,9 +36,8 @@ def remember(secret: object) -> None:
         from urllib.parse import quote, quote_plus
 
         found |= {quote(text), quote(text, safe=""), quote_plus(text)}
-    ordered = sorted(found, key=len, reverse=True)
     _forms.clear()
-    _forms.update(dict.fromkeys(ordered))
+    _forms.update(dict.fromkeys(sorted(found, key=len, reverse=True)))
 
 
 def is_secret_header(name: str) -> bool:
@@ -49,10 +48,7 @@ def is_secret_header(name: str) -> bool:
 def remember_request(url: str, headers: Mapping[str, str]) -> None:
     """Let the keys in the headers of a request, and the password in its address, be masked.
 
-    Args:
-        url: The address.
-        headers: The headers; what stands in for a key where none is needed should not be among
-            them.
+    What stands in for a key where none is needed should not be among the headers.
     """
     for name, value in headers.items():
         if is_secret_header(name):
@@ -65,12 +61,7 @@ def remember_request(url: str, headers: Mapping[str, str]) -> None:
 
 
 def masked(text: str, also: Iterable[str] = ()) -> str:
-    """`text` with `[...]` in place of each key in use.
-
-    Args:
-        text: The text.
-        also: Further keys.
-    """
+    """`text` with `[...]` in place of each key in use, and of what else is to be masked."""
     for form in chain(_forms, also):
         if form in text:
             text = text.replace(form, MASK)
@@ -96,12 +87,7 @@ def storable_value(value: Any) -> Any:
 
 
 def unfinished(text: str, also: Iterable[str] = ()) -> int:
-    """How many characters at the end of `text` may be the beginning of a key in use.
-
-    Args:
-        text: The text.
-        also: Further keys.
-    """
+    """How many characters at the end of `text` may be the beginning of such a key."""
     longest = 0
     for form in chain(_forms, also):
         if form[0] not in text:
@@ -132,11 +118,7 @@ class WatchedText:
         return len(self._open)
 
     def add(self, piece: str) -> list[str]:
-        """Take the next piece.
-
-        Returns:
-            What to show in place of the pieces that were open so far, and of this one.
-        """
+        """What to show in place of the pieces that were open so far, and of the next one."""
         texts = [*self._open, piece] if self._open else [piece]
         whole = "".join(texts)
         shown = masked(whole, self._also)

@@ -84,11 +84,7 @@ def stored_time(text: str | None) -> str:
 
 
 def shown_time(*, utc: bool) -> Callable[[str | None], str]:
-    """What writes a time of the log for a person: to the second, with its zone.
-
-    Args:
-        utc: Write UTC, not the time of this machine.
-    """
+    """What writes a time of the log for a person: to the second, with its zone, UTC or local."""
 
     def shown(text: str | None) -> str:
         try:
