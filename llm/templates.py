@@ -8,7 +8,7 @@ import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Optional
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
@@ -39,20 +39,20 @@ class Template(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str
-    prompt: Optional[str] = None
-    system: Optional[str] = None
-    attachments: Optional[list[str]] = None
-    attachment_types: Optional[list[AttachmentType]] = None
-    model: Optional[str] = None
-    defaults: Optional[JSONObject] = None
-    options: Optional[JSONObject] = None
-    extract: Optional[bool] = None
-    extract_last: Optional[bool] = None
-    schema_object: Optional[JSONObject] = None
-    fragments: Optional[list[str]] = None
-    system_fragments: Optional[list[str]] = None
-    tools: Optional[list[str]] = None
-    functions: Optional[str] = None
+    prompt: str | None = None
+    system: str | None = None
+    attachments: list[str] | None = None
+    attachment_types: list[AttachmentType] | None = None
+    model: str | None = None
+    defaults: JSONObject | None = None
+    options: JSONObject | None = None
+    extract: bool | None = None
+    extract_last: bool | None = None
+    schema_object: JSONObject | None = None
+    fragments: list[str] | None = None
+    system_fragments: list[str] | None = None
+    tools: list[str] | None = None
+    functions: str | None = None
 
     _functions_is_trusted: bool = PrivateAttr(default=False)
     _origin: Origin = PrivateAttr(default="code")

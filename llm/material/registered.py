@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import chain, count
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any
 
 from .. import plugins
@@ -76,6 +75,9 @@ def _loaders(hook_name: str) -> dict[str, Callable[[str], Any]]:
     return loaders
 
 
-def _unused(name: str, taken: Iterable[str]) -> str:
-    names = chain([name], (f"{name}_{number}" for number in count(1)))
-    return next(free for free in names if free not in taken)
+def _unused(name: str, taken: Container[str]) -> str:
+    free, number = name, 0
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free

@@ -22,8 +22,6 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
 LONGEST_RETRY_AFTER_S = 120.0
 
-_RETRY_STATUSES = frozenset({408, 409, 429})
-
 
 @dataclass(frozen=True)
 class CallPolicy:
@@ -106,7 +104,7 @@ def _is_worth_retrying(status: int | None, headers: Mapping[str, str], body: byt
     hopeless = {429: b"insufficient_quota", 500: b"Failed to parse"}.get(status)
     if hopeless and hopeless in body:
         return False
-    return status in _RETRY_STATUSES or status >= 500
+    return status in (408, 409, 429) or status >= 500
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

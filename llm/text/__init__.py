@@ -57,9 +57,7 @@ def truncate_string(
 def extract_fenced_code_block(text: str, last: bool = False) -> str | None:
     """The code of the first (or last) fenced block, with its final newline; `None` without one."""
     blocks = list(_FENCED_BLOCK.finditer(text))
-    if not blocks:
-        return None
-    return blocks[-1 if last else 0]["code"]
+    return blocks[-1 if last else 0]["code"] if blocks else None
 
 
 def maybe_fenced_code(content: str) -> str:

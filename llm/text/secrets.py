@@ -90,8 +90,6 @@ def unfinished(text: str, also: Iterable[str] = ()) -> int:
     """How many characters at the end of `text` may be the beginning of such a key."""
     longest = 0
     for form in chain(_forms, also):
-        if form[0] not in text:
-            continue
         start = max(len(text) - len(form) + 1, 0)
         while (start := text.find(form[0], start)) >= 0:
             if form.startswith(text[start:]):
