@@ -22,6 +22,7 @@ ToolClass = type[Toolbox] | type[ServerSideTool]
 
 # The module that functions given as code belong to.
 CODE_MODULE = "llm_functions"
+_TYPING = ("typing", "typing_extensions")
 
 
 def gather_tools(specs: Sequence[str], model: _BaseModel | None) -> list[ToolDef]:
@@ -170,8 +171,8 @@ def tools_from_code(code_or_path: str) -> list[Tool]:
         raise LLMError(f"The code of --functions failed: {reason}") from error
     made = [
         _as_tool(name, value)
-        for name, value in vars(module).items()
-        if not name.startswith("_") and _is_function(value)
+        for name, value in list(vars(module).items())
+        if not name.startswith("_")
     ]
     return [tool for tool in made if tool is not None]
 
@@ -187,17 +188,14 @@ def _source_of(code_or_path: str) -> tuple[str, str]:
         raise LLMError(f"File {code_or_path} cannot be read: {error}") from error
 
 
-def _is_function(value: object) -> bool:
-    """Whether a value of the code is a tool; classes and type hints serve its functions."""
-    if isinstance(value, type) or type(value).__module__ in ("typing", "typing_extensions"):
-        return False
-    return callable(value) or isinstance(value, Tool)
-
-
-def _as_tool(name: str, function: Callable[..., object] | Tool) -> Tool | None:
+def _as_tool(name: str, function: object) -> Tool | None:
     """The tool that a value of the code makes; `None` for what was imported and makes none."""
     if isinstance(function, Tool):
         return function
+    # Classes and type hints serve the functions of the code.
+    is_type = isinstance(function, type) or type(function).__module__ in _TYPING
+    if is_type or not callable(function):
+        return None
     own_name = getattr(function, "__name__", None)
     try:
         return Tool.function(function, name=name if own_name in (None, "<lambda>") else None)
