@@ -43,9 +43,6 @@ _TABLES = (
         primary key ("collection_id", "id")
     )""",
 )
-_HASH_INDEX = (
-    'create index if not exists "idx_embeddings_content_hash" on "embeddings" ("content_hash")'
-)
 
 
 def migrate(db: Database) -> None:
@@ -97,7 +94,8 @@ def m004_store_content_hash(db: Database) -> None:
         for rowid, content in db.execute("select rowid, content from embeddings").fetchall():
             digest = os.urandom(16) if content is None else content_hash(content)
             db.execute("update embeddings set content_hash = ? where rowid = ?", [digest, rowid])
-    db.execute(_HASH_INDEX)
+    index = "idx_embeddings_content_hash"
+    db.execute(f'create index if not exists "{index}" on "embeddings" ("content_hash")')
 
 
 def m005_add_content_blob(db: Database) -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         MessageDict,
         PartDict,
         ToolCallPartDict,
-        ToolDict,
         ToolResultPartDict,
     )
 
@@ -39,22 +38,17 @@ def to_openai(shape: ConversationDict) -> JSONObject:
     if shape["model"]:
         body["model"] = shape["model"]
     numbers = shape["turns"][-1].get("tools", ()) if shape["turns"] else ()
-    offered = [shape["tools"][number] for number in numbers]
-    # Not those that the provider runs.
-    tools = [_function(tool) for tool in offered if not tool.get("server_side")]
-    if tools:
-        body["tools"] = tools
+    for tool in [shape["tools"][number] for number in numbers]:
+        # Not those that the provider runs.
+        if not tool.get("server_side"):
+            function = {
+                "name": tool["name"],
+                "description": tool["description"] or "",
+                "parameters": tool["input_schema"],
+            }
+            body.setdefault("tools", []).append({"type": "function", "function": function})
     body["metadata"] = {"id": shape["id"], "title": shape["name"] or ""}
     return body
-
-
-def _function(tool: ToolDict) -> JSONObject:
-    function = {
-        "name": tool["name"],
-        "description": tool["description"] or "",
-        "parameters": tool["input_schema"],
-    }
-    return {"type": "function", "function": function}
 
 
 def _sent(message: MessageDict) -> Iterator[JSONObject]:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from ...parts import Message
 
-_FORKS = "select id, forked_from from threads where forked_from is not null order by id"
 _THERE = (
     "select 1 from threads where id = ?1"
     " union all select 1 from conversations where id = ?1 limit 1"
@@ -112,7 +111,8 @@ def family_trees(conn: sqlite3.Connection, conversation_id: str | None = None) -
         conn: A migrated log database.
         conversation_id: Only the family of this one.
     """
-    parents = dict(conn.execute(_FORKS).fetchall())
+    forks = "select id, forked_from from threads where forked_from is not null order by id"
+    parents = dict(conn.execute(forks).fetchall())
     children: dict[str, list[str]] = {}
     for fork, origin in parents.items():
         children.setdefault(origin, []).append(fork)
@@ -127,8 +127,8 @@ def family_trees(conn: sqlite3.Connection, conversation_id: str | None = None) -
             corner, bar = ("└── ", "    ") if is_last else ("├── ", "│   ")
             yield from drawn(child, rest + corner, rest + bar, above)
 
-    forks = parents if conversation_id is None else [conversation_id]
-    for root in sorted({_root(parents, fork) for fork in forks}, reverse=True):
+    members = parents if conversation_id is None else [conversation_id]
+    for root in sorted({_root(parents, member) for member in members}, reverse=True):
         yield from drawn(root, "", "", frozenset())
 
 

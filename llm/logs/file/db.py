@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
-from itertools import chain, count
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from ...errors import LogError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 BUSY_TIMEOUT_SECONDS = 5.0
+FilePath: TypeAlias = "str | Path"
 
 
 class LogStatus(NamedTuple):
@@ -55,7 +56,7 @@ def log_errors(path: object, doing: str) -> Iterator[None]:
         raise LogError(text) from error
 
 
-def no_log(path: str | Path) -> LogError:
+def no_log(path: FilePath) -> LogError:
     """What to raise where there is no log database yet."""
     return LogError(f"No log database found at {path}: the first prompt that is logged creates it")
 
@@ -72,7 +73,7 @@ def _remedy(error: Exception) -> str:
 
 
 def open_log(
-    path: str | Path,
+    path: FilePath,
     *,
     create: bool = True,
     any_thread: bool = False,
@@ -124,13 +125,13 @@ def _closed_on_failure(conn: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _check_size(path: str | Path) -> None:
+def _check_size(path: FilePath) -> None:
     """Refuse a file of one byte: SQLite takes it for an empty one, and would write over it."""
     if os.path.getsize(path) == 1:
         raise sqlite3.DatabaseError("file is not a database")
 
 
-def prepare(conn: sqlite3.Connection, path: str | Path) -> None:
+def prepare(conn: sqlite3.Connection, path: FilePath) -> None:
     """Switch the file of `conn` to WAL mode, migrate and index it, under its lock, where needed.
 
     Args:
@@ -160,7 +161,7 @@ def _tell(line: str) -> None:
     sys.stderr.flush()
 
 
-def set_aside(path: str | Path) -> str | None:
+def set_aside(path: FilePath) -> str | None:
     """Give a file that is no database another name, so that a new log can be begun.
 
     Returns:
@@ -170,7 +171,7 @@ def set_aside(path: str | Path) -> str | None:
         # Another process may have done it meanwhile.
         if not _is_garbage(path):
             return None
-        names = chain([f"{path}.broken"], (f"{path}.broken-{number}" for number in count(2)))
+        names = (f"{path}.broken-{number}".removesuffix("-1") for number in count(1))
         target = next(name for name in names if not os.path.exists(name))
         for suffix in ("", "-wal", "-shm", "-journal"):
             with suppress(FileNotFoundError):
@@ -179,7 +180,7 @@ def set_aside(path: str | Path) -> str | None:
     return None
 
 
-def _is_garbage(path: str | Path) -> bool:
+def _is_garbage(path: FilePath) -> bool:
     try:
         _check_size(path)
         _connect_uri(path, "mode=ro").close()
@@ -190,7 +191,7 @@ def _is_garbage(path: str | Path) -> bool:
     return False
 
 
-def _locked(path: str | Path) -> AbstractContextManager[object]:
+def _locked(path: FilePath) -> AbstractContextManager[object]:
     from filelock import FileLock
 
     return FileLock(f"{path}.lock", poll_interval=0.01)
@@ -218,7 +219,7 @@ def open_memory() -> Database:
     return db
 
 
-def open_readonly(path: str | Path) -> sqlite3.Connection:
+def open_readonly(path: FilePath) -> sqlite3.Connection:
     """A connection that reads the log database at `path` and cannot change it.
 
     It imports nothing but the standard library. A file of an older release is opened as it is:
@@ -243,7 +244,7 @@ def open_readonly(path: str | Path) -> sqlite3.Connection:
             return _connect_uri(path, "mode=ro&immutable=1")
 
 
-def open_for_reading(path: str | Path, *, may_change: bool = True) -> sqlite3.Connection:
+def open_for_reading(path: FilePath, *, may_change: bool = True) -> sqlite3.Connection:
     """A connection that reads the current tables of the log at `path`.
 
     A file of an older release is brought up to date first; where it cannot be written, a copy in
@@ -270,7 +271,7 @@ def open_for_reading(path: str | Path, *, may_change: bool = True) -> sqlite3.Co
 
 
 def brought_up_to_date(
-    path: str | Path, conn: sqlite3.Connection, *, may_change: bool = True
+    path: FilePath, conn: sqlite3.Connection, *, may_change: bool = True
 ) -> sqlite3.Connection:
     """A connection that reads the current tables of a file of an older release.
 
@@ -292,7 +293,7 @@ def brought_up_to_date(
         conn.close()
 
 
-def _connect_uri(path: str | Path, parameters: str) -> sqlite3.Connection:
+def _connect_uri(path: FilePath, parameters: str) -> sqlite3.Connection:
     uri = f"file:{quote(os.path.abspath(path))}?{parameters}"
     conn = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS)
     with _closed_on_failure(conn):
@@ -301,7 +302,7 @@ def _connect_uri(path: str | Path, parameters: str) -> sqlite3.Connection:
     return conn
 
 
-def backup(source: str | Path, destination: str | Path) -> int:
+def backup(source: FilePath, destination: FilePath) -> int:
     """Write a compact copy of the log database and return its size in bytes.
 
     Raises:
@@ -316,7 +317,7 @@ def backup(source: str | Path, destination: str | Path) -> int:
         return os.path.getsize(destination)
 
 
-def status(path: str | Path) -> LogStatus | None:
+def status(path: FilePath) -> LogStatus | None:
     """Size and row counts of the log database at `path`, or `None` where there is no file.
 
     Raises:

@@ -23,7 +23,6 @@ _ADD_THREAD = (
     " values (?, ?, ?, ?, ?)"
 )
 MOVE_THREAD = "update threads set tip_message_hash = ? where id = ?"
-_LATER_TURN = "select 1 from turns where thread_id = ? and id > ? limit 1"
 _ADD_TURN = (
     "insert or ignore into turns (id, thread_id, parent_message_hash, tip_message_hash, model,"
     " resolved_model, options_json, schema_id, input_tokens, output_tokens, token_details,"
@@ -45,7 +44,6 @@ _USER_TEXTS = (
     " where messages.hash = ? and messages.role = 'user' and parts.type = 'text'"
     " order by parts.position"
 )
-_ADD_SEARCH = "insert into turn_search (turn_id, prompt, response) values (?, ?, ?)"
 
 
 class HashedTables:
@@ -212,14 +210,16 @@ class TurnWriter:
             if part["type"] == "text"
         )
         if asked or answered:
-            conn.execute(_ADD_SEARCH, (self.turn["id"], asked, answered))
+            sql = "insert into turn_search (turn_id, prompt, response) values (?, ?, ?)"
+            conn.execute(sql, (self.turn["id"], asked, answered))
 
     def move_thread(self, conn: sqlite3.Connection, thread_id: str, thread_name: str) -> None:
         """Let the thread, which is made where it does not exist, go on after the turn."""
         add_thread(conn, thread_id, thread_name)
         is_complete = "outcome" not in self.turn
         # While a process lay dead it may have gone on.
-        if not is_complete and conn.execute(_LATER_TURN, (thread_id, self.turn["id"])).fetchone():
+        later = "select 1 from turns where thread_id = ? and id > ? limit 1"
+        if not is_complete and conn.execute(later, (thread_id, self.turn["id"])).fetchone():
             return
         tip = self.tip if is_complete or self._outputs else self._end_of_results()
         if tip is not None or is_complete:
