@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import ModelError, NotFound
 from ..logs.file.migrations import immediate
@@ -29,8 +29,7 @@ _FIND_COLLECTION = "select id, model from collections where name = ?"
 _ADD_COLLECTION = "insert or ignore into collections (name, model) values (?, ?)"
 # A text is not the bytes that spell it.
 _SAME_CONTENT = """
-    select id, embedding, content is not null or content_blob is not null, metadata
-    from embeddings where collection_id = ? and content_hash = ?
+    select id, embedding from embeddings where collection_id = ? and content_hash = ?
         and case when ? then content_blob else content end is null
 """
 _VECTORS = r"""
@@ -40,13 +39,16 @@ _VECTORS = r"""
 _PUT = """
     insert or replace into embeddings
         (collection_id, id, embedding, content, content_blob, content_hash, metadata, updated)
-    values (?, ?, ?, ?, ?, ?, ?, ?)
+    values (:collection, :id, :vector, :text, :bytes, :hash, :metadata, :now)
 """
+# Where there is a content to keep for the first time, or other metadata.
 _REFRESH = """
     update embeddings set
-        content = coalesce(?, content), content_blob = coalesce(?, content_blob),
-        metadata = ?, updated = ?
-    where collection_id = ? and id = ?
+        content = coalesce(content, :text), content_blob = coalesce(content_blob, :bytes),
+        metadata = case when :keeps_metadata then metadata else :metadata end, updated = :now
+    where collection_id = :collection and id = :id and (
+        (coalesce(content, content_blob) is null and coalesce(:text, :bytes) is not null)
+        or (not :keeps_metadata and metadata is not :metadata))
 """
 
 
@@ -79,20 +81,6 @@ class _Item:
         self.hash = content_hash(value)
         # Equal for items that have the same vector.
         self.kind = (self.is_text, self.hash)
-
-    def content(self, store: bool) -> tuple[Value | None, Value | None]:
-        """What goes to the columns `content` and `content_blob`."""
-        value = self.value if store else None
-        return (value, None) if self.is_text else (None, value)
-
-
-class _Known(NamedTuple):
-    """A row with the same content as an item."""
-
-    id: str
-    embedding: bytes
-    has_content: bool
-    metadata: str | None
 
 
 class Collection:
@@ -257,25 +245,30 @@ class Collection:
             self._put_batch(list(items.values()), store, key)
 
     def _put_batch(self, items: Sequence[_Item], store: bool, key: str | None) -> None:
-        known = {item.id: self._known(item) for item in items}
+        # The rows that have the content already: their vectors by id.
+        known = {item.id: self._same_content(item) for item in items}
         new = {item.kind: item.value for item in items if not known[item.id]}
         vectors = dict(zip(new, self._vectors(list(new.values()), key), strict=True))
         now = int(time.time())
         with immediate(self.db.conn):
             for item in items:
                 same = known[item.id]
-                own = next((row for row in same if row.id == item.id), None)
-                if own is not None:
-                    self._refresh(item, own, store, now)
-                else:
-                    vector = same[0].embedding if same else vectors[item.kind]
-                    content = item.content(store)
-                    row = [self.id, item.id, vector, *content, item.hash, item.metadata, now]
-                    self.db.execute(_PUT, row)
+                row = {
+                    "collection": self.id,
+                    "id": item.id,
+                    "vector": [*same.values(), vectors.get(item.kind)][0],
+                    "text": item.value if store and item.is_text else None,
+                    "bytes": item.value if store and not item.is_text else None,
+                    "hash": item.hash,
+                    "metadata": item.metadata,
+                    "keeps_metadata": item.keeps_metadata,
+                    "now": now,
+                }
+                self.db.execute(_REFRESH if item.id in same else _PUT, row)
 
-    def _known(self, item: _Item) -> list[_Known]:
-        rows = self.db.execute(_SAME_CONTENT, [self.id, item.hash, item.is_text])
-        return [_Known(*row) for row in rows]
+    def _same_content(self, item: _Item) -> dict[str, bytes]:
+        key = [self.id, item.hash, item.is_text]
+        return dict(self.db.execute(_SAME_CONTENT, key).fetchall())
 
     def _vectors(self, values: list[Value], key: str | None) -> Iterable[bytes]:
         if not values:
@@ -287,13 +280,6 @@ class Collection:
                 "nothing of this batch was stored"
             )
         return map(encode, vectors)
-
-    def _refresh(self, item: _Item, row: _Known, store: bool, now: int) -> None:
-        metadata = row.metadata if item.keeps_metadata else item.metadata
-        gains_content = store and not row.has_content
-        if gains_content or metadata != row.metadata:
-            content = item.content(gains_content)
-            self.db.execute(_REFRESH, [*content, metadata, now, self.id, item.id])
 
     def similar(
         self, value: str | bytes, number: int = 10, prefix: str | None = None

@@ -52,10 +52,6 @@ with recursive later (hash) as (
 )
 select messages.hash, messages.parent_hash from later join messages on messages.hash = later.hash
 """
-# A fork is called like what it was forked from.
-_NAMED = (
-    "select id, name from {table} where replace(name, ?, '') in (select value from json_each(?))"
-)
 _OF_FRAGMENTS = (
     *("part_fragments", "turn_fragments", "prompt_fragments", "system_fragments"),
     "fragment_aliases",
@@ -114,15 +110,17 @@ class MessageRedaction:
 
     def rename_conversations(self) -> int:
         """Name conversations that are called after a rewritten prompt anew; give how many."""
-        names = {old: new for old, new in self._names.items() if old != new and old}
-        count = 0
-        for table in ("threads", "conversations"):
-            sql = _NAMED.format(table=table)
-            for key, name in self._conn.execute(sql, [FORK_SUFFIX, json_list(names)]).fetchall():
-                new = names[name.replace(FORK_SUFFIX, "")] + FORK_SUFFIX * name.count(FORK_SUFFIX)
-                self._conn.execute(f"update {table} set name = ? where id = ?", [new, key])
-                count += 1
-        return count
+        names = {old: new for old, new in self._names.items() if old}
+
+        def renamed(name: str) -> str:
+            first = name.replace(FORK_SUFFIX, "")
+            # A fork is called like what it was forked from.
+            return names[first] + FORK_SUFFIX * name.count(FORK_SUFFIX) if first in names else name
+
+        self._conn.create_function("renamed", 1, renamed)
+        sql = "update {} set name = renamed(name) where name is not null and renamed(name) <> name"
+        tables = ("threads", "conversations")
+        return sum(self._conn.execute(sql.format(table)).rowcount for table in tables)
 
     # What matches
 
@@ -260,18 +258,14 @@ class MessageRedaction:
 
     def _move_ends(self) -> None:
         """Let turns and threads point to where their messages are now."""
-        self._conn.execute("create temp table _llm_moved (old text primary key, new text)")
-        self._conn.executemany("insert into _llm_moved values (?, ?)", self._moved.items())
+        self._conn.create_function("moved", 1, lambda key: self._moved.get(key, key))
         for table, column in (
             ("turns", "parent_message_hash"),
             ("turns", "tip_message_hash"),
             ("threads", "tip_message_hash"),
         ):
-            self._conn.execute(
-                f"update {table} set {column} = (select new from _llm_moved where old = {column})"
-                f" where {column} in (select old from _llm_moved)"
-            )
-        self._conn.execute("drop table temp._llm_moved")
+            now = f"moved({column})"
+            self._conn.execute(f"update {table} set {column} = {now} where {now} is not {column}")
 
 
 def rows_with_fragments(
