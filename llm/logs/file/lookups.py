@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ...text import JSONObject, truncate_string
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Sequence
 
 FRAGMENT_ALIASES = "select fragment_id, alias from fragment_aliases where fragment_id in"
 ATTACHMENTS = "select id, type, path, url, nullif(length(content), 0) from attachments where id in"

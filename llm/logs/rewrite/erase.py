@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from ...text import conversation_name
 from ..file.lookups import json_list
 from ..file.migrations import has_table, immediate
 from ..records.messages import full_text
 from .redact_messages import rows_with_fragments
-
-if TYPE_CHECKING:
-    import sqlite3
 
 _GONE_TURNS = (
     "create temp table _llm_gone as select id, thread_id, parent_message_hash as parent,"

@@ -7,8 +7,9 @@ matches its whole id.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ...tools.tool import Tool
 from ..file.lookups import json_list
@@ -17,11 +18,7 @@ from ..records.condense import condensed_json, load_reply, replacements_of_turn
 from ..records.messages import load_chain
 from ..records.shared import ensure_schema
 from .redact_messages import MessageRedaction
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    from .scrub import Scrubber
+from .scrub import Scrubber
 
 _COLUMNS = {
     "turn_search": ("prompt", "response"),

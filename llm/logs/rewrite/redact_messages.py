@@ -7,9 +7,9 @@ made anew from the beginning of each chain on.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
-from typing import TYPE_CHECKING
 
 from ...content import Fragment
 from ...text import JSONObject, conversation_name
@@ -25,11 +25,7 @@ from ..records.messages import (
     shape_of,
 )
 from ..records.threads import FORK_SUFFIX
-
-if TYPE_CHECKING:
-    import sqlite3
-
-    from .scrub import Scrubber
+from .scrub import Scrubber
 
 _MATCHING = (
     "select distinct message_hash from parts"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import re
+import sqlite3
+from typing import Any
 
 from ...text import JSONObject
-
-if TYPE_CHECKING:
-    import re
-    import sqlite3
 
 # Keys that stand for something else in a condensed payload.
 _MARKERS = ("$", "$r", "$raw")

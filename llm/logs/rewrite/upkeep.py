@@ -6,15 +6,13 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import LogError
 from ..file.db import log_errors
 from ..records.chains import address
 from ..records.messages import load_rows, load_shapes
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _INDEXES = ("turn_search_fts", "responses_fts")
 _DANGLING = {
