@@ -133,11 +133,10 @@ class _Writer:
 def escaped(text: str) -> str:
     """`text` with a backslash in front of each line that would be taken for something else."""
     lines = text.split("\n")
-    filled = [number for number, line in enumerate(lines) if line.strip()]
-    first, last = (filled[0], filled[-1]) if filled else (len(lines), -1)
+    filled = [number for number, line in enumerate(lines) if line.strip()] or [len(lines)]
     for number, line in enumerate(lines):
         bare = line.lstrip("\\")
-        is_edge = not first <= number <= last
+        is_edge = not filled[0] <= number <= filled[-1]
         if _means_something(bare) or (not bare.strip() and (is_edge or bare != line)):
             lines[number] = f"\\{line}"
     return "\n".join(lines)
@@ -205,7 +204,7 @@ def _sections(lines: Sequence[str], start: int) -> Iterator[tuple[int, re.Match[
 
 
 def _front_matter(lines: list[str]) -> tuple[JSONObject, int]:
-    if not lines or lines[0].strip() != "---" or "---" not in lines[1:]:
+    if lines[0].strip() != "---" or "---" not in lines[1:]:
         return {}, 0
     end = lines.index("---", 1)
     from ...files.yaml_files import InvalidYAML, parse_yaml
@@ -221,10 +220,13 @@ def _front_matter(lines: list[str]) -> tuple[JSONObject, int]:
 def _bytes_at_end(lines: list[str]) -> Content:
     """The attachments at the end, whose lines are taken off."""
     found: Content = {}
-    while lines and (not lines[-1].strip() or _BYTES.fullmatch(lines[-1])):
-        match = _BYTES.fullmatch(lines.pop())
+    while lines:
+        match = _BYTES.fullmatch(lines[-1])
         if match is not None:
             found[match[1]] = (match[2], match[3])
+        elif lines[-1].strip():
+            break
+        lines.pop()
     return found
 
 

@@ -11,6 +11,7 @@ made, not those before it.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -18,11 +19,9 @@ from typing import TYPE_CHECKING, Any, cast
 from . import schema
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from sqlite_utils import Database
 
-Change = Callable[["sqlite3.Connection"], None]
+Change = Callable[[sqlite3.Connection], None]
 # A name, and SQL statements or functions.
 Step = tuple[str, tuple[str | Change, ...]]
 
@@ -47,7 +46,7 @@ def migrate(db: Database | sqlite3.Connection) -> None:
 
 def connection_of(db: Database | sqlite3.Connection) -> sqlite3.Connection:
     """The connection of `db`, which may be one itself."""
-    return cast("sqlite3.Connection", getattr(db, "conn", db))
+    return cast(sqlite3.Connection, getattr(db, "conn", db))
 
 
 def needs_migration(conn: sqlite3.Connection) -> bool:
@@ -363,8 +362,6 @@ def rows_if_any(
     conn: sqlite3.Connection, sql: str, values: Sequence[object] = ()
 ) -> list[tuple[Any, ...]]:
     """The rows of a query; none where a table that it reads is not in this file."""
-    import sqlite3
-
     try:
         return conn.execute(sql, values).fetchall()
     except sqlite3.OperationalError as error:

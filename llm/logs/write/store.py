@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -74,12 +75,12 @@ class LogStore:
             parent: The address of the message before them.
             fragments: Texts that are stored as fragments, and referred to where they occur.
         """
-        chain = hash_chain(messages, parent)
+        hashed = hash_chain(messages, parent)
         with immediate(self._conn):
             texts = fragments or ()
             known = [(ensure_fragment(self._conn, text), storable(text)) for text in texts]
-            store_chain(self._conn, chain, known)
-        return chain[-1].hash if chain else parent
+            store_chain(self._conn, hashed, known)
+        return hashed[-1].hash if hashed else parent
 
     def load_chain(self, tip: str | None) -> list[Message]:
         """The messages from the first one to the one at address `tip`; none for `None`.
@@ -210,9 +211,8 @@ class LogStore:
 
         The thread is made, under that name, where it does not exist.
         """
-        turn = writer.turn
-        texts = [*turn.get("fragments", ()), *turn.get("system_fragments", ())]
-        writer.write(self._conn, thread_id, writer.hashed.store(self._conn, texts))
+        own = chain.from_iterable(writer.fragments.values())
+        writer.write(self._conn, thread_id, writer.hashed.store(self._conn, own))
         writer.move_thread(self._conn, thread_id, thread_name)
 
     def turn_response_json(self, turn_id: str) -> object:

@@ -129,6 +129,10 @@ class TurnWriter:
         model_replacements: Mapping[str, object] | None = None,
     ) -> None:
         self.turn = turn
+        self.fragments = {
+            "prompt": turn.get("fragments", []),
+            "system": turn.get("system_fragments", []),
+        }
         self.parent = hashed.address(turn["input"])
         self.hashed = hashed
         self._outputs = hashed.between(turn["input"], turn["output"])
@@ -154,8 +158,7 @@ class TurnWriter:
         """Store the turn in a thread; its messages and fragments are stored already."""
         turn = self.turn
         self._write_row(conn, thread_id)
-        prompt, system = turn.get("fragments", ()), turn.get("system_fragments", ())
-        for kind, numbers in (("prompt", prompt), ("system", system)):
+        for kind, numbers in self.fragments.items():
             for order, number in enumerate(numbers):
                 conn.execute(_ADD_FRAGMENT, (turn["id"], fragment_ids[number], order, kind))
         for tool in self._tools:
