@@ -155,9 +155,8 @@ class Collection:
     @classmethod
     def exists(cls, db: Database, name: str) -> bool:
         """Whether the database has a collection of that name; nothing is written."""
-        if not db.table("collections").exists():
-            return False
-        return db.execute(_FIND_COLLECTION, [name]).fetchone() is not None
+        has_any = db.table("collections").exists()
+        return has_any and db.execute(_FIND_COLLECTION, [name]).fetchone() is not None
 
     def model(self) -> EmbeddingModel:
         """The model that embeds.
@@ -174,8 +173,7 @@ class Collection:
     def count(self) -> int:
         """How many embeddings there are."""
         sql = "select count(*) from embeddings where collection_id = ?"
-        count: int = self.db.execute(sql, [self.id]).fetchone()[0]
-        return count
+        return int(self.db.execute(sql, [self.id]).fetchone()[0])
 
     def delete(self) -> None:
         """Remove the collection and everything in it from the database."""

@@ -311,9 +311,9 @@ def backup(source: FilePath, destination: FilePath) -> int:
     with log_errors(destination, "write a copy of"):
         if os.path.exists(destination):
             raise FileExistsError(17, "the file exists already", str(destination))
-    with closing(open_readonly(source)) as conn, log_errors(destination, "write a copy of"):
-        conn.execute("pragma query_only=off")
-        conn.execute("vacuum into ?", [str(destination)])
+        with closing(open_readonly(source)) as conn:
+            conn.execute("pragma query_only=off")
+            conn.execute("vacuum into ?", [str(destination)])
         return os.path.getsize(destination)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from ...text import conversation_name
 from ..file.lookups import json_list
 from ..file.migrations import has_table, immediate
-from ..records.messages import full_text
-from .redact_messages import rows_with_fragments
+from ..records.messages import joined_text
+from .redact_messages import rows_with_texts
 
 _GONE_TURNS = (
     "create temp table _llm_gone as select id, thread_id, parent_message_hash as parent,"
@@ -240,15 +240,13 @@ def _name_anew(conn: sqlite3.Connection, table: str, left: str, gone: Iterable[s
 def _message_inputs(conn: sqlite3.Connection) -> Iterator[str]:
     """The texts of the messages to be deleted that a conversation may be named after."""
     hashes = [key for (key,) in conn.execute(_GONE_INPUTS)]
-    for row, fragments in rows_with_fragments(conn, hashes):
-        texts = [full_text(part, fragments) for part in row.parts if part.type == "text"]
-        yield "".join(text or "" for text in texts)
+    return (joined_text(row.parts) for row in rows_with_texts(conn, hashes))
 
 
 def _legacy_inputs(conn: sqlite3.Connection) -> list[str]:
     """The texts that what is left of a legacy conversation may be named after."""
-    texts = []
+    texts: list[str] = []
     for prompt, system, fragments in conn.execute(_GONE_LEGACY):
-        whole = "\n".join(text for text in (fragments, prompt) if text)
-        texts += [text for text in (prompt, system, whole) if text]
+        whole = "\n".join(filter(None, (fragments, prompt)))
+        texts += filter(None, (prompt, system, whole))
     return texts

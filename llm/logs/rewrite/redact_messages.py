@@ -139,8 +139,8 @@ class MessageRedaction:
 
     def _matching_across_fragments(self) -> Iterator[str]:
         """Messages in which a match may begin in a fragment and end behind it."""
-        for row, fragments in rows_with_fragments(self._conn, self._keys(_WITH_REFERENCES)):
-            texts = [full_text(part, fragments) or "" for part in row.parts]
+        for row in rows_with_texts(self._conn, self._keys(_WITH_REFERENCES)):
+            texts = [part.text or "" for part in row.parts]
             if any(self._scrubber.text(text) != text for text in texts):
                 yield row.hash
 
@@ -264,14 +264,14 @@ class MessageRedaction:
             self._conn.execute(f"update {table} set {column} = {now} where {now} is not {column}")
 
 
-def rows_with_fragments(
-    conn: sqlite3.Connection, hashes: Sequence[str]
-) -> Iterator[tuple[MessageRow, Mapping[int, str]]]:
-    """Stored messages, each with the texts of the fragments in it, and perhaps of others."""
+def rows_with_texts(conn: sqlite3.Connection, hashes: Sequence[str]) -> Iterator[MessageRow]:
+    """Stored messages, with the whole texts of their parts: fragments are filled in."""
     for start in range(0, len(hashes), AT_ONCE):
         rows = load_rows(conn, hashes[start : start + AT_ONCE])
         fragments = load_references(conn, parts_of(rows)).fragments
-        yield from ((row, fragments) for row in rows)
+        for row in rows:
+            parts = [part._replace(text=full_text(part, fragments)) for part in row.parts]
+            yield row._replace(parts=parts)
 
 
 def _levels(parents: Mapping[str, str | None]) -> Iterator[Sequence[str]]:
