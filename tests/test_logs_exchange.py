@@ -12,8 +12,7 @@ import pytest
 import llm
 from llm.errors import InvalidInput, NotFound
 from llm.logs import LogStore
-from llm.logs.exchange.exporting import export_conversation
-from llm.logs.exchange.importing import import_conversation
+from llm.logs.exchange.as_json import export_conversation, import_conversation
 from llm.logs.file.db import open_log, open_memory
 from llm.logs.read.rehydrate import load_conversation
 from llm.logs.records.threads import newest_conversations

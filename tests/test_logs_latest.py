@@ -15,8 +15,7 @@ from click.testing import CliRunner
 import llm
 from llm.cli import cli
 from llm.logs import LogStore
-from llm.logs.exchange.exporting import export_conversation
-from llm.logs.exchange.importing import import_conversation
+from llm.logs.exchange.as_json import export_conversation, import_conversation
 from llm.logs.file.db import open_log, open_memory
 from llm.logs.records.outcome import IMPORTED, mark_unprompted
 from llm.logs.records.threads import latest_conversation_id

@@ -92,8 +92,8 @@ def _table(infos: list[ConversationInfo], *, utc: bool) -> Iterable[str]:
 @json_option
 def show(conversation: str, database: str | None, utc: bool, json_output: bool) -> None:
     """Show one conversation with all its messages."""
+    from ..logs.exchange.as_json import export_conversation
     from ..logs.exchange.as_markdown import message_blocks
-    from ..logs.exchange.exporting import export_conversation
     from ..logs.exchange.forks import turns_text
     from ..logs.records.threads import conversation_info, require_conversation_id
 
@@ -204,7 +204,7 @@ def export(
 
     Without CONVERSATION the one used last is written.
     """
-    from ..logs.exchange.exporting import export_conversation
+    from ..logs.exchange.as_json import export_conversation
     from ..logs.exchange.formats import written
 
     with reading(database) as conn:
@@ -253,8 +253,8 @@ def import_(
     conversation whose id is there already gets a new one. Edited Markdown becomes a fork of the
     conversation that it was made from.
     """
+    from ..logs.exchange.as_json import import_conversation
     from ..logs.exchange.formats import format_of, read
-    from ..logs.exchange.importing import import_conversation
     from ..logs.file.migrations import immediate
     from ..registry import resolve_default_model, resolve_model_id
     from ..terminal import decode_text
