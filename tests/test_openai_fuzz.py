@@ -53,7 +53,6 @@ def read(api: str, stream: bytes, cuts: list[int]) -> tuple[Any, ...]:
     for start, end in itertools.pairwise(places):
         for value in reader.feed(stream[start:end]):
             events += answer.feed(value)
-        reader.check()
     for value in reader.finish():
         events += answer.feed(value)
     events += answer.finish()

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing, closing, contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import llm
-from llm.errors import ModelError
 
 from ..wire.shapes import DONE, DUMMY_KEY, Json
 from ..wire.sse import ErrorPayload, EventDecoder
-from . import faults, show
+from . import faults
+from .show import http_log
 
 if TYPE_CHECKING:
     import httpx2
@@ -66,6 +67,20 @@ class Call:
         if self.body is not None:
             yield from llm.json_pieces(self.body)
 
+    def content(self, headers: dict[str, str]) -> tuple[Iterator[str], dict[str, str]]:
+        """The pieces of the body, and the headers with its length; a body of JSON is ASCII."""
+        start = list(islice(self.pieces(), 2))
+        is_long = len(start) > 1
+        if start:
+            length = sum(map(len, self.pieces() if is_long else start))
+            headers = {**headers, "content-length": str(length)}
+        return self.pieces() if is_long else iter(start), headers
+
+    def show(self, url: str, headers: Mapping[str, str]) -> None:
+        """Write the request to stderr where the environment asks for it."""
+        if log := http_log(self.endpoint.secrets):
+            log.request(self.method, url, headers, "".join(self.pieces()).encode())
+
 
 class Reader:
     """Turns the pieces of a successful reply into JSON objects.
@@ -80,53 +95,37 @@ class Reader:
         self._whole: list[bytes] | None = None
         self._begun = False
         self.is_done = False
-        self._failure: ModelError | None = None
 
-    def feed(self, piece: bytes) -> list[Json]:
-        """The objects that `piece` completes; `DONE` among them where the stream says it ends."""
-        if self._whole is not None:
-            self._whole.append(piece)
-            return []
+    def feed(self, piece: bytes) -> Iterable[Json]:
+        """The objects that `piece` completes; `DONE` among them where the stream says it ends.
+
+        Raises:
+            ModelError: The stream told of an error, after what came before it was taken.
+        """
         if not self._begun:
             start = piece.lstrip()
             self._begun = bool(start)
             if start[:1] in (b"{", b"[", b"<"):
-                self._whole = [piece]
-                return []
-        return self._objects(self._decoder.feed(piece))
+                self._whole = []
+        if self._whole is None:
+            return self._objects(self._decoder.feed(piece))
+        self._whole.append(piece)
+        return ()
 
-    def finish(self) -> list[Json]:
+    def finish(self) -> Iterable[Json]:
         """The objects left when the reply has ended."""
         if self._whole is None:
             return self._objects(self._decoder.finish())
-        return [self._object(b"".join(self._whole)), DONE]
+        return (self._object(b"".join(self._whole)), DONE)
 
-    def check(self) -> None:
-        """Raise the error that the stream told of, once what came before it was taken.
-
-        Raises:
-            ModelError: There was one.
-        """
-        if self._failure is not None:
-            raise self._failure
-
-    def _objects(self, payloads: list[bytes]) -> list[Json]:
-        objects: list[Json] = []
+    def _objects(self, payloads: list[bytes]) -> Iterator[Json]:
         for payload in payloads:
-            if self.is_done:
-                break
             if payload[:6] == b"[DONE]":
                 self.is_done = True
-                objects.append(DONE)
-            elif payload:
-                try:
-                    objects.append(self._object(payload))
-                except ModelError as error:
-                    if not objects:
-                        raise
-                    self._failure = error
-                    break
-        return objects
+                yield DONE
+                return
+            if payload:
+                yield self._object(payload)
 
     def _object(self, payload: bytes) -> Json:
         try:
@@ -154,38 +153,84 @@ def _parsed(text: str) -> Any:
     return json.loads(text)
 
 
-class Failures:
-    """Says what follows the failures of one call."""
+class Course:
+    """The course of one call: what each reply, and each connection that fails, leads to.
+
+    Attributes:
+        reader: Reads the reply that is a success.
+        pause_s: The pause before the next attempt, in seconds.
+    """
 
     def __init__(self, call: Call) -> None:
         self._endpoint = call.endpoint
         self._attempts = call.policy.attempts(call.endpoint.host)
+        self._begun = False
+        self.reader = Reader(call.endpoint)
+        self.pause_s = 0.0
 
-    def after_status(self, status: int, headers: Mapping[str, str], body: bytes) -> float:
-        """The pause before the next attempt, in seconds.
-
-        Raises:
-            ModelError: There should be no further attempt.
-        """
-        pause = self._attempts.pause_s(status, headers, body)
-        if pause is None:
-            raise faults.refusal(self._endpoint, status, headers, body)
-        return pause
-
-    def after_exception(self, error: Exception) -> float:
-        """The pause before the next attempt after the connection failed, in seconds.
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """One attempt, which may end with a pause where the connection fails.
 
         Raises:
-            ConnectionLost: There should be no further attempt.
+            ConnectionLost: It fails, and there should be no further attempt.
         """
-        trouble = _trouble_of(error)
-        pause = None
-        if not trouble.is_permanent:
-            reason = "was silent for too long" if trouble.is_timeout else "cannot be reached"
-            pause = self._attempts.pause_s(reason=reason)
-        if pause is None:
-            raise faults.lost(self._endpoint, str(trouble), begun=False) from error
-        return pause
+        self._begun = False
+        try:
+            yield
+        except _transport_errors() as error:
+            trouble, pause = _trouble_of(error), None
+            if not (self._begun or trouble.is_permanent):
+                reason = "was silent for too long" if trouble.is_timeout else "cannot be reached"
+                pause = self._attempts.pause_s(reason=reason)
+            if pause is None:
+                raise faults.lost(self._endpoint, str(trouble), begun=self._begun) from error
+            self.pause_s = pause
+
+    @contextmanager
+    def reading(
+        self, reply: httpx2.Response | Reply
+    ) -> Iterator[Callable[[bytes], Iterable[Json]]]:
+        """What takes the pieces of a reply, and gives the objects that they complete.
+
+        Raises:
+            ModelError: The server refused, and there should be no further attempt.
+        """
+        self._begun = True
+        body: list[bytes] = []
+
+        def refused(piece: bytes) -> Iterable[Json]:
+            body.append(piece)
+            return ()
+
+        with self._shown(reply, self.reader.feed if reply.is_success else refused) as take:
+            yield take
+        if not reply.is_success:
+            refusal = reply.status_code, reply.headers, b"".join(body)
+            pause = self._attempts.pause_s(*refusal)
+            if pause is None:
+                raise faults.refusal(self._endpoint, *refusal)
+            self.pause_s = pause
+
+    @contextmanager
+    def _shown(
+        self, reply: httpx2.Response | Reply, take: Callable[[bytes], Iterable[Json]]
+    ) -> Iterator[Callable[[bytes], Iterable[Json]]]:
+        """`take`, which also writes the reply to stderr where the environment asks for it."""
+        log = http_log(self._endpoint.secrets)
+        if log is None:
+            yield take
+            return
+        log.reply(reply.status_code, reply.headers)
+        with log.body() as write:
+
+            def shown(piece: bytes) -> Iterable[Json]:
+                write(piece)
+                return take(piece)
+
+            yield shown
+            if not reply.is_success:
+                write(b"\n")
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
@@ -222,12 +267,13 @@ def _client(call: Call) -> httpx2.Client:
     has_tls = llm.needs_tls(call.endpoint.url)
     client = _clients.get(has_tls)
     if client is None or client.is_closed:
-        client = _clients[has_tls] = _make_client(httpx2.Client, has_tls)
+        client = _clients[has_tls] = _make_client(httpx2.Client, call)
     return client
 
 
-def _make_client(kind: Callable[..., C], has_tls: bool) -> C:
-    return llm.make_http_client(kind, **({} if has_tls else {"verify": False}))
+def _make_client(kind: Callable[..., C], call: Call) -> C:
+    settings = {} if llm.needs_tls(call.endpoint.url) else {"verify": False}
+    return llm.make_http_client(kind, **settings)
 
 
 def close() -> None:
@@ -239,48 +285,6 @@ def close() -> None:
         plain.close()
 
 
-def _start_of(call: Call) -> tuple[str, bool]:
-    """The first piece of the body, and whether there are more; a body of JSON is ASCII."""
-    pieces = call.pieces()
-    return next(pieces, ""), next(pieces, None) is not None
-
-
-def _request(call: Call, client: httpx2.Client | httpx2.AsyncClient) -> httpx2.Request:
-    import httpx2
-
-    start, is_long = _start_of(call)
-    request = client.build_request(
-        call.method,
-        call.endpoint.url,
-        content=b"" if is_long else start.encode(),
-        headers=dict(call.headers),
-        timeout=httpx2.Timeout(call.policy.timeout_s, connect=call.policy.connect_timeout_s),
-    )
-    if is_long:
-        from .long_body import put_body
-
-        put_body(request, call.pieces)
-    _show_request(call, str(request.url), request.headers)
-    return request
-
-
-def _show_request(call: Call, url: str, headers: Mapping[str, str]) -> None:
-    if show.is_wanted():
-        content = "".join(call.pieces()).encode()
-        llm.HTTPLog(call.endpoint.secrets).request(call.method, url, headers, content)
-
-
-def _show_head(call: Call, reply: httpx2.Response | Reply) -> None:
-    if show.is_wanted():
-        llm.HTTPLog(call.endpoint.secrets).reply(reply.status_code, reply.headers)
-
-
-def _show_refusal(call: Call, body: bytes) -> None:
-    with show.showing(call.endpoint.secrets) as show_piece:
-        if show_piece is not None:
-            show_piece(body + b"\n")
-
-
 def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Iterator[Json]:
     """The JSON objects of the answer as they arrive: events, or one whole body.
 
@@ -290,41 +294,17 @@ def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Itera
         ModelError: The server refused (AuthError, RateLimited, ContextTooLong, Overloaded), sent
             what cannot be read, or the connection failed (ConnectionLost).
     """
-    reader = Reader(call.endpoint)
-    with _opened(call, sleep) as reply:
-        with _broken_off(call), show.showing(call.endpoint.secrets) as show_piece:
-            for piece in reply.iter_bytes():
-                if show_piece is not None:
-                    show_piece(piece)
-                yield from reader.feed(piece)
-                reader.check()
-                if reader.is_done:
-                    return
-        yield from reader.finish()
-
-
-@contextmanager
-def _opened(call: Call, sleep: Callable[[float], object]) -> Iterator[httpx2.Response | Reply]:
-    """A reply whose status is a success, after as many attempts as it takes."""
-    trouble = Failures(call)
+    course = Course(call)
     while True:
-        try:
-            reply = _send(call)
-        except _transport_errors() as error:
-            sleep(trouble.after_exception(error))
-            continue
-        _show_head(call, reply)
-        try:
+        with course.attempt(), closing(_send(call)) as reply, course.reading(reply) as take:
+            for piece in reply.iter_bytes():
+                yield from take(piece)
+                if course.reader.is_done:
+                    return
             if reply.is_success:
-                yield reply
+                yield from course.reader.finish()
                 return
-            with _broken_off(call):
-                body = reply.read()
-            _show_refusal(call, body)
-            pause = trouble.after_status(reply.status_code, reply.headers, body)
-        finally:
-            reply.close()
-        sleep(pause)
+        sleep(course.pause_s)
 
 
 def _send(call: Call) -> httpx2.Response | Reply:
@@ -345,25 +325,27 @@ def _send_plainly(call: Call, target: Target) -> Reply:
     headers = {"host": target.host_header, "connection": "keep-alive", **call.headers}
     headers.setdefault("accept", "*/*")
     headers.setdefault("accept-encoding", "identity")
-    start, is_long = _start_of(call)
-    if call.body is not None:
-        headers["content-length"] = str(sum(map(len, call.pieces())) if is_long else len(start))
-    _show_request(call, call.endpoint.url, headers)
-    pieces = call.pieces() if is_long else iter((start,))
+    pieces, headers = call.content(headers)
+    call.show(call.endpoint.url, headers)
     return plain.send(call.method, target, headers, pieces, call.policy)
+
+
+def _request(call: Call, client: httpx2.Client | httpx2.AsyncClient) -> httpx2.Request:
+    import httpx2
+
+    from .long_body import LongBody
+
+    pieces, headers = call.content(dict(call.headers))
+    timeout = httpx2.Timeout(call.policy.timeout_s, connect=call.policy.connect_timeout_s)
+    request = client.build_request(call.method, call.endpoint.url, headers=headers, timeout=timeout)
+    request.stream = LongBody(pieces)
+    call.show(str(request.url), request.headers)
+    return request
 
 
 def _tell_when_sent(event: str, info: Mapping[str, Any]) -> None:
     if event.endswith("send_request_body.complete"):
         llm.request_sent()
-
-
-@contextmanager
-def _broken_off(call: Call) -> Iterator[None]:
-    try:
-        yield
-    except _transport_errors() as error:
-        raise faults.lost(call.endpoint, str(_trouble_of(error)), begun=True) from error
 
 
 async def _pause(seconds: float) -> None:
@@ -376,46 +358,23 @@ async def exchange_async(
     call: Call, sleep: Callable[[float], Awaitable[object]] = _pause
 ) -> AsyncIterator[Json]:
     """As `exchange`, without blocking the event loop."""
-    reader = Reader(call.endpoint)
-    async with _opened_async(call, sleep) as reply:
-        with _broken_off(call), show.showing(call.endpoint.secrets) as show_piece:
-            async for piece in reply.aiter_bytes():
-                if show_piece is not None:
-                    show_piece(piece)
-                for value in reader.feed(piece):
-                    yield value
-                reader.check()
-                if reader.is_done:
-                    return
-        for value in reader.finish():
-            yield value
-
-
-@asynccontextmanager
-async def _opened_async(
-    call: Call, sleep: Callable[[float], Awaitable[object]]
-) -> AsyncIterator[httpx2.Response]:
     import httpx2
 
-    trouble = Failures(call)
+    course = Course(call)
     # A client belongs to its event loop, so it is made for the call.
-    has_tls = llm.needs_tls(call.endpoint.url)
-    async with _make_client(httpx2.AsyncClient, has_tls) as client:
+    async with _make_client(httpx2.AsyncClient, call) as client:
         while True:
-            try:
+            with course.attempt():
                 reply = await client.send(_request(call, client), stream=True)
-            except _transport_errors() as error:
-                await sleep(trouble.after_exception(error))
-                continue
-            _show_head(call, reply)
-            try:
-                if reply.is_success:
-                    yield reply
-                    return
-                with _broken_off(call):
-                    body = await reply.aread()
-                _show_refusal(call, body)
-                pause = trouble.after_status(reply.status_code, reply.headers, body)
-            finally:
-                await reply.aclose()
-            await sleep(pause)
+                async with aclosing(reply):
+                    with course.reading(reply) as take:
+                        async for piece in reply.aiter_bytes():
+                            for value in take(piece):
+                                yield value
+                            if course.reader.is_done:
+                                return
+                        if reply.is_success:
+                            for value in course.reader.finish():
+                                yield value
+                            return
+            await sleep(course.pause_s)

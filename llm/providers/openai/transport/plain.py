@@ -192,10 +192,6 @@ class Reply:
             raise _incomplete(f"received {received} bytes, expected {whole}")
         self._is_complete = True
 
-    def read(self) -> bytes:
-        """The whole body."""
-        return b"".join(self.iter_bytes())
-
     def close(self) -> None:
         """Keep the connection for the next request where the server allows that; else close it."""
         will_close = self._raw.will_close

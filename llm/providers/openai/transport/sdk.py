@@ -17,7 +17,8 @@ import llm
 
 from ..wire.chat_answers import plain
 from ..wire.shapes import DONE, Json
-from . import faults, show
+from . import faults
+from .show import http_log
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -45,7 +46,8 @@ def make_client(
     import openai
 
     kind = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient
-    hooks = llm.HTTPLog([api_key]).hooks(is_async=is_async) if show.is_wanted() else {}
+    log = http_log([api_key])
+    hooks = log.hooks(is_async=is_async) if log else {}
     http_client = llm.make_http_client(kind, event_hooks=hooks)
     settings: dict[str, Any] = {"api_key": api_key, "http_client": http_client}
     if headers:
@@ -80,9 +82,9 @@ def exchange(
     Raises:
         ModelError: As for the fast transport.
     """
-    with _translated(endpoint) as progress:
+    with _translated(endpoint):
         answer = attrgetter(resource)(client).create(**request)
-        progress.begun = True
+    with _translated(endpoint, begun=True):
         if not request.get("stream"):
             yield plain(answer)
         else:
@@ -99,9 +101,9 @@ async def exchange_async(
     client: Any, resource: str, request: Json, endpoint: faults.Endpoint
 ) -> AsyncIterator[Json]:
     """As `exchange`, without blocking the event loop."""
-    with _translated(endpoint) as progress:
+    with _translated(endpoint):
         answer = await attrgetter(resource)(client).create(**request)
-        progress.begun = True
+    with _translated(endpoint, begun=True):
         if not request.get("stream"):
             yield plain(answer)
         else:
@@ -114,29 +116,20 @@ async def exchange_async(
     yield DONE
 
 
-class _Progress:
-    """How far a request has come."""
-
-    begun = False
-
-
 @contextmanager
-def _translated(endpoint: faults.Endpoint) -> Iterator[_Progress]:
+def _translated(endpoint: faults.Endpoint, *, begun: bool = False) -> Iterator[None]:
     """Let the library's errors appear as ours."""
     import openai
 
-    progress = _Progress()
     try:
-        yield progress
+        yield
     except openai.APIStatusError as error:
-        body = error.response.content if error.response.is_closed else error.body
-        raise faults.refusal(
-            endpoint, error.status_code, error.response.headers, body or b""
-        ) from error
+        reply = error.response
+        body = reply.content if reply.is_closed else error.body
+        raise faults.refusal(endpoint, error.status_code, reply.headers, body or b"") from error
     except openai.APIConnectionError as error:
-        reason = str(error.__cause__ or error)
-        raise faults.lost(endpoint, reason, begun=progress.begun) from error
+        raise faults.lost(endpoint, str(error.__cause__ or error), begun=begun) from error
     except openai.APIError as error:
         raise faults.told_in_stream(endpoint, error.body or {"message": str(error)}) from error
     except USUAL_ERRORS as error:
-        raise faults.lost(endpoint, str(error), begun=progress.begun) from error
+        raise faults.lost(endpoint, str(error), begun=begun) from error

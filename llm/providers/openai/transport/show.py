@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import llm
 
 
-def is_wanted() -> bool:
-    """Whether the environment asks for the exchanges."""
-    return bool(os.environ.get("LLM_OPENAI_SHOW_RESPONSES"))
-
-
-@contextmanager
-def showing(secrets: Iterable[str] = ()) -> Iterator[Callable[[bytes], None] | None]:
-    """A function that writes the next piece of a reply's body; `None` where nobody asked for it."""
-    if is_wanted():
-        with llm.HTTPLog(secrets).body() as write:
-            yield write
-    else:
-        yield None
+def http_log(secrets: Iterable[str]) -> llm.HTTPLog | None:
+    """What writes the exchanges; `None` where the environment does not ask for them."""
+    return llm.HTTPLog(secrets) if os.environ.get("LLM_OPENAI_SHOW_RESPONSES") else None
