@@ -2,50 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import llm
 
-from .shared import DEFAULT_BASE, FlaggedOptions, _Shared, flags_of
+from .shared import DEFAULT_BASE, FlaggedOptions, Prepared, _Shared, flags_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-    from pydantic import BaseModel
-
     from llm import AsyncConversation, AsyncResponse, Conversation, Prompt, Response
     from llm.parts import StreamEvent
 
+    from .wire.chat_answers import ChatAccumulator
     from .wire.responses_answers import Item, ResponsesAccumulator
     from .wire.shapes import Json
 
-AnyChat = TypeVar("AnyChat", "Chat", "AsyncChat")
 
-
-class _ChatRequest(_Shared):
-    """The request of a chat model, the same for both kinds of driver."""
-
-    def _request(
-        self,
-        prompt: Prompt,
-        stream: bool,
-        response: Response | AsyncResponse,
-        conversation: Conversation | AsyncConversation | None,
-    ) -> Json:
-        from .wire.shapes import redacted_messages
-
-        detail = llm.option_values(prompt).get("image_detail")
-        more = {"image_detail": detail} if detail else {}
-        messages = self.build_messages(prompt, conversation, **more)
-        response.set_prompt_json({"messages": redacted_messages(messages)})
-        streams = bool(stream and self.can_stream)
-        fields = self.build_kwargs(prompt, streams)
-        return {"model": self._name(), "messages": messages, "stream": streams, **fields}
-
-
-class Chat(_ChatRequest, llm.KeyModel):
-    """A model of the Chat Completions API, at OpenAI or any compatible server."""
-
+class _Driver(_Shared, llm.KeyModel):
     def execute(
         self,
         prompt: Prompt,
@@ -55,18 +30,16 @@ class Chat(_ChatRequest, llm.KeyModel):
         key: str | None = None,
     ) -> Iterator[str | StreamEvent]:
         """Answer `prompt`: yield text, reasoning and tool calls as they come."""
-        from .wire.chat_answers import ChatAccumulator
+        asked = self.prepare(prompt, stream, response, conversation, key)
+        for form in asked.forms:
+            with asked.forms.sending():
+                for value in asked.send(form):
+                    asked.forms.is_last = True
+                    yield from asked.answer.feed(value)
+        yield from asked.settle()
 
-        answer = ChatAccumulator()
-        request = self._request(prompt, stream, response, conversation)
-        for value in self._answers("chat/completions", request, key, response.policy):
-            yield from answer.feed(value)
-        yield from self._settle(answer, response, "chat/completions")
 
-
-class AsyncChat(_ChatRequest, llm.AsyncKeyModel):
-    """The asynchronous twin of `Chat`."""
-
+class _AsyncDriver(_Shared, llm.AsyncKeyModel):
     async def execute(
         self,
         prompt: Prompt,
@@ -76,29 +49,54 @@ class AsyncChat(_ChatRequest, llm.AsyncKeyModel):
         key: str | None = None,
     ) -> AsyncGenerator[str | StreamEvent, None]:
         """Answer `prompt`: yield text, reasoning and tool calls as they come."""
-        from .wire.chat_answers import ChatAccumulator
-
-        answer = ChatAccumulator()
-        request = self._request(prompt, stream, response, conversation)
-        async for value in self._answers_async("chat/completions", request, key, response.policy):
-            for event in answer.feed(value):
-                yield event
-        for event in self._settle(answer, response, "chat/completions"):
+        asked = self.prepare(prompt, stream, response, conversation, key)
+        for form in asked.forms:
+            with asked.forms.sending():
+                async for value in asked.send_async(form):
+                    asked.forms.is_last = True
+                    for event in asked.answer.feed(value):
+                        yield event
+        for event in asked.settle():
             yield event
 
 
-class CompletionOptions(FlaggedOptions):
-    """The `Options` of `Completion`: with `logprobs`, unless other abilities are asked for."""
+def _image_detail(prompt: Prompt) -> dict[str, str]:
+    """The argument `image_detail`, for those who override what takes it, where it is given."""
+    detail = llm.option_values(prompt).get("image_detail")
+    return {"image_detail": detail} if detail else {}
 
-    def plain(self) -> type[BaseModel]:
-        """The options of the class."""
-        from .options import completion_options
 
-        return completion_options()
+class _ChatRequest(_Shared):
+    """The request of a chat model, the same for both kinds of driver."""
 
-    def __get__(self, instance: object, owner: type | None = None) -> type[BaseModel]:
-        has_abilities = any(flags_of(instance).values())
-        return super().__get__(instance, owner) if has_abilities else self.plain()
+    _path = "chat/completions"
+
+    def _request(
+        self,
+        prompt: Prompt,
+        stream: bool,
+        response: Response | AsyncResponse,
+        conversation: Conversation | AsyncConversation | None = None,
+    ) -> Json:
+        from .wire.shapes import redacted_messages
+
+        messages = self.build_messages(prompt, conversation, **_image_detail(prompt))
+        response.set_prompt_json({"messages": redacted_messages(messages)})
+        fields = self.build_kwargs(prompt, stream)
+        return {"model": self._name(), "messages": messages, "stream": stream, **fields}
+
+    def _accumulator(self, stream: bool) -> ChatAccumulator:
+        from .wire.chat_answers import ChatAccumulator
+
+        return ChatAccumulator()
+
+
+class Chat(_ChatRequest, _Driver):
+    """A model of the Chat Completions API, at OpenAI or any compatible server."""
+
+
+class AsyncChat(_ChatRequest, _AsyncDriver):
+    """The asynchronous twin of `Chat`."""
 
 
 class Completion(Chat):
@@ -109,8 +107,9 @@ class Completion(Chat):
         settings: As for `Chat`.
     """
 
-    Options: ClassVar[Any] = CompletionOptions()
+    Options: ClassVar[Any] = FlaggedOptions(completes=True)
     continues_as_text = True
+    _path = "completions"
 
     def __init__(self, *args: Any, default_max_tokens: int | None = None, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -119,20 +118,13 @@ class Completion(Chat):
     def __str__(self) -> str:
         return f"OpenAI Completion: {self.model_id}"
 
-    def execute(
+    def _request(
         self,
         prompt: Prompt,
         stream: bool,
-        response: Response,
-        conversation: Conversation | None = None,
-        key: str | None = None,
-    ) -> Iterator[str | StreamEvent]:
-        """Go on with the texts of the conversation; yield text as it comes.
-
-        Raises:
-            NotImplementedError: There is a system prompt.
-        """
-        from .wire.chat_answers import CompletionAccumulator
+        response: Response | AsyncResponse,
+        conversation: Conversation | AsyncConversation | None = None,
+    ) -> Json:
         from .wire.chat_requests import completion_text
 
         messages = prompt.messages
@@ -142,13 +134,13 @@ class Completion(Chat):
             )
         text = completion_text(messages)
         response.set_prompt_json({"messages": [text]})
-        streams = bool(stream and self.can_stream)
-        fields = self.build_kwargs(prompt, streams)
-        request = {"model": self._name(), "prompt": text, "stream": streams, **fields}
-        answer = CompletionAccumulator(streams)
-        for value in self._answers("completions", request, key, response.policy):
-            yield from answer.feed(value)
-        yield from self._settle(answer, response, "completions")
+        fields = self.build_kwargs(prompt, stream)
+        return {"model": self._name(), "prompt": text, "stream": stream, **fields}
+
+    def _accumulator(self, stream: bool) -> ChatAccumulator:
+        from .wire.chat_answers import CompletionAccumulator
+
+        return CompletionAccumulator(stream)
 
 
 class _SharedResponses(_Shared):
@@ -210,6 +202,7 @@ class _SharedResponses(_Shared):
     }
 
     Options: ClassVar[Any] = FlaggedOptions("reasoning_summary", "chat_completions")
+    _path = "responses"
 
     def __init__(self, *args: Any, reasoning_summary: bool = True, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -313,34 +306,62 @@ class _SharedResponses(_Shared):
                 tool.prepare_request(cast("llm.KeyModel", self), kwargs)
         return kwargs
 
-    def _request(self, prompt: Prompt, stream: bool, response: Response | AsyncResponse) -> Json:
+    def prepare(
+        self,
+        prompt: Prompt,
+        stream: bool,
+        response: Response | AsyncResponse,
+        conversation: Conversation | AsyncConversation | None,
+        key: str | None,
+    ) -> Prepared:
+        """What the model, or a `Chat` in its place, asks its server for a prompt.
+
+        Raises:
+            ValueError: The older API is asked for, and a tool that it does not have.
+        """
+        if not llm.option_values(prompt).get("chat_completions"):
+            return super().prepare(prompt, stream, response, conversation, key)
+        for tool in prompt.tools:
+            if isinstance(tool, llm.ServerSideTool):
+                raise ValueError(
+                    f"The tool '{tool.name}' needs the Responses API:"
+                    " leave out the option chat_completions"
+                )
+        chat = Chat(**self._delegate_chat_kwargs())
+        vars(chat).update(needs_key=self.needs_key, key_env_var=self.key_env_var)
+        if self._uses_own_client():
+            vars(chat)["get_client"] = self.get_client
+        return chat.prepare(prompt, stream, response, conversation, key)
+
+    def _request(
+        self,
+        prompt: Prompt,
+        stream: bool,
+        response: Response | AsyncResponse,
+        conversation: Conversation | AsyncConversation | None = None,
+    ) -> Json:
         from .wire.responses_requests import taken_out
         from .wire.shapes import redacted_messages
 
-        detail = llm.option_values(prompt).get("image_detail")
-        more = {"image_detail": detail} if detail else {}
-        items, instructions = self._build_responses_input(prompt, **more)
+        items, instructions = self._build_responses_input(prompt, **_image_detail(prompt))
         if instructions and not self.allows_system_prompt:
             raise NotImplementedError("Model does not support system prompts")
         kept: Json = {"input": redacted_messages(items)}
         if instructions:
             kept["instructions"] = instructions
         response.set_prompt_json(kept)
-        streams = bool(stream and self.can_stream)
-        fields = self._finalize_responses_kwargs(prompt, streams, instructions)
-        is_compatible = not self._url("responses").startswith(DEFAULT_BASE)
+        fields = self._finalize_responses_kwargs(prompt, stream, instructions)
+        is_compatible = not self._url(self._path).startswith(DEFAULT_BASE)
         ignored = ", ".join(taken_out(fields, seed_is_known=is_compatible))
         if ignored:
             self._tell(f"Not sent, as the Responses API has no such option: {ignored}")
-        return {"model": self._name(), "input": items, "stream": streams, **fields}
+        return {"model": self._name(), "input": items, "stream": stream, **fields}
 
-    def _accumulator(self) -> ResponsesAccumulator:
-        from functools import partial
-
+    def _accumulator(self, stream: bool) -> ResponsesAccumulator:
         from .transport.faults import Endpoint, told_in_stream
         from .wire.responses_answers import ResponsesAccumulator
 
-        endpoint = Endpoint(self._url("responses"), self._name(), self.needs_key)
+        endpoint = Endpoint(self._url(self._path), self._name(), self.needs_key)
         return ResponsesAccumulator(
             self._server_tool_events,
             self._refresh_server_tool_events,
@@ -353,75 +374,10 @@ class _SharedResponses(_Shared):
         read, written, details = usage_parts(usage)
         response.set_usage(input=read, output=written, details=details)
 
-    def _wants_chat(self, prompt: Prompt) -> bool:
-        """Whether the prompt asks for the older API.
 
-        Raises:
-            ValueError: It also asks for a tool that only this API has.
-        """
-
-        if not llm.option_values(prompt).get("chat_completions"):
-            return False
-        for tool in prompt.tools:
-            if isinstance(tool, llm.ServerSideTool):
-                raise ValueError(
-                    f"The tool '{tool.name}' needs the Responses API:"
-                    " leave out the option chat_completions"
-                )
-        return True
-
-    def _stand_in(self, chat: AnyChat) -> AnyChat:
-        """The `Chat` that answers in place of this model, with its key rules and its client."""
-        vars(chat).update(needs_key=self.needs_key, key_env_var=self.key_env_var)
-        if self._uses_own_client():
-            vars(chat)["get_client"] = self.get_client
-        return chat
-
-
-class Responses(_SharedResponses, llm.KeyModel):
+class Responses(_SharedResponses, _Driver):
     """A model of the Responses API."""
 
-    def execute(
-        self,
-        prompt: Prompt,
-        stream: bool,
-        response: Response,
-        conversation: Conversation | None = None,
-        key: str | None = None,
-    ) -> Iterator[str | StreamEvent]:
-        """Answer `prompt`: yield text, reasoning and tool calls as they come."""
-        if self._wants_chat(prompt):
-            chat = self._stand_in(Chat(**self._delegate_chat_kwargs()))
-            yield from chat.execute(prompt, stream, response, conversation, key)
-            return
-        answer = self._accumulator()
-        request = self._request(prompt, stream, response)
-        for value in self._answers("responses", request, key, response.policy):
-            yield from answer.feed(value)
-        yield from self._settle(answer, response, "responses")
 
-
-class AsyncResponses(_SharedResponses, llm.AsyncKeyModel):
+class AsyncResponses(_SharedResponses, _AsyncDriver):
     """The asynchronous twin of `Responses`."""
-
-    async def execute(
-        self,
-        prompt: Prompt,
-        stream: bool,
-        response: AsyncResponse,
-        conversation: AsyncConversation | None = None,
-        key: str | None = None,
-    ) -> AsyncGenerator[str | StreamEvent, None]:
-        """Answer `prompt`: yield text, reasoning and tool calls as they come."""
-        if self._wants_chat(prompt):
-            chat = self._stand_in(AsyncChat(**self._delegate_chat_kwargs()))
-            async for event in chat.execute(prompt, stream, response, conversation, key):
-                yield event
-            return
-        answer = self._accumulator()
-        request = self._request(prompt, stream, response)
-        async for value in self._answers_async("responses", request, key, response.policy):
-            for event in answer.feed(value):
-                yield event
-        for event in self._settle(answer, response, "responses"):
-            yield event

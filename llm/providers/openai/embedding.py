@@ -5,13 +5,12 @@ Source: https://platform.openai.com/docs/api-reference/embeddings
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import llm
 
-from .shared import DEFAULT_BASE
-from .wire.shapes import DUMMY_KEY, malformed
+from .shared import AtServer
+from .wire.shapes import malformed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from .wire.shapes import Json
 
 
-class OpenAIEmbeddingModel(llm.EmbeddingModel):
+class OpenAIEmbeddingModel(AtServer, llm.EmbeddingModel):
     """An embedding model at OpenAI or any compatible server.
 
     Args:
@@ -31,8 +30,6 @@ class OpenAIEmbeddingModel(llm.EmbeddingModel):
         headers: HTTP headers to add.
     """
 
-    needs_key: str | None = "openai"
-    key_env_var = "OPENAI_API_KEY"
     batch_size = 100
 
     def __init__(
@@ -44,7 +41,7 @@ class OpenAIEmbeddingModel(llm.EmbeddingModel):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.model_id = model_id
-        self.openai_model_id = openai_model_id
+        self.openai_model_id = self.model_name = openai_model_id
         self.dimensions = dimensions
         self.api_base = api_base
         self.headers = headers
@@ -68,22 +65,11 @@ class OpenAIEmbeddingModel(llm.EmbeddingModel):
         answer = next(exchange(self.call_for(request, key)))
         yield from vectors_from(answer, len(texts))
 
-    def call_for(self, request: Json, key: str | None) -> Call:
+    def call_for(
+        self, request: Json, key: str | None, policy: llm.CallPolicy | None = None
+    ) -> Call:
         """The request as it goes over HTTP."""
-        from .transport.fast import Call
-        from .transport.faults import Endpoint
-
-        sent_key = ((self.get_key(key) if self.needs_key else None) or DUMMY_KEY).strip()
-        base = self.api_base or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE
-        url = f"{base.rstrip('/')}/embeddings"
-        headers = {
-            "content-type": "application/json",
-            "authorization": f"Bearer {sent_key}",
-            "user-agent": f"llm/{llm.__version__}",
-        }
-        headers.update({name.lower(): str(v) for name, v in (self.headers or {}).items()})
-        endpoint = Endpoint(url, self.openai_model_id, self.needs_key, [sent_key])
-        return Call(endpoint, headers, request)
+        return self._call("embeddings", request, key, policy or llm.CallPolicy())
 
 
 def embeddings_request(

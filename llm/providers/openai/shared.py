@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Optional
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Optional
 
 import llm
+from llm.errors import ModelError, Overloaded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
     from openai import AsyncOpenAI, OpenAI
     from pydantic import BaseModel
 
-    from llm.parts import StreamEvent
-
     from .transport.fast import Call
     from .transport.faults import Endpoint
-    from .wire.shapes import Accumulator, Json
+    from .wire.shapes import Accumulator, Event, Json
 
-DEFAULT_BASE = "https://api.openai.com/v1"
+OPENAI = "https://api.openai.com/"
+DEFAULT_BASE = f"{OPENAI}v1"
 LISTING_TIMEOUT_S = 30.0
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/pdf")
 AUDIO_TYPES = ("audio/wav", "audio/mpeg")
@@ -29,6 +31,8 @@ AUDIO_TYPES = ("audio/wav", "audio/mpeg")
 _ABILITIES = ("reasoning", "verbosity", "image_detail_original", "service_tier")
 # Arguments of the library's methods that are no part of the body.
 _BESIDE_BODY = ("extra_headers", "extra_query", "extra_body", "timeout")
+# Addresses that refused the documented form and took the plainer one; kept for the process.
+_wants_plainer: set[str] = set()
 
 
 class FlaggedOptions(llm.LazyOptions):
@@ -38,23 +42,20 @@ class FlaggedOptions(llm.LazyOptions):
 
     Args:
         always: Further abilities that each instance has.
+        completes: There is `logprobs` in their place where no ability is asked for.
     """
 
-    def __init__(self, *always: str) -> None:
-        super().__init__(self.plain)
+    def __init__(self, *always: str, completes: bool = False) -> None:
         self._always = dict.fromkeys(always, True)
-
-    def plain(self) -> type[BaseModel]:
-        """The options of the class."""
-        from .options import build_options_class
-
-        return build_options_class()
+        self._completes = completes
 
     def __get__(self, instance: object, owner: type | None = None) -> type[BaseModel]:
-        from .options import build_options_class
+        from .options import build_options_class, completion_options
 
         flags = flags_of(instance)
-        return build_options_class(**flags, **self._always) if flags else self.plain()
+        if self._completes and not any(flags.values()):
+            return completion_options()
+        return build_options_class(**flags, **(self._always if flags else {}))
 
 
 def flags_of(instance: object) -> dict[str, bool]:
@@ -64,7 +65,174 @@ def flags_of(instance: object) -> dict[str, bool]:
     return {name: getattr(instance, f"_{name}", False) for name in _ABILITIES}
 
 
-class _Shared:
+class Forms:
+    """The forms that a request may be sent in: the documented one goes first, as it is what OpenAI
+    and subclasses know; a compatible server that refuses it may take a plainer one.
+
+    Args:
+        url: Where it goes.
+        request: The documented form.
+
+    Attributes:
+        is_last: No other form is sent if the server refuses the one that is sent now.
+    """
+
+    def __init__(self, url: str, request: Json) -> None:
+        self._url = url
+        self._left = [request]
+        if url in _wants_plainer:
+            from .wire.plainer import plainer
+
+            self._left = [plainer(request)]
+        self.is_last = url in _wants_plainer or url.startswith(OPENAI)
+
+    def __iter__(self) -> Iterator[Json]:
+        while self._left:
+            yield self._left[0]
+            del self._left[0]
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Go on with the plainer form where the server refuses this one for its form.
+
+        Raises:
+            ModelError: Something else is wrong.
+        """
+        try:
+            yield
+        except ModelError as error:
+            if self.is_last or not _is_about_the_form(error):
+                raise
+            from .wire.plainer import plainer
+
+            plain = plainer(self._left[0])
+            if plain == self._left[0]:
+                raise
+            self._left.append(plain)
+            self.is_last = True
+            _wants_plainer.add(self._url)
+
+
+def _is_about_the_form(error: ModelError) -> bool:
+    """Whether a server may have refused a request for its form; some call that their own fault."""
+    return type(error) is ModelError or (type(error) is Overloaded and "pars" in str(error))
+
+
+class Prepared(NamedTuple):
+    """A prompt on its way to the server, for either driver.
+
+    Attributes:
+        forms: The request.
+        answer: Takes the JSON objects of the answer.
+        send: Gives them for a form of the request.
+        send_async: Gives them without blocking the event loop.
+        settle: Registers what the answer amounts to; returns what is left of it to say.
+    """
+
+    forms: Forms
+    answer: Accumulator
+    send: Callable[[Json], Iterator[Json]]
+    send_async: Callable[[Json], AsyncIterator[Json]]
+    settle: Callable[[], Iterable[Event]]
+
+
+class AtServer:
+    """What every model of a server has: how its requests are addressed and signed.
+
+    The arguments are those of `Chat`.
+    """
+
+    model_id: str
+    model_name: str | None = None
+    api_base: str | None = None
+    api_type: str | None = None
+    api_version: str | None = None
+    api_engine: str | None = None
+    headers: Mapping[str, str] | None = None
+    needs_key: Optional[str] = "openai"
+    key_env_var: Optional[str] = "OPENAI_API_KEY"
+    key: Optional[str] = None
+    # What to tell the user where the server refuses the key, if it is nothing usual.
+    key_advice: str | None = None
+
+    def _key_to_send(self, key: str | None) -> str:
+        from .wire.shapes import DUMMY_KEY
+
+        found: str | None = None
+        if self.needs_key:
+            found = self.get_key(key)  # type: ignore[attr-defined]  # of the model class
+        return (found or DUMMY_KEY).strip()
+
+    def _is_azure(self) -> bool:
+        return (self.api_type or "").lower() in ("azure", "azure_ad", "azuread")
+
+    def _url(self, path: str) -> str:
+        base = (self.api_base or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE).rstrip("/")
+        if self._is_azure():
+            from urllib.parse import quote
+
+            deployment = quote(self.api_engine or self._name(), safe="")
+            base = f"{base}/openai/deployments/{deployment}"
+        return f"{base}/{path}"
+
+    def _name(self) -> str:
+        return self.model_name or self.model_id
+
+    def _endpoint(self, path: str, key: str) -> Endpoint:
+        from .transport.faults import Endpoint
+        from .wire.shapes import DUMMY_KEY
+
+        secrets = [] if key == DUMMY_KEY else [key]
+        secrets += [str(value) for value in (self.headers or {}).values()]
+        return Endpoint(self._url(path), self._name(), self.needs_key, secrets, self.key_advice)
+
+    def _call(self, path: str, request: Json, key: str | None, policy: llm.CallPolicy) -> Call:
+        """The request as it goes over HTTP; `request` is as for the `openai` library."""
+        from .transport.fast import Call
+
+        sent_key = self._key_to_send(key)
+        endpoint = self._endpoint(path, sent_key)
+        body = {name: value for name, value in request.items() if name not in _BESIDE_BODY}
+        body.update(request.get("extra_body") or {})
+        if self.api_engine and not self._is_azure():
+            body["engine"] = self.api_engine
+        endpoint.url += self._query(request.get("extra_query") or {}, endpoint.url)
+        headers = self._headers(sent_key, request)
+        asked = request.get("timeout")
+        if isinstance(asked, (int, float)):
+            policy = replace(policy, timeout_s=float(asked))
+        return Call(endpoint, headers, body, policy)
+
+    def _query(self, extra: Mapping[str, str], url: str) -> str:
+        query = dict(extra)
+        if self.api_version:
+            query.setdefault("api-version", self.api_version)
+        if not query:
+            return ""
+        from urllib.parse import urlencode
+
+        return ("&" if "?" in url else "?") + urlencode(query)
+
+    def _headers(self, key: str, request: Json) -> dict[str, str]:
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream" if request.get("stream") else "application/json",
+            # Compressed events would wait in the compressor's buffer.
+            "accept-encoding": "identity",
+            "user-agent": f"llm/{llm.__version__}",
+        }
+        if (self.api_type or "").lower() == "azure":
+            headers["api-key"] = key
+        else:
+            headers["authorization"] = f"Bearer {key}"
+        if self.api_base is None:
+            headers.update(_account_headers())
+        for added in (self.headers or {}, request.get("extra_headers") or {}):
+            headers.update({name.lower(): str(value) for name, value in added.items()})
+        return headers
+
+
+class _Shared(AtServer):
     """Settings of a model, and how its requests are made. Mixed into the model classes.
 
     Args:
@@ -100,13 +268,10 @@ class _Shared:
     }
 
     Options: ClassVar[Any] = FlaggedOptions()
-    needs_key: Optional[str] = "openai"
-    key_env_var: Optional[str] = "OPENAI_API_KEY"
-    key: Optional[str] = None
     attachment_types: Iterable[str]
     default_max_tokens: int | None = None
-    # What to tell the user where the server refuses the key, if it is nothing usual.
-    key_advice: str | None = None
+    # What its requests are added to the address as.
+    _path: ClassVar[str]
 
     def __init__(
         self,
@@ -224,39 +389,6 @@ class _Shared:
     def _record_usage(self, response: llm.Response | llm.AsyncResponse, usage: Json) -> None:
         self.set_usage(response, usage)
 
-    # Requests.
-
-    def _key_to_send(self, key: str | None) -> str:
-        from .wire.shapes import DUMMY_KEY
-
-        found: str | None = None
-        if self.needs_key:
-            found = self.get_key(key)  # type: ignore[attr-defined]  # of the model class
-        return (found or DUMMY_KEY).strip()
-
-    def _is_azure(self) -> bool:
-        return (self.api_type or "").lower() in ("azure", "azure_ad", "azuread")
-
-    def _url(self, path: str) -> str:
-        base = (self.api_base or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE).rstrip("/")
-        if self._is_azure():
-            from urllib.parse import quote
-
-            deployment = quote(self.api_engine or self._name(), safe="")
-            base = f"{base}/openai/deployments/{deployment}"
-        return f"{base}/{path}"
-
-    def _name(self) -> str:
-        return self.model_name or self.model_id
-
-    def _endpoint(self, path: str, key: str) -> Endpoint:
-        from .transport.faults import Endpoint
-        from .wire.shapes import DUMMY_KEY
-
-        secrets = [] if key == DUMMY_KEY else [key]
-        secrets += [str(value) for value in (self.headers or {}).values()]
-        return Endpoint(self._url(path), self._name(), self.needs_key, secrets, self.key_advice)
-
     def list_model_ids(self) -> list[str]:
         """The ids of the models that the server of this model lists.
 
@@ -270,122 +402,85 @@ class _Shared:
         call.body = None
         return [str(entry["id"]) for entry in listed_models(next(exchange(call))) if "id" in entry]
 
-    def _call(self, path: str, request: Json, key: str | None, policy: llm.CallPolicy) -> Call:
-        """The request as it goes over HTTP; `request` is as for the `openai` library."""
-        from .transport.fast import Call
+    # Requests.
 
-        sent_key = self._key_to_send(key)
-        endpoint = self._endpoint(path, sent_key)
-        body = {name: value for name, value in request.items() if name not in _BESIDE_BODY}
-        body.update(request.get("extra_body") or {})
-        if self.api_engine and not self._is_azure():
-            body["engine"] = self.api_engine
-        endpoint.url += self._query(request.get("extra_query") or {}, endpoint.url)
-        headers = self._headers(sent_key, request)
-        asked = request.get("timeout")
-        if isinstance(asked, (int, float)):
-            policy = replace(policy, timeout_s=float(asked))
-        return Call(endpoint, headers, body, policy)
+    def prepare(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response | llm.AsyncResponse,
+        conversation: llm.Conversation | llm.AsyncConversation | None,
+        key: str | None,
+    ) -> Prepared:
+        """What the model asks its server for a prompt; nothing is sent yet."""
+        streams = bool(stream and self.can_stream)
+        request = self._request(prompt, streams, response, conversation)
+        answer = self._accumulator(streams)
+        return Prepared(
+            Forms(self._url(self._path), request),
+            answer,
+            partial(self._sent, key, response.policy),
+            partial(self._sent_async, key, response.policy),
+            partial(self._settle, answer, response),
+        )
 
-    def _query(self, extra: Mapping[str, str], url: str) -> str:
-        query = dict(extra)
-        if self.api_version:
-            query.setdefault("api-version", self.api_version)
-        if not query:
-            return ""
-        from urllib.parse import urlencode
+    def _request(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.Response | llm.AsyncResponse,
+        conversation: llm.Conversation | llm.AsyncConversation | None = None,
+    ) -> Json:
+        raise NotImplementedError
 
-        return ("&" if "?" in url else "?") + urlencode(query)
-
-    def _headers(self, key: str, request: Json) -> dict[str, str]:
-        headers = {
-            "content-type": "application/json",
-            "accept": "text/event-stream" if request.get("stream") else "application/json",
-            # Compressed events would wait in the compressor's buffer.
-            "accept-encoding": "identity",
-            "user-agent": f"llm/{llm.__version__}",
-        }
-        if (self.api_type or "").lower() == "azure":
-            headers["api-key"] = key
-        else:
-            headers["authorization"] = f"Bearer {key}"
-        if self.api_base is None:
-            headers.update(_account_headers())
-        for added in (self.headers or {}, request.get("extra_headers") or {}):
-            headers.update({name.lower(): str(value) for name, value in added.items()})
-        return headers
+    def _accumulator(self, stream: bool) -> Accumulator:
+        raise NotImplementedError
 
     def _uses_own_client(self) -> bool:
         """Whether somebody has overridden `get_client`."""
         return type(self).get_client is not _Shared.get_client or "get_client" in vars(self)
 
-    def _answers(
-        self, path: str, request: Json, key: str | None, policy: llm.CallPolicy
-    ) -> Iterator[Json]:
-        """The JSON objects of the answer to a request, in the form that the server takes."""
-        if _has_one_form(request):
-            return self._sent(path, request, key, policy)
-        from .wire.plainer import Forms, answers
-
-        forms = Forms(self._url(path), request)
-        return answers(forms, lambda form: self._sent(path, form, key, policy))
-
-    def _sent(
-        self, path: str, request: Json, key: str | None, policy: llm.CallPolicy
-    ) -> Iterator[Json]:
+    def _sent(self, key: str | None, policy: llm.CallPolicy, request: Json) -> Iterator[Json]:
         """The JSON objects of the answer, through the transport that this model takes."""
         if not self._uses_own_client():
             from .transport.fast import exchange
 
-            return exchange(self._call(path, request, key, policy))
-        from .transport import sdk as client
+            return exchange(self._call(self._path, request, key, policy))
+        from .transport import sdk
 
-        own = client.under(policy, self.get_client(key))
-        return client.exchange(own, path.replace("/", "."), request, self._own_endpoint(own, path))
-
-    def _answers_async(
-        self, path: str, request: Json, key: str | None, policy: llm.CallPolicy
-    ) -> AsyncIterator[Json]:
-        """As `_answers`, without blocking the event loop."""
-        if _has_one_form(request):
-            return self._sent_async(path, request, key, policy)
-        from .wire.plainer import Forms, answers_async
-
-        forms = Forms(self._url(path), request)
-        return answers_async(forms, lambda form: self._sent_async(path, form, key, policy))
+        own = sdk.under(policy, self.get_client(key))
+        return sdk.exchange(own, self._path, request, self._own_endpoint(own))
 
     def _sent_async(
-        self, path: str, request: Json, key: str | None, policy: llm.CallPolicy
+        self, key: str | None, policy: llm.CallPolicy, request: Json
     ) -> AsyncIterator[Json]:
         """As `_sent`, without blocking the event loop."""
         if not self._uses_own_client():
             from .transport.fast import exchange_async
 
-            return exchange_async(self._call(path, request, key, policy))
-        from .transport import sdk as client
+            return exchange_async(self._call(self._path, request, key, policy))
+        from .transport import sdk
 
-        own = client.under(policy, self.get_client(key, async_=True))
-        return client.exchange_async(
-            own, path.replace("/", "."), request, self._own_endpoint(own, path)
-        )
+        own = sdk.under(policy, self.get_client(key, async_=True))
+        return sdk.exchange_async(own, self._path, request, self._own_endpoint(own))
 
-    def _own_endpoint(self, own: object, path: str) -> Endpoint:
+    def _own_endpoint(self, own: object) -> Endpoint:
         """What errors say about the server of a client that a subclass made."""
-        endpoint = self._endpoint(path, str(getattr(own, "api_key", "") or ""))
+        endpoint = self._endpoint(self._path, str(getattr(own, "api_key", "") or ""))
         base = getattr(own, "base_url", None)
         if base:
-            endpoint.url = f"{str(base).rstrip('/')}/{path}"
+            endpoint.url = f"{str(base).rstrip('/')}/{self._path}"
         return endpoint
 
     def _settle(
-        self, answer: Accumulator, response: llm.Response | llm.AsyncResponse, path: str
-    ) -> Iterable[str | StreamEvent]:
+        self, answer: Accumulator, response: llm.Response | llm.AsyncResponse
+    ) -> Iterable[Event]:
         """Register what the answer amounts to; returns what is left of it to say.
 
         Raises:
             ConnectionLost: The answer is not complete.
         """
-        from .transport.faults import Endpoint, incomplete
+        from .transport.faults import Endpoint, lost
         from .wire.shapes import FILTERED
 
         rest = answer.finish()
@@ -395,7 +490,7 @@ class _Shared:
             self._record_usage(response, answer.usage)
         response.response_json = answer.response_json()
         if not answer.is_complete:
-            incomplete(Endpoint(self._url(path)))
+            raise lost(Endpoint(self._url(self._path)), "the end marker is missing", begun=True)
         for name, arguments, call_id in answer.calls():
             response.add_tool_call(llm.ToolCall(name, arguments, call_id))
         for notice in answer.notices():
@@ -408,11 +503,6 @@ class _Shared:
     def _tell(self, notice: str) -> None:
         """Let the user know something about the answer."""
         llm.notice(notice)
-
-
-def _has_one_form(request: Json) -> bool:
-    """Whether no server could want a request plainer, as that of a first prompt without tools."""
-    return not request.get("tools") and len(request.get("input") or ()) < 2
 
 
 def _account_headers() -> dict[str, str]:

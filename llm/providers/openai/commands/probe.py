@@ -172,8 +172,7 @@ def _embeds(server: Server, name: str) -> bool:
     if server.key is None:
         model.needs_key = None
     model.key = server.key
-    call = model.call_for(embeddings_request(name, ["pelican"], None, "float"), None)
-    call.policy = ONCE
+    call = model.call_for(embeddings_request(name, ["pelican"], None, "float"), None, ONCE)
     return bool(vectors_from(next(exchange(call)), 1)[0])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import NoReturn
 
 import llm
 from llm.errors import (
@@ -247,12 +246,3 @@ def not_json(endpoint: Endpoint, data: bytes) -> ModelError:
     if shown.startswith("<"):
         return ModelError(f"{endpoint.url} answered with a web page. Is the address right?")
     return ModelError(f"{endpoint.host} sent what is not JSON: {shown}")
-
-
-def incomplete(endpoint: Endpoint) -> NoReturn:
-    """Report an answer that ended without saying that it was complete.
-
-    Raises:
-        ConnectionLost: Always.
-    """
-    raise lost(endpoint, "the end marker is missing", begun=True)

@@ -68,14 +68,12 @@ def under(policy: llm.CallPolicy, client: Any) -> Any:
     return client.with_options(max_retries=policy.retries, timeout=policy.timeout_s)
 
 
-def exchange(
-    client: Any, resource: str, request: Json, endpoint: faults.Endpoint
-) -> Iterator[Json]:
+def exchange(client: Any, path: str, request: Json, endpoint: faults.Endpoint) -> Iterator[Json]:
     """The JSON objects of the answer as they arrive, then `DONE`.
 
     Args:
         client: An `openai` client, or one like it.
-        resource: What to call `create` on, e.g. `chat.completions`.
+        path: Leads to what to call `create` on, e.g. `chat/completions`.
         request: The keyword arguments for `create`.
         endpoint: Whom the request goes to, for errors.
 
@@ -83,7 +81,7 @@ def exchange(
         ModelError: As for the fast transport.
     """
     with _translated(endpoint):
-        answer = attrgetter(resource)(client).create(**request)
+        answer = _resource(client, path).create(**request)
     with _translated(endpoint, begun=True):
         if not request.get("stream"):
             yield plain(answer)
@@ -98,11 +96,11 @@ def exchange(
 
 
 async def exchange_async(
-    client: Any, resource: str, request: Json, endpoint: faults.Endpoint
+    client: Any, path: str, request: Json, endpoint: faults.Endpoint
 ) -> AsyncIterator[Json]:
     """As `exchange`, without blocking the event loop."""
     with _translated(endpoint):
-        answer = await attrgetter(resource)(client).create(**request)
+        answer = await _resource(client, path).create(**request)
     with _translated(endpoint, begun=True):
         if not request.get("stream"):
             yield plain(answer)
@@ -114,6 +112,10 @@ async def exchange_async(
                 if hasattr(answer, "close"):
                     await answer.close()
     yield DONE
+
+
+def _resource(client: Any, path: str) -> Any:
+    return attrgetter(path.replace("/", "."))(client)
 
 
 @contextmanager
