@@ -13,7 +13,7 @@ from llm.errors import LLMError
 from llm.providers.openai.transport.fast import Reader
 from llm.providers.openai.transport.faults import Endpoint
 from llm.providers.openai.wire.chat_answers import ChatAccumulator
-from llm.providers.openai.wire.chat_requests import usage_parts
+from llm.providers.openai.wire.chat_requests import usage_fields
 from llm.providers.openai.wire.sse import ErrorPayload, EventDecoder
 
 
@@ -132,5 +132,5 @@ def read_all(values: list[object]) -> None:
     answer.calls()
     answer.notices()
     json.dumps(answer.response_json())
-    usage_parts(answer.usage or {})
+    usage_fields(answer.usage or {})
     assert answer.resolved_model is None or isinstance(answer.resolved_model, str)

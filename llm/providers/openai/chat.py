@@ -369,10 +369,9 @@ class _SharedResponses(_Shared):
         )
 
     def _record_usage(self, response: Response | AsyncResponse, usage: Json) -> None:
-        from .wire.responses_requests import usage_parts
+        from .wire.responses_requests import usage_fields
 
-        read, written, details = usage_parts(usage)
-        response.set_usage(input=read, output=written, details=details)
+        response.set_usage(**usage_fields(usage))
 
 
 class Responses(_SharedResponses, _Driver):

@@ -381,10 +381,9 @@ class _Shared(AtServer):
             response: The response that they belong to.
             usage: The object `usage` of the server's answer.
         """
-        from .wire.chat_requests import usage_parts
+        from .wire.chat_requests import usage_fields
 
-        read, written, details = usage_parts(usage)
-        response.set_usage(input=read, output=written, details=details)
+        response.set_usage(**usage_fields(usage))
 
     def _record_usage(self, response: llm.Response | llm.AsyncResponse, usage: Json) -> None:
         self.set_usage(response, usage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import llm
@@ -12,13 +12,12 @@ from llm.utils import InvalidYAML, parse_yaml, yaml_with_item
 
 from ..catalog import extra_models_path
 from ..extra_models import ExtraModel, model_from
-from ..wire.shapes import Json
-from .probe import Server, find_server, probe
+from ..wire.shapes import Json, not_nulls
+from .endpoint import Server
+from .probe import find_server, probe
 
 Choose = Callable[[Sequence[str]], str]
 Tell = Callable[[str], object]
-
-_SWITCHES = {"tools": "supports_tools", "schema": "supports_schema", "vision": "vision"}
 
 
 @dataclass(frozen=True)
@@ -30,34 +29,43 @@ class Addition:
         base_url: The address of the server.
         model_name: The model's name at the server.
         key: A key, or the name of a stored one.
-        headers: HTTP headers to add.
+        headers: HTTP headers to add, as pairs of name and value.
         aliases: Further names here.
         responses: Speak the Responses API.
         embedding: Add it as an embedding model.
-        known: Abilities that need not be found out.
-        switches: Keys to set to `true` that cannot be found out.
+        tools: Whether it can call tools; `None`, here and in the next two: find out.
+        schema: Whether it keeps to schemas.
+        vision: Whether it takes images.
+        audio: It takes audio.
+        reasoning: It has the options for reasoning.
     """
 
     name: str
     base_url: str
-    model_name: str | None = None
-    key: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    aliases: tuple[str, ...] = ()
-    responses: bool = False
-    embedding: bool = False
-    known: Mapping[str, bool] = field(default_factory=dict)
-    switches: tuple[str, ...] = ()
+    model_name: str | None
+    key: str | None
+    headers: Sequence[tuple[str, str]]
+    aliases: Sequence[str]
+    responses: bool
+    embedding: bool
+    tools: bool | None
+    schema: bool | None
+    vision: bool | None
+    audio: bool
+    reasoning: bool
+
+    @property
+    def server(self) -> Server:
+        """The server to ask."""
+        return Server(self.base_url.rstrip("/"), self.key, self.headers, self.responses)
 
 
 def check(wanted: Addition) -> None:
     """Refuse what cannot be added whatever the server says.
 
     Raises:
-        InvalidInput: The address is none, the name is taken, or a stored key would be replaced.
+        InvalidInput: The name is empty or taken, or a stored key would be replaced.
     """
-    if not wanted.base_url.startswith(("http://", "https://")):
-        raise InvalidInput(f"{wanted.base_url} is no address: begin it with http:// or https://")
     if not wanted.name.strip():
         raise InvalidInput("The name is empty")
     taken = llm.get_embedding_model_aliases() if wanted.embedding else _chat_names()
@@ -88,32 +96,30 @@ def make_entry(wanted: Addition, choose: Choose, tell: Tell) -> Json:
         tell: Called with each finding, as one line.
 
     Raises:
+        InvalidInput: The address is none.
         ModelError: The server refused or cannot be reached.
         NotFound: The server has no such model.
     """
-    key = llm.get_key(wanted.key) if wanted.key else None
-    server = Server(wanted.base_url.rstrip("/"), key, wanted.headers)
-    server, model_name = _model_at(server, wanted, choose)
-    tell(f"{model_name} at {server.base_url}")
+    server, model_name = _model_at(wanted, choose)
+    tell(f"{model_name} at {server.url}")
     found = probe(
         server,
         model_name,
-        responses=wanted.responses,
         only_embeddings=wanted.embedding,
-        known=wanted.known,
+        known=not_nulls((name, getattr(wanted, name)) for name in ("tools", "schema", "vision")),
         tell=lambda ability, is_there: tell(f"  {ability}: {'yes' if is_there else 'no'}"),
     )
-    return _entry(replace(wanted, model_name=model_name, base_url=server.base_url), found)
+    return _entry(replace(wanted, model_name=model_name, base_url=server.url), found)
 
 
-def _model_at(server: Server, wanted: Addition, choose: Choose) -> tuple[Server, str]:
+def _model_at(wanted: Addition, choose: Choose) -> tuple[Server, str]:
     """The server under its working address, and the name of the model there."""
     try:
-        server, names = find_server(server)
+        server, names = find_server(wanted.server)
     except ModelError as error:
         # Not every server lists its models.
         if wanted.model_name and type(error) is ModelError:
-            return server, wanted.model_name
+            return wanted.server, wanted.model_name
         raise
     if wanted.model_name:
         if names and wanted.model_name not in names:
@@ -122,7 +128,7 @@ def _model_at(server: Server, wanted: Addition, choose: Choose) -> tuple[Server,
             )
         return server, wanted.model_name
     if not names:
-        raise NotFound(f"{server.base_url} lists no models. Name one with --model")
+        raise NotFound(f"{server.url} lists no models. Name one with --model")
     if wanted.name in names:
         return server, wanted.name
     return server, names[0] if len(names) == 1 else choose(names)
@@ -142,10 +148,15 @@ def _entry(wanted: Addition, found: Mapping[str, bool]) -> Json:
         entry["headers"] = dict(wanted.headers)
     if not found.get("chat"):
         return {**entry, "embedding": True}
-    switches = [key for ability, key in _SWITCHES.items() if found.get(ability)]
-    if wanted.responses:
-        switches.insert(0, "responses")
-    return {**entry, **dict.fromkeys((*switches, *wanted.switches), True)}
+    switches = {
+        "responses": wanted.responses,
+        "supports_tools": found.get("tools"),
+        "supports_schema": found.get("schema"),
+        "vision": found.get("vision"),
+        "audio": wanted.audio,
+        "reasoning": wanted.reasoning,
+    }
+    return {**entry, **{key: True for key, is_on in switches.items() if is_on}}
 
 
 def write(wanted: Addition, entry: Json) -> Path:

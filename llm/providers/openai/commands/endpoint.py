@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 import llm
 
+from .models import header_option, responses_option
+
 if TYPE_CHECKING:
     from ..chat import Chat, Responses
+    from ..shared import AtServer
+
+M = TypeVar("M", bound="AtServer")
 
 # What a server can do is not known: nothing is refused before it is sent.
 _ABILITIES = {
@@ -22,7 +27,6 @@ _ABILITIES = {
     "supports_schema": True,
     "supports_tools": True,
 }
-_KEY_ADVICE = "Give the key of this server with --key"
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class Server:
         key: The key to send, or the name of a stored one.
         headers: HTTP headers to add, as pairs of name and value.
         responses: Speak the Responses API.
+
+    Raises:
+        InvalidInput: The address is none.
     """
 
     url: str
@@ -41,33 +48,36 @@ class Server:
     headers: Sequence[tuple[str, str]] = ()
     responses: bool = False
 
-    def model(self, name: str) -> Chat | Responses:
-        """The model of that name there.
-
-        Raises:
-            InvalidInput: The address is none.
-        """
+    def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise llm.InvalidInput(f"{self.url} is no address: begin it with http:// or https://")
-        settings: dict[str, Any] = {
+
+    def model(self, name: str) -> Chat | Responses:
+        """The model of that name there."""
+        from ..chat import Chat, Responses
+
+        model = Responses(**self.settings(name)) if self.responses else Chat(**self.settings(name))
+        has_key = "Check the key that --key gives"
+        model.key_advice = has_key if self.key else "Give the key of this server with --key"
+        return self.unlocked(model)
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """What the constructor of a model of that name is given."""
+        return {
             # No registered model has such a name, so nobody's defaults are meant for it.
             "model_id": f"{name} at {self.url}",
             "model_name": name,
             "api_base": self.url,
-            "key": llm.get_key(self.key) if self.key else None,
             "headers": dict(self.headers) or None,
             **_ABILITIES,
+            **({"reasoning_summary": False} if self.responses else {"audio": True}),
         }
-        from ..chat import Chat, Responses
 
-        model: Chat | Responses
-        if self.responses:
-            model = Responses(**settings, reasoning_summary=False)
+    def unlocked(self, model: M) -> M:
+        """The model with the key of this server; whatever else is stored is meant for others."""
+        if self.key:
+            model.key = llm.get_key(self.key)
         else:
-            model = Chat(**settings, audio=True)
-        model.key_advice = "Check the key that --key gives" if self.key else _KEY_ADVICE
-        if not self.key:
-            # Whatever is stored is meant for others.
             vars(model)["needs_key"] = None
         return model
 
@@ -80,11 +90,9 @@ class Server:
     *("system", "template", "param", "trust", "model_options", "schema", "schema_multi"),
     *("attachment", "typed_attachment", "tools", "no_stream", "hide_reasoning", "key"),
 )
-@click.option(
-    "-H", "--header", "headers", type=(str, str), multiple=True, help="HTTP header: name and value."
-)
+@header_option
 @llm.prompt_options("retries", "timeout", "raw")
-@click.option("--responses", is_flag=True, help="Speak the Responses API.")
+@responses_option
 @click.option("--chat", is_flag=True, help="Hold a chat.")
 @click.option("--models", is_flag=True, help="List the models of the server and send nothing.")
 def endpoint(

@@ -10,7 +10,7 @@ import llm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from ..wire.shapes import Json
 
@@ -35,6 +35,12 @@ def _key_option(meaning: str) -> Callable[[Command], Command]:
         callback=_read_key,
         help=f"{meaning}, the name of a stored one, {sources}.",
     )
+
+
+header_option = click.option(
+    "-H", "--header", "headers", type=(str, str), multiple=True, help="HTTP header: name and value."
+)
+responses_option = click.option("--responses", is_flag=True, help="Speak the Responses API.")
 
 
 @click.command(name="models")
@@ -98,11 +104,9 @@ _IS_KNOWN = "Say so instead of having it found out."
 @click.option("--base-url", required=True, help="Address of the server, such as http://host/v1.")
 @click.option("-m", "--model", "model_name", help="Name of the model at the server.")
 @_key_option("Key for the server, which will be stored")
-@click.option(
-    "-H", "--header", "headers", type=(str, str), multiple=True, help="HTTP header: name and value."
-)
+@header_option
 @click.option("-a", "--alias", "aliases", multiple=True, help="Another name for the model.")
-@click.option("--responses", is_flag=True, help="Speak the Responses API.")
+@responses_option
 @click.option("--embedding", is_flag=True, help="Add it as an embedding model.")
 @click.option("--tools/--no-tools", default=None, help=f"It can call tools. {_IS_KNOWN}")
 @click.option("--schema/--no-schema", default=None, help=f"It keeps to schemas. {_IS_KNOWN}")
@@ -111,23 +115,7 @@ _IS_KNOWN = "Say so instead of having it found out."
 @click.option("--reasoning", is_flag=True, help="It has the options for reasoning.")
 @click.option("-e", "--edit", is_flag=True, help="Edit the entry before it is written.")
 @click.option("-y", "--yes", is_flag=True, help="Write the entry without asking.")
-def add(
-    name: str,
-    base_url: str,
-    model_name: str | None,
-    key: str | None,
-    headers: tuple[tuple[str, str], ...],
-    aliases: tuple[str, ...],
-    responses: bool,
-    embedding: bool,
-    tools: bool | None,
-    schema: bool | None,
-    vision: bool | None,
-    audio: bool,
-    reasoning: bool,
-    edit: bool,
-    yes: bool,
-) -> None:
+def add(edit: bool, yes: bool, **given: Any) -> None:
     """Add a model of a compatible server as NAME.
 
     The server is asked for its models and, by a few small requests, what the model can do: call
@@ -141,20 +129,7 @@ def add(
     """
     from .adding import Addition, check, make_entry, write
 
-    found_out = {"tools": tools, "schema": schema, "vision": vision}
-    switches = {"audio": audio, "reasoning": reasoning}
-    wanted = Addition(
-        name,
-        base_url,
-        model_name,
-        key,
-        dict(headers),
-        aliases,
-        responses,
-        embedding,
-        known={ability: known for ability, known in found_out.items() if known is not None},
-        switches=tuple(switch for switch, is_on in switches.items() if is_on),
-    )
+    wanted = Addition(**given)
     check(wanted)
     entry = _reviewed(make_entry(wanted, _choose, _note), edit=edit, yes=yes)
     path = write(wanted, entry)
@@ -187,11 +162,12 @@ def _is_interactive() -> bool:
 
 def _reviewed(entry: Json, *, edit: bool, yes: bool) -> Json:
     """The entry as the user wants it."""
-    from .adding import entry_text
+    from .adding import checked, entry_from, entry_text
 
-    if edit:
-        entry = _edited(entry)
     while True:
+        if edit and (text := click.edit(entry_text(entry), extension=".yaml")) is not None:
+            entry = entry_from(text)
+            checked(entry)
         llm.say(entry_text(entry).rstrip("\n"))
         if yes or not _is_interactive():
             return entry
@@ -202,15 +178,4 @@ def _reviewed(entry: Json, *, edit: bool, yes: bool) -> Json:
             raise click.Abort
         if choice == "y":
             return entry
-        entry = _edited(entry)
-
-
-def _edited(entry: Json) -> Json:
-    from .adding import checked, entry_from, entry_text
-
-    text = click.edit(entry_text(entry), extension=".yaml")
-    if text is None:
-        return entry
-    changed = entry_from(text)
-    checked(changed)
-    return changed
+        edit = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import llm
@@ -15,6 +15,7 @@ from ..embedding import OpenAIEmbeddingModel, embeddings_request, vectors_from
 from ..shared import _Shared
 from ..transport.fast import Call, exchange
 from ..wire.shapes import Json
+from .endpoint import Server
 
 # Enough for a short answer after some reasoning, little enough for a slow machine.
 MAX_TOKENS = 300
@@ -25,21 +26,6 @@ ONCE = llm.CallPolicy(retries=0, timeout_s=300.0)
 _FATAL = (AuthError, ConnectionLost, RateLimited)
 
 
-@dataclass(frozen=True)
-class Server:
-    """A server to ask.
-
-    Args:
-        base_url: The address of its API, without a slash at the end.
-        key: The key to send, if one is.
-        headers: HTTP headers to add.
-    """
-
-    base_url: str
-    key: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
 def find_server(server: Server) -> tuple[Server, list[str]]:
     """The server under the address that works, and the ids of its models.
 
@@ -48,16 +34,16 @@ def find_server(server: Server) -> tuple[Server, list[str]]:
     Raises:
         ModelError: There is no list of models at either address.
     """
-    longer = replace(server, base_url=f"{server.base_url}/v1")
-    has_path = "/" in server.base_url.partition("://")[2]
+    longer = replace(server, url=f"{server.url}/v1")
+    has_path = "/" in server.url.partition("://")[2]
     first, second = (server, longer) if has_path else (longer, server)
     try:
-        return first, _ProbedChat("", first).list_model_ids()
+        return first, _probed(first, "").list_model_ids()
     except _FATAL:
         raise
     except ModelError as error:
         try:
-            return second, _ProbedChat("", second).list_model_ids()
+            return second, _probed(second, "").list_model_ids()
         except ModelError:
             raise error from None
 
@@ -66,7 +52,6 @@ def probe(
     server: Server,
     name: str,
     *,
-    responses: bool,
     only_embeddings: bool,
     known: Mapping[str, bool],
     tell: Callable[[str, bool], object],
@@ -76,7 +61,6 @@ def probe(
     Args:
         server: The server.
         name: The name of the model there.
-        responses: Speak the Responses API.
         only_embeddings: Ask for nothing but an embedding.
         known: Abilities that need not be found out.
         tell: Called with each ability and whether it is there.
@@ -94,7 +78,7 @@ def probe(
         tell(ability, found[ability])
 
     refusals: list[ModelError] = []
-    model = (_ProbedResponses if responses else _ProbedChat)(name, server)
+    model = _probed(server, name)
     if not only_embeddings:
         note("chat", lambda: _succeeds(lambda: _answers(model), refusals))
     if found.get("chat"):
@@ -168,10 +152,9 @@ def _sees(model: _Probed) -> bool:
 
 
 def _embeds(server: Server, name: str) -> bool:
-    model = OpenAIEmbeddingModel(name, name, api_base=server.base_url, headers=server.headers)
-    if server.key is None:
-        model.needs_key = None
-    model.key = server.key
+    model = server.unlocked(
+        OpenAIEmbeddingModel(name, name, api_base=server.url, headers=dict(server.headers))
+    )
     call = model.call_for(embeddings_request(name, ["pelican"], None, "float"), None, ONCE)
     return bool(vectors_from(next(exchange(call)), 1)[0])
 
@@ -201,18 +184,8 @@ class _Probed(_Shared):
 
     key_advice = "Give the right key of this server with --key"
 
-    def __init__(self, name: str, server: Server) -> None:
-        super().__init__(
-            name,
-            key=server.key,
-            api_base=server.base_url,
-            headers=dict(server.headers) or None,
-            vision=True,
-            supports_schema=True,
-            supports_tools=True,
-        )
-        if server.key is None:
-            self.needs_key = None
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         self.more: Json = {}
         self.options: Json = {}
 
@@ -236,3 +209,8 @@ class _ProbedChat(_Probed, Chat):
 
 class _ProbedResponses(_Probed, Responses):
     """A model of the Responses API that is looked at."""
+
+
+def _probed(server: Server, name: str) -> _Probed:
+    kind = _ProbedResponses if server.responses else _ProbedChat
+    return server.unlocked(kind(**server.settings(name)))

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
 
-import llm
 from llm.errors import ModelError
 from llm.parts import StreamEvent
 from llm.utils import monotonic_ulid, remove_dict_none_values
@@ -20,23 +19,14 @@ from .shapes import (
     DONE,
     FILTERED,
     Accumulator,
+    Call,
     Event,
     Json,
     TextMender,
     arguments_text,
-    malformed,
 )
 
-
-class _Call:
-    """A tool call that arrives in pieces."""
-
-    __slots__ = ("id", "name", "pieces")
-
-    def __init__(self, call_id: str) -> None:
-        self.id = call_id
-        self.name = ""
-        self.pieces: list[str] = []
+_HEAD = ("id", "object", "model", "created")
 
 
 def _new_call_id() -> str:
@@ -50,6 +40,8 @@ class ChatAccumulator(Accumulator):
         new_id: Makes an id for a tool call that comes without one.
     """
 
+    _details = "completion_tokens_details"
+
     def __init__(self, new_id: Callable[[], str] = _new_call_id) -> None:
         super().__init__()
         self._new_id = new_id
@@ -59,25 +51,19 @@ class ChatAccumulator(Accumulator):
         # The answer so far, in UTF-8: strings of a few characters cost ten times as much.
         self._text_utf8 = bytearray()
         self._reasoning_mender = TextMender()
-        self._calls: list[_Call] = []
-        self._by_index: dict[object, _Call] = {}
+        self._by_index: dict[object, Call] = {}
         self._last_index: object = None
-        self._reasoned = False
         self._answered = False
 
-    def feed(self, value: Json) -> Sequence[Event]:
+    def _take(self, chunk: Json) -> Sequence[Event]:
         """What one chunk, or a whole completion, adds to the answer."""
-        if value is DONE:
+        if chunk is DONE:
             self.is_complete = True
             return ()
-        try:
-            return self._take(value)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise malformed(error, value) from error
-
-    def _take(self, chunk: Json) -> Sequence[Event]:
-        if len(self._head) < 4:
-            self._note_head(chunk)
+        if len(self._head) < len(_HEAD):
+            for name in _HEAD:
+                if chunk.get(name):
+                    self._head.setdefault(name, chunk[name])
         usage = chunk.get("usage")
         if usage:
             self.usage = dict(usage)
@@ -120,25 +106,14 @@ class ChatAccumulator(Accumulator):
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(reasoning, str):
             events.extend(self._reasoning(reasoning))
-        calls = delta.get("tool_calls") or ()
-        content = delta.get("content")
-        if self._whole is not None:
-            # A whole message: its calls first.
-            events.extend(self._call_events(calls))
-            events.extend(self._content(content))
-        else:
-            events.extend(self._content(content))
-            events.extend(self._call_events(calls))
+        content = self._content(delta.get("content"))
+        calls = self._call_events(delta.get("tool_calls") or ())
+        # Of a whole message the calls come first.
+        events += [*content, *calls] if self._whole is None else [*calls, *content]
         refusal = delta.get("refusal")
         if refusal:
             self._refusal.append(str(refusal))
         return events
-
-    def _note_head(self, chunk: Json) -> None:
-        for name in ("id", "object", "model", "created"):
-            value = chunk.get(name)
-            if value and name not in self._head:
-                self._head[name] = value
 
     def _text(self, text: str) -> Sequence[str]:
         text = self._mender.mend(text)
@@ -162,7 +137,7 @@ class ChatAccumulator(Accumulator):
     def _reasoning(self, text: str) -> Iterator[StreamEvent]:
         text = self._reasoning_mender.mend(text)
         if text:
-            self._reasoned = True
+            self._has_reasoning = True
             yield StreamEvent("reasoning", text)
 
     def _call_events(self, deltas: Iterable[Json]) -> Iterator[StreamEvent]:
@@ -179,14 +154,14 @@ class ChatAccumulator(Accumulator):
                 call.pieces.append(arguments)
                 yield StreamEvent("tool_call_args", arguments, tool_call_id=call.id)
 
-    def _call_for(self, delta: Json, name: str) -> _Call:
+    def _call_for(self, delta: Json, name: str) -> Call:
         """The call that a piece belongs to."""
         index = self._index_of(delta, name)
         call_id = delta.get("id")
         call = self._by_index.get(index)
         # Some servers give index 0 to every call: another id with a name is another call.
         if call is None or (call_id and name and call_id != call.id and call.name):
-            call = _Call(str(call_id) if call_id else self._new_id())
+            call = Call(str(call_id) if call_id else self._new_id())
             self._calls.append(call)
             self._by_index[index] = call
             self._last_index = index
@@ -202,23 +177,9 @@ class ChatAccumulator(Accumulator):
         return ("nth", len(self._calls)) if name or not self._calls else self._last_index
 
     def finish(self) -> list[Event]:
-        """What is left to say: half a character, and that there was reasoning nobody saw."""
         if self.is_complete and not self._answered:
             raise ModelError(f"The server's reply holds no answer: {json.dumps(self._head)}")
-        events: list[Event] = []
-        rest = self._mender.rest()
-        if rest:
-            self._text_utf8 += rest.encode()
-            events.append(rest)
-        if not self._reasoned and self._has_hidden_reasoning("completion_tokens_details"):
-            events.append(StreamEvent("reasoning", "", redacted=True))
-        return events
-
-    def calls(self) -> list[tuple[str, Json, str]]:
-        """The tool calls: name, arguments, id."""
-        return [
-            (call.name, llm.parse_arguments("".join(call.pieces)), call.id) for call in self._calls
-        ]
+        return super().finish()
 
     def response_json(self) -> Json:
         """The whole body, or for a stream what its chunks amount to; without nulls."""
@@ -229,7 +190,7 @@ class ChatAccumulator(Accumulator):
             "role": self._role,
             "finish_reason": self._finish_reason,
             "usage": self.usage,
-            **{name: self._head.get(name) for name in ("id", "object", "model", "created")},
+            **{name: self._head.get(name) for name in _HEAD},
         }
         return cast("Json", remove_dict_none_values(combined))
 
@@ -279,7 +240,7 @@ def combine_chunks(chunks: Iterable[object]) -> Json:
     for chunk in chunks:
         answer.feed(plain(chunk))
     combined = answer.response_json()
-    names = ("content", "role", "finish_reason", "usage", "id", "object", "model", "created")
+    names = ("content", "role", "finish_reason", "usage", *_HEAD)
     return {name: combined.get(name, {} if name == "usage" else None) for name in names}
 
 

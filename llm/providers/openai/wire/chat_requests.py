@@ -6,14 +6,23 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llm.parts import Message, TextPart, ToolCallPart, ToolResultPart
+from llm.parts import Message, ToolCallPart, ToolResultPart
 from llm.utils import simplify_usage_dict
 
-from .shapes import Json, count_from, data_url, function_fields, plain_value, user_content
+from .shapes import (
+    Json,
+    count_from,
+    data_url,
+    function_fields,
+    only_text,
+    plain_value,
+    ran_here,
+    user_messages,
+)
 
 if TYPE_CHECKING:
     from llm import Attachment, Tool
@@ -31,13 +40,13 @@ def chat_messages(messages: Iterable[Message], image_detail: str | None = None) 
     for message in messages:
         role = message.role
         if role == "user":
-            content = user_content(message, item, "text")
-            if content:
-                sent.append({"role": "user", "content": content})
+            sent.extend(user_messages(message, item, "text"))
         elif role == "assistant":
             sent.append(_assistant_message(message))
         elif role == "tool":
-            sent.extend(_tool_results(message))
+            for part in ran_here(message, ToolResultPart):
+                result = {"tool_call_id": part.tool_call_id, "content": part.output}
+                sent.append({"role": "tool", **result})
         elif role == "system":
             text = message.text()
             if text and text != last_system:
@@ -47,9 +56,9 @@ def chat_messages(messages: Iterable[Message], image_detail: str | None = None) 
 
 
 def _assistant_message(message: Message) -> Json:
-    parts = message.parts
-    if len(parts) == 1 and isinstance(parts[0], TextPart):
-        return {"role": "assistant", "content": parts[0].text}
+    text = only_text(message)
+    if text is not None:
+        return {"role": "assistant", "content": text}
     text = message.text()
     calls = [
         {
@@ -57,18 +66,11 @@ def _assistant_message(message: Message) -> Json:
             "id": part.tool_call_id,
             "function": {"name": part.name, "arguments": json.dumps(part.arguments)},
         }
-        for part in parts
-        if isinstance(part, ToolCallPart) and not part.server_executed
+        for part in ran_here(message, ToolCallPart)
     ]
     if not calls:
         return {"role": "assistant", "content": text}
     return {"role": "assistant", "content": text or None, "tool_calls": calls}
-
-
-def _tool_results(message: Message) -> Iterator[Json]:
-    for part in message.parts:
-        if isinstance(part, ToolResultPart) and not part.server_executed:
-            yield {"role": "tool", "tool_call_id": part.tool_call_id, "content": part.output}
 
 
 def attachment_item(attachment: Attachment, image_detail: str | None = None) -> Json:
@@ -130,15 +132,15 @@ def completion_text(messages: Iterable[Message]) -> str:
     return "\n".join(text for text in texts if text)
 
 
-def usage_parts(usage: Json) -> tuple[int | None, int | None, Json | None]:
-    """Tokens read, tokens written, and whatever else the server tells about them."""
+def usage_fields(usage: Json) -> Json:
+    """What `set_usage` is told: the tokens, and whatever else the server tells about them."""
     rest = {
         name: value
         for name, value in usage.items()
         if name not in ("prompt_tokens", "completion_tokens", "total_tokens")
     }
-    return (
-        count_from(usage, "prompt_tokens"),
-        count_from(usage, "completion_tokens"),
-        simplify_usage_dict(rest) or None,
-    )
+    return {
+        "input": count_from(usage, "prompt_tokens"),
+        "output": count_from(usage, "completion_tokens"),
+        "details": simplify_usage_dict(rest) or None,
+    }

@@ -8,21 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, cast
 
-import llm
 from llm.errors import ModelError
 from llm.parts import StreamEvent
 from llm.utils import remove_dict_none_values
 
-from .shapes import (
-    CUT_OFF,
-    DONE,
-    FILTERED,
-    Accumulator,
-    Event,
-    Json,
-    arguments_text,
-    malformed,
-)
+from .shapes import CUT_OFF, FILTERED, Accumulator, Call, Event, Json, arguments_text
 
 
 class Item(dict[str, Any]):
@@ -64,6 +54,8 @@ class ResponsesAccumulator(Accumulator):
         failure: Makes the error for a failure that the server reports.
     """
 
+    _details = "output_tokens_details"
+
     def __init__(
         self,
         tool_events: ToolEvents,
@@ -75,38 +67,26 @@ class ResponsesAccumulator(Accumulator):
         self._refresh_tool_events = refresh_tool_events
         self._failure = failure
         self._messages = 0
-        self._message_index = 0
         # Items by id: those of which some text, or some argument, was streamed.
         self._streamed: set[object] = set()
         # Ids of items of which the call's name has been told, with the call's id.
         self._call_ids: dict[object, Any] = {}
-        self._calls: list[tuple[str, Json, str]] = []
         self._reasoning: dict[object, StreamEvent] = {}
-        self._has_reasoning = False
         self._server_events: dict[str, list[StreamEvent]] = {}
 
-    def feed(self, value: Json) -> Sequence[Event]:
+    def _take(self, value: Json) -> Sequence[Event]:
         """What one event, or a whole response, adds to the answer."""
-        try:
-            if value.get("type") == "response.output_text.delta":
-                return self._text_delta(value)
-            # Compatible servers send the end marker of the other API here too: it says nothing.
-            return () if value is DONE else list(self._take(value))
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise malformed(error, value) from error
-
-    def _text_delta(self, value: Json) -> Sequence[Event]:
-        self._streamed.add(value.get("item_id"))
-        text = value.get("delta")
-        return self._text(text) if isinstance(text, str) else ()
-
-    def _take(self, value: Json) -> Iterator[Event]:
         kind = value.get("type")
+        if kind == "response.output_text.delta":
+            self._streamed.add(value.get("item_id"))
+            text = value.get("delta")
+            return self._text(text) if isinstance(text, str) else ()
         handler = self._handlers.get(kind) if isinstance(kind, str) else None
         if handler is not None:
-            yield from handler(self, value)
-        elif kind is None and value.get("object") == "response":
-            yield from self._whole(value)
+            return list(handler(self, value))
+        return (
+            list(self._whole(value)) if kind is None and value.get("object") == "response" else ()
+        )
 
     def _text(self, text: str) -> Sequence[Event]:
         text = self._mender.mend(text)
@@ -210,9 +190,7 @@ class ResponsesAccumulator(Accumulator):
         arguments = arguments_text(item.get("arguments"))
         if arguments and key not in self._streamed:
             yield self._event("tool_call_args", arguments, tool_call_id=call_id)
-        self._calls.append(
-            (str(item.get("name") or ""), llm.parse_arguments(arguments), str(call_id))
-        )
+        self._calls.append(Call(str(call_id), str(item.get("name") or ""), arguments))
 
     def _tool_done(self, item: Json) -> Iterator[Event]:
         events = self._tool_events(Item(item), self._message_index)
@@ -265,20 +243,6 @@ class ResponsesAccumulator(Accumulator):
         for item in value.get("output") or ():
             yield from self._done({"item": item})
         self._note_final(value)
-
-    def finish(self) -> list[Event]:
-        """What is left to say: half a character, and that there was reasoning nobody saw."""
-        events: list[Event] = []
-        rest = self._mender.rest()
-        if rest:
-            events.append(self._event("text", rest))
-        if not self._has_reasoning and self._has_hidden_reasoning("output_tokens_details"):
-            events.append(StreamEvent("reasoning", "", redacted=True))
-        return events
-
-    def calls(self) -> list[tuple[str, Json, str]]:
-        """The tool calls to run here: name, arguments, id."""
-        return self._calls
 
     def response_json(self) -> Json:
         """The final response, without nulls."""

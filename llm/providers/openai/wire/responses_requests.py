@@ -11,9 +11,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from llm import ServerSideTool
-from llm.parts import Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from llm.parts import Message, ReasoningPart, ToolCallPart, ToolResultPart
 
-from .shapes import Json, count_from, data_url, function_fields, plain_value, user_content
+from .shapes import (
+    Json,
+    count_from,
+    data_url,
+    function_fields,
+    only_text,
+    plain_value,
+    ran_here,
+    user_messages,
+)
 
 if TYPE_CHECKING:
     from llm import Attachment, KeyModel, Tool
@@ -42,44 +51,34 @@ def responses_input(
     for message in messages:
         role = message.role
         if role == "user":
-            content = user_content(message, item, "input_text")
-            if content:
-                items.append({"role": "user", "content": content})
+            items.extend(user_messages(message, item, "input_text"))
         elif role == "assistant":
             items.extend(_assistant_items(message))
         elif role == "tool":
-            items.extend(_tool_outputs(message))
+            for part in ran_here(message, ToolResultPart):
+                output = {"call_id": part.tool_call_id, "output": part.output}
+                items.append({"type": "function_call_output", **output})
         elif role == "system":
             instructions = message.text() or instructions
     return items, instructions
 
 
-def _assistant_items(message: Message) -> Iterable[Json]:
-    parts = message.parts
-    if len(parts) == 1 and isinstance(parts[0], TextPart):
-        # The usual message of a long conversation.
-        text = parts[0].text
-        return [{"role": "assistant", "content": text}] if text else ()
-    return _items_of_parts(message)
-
-
-def _items_of_parts(message: Message) -> Iterator[Json]:
-    for part in message.parts:
-        if isinstance(part, ReasoningPart):
-            item = _reasoning_item(part)
-            if item:
+def _assistant_items(message: Message) -> Iterator[Json]:
+    text = only_text(message)
+    if text is None:
+        for reasoning in message.parts:
+            if isinstance(reasoning, ReasoningPart) and (item := _reasoning_item(reasoning)):
                 yield item
-    text = message.text()
+        text = message.text()
     if text:
         yield {"role": "assistant", "content": text}
-    for part in message.parts:
-        if isinstance(part, ToolCallPart) and not part.server_executed:
-            yield {
-                "type": "function_call",
-                "call_id": part.tool_call_id,
-                "name": part.name,
-                "arguments": json.dumps(part.arguments),
-            }
+    for part in ran_here(message, ToolCallPart):
+        yield {
+            "type": "function_call",
+            "call_id": part.tool_call_id,
+            "name": part.name,
+            "arguments": json.dumps(part.arguments),
+        }
 
 
 def _reasoning_item(part: ReasoningPart) -> Json | None:
@@ -92,16 +91,6 @@ def _reasoning_item(part: ReasoningPart) -> Json | None:
         item["encrypted_content"] = kept["encrypted_content"]
     item["summary"] = kept.get("summary") or []
     return item
-
-
-def _tool_outputs(message: Message) -> Iterator[Json]:
-    for part in message.parts:
-        if isinstance(part, ToolResultPart) and not part.server_executed:
-            yield {
-                "type": "function_call_output",
-                "call_id": part.tool_call_id,
-                "output": part.output,
-            }
 
 
 def attachment_item(attachment: Attachment, image_detail: str | None = None) -> Json:
@@ -179,11 +168,11 @@ def request_tools(tools: Sequence[Tool | ServerSideTool], model: KeyModel) -> li
     ]
 
 
-def usage_parts(usage: Json) -> tuple[int | None, int | None, Json | None]:
-    """Tokens read, tokens written, and the details that are not empty."""
-    details = {
-        name: usage[name]
-        for name in ("input_tokens_details", "output_tokens_details")
-        if usage.get(name)
+def usage_fields(usage: Json) -> Json:
+    """What `set_usage` is told: the tokens, and the details that are not empty."""
+    names = ("input_tokens_details", "output_tokens_details")
+    return {
+        "input": count_from(usage, "input_tokens"),
+        "output": count_from(usage, "output_tokens"),
+        "details": {name: usage[name] for name in names if usage.get(name)} or None,
     }
-    return count_from(usage, "input_tokens"), count_from(usage, "output_tokens"), details or None

@@ -6,11 +6,19 @@ Everything here is pure: values in, values out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union
 
+import llm
 from llm.errors import ModelError
-from llm.parts import AttachmentPart, Message, StreamEvent, TextPart
+from llm.parts import (
+    AttachmentPart,
+    Message,
+    StreamEvent,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 
 if TYPE_CHECKING:
     from llm import Attachment, Tool
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Event = Union[str, StreamEvent]
 V = TypeVar("V")
+P = TypeVar("P", ToolCallPart, ToolResultPart)
 
 #: Sent where no key is needed: some servers insist on a header.
 DUMMY_KEY = "DUMMY_KEY"
@@ -59,6 +68,17 @@ class TextMender:
         return "\ufffd" if left else ""
 
 
+class Call:
+    """A tool call that may arrive in pieces."""
+
+    __slots__ = ("id", "name", "pieces")
+
+    def __init__(self, call_id: str, name: str = "", *pieces: str) -> None:
+        self.id = call_id
+        self.name = name
+        self.pieces = [*pieces]
+
+
 class Accumulator:
     """Takes the objects of one answer as they arrive and remembers what they amount to.
 
@@ -67,11 +87,17 @@ class Accumulator:
         usage: The tokens that it counted, as it tells them.
     """
 
+    # Where the usage tells how many tokens of reasoning there were.
+    _details: ClassVar[str]
+
     def __init__(self) -> None:
         self.is_complete = False
         self.usage: Json | None = None
         self._mender = TextMender()
         self._refusal: list[str] = []
+        self._has_reasoning = False
+        self._message_index = 0
+        self._calls: list[Call] = []
         # What the server says about the answer as a whole.
         self._head: Json = {}
 
@@ -81,19 +107,37 @@ class Accumulator:
         Raises:
             ModelError: It tells of a failure, or does not have the shape that the API promises.
         """
+        try:
+            return self._take(value)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise malformed(error, value) from error
+
+    def _take(self, value: Json) -> Sequence[Event]:
+        raise NotImplementedError
+
+    def _text(self, text: str) -> Sequence[Event]:
         raise NotImplementedError
 
     def finish(self) -> list[Event]:
-        """What is left to say once the last object has arrived.
+        """What is left to say: half a character, and that there was reasoning nobody saw.
 
         Raises:
             ModelError: The server said that it was done, and nothing of it was an answer.
         """
-        raise NotImplementedError
+        events: list[Event] = []
+        if self._text(rest := self._mender.rest()):
+            events.append(StreamEvent("text", rest, message_index=self._message_index))
+        details = (self.usage or {}).get(self._details)
+        counted = details.get("reasoning_tokens") if isinstance(details, dict) else None
+        if counted and not self._has_reasoning:
+            events.append(StreamEvent("reasoning", "", redacted=True))
+        return events
 
     def calls(self) -> list[tuple[str, Json, str]]:
         """The tool calls to run here: name, arguments, id."""
-        raise NotImplementedError
+        return [
+            (call.name, llm.parse_arguments("".join(call.pieces)), call.id) for call in self._calls
+        ]
 
     def response_json(self) -> Json:
         """The answer as it is logged, without nulls."""
@@ -109,34 +153,33 @@ class Accumulator:
         model = self._head.get("model")
         return model if isinstance(model, str) else None
 
-    def _has_hidden_reasoning(self, details_name: str) -> bool:
-        """Whether the server counted tokens of reasoning."""
-        details = (self.usage or {}).get(details_name)
-        return isinstance(details, dict) and bool(details.get("reasoning_tokens"))
+
+def only_text(message: Message) -> str | None:
+    """The text of a message that is nothing else, as most of a long conversation are."""
+    parts = message.parts
+    return parts[0].text if len(parts) == 1 and isinstance(parts[0], TextPart) else None
 
 
-def user_content(
+def user_messages(
     message: Message, attachment_item: Callable[[Attachment], Json], text_type: str
-) -> str | list[Json]:
-    """The content of a user message: a text, or items where something is attached.
+) -> list[Json]:
+    """A user message as it is sent: a text, or items where something is attached; or not at all.
 
     Args:
         message: The message.
         attachment_item: Makes the item for an attachment.
         text_type: The type of an item of text.
     """
-    parts = message.parts
-    if len(parts) == 1 and isinstance(parts[0], TextPart):
-        return parts[0].text
-    text = message.text()
-    items = [
-        attachment_item(part.attachment)
-        for part in parts
-        if isinstance(part, AttachmentPart) and part.attachment is not None
-    ]
-    if not items:
-        return text
-    return [{"type": text_type, "text": text}, *items] if text else items
+    content: str | list[Json] | None = only_text(message)
+    if content is None:
+        text = message.text()
+        items = [
+            attachment_item(part.attachment)
+            for part in message.parts
+            if isinstance(part, AttachmentPart) and part.attachment is not None
+        ]
+        content = [{"type": text_type, "text": text}, *items] if items and text else items or text
+    return [{"role": "user", "content": content}] if content else []
 
 
 def function_fields(tool: Tool) -> Json:
@@ -181,6 +224,13 @@ def count_from(usage: Json, name: str) -> int | None:
     """A number of tokens, or `None` where the server gave none."""
     value = usage.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def ran_here(message: Message, kind: type[P]) -> Iterator[P]:
+    """The calls or results of a message, without those of tools that a provider ran itself."""
+    for part in message.parts:
+        if isinstance(part, kind) and not part.server_executed:
+            yield part
 
 
 def redact_data(value: V) -> V:
