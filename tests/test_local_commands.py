@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from llm.cli import cli
 from llm.providers import local
-from llm.providers.local import add, download, store
+from llm.providers.local import add, store
 
 from .test_local_download import CONTENT, serving
 from .test_local_install import Terminal
@@ -182,7 +182,7 @@ def test_download_on_a_terminal_shows_a_bar(
     monkeypatch.setenv("TERM", "xterm")
     with Terminal(screen) as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
-        with download.progress_bar("qwen") as progress:
+        with add.progress_bar("qwen") as progress:
             progress(0, 2_000_000)
             progress(2_000_000, 2_000_000)
     assert "qwen" in screen.read_text(encoding="utf-8")

@@ -13,8 +13,8 @@ import filelock
 import pytest
 
 from llm.errors import ConnectionLost, InvalidInput, LLMError
-from llm.providers.local import download as module
-from llm.providers.local.download import download, finish, is_url
+from llm.providers.local import add as module
+from llm.providers.local.add import download, finish, is_url
 
 CONTENT = bytes(range(256)) * 1000
 SILENT = lambda arrived, total: None  # noqa: E731 - a progress that shows nothing

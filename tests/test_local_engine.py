@@ -24,7 +24,8 @@ import pytest
 import llm
 from llm.errors import ContextTooLong, ModelError
 from llm.parts import StreamEvent
-from llm.providers.local import engine, options, store
+from llm.providers.local import engine, store
+from llm.providers.local.model import default_threads
 
 from .helpers.smollm import gguf_path, register_default_model
 
@@ -427,10 +428,10 @@ def test_threads_are_half_of_the_cores(
 ) -> None:
     """The engine leaves room for others, and never takes more than four by itself."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
-    assert options.default_threads() == threads
+    assert default_threads() == threads
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert options.default_threads() == threads
+    assert default_threads() == threads
 
 
 def test_registering_imports_neither_engine_nor_pydantic(model: llm.Model) -> None:
@@ -459,7 +460,7 @@ def test_reasoning_is_an_event_of_its_own(model: llm.Model, no_engines: None) ->
                 callback({"choices": [{"delta": delta}]})
 
     def events(stream: bool) -> Iterator[StreamEvent]:
-        settings = engine.EngineSettings(str(gguf_path()), 4096, options.default_threads())
+        settings = engine.EngineSettings(str(gguf_path()), 4096, default_threads())
         engine._loaded[settings] = engine.Engine(Server())
         return model.prompt("x", stream=stream).stream_events()
 

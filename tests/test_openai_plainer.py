@@ -13,8 +13,8 @@ from llm.default_plugins.openai_models import AsyncChat, AsyncResponses, Chat, R
 from llm.errors import AuthError, ModelError, Overloaded
 from llm.net.policy import CallPolicy
 from llm.parts import Message, Part, ReasoningPart, TextPart, user
-from llm.providers.openai import shared
 from llm.providers.openai.transport import fast
+from llm.providers.openai.wire import shapes
 
 from .helpers.openai_server import OpenAIServer, completion, error_reply, json_reply
 
@@ -33,7 +33,7 @@ class SdkResponses(Responses):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
     """A loopback server of which nothing is known yet."""
-    monkeypatch.setattr(shared, "_wants_plainer", set())
+    monkeypatch.setattr(shapes, "_wants_plainer", set())
     with OpenAIServer() as running:
         yield running
     fast.close()
@@ -150,5 +150,5 @@ def test_plain_request_is_sent_once(server: OpenAIServer) -> None:
 def test_openai_gets_the_documented_form_only() -> None:
     """It wrote the document."""
     request = {"input": [{"role": "assistant", "content": "yo"}], "tools": ["odd"]}
-    assert shared.Forms("https://api.openai.com/v1/responses", request).is_last
-    assert not shared.Forms("http://127.0.0.1/v1/responses", request).is_last
+    assert shapes.Forms("https://api.openai.com/v1/responses", request).is_last
+    assert not shapes.Forms("http://127.0.0.1/v1/responses", request).is_last

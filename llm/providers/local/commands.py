@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -65,9 +66,8 @@ def add_command(name: str, source: str, sha256: str | None, copy: bool) -> None:
     from pathlib import Path
 
     from . import add
-    from .download import is_url
 
-    if is_url(source):
+    if add.is_url(source):
         model = add.add_url(name, source, sha256)
     else:
         model = add.add_file(name, Path(source).expanduser(), sha256, copy)
@@ -122,13 +122,11 @@ def _as_line(model: InstalledModel) -> str:
 
 
 def _as_json(model: InstalledModel) -> llm.JSONObject:
+    values = asdict(model)
+    shown = ("aliases", "path", "size_bytes", "sha256", "source", "is_owned")
     return {
         "model_id": model.model_id,
-        "aliases": list(model.aliases),
+        **{name: values[name] for name in shown},
         "path": str(model.path),
-        "size_bytes": model.size_bytes,
-        "sha256": model.sha256,
-        "source": model.source,
-        "is_owned": model.is_owned,
         "exists": model.path.is_file(),
     }

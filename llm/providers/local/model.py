@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import llm
 from llm.errors import ModelError
 
 from .engine import EngineSettings, open_engine
-from .options import DEFAULT_CONTEXT, build_options, default_threads
 from .store import DEFAULT_NAME
 from .wire import Reply, build_request
 
@@ -19,6 +20,60 @@ if TYPE_CHECKING:
     from llm.parts import StreamEvent
 
     from .store import InstalledModel
+
+
+DEFAULT_CONTEXT = 4096
+# Threads of the engine spin while they wait for each other: where every core is busy, two threads
+# gave 2.5 tokens a second and one gave 30. Half of the cores leaves room for everything else.
+MAX_DEFAULT_THREADS = 4
+
+
+def default_threads() -> int:
+    """How many threads the engine gets when nobody says: half of the usable cores, 1 to 4."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, min(MAX_DEFAULT_THREADS, cores // 2))
+
+
+def build_options() -> type[llm.Options]:
+    """The pydantic class of the options, made when somebody gives one or asks for the list."""
+    from pydantic import Field
+
+    optional = partial(Field, default=None)
+
+    class LocalOptions(llm.Options):
+        """Options of local models. `context` and `threads` are set when the model is loaded."""
+
+        temperature: float | None = optional(
+            ge=0,
+            le=2,
+            description="How freely the next token is drawn; 0 always takes the likeliest.",
+        )
+        max_tokens: int | None = optional(
+            ge=1, description="Tokens after which the answer is cut off."
+        )
+        top_p: float | None = optional(
+            ge=0,
+            le=1,
+            description="Draw only from the likeliest tokens that together reach this share.",
+        )
+        seed: int | None = optional(
+            ge=0,
+            le=2**32 - 1,
+            description="Start of the random numbers: the same seed repeats the same draws.",
+        )
+        threads: int | None = optional(
+            ge=1, le=512, description="Processor threads; by default half of the cores, at most 4."
+        )
+        context: int | None = optional(
+            ge=128,
+            description=f"Tokens that prompt and answer may have; {DEFAULT_CONTEXT} by default.",
+        )
+
+    LocalOptions.__qualname__ = "LocalOptions"
+    return LocalOptions
 
 
 class _Local:
@@ -37,7 +92,7 @@ class _Local:
     def __str__(self) -> str:
         return f"Local: {self.model_id}"
 
-    def _prepare(self, prompt: Prompt) -> tuple[EngineSettings, llm.JSONObject]:
+    def _prepare(self, prompt: Prompt) -> tuple[EngineSettings, llm.JSONObject, Reply]:
         if not self.installed.path.is_file():
             raise ModelError(
                 f"The file of {self.model_id} is missing: {self.installed.path}. "
@@ -49,7 +104,8 @@ class _Local:
             context=options.get("context", DEFAULT_CONTEXT),
             threads=options.get("threads", default_threads()),
         )
-        return settings, build_request(prompt.messages, options, prompt.schema)
+        request = build_request(prompt.messages, options, prompt.schema)
+        return settings, request, Reply(self.model_id)
 
     def _remedy(self) -> str:
         name = self.installed.name
@@ -63,15 +119,10 @@ class LocalModel(_Local, llm.Model):
     """A GGUF model in this process."""
 
     def execute(
-        self,
-        prompt: Prompt,
-        stream: bool,
-        response: Response,
-        conversation: Conversation | None,
+        self, prompt: Prompt, stream: bool, response: Response, conversation: Conversation | None
     ) -> Iterator[str | StreamEvent]:
         """Yield the answer as it is made; the model is loaded at the first prompt."""
-        settings, request = self._prepare(prompt)
-        reply = Reply(self.model_id)
+        settings, request, reply = self._prepare(prompt)
         with closing(open_engine(settings).stream(request)) as chunks:
             for chunk in chunks:
                 for event in reply.take(chunk):
@@ -95,8 +146,7 @@ class AsyncLocalModel(_Local, llm.AsyncModel):
         """Yield the answer as it is made; the model is loaded at the first prompt."""
         import asyncio
 
-        settings, request = self._prepare(prompt)
-        reply = Reply(self.model_id)
+        settings, request, reply = self._prepare(prompt)
         engine = await asyncio.to_thread(open_engine, settings)
         async with aclosing(engine.astream(request)) as chunks:
             async for chunk in chunks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from . import list_path, local_dir
 DEFAULT_NAME = "smollm2-135m"
 ID_PREFIX = "local/"
 GGUF_MAGIC = b"GGUF"
+# What an entry of the list may have beside its file and its size.
+_OPTIONAL = ("sha256", "source", "aliases", "options")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -41,7 +43,7 @@ class InstalledModel:
     name: str
     path: Path
     is_owned: bool
-    size_bytes: int
+    size_bytes: int = 0
     sha256: str | None = None
     source: str | None = None
     aliases: tuple[str, ...] = ()
@@ -54,16 +56,11 @@ class InstalledModel:
 
     def to_entry(self) -> llm.JSONObject:
         """The model as it stands in `models.json`: a file of ours by its name alone."""
-        optional = {
-            "sha256": self.sha256,
-            "source": self.source,
-            "aliases": list(self.aliases),
-            "options": self.options,
-        }
+        values = asdict(self)
         return {
             "file": self.path.name if self.is_owned else str(self.path),
             "size_bytes": self.size_bytes,
-            **{name: value for name, value in optional.items() if value},
+            **{name: values[name] for name in _OPTIONAL if values[name]},
         }
 
 
@@ -90,16 +87,9 @@ def _from_entry(list_file: Path, name: str, entry: object) -> InstalledModel:
             list_file, f"the model {name!r} has no file", f"Run: llm local remove {name}"
         )
     file = Path(entry["file"])
-    return InstalledModel(
-        name=name,
-        path=list_file.parent / file,
-        is_owned=not file.is_absolute(),
-        size_bytes=entry.get("size_bytes", 0),
-        sha256=entry.get("sha256"),
-        source=entry.get("source"),
-        aliases=tuple(entry.get("aliases", ())),
-        options=entry.get("options", {}),
-    )
+    known = {key: entry[key] for key in ("size_bytes", *_OPTIONAL) if key in entry}
+    known["aliases"] = tuple(known.get("aliases", ()))
+    return InstalledModel(name, list_file.parent / file, not file.is_absolute(), **known)
 
 
 def find_model(name: str) -> InstalledModel:
@@ -157,9 +147,10 @@ def check_gguf(path: Path) -> int:
     return size
 
 
-def register(model: InstalledModel) -> None:
-    """Write `model` to the list, replacing an entry of the same name."""
+def register(model: InstalledModel) -> InstalledModel:
+    """`model`, once it is written to the list; an entry of the same name is replaced."""
     _update(lambda models: models.update({model.name: model.to_entry()}))
+    return model
 
 
 def unregister(name: str) -> None:

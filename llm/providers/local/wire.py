@@ -21,13 +21,13 @@ Chunk = dict[str, Any]
 
 # Many chat templates bring a system prompt of their own; that of SmolLM2 spoils its answers.
 DEFAULT_SYSTEM = "You are a helpful assistant."
+# Where a message has what events of these types tell.
+_FIELDS = {"reasoning": "reasoning_content", "text": "content"}
 SAMPLING_OPTIONS = ("temperature", "max_tokens", "top_p", "seed")
 
 
 def build_request(
-    messages: Iterable[Message],
-    options: llm.JSONObject,
-    schema: llm.JSONObject | None = None,
+    messages: Iterable[Message], options: llm.JSONObject, schema: llm.JSONObject | None = None
 ) -> llm.JSONObject:
     """The request for one answer, always streamed, since only a stream can be interrupted.
 
@@ -46,10 +46,8 @@ def build_request(
     }
     request.update((name, options[name]) for name in SAMPLING_OPTIONS if name in options)
     if schema is not None:
-        request["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {"name": "output", "schema": schema},
-        }
+        shape = {"name": "output", "schema": schema}
+        request["response_format"] = {"type": "json_schema", "json_schema": shape}
     return request
 
 
@@ -103,8 +101,8 @@ class Reply:
     def __init__(self, model_id: str) -> None:
         self._model_id = model_id
         self._last: Chunk = {}
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
+        # The pieces that have come, by the type of their events.
+        self._pieces: dict[str, list[str]] = {kind: [] for kind in _FIELDS}
         self._finish_reason: str | None = None
         self._usage: llm.JSONObject | None = None
 
@@ -122,36 +120,25 @@ class Reply:
         for choice in chunk.get("choices", ()):
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
             delta = choice.get("delta", {})
-            if reasoning := delta.get("reasoning_content"):
-                self._reasoning.append(reasoning)
-                yield StreamEvent("reasoning", reasoning)
-            if text := delta.get("content"):
-                self._text.append(text)
-                yield StreamEvent("text", text)
+            for kind, name in _FIELDS.items():
+                if piece := delta.get(name):
+                    self._pieces[kind].append(piece)
+                    yield StreamEvent(kind, piece)
 
     def whole(self) -> Iterator[StreamEvent]:
         """The answer in one piece, for those who do not want it streamed."""
-        if self._reasoning:
-            yield StreamEvent("reasoning", "".join(self._reasoning))
-        if self._text:
-            yield StreamEvent("text", "".join(self._text))
+        for kind, pieces in self._pieces.items():
+            if pieces:
+                yield StreamEvent(kind, "".join(pieces))
 
     def record(self, response: Response | AsyncResponse) -> None:
-        """Put usage and payload of the finished answer on `response`."""
-        response.response_json = self.payload()
-        if self._usage:
-            cached = self._usage.get("prompt_tokens_details", {}).get("cached_tokens")
-            response.set_usage(
-                input=self._usage.get("prompt_tokens"),
-                output=self._usage.get("completion_tokens"),
-                details={"prompt_tokens_details": {"cached_tokens": cached}} if cached else None,
-            )
+        """Put usage and payload of the finished answer on `response`.
 
-    def payload(self) -> llm.JSONObject:
-        """The answer as one object, in the shape that a request without streaming gets."""
+        The payload has the shape that a request without streaming gets.
+        """
         payload = {
-            "content": "".join(self._text),
-            "reasoning_content": "".join(self._reasoning) or None,
+            "content": "".join(self._pieces["text"]),
+            "reasoning_content": "".join(self._pieces["reasoning"]) or None,
             "role": "assistant",
             "finish_reason": self._finish_reason,
             "usage": self._usage,
@@ -161,7 +148,16 @@ class Reply:
             "model": self._model_id,
             "created": self._last.get("created"),
         }
-        return {key: value for key, value in payload.items() if value is not None}
+        response.response_json = {
+            name: value for name, value in payload.items() if value is not None
+        }
+        if self._usage:
+            cached = self._usage.get("prompt_tokens_details", {}).get("cached_tokens")
+            response.set_usage(
+                input=self._usage.get("prompt_tokens"),
+                output=self._usage.get("completion_tokens"),
+                details={"prompt_tokens_details": {"cached_tokens": cached}} if cached else None,
+            )
 
     def _error(self, error: llm.JSONObject) -> ModelError:
         if error.get("type") == "exceed_context_size_error":

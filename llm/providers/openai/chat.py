@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import llm
 
-from .shared import DEFAULT_BASE, FlaggedOptions, Prepared, _Shared, flags_of
+from .shared import DEFAULT_BASE, FlaggedOptions, Prepared, _Shared, flags_of, image_detail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llm import AsyncConversation, AsyncResponse, Conversation, Prompt, Response
     from llm.parts import StreamEvent
 
+    from .shared import AnyConversation, AnyResponse
     from .wire.chat_answers import ChatAccumulator
     from .wire.responses_answers import Item, ResponsesAccumulator
     from .wire.shapes import Json
@@ -60,42 +61,11 @@ class _AsyncDriver(_Shared, llm.AsyncKeyModel):
             yield event
 
 
-def _image_detail(prompt: Prompt) -> dict[str, str]:
-    """The argument `image_detail`, for those who override what takes it, where it is given."""
-    detail = llm.option_values(prompt).get("image_detail")
-    return {"image_detail": detail} if detail else {}
-
-
-class _ChatRequest(_Shared):
-    """The request of a chat model, the same for both kinds of driver."""
-
-    _path = "chat/completions"
-
-    def _request(
-        self,
-        prompt: Prompt,
-        stream: bool,
-        response: Response | AsyncResponse,
-        conversation: Conversation | AsyncConversation | None = None,
-    ) -> Json:
-        from .wire.shapes import redacted_messages
-
-        messages = self.build_messages(prompt, conversation, **_image_detail(prompt))
-        response.set_prompt_json({"messages": redacted_messages(messages)})
-        fields = self.build_kwargs(prompt, stream)
-        return {"model": self._name(), "messages": messages, "stream": stream, **fields}
-
-    def _accumulator(self, stream: bool) -> ChatAccumulator:
-        from .wire.chat_answers import ChatAccumulator
-
-        return ChatAccumulator()
-
-
-class Chat(_ChatRequest, _Driver):
+class Chat(_Driver):
     """A model of the Chat Completions API, at OpenAI or any compatible server."""
 
 
-class AsyncChat(_ChatRequest, _AsyncDriver):
+class AsyncChat(_AsyncDriver):
     """The asynchronous twin of `Chat`."""
 
 
@@ -122,8 +92,8 @@ class Completion(Chat):
         self,
         prompt: Prompt,
         stream: bool,
-        response: Response | AsyncResponse,
-        conversation: Conversation | AsyncConversation | None = None,
+        response: AnyResponse,
+        conversation: AnyConversation | None = None,
     ) -> Json:
         from .wire.chat_requests import completion_text
 
@@ -230,18 +200,21 @@ class _SharedResponses(_Shared):
 
     def _build_responses_kwargs(self, prompt: Prompt, stream: bool) -> Json:
         """The fields of a request that come from options, schema and tools."""
-        from .wire import responses_requests as wire
+        from .wire.responses_requests import request_options, request_tools
+        from .wire.shapes import not_nulls, plain_value
 
         options = llm.option_values(prompt)
-        fields = wire.request_options(options, schema=prompt.schema)
+        fields = request_options(options, schema=prompt.schema)
         if self._reasoning:
-            reasoning = wire.reasoning_settings(
-                options, is_hidden=prompt.hide_reasoning, has_default=self._reasoning_summary
-            )
+            default = "auto" if self._reasoning_summary else None
+            summary = plain_value(options.get("reasoning_summary", default))
+            effort = plain_value(options.get("reasoning_effort"))
+            is_shown = not prompt.hide_reasoning
+            reasoning = not_nulls((("summary", summary if is_shown else None), ("effort", effort)))
             if reasoning:
                 fields["reasoning"] = reasoning
         if prompt.tools:
-            fields["tools"] = wire.request_tools(prompt.tools, cast("llm.KeyModel", self))
+            fields["tools"] = request_tools(prompt.tools, cast("llm.KeyModel", self))
         return fields
 
     def _server_tool_events(self, item: Item, message_index: int) -> list[StreamEvent]:
@@ -267,13 +240,12 @@ class _SharedResponses(_Shared):
             output: The output items of the finished response.
             done_events: The events that were given for each item, by its id.
         """
-        from .wire.responses_answers import refresh_server_tool_events
-
         for item in output:
-            given = done_events.get(str(item.get("id")))
-            if given:
-                final = self._server_tool_events(item, given[0].message_index)
-                refresh_server_tool_events(given, final)
+            given = done_events.get(str(item.get("id")), [])
+            index = given[0].message_index if given else 0
+            chunks = {event.type: event.chunk for event in self._server_tool_events(item, index)}
+            for event in given:
+                event.chunk = chunks.get(event.type, event.chunk)
 
     def _delegate_chat_kwargs(self) -> Json:
         """The constructor arguments of the `Chat` that stands in for `-o chat_completions 1`."""
@@ -310,8 +282,8 @@ class _SharedResponses(_Shared):
         self,
         prompt: Prompt,
         stream: bool,
-        response: Response | AsyncResponse,
-        conversation: Conversation | AsyncConversation | None,
+        response: AnyResponse,
+        conversation: AnyConversation | None,
         key: str | None,
     ) -> Prepared:
         """What the model, or a `Chat` in its place, asks its server for a prompt.
@@ -337,13 +309,13 @@ class _SharedResponses(_Shared):
         self,
         prompt: Prompt,
         stream: bool,
-        response: Response | AsyncResponse,
-        conversation: Conversation | AsyncConversation | None = None,
+        response: AnyResponse,
+        conversation: AnyConversation | None = None,
     ) -> Json:
         from .wire.responses_requests import taken_out
         from .wire.shapes import redacted_messages
 
-        items, instructions = self._build_responses_input(prompt, **_image_detail(prompt))
+        items, instructions = self._build_responses_input(prompt, **image_detail(prompt))
         if instructions and not self.allows_system_prompt:
             raise NotImplementedError("Model does not support system prompts")
         kept: Json = {"input": redacted_messages(items)}
@@ -368,7 +340,7 @@ class _SharedResponses(_Shared):
             partial(told_in_stream, endpoint),
         )
 
-    def _record_usage(self, response: Response | AsyncResponse, usage: Json) -> None:
+    def _record_usage(self, response: AnyResponse, usage: Json) -> None:
         from .wire.responses_requests import usage_fields
 
         response.set_usage(**usage_fields(usage))

@@ -13,9 +13,8 @@ from .shared import AtServer
 from .wire.shapes import malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from .transport.fast import Call
     from .wire.shapes import Json
 
 
@@ -61,28 +60,14 @@ class OpenAIEmbeddingModel(AtServer, llm.EmbeddingModel):
             return
         # Compatible servers know plain numbers only; OpenAI sends half the bytes as base64.
         encoding = "float" if self.api_base else "base64"
-        request = embeddings_request(self.openai_model_id, texts, self.dimensions, encoding)
-        answer = next(exchange(self.call_for(request, key)))
-        yield from vectors_from(answer, len(texts))
-
-    def call_for(
-        self, request: Json, key: str | None, policy: llm.CallPolicy | None = None
-    ) -> Call:
-        """The request as it goes over HTTP."""
-        return self._call("embeddings", request, key, policy or llm.CallPolicy())
+        request: Json = {"input": texts, "model": self.openai_model_id, "encoding_format": encoding}
+        if self.dimensions:
+            request["dimensions"] = self.dimensions
+        call = self._call("embeddings", request, key, llm.CallPolicy())
+        yield from _vectors(next(exchange(call)), len(texts))
 
 
-def embeddings_request(
-    model: str, texts: Sequence[str], dimensions: int | None, encoding: str
-) -> Json:
-    """The body of a request; `encoding` is `float` or `base64`."""
-    request: Json = {"input": list(texts), "model": model, "encoding_format": encoding}
-    if dimensions:
-        request["dimensions"] = dimensions
-    return request
-
-
-def vectors_from(answer: Json, count: int) -> list[list[float]]:
+def _vectors(answer: Json, count: int) -> list[list[float]]:
     """The vectors of an answer, in the order of the texts.
 
     Raises:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 import llm
 from llm.errors import ConfigError, LLMError
@@ -18,8 +17,9 @@ from .catalog import classes, extra_models_path
 if TYPE_CHECKING:
     from .catalog import SyncModel, TwinModel
     from .embedding import OpenAIEmbeddingModel
-    from .shared import _Shared
     from .wire.shapes import Json
+
+LineOf = Callable[[Sequence[Union[str, int]]], int]
 
 _TEXTS = ("api_base", "api_type", "api_version", "api_engine", "api_key_name")
 _SWITCHES = ("vision", "audio", "reasoning", "service_tier", "supports_schema", "supports_tools")
@@ -35,16 +35,14 @@ class ExtraModel(NamedTuple):
         model_id: The id in `llm`.
         aliases: Further names.
         settings: Arguments for the constructor.
-        api_key_name: The name of the key that is needed, if one is.
-        needs_key: Whether a key is needed at all.
+        key_rules: Attributes that let the model ask for the key of the entry, or for none.
     """
 
     kind: str
     model_id: str
     aliases: Sequence[str]
     settings: Json
-    api_key_name: str | None
-    needs_key: bool
+    key_rules: dict[str, str | None]
 
 
 class ExtraModels(NamedTuple):
@@ -87,17 +85,9 @@ def embedding_models() -> list[tuple[OpenAIEmbeddingModel, Sequence[str]]]:
     return found
 
 
-def _set_key_rules(extra: ExtraModel, *models: _Shared | OpenAIEmbeddingModel | None) -> None:
-    """Let models ask for the key that their entry names, or for none."""
-    for model in models:
-        if model is None:
-            continue
-        if not extra.needs_key:
-            model.needs_key = None
-        elif extra.api_key_name:
-            model.needs_key = extra.api_key_name
-            # Its server is another one: OPENAI_API_KEY is none of its business.
-            model.key_env_var = None
+def _set_key_rules(extra: ExtraModel, *models: object) -> None:
+    for model in filter(None, models):
+        vars(model).update(extra.key_rules)
 
 
 def _usable_models() -> tuple[ExtraModel, ...]:
@@ -174,41 +164,43 @@ def _load(path: Path) -> ExtraModels:
     problems: list[ConfigError] = []
     for number, entry in enumerate(entries or ()):
         try:
-            models.append(model_from(path, entry, partial(_line_of_key, line_of, number)))
+            models.append(model_from(path, entry, line_of, number))
         except ConfigError as error:
             problems.append(error)
     return ExtraModels(tuple(models), tuple(problems))
 
 
-def _line_of_key(line_of: Callable[[Sequence[str | int]], int], number: int, key: str) -> int:
-    return line_of([number, key])
-
-
 def model_from(
-    path: Path, entry: object, line_of: Callable[[str], int | None] = lambda key: None
+    path: Path, entry: object, line_of: LineOf | None = None, number: int = 0
 ) -> ExtraModel:
     """The model that an entry stands for.
 
     Args:
         path: The file, for errors.
         entry: What the file holds there.
-        line_of: The line of a key of the entry, where it is known.
+        line_of: Gives the line of a place in the file, where there are lines.
+        number: The place of the entry.
 
     Raises:
         ConfigError: It is no entry, or one of its values has the wrong type.
     """
     for key, problem in _problems(entry):
-        raise ConfigError(path, problem, "This model is left out", line_of(key))
+        line = line_of([number, key]) if line_of else None
+        raise ConfigError(path, problem, "This model is left out", line)
     assert isinstance(entry, dict)
-    model_id = str(entry["model_id"])
     texts = {key: str(entry[key]) for key in _TEXTS if entry.get(key) not in (None, "")}
     key_name = texts.pop("api_key_name", None)
+    key_rules: dict[str, str | None] = {}
+    if key_name:
+        # Its server is another one: OPENAI_API_KEY is none of its business.
+        key_rules = {"needs_key": key_name, "key_env_var": None}
+    elif "api_base" in texts:
+        key_rules = {"needs_key": None}
     kind = next((key for key in _KINDS if entry.get(key) is True), "chat")
     settings = _settings(entry, texts, is_embedding=kind == "embedding")
-    needs_key = key_name is not None or "api_base" not in texts
     aliases = entry.get("aliases") or []
     aliases = list(map(str, aliases if isinstance(aliases, list) else [aliases]))
-    return ExtraModel(kind, model_id, aliases, settings, key_name, needs_key)
+    return ExtraModel(kind, str(entry["model_id"]), aliases, settings, key_rules)
 
 
 def _problems(entry: object) -> Iterator[tuple[str, str]]:
@@ -233,18 +225,12 @@ def _problems(entry: object) -> Iterator[tuple[str, str]]:
 
 def _settings(entry: Json, texts: dict[str, str], *, is_embedding: bool) -> Json:
     name = str(entry.get("model_name") or entry["model_id"])
-    settings: Json = {}
-    if entry.get("headers"):
-        settings["headers"] = {str(name): str(value) for name, value in entry["headers"].items()}
+    headers = {str(name): str(value) for name, value in (entry.get("headers") or {}).items()}
+    settings: Json = {"headers": headers} if headers else {}
     if is_embedding:
-        settings["openai_model_id"] = name
-        if "api_base" in texts:
-            settings["api_base"] = texts["api_base"]
-        if entry.get("dimensions"):
-            settings["dimensions"] = int(entry["dimensions"])
-        return settings
-    settings.update(texts, model_name=name)
-    settings.update({key: True for key in _SWITCHES if entry.get(key) is True})
-    if entry.get("can_stream") is False:
-        settings["can_stream"] = False
-    return settings
+        length = int(entry.get("dimensions") or 0) or None
+        own = {"openai_model_id": name, "api_base": texts.get("api_base"), "dimensions": length}
+        return {**settings, **own}
+    switches = {key: entry.get(key) is True for key in _SWITCHES}
+    can_stream = entry.get("can_stream") is not False
+    return {**settings, **texts, "model_name": name, "can_stream": can_stream, **switches}

@@ -207,10 +207,7 @@ _FIELDS: dict[str, tuple[type, str]] = {
     ),
     "reasoning_summary": (ReasoningSummaryEnum, "How to sum up the reasoning"),
     "verbosity": (VerbosityEnum, "How long the answer should be"),
-    "service_tier": (
-        str,
-        "Processing tier, for example fast, flex (cheaper, slower) or priority.",
-    ),
+    "service_tier": (str, "Processing tier, for example fast, flex (cheaper, slower) or priority."),
 }
 
 

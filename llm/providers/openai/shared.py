@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Optional
 
 import llm
-from llm.errors import ModelError, Overloaded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -19,20 +17,21 @@ if TYPE_CHECKING:
 
     from .transport.fast import Call
     from .transport.faults import Endpoint
-    from .wire.shapes import Accumulator, Event, Json
+    from .wire.shapes import Accumulator, Event, Forms, Json
 
-OPENAI = "https://api.openai.com/"
-DEFAULT_BASE = f"{OPENAI}v1"
+    AnyResponse = llm.Response | llm.AsyncResponse
+    AnyConversation = llm.Conversation | llm.AsyncConversation
+
+DEFAULT_BASE = "https://api.openai.com/v1"
 LISTING_TIMEOUT_S = 30.0
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/pdf")
 AUDIO_TYPES = ("audio/wav", "audio/mpeg")
 
+_ACCOUNT = {"OPENAI_ORG_ID": "openai-organization", "OPENAI_PROJECT_ID": "openai-project"}
 # What the constructor is told of these decides which options there are.
 _ABILITIES = ("reasoning", "verbosity", "image_detail_original", "service_tier")
 # Arguments of the library's methods that are no part of the body.
 _BESIDE_BODY = ("extra_headers", "extra_query", "extra_body", "timeout")
-# Addresses that refused the documented form and took the plainer one; kept for the process.
-_wants_plainer: set[str] = set()
 
 
 class FlaggedOptions(llm.LazyOptions):
@@ -63,59 +62,6 @@ def flags_of(instance: object) -> dict[str, bool]:
     if instance is None:
         return {}
     return {name: getattr(instance, f"_{name}", False) for name in _ABILITIES}
-
-
-class Forms:
-    """The forms that a request may be sent in: the documented one goes first, as it is what OpenAI
-    and subclasses know; a compatible server that refuses it may take a plainer one.
-
-    Args:
-        url: Where it goes.
-        request: The documented form.
-
-    Attributes:
-        is_last: No other form is sent if the server refuses the one that is sent now.
-    """
-
-    def __init__(self, url: str, request: Json) -> None:
-        self._url = url
-        self._left = [request]
-        if url in _wants_plainer:
-            from .wire.plainer import plainer
-
-            self._left = [plainer(request)]
-        self.is_last = url in _wants_plainer or url.startswith(OPENAI)
-
-    def __iter__(self) -> Iterator[Json]:
-        while self._left:
-            yield self._left[0]
-            del self._left[0]
-
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        """Go on with the plainer form where the server refuses this one for its form.
-
-        Raises:
-            ModelError: Something else is wrong.
-        """
-        try:
-            yield
-        except ModelError as error:
-            if self.is_last or not _is_about_the_form(error):
-                raise
-            from .wire.plainer import plainer
-
-            plain = plainer(self._left[0])
-            if plain == self._left[0]:
-                raise
-            self._left.append(plain)
-            self.is_last = True
-            _wants_plainer.add(self._url)
-
-
-def _is_about_the_form(error: ModelError) -> bool:
-    """Whether a server may have refused a request for its form; some call that their own fault."""
-    return type(error) is ModelError or (type(error) is Overloaded and "pars" in str(error))
 
 
 class Prepared(NamedTuple):
@@ -196,22 +142,18 @@ class AtServer:
         body.update(request.get("extra_body") or {})
         if self.api_engine and not self._is_azure():
             body["engine"] = self.api_engine
-        endpoint.url += self._query(request.get("extra_query") or {}, endpoint.url)
+        query = dict(request.get("extra_query") or {})
+        if self.api_version:
+            query.setdefault("api-version", self.api_version)
+        if query:
+            from urllib.parse import urlencode
+
+            endpoint.url += ("&" if "?" in endpoint.url else "?") + urlencode(query)
         headers = self._headers(sent_key, request)
         asked = request.get("timeout")
         if isinstance(asked, (int, float)):
             policy = replace(policy, timeout_s=float(asked))
         return Call(endpoint, headers, body, policy)
-
-    def _query(self, extra: Mapping[str, str], url: str) -> str:
-        query = dict(extra)
-        if self.api_version:
-            query.setdefault("api-version", self.api_version)
-        if not query:
-            return ""
-        from urllib.parse import urlencode
-
-        return ("&" if "?" in url else "?") + urlencode(query)
 
     def _headers(self, key: str, request: Json) -> dict[str, str]:
         headers = {
@@ -226,7 +168,10 @@ class AtServer:
         else:
             headers["authorization"] = f"Bearer {key}"
         if self.api_base is None:
-            headers.update(_account_headers())
+            # Organisation and project, which the environment names for OpenAI itself.
+            for variable, name in _ACCOUNT.items():
+                if value := os.environ.get(variable):
+                    headers[name] = value
         for added in (self.headers or {}, request.get("extra_headers") or {}):
             headers.update({name.lower(): str(value) for name, value in added.items()})
         return headers
@@ -271,7 +216,7 @@ class _Shared(AtServer):
     attachment_types: Iterable[str]
     default_max_tokens: int | None = None
     # What its requests are added to the address as.
-    _path: ClassVar[str]
+    _path: ClassVar[str] = "chat/completions"
 
     def __init__(
         self,
@@ -308,10 +253,7 @@ class _Shared(AtServer):
         self.can_stream = can_stream
         self.vision = vision
         self.allows_system_prompt = allows_system_prompt
-        self.attachment_types = {
-            *(IMAGE_TYPES if vision else ()),
-            *(AUDIO_TYPES if audio else ()),
-        }
+        self.attachment_types = {*(IMAGE_TYPES if vision else ()), *(AUDIO_TYPES if audio else ())}
         self._reasoning = reasoning
         self._verbosity = verbosity
         self._image_detail_original = image_detail_original
@@ -325,7 +267,7 @@ class _Shared(AtServer):
     def build_messages(
         self,
         prompt: llm.Prompt,
-        conversation: llm.Conversation | llm.AsyncConversation | None,
+        conversation: AnyConversation | None,
         image_detail: str | None = None,
     ) -> list[Json]:
         """The `messages` of a chat request, made from the prompt's complete chain.
@@ -344,13 +286,7 @@ class _Shared(AtServer):
         """The fields of a chat request that come from options, schema and tools."""
         from .wire.chat_requests import request_options
 
-        return request_options(
-            llm.option_values(prompt),
-            schema=prompt.schema,
-            tools=[tool for tool in prompt.tools if isinstance(tool, llm.Tool)],
-            stream=stream,
-            default_max_tokens=self.default_max_tokens,
-        )
+        return request_options(prompt, stream, self.default_max_tokens)
 
     def get_client(self, key: str | None, *, async_: bool = False) -> OpenAI | AsyncOpenAI:
         """A client of the `openai` library for this model.
@@ -361,20 +297,21 @@ class _Shared(AtServer):
             key: A key, or the name of a stored one.
             async_: Make an asynchronous client.
         """
-        from .transport import sdk as client
+        from .transport.sdk import make_client
 
-        azure = {"api_version": self.api_version or "2023-05-15"}
-        if self.api_engine:
-            azure["azure_deployment"] = self.api_engine
-        return client.make_client(
-            api_key=self._key_to_send(key),
-            base_url=self.api_base,
-            headers=dict(self.headers) if self.headers else None,
-            azure=azure if self._is_azure() else None,
-            is_async=async_,
-        )
+        settings: Json = {
+            "api_key": self._key_to_send(key),
+            "default_headers": dict(self.headers) if self.headers else None,
+        }
+        if self._is_azure():
+            settings["azure_endpoint"] = self.api_base
+            settings["azure_deployment"] = self.api_engine or None
+            settings["api_version"] = self.api_version or "2023-05-15"
+        else:
+            settings["base_url"] = self.api_base or None
+        return make_client(settings, is_azure=self._is_azure(), is_async=async_)
 
-    def set_usage(self, response: llm.Response | llm.AsyncResponse, usage: Json) -> None:
+    def set_usage(self, response: AnyResponse, usage: Json) -> None:
         """Register the tokens that the server counted.
 
         Args:
@@ -385,7 +322,7 @@ class _Shared(AtServer):
 
         response.set_usage(**usage_fields(usage))
 
-    def _record_usage(self, response: llm.Response | llm.AsyncResponse, usage: Json) -> None:
+    def _record_usage(self, response: AnyResponse, usage: Json) -> None:
         self.set_usage(response, usage)
 
     def list_model_ids(self) -> list[str]:
@@ -407,11 +344,13 @@ class _Shared(AtServer):
         self,
         prompt: llm.Prompt,
         stream: bool,
-        response: llm.Response | llm.AsyncResponse,
-        conversation: llm.Conversation | llm.AsyncConversation | None,
+        response: AnyResponse,
+        conversation: AnyConversation | None,
         key: str | None,
     ) -> Prepared:
         """What the model asks its server for a prompt; nothing is sent yet."""
+        from .wire.shapes import Forms
+
         streams = bool(stream and self.can_stream)
         request = self._request(prompt, streams, response, conversation)
         answer = self._accumulator(streams)
@@ -427,13 +366,20 @@ class _Shared(AtServer):
         self,
         prompt: llm.Prompt,
         stream: bool,
-        response: llm.Response | llm.AsyncResponse,
-        conversation: llm.Conversation | llm.AsyncConversation | None = None,
+        response: AnyResponse,
+        conversation: AnyConversation | None = None,
     ) -> Json:
-        raise NotImplementedError
+        from .wire.shapes import redacted_messages
+
+        messages = self.build_messages(prompt, conversation, **image_detail(prompt))
+        response.set_prompt_json({"messages": redacted_messages(messages)})
+        fields = self.build_kwargs(prompt, stream)
+        return {"model": self._name(), "messages": messages, "stream": stream, **fields}
 
     def _accumulator(self, stream: bool) -> Accumulator:
-        raise NotImplementedError
+        from .wire.chat_answers import ChatAccumulator
+
+        return ChatAccumulator()
 
     def _uses_own_client(self) -> bool:
         """Whether somebody has overridden `get_client`."""
@@ -471,9 +417,7 @@ class _Shared(AtServer):
             endpoint.url = f"{str(base).rstrip('/')}/{self._path}"
         return endpoint
 
-    def _settle(
-        self, answer: Accumulator, response: llm.Response | llm.AsyncResponse
-    ) -> Iterable[Event]:
+    def _settle(self, answer: Accumulator, response: AnyResponse) -> Iterable[Event]:
         """Register what the answer amounts to; returns what is left of it to say.
 
         Raises:
@@ -504,10 +448,7 @@ class _Shared(AtServer):
         llm.notice(notice)
 
 
-def _account_headers() -> dict[str, str]:
-    """Organisation and project, which the environment names for OpenAI itself."""
-    named = {
-        "openai-organization": os.environ.get("OPENAI_ORG_ID"),
-        "openai-project": os.environ.get("OPENAI_PROJECT_ID"),
-    }
-    return {name: value for name, value in named.items() if value}
+def image_detail(prompt: llm.Prompt) -> dict[str, str]:
+    """The argument `image_detail`, for those who override what takes it, where it is given."""
+    detail = llm.option_values(prompt).get("image_detail")
+    return {"image_detail": detail} if detail else {}

@@ -168,8 +168,9 @@ def write(wanted: Addition, entry: Json) -> Path:
     """
     model = checked(entry)
     path = add_entry(entry)
-    if wanted.key and wanted.key not in llm.load_keys() and model.api_key_name:
-        llm.set_key(model.api_key_name, wanted.key)
+    key_name = model.key_rules.get("needs_key")
+    if wanted.key and wanted.key not in llm.load_keys() and key_name:
+        llm.set_key(key_name, wanted.key)
     return path
 
 

@@ -10,8 +10,6 @@ import click
 
 import llm
 
-from .models import header_option, responses_option
-
 if TYPE_CHECKING:
     from ..chat import Chat, Responses
     from ..shared import AtServer
@@ -82,6 +80,12 @@ class Server:
         return model
 
 
+header_option = click.option(
+    "-H", "--header", "headers", type=(str, str), multiple=True, help="HTTP header: name and value."
+)
+responses_option = click.option("--responses", is_flag=True, help="Speak the Responses API.")
+
+
 @click.command(name="endpoint")
 @click.argument("url")
 @click.argument("prompt", required=False)
@@ -116,19 +120,9 @@ def endpoint(
       llm openai endpoint http://localhost:8080/v1 -m qwen --chat
     """
     server = Server(url, key, headers, responses)
-    if models:
-        for model_id in list_models(server, given):
-            llm.say(model_id)
-    else:
+    if not models:
         llm.run_prompt(server.model, given, chat=chat)
-
-
-def list_models(server: Server, given: dict[str, Any]) -> list[str]:
-    """The ids of the models of a server.
-
-    Raises:
-        LLMError: Something else was asked for too, or the server does not tell.
-    """
+        return
     for option, is_given in (
         ("a prompt", given["prompt"] is not None),
         ("--template", given["template"]),
@@ -137,4 +131,5 @@ def list_models(server: Server, given: dict[str, Any]) -> list[str]:
     ):
         if is_given:
             raise llm.LLMError(f"--models cannot be used with {option}")
-    return server.model("").list_model_ids()
+    for model_id in server.model("").list_model_ids():
+        llm.say(model_id)

@@ -8,6 +8,8 @@ import click
 
 import llm
 
+from .endpoint import header_option, responses_option
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any, TypeVar
@@ -35,12 +37,6 @@ def _key_option(meaning: str) -> Callable[[Command], Command]:
         callback=_read_key,
         help=f"{meaning}, the name of a stored one, {sources}.",
     )
-
-
-header_option = click.option(
-    "-H", "--header", "headers", type=(str, str), multiple=True, help="HTTP header: name and value."
-)
-responses_option = click.option("--responses", is_flag=True, help="Speak the Responses API.")
 
 
 @click.command(name="models")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import llm
 from llm.errors import AuthError, ConnectionLost, ModelError, RateLimited
 
 from ..chat import Chat, Responses
-from ..embedding import OpenAIEmbeddingModel, embeddings_request, vectors_from
+from ..embedding import OpenAIEmbeddingModel
 from ..shared import _Shared
-from ..transport.fast import Call, exchange
+from ..transport.fast import Call
 from ..wire.shapes import Json
 from .endpoint import Server
 
@@ -80,12 +81,12 @@ def probe(
     refusals: list[ModelError] = []
     model = _probed(server, name)
     if not only_embeddings:
-        note("chat", lambda: _succeeds(lambda: _answers(model), refusals))
+        note("chat", lambda: _succeeds(partial(_answers, model), refusals))
     if found.get("chat"):
-        note("tools", lambda: _can(model, _calls_tools))
-        note("schema", lambda: _can(model, _keeps_schema))
-        note("vision", lambda: _can(model, _sees))
-    note("embeddings", lambda: _succeeds(lambda: _embeds(server, name), refusals))
+        note("tools", partial(_can, model, _calls_tools))
+        note("schema", partial(_can, model, _keeps_schema))
+        note("vision", partial(_can, model, _sees))
+    note("embeddings", lambda: _succeeds(partial(_embeds, server, name), refusals))
     if not (found.get("chat") or found["embeddings"]):
         raise refusals[0] if refusals else ModelError(f"{name} sent no vectors")
     return found
@@ -109,7 +110,7 @@ def _can(model: _Probed, test: Callable[[_Probed], bool]) -> bool:
     """
     for options in ({"temperature": 0}, {}):
         model.options = options
-        if _succeeds(lambda: test(model), []):
+        if _succeeds(partial(test, model), []):
             return True
     return False
 
@@ -152,11 +153,8 @@ def _sees(model: _Probed) -> bool:
 
 
 def _embeds(server: Server, name: str) -> bool:
-    model = server.unlocked(
-        OpenAIEmbeddingModel(name, name, api_base=server.url, headers=dict(server.headers))
-    )
-    call = model.call_for(embeddings_request(name, ["pelican"], None, "float"), None, ONCE)
-    return bool(vectors_from(next(exchange(call)), 1)[0])
+    model = _ProbedEmbedding(name, name, api_base=server.url, headers=dict(server.headers))
+    return bool(next(server.unlocked(model).embed_batch(["pelican"])))
 
 
 def green_png() -> bytes:
@@ -201,6 +199,11 @@ class _Probed(_Shared):
 
     def _tell(self, notice: str) -> None:
         """Say nothing about refusals and answers that are cut off."""
+
+
+class _ProbedEmbedding(OpenAIEmbeddingModel):
+    def _call(self, path: str, request: Json, key: str | None, policy: llm.CallPolicy) -> Call:
+        return super()._call(path, request, key, ONCE)
 
 
 class _ProbedChat(_Probed, Chat):

@@ -18,8 +18,7 @@ import llm
 
 from ..wire.shapes import DONE, DUMMY_KEY, Json
 from ..wire.sse import ErrorPayload, EventDecoder
-from . import faults
-from .show import http_log
+from . import faults, http_log
 
 if TYPE_CHECKING:
     import httpx2

@@ -111,27 +111,23 @@ def refusal(
         return _context_error(endpoint, told, details)
     where = f"{endpoint.host} answered {status}"
     message = f"{where}: {told}" if told else where
-    return _by_status(endpoint, status, headers, message)
-
-
-def _by_status(
-    endpoint: Endpoint, status: int, headers: Mapping[str, str], message: str
-) -> ModelError:
+    kind: type[ModelError] = ModelError
+    advice = ""
     if status in (401, 403):
-        return AuthError(_sentences(message, _key_advice(endpoint)))
-    if status == 429:
+        kind, advice = AuthError, _key_advice(endpoint)
+    elif status == 429:
         pause = llm.retry_after_s(headers)
-        return RateLimited(_sentences(message, f"Try again in {pause:.0f} s" if pause else ""))
-    if status >= 500:
-        return Overloaded(_sentences(message, "The server failed, not the request: try again"))
-    if status == 404:
+        kind, advice = RateLimited, f"Try again in {pause:.0f} s" if pause else ""
+    elif status >= 500:
+        kind, advice = Overloaded, "The server failed, not the request: try again"
+    elif status == 404:
         is_listing = endpoint.url.partition("?")[0].endswith("/models")
         model = f" and the model {endpoint.model}" if endpoint.model and not is_listing else ""
-        return ModelError(_sentences(message, f"Check the address {endpoint.url}{model}"))
-    if 300 <= status < 400:
+        advice = f"Check the address {endpoint.url}{model}"
+    elif 300 <= status < 400:
         target = headers.get("location", "another address")
-        return ModelError(_sentences(message, f"It redirects to {target}: use that as api_base"))
-    return ModelError(message)
+        advice = f"It redirects to {target}: use that as api_base"
+    return kind(_sentences(message, advice))
 
 
 def _sentences(message: str, advice: str) -> str:

@@ -17,8 +17,7 @@ import llm
 
 from ..wire.chat_answers import plain
 from ..wire.shapes import DONE, Json
-from . import faults
-from .show import http_log
+from . import faults, http_log
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -27,37 +26,18 @@ USUAL_ERRORS = (httpx2.RequestError, httpx2.StreamError)
 
 
 def make_client(
-    *,
-    api_key: str,
-    base_url: str | None = None,
-    headers: dict[str, str] | None = None,
-    azure: dict[str, str] | None = None,
-    is_async: bool = False,
+    settings: dict[str, Any], *, is_azure: bool, is_async: bool
 ) -> OpenAI | AsyncOpenAI:
-    """A client of the `openai` library.
-
-    Args:
-        api_key: The key.
-        base_url: The address of the API; the library's default where missing.
-        headers: Headers to send with each request.
-        azure: `api_version` and, where there is one, `azure_deployment`: makes an Azure client.
-        is_async: Make an asynchronous client.
-    """
+    """A client of the `openai` library, made with these arguments for its class."""
     import openai
 
-    kind = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient
-    log = http_log([api_key])
+    log = http_log([settings["api_key"]])
     hooks = log.hooks(is_async=is_async) if log else {}
-    http_client = llm.make_http_client(kind, event_hooks=hooks)
-    settings: dict[str, Any] = {"api_key": api_key, "http_client": http_client}
-    if headers:
-        settings["default_headers"] = headers
-    if azure is not None:
-        settings |= {"azure_endpoint": base_url, **azure}
-        azure_class = openai.AsyncAzureOpenAI if is_async else openai.AzureOpenAI
-        return azure_class(**settings)
-    if base_url:
-        settings["base_url"] = base_url
+    http = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient
+    settings = {**settings, "http_client": llm.make_http_client(http, event_hooks=hooks)}
+    if is_azure:
+        azure = openai.AsyncAzureOpenAI if is_async else openai.AzureOpenAI
+        return azure(**settings)
     return openai.AsyncOpenAI(**settings) if is_async else openai.OpenAI(**settings)
 
 

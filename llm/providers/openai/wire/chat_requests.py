@@ -6,10 +6,11 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
+import llm
 from llm.parts import Message, ToolCallPart, ToolResultPart
 from llm.utils import simplify_usage_dict
 
@@ -25,7 +26,7 @@ from .shapes import (
 )
 
 if TYPE_CHECKING:
-    from llm import Attachment, Tool
+    from llm import Attachment, Prompt
 
 
 def chat_messages(messages: Iterable[Message], image_detail: str | None = None) -> list[Json]:
@@ -98,25 +99,20 @@ def attachment_item(attachment: Attachment, image_detail: str | None = None) -> 
 _NOT_SENT = frozenset({"json_object", "image_detail", "chat_completions", "reasoning_summary"})
 
 
-def request_options(
-    options: Json,
-    *,
-    schema: Json | None,
-    tools: Sequence[Tool],
-    stream: bool,
-    default_max_tokens: int | None = None,
-) -> Json:
+def request_options(prompt: Prompt, stream: bool, default_max_tokens: int | None = None) -> Json:
     """The fields of a request that come from options, schema and tools."""
+    options = llm.option_values(prompt)
     fields: Json = {
         name: plain_value(value) for name, value in options.items() if name not in _NOT_SENT
     }
     if "max_tokens" not in fields and default_max_tokens is not None:
         fields["max_tokens"] = default_max_tokens
-    if schema:
-        shape = {"name": "output", "schema": schema}
+    if prompt.schema:
+        shape = {"name": "output", "schema": prompt.schema}
         fields["response_format"] = {"type": "json_schema", "json_schema": shape}
     elif options.get("json_object"):
         fields["response_format"] = {"type": "json_object"}
+    tools = [tool for tool in prompt.tools if isinstance(tool, llm.Tool)]
     if tools:
         fields["tools"] = [
             {"type": "function", "function": function_fields(tool)} for tool in tools

@@ -5,8 +5,8 @@ Source: https://platform.openai.com/docs/api-reference/responses-streaming
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, NoReturn, cast
 
 from llm.errors import ModelError
 from llm.parts import StreamEvent
@@ -141,10 +141,10 @@ class ResponsesAccumulator(Accumulator):
             self._has_reasoning = True
             yield self._event("reasoning", text)
 
-    def _refusal_delta(self, value: Json) -> Iterator[Event]:
+    def _refusal_delta(self, value: Json) -> Iterable[Event]:
         self._streamed.add(value.get("item_id"))
         self._refusal.append(str(value.get("delta") or ""))
-        yield from ()
+        return ()
 
     def _done(self, value: Json) -> Iterator[Event]:
         """What a finished item adds to that which was streamed of it."""
@@ -230,16 +230,15 @@ class ResponsesAccumulator(Accumulator):
         if usage:
             self.usage = dict(usage)
 
-    def _failed(self, value: Json) -> Iterator[Event]:
+    def _failed(self, value: Json) -> NoReturn:
         response = value.get("response")
         error = response.get("error") if isinstance(response, dict) else value
         raise self._failure({"error": error or {"message": "the response failed"}})
-        yield  # makes this a generator, as its neighbours are
 
     def _whole(self, value: Json) -> Iterator[Event]:
         """A response that was not streamed."""
         if value.get("status") == "failed":
-            yield from self._failed({"response": value})
+            self._failed({"response": value})
         for item in value.get("output") or ():
             yield from self._done({"item": item})
         self._note_final(value)
@@ -258,7 +257,7 @@ class ResponsesAccumulator(Accumulator):
             told.append(f"The answer is incomplete: its status is {status}")
         return told
 
-    _handlers: ClassVar[dict[str, Callable[..., Iterator[Event]]]] = {
+    _handlers: ClassVar[dict[str, Callable[..., Iterable[Event]]]] = {
         "response.output_item.added": _added,
         "response.output_item.done": _done,
         "response.function_call_arguments.delta": _arguments,
@@ -296,11 +295,3 @@ def reasoning_metadata(item: Json) -> Json:
     """What has to go back to the API with the next turn, under the provider's name."""
     names = ("id", "encrypted_content", "summary")
     return {"openai": {name: item[name] for name in names if item.get(name)}}
-
-
-def refresh_server_tool_events(given: list[StreamEvent], final: list[StreamEvent]) -> None:
-    """Put the texts of the final events of an item into those given before, kind by kind."""
-    by_type = {event.type: event for event in final}
-    for event in given:
-        if event.type in by_type:
-            event.chunk = by_type[event.type].chunk

@@ -140,24 +140,6 @@ def taken_out(fields: Json, *, seed_is_known: bool) -> list[str]:
     return ignored
 
 
-def reasoning_settings(options: Json, *, is_hidden: bool, has_default: bool) -> Json:
-    """The object `reasoning` of a request.
-
-    Args:
-        options: The options that were given.
-        is_hidden: Nobody wants to see a summary.
-        has_default: Ask for a summary where no option says how.
-    """
-    settings: Json = {}
-    summary = options.get("reasoning_summary") or ("auto" if has_default else None)
-    if summary and not is_hidden:
-        settings["summary"] = plain_value(summary)
-    effort = options.get("reasoning_effort")
-    if effort:
-        settings["effort"] = plain_value(effort)
-    return settings
-
-
 def request_tools(tools: Sequence[Tool | ServerSideTool], model: KeyModel) -> list[Json]:
     """The `tools` of a request: functions, and the specs of what the provider runs itself."""
     return [

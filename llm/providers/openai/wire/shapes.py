@@ -1,24 +1,15 @@
-"""What the wire formats of the API share: JSON shapes, text that is cut, usage, redaction.
-
-Everything here is pure: values in, values out.
-"""
+"""What the wire formats of the API share: JSON shapes, text that is cut, usage, redaction."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union
 
 import llm
-from llm.errors import ModelError
-from llm.parts import (
-    AttachmentPart,
-    Message,
-    StreamEvent,
-    TextPart,
-    ToolCallPart,
-    ToolResultPart,
-)
+from llm.errors import ModelError, Overloaded
+from llm.parts import AttachmentPart, Message, StreamEvent, TextPart, ToolCallPart, ToolResultPart
 
 if TYPE_CHECKING:
     from llm import Attachment, Tool
@@ -31,11 +22,71 @@ P = TypeVar("P", ToolCallPart, ToolResultPart)
 #: Sent where no key is needed: some servers insist on a header.
 DUMMY_KEY = "DUMMY_KEY"
 
+#: Its address; compatible servers have others.
+OPENAI = "https://api.openai.com/"
+
 CUT_OFF = "The answer is cut off: it reached the limit of tokens (-o max_tokens)"
 FILTERED = "The answer was stopped by the provider's content filter"
 
 #: Stands in the sequence of objects of an answer for the server's word that it is complete.
 DONE: Json = {}
+
+
+# Addresses that refused the documented form and took the plainer one; kept for the process.
+_wants_plainer: set[str] = set()
+
+
+class Forms:
+    """The forms that a request may be sent in: the documented one goes first, as it is what OpenAI
+    and subclasses know; a compatible server that refuses it may take a plainer one.
+
+    Args:
+        url: Where it goes.
+        request: The documented form.
+
+    Attributes:
+        is_last: No other form is sent if the server refuses the one that is sent now.
+    """
+
+    def __init__(self, url: str, request: Json) -> None:
+        self._url = url
+        self._left = [request]
+        if url in _wants_plainer:
+            from .plainer import plainer
+
+            self._left = [plainer(request)]
+        self.is_last = url in _wants_plainer or url.startswith(OPENAI)
+
+    def __iter__(self) -> Iterator[Json]:
+        while self._left:
+            yield self._left[0]
+            del self._left[0]
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Go on with the plainer form where the server refuses this one for its form.
+
+        Raises:
+            ModelError: Something else is wrong.
+        """
+        try:
+            yield
+        except ModelError as error:
+            if self.is_last or not _is_about_the_form(error):
+                raise
+            from .plainer import plainer
+
+            plain = plainer(self._left[0])
+            if plain == self._left[0]:
+                raise
+            self._left.append(plain)
+            self.is_last = True
+            _wants_plainer.add(self._url)
+
+
+def _is_about_the_form(error: ModelError) -> bool:
+    """Whether a server may have refused a request for its form; some call that their own fault."""
+    return type(error) is ModelError or (type(error) is Overloaded and "pars" in str(error))
 
 
 class TextMender:
@@ -236,36 +287,29 @@ def ran_here(message: Message, kind: type[P]) -> Iterator[P]:
 def redact_data(value: V) -> V:
     """Cut data URLs to `data:...` and audio to `...`, at any depth, in place; returns the value."""
     if isinstance(value, dict):
-        value.update(_redacted_object(value))
+        value.update(_redacted(value))
     elif isinstance(value, list):
-        value[:] = map(_redacted, value)
+        value[:] = _redacted(value)
     return value
 
 
-def _redacted(value: object) -> object:
-    """A copy of a JSON value without binary data."""
-    if isinstance(value, dict):
-        return _redacted_object(value)
-    return list(map(_redacted, value)) if isinstance(value, list) else value
-
-
-def _redacted_object(value: Json) -> Json:
-    return {name: _redacted_item(name, item) for name, item in value.items()}
-
-
-def _redacted_item(name: str, item: object) -> object:
-    if isinstance(item, str):
-        is_data = name in ("url", "image_url", "file_data") and item.startswith("data:")
-        return "data:..." if is_data else item
-    if name == "input_audio" and isinstance(item, dict) and "data" in item:
-        return {**item, "data": "..."}
-    return _redacted(item)
+def _redacted(value: Any, name: str = "") -> Any:
+    """A copy of a JSON value without binary data; `name` is that of the field it stands in."""
+    if isinstance(value, str):
+        is_data = name in ("url", "image_url", "file_data") and value.startswith("data:")
+        return "data:..." if is_data else value
+    if isinstance(value, list):
+        return list(map(_redacted, value))
+    if not isinstance(value, dict):
+        return value
+    copy = {key: _redacted(item, key) for key, item in value.items()}
+    return {**copy, "data": "..."} if name == "input_audio" and "data" in copy else copy
 
 
 def redacted_messages(messages: list[Json]) -> list[Json]:
     """The messages of a request with binary data cut out; the request itself is left alone."""
     return [
-        _redacted_object(message) if isinstance(message.get("content"), list) else message
+        _redacted(message) if isinstance(message.get("content"), list) else message
         for message in messages
     ]
 
