@@ -38,10 +38,8 @@ def is_url(source: str) -> bool:
 def download(url: str, part: Path, progress: Progress) -> None:
     """Complete `part` with what `url` has; ends when all of it is there.
 
-    Args:
-        url: An http or https address; redirects are followed.
-        part: The file to fill; it and its notes are left behind when the download breaks off.
-        progress: Called with the bytes that are there and the total, None where not known.
+    The file and its notes are left behind when the download breaks off. `progress` is called with
+    the bytes that are there and the total, `None` where not known.
 
     Raises:
         ConnectionLost: The server cannot be reached, refuses, or the connection breaks off.
@@ -168,13 +166,7 @@ def progress_bar(label: str) -> Iterator[Progress]:
 def add_file(
     name: str, path: Path, sha256: str | None = None, copy: bool = False
 ) -> InstalledModel:
-    """Register a GGUF file under `name`.
-
-    Args:
-        name: The part of the model id after `local/`.
-        path: The file. It stays where it is, and has to.
-        sha256: The hash that it should have.
-        copy: Copy the file into the user directory, so that the original may go.
+    """Register a GGUF file under `name`; unless it is copied, it has to stay where it is.
 
     Raises:
         LLMError: The name is taken, or the file is not usable or cannot be copied.
@@ -208,11 +200,6 @@ def _copy(path: Path, target: Path, size_bytes: int) -> Path:
 
 def add_url(name: str, url: str, sha256: str | None = None) -> InstalledModel:
     """Download a GGUF file into the user directory and register it under `name`.
-
-    Args:
-        name: The part of the model id after `local/`.
-        url: An http or https address. A download that broke off is taken up again.
-        sha256: The hash that the file should have.
 
     Raises:
         LLMError: The name is taken, the download fails, or the file is not what it should be.

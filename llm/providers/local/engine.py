@@ -48,13 +48,8 @@ WAIT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What a model is loaded with; another value of any of these means loading it again.
-
-    Attributes:
-        path: The GGUF file.
-        context: Tokens that prompt and answer may have together.
-        threads: Processor threads.
-    """
+    """What a model is loaded with: a GGUF file, the tokens of prompt and answer together, processor
+    threads. Another value of any of these means loading it again."""
 
     path: str
     context: int

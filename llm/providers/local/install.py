@@ -240,12 +240,7 @@ _CAUSES = (
 
 
 def explain_pip_failure(requirement: str, said: str) -> LLMError:
-    """The error for a pip run that failed.
-
-    Args:
-        requirement: What was to be installed or downloaded.
-        said: What pip wrote on stderr.
-    """
+    """The error for a pip run that failed, by what it `said` on stderr."""
     lowered = said.lower()
     for signs, cause, remedy in _CAUSES:
         if any(sign in lowered for sign in signs):

@@ -31,10 +31,7 @@ def build_request(
 ) -> llm.JSONObject:
     """The request for one answer, always streamed, since only a stream can be interrupted.
 
-    Args:
-        messages: The whole conversation, the new input last.
-        options: Values of the options; those that are not about sampling are passed over.
-        schema: JSON schema that the answer has to follow; the engine makes a grammar of it.
+    Options that are not about sampling are passed over. The engine makes a grammar of the schema.
     """
     request: llm.JSONObject = {
         "messages": build_messages(messages),
@@ -92,11 +89,7 @@ def _part_text(part: Part) -> str:
 
 
 class Reply:
-    """One answer, put together from the chunks that the engine sends.
-
-    Args:
-        model_id: The model that answers, for messages and the payload.
-    """
+    """One answer of a model, put together from the chunks that the engine sends."""
 
     def __init__(self, model_id: str) -> None:
         self._model_id = model_id
@@ -132,10 +125,7 @@ class Reply:
                 yield StreamEvent(kind, "".join(pieces))
 
     def record(self, response: Response | AsyncResponse) -> None:
-        """Put usage and payload of the finished answer on `response`.
-
-        The payload has the shape that a request without streaming gets.
-        """
+        """Put usage and payload, in the shape without streaming, on the `response`."""
         payload = {
             "content": "".join(self._pieces["text"]),
             "reasoning_content": "".join(self._pieces["reasoning"]) or None,

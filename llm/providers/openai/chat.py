@@ -218,15 +218,7 @@ class _SharedResponses(_Shared):
         return fields
 
     def _server_tool_events(self, item: Item, message_index: int) -> list[StreamEvent]:
-        """The call and the result of a tool that the provider ran.
-
-        Args:
-            item: An output item, readable by key and by attribute.
-            message_index: The message of the answer that it belongs to.
-
-        Returns:
-            Nothing for items of other kinds.
-        """
+        """The call and the result of a tool that the provider ran; nothing for other items."""
         from .wire.server_tools import server_tool_events
 
         return server_tool_events(item, message_index)
@@ -234,12 +226,7 @@ class _SharedResponses(_Shared):
     def _refresh_server_tool_events(
         self, output: list[Item], done_events: dict[str, list[StreamEvent]]
     ) -> None:
-        """Put the final values into the events of server-side tools, in place.
-
-        Args:
-            output: The output items of the finished response.
-            done_events: The events that were given for each item, by its id.
-        """
+        """Put the final values of items into the events that were given for each, by its id."""
         for item in output:
             given = done_events.get(str(item.get("id")), [])
             index = given[0].message_index if given else 0

@@ -173,13 +173,7 @@ def _load(path: Path) -> ExtraModels:
 def model_from(
     path: Path, entry: object, line_of: LineOf | None = None, number: int = 0
 ) -> ExtraModel:
-    """The model that an entry stands for.
-
-    Args:
-        path: The file, for errors.
-        entry: What the file holds there.
-        line_of: Gives the line of a place in the file, where there are lines.
-        number: The place of the entry.
+    """The model that an entry stands for; `line_of` and its `number` lead to its lines in the file.
 
     Raises:
         ConfigError: It is no entry, or one of its values has the wrong type.
@@ -189,18 +183,19 @@ def model_from(
         raise ConfigError(path, problem, "This model is left out", line)
     assert isinstance(entry, dict)
     texts = {key: str(entry[key]) for key in _TEXTS if entry.get(key) not in (None, "")}
-    key_name = texts.pop("api_key_name", None)
-    key_rules: dict[str, str | None] = {}
-    if key_name:
-        # Its server is another one: OPENAI_API_KEY is none of its business.
-        key_rules = {"needs_key": key_name, "key_env_var": None}
-    elif "api_base" in texts:
-        key_rules = {"needs_key": None}
+    key_rules = _key_rules(texts.pop("api_key_name", None), has_base="api_base" in texts)
     kind = next((key for key in _KINDS if entry.get(key) is True), "chat")
     settings = _settings(entry, texts, is_embedding=kind == "embedding")
     aliases = entry.get("aliases") or []
     aliases = list(map(str, aliases if isinstance(aliases, list) else [aliases]))
     return ExtraModel(kind, str(entry["model_id"]), aliases, settings, key_rules)
+
+
+def _key_rules(key_name: str | None, *, has_base: bool) -> dict[str, str | None]:
+    if key_name:
+        # Its server is another one: OPENAI_API_KEY is none of its business.
+        return {"needs_key": key_name, "key_env_var": None}
+    return {"needs_key": None} if has_base else {}
 
 
 def _problems(entry: object) -> Iterator[tuple[str, str]]:

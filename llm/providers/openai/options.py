@@ -164,13 +164,8 @@ def build_options_class(
 ) -> type[BaseModel]:
     """The options class of a model with the given abilities; the same class for the same ones.
 
-    Args:
-        reasoning: Add `reasoning_effort`.
-        reasoning_summary: Add `reasoning_summary`, where there is reasoning.
-        verbosity: Add `verbosity`.
-        image_detail_original: Allow `original` as `image_detail`.
-        chat_completions: Add `chat_completions`.
-        service_tier: Add `service_tier`.
+    Each ability adds the options of its name; `image_detail_original` allows `original` as
+    `image_detail`.
     """
     wanted = {
         "json_object": True,

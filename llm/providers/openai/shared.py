@@ -27,7 +27,6 @@ LISTING_TIMEOUT_S = 30.0
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/pdf")
 AUDIO_TYPES = ("audio/wav", "audio/mpeg")
 
-_ACCOUNT = {"OPENAI_ORG_ID": "openai-organization", "OPENAI_PROJECT_ID": "openai-project"}
 # What the constructor is told of these decides which options there are.
 _ABILITIES = ("reasoning", "verbosity", "image_detail_original", "service_tier")
 # Arguments of the library's methods that are no part of the body.
@@ -104,9 +103,8 @@ class AtServer:
     def _key_to_send(self, key: str | None) -> str:
         from .wire.shapes import DUMMY_KEY
 
-        found: str | None = None
-        if self.needs_key:
-            found = self.get_key(key)  # type: ignore[attr-defined]  # of the model class
+        # The model class has it.
+        found = self.get_key(key) if self.needs_key else None  # type: ignore[attr-defined]
         return (found or DUMMY_KEY).strip()
 
     def _is_azure(self) -> bool:
@@ -146,9 +144,7 @@ class AtServer:
         if self.api_version:
             query.setdefault("api-version", self.api_version)
         if query:
-            from urllib.parse import urlencode
-
-            endpoint.url += ("&" if "?" in endpoint.url else "?") + urlencode(query)
+            endpoint.url = _with_query(endpoint.url, query)
         headers = self._headers(sent_key, request)
         asked = request.get("timeout")
         if isinstance(asked, (int, float)):
@@ -168,10 +164,7 @@ class AtServer:
         else:
             headers["authorization"] = f"Bearer {key}"
         if self.api_base is None:
-            # Organisation and project, which the environment names for OpenAI itself.
-            for variable, name in _ACCOUNT.items():
-                if value := os.environ.get(variable):
-                    headers[name] = value
+            headers.update(_account_headers())
         for added in (self.headers or {}, request.get("extra_headers") or {}):
             headers.update({name.lower(): str(value) for name, value in added.items()})
         return headers
@@ -312,12 +305,7 @@ class _Shared(AtServer):
         return make_client(settings, is_azure=self._is_azure(), is_async=async_)
 
     def set_usage(self, response: AnyResponse, usage: Json) -> None:
-        """Register the tokens that the server counted.
-
-        Args:
-            response: The response that they belong to.
-            usage: The object `usage` of the server's answer.
-        """
+        """Register the tokens that the server counted, as its answer tells them."""
         from .wire.chat_requests import usage_fields
 
         response.set_usage(**usage_fields(usage))
@@ -446,6 +434,18 @@ class _Shared(AtServer):
     def _tell(self, notice: str) -> None:
         """Let the user know something about the answer."""
         llm.notice(notice)
+
+
+def _with_query(url: str, query: Mapping[str, str]) -> str:
+    from urllib.parse import urlencode
+
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
+
+
+def _account_headers() -> dict[str, str]:
+    """Organisation and project, which the environment names for OpenAI itself."""
+    names = {"OPENAI_ORG_ID": "openai-organization", "OPENAI_PROJECT_ID": "openai-project"}
+    return {name: os.environ[key] for key, name in names.items() if os.environ.get(key)}
 
 
 def image_detail(prompt: llm.Prompt) -> dict[str, str]:

@@ -22,23 +22,8 @@ Tell = Callable[[str], object]
 
 @dataclass(frozen=True)
 class Addition:
-    """What was asked for on the command line.
-
-    Args:
-        name: The id of the model here.
-        base_url: The address of the server.
-        model_name: The model's name at the server.
-        key: A key, or the name of a stored one.
-        headers: HTTP headers to add, as pairs of name and value.
-        aliases: Further names here.
-        responses: Speak the Responses API.
-        embedding: Add it as an embedding model.
-        tools: Whether it can call tools; `None`, here and in the next two: find out.
-        schema: Whether it keeps to schemas.
-        vision: Whether it takes images.
-        audio: It takes audio.
-        reasoning: It has the options for reasoning.
-    """
+    """What was asked for on the command line; where `tools`, `schema` or `vision` is `None`, it has
+    to be found out."""
 
     name: str
     base_url: str
@@ -88,12 +73,7 @@ def _chat_names() -> set[str]:
 
 
 def make_entry(wanted: Addition, choose: Choose, tell: Tell) -> Json:
-    """The entry for a model, after asking its server.
-
-    Args:
-        wanted: What was asked for.
-        choose: Chooses among the names of several models.
-        tell: Called with each finding, as one line.
+    """The entry for a model, after asking its server; `tell` is called with each finding.
 
     Raises:
         InvalidInput: The address is none.

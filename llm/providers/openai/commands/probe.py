@@ -57,14 +57,7 @@ def probe(
     known: Mapping[str, bool],
     tell: Callable[[str, bool], object],
 ) -> dict[str, bool]:
-    """What the model `name` of a server can do, found out by small requests.
-
-    Args:
-        server: The server.
-        name: The name of the model there.
-        only_embeddings: Ask for nothing but an embedding.
-        known: Abilities that need not be found out.
-        tell: Called with each ability and whether it is there.
+    """What the model `name` of a server can do; what is not `known` is found out by small requests.
 
     Returns:
         `chat`, `tools`, `schema`, `vision` and `embeddings`, as far as they were asked for.

@@ -99,18 +99,13 @@ def refusal(
 ) -> ModelError:
     """The error for a reply whose status is not a success.
 
-    Args:
-        endpoint: Whom the request went to.
-        status: The HTTP status.
-        headers: The reply's headers, by lower-case name.
-        body: The reply's bytes, or its JSON value where somebody has parsed it.
+    The names of its headers are lower-case; its body is bytes, or a JSON value that was parsed.
     """
     details = _details(body)
     told = endpoint.safe(_server_text(details, body))
     if _is_context(status, details, told):
         return _context_error(endpoint, told, details)
-    where = f"{endpoint.host} answered {status}"
-    message = f"{where}: {told}" if told else where
+    message = ": ".join(filter(None, (f"{endpoint.host} answered {status}", told)))
     kind: type[ModelError] = ModelError
     advice = ""
     if status in (401, 403):

@@ -98,11 +98,7 @@ def send(
     pieces: Iterator[str],
     policy: llm.CallPolicy,
 ) -> Reply:
-    """Send a request and read the head of its reply.
-
-    Args:
-        headers: All of them, in the order in which they are sent.
-        pieces: The body.
+    """Send a request, with its headers in their order, and read the head of its reply.
 
     Raises:
         TransportError: The connection failed.

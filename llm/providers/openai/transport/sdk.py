@@ -49,13 +49,8 @@ def under(policy: llm.CallPolicy, client: Any) -> Any:
 
 
 def exchange(client: Any, path: str, request: Json, endpoint: faults.Endpoint) -> Iterator[Json]:
-    """The JSON objects of the answer as they arrive, then `DONE`.
-
-    Args:
-        client: An `openai` client, or one like it.
-        path: Leads to what to call `create` on, e.g. `chat/completions`.
-        request: The keyword arguments for `create`.
-        endpoint: Whom the request goes to, for errors.
+    """The JSON objects of the answer as they arrive, then `DONE`; from a client of `openai`, or one
+    like it, whose resource `path` leads to.
 
     Raises:
         ModelError: As for the fast transport.

@@ -105,18 +105,20 @@ def request_options(prompt: Prompt, stream: bool, default_max_tokens: int | None
     fields: Json = {
         name: plain_value(value) for name, value in options.items() if name not in _NOT_SENT
     }
-    if "max_tokens" not in fields and default_max_tokens is not None:
-        fields["max_tokens"] = default_max_tokens
+    if default_max_tokens is not None:
+        fields.setdefault("max_tokens", default_max_tokens)
     if prompt.schema:
         shape = {"name": "output", "schema": prompt.schema}
         fields["response_format"] = {"type": "json_schema", "json_schema": shape}
     elif options.get("json_object"):
         fields["response_format"] = {"type": "json_object"}
-    tools = [tool for tool in prompt.tools if isinstance(tool, llm.Tool)]
+    tools = [
+        {"type": "function", "function": function_fields(tool)}
+        for tool in prompt.tools
+        if isinstance(tool, llm.Tool)
+    ]
     if tools:
-        fields["tools"] = [
-            {"type": "function", "function": function_fields(tool)} for tool in tools
-        ]
+        fields["tools"] = tools
     if stream:
         fields["stream_options"] = {"include_usage": True}
     return fields

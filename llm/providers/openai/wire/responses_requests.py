@@ -127,9 +127,7 @@ def request_options(options: Json, *, schema: Json | None) -> Json:
 def taken_out(fields: Json, *, seed_is_known: bool) -> list[str]:
     """The names of options that the API does not know, which are taken out of `fields`.
 
-    Args:
-        fields: The fields of a request; changed in place.
-        seed_is_known: The server is a compatible one: those know `seed`, as an extra field.
+    Compatible servers know `seed`, as an extra field.
     """
     if seed_is_known and "seed" in fields:
         extra = dict(fields.get("extra_body") or {})

@@ -40,10 +40,6 @@ class Forms:
     """The forms that a request may be sent in: the documented one goes first, as it is what OpenAI
     and subclasses know; a compatible server that refuses it may take a plainer one.
 
-    Args:
-        url: Where it goes.
-        request: The documented form.
-
     Attributes:
         is_last: No other form is sent if the server refuses the one that is sent now.
     """
@@ -214,13 +210,7 @@ def only_text(message: Message) -> str | None:
 def user_messages(
     message: Message, attachment_item: Callable[[Attachment], Json], text_type: str
 ) -> list[Json]:
-    """A user message as it is sent: a text, or items where something is attached; or not at all.
-
-    Args:
-        message: The message.
-        attachment_item: Makes the item for an attachment.
-        text_type: The type of an item of text.
-    """
+    """A user message as it is sent: a text, or items where something is attached; or not at all."""
     content: str | list[Json] | None = only_text(message)
     if content is None:
         text = message.text()
