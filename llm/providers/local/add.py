@@ -220,11 +220,7 @@ def add_url(name: str, url: str, sha256: str | None = None) -> InstalledModel:
 
 
 def remove(model: InstalledModel) -> None:
-    """Take a model off the list, and delete its file if it is ours.
-
-    Raises:
-        LLMError: The file cannot be deleted.
-    """
+    """Take a model off the list, and delete its file if it is ours."""
     store.unregister(model.name)
     if model.is_owned:
         try:

@@ -91,11 +91,7 @@ def install_default_model() -> InstalledModel:
 
 
 def fetch_default_model(path: Path) -> None:
-    """Make `path` the GGUF file of the default model, unless it is that already.
-
-    Raises:
-        LLMError: It cannot be fetched, is not what it should be, or there is no space.
-    """
+    """Make `path` the GGUF file of the default model, unless it is that already."""
     if path.is_file() and sha256_of(path) == MODEL_SHA256:
         return
     # Beside its goal, so that the last step is a rename on the same disk.
@@ -151,11 +147,7 @@ def check_sha256(path: Path, expected: str, what: str) -> None:
 
 
 def check_space(folder: Path, needed_bytes: int) -> None:
-    """Refuse to begin what the disk has no room for.
-
-    Raises:
-        LLMError: Less than `needed_bytes` are free where `folder` is.
-    """
+    """Refuse to begin what the disk has no room for."""
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
         raise LLMError(
@@ -166,11 +158,7 @@ def check_space(folder: Path, needed_bytes: int) -> None:
 
 @contextmanager
 def writing(path: Path, needed_bytes: int = 0) -> Iterator[None]:
-    """Write `path`, in a folder that is there and has room for `needed_bytes`.
-
-    Raises:
-        LLMError: It has not, or the file cannot be written.
-    """
+    """Write `path`, in a folder that is there and has room for `needed_bytes`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         check_space(path.parent, needed_bytes)
@@ -185,11 +173,7 @@ def megabytes(size_bytes: int) -> str:
 
 
 def run_pip(*arguments: str) -> None:
-    """Run pip of this environment; on a terminal its progress bar is seen on stderr.
-
-    Raises:
-        LLMError: There is no pip, or it fails; the message says why.
-    """
+    """Run pip of this environment; on a terminal its progress bar is seen on stderr."""
     is_shown = sys.stderr.isatty()
     quiet = () if is_shown else ("--quiet",)
     command = [sys.executable, "-m", "pip", arguments[0], "--disable-pip-version-check",

@@ -98,9 +98,8 @@ def models() -> list[tuple[SyncModel, TwinModel | None, list[str]]]:
 
 
 def _settings(kind: str, flags: str) -> Json:
-    settings: Json = {FLAGS[flag]: True for flag in flags if flag in FLAGS}
-    if "-" in flags:
-        settings["can_stream"] = False
+    settings: Json = {name: flag in flags for flag, name in FLAGS.items()}
+    settings["can_stream"] = "-" not in flags
     if kind == "completion":
         settings["default_max_tokens"] = _COMPLETION_MAX_TOKENS
     return settings

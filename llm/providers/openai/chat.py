@@ -31,13 +31,13 @@ class _Driver(_Shared, llm.KeyModel):
         key: str | None = None,
     ) -> Iterator[str | StreamEvent]:
         """Answer `prompt`: yield text, reasoning and tool calls as they come."""
-        asked = self.prepare(prompt, stream, response, conversation, key)
-        for form in asked.forms:
-            with asked.forms.sending():
-                for value in asked.send(form):
-                    asked.forms.is_last = True
-                    yield from asked.answer.feed(value)
-        yield from asked.settle()
+        forms, answer, send, _, settle = self.prepare(prompt, stream, response, conversation, key)
+        for form in forms:
+            with forms.sending():
+                for value in send(form):
+                    forms.is_last = True
+                    yield from answer.feed(value)
+        yield from settle()
 
 
 class _AsyncDriver(_Shared, llm.AsyncKeyModel):
@@ -50,14 +50,14 @@ class _AsyncDriver(_Shared, llm.AsyncKeyModel):
         key: str | None = None,
     ) -> AsyncGenerator[str | StreamEvent, None]:
         """Answer `prompt`: yield text, reasoning and tool calls as they come."""
-        asked = self.prepare(prompt, stream, response, conversation, key)
-        for form in asked.forms:
-            with asked.forms.sending():
-                async for value in asked.send_async(form):
-                    asked.forms.is_last = True
-                    for event in asked.answer.feed(value):
+        forms, answer, _, send, settle = self.prepare(prompt, stream, response, conversation, key)
+        for form in forms:
+            with forms.sending():
+                async for value in send(form):
+                    forms.is_last = True
+                    for event in answer.feed(value):
                         yield event
-        for event in asked.settle():
+        for event in settle():
             yield event
 
 
@@ -228,11 +228,11 @@ class _SharedResponses(_Shared):
     ) -> None:
         """Put the final values of items into the events that were given for each, by its id."""
         for item in output:
-            given = done_events.get(str(item.get("id")), [])
-            index = given[0].message_index if given else 0
-            chunks = {event.type: event.chunk for event in self._server_tool_events(item, index)}
-            for event in given:
-                event.chunk = chunks.get(event.type, event.chunk)
+            if given := done_events.get(str(item.get("id"))):
+                final = self._server_tool_events(item, given[0].message_index)
+                chunks = {event.type: event.chunk for event in final}
+                for event in given:
+                    event.chunk = chunks.get(event.type, event.chunk)
 
     def _delegate_chat_kwargs(self) -> Json:
         """The constructor arguments of the `Chat` that stands in for `-o chat_completions 1`."""

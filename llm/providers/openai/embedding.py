@@ -68,11 +68,7 @@ class OpenAIEmbeddingModel(AtServer, llm.EmbeddingModel):
 
 
 def _vectors(answer: Json, count: int) -> list[list[float]]:
-    """The vectors of an answer, in the order of the texts.
-
-    Raises:
-        ModelError: There are not `count` of them, or they cannot be read.
-    """
+    """The vectors of an answer, in the order of the texts."""
     try:
         items = sorted(answer["data"], key=lambda item: int(item.get("index", 0)))
         vectors = [_vector(item["embedding"]) for item in items]

@@ -140,12 +140,7 @@ def _entry(wanted: Addition, found: Mapping[str, bool]) -> Json:
 
 
 def write(wanted: Addition, entry: Json) -> Path:
-    """Write the entry, and store its key where it is new; returns the path of the file.
-
-    Raises:
-        InvalidInput: The entry cannot be used.
-        ConfigError: A file cannot be written.
-    """
+    """Write the entry, and store its key where it is new; returns the path of the file."""
     model = checked(entry)
     path = add_entry(entry)
     key_name = model.key_rules.get("needs_key")
@@ -176,11 +171,7 @@ def entry_from(text: str) -> Json:
 
 
 def checked(entry: Json) -> ExtraModel:
-    """The model that an entry stands for.
-
-    Raises:
-        InvalidInput: It would be left out when the file is read.
-    """
+    """The model that an entry stands for."""
     try:
         return model_from(extra_models_path(), entry)
     except ConfigError as error:
@@ -201,11 +192,7 @@ def add_entry(entry: Json) -> Path:
 
 
 def extended(path: Path, text: str, entry: Json) -> str:
-    """The text of the file with one more entry, everything else as it was.
-
-    Raises:
-        ConfigError: The text is not valid YAML, not a list, or has a form that is not understood.
-    """
+    """The text of the file with one more entry, everything else as it was."""
     try:
         found = yaml_with_item(text, (), entry, may_rewrite=False)
     except InvalidYAML as error:

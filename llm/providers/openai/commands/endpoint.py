@@ -17,14 +17,10 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="AtServer")
 
 # What a server can do is not known: nothing is refused before it is sent.
-_ABILITIES = {
-    "vision": True,
-    "reasoning": True,
-    "verbosity": True,
-    "image_detail_original": True,
-    "supports_schema": True,
-    "supports_tools": True,
-}
+_ABILITIES = (
+    *("vision", "reasoning", "verbosity", "image_detail_original", "supports_schema"),
+    "supports_tools",
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,7 @@ class Server:
             "model_name": name,
             "api_base": self.url,
             "headers": dict(self.headers) or None,
-            **_ABILITIES,
+            **dict.fromkeys(_ABILITIES, True),
             **({"reasoning_summary": False} if self.responses else {"audio": True}),
         }
 

@@ -294,14 +294,15 @@ def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Itera
             what cannot be read, or the connection failed (ConnectionLost).
     """
     course = Course(call)
+    reader = course.reader
     while True:
         with course.attempt(), closing(_send(call)) as reply, course.reading(reply) as take:
             for piece in reply.iter_bytes():
                 yield from take(piece)
-                if course.reader.is_done:
+                if reader.is_done:
                     return
             if reply.is_success:
-                yield from course.reader.finish()
+                yield from reader.finish()
                 return
         sleep(course.pause_s)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union
@@ -46,12 +47,9 @@ class Forms:
 
     def __init__(self, url: str, request: Json) -> None:
         self._url = url
-        self._left = [request]
-        if url in _wants_plainer:
-            from .plainer import plainer
-
-            self._left = [plainer(request)]
-        self.is_last = url in _wants_plainer or url.startswith(OPENAI)
+        wants_plainer = url in _wants_plainer
+        self._left = [plainer(request) if wants_plainer else request]
+        self.is_last = wants_plainer or url.startswith(OPENAI)
 
     def __iter__(self) -> Iterator[Json]:
         while self._left:
@@ -70,8 +68,6 @@ class Forms:
         except ModelError as error:
             if self.is_last or not _is_about_the_form(error):
                 raise
-            from .plainer import plainer
-
             plain = plainer(self._left[0])
             if plain == self._left[0]:
                 raise
@@ -85,6 +81,47 @@ def _is_about_the_form(error: ModelError) -> bool:
     return type(error) is ModelError or (type(error) is Overloaded and "pars" in str(error))
 
 
+def plainer(request: Json) -> Json:
+    """A request of either API in its plainer form; equal to `request` where it is plain.
+
+    llama.cpp's server wants the type of each of the assistant's messages and a text in each
+    reasoning item, and takes no null as the description of a tool. It does no harm elsewhere.
+    """
+    changed = dict(request)
+    if isinstance(request.get("input"), list):
+        changed["input"] = [plain for item in request["input"] if (plain := _plain_item(item))]
+    if request.get("tools"):
+        changed["tools"] = [_plain_tool(tool) for tool in request["tools"]]
+    return changed
+
+
+def _plain_item(item: Json) -> Json | None:
+    """An item of the Responses API; `None` where nothing of it can be said plainly."""
+    if item.get("role") == "assistant" and "type" not in item:
+        return {"type": "message", **item}
+    if item.get("type") == "reasoning" and not item.get("content"):
+        content = [
+            {"type": "reasoning_text", "text": str(piece["text"])}
+            for piece in item.get("summary") or ()
+            if piece.get("text")
+        ]
+        return {**item, "content": content} if content else None
+    return item
+
+
+def _plain_tool(tool: object) -> object:
+    """A tool without a description where it has an empty one, in the shape of either API."""
+    if not isinstance(tool, dict):
+        return tool
+    plain = {name: value for name, value in tool.items() if (name, value) != ("description", None)}
+    if isinstance(plain.get("function"), dict):
+        plain["function"] = _plain_tool(plain["function"])
+    return plain
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 class TextMender:
     """Joins characters that a server split into two halves of a surrogate pair."""
 
@@ -95,15 +132,8 @@ class TextMender:
 
     def mend(self, text: str) -> str:
         """`text` with whole characters only; a first half is kept back for the next piece."""
-        if not self._half:
-            if text.isascii():
-                return text
-            try:
-                text.encode("utf-8")
-            except UnicodeEncodeError:
-                pass
-            else:
-                return text
+        if not self._half and (text.isascii() or not _SURROGATE.search(text)):
+            return text
         text, self._half = self._half + text, ""
         if "\ud800" <= text[-1:] <= "\udbff":
             text, self._half = text[:-1], text[-1]
@@ -305,11 +335,7 @@ def redacted_messages(messages: list[Json]) -> list[Json]:
 
 
 def listed_models(answer: Json) -> list[Json]:
-    """The models that a server lists.
-
-    Raises:
-        ModelError: The answer has no list.
-    """
+    """The models that a server lists."""
     models = answer.get("data")
     if not isinstance(models, list):
         raise malformed(TypeError("data is not a list"), answer)
