@@ -173,29 +173,19 @@ def add_file(
     """
     store.check_new_name(name)
     path = path.absolute()
-    size = _check(path, sha256, str(path))
-    target = _copy(path, store.owned_path(name), size) if copy else path
+    size = store.check_gguf(path)
+    check_sha256(path, sha256, str(path))
+    target = store.owned_path(name) if copy else path
+    if copy:
+        part = Path(f"{target}.part")
+        try:
+            with writing(target, size):
+                shutil.copyfile(path, part)
+                finish(part, target)
+        finally:
+            part.unlink(missing_ok=True)
     hash_ = sha256 and sha256.lower()
     return store.register(InstalledModel(name, target, copy, size, hash_, str(path)))
-
-
-def _check(path: Path, sha256: str | None, what: str) -> int:
-    """The size in bytes of a model file, once it was looked at."""
-    size = store.check_gguf(path)
-    if sha256:
-        check_sha256(path, sha256, what)
-    return size
-
-
-def _copy(path: Path, target: Path, size_bytes: int) -> Path:
-    part = Path(f"{target}.part")
-    try:
-        with writing(target, size_bytes):
-            shutil.copyfile(path, part)
-            finish(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-    return target
 
 
 def add_url(name: str, url: str, sha256: str | None = None) -> InstalledModel:
@@ -210,7 +200,8 @@ def add_url(name: str, url: str, sha256: str | None = None) -> InstalledModel:
     with progress_bar(name) as progress:
         download(url, part, progress)
     try:
-        size = _check(part, sha256, url)
+        size = store.check_gguf(part)
+        check_sha256(part, sha256, url)
     except ModelError:
         forget(part)
         raise

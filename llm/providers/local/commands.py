@@ -79,6 +79,7 @@ def add_command(name: str, source: str, sha256: str | None, copy: bool) -> None:
 def list_command(json_output: bool) -> None:
     """List the local models, the default one first."""
     from . import store
+    from .install import megabytes
 
     models = store.installed_models()
     if json_output:
@@ -87,7 +88,9 @@ def list_command(json_output: bool) -> None:
     if not models:
         llm.say("No local model is installed. Run: llm local install", err=True)
     for model in models:
-        llm.say(_as_line(model))
+        aliases = f" (aliases: {', '.join(model.aliases)})" if model.aliases else ""
+        size = megabytes(model.size_bytes) if model.path.is_file() else "file is missing"
+        llm.say(f"{model.model_id}{aliases}: {size}, {model.path}")
 
 
 @local.command(name="remove")
@@ -111,14 +114,6 @@ def path_command() -> None:
     from . import local_dir
 
     llm.say(local_dir())
-
-
-def _as_line(model: InstalledModel) -> str:
-    from .install import megabytes
-
-    aliases = f" (aliases: {', '.join(model.aliases)})" if model.aliases else ""
-    size = megabytes(model.size_bytes) if model.path.is_file() else "file is missing"
-    return f"{model.model_id}{aliases}: {size}, {model.path}"
 
 
 def _as_json(model: InstalledModel) -> llm.JSONObject:

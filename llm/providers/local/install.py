@@ -132,14 +132,13 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def check_sha256(path: Path, expected: str, what: str) -> None:
-    """Refuse a file whose hash is not the expected one.
+def check_sha256(path: Path, expected: str | None, what: str) -> None:
+    """Refuse a file whose hash is not the expected one, if one is.
 
     Raises:
         ModelError: The hashes differ; the message has both.
     """
-    found = sha256_of(path)
-    if found != expected.lower():
+    if expected and (found := sha256_of(path)) != expected.lower():
         raise ModelError(
             f"The sha256 of {what} is {found}, but should be {expected}: it is damaged or not "
             "the file that was meant. Nothing was installed"

@@ -132,11 +132,9 @@ class Reply:
             "role": "assistant",
             "finish_reason": self._finish_reason,
             "usage": self._usage,
-            "timings": self._last.get("timings"),
-            "id": self._last.get("id"),
             "object": "chat.completion",
             "model": self._model_id,
-            "created": self._last.get("created"),
+            **{name: self._last.get(name) for name in ("timings", "id", "created")},
         }
         response.response_json = {
             name: value for name, value in payload.items() if value is not None

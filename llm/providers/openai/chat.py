@@ -95,14 +95,13 @@ class Completion(Chat):
         response: AnyResponse,
         conversation: AnyConversation | None = None,
     ) -> Json:
-        from .wire.chat_requests import completion_text
-
         messages = prompt.messages
         if prompt.system or any(message.role == "system" for message in messages):
             raise NotImplementedError(
                 "System prompts are not supported for OpenAI completion models"
             )
-        text = completion_text(messages)
+        texts = (message.text() for message in messages if message.role in ("user", "assistant"))
+        text = "\n".join(filter(None, texts))
         response.set_prompt_json({"messages": [text]})
         fields = self.build_kwargs(prompt, stream)
         return {"model": self._name(), "prompt": text, "stream": stream, **fields}
@@ -200,8 +199,8 @@ class _SharedResponses(_Shared):
 
     def _build_responses_kwargs(self, prompt: Prompt, stream: bool) -> Json:
         """The fields of a request that come from options, schema and tools."""
-        from .wire.responses_requests import request_options, request_tools
-        from .wire.shapes import not_nulls, plain_value
+        from .wire.responses_requests import request_options
+        from .wire.shapes import function_fields, not_nulls, plain_value
 
         options = llm.option_values(prompt)
         fields = request_options(options, schema=prompt.schema)
@@ -214,7 +213,12 @@ class _SharedResponses(_Shared):
             if reasoning:
                 fields["reasoning"] = reasoning
         if prompt.tools:
-            fields["tools"] = request_tools(prompt.tools, cast("llm.KeyModel", self))
+            fields["tools"] = [
+                tool.tool_spec(cast("llm.KeyModel", self))
+                if isinstance(tool, llm.ServerSideTool)
+                else {"type": "function", **function_fields(tool)}
+                for tool in prompt.tools
+            ]
         return fields
 
     def _server_tool_events(self, item: Item, message_index: int) -> list[StreamEvent]:
@@ -311,8 +315,7 @@ class _SharedResponses(_Shared):
         response.set_prompt_json(kept)
         fields = self._finalize_responses_kwargs(prompt, stream, instructions)
         is_compatible = not self._url(self._path).startswith(DEFAULT_BASE)
-        ignored = ", ".join(taken_out(fields, seed_is_known=is_compatible))
-        if ignored:
+        if ignored := ", ".join(taken_out(fields, seed_is_known=is_compatible)):
             self._tell(f"Not sent, as the Responses API has no such option: {ignored}")
         return {"model": self._name(), "input": items, "stream": stream, **fields}
 

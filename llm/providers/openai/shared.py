@@ -381,8 +381,7 @@ class _Shared(AtServer):
             return exchange(self._call(self._path, request, key, policy))
         from .transport import sdk
 
-        own = sdk.under(policy, self.get_client(key))
-        return sdk.exchange(own, self._path, request, self._own_endpoint(own))
+        return sdk.exchange(*self._own(policy, self.get_client(key)), request)
 
     def _sent_async(
         self, key: str | None, policy: llm.CallPolicy, request: Json
@@ -394,16 +393,16 @@ class _Shared(AtServer):
             return exchange_async(self._call(self._path, request, key, policy))
         from .transport import sdk
 
-        own = sdk.under(policy, self.get_client(key, async_=True))
-        return sdk.exchange_async(own, self._path, request, self._own_endpoint(own))
+        return sdk.exchange_async(*self._own(policy, self.get_client(key, async_=True)), request)
 
-    def _own_endpoint(self, own: object) -> Endpoint:
-        """What errors say about the server of a client that a subclass made."""
-        endpoint = self._endpoint(self._path, str(getattr(own, "api_key", "") or ""))
-        base = getattr(own, "base_url", None)
-        if base:
+    def _own(self, policy: llm.CallPolicy, client: object) -> tuple[object, str, Endpoint]:
+        """A client that a subclass made, where it leads to, and what errors say about that."""
+        from .transport.sdk import under
+
+        endpoint = self._endpoint(self._path, str(getattr(client, "api_key", "") or ""))
+        if base := getattr(client, "base_url", None):
             endpoint.url = f"{str(base).rstrip('/')}/{self._path}"
-        return endpoint
+        return under(policy, client), self._path, endpoint
 
     def _settle(self, answer: Accumulator, response: AnyResponse) -> Iterable[Event]:
         """Register what the answer amounts to; returns what is left of it to say.

@@ -8,11 +8,9 @@ from .endpoint import endpoint
 from .models import add, list_models
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    commands=[add, list_models, endpoint],
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 def openai() -> None:
     """Work with OpenAI and with compatible servers."""
-
-
-openai.add_command(add)
-openai.add_command(list_models)
-openai.add_command(endpoint)

@@ -175,10 +175,8 @@ class _Probed(_Shared):
 
     key_advice = "Give the right key of this server with --key"
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.more: Json = {}
-        self.options: Json = {}
+    more: Json = {}
+    options: Json = {}
 
     def ask(self, prompt: str, **more: Any) -> llm.Response:
         """The response to a prompt, asked for in one piece and once."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .plain import Reply, Target
 
 C = TypeVar("C")
+Take = Callable[[bytes], Iterable[Json]]
 
 _USUAL = llm.CallPolicy()
 
@@ -39,8 +40,6 @@ class Call:
         body: The JSON body; for a GET request `None`.
         policy: How often to try, and how long to wait for the server.
     """
-
-    __slots__ = ("body", "endpoint", "headers", "policy")
 
     def __init__(
         self,
@@ -187,9 +186,7 @@ class Course:
             self.pause_s = pause
 
     @contextmanager
-    def reading(
-        self, reply: httpx2.Response | Reply
-    ) -> Iterator[Callable[[bytes], Iterable[Json]]]:
+    def reading(self, reply: httpx2.Response | Reply) -> Iterator[Take]:
         """What takes the pieces of a reply, and gives the objects that they complete.
 
         Raises:
@@ -202,34 +199,27 @@ class Course:
             body.append(piece)
             return ()
 
-        with self._shown(reply, self.reader.feed if reply.is_success else refused) as take:
+        take: Take = self.reader.feed if reply.is_success else refused
+        log = http_log(self._endpoint.secrets)
+        if log is None:
             yield take
+        else:
+            log.reply(reply.status_code, reply.headers)
+            with log.body() as write:
+
+                def shown(piece: bytes) -> Iterable[Json]:
+                    write(piece)
+                    return take(piece)
+
+                yield shown
+                if not reply.is_success:
+                    write(b"\n")
         if not reply.is_success:
             refusal = reply.status_code, reply.headers, b"".join(body)
             pause = self._attempts.pause_s(*refusal)
             if pause is None:
                 raise faults.refusal(self._endpoint, *refusal)
             self.pause_s = pause
-
-    @contextmanager
-    def _shown(
-        self, reply: httpx2.Response | Reply, take: Callable[[bytes], Iterable[Json]]
-    ) -> Iterator[Callable[[bytes], Iterable[Json]]]:
-        """`take`, which also writes the reply to stderr where the environment asks for it."""
-        log = http_log(self._endpoint.secrets)
-        if log is None:
-            yield take
-            return
-        log.reply(reply.status_code, reply.headers)
-        with log.body() as write:
-
-            def shown(piece: bytes) -> Iterable[Json]:
-                write(piece)
-                return take(piece)
-
-            yield shown
-            if not reply.is_success:
-                write(b"\n")
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
@@ -348,16 +338,12 @@ def _tell_when_sent(event: str, info: Mapping[str, Any]) -> None:
         llm.request_sent()
 
 
-async def _pause(seconds: float) -> None:
-    import asyncio
-
-    await asyncio.sleep(seconds)
-
-
 async def exchange_async(
-    call: Call, sleep: Callable[[float], Awaitable[object]] = _pause
+    call: Call, sleep: Callable[[float], Awaitable[object]] | None = None
 ) -> AsyncIterator[Json]:
     """As `exchange`, without blocking the event loop."""
+    import asyncio
+
     import httpx2
 
     course = Course(call)
@@ -377,4 +363,4 @@ async def exchange_async(
                             for value in course.reader.finish():
                                 yield value
                             return
-            await sleep(course.pause_s)
+            await (sleep or asyncio.sleep)(course.pause_s)

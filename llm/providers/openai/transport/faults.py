@@ -66,8 +66,6 @@ class Endpoint:
         key_advice: What to tell the user where the server refuses the key, if it is nothing usual.
     """
 
-    __slots__ = ("key_advice", "key_name", "model", "secrets", "url")
-
     def __init__(
         self,
         url: str,
@@ -219,8 +217,7 @@ def lost(endpoint: Endpoint, reason: str, *, begun: bool) -> ConnectionLost:
         text = f"The connection to {endpoint.host} broke off before the answer was complete"
         return ConnectionLost(f"{text}: {reason}" if reason else text)
     reason = reason or "no reason given"
-    proxy = llm.proxy_variable(endpoint.url)
-    if proxy:
+    if proxy := llm.proxy_variable(endpoint.url):
         return ConnectionLost(
             f"Cannot reach {endpoint.host} through the proxy that {proxy} names ({reason})."
             " NO_PROXY lists hosts that are reached without it"

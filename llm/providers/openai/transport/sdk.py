@@ -48,7 +48,7 @@ def under(policy: llm.CallPolicy, client: Any) -> Any:
     return client.with_options(max_retries=policy.retries, timeout=policy.timeout_s)
 
 
-def exchange(client: Any, path: str, request: Json, endpoint: faults.Endpoint) -> Iterator[Json]:
+def exchange(client: Any, path: str, endpoint: faults.Endpoint, request: Json) -> Iterator[Json]:
     """The JSON objects of the answer as they arrive, then `DONE`; from a client of `openai`, or one
     like it, whose resource `path` leads to.
 
@@ -71,7 +71,7 @@ def exchange(client: Any, path: str, request: Json, endpoint: faults.Endpoint) -
 
 
 async def exchange_async(
-    client: Any, path: str, request: Json, endpoint: faults.Endpoint
+    client: Any, path: str, endpoint: faults.Endpoint, request: Json
 ) -> AsyncIterator[Json]:
     """As `exchange`, without blocking the event loop."""
     with _translated(endpoint):

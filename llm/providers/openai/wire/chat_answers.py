@@ -64,8 +64,7 @@ class ChatAccumulator(Accumulator):
             for name in _HEAD:
                 if chunk.get(name):
                     self._head.setdefault(name, chunk[name])
-        usage = chunk.get("usage")
-        if usage:
+        if usage := chunk.get("usage"):
             self.usage = dict(usage)
         choices = chunk.get("choices")
         if choices is None:
@@ -92,16 +91,14 @@ class ChatAccumulator(Accumulator):
         return self._take_delta(delta)
 
     def _note_end(self, choice: Json) -> None:
-        reason = choice.get("finish_reason")
-        if reason:
+        if reason := choice.get("finish_reason"):
             self._finish_reason = str(reason)
             self.is_complete = True
 
     def _take_delta(self, delta: Json) -> list[Event]:
         """A chunk or message that has more than text."""
         events: list[Event] = []
-        role = delta.get("role")
-        if role:
+        if role := delta.get("role"):
             self._role = role
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(reasoning, str):
@@ -110,8 +107,7 @@ class ChatAccumulator(Accumulator):
         calls = self._call_events(delta.get("tool_calls") or ())
         # Of a whole message the calls come first.
         events += [*content, *calls] if self._whole is None else [*calls, *content]
-        refusal = delta.get("refusal")
-        if refusal:
+        if refusal := delta.get("refusal"):
             self._refusal.append(str(refusal))
         return events
 
@@ -135,8 +131,7 @@ class ChatAccumulator(Accumulator):
                     yield from self._reasoning(thought.get("text") or "")
 
     def _reasoning(self, text: str) -> Iterator[StreamEvent]:
-        text = self._reasoning_mender.mend(text)
-        if text:
+        if text := self._reasoning_mender.mend(text):
             self._has_reasoning = True
             yield StreamEvent("reasoning", text)
 
@@ -149,8 +144,7 @@ class ChatAccumulator(Accumulator):
             if name and not call.pieces and name != call.name:
                 call.name += name
                 yield StreamEvent("tool_call_name", name, tool_call_id=call.id)
-            arguments = arguments_text(function.get("arguments"))
-            if arguments:
+            if arguments := arguments_text(function.get("arguments")):
                 call.pieces.append(arguments)
                 yield StreamEvent("tool_call_args", arguments, tool_call_id=call.id)
 

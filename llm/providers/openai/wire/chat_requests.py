@@ -124,12 +124,6 @@ def request_options(prompt: Prompt, stream: bool, default_max_tokens: int | None
     return fields
 
 
-def completion_text(messages: Iterable[Message]) -> str:
-    """The `prompt` of the older Completions API: what user and assistant said, a line each."""
-    texts = (message.text() for message in messages if message.role in ("user", "assistant"))
-    return "\n".join(text for text in texts if text)
-
-
 def usage_fields(usage: Json) -> Json:
     """What `set_usage` is told: the tokens, and whatever else the server tells about them."""
     rest = {

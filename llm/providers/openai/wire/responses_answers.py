@@ -193,8 +193,7 @@ class ResponsesAccumulator(Accumulator):
         self._calls.append(Call(str(call_id), str(item.get("name") or ""), arguments))
 
     def _tool_done(self, item: Json) -> Iterator[Event]:
-        events = self._tool_events(Item(item), self._message_index)
-        if events:
+        if events := self._tool_events(Item(item), self._message_index):
             self._server_events[str(item.get("id"))] = events
             yield from events
 
@@ -226,8 +225,7 @@ class ResponsesAccumulator(Accumulator):
     def _note_final(self, final: Json) -> None:
         self.is_complete = True
         self._head = dict(final)
-        usage = final.get("usage")
-        if usage:
+        if usage := final.get("usage"):
             self.usage = dict(usage)
 
     def _failed(self, value: Json) -> NoReturn:

@@ -6,18 +6,16 @@ Source: https://platform.openai.com/docs/api-reference/responses/create
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from llm import ServerSideTool
 from llm.parts import Message, ReasoningPart, ToolCallPart, ToolResultPart
 
 from .shapes import (
     Json,
     count_from,
     data_url,
-    function_fields,
     only_text,
     plain_value,
     ran_here,
@@ -25,7 +23,7 @@ from .shapes import (
 )
 
 if TYPE_CHECKING:
-    from llm import Attachment, KeyModel, Tool
+    from llm import Attachment
 
 # Options that this API does not know. Subclasses may find another place for them.
 UNKNOWN_OPTIONS = ("frequency_penalty", "presence_penalty", "stop", "logit_bias", "seed")
@@ -136,16 +134,6 @@ def taken_out(fields: Json, *, seed_is_known: bool) -> list[str]:
     for name in ignored:
         del fields[name]
     return ignored
-
-
-def request_tools(tools: Sequence[Tool | ServerSideTool], model: KeyModel) -> list[Json]:
-    """The `tools` of a request: functions, and the specs of what the provider runs itself."""
-    return [
-        tool.tool_spec(model)
-        if isinstance(tool, ServerSideTool)
-        else {"type": "function", **function_fields(tool)}
-        for tool in tools
-    ]
 
 
 def usage_fields(usage: Json) -> Json:

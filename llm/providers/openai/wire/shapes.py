@@ -125,8 +125,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class TextMender:
     """Joins characters that a server split into two halves of a surrogate pair."""
 
-    __slots__ = ("_half",)
-
     def __init__(self) -> None:
         self._half = ""
 
@@ -147,8 +145,6 @@ class TextMender:
 
 class Call:
     """A tool call that may arrive in pieces."""
-
-    __slots__ = ("id", "name", "pieces")
 
     def __init__(self, call_id: str, name: str = "", *pieces: str) -> None:
         self.id = call_id
