@@ -58,10 +58,7 @@ def list_models(json_: bool, key: str | None) -> None:
 
 
 def fetch_models(key: str | None) -> list[Json]:
-    """The models of the account that a key belongs to, as OpenAI describes them.
-
-    Args:
-        key: The key or the name of a stored one; the key `openai` where missing.
+    """The models of the account of a key, or of the one stored by its name; `openai` where missing.
 
     Raises:
         NeedsKeyException: There is no key.

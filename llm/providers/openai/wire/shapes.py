@@ -58,11 +58,7 @@ class Forms:
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """Go on with the plainer form where the server refuses this one for its form.
-
-        Raises:
-            ModelError: Something else is wrong.
-        """
+        """Go on with the plainer form where the server refuses this one for its form."""
         try:
             yield
         except ModelError as error:
