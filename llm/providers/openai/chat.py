@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import llm
 
-from .shared import DEFAULT_BASE, FlaggedOptions, Prepared, _Shared, flags_of, image_detail
+from .shared import DEFAULT_BASE, FlaggedOptions, _Shared, flags_of, image_detail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -269,21 +269,14 @@ class _SharedResponses(_Shared):
                 tool.prepare_request(cast("llm.KeyModel", self), kwargs)
         return kwargs
 
-    def prepare(
-        self,
-        prompt: Prompt,
-        stream: bool,
-        response: AnyResponse,
-        conversation: AnyConversation | None,
-        key: str | None,
-    ) -> Prepared:
-        """What the model, or a `Chat` in its place, asks its server for a prompt.
+    def _stand_in(self, prompt: Prompt) -> Chat | None:
+        """The `Chat` that answers where the older API is asked for.
 
         Raises:
-            ValueError: The older API is asked for, and a tool that it does not have.
+            ValueError: So is a tool that only this API has.
         """
         if not llm.option_values(prompt).get("chat_completions"):
-            return super().prepare(prompt, stream, response, conversation, key)
+            return None
         for tool in prompt.tools:
             if isinstance(tool, llm.ServerSideTool):
                 raise ValueError(
@@ -294,7 +287,7 @@ class _SharedResponses(_Shared):
         vars(chat).update(needs_key=self.needs_key, key_env_var=self.key_env_var)
         if self._uses_own_client():
             vars(chat)["get_client"] = self.get_client
-        return chat.prepare(prompt, stream, response, conversation, key)
+        return chat
 
     def _request(
         self,

@@ -336,9 +336,11 @@ class _Shared(AtServer):
         conversation: AnyConversation | None,
         key: str | None,
     ) -> Prepared:
-        """What the model asks its server for a prompt; nothing is sent yet."""
+        """What the model, or another in its place, asks its server for; nothing is sent yet."""
         from .wire.shapes import Forms
 
+        if model := self._stand_in(prompt):
+            return model.prepare(prompt, stream, response, conversation, key)
         streams = bool(stream and self.can_stream)
         request = self._request(prompt, streams, response, conversation)
         answer = self._accumulator(streams)
@@ -349,6 +351,10 @@ class _Shared(AtServer):
             partial(self._sent_async, key, response.policy),
             partial(self._settle, answer, response),
         )
+
+    def _stand_in(self, prompt: llm.Prompt) -> _Shared | None:
+        """Another model that answers this prompt in place of this one."""
+        return None
 
     def _request(
         self,
