@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..content import Fragment
 from ..files.config import logs_db_path
 from ..terminal import print_pieces, say
 from ._group import group
@@ -16,6 +15,8 @@ from ._options import flag, several
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from ..content import Fragment
 
 
 @group()
@@ -70,6 +71,7 @@ def fragments_set(alias: str, fragment: str) -> None:
     FRAGMENT is a path, a URL, the hash or another alias of a stored fragment, - for standard
     input, or what a loader understands.
     """
+    from ..content import Fragment
     from ..logs.read.shared import set_fragment_alias
 
     found = _resolved(fragment)
@@ -83,15 +85,14 @@ def _resolved(name: str) -> list[Fragment]:
     from ..run.material import load_fragments
     from ..run.request import LogSettings
 
-    texts, _ = load_fragments(LogSettings(), [name], only_text=True)
-    return texts or [Fragment("", name)]
+    return load_fragments(LogSettings(), [name], only_text=True)[0]
 
 
 @fragments.command("show")
 @click.argument("alias_or_hash")
 def fragments_show(alias_or_hash: str) -> None:
     """Print the content of a fragment."""
-    print_pieces(f"{text}\n" for text in _resolved(alias_or_hash))
+    print_pieces(f"{text}\n" for text in _resolved(alias_or_hash) or ("",))
 
 
 @fragments.command("remove")

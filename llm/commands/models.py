@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -167,6 +166,7 @@ def _feature_lines(model: _BaseModel, entry: ModelWithAliases) -> Iterator[str]:
 
 
 def _wrapped(text: str, *, indent: int) -> Iterator[str]:
+    import textwrap
 
     for line in textwrap.wrap(text, _WIDTH):
         yield " " * indent + line

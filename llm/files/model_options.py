@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import ConfigError, InvalidInput
 from ..text import JSONObject
@@ -18,8 +18,7 @@ from .config import how_to_repair, read_json_object, update_json, user_dir
 TRUNCATE_CHOICES = ("oldest", "middle", "none")
 
 
-@dataclass(frozen=True)
-class CallDefaults:
+class CallDefaults(NamedTuple):
     """How a model is to be called, where the command line does not say.
 
     Args:
@@ -35,8 +34,7 @@ class CallDefaults:
     truncate: str | None = None
 
 
-@dataclass(frozen=True)
-class ModelValues:
+class ModelValues(NamedTuple):
     """Values by model and name in a file of the user directory, as they were typed.
 
     A file that is not valid, or cannot be written, is a `ConfigError`.
