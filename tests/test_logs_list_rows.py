@@ -12,12 +12,12 @@ import pytest
 
 from llm.errors import LogError
 from llm.logs.read import query as log_query
-from llm.logs.read.query import LogFilters, select_ids, select_rows
+from llm.logs.read.query import LogFilters, select_ids
 from llm.logs.records.threads import latest_conversation_id
 from llm.logs.render.as_json import data_items, json_array, truncated_row
 from llm.logs.render.as_text import markdown, short_row
 from llm.text import JSONObject
-from tests.helpers.logged import LogBuilder
+from tests.helpers.logged import LogBuilder, select_rows
 
 
 @pytest.fixture

@@ -19,14 +19,14 @@ import llm
 from llm.cli import cli
 from llm.logs import LogStore
 from llm.logs.file.db import open_log
-from llm.logs.read.query import LogFilters, select_rows
+from llm.logs.read.query import LogFilters
 from llm.logs.rewrite.redact import find, redact
 from llm.logs.rewrite.scrub import Scrubber
 from llm.logs.rewrite.upkeep import find_damage
 from llm.run.journal import Journal
 from tests.helpers.databases import RELEASES, copy_of, plugin_of_the_data
 from tests.helpers.log_models import Says, event
-from tests.helpers.logged import LogBuilder
+from tests.helpers.logged import LogBuilder, select_rows
 from tests.test_logs_delete import files_with
 
 SECRET = "Xylophonequartz"

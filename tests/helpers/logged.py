@@ -11,6 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from llm.logs.read.query import LogFilters, iter_rows, select_ids
+from llm.text import JSONObject
+
 DATA = Path(__file__).parent.parent / "data"
 EARLIER = ["v0.13", "v0.19", "v0.26", "v0.26-continued-by-0.36", "v0.36", "v0.36-unusual"]
 
@@ -25,6 +28,11 @@ def use_log(user_path: Path, version: str) -> Path:
 def expected(version: str, kind: str) -> str:
     """What release 0.36 printed for that database; `kind` is the rest of the file's name."""
     return (DATA / f"logs-{version}.{kind}").read_text(encoding="utf-8")
+
+
+def select_rows(conn: sqlite3.Connection, filters: LogFilters) -> list[JSONObject]:
+    """The matching rows as `llm logs --json` shows them, in the order in which it shows them."""
+    return list(iter_rows(conn, select_ids(conn, filters)))
 
 
 def fake_plugin() -> ModuleType:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from ...text import JSONObject, truncate_string
 
@@ -15,6 +15,7 @@ ATTACHMENTS = "select id, type, path, url, nullif(length(content), 0) from attac
 # A toolbox or provider tool, a row `i` of `tool_instances`, with its arguments as JSON text.
 INSTANCE = "json_object('name', i.name, 'plugin', i.plugin, 'arguments', i.arguments)"
 
+T = TypeVar("T")
 SQLRow = tuple[Any, ...]
 FragmentDict = JSONObject
 AttachmentRow = tuple[str, "str | None", "str | None", "str | None", "int | None"]
@@ -42,27 +43,30 @@ def rows_by_ids(
 
 
 def named_rows(
-    conn: sqlite3.Connection, sql: str, values: Sequence[object] = ()
+    conn: sqlite3.Connection, select: str, ids: Iterable[object], tail: str = ""
 ) -> list[JSONObject]:
-    """The rows of a query as dictionaries, their keys in the order of its columns."""
-    cursor = conn.execute(sql, values)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
+    """As `rows_by_ids`, the rows as dictionaries with keys in the order of the columns."""
+    rows: list[JSONObject] = []
+    for some in batches(list(ids)):
+        cursor = conn.execute(f"{select} ({', '.join('?' * len(some))}) {tail}", some)
+        names = [column[0] for column in cursor.description]
+        rows += [dict(zip(names, row, strict=True)) for row in cursor]
+    return rows
 
 
-def add_rows(conn: sqlite3.Connection, name: str, sql: str, owners: Sequence[JSONObject]) -> None:
-    """Give each of `owners`, under `name`, its rows: those with its `id` in the column `owner`.
+def batches(items: Sequence[T], size: int = AT_ONCE) -> Iterator[Sequence[T]]:
+    """`items`, at most `size` at a time."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
-    Args:
-        conn: The database.
-        name: The key.
-        sql: Selects the rows, in their order; its parameter is a JSON list of ids.
-        owners: What has an `id`.
-    """
+
+def add_rows(
+    conn: sqlite3.Connection, name: str, select: str, tail: str, owners: Iterable[JSONObject]
+) -> None:
+    """Give each owner, under `name`, its rows: those with its `id` in the column `owner`."""
     by_id = {owner["id"]: owner for owner in owners}
-    for owner in owners:
+    for owner in by_id.values():
         owner[name] = []
-    for row in named_rows(conn, sql, [json_list(by_id)]) if owners else ():
+    for row in named_rows(conn, select, by_id, tail) if by_id else ():
         by_id[row.pop("owner")][name].append(row)
 
 

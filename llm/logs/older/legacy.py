@@ -21,7 +21,6 @@ from ..file.lookups import (
     add_rows,
     decoded,
     fragments_of,
-    json_list,
     named_rows,
     rows_by_ids,
 )
@@ -40,10 +39,9 @@ select r.id, r.model, r.resolved_model, r.prompt, r.system, {prompt} as prompt_j
   c.name as conversation_name, c.model as conversation_model, s.content as schema_json
 from responses r left join conversations c on c.id = r.conversation_id
   left join schemas s on s.id = r.schema_id
-where {where}
+where {column} in
 """
-_OF_CONVERSATION = "r.conversation_id = ? and r.id not in (select id from turns) order by r.id"
-_NAMED = "r.id in (select value from json_each(?))"
+_NO_TURNS = "and r.id not in (select id from turns) order by r.id"
 _FRAGMENTS = """
 select x.response_id, x.kind, f.id, f.hash, f.content, f.source from (
   select response_id, 'prompt' as kind, fragment_id, "order" from prompt_fragments
@@ -55,22 +53,19 @@ _FRAGMENTS_ORDER = 'order by x.response_id, x.kind, x."order"'
 _BELONGINGS = {
     "tools": """
         select response_id as owner, id, hash, name, description, input_schema, plugin
-        from tool_responses join tools on tools.id = tool_id
-        where response_id in (select value from json_each(?)) order by tool_responses.rowid""",
+        from tool_responses x join tools on tools.id = tool_id""",
     "tool_calls": """
-        select response_id as owner, id, tool_id, name, arguments, tool_call_id from tool_calls
-        where response_id in (select value from json_each(?)) order by id""",
+        select response_id as owner, id, tool_id, name, arguments, tool_call_id
+        from tool_calls x""",
     "tool_results": f"""
         select response_id as owner, x.id, tool_id, x.name, output, tool_call_id, exception,
           case when i.id is not null then {INSTANCE} end as instance
-        from tool_results x left join tool_instances i on i.id = instance_id
-        where response_id in (select value from json_each(?)) order by x.id""",
+        from tool_results x left join tool_instances i on i.id = instance_id""",
 }
 # {owner} and {table}: what has attachments; {content}: their bytes, or how many these are.
 _ATTACHMENTS = """
 select {owner} as owner, attachments.id, type, path, url, {content} from {table}
-join attachments on attachments.id = attachment_id
-where {owner} in (select value from json_each(?)) order by "order"
+join attachments on attachments.id = attachment_id where {owner} in
 """
 _LENGTH = "nullif(length(content), 0) as content_length"
 PAYLOADS = ("prompt_json", "response_json")
@@ -82,10 +77,11 @@ _TEXTS = {
 
 
 def _responses(
-    conn: sqlite3.Connection, where: str, value: str, *, payloads: bool = True
+    conn: sqlite3.Connection, column: str, ids: Iterable[str], tail: str, *, payloads: bool = True
 ) -> list[JSONObject]:
     prompt, reply = ("r.prompt_json", "r.response_json") if payloads else ("null", "null")
-    return named_rows(conn, _RESPONSES.format(prompt=prompt, reply=reply, where=where), [value])
+    select = _RESPONSES.format(prompt=prompt, reply=reply, column=column)
+    return named_rows(conn, select, ids, tail)
 
 
 def _fragments(conn: sqlite3.Connection, rows: Iterable[JSONObject]) -> list[SQLRow]:
@@ -95,7 +91,7 @@ def _fragments(conn: sqlite3.Connection, rows: Iterable[JSONObject]) -> list[SQL
 def _add_belongings(conn: sqlite3.Connection, rows: list[JSONObject], content: str) -> None:
     """Put into rows of `responses` what belongs to them; `content` is what to read of files."""
     for name, sql in _BELONGINGS.items():
-        add_rows(conn, name, sql, rows)
+        add_rows(conn, name, f"{sql} where response_id in", "order by x.rowid", rows)
     for tool in (tool for row in rows for tool in row["tools"]):
         tool["input_schema"] = decoded(tool["input_schema"])
     results = [result for row in rows for result in row["tool_results"]]
@@ -106,7 +102,7 @@ def _add_belongings(conn: sqlite3.Connection, rows: list[JSONObject], content: s
         (rows, "response_id", "prompt_attachments"),
     ):
         sql = _ATTACHMENTS.format(owner=owner, table=table, content=content)
-        add_rows(conn, "attachments", sql, owners)
+        add_rows(conn, "attachments", sql, 'order by "order"', owners)
 
 
 # To go on with
@@ -119,7 +115,7 @@ def load_legacy_rows(conn: sqlite3.Connection, conversation_id: str) -> list[JSO
         Rows of `responses` with the text of their schema, their `prompt_fragments` and
         `system_fragments`, and what else belongs to them as it is stored.
     """
-    return _whole(conn, _responses(conn, _OF_CONVERSATION, conversation_id))
+    return _whole(conn, _responses(conn, "r.conversation_id", [conversation_id], _NO_TURNS))
 
 
 def legacy_row(conn: sqlite3.Connection, row: Mapping[str, object]) -> JSONObject:
@@ -172,7 +168,7 @@ def legacy_rows(
     conn: sqlite3.Connection, ids: Iterable[str], *, expand: bool, payloads: bool
 ) -> list[JSONObject]:
     """The rows of those of `ids` that are responses, in no order; see `rows.build_rows`."""
-    rows = _responses(conn, _NAMED, json_list(ids), payloads=payloads)
+    rows = _responses(conn, "r.id", ids, "", payloads=payloads)
     fragments = fragments_of(conn, [row[:5] for row in _fragments(conn, rows)], expand=expand)
     for row in rows:
         for kind in ("prompt", "system"):

@@ -7,12 +7,11 @@ of one space, so a listing of the newest few reads the primary key backwards and
 from __future__ import annotations
 
 import sqlite3
-from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import LogError
-from ..file.lookups import json_list
+from ..file.lookups import batches, json_list
 from ..records.outcome import RECOVERED, has_outcomes
 from .rows import build_rows
 
@@ -163,22 +162,12 @@ def existing_ids(conn: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
     }
 
 
-def select_rows(conn: sqlite3.Connection, filters: LogFilters) -> list[Row]:
-    """The matching rows as `llm logs --json` shows them, in the order in which it shows them.
-
-    Raises:
-        LogError: The search query is not valid.
-    """
-    return list(iter_rows(conn, select_ids(conn, filters)))
-
-
 def iter_rows(
     conn: sqlite3.Connection, ids: Sequence[str], *, expand: bool = False, payloads: bool = True
 ) -> Iterator[Row]:
     """Build the rows of `ids`, as `build_rows` does, one batch at a time."""
-    for start in range(0, len(ids), BATCH):
-        batch = ids[start : start + BATCH]
-        yield from build_rows(conn, batch, expand=expand, payloads=payloads)
+    for some in batches(ids, BATCH):
+        yield from build_rows(conn, some, expand=expand, payloads=payloads)
 
 
 def select_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
@@ -318,6 +307,6 @@ def _tests(
         (f"{time} < ?", filters.until),
         (side.broke_off, RECOVERED if filters.failed else None),
         (f"{alias}.schema_id = ?", filters.schema_id),
-        *zip(repeat(side.fragment), filters.fragments),
-        *zip(repeat(side.tool_result.format(named=side.named)), filters.tools),
+        *((side.fragment, digest) for digest in filters.fragments),
+        *((side.tool_result.format(named=side.named), name) for name in filters.tools),
     ]

@@ -271,7 +271,7 @@ def record_turns(
     conn: sqlite3.Connection, stored: StoredConversation
 ) -> tuple[list[TurnDict], StoredTables]:
     """The records of the turns of a conversation, oldest first, and what they refer to."""
-    rows = turn_rows(conn, "t.thread_id = ? order by t.id", stored.id)
+    rows = turn_rows(conn, "t.thread_id", [stored.id])
     tables = StoredTables(conn, stored.chain)
     # Those that were logged since then are in the conversation already.
     known = [row for row in rows if row["id"] in stored.turns]

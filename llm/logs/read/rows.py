@@ -13,7 +13,6 @@ from ..file.lookups import (
     decoded,
     decoded_object,
     fragments_of,
-    json_list,
     named_rows,
     rows_by_ids,
 )
@@ -40,16 +39,15 @@ select t.id, t.model, t.resolved_model, t.options_json, t.thread_id as conversat
   exists (select 1 from tool_instantiations x where x.turn_id = t.id) as has_instances
 from turns t left join threads on threads.id = t.thread_id
   left join schemas on schemas.id = t.schema_id
-where {where}
+where {column} in
 """
-NAMED = "t.id in (select value from json_each(?))"
 TOOLS = f"""
 select x.turn_id as owner, tools.id, tools.hash, tools.name, tools.description,
   tools.input_schema, tools.plugin,
   case when i.id is not null then {INSTANCE} end as instance
 from turn_tools x join tools on tools.id = x.tool_id
   left join tool_instances i on i.id = x.instance_id
-where x.turn_id in (select value from json_each(?)) order by x.rowid
+where x.turn_id in
 """
 INSTANCES = f"""
 select x.turn_id, x.tool_call_id, {INSTANCE}
@@ -82,7 +80,7 @@ def build_rows(
         expand: Give the whole content of fragments, not its first 100 characters.
         payloads: Read the providers' raw requests and replies; otherwise they are `None`.
     """
-    rows = turn_rows(conn, NAMED, json_list(ids), payloads=payloads)
+    rows = turn_rows(conn, "t.id", ids, payloads=payloads)
     found = {row["id"]: row for row in rows}
     _Builder(conn, rows, expand=expand).complete(rows)
     missing = [row_id for row_id in ids if row_id not in found]
@@ -100,19 +98,20 @@ def build_rows(
 
 
 def turn_rows(
-    conn: sqlite3.Connection, where: str, value: str, *, payloads: bool = True
+    conn: sqlite3.Connection, column: str, values: Iterable[str], *, payloads: bool = True
 ) -> list[JSONObject]:
     """Rows of `turns`, the keys that are in the table in the order of `--json`, and their ends."""
     reply = "t.response_json" if payloads else "null"
-    return named_rows(conn, TURNS.format(reply=reply, where=where), [value])
+    return named_rows(conn, TURNS.format(reply=reply, column=column), values)
 
 
 def add_tools(conn: sqlite3.Connection, turns: Sequence[JSONObject]) -> None:
     """Give each turn, by its id, its `tools` as they are stored, with the toolbox of each."""
-    add_rows(conn, "tools", TOOLS, turns)
+    add_rows(conn, "tools", TOOLS, "order by x.rowid", turns)
     for turn in turns:
         for tool in turn["tools"]:
-            tool.update({name: decoded(tool[name]) for name in ("input_schema", "instance")})
+            tool["input_schema"] = decoded(tool["input_schema"])
+            tool["instance"] = decoded(tool["instance"])
 
 
 class _Builder:
@@ -135,8 +134,8 @@ class _Builder:
         """Fill in the rows; the order of their keys is part of the format."""
         for row in rows:
             messages = self._chains.turn(row.pop("parent"), row.pop("tip"))
-            own = list(self._chains.parts(messages.own))
-            outputs = list(self._chains.parts(messages.outputs))
+            own = self._chains.parts(messages.own)
+            outputs = self._chains.parts(messages.outputs)
             tools = sorted(row.pop("tools", ()), key=_ID)
             for tool in tools:
                 # The plugins of these have never been shown.
@@ -146,7 +145,8 @@ class _Builder:
             row["options_json"] = decoded_object(row["options_json"])
             row["schema_json"] = decoded(row["schema_json"])
             row["prompt"] = joined_text(own)
-            row["system"] = self._chains.system(messages.first)
+            system = messages.system
+            row["system"] = None if system is None else joined_text(self._chains.parts([system]))
             row["response"] = joined_text(outputs)
             row["reasoning"] = joined_text(outputs, "reasoning") or None
             row["response_json"] = self._reply(row, messages.outputs, tools)
@@ -185,7 +185,7 @@ class _Builder:
     def _files(self, payload: JSONObject) -> list[JSONObject]:
         return [self._chains.attachment(reference) for reference in attachments_in(payload)]
 
-    def _reply(self, row: Row, outputs: Iterable[str], tools: Iterable[JSONObject]) -> object:
+    def _reply(self, row: Row, outputs: Sequence[str], tools: Iterable[JSONObject]) -> object:
         """The provider's reply; `None` where what it refers to cannot be found any more."""
         text, schema = row["response_json"], row["schema_json"]
         if text is None or '"$' not in text:
@@ -203,6 +203,8 @@ def _of_call(part: PartRow, tool_ids: Mapping[str, int], names: Iterable[str]) -
     """What a part tells of a call or of its result, in the order of `names`."""
     payload = part.payload
     tool_id = tool_ids.get(str(payload.get("name")))
-    row = {"id": part.id, "tool_id": tool_id, **{name: payload.get(name) for name in names}}
+    row = {"id": part.id, "tool_id": tool_id}
+    for name in names:
+        row[name] = payload.get(name)
     row["server_executed"] = bool(row["server_executed"])
     return row

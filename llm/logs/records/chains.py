@@ -177,21 +177,6 @@ def is_stored(conn: sqlite3.Connection, message_hash: str) -> bool:
     return conn.execute(sql, [message_hash]).fetchone() is not None
 
 
-def store_chain(
-    conn: sqlite3.Connection, chain: Sequence[HashedMessage], fragments: Fragments = ()
-) -> None:
-    """Store those messages of `chain` that are new.
-
-    What is stored of a chain is always its beginning, so the search for the first new message
-    starts at the end: a long conversation costs no more than a short one.
-    """
-    first_new = len(chain)
-    while first_new and not is_stored(conn, chain[first_new - 1].hash):
-        first_new -= 1
-    for hashed in chain[first_new:]:
-        store_message(conn, hashed, fragments)
-
-
 def store_message(conn: sqlite3.Connection, hashed: HashedMessage, fragments: Fragments) -> None:
     """Store a message that is not stored yet."""
     shape = hashed.shape

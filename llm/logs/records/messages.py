@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ...text import JSONObject
-from ..file.lookups import attachment_rows, decoded, decoded_object, rows_by_ids
+from ..file.lookups import attachment_rows, batches, decoded, decoded_object, rows_by_ids
 
 if TYPE_CHECKING:
     import sqlite3
@@ -228,8 +228,7 @@ def load_messages(
 def load_each(conn: sqlite3.Connection) -> Iterator[StoredMessage]:
     """Every message of the database in the order of storing, a few at a time."""
     keys = [row[0] for row in conn.execute("select hash from messages order by rowid")]
-    for start in range(0, len(keys), _BATCH):
-        some = keys[start : start + _BATCH]
+    for some in batches(keys, _BATCH):
         rows = {row.hash: row for row in load_rows(conn, some)}
         yield from _stored_messages(conn, [rows[key] for key in some])
 
@@ -292,9 +291,9 @@ def _no_attachment(key: str) -> AttachmentRow:
 
 
 class TurnMessages(NamedTuple):
-    """Hashes of the messages of a turn: the first of all, its own input, its output."""
+    """Hashes of the messages of a turn: with the system prompt, its own input, its output."""
 
-    first: str | None
+    system: str | None
     own: list[str]
     outputs: list[str]
 
@@ -314,7 +313,7 @@ class Chains:
         self._firsts: dict[str, str] = {}
         self._turns = {pair: self._messages_of(*pair) for pair in pairs}
         turns = self._turns.values()
-        wanted = {key for turn in turns for key in (turn.first, *turn.own, *turn.outputs)}
+        wanted = {key for turn in turns for key in (turn.system, *turn.own, *turn.outputs)}
         self._parts: dict[str, list[PartRow]] = {}
         for key, number, kind, text, payload in rows_by_ids(conn, _PARTS, wanted, _PARTS_ORDER):
             more = decoded_object(payload) if payload else _NO_PAYLOAD
@@ -325,20 +324,14 @@ class Chains:
         """The messages of the turn with these ends."""
         return self._turns[parent, tip]
 
-    def parts(self, hashes: Iterable[str]) -> Iterator[PartRow]:
+    def parts(self, hashes: Iterable[str]) -> list[PartRow]:
         """All parts of some messages, in order, with the texts of their fragments."""
-        for message_hash in hashes:
-            for part in self._parts.get(message_hash, ()):
-                if "text_ref" in part.payload:
-                    yield part._replace(text=full_text(part, self._references.fragments))
-                else:
-                    yield part
-
-    def system(self, first: str | None) -> str | None:
-        """The system prompt: the text of the first message if that is its role."""
-        if first is None or self._links[first][1] != "system":
-            return None
-        return joined_text(self.parts([first]))
+        fragments = self._references.fragments
+        return [
+            part._replace(text=full_text(part, fragments)) if "text_ref" in part.payload else part
+            for key in hashes
+            for part in self._parts.get(key, ())
+        ]
 
     def attachment(self, reference: JSONObject) -> JSONObject:
         """A stored reference to an attachment as `--json` shows it."""
@@ -353,35 +346,36 @@ class Chains:
             "content_length": length,
         }
 
-    def as_dicts(self, hashes: Iterable[str], *, metadata: bool) -> list[JSONObject]:
+    def as_dicts(self, hashes: Sequence[str], *, metadata: bool) -> list[JSONObject]:
         """Some messages in their dictionary form, for filling in a shortened payload.
 
         Few payloads refer to the `metadata` of the messages themselves.
         """
-        keys = list(hashes)
-        found: dict[str, str] = {}
-        if metadata:
-            found.update(rows_by_ids(self._conn, _METADATA, keys))
+        known = hashes if metadata else ()
+        found: dict[str, str] = dict(rows_by_ids(self._conn, _METADATA, known))
         return [
             {
-                "parts": [{"text": part.text, **part.payload} for part in self.parts([h])],
-                "provider_metadata": decoded(found.get(h)),
+                "parts": [{"text": part.text, **part.payload} for part in self.parts([key])],
+                "provider_metadata": decoded(found.get(key)),
             }
-            for h in keys
+            for key in hashes
         ]
 
     def _messages_of(self, parent: str | None, tip: str | None) -> TurnMessages:
+        links = self._links
         own: list[str] = []
         at = parent
-        while at in self._links and self._links[at][1] in ("user", "tool"):
+        while at in links and links[at][1] in ("user", "tool"):
             own.append(at)
-            at = self._links[at][0]
+            at = links[at][0]
         outputs: list[str] = []
         at = tip
-        while at in self._links and at != parent:
+        while at in links and at != parent:
             outputs.append(at)
-            at = self._links[at][0]
-        return TurnMessages(self._first(parent), own[::-1], outputs[::-1])
+            at = links[at][0]
+        first = self._first(parent)
+        has_system = first is not None and links[first][1] == "system"
+        return TurnMessages(first if has_system else None, own[::-1], outputs[::-1])
 
     def _first(self, message_hash: str | None) -> str | None:
         """The beginning of the chain; what was passed on the way remembers it."""

@@ -10,12 +10,10 @@ from weakref import WeakSet
 from ...models.turn_record import Tables, record_turn
 from ...parts import ToolCallPart
 from ...text import conversation_name, new_ulid
-from ...text.secrets import storable
 from ..file.db import log_errors, prepare
 from ..file.migrations import immediate
-from ..records.chains import hash_chain, is_stored, store_chain
+from ..records.chains import hash_message, is_stored
 from ..records.condense import load_reply
-from ..records.shared import ensure_fragment
 from .turns import MOVE_THREAD, HashedTables, TurnWriter, add_thread
 
 if TYPE_CHECKING:
@@ -75,12 +73,13 @@ class LogStore:
             parent: The address of the message before them.
             fragments: Texts that are stored as fragments, and referred to where they occur.
         """
-        hashed = hash_chain(messages, parent)
+        tables = Tables()
+        end = tables.add_messages(messages)
+        numbers = tables.add_fragments(list(fragments or ()), 0)
+        hashed = HashedTables(tables, parent)
         with immediate(self._conn):
-            texts = fragments or ()
-            known = [(ensure_fragment(self._conn, text), storable(text)) for text in texts]
-            store_chain(self._conn, hashed, known)
-        return hashed[-1].hash if hashed else parent
+            hashed.store(self._conn, numbers)
+        return hashed.address(end)
 
     def load_chain(self, tip: str | None) -> list[Message]:
         """The messages from the first one to the one at address `tip`; none for `None`.
@@ -99,7 +98,7 @@ class LogStore:
         return [
             stored.hash
             for stored in load_each(self._conn)
-            if hash_chain([stored.message], stored.parent_hash)[0].hash != stored.hash
+            if hash_message(stored.message, stored.parent_hash).hash != stored.hash
         ]
 
     def pending_tool_calls(self, tip: str | None) -> list[ToolCallPart]:
