@@ -48,7 +48,7 @@ def inside() -> None:
             response.text()
             if journaled:
                 journal.finished(None)
-                journal.remove()
+                journal.close(keep=False)
         return (time.process_time() - began) / prompts
 
     cpu(10, 10, journaled=True)

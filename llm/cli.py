@@ -108,11 +108,18 @@ class _Root(LazyGroup):
         return not ctx.resilient_parsing and is_text_piped_in()
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command, in place of one that has the same name."""
+        """Add a command in place of one that has the same name; say once if that is ours."""
         super().add_command(cmd, name)
-        if (name := name or cmd.name or "") in _NEW_COMMANDS:
-            self._of_plugins.add(name)
-            _tell_of_plugin(name)
+        if (name := name or cmd.name or "") not in _NEW_COMMANDS:
+            return
+        self._of_plugins.add(name)
+        from .files import tell_once
+        from .files.config import user_dir
+        from .plugins import running_plugins
+
+        for plugin in running_plugins()[-1:]:
+            text = f"'llm {name}' is the command of the plugin {plugin}, not the one of llm itself"
+            tell_once(f"{name}: {plugin}", text, user_dir() / "told.json")
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program.
@@ -128,7 +135,11 @@ class _Root(LazyGroup):
 
             # Nobody calls this from a program that goes on.
             atexit.register(_end_quickly)
-        _open_closed_streams()
+        # Output to a stream that was closed from the start goes nowhere: the next file that is
+        # opened would have its number, and get the output.
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         return super().main(*args, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
@@ -146,17 +157,6 @@ class _Root(LazyGroup):
             return done
 
 
-def _tell_of_plugin(command: str) -> None:
-    """Say once for each plugin that its command stands in place of one of ours."""
-    from .files import tell_once
-    from .files.config import user_dir
-    from .plugins import running_plugins
-
-    for plugin in running_plugins()[-1:]:
-        text = f"'llm {command}' is the command of the plugin {plugin}, not the one of llm itself"
-        tell_once(f"{command}: {plugin}", text, user_dir() / "told.json")
-
-
 def _end_quickly() -> None:
     """Let Python end without its last looks for garbage, which cost more than logging a prompt.
 
@@ -168,16 +168,6 @@ def _end_quickly() -> None:
     plugins = sys.modules.get("llm.plugins")
     if _FOREIGN_CODE.isdisjoint(sys.modules) and not (plugins and plugins.guests_loaded()):
         gc.freeze()
-
-
-def _open_closed_streams() -> None:
-    """Let output to a stream that was closed from the start go nowhere.
-
-    Its number would be that of the next file that is opened, which then got the output.
-    """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 @click.group(

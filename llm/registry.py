@@ -122,12 +122,10 @@ def get_model(name: str | None = None) -> SyncModel:
     if known is not None and (make := known.models.get(name)) and known.holds():
         return make()
     wanted, entries = _look_up(name)
-    for entry in _bearing(wanted, entries):
+    for entry in entries:
         if entry.model:
             return entry.model
-    if any(_bearing(wanted, entries)):
-        raise UnknownModelError(f"Unknown model (async model exists): {wanted}")
-    raise _unknown_model(wanted, entries)
+    raise UnknownModelError(f"Unknown model (async model exists): {wanted}")
 
 
 def get_async_model(name: str | None = None) -> AnyAsyncModel:
@@ -143,27 +141,22 @@ def get_async_model(name: str | None = None) -> AnyAsyncModel:
     if known is not None and (make := known.twins.get(name)) and known.holds():
         return make()
     wanted, entries = _look_up(name)
-    for entry in _bearing(wanted, entries):
+    for entry in entries:
         if entry.async_model:
             return entry.async_model
-    if any(_bearing(wanted, entries)):
-        raise UnknownModelError(f"Unknown async model (sync model exists): {wanted}")
-    raise _unknown_model(wanted, entries)
+    raise UnknownModelError(f"Unknown async model (sync model exists): {wanted}")
 
 
 def _look_up(name: str | None) -> tuple[str, list[ModelWithAliases]]:
-    """The name of the wanted model, and the registered models.
+    """The name of the wanted model, and the models that bear it; an `UnknownModelError` for none.
 
     A model that has the name without the user's aliases does not need `aliases.json`, so it may be
-    broken.
-
-    Raises:
-        ConfigError: It is, and the name could be an alias.
+    broken; it is a `ConfigError` where the name could be an alias.
     """
     global _leaves_out_user_aliases
     try:
         entries = _listed()
-        return name or resolve_default_model(entries), entries
+        wanted = name or resolve_default_model(entries)
     except ConfigError:
         _leaves_out_user_aliases = True
         try:
@@ -171,9 +164,11 @@ def _look_up(name: str | None) -> tuple[str, list[ModelWithAliases]]:
             wanted = name or resolve_default_model(entries)
         finally:
             _leaves_out_user_aliases = False
-        if any(_bearing(wanted, entries)):
-            return wanted, entries
-        raise
+        if not any(_bearing(wanted, entries)):
+            raise
+    if found := list(_bearing(wanted, entries)):
+        return wanted, found
+    raise _unknown_model(wanted, entries)
 
 
 def resolve_default_model(entries: Sequence[ModelWithAliases] | None = None) -> str:

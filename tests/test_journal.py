@@ -270,7 +270,7 @@ def test_living_process_is_left_alone(log: Path) -> None:
     take_up(log)
     assert leftovers() == [journal.path]
     assert not log.exists()
-    journal.remove()
+    journal.close(keep=False)
     assert leftovers() == []
 
 

@@ -309,19 +309,20 @@ def request_from(given: Mapping[str, Any]) -> Request:
     Args:
         given: The values by the names of the parameters.
     """
-    from ..run.request import CallSettings, LogSettings, OutputSettings, Request, ToolSettings
+    from ..files.model_options import CallDefaults
+    from ..run.request import LogSettings, OutputSettings, Request, ToolSettings
 
     values = {_FIELDS.get(name, name): value for name, value in given.items()}
     template = values.get("templates")
     if not isinstance(template, tuple):
         values["templates"] = (template,) if template else ()
     groups: dict[str, Any] = {
-        "call": CallSettings,
+        "call": CallDefaults,
         "log": LogSettings,
         "output": OutputSettings,
         "tool_settings": ToolSettings,
     }
     for name, group in groups.items():
-        own = values.keys() & group.__dataclass_fields__.keys()
+        own = values.keys() & group.__annotations__.keys()
         groups[name] = group(**{key: values.pop(key) for key in own})
     return Request(**values, **groups)

@@ -45,15 +45,7 @@ class Listing:
         self.boxes: list[Box] = []
         self.server_side: list[type[ServerSideTool]] = []
         self.model = model
-        if specs:
-            self._add_named(specs)
-        else:
-            self._add_all()
-        self.tools.sort(key=lambda tool: tool.name)
-        self.boxes.sort(key=lambda box: box.name)
-
-    def _add_named(self, specs: Sequence[str]) -> None:
-        for spec, tool in zip(specs, gather_tools(specs, self.model), strict=True):
+        for spec, tool in zip(specs, gather_tools(specs, model), strict=True):
             if isinstance(tool, Toolbox):
                 if type(tool).is_dynamic():
                     tool.prepare()
@@ -63,6 +55,11 @@ class Listing:
                 self.server_side.append(type(tool))
             elif isinstance(tool, Tool):
                 self.tools.append(tool)
+
+        if not specs:
+            self._add_all()
+        self.tools.sort(key=lambda tool: tool.name)
+        self.boxes.sort(key=lambda box: box.name)
 
     def _add_all(self) -> None:
         import llm
@@ -109,7 +106,13 @@ class Listing:
         for tool in self.tools:
             yield from _entry(_signature(tool) + _origin(tool.plugin), tool.description)
         for box in self.boxes:
-            yield from _box_lines(box)
+            if box.is_open:
+                heading = box.name + constructor_text(box.box_class) + _origin(box.box_class.plugin)
+                yield from _entry(heading, box.box_class.__doc__)
+            else:
+                yield from _entry(f"{box.name}:", None)
+            for tool in box.tools:
+                yield from _entry(_signature(tool), tool.description, indent="  ")
         if self.server_side and self.model is not None:
             yield f"Server-side tools for {self.model.model_id} (executed by the provider):"
             yield ""
@@ -120,17 +123,6 @@ class Listing:
 
 def _tool_json(tool: Tool) -> JSONObject:
     return {"name": tool.name, "description": tool.description, "arguments": tool.input_schema}
-
-
-def _box_lines(box: Box) -> Iterator[str]:
-    if box.is_open:
-        heading = box.name + constructor_text(box.box_class) + _origin(box.box_class.plugin)
-        yield from _entry(heading, box.box_class.__doc__)
-    else:
-        yield f"{box.name}:"
-        yield ""
-    for tool in box.tools:
-        yield from _entry(_signature(tool), tool.description, indent="  ")
 
 
 def _entry(heading: str, description: str | None, indent: str = "") -> Iterator[str]:

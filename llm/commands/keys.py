@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 
 import click
 
@@ -25,7 +24,7 @@ def keys() -> None:
 @json_flag
 def keys_list(json_: bool) -> None:
     """List the names of the stored keys."""
-    names = sorted(_names(config.load_keys()))
+    names = sorted(_stored())
     if json_:
         print_json(names)
     elif not names and not config.keys_path().exists():
@@ -49,19 +48,18 @@ def keys_get(name: str) -> None:
     \b
         export OPENAI_API_KEY="$(llm keys get openai)"
     """
-    stored = config.load_keys()
-    _check_name(name, stored)
-    say(stored[name])
+    say(_key(name))
 
 
-def _names(stored: Mapping[str, str]) -> list[str]:
-    return [name for name in stored if name != _NOTE]
+def _stored() -> dict[str, str]:
+    return {name: key for name, key in config.load_keys().items() if name != _NOTE}
 
 
-def _check_name(name: str, stored: Mapping[str, str]) -> None:
-    known = _names(stored)
-    if name not in known:
-        raise NotFound(f"No key found with name '{name}'{suggestion(name, known, repr)}")
+def _key(name: str) -> str:
+    stored = _stored()
+    if name not in stored:
+        raise NotFound(f"No key found with name '{name}'{suggestion(name, stored, repr)}")
+    return stored[name]
 
 
 @keys.command("set")
@@ -81,7 +79,7 @@ def keys_set(name: str, value: str | None) -> None:
 @click.argument("name")
 def keys_remove(name: str) -> None:
     """Remove a stored key."""
-    _check_name(name, config.load_keys())
+    _key(name)
     config.remove_key(name)
 
 

@@ -8,24 +8,20 @@ from ..files.config import logs_db_path, logs_on, set_logging
 from ..terminal import say
 from ._group import Lazy, group
 
-_TARGET = "llm.commands.logs_list:logs_list"
-_UPKEEP = "llm.commands.logs_upkeep"
+_LIST = Lazy("llm.commands.logs_list:logs_list", "Show logged prompts and their responses.")
+_UPKEEP = {
+    "delete": "Delete prompts and their responses from the log.",
+    "expire": "Delete everything that is older than some age.",
+    "redact": "Replace what matches PATTERN everywhere in the log.",
+    "vacuum": "Write the log database anew, without the space that deleted rows have left.",
+    "verify": "Check that the log is whole, and that every message is the one that was stored.",
+}
 
 
 @group(
     lazy={
-        "list": Lazy(_TARGET, "Show logged prompts and their responses."),
-        "delete": Lazy(f"{_UPKEEP}:delete", "Delete prompts and their responses from the log."),
-        "expire": Lazy(f"{_UPKEEP}:expire", "Delete everything that is older than some age."),
-        "redact": Lazy(f"{_UPKEEP}:redact", "Replace what matches PATTERN everywhere in the log."),
-        "vacuum": Lazy(
-            f"{_UPKEEP}:vacuum",
-            "Write the log database anew, without the space that deleted rows have left.",
-        ),
-        "verify": Lazy(
-            f"{_UPKEEP}:verify",
-            "Check that the log is whole, and that every message is the one that was stored.",
-        ),
+        "list": _LIST,
+        **{name: Lazy(f"llm.commands.logs_upkeep:{name}", text) for name, text in _UPKEEP.items()},
     }
 )
 def logs() -> None:

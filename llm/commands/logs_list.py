@@ -199,22 +199,18 @@ def _pieces(
     conn: sqlite3.Connection, ids: list[str], given: _Options, filters: LogFilters
 ) -> Iterable[str]:
     """What the options say is to be printed of the entries."""
-    if given["data"] or given["data_array"] or given["data_key"] is not None or given["data_ids"]:
+    is_key = given["data_key"] is not None
+    if any((is_key, given["data"], given["data_array"], given["data_ids"])):
         # A bare --data has always begun with the newest.
         newest_first = given["data"] and not filters.query
         return _data(conn, ids[::-1] if newest_first else ids, given)
-    excerpt = None if given["json_output"] else _excerpt(conn, ids, given)
-    is_one_conversation = filters.conversation_id is not None
-    return excerpt or _listing(_rows(conn, ids, given), given, is_one_conversation)
-
-
-def _excerpt(conn: sqlite3.Connection, ids: list[str], given: _Options) -> Iterable[str] | None:
-    """The code block or the response where only that was asked for; `None` where there is none."""
-    if given["extract"] or given["extract_last"]:
-        return _code_block(conn, ids, last=given["extract_last"])
-    if given["response"]:
-        return (f"{row['response']}\n" for row in _rows(conn, ids[-1:], given))
-    return None
+    if not given["json_output"]:
+        if given["extract"] or given["extract_last"]:
+            if block := _code_block(conn, ids, last=given["extract_last"]):
+                return block
+        elif given["response"]:
+            return (f"{row['response']}\n" for row in _rows(conn, ids[-1:], given))
+    return _listing(_rows(conn, ids, given), given, filters.conversation_id is not None)
 
 
 def _data(conn: sqlite3.Connection, ids: Sequence[str], given: _Options) -> Iterator[str]:

@@ -184,11 +184,16 @@ def redact(
     """
     from ..logs.rewrite import redact as log_redact
     from ..logs.rewrite.scrub import Scrubber
+    from ..run.journal import leftovers
 
     scrubber = Scrubber(_compiled(pattern, is_literal=fixed_string), replacement)
     with writing(database) as db:
         found = log_redact.find(db.conn, scrubber)
-        _tell_of_running()
+        if running := len(leftovers()):
+            show_note(
+                f"{_counted(running, 'prompt')} on the way to the log cannot be rewritten:"
+                " redact again when they have ended"
+            )
         if not found.total:
             say("Nothing in the log matches")
             return
@@ -198,17 +203,6 @@ def redact(
         done = log_redact.redact(db.conn, scrubber)
         compact_file(db.conn, database)
         say(f"Redacted {_places(done)}")
-
-
-def _tell_of_running() -> None:
-    """Say that the texts of prompts that are being answered now cannot be rewritten."""
-    from ..run.journal import leftovers
-
-    if running := len(leftovers()):
-        show_note(
-            f"{_counted(running, 'prompt')} on the way to the log cannot be rewritten:"
-            " redact again when they have ended"
-        )
 
 
 def _compiled(pattern: str, *, is_literal: bool) -> re.Pattern[str]:

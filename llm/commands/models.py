@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..models.base import ModelWithAliases, _BaseModel, _Model
 
 _WIDTH = 70
+# The types of options in Python's words; what has no type is a str.
 _TYPE_NAMES = {"number": "float", "integer": "int", "string": "str", "object": "dict"}
 
 
@@ -140,7 +141,9 @@ def _option_lines(model: _BaseModel, *, describe: bool) -> Iterator[str]:
     if schemas:
         yield "  Options:"
     for name, schema in schemas.items():
-        yield f"    {name}: {', '.join(_type_names(schema))}"
+        kinds = (choice.get("type", "string") for choice in schema.get("anyOf", [schema]))
+        types = (_TYPE_NAMES.get(kind, kind) for kind in kinds if kind != "null")
+        yield f"    {name}: {', '.join(types)}"
         if describe and schema.get("description"):
             yield from _wrapped(schema["description"], indent=6)
 
@@ -175,13 +178,6 @@ def _wrapped(text: str, *, indent: int) -> Iterator[str]:
 def _option_schemas(model: _BaseModel) -> JSONObject:
     properties: JSONObject = model.Options.model_json_schema().get("properties", {})
     return properties
-
-
-def _type_names(schema: JSONObject) -> list[str]:
-    """The types of an option in Python's words, without null; what has no type is a str."""
-    choices = schema.get("anyOf", [schema])
-    kinds = (choice.get("type", "string") for choice in choices)
-    return [_TYPE_NAMES.get(kind, kind) for kind in kinds if kind != "null"]
 
 
 @models.command("default")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -14,9 +15,6 @@ from ..files import template_files as files
 from ..terminal import print_json, print_pieces, say
 from ..text import JSONObject, suggestion
 from ._group import group, json_flag
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Row = TypeVar("Row")
 
@@ -58,11 +56,13 @@ def _valid(read: Callable[[str, str], Row]) -> Iterator[Row]:
 
 
 def _name_and_summary(name: str, text: str) -> tuple[str, str]:
-    """Name and summary of a template."""
     fields = files.quick_fields(text)
     if fields is None:
         fields = _fields(name, text)
-    return name, _summary(fields.get("prompt"), fields.get("system"))
+    summary, system = fields.get("prompt") or "", fields.get("system")
+    if system:
+        summary = f"system: {system} prompt: {summary}" if summary else f"system: {system}"
+    return name, summary.replace("\n", " ")
 
 
 def _lines() -> Iterator[str]:
@@ -72,13 +72,6 @@ def _lines() -> Iterator[str]:
     for name, summary in rows:
         line = f"{name:<{width}} : {summary}"
         yield (line if len(line) <= columns else line[: columns - 3] + "...") + "\n"
-
-
-def _summary(prompt: str | None, system: str | None) -> str:
-    text = prompt or ""
-    if system:
-        text = f"system: {system} prompt: {prompt}" if prompt else f"system: {system}"
-    return text.replace("\n", " ")
 
 
 @templates.command("show")

@@ -19,7 +19,7 @@ TRUNCATE_CHOICES = ("oldest", "middle", "none")
 
 
 class CallDefaults(NamedTuple):
-    """How a model is to be called, where the command line does not say.
+    """How a model is to be called, as far as the command line or the user's file says.
 
     Args:
         retries: How often a failed request is sent again.

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..content import Attachment, Fragment
 from ..errors import FragmentNotFound
 from ..terminal import STDIN, decode_text, read_stdin_text
 from ..text import has_plugin_prefix
 
-if TYPE_CHECKING:
-    Content = Fragment | Attachment
-    FindStored = Callable[[str], Fragment | None]
+Content = Fragment | Attachment
+FindStored = Callable[[str], Fragment | None]
 
 
 def resolve_all(

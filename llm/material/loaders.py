@@ -39,23 +39,17 @@ def load_folder(rest: str) -> list[Fragment | Attachment]:
     size_bytes = sum(sizes.values())
     plural = "" if len(sizes) == 1 else "s"
     summary = f"dir:{rest}: {len(sizes)} file{plural}, {_format_size(size_bytes)}"
-    if size_bytes > ASK_ABOVE_BYTES:
-        _ask(summary)
-    else:
+    if size_bytes <= ASK_ABOVE_BYTES:
         show_note(summary)
-    base = Path.cwd()
-    return [_as_fragment(path, base) for path in sizes]
-
-
-def _ask(summary: str) -> None:
-    answer = confirm(f"{summary}. Send all of it?")
-    if answer is None:
+    elif (answer := confirm(f"{summary}. Send all of it?")) is None:
         raise LLMError(
             f"{summary} is more than {_format_size(ASK_ABOVE_BYTES)}, and there is no terminal to "
             "ask on. Choose fewer files with a pattern such as dir:src/**/*.py"
         )
-    if not answer:
+    elif not answer:
         raise LLMError("declined")
+    base = Path.cwd()
+    return [_as_fragment(path, base) for path in sizes]
 
 
 def _as_fragment(path: Path, base: Path) -> Fragment:

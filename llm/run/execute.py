@@ -172,7 +172,7 @@ def _start(resolved: Resolved, progress: Progress, turn: TurnInput) -> AnyRespon
     """
     request, conversation = resolved.request, resolved.conversation
     given = turn.values | {
-        "key": request.call.key or None,
+        "key": request.key or None,
         "stream": resolved.stream,
         "schema": resolved.material.schema,
         "options": resolved.options or None,

@@ -248,10 +248,6 @@ class Journal(_Kept):
                 # Perhaps there is room again.
                 self._move(end)
 
-    def remove(self) -> None:
-        """Delete the journal: its response is in the log."""
-        self.close(keep=False)
-
     def _write(self, data: bytes, back: int = 0) -> None:
         """Write lines, over so many bytes at the end; all of it elsewhere where that fails."""
         if self._file is not None and self.is_whole:

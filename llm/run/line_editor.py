@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..files.config import user_dir
@@ -37,7 +36,7 @@ def make_reader(*, keeps_history: bool = False) -> LineReader:
         return read_plain_line
     from prompt_toolkit import PromptSession
 
-    history = _history(user_dir() / HISTORY_NAME if keeps_history else None)
+    history = _history() if keeps_history else None
     session: PromptSession[str] = PromptSession(history=history, key_bindings=_key_bindings())
     return session.prompt
 
@@ -52,12 +51,17 @@ def read_plain_line(prompt: str) -> str:
     return line.rstrip("\r\n")
 
 
-def _history(path: Path | None) -> History:
-    """The lines of earlier chats; those of this one alone where there can be no file."""
-    from prompt_toolkit.history import FileHistory, InMemoryHistory
+def _history() -> History | None:
+    """The lines of earlier chats, in a file that nobody else can read; `None` where there can be
+    none."""
+    from prompt_toolkit.history import FileHistory
 
-    if path is None or not _is_private(path):
-        return InMemoryHistory()
+    path = user_dir() / HISTORY_NAME
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        os.chmod(path, 0o600)
+    except OSError:
+        return None
 
     class PrivateHistory(FileHistory):
         """Lines in a file, without keys."""
@@ -74,16 +78,6 @@ def _history(path: Path | None) -> History:
                 super().store_string(masked(string))
 
     return PrivateHistory(str(path))
-
-
-def _is_private(path: Path) -> bool:
-    """Whether the file is there, can be written, and nobody else can read it."""
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-        os.chmod(path, 0o600)
-    except OSError:
-        return False
-    return True
 
 
 def _key_bindings() -> KeyBindings:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..content import Attachment
 from ..errors import LLMError
 from ..parts import AttachmentPart
 from ..terminal import show_note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from ..content import Attachment
     from .request import AnyResponse
 
 _SUFFIXES = {"image/jpeg": ".jpg", "text/plain": ".txt", "audio/mpeg": ".mp3", "audio/wav": ".wav"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from ..content import Attachment, Fragment
 from ..errors import AttachmentError
@@ -86,8 +86,7 @@ class Material:
         return text, system
 
 
-@dataclass(frozen=True)
-class TurnInput:
+class TurnInput(NamedTuple):
     """What goes into one turn.
 
     Args:
@@ -235,10 +234,10 @@ def first_input(request: Request, material: Material, *, may_wait: bool = True) 
     content = load_content(material, request.log)
     if any(template.uses_input for template in material.templates):
         text, system = material.fill(prompt_text(typed, may_wait=may_wait))
-        return replace(content, text=text or "", system=system)
+        return content._replace(text=text or "", system=system)
     filled, system = material.fill(None if typed is None else clean_argument(typed))
     text = prompt_text(filled, may_wait=filled is None and may_wait)
-    return replace(content, text=text, system=system)
+    return content._replace(text=text, system=system)
 
 
 def prompt_text(typed: str | None, *, may_wait: bool) -> str:

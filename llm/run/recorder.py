@@ -91,7 +91,7 @@ class Recorder:
             return
         if not is_complete:
             if not response.has_begun or isinstance(error, NeedsKeyException):
-                _journal_of(response).remove()
+                _journal_of(response).close(keep=False)
                 return
             response.outcome = _outcome_of(error)
         self._keep(response)
@@ -138,7 +138,7 @@ class Recorder:
             show_note(f"{error}. {where if journal.is_whole else 'This answer is not recorded'}")
             journal.close()
         else:
-            journal.remove()
+            journal.close(keep=False)
 
     def _take_results(self) -> ResultsJournal | None:
         results, self._results = self._results, None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConversationNotSupported
 from ..terminal import OutputClosed, say, write_err
@@ -34,8 +33,7 @@ START_LINES = (
 )
 
 
-@dataclass(frozen=True)
-class Console:
+class Console(NamedTuple):
     """What the chat needs of the terminal that only the command knows how to do.
 
     Args:
@@ -72,7 +70,7 @@ def run_chat(
         raise ConversationNotSupported(f"{model} does not support conversations")
     # From here on it is masked, in the first line for the history already.
     with suppress(Exception):
-        model.get_key(request.call.key)
+        model.get_key(request.key)
     missing = set(INSTRUCTIONS) - set(instructions)
     lines = [line for line in START_LINES if not any(word in line for word in missing)]
     say("\n".join([f"Chatting with {model.model_id}", *lines]))
@@ -154,8 +152,7 @@ class _Chat:
             return None
         text, system = self._resolved.material.fill(prompt or None)
         content = self._content
-        return replace(
-            content,
+        return content._replace(
             text=text or "",
             system=system,
             fragments=[*content.fragments, *fragments],

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ..errors import LLMError, NotFound, UnknownModelError
 from ..files import config
-from ..files.model_options import OPTIONS, call_defaults
+from ..files.model_options import OPTIONS, CallDefaults, call_defaults
 from ..net.policy import RETRIES, TIMEOUT_S, CallPolicy
 from ..terminal import show_note
 from ..text import JSONObject
@@ -65,27 +65,7 @@ class LogSettings:
         return not self.no_log and (self.log or config.logs_on())
 
 
-@dataclass(frozen=True)
-class CallSettings:
-    """How a model is called; the model's default where something is missing.
-
-    Args:
-        key: A key, or the name of a stored key.
-        retries: How often a failed request is sent again.
-        timeout_s: The longest silence of the server, in seconds.
-        fallback: Models to try where one fails before its first token.
-        truncate: Which turns to leave out of a conversation that is too long.
-    """
-
-    key: str | None = None
-    retries: int | None = None
-    timeout_s: float | None = None
-    fallback: Texts = ()
-    truncate: str | None = None
-
-
-@dataclass(frozen=True)
-class ToolSettings:
+class ToolSettings(NamedTuple):
     """How tools are run.
 
     Args:
@@ -107,8 +87,7 @@ class ToolSettings:
     time_limit_s: float | None = None
 
 
-@dataclass(frozen=True)
-class OutputSettings:
+class OutputSettings(NamedTuple):
     """What is shown of the answer, and how.
 
     Args:
@@ -144,6 +123,7 @@ class Request:
         repair: How often to ask again for an answer that does not fit its schema.
         then: Further prompts, each on the answer before, for which `$input` stands.
         functions: Python code, or paths of files with it, whose functions are tools.
+        key: A key, or the name of a stored key.
     """
 
     prompt: str | None = None
@@ -168,10 +148,11 @@ class Request:
     then: Texts = ()
     tools: Texts = ()
     functions: Texts = ()
-    tool_settings: ToolSettings = ToolSettings()
-    call: CallSettings = CallSettings()
+    tool_settings: ToolSettings = field(default_factory=ToolSettings)
+    key: str | None = None
+    call: CallDefaults = field(default_factory=CallDefaults)
     log: LogSettings = field(default_factory=LogSettings)
-    output: OutputSettings = OutputSettings()
+    output: OutputSettings = field(default_factory=OutputSettings)
 
     @property
     def continues(self) -> bool:
@@ -179,8 +160,7 @@ class Request:
         return self.continue_latest or bool(self.conversation_id)
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(NamedTuple):
     """A request with everything found that it names: its conversation is ready to be prompted.
 
     Args:
@@ -241,7 +221,7 @@ def resolve(
     return Resolved(request, material, conversation, options, fallbacks, toolset)
 
 
-def set_policy(conversation: AnyConversation, call: CallSettings) -> Texts:
+def set_policy(conversation: AnyConversation, call: CallDefaults) -> Texts:
     """Let a conversation be called as the request, and the defaults of its model, say.
 
     Returns:
@@ -273,7 +253,7 @@ def standing_in(resolved: Resolved) -> Iterator[Resolved]:
     conversation.model, conversation.token_budget = model, None
     set_policy(conversation, resolved.request.call)
     try:
-        yield replace(resolved, options=options, fallbacks=tuple(others))
+        yield resolved._replace(options=options, fallbacks=tuple(others))
     finally:
         conversation.model, conversation.policy = former, policy
         conversation.truncate, conversation.token_budget = cut

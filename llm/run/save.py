@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
+from ..content import Attachment
 from ..errors import LLMError
 from ..files import config
 from ..terminal import clean_argument
+from ..text import JSONObject
 from .material import find_schema, prompt_text
-from .request import named_model_id, resolve_options
-
-if TYPE_CHECKING:
-    from ..content import Attachment
-    from ..text import JSONObject
-    from .request import Request
+from .request import Request, named_model_id, resolve_options
 
 
 def save_template(name: str, request: Request) -> None:

@@ -6,13 +6,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import asyncio
-
     _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 _NAMES = ("SIGTERM", "SIGHUP")
@@ -72,57 +70,41 @@ def run_async(work: Coroutine[Any, Any, None]) -> None:
     """
     import asyncio
 
-    stop = _StopTask()
+    task: asyncio.Task[None] | None = None
+    stopped: KeyboardInterrupt | None = None
+
+    def stop(signal_number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        is_ctrl_c = signal_number == signal.SIGINT
+        error = KeyboardInterrupt() if is_ctrl_c else Stopped(signal_number)
+        if task is None or stopped or asyncio.current_task(task.get_loop()) is task:
+            # It is at work, so it can clean up; or it does not want to end.
+            raise error
+        stopped = error
+        task.cancel()
+        # Wakes the loop up, which may be waiting.
+        task.get_loop().call_soon_threadsafe(lambda: None)
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-        stop.task = asyncio.current_task()
+        nonlocal task
+        task = asyncio.current_task()
         try:
             await work
         except BaseException:
             # What a generator raises while it is closed after this is moot.
-            loop.set_exception_handler(lambda loop, context: None)
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
             raise
 
+    # Those that would raise an exception.
+    usual: dict[int, _Handler] = dict.fromkeys(_numbers(), _raise)
+    usual[signal.SIGINT] = signal.default_int_handler
     try:
-        with stop.handling_signals():
+        with _handled(usual, stop):
             asyncio.run(main())
     except asyncio.CancelledError:
-        if stop.error is None:
+        if stopped is None:
             raise
-        raise stop.error from None
-
-
-class _StopTask:
-    """Ends a task when a signal comes.
-
-    Attributes:
-        task: The task, once it runs.
-        error: What it was ended for.
-    """
-
-    def __init__(self) -> None:
-        self.task: asyncio.Task[Any] | None = None
-        self.error: KeyboardInterrupt | None = None
-
-    def handling_signals(self) -> AbstractContextManager[None]:
-        """Handle within the block the signals that would raise an exception."""
-        usual: dict[int, _Handler] = dict.fromkeys(_numbers(), _raise)
-        return _handled(usual | {signal.SIGINT: signal.default_int_handler}, self._stop)
-
-    def _stop(self, signal_number: int, frame: FrameType | None) -> None:
-        import asyncio
-
-        is_ctrl_c = signal_number == signal.SIGINT
-        error = KeyboardInterrupt() if is_ctrl_c else Stopped(signal_number)
-        task = self.task
-        if task is None or self.error or asyncio.current_task(task.get_loop()) is task:
-            # It is at work, so it can clean up; or it does not want to end.
-            raise error
-        self.error = error
-        task.cancel()
-        # Wakes the loop up, which may be waiting.
-        task.get_loop().call_soon_threadsafe(lambda: None)
+        raise stopped from None
 
 
 def _numbers() -> list[int]:

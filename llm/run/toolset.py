@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import LLMError
 from ..material.tools import gather_tools, name_in, spec_of, tools_from_code
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from .request import AnyConversation
 
 
-@dataclass(frozen=True)
-class Toolset:
+class Toolset(NamedTuple):
     """Tools that every prompt of a conversation offers.
 
     Args:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from ..errors import LLMError
 from ..files import config
+from ..templates import Template
 from ..terminal.asking import confirm
 from ..text import has_plugin_prefix
-
-if TYPE_CHECKING:
-    from ..templates import Template
 
 _WEB = ("http://", "https://")
 
@@ -44,23 +41,20 @@ def check_template(template: Template, *, trust: bool) -> None:
     digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
     path = config.user_dir() / "trusted_templates.json"
     if digest not in config.read_json_object(path):
-        if not trust:
-            _ask(template, wishes)
-        entry = {digest: name_of(template)}
+        name = name_of(template)
+        listing = "\n".join(f"  {wish}" for wish in wishes)
+        intro = f"Template {name} comes from elsewhere and wants to use:\n{listing}"
+        question = f"{intro}\nUse it, and trust this version of it from now on?"
+        answer = trust or confirm(question)
+        if answer is None:
+            raise LLMError(
+                f"{intro}\nThere is no terminal to ask on. Add --trust if you trust its author"
+            )
+        if not answer:
+            raise LLMError(f"Template {name} is not used: you declined")
+        entry = {digest: name}
         config.update_json(path, lambda trusted: trusted.update(entry), indent=2, newline=True)
     template.trust_functions()
-
-
-def _ask(template: Template, wishes: list[str]) -> None:
-    listing = "\n".join(f"  {wish}" for wish in wishes)
-    intro = f"Template {name_of(template)} comes from elsewhere and wants to use:\n{listing}"
-    answer = confirm(f"{intro}\nUse it, and trust this version of it from now on?")
-    if answer is None:
-        raise LLMError(
-            f"{intro}\nThere is no terminal to ask on. Add --trust if you trust its author"
-        )
-    if not answer:
-        raise LLMError(f"Template {name_of(template)} is not used: you declined")
 
 
 def _wishes(template: Template) -> Iterator[str]:
