@@ -47,11 +47,8 @@ def any_plugin_installed() -> bool:
 
 
 def _search(folders: list[str]) -> tuple[bool, dict[str, int]]:
-    """The answer, and the modification times that it holds for.
-
-    Raises:
-        OSError: Something on `sys.path` cannot be judged from here.
-    """
+    """The answer, and the modification times that it holds for; an OSError where something on
+    `sys.path` cannot be judged from here."""
     times: dict[str, int] = {}
     answer = False
     for folder in folders:
@@ -81,11 +78,8 @@ def _names_plugin(metadata_folder: str) -> bool:
 
 
 def _time_of(path: str) -> int:
-    """The modification time in ns, or -1 where there is nothing.
-
-    Raises:
-        NotADirectoryError: Something on the path is a file, as with a zip archive on `sys.path`.
-    """
+    """The modification time in ns, or -1 where there is nothing; an OSError below a file, such as
+    a zip archive on `sys.path`."""
     try:
         return os.stat(path).st_mtime_ns
     except FileNotFoundError:

@@ -105,12 +105,7 @@ def load_plugins() -> None:
 
 
 def call_each(hook_name: str, **arguments: object) -> None:
-    """Call a hook of every plugin, the plugin registered last first.
-
-    Args:
-        hook_name: One of the hooks of `llm.hookspecs`.
-        arguments: All parameters of that hook.
-    """
+    """Call a hook of `llm.hookspecs` of every plugin, the plugin registered last first."""
     load_plugins()
     getattr(manager().hook, hook_name)(**arguments)
 
@@ -320,9 +315,6 @@ def isolated(plugin: str) -> Iterator[None]:
     """Run code of a plugin: where it raises, that is reported once, and what follows goes on.
 
     What it prints goes to standard error: output of a command is not its affair.
-
-    Args:
-        plugin: The name that it is registered under.
     """
     names = running_plugins()
     names.append(plugin)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+import llm
+
 from . import plugins
 from .errors import AliasNotFound, ConfigError, NeedsKeyException, UnknownModelError
 from .files import AnyPath, config
@@ -57,8 +59,6 @@ def get_models_with_aliases() -> list[ModelWithAliases]:
 
 
 def _entries() -> list[ModelWithAliases]:
-    import llm
-
     return llm.get_models_with_aliases()
 
 
@@ -176,12 +176,7 @@ def resolve_default_model(entries: Sequence[ModelWithAliases] | None = None) -> 
 
     The one the user has set; else the built-in default, unless it needs a key that cannot be found
     and a registered model has a true attribute `answers_without_key`: then that model.
-
-    Args:
-        entries: The registered models, where the caller has them already.
     """
-    import llm
-
     if chosen := llm.get_default_model(default=None):
         return chosen
     known = _entries() if entries is None else entries
@@ -192,8 +187,6 @@ def resolve_default_model(entries: Sequence[ModelWithAliases] | None = None) -> 
 
 def nothing_can_answer() -> bool:
     """Whether no default is set, the built-in one lacks its key and no model does without."""
-    import llm
-
     if llm.get_default_model(default=None):
         return False
     entries = _entries()
@@ -232,8 +225,6 @@ class _Origin(NamedTuple):
 
     @classmethod
     def now(cls) -> _Origin:
-        import llm
-
         is_replaced = llm.get_models_with_aliases is not get_models_with_aliases
         hooks = plugins.manager().hook.register_models.get_hookimpls()
         return cls(is_replaced, config.user_path(), hooks)
@@ -372,15 +363,11 @@ def get_embedding_models_with_aliases() -> list[EmbeddingModelWithAliases]:
 
 def get_embedding_models() -> list[EmbeddingModel]:
     """A new instance of every registered embedding model, in order of registration."""
-    import llm
-
     return [entry.model for entry in llm.get_embedding_models_with_aliases()]
 
 
 def get_embedding_model_aliases() -> dict[str, EmbeddingModel]:
     """The embedding models by alias and by id; of two with one name the later counts."""
-    import llm
-
     return {
         name: entry.model
         for entry in llm.get_embedding_models_with_aliases()
@@ -394,8 +381,6 @@ def get_embedding_model(name: str) -> EmbeddingModel:
     Raises:
         UnknownModelError: No embedding model has that name.
     """
-    import llm
-
     entries = llm.get_embedding_models_with_aliases()
     for entry in _bearing(name, entries):
         return entry.model
@@ -443,8 +428,6 @@ def set_alias(alias: str, model_id_or_alias: str) -> None:
 
 def resolve_model_id(name: str) -> str:
     """The id of the chat model, else of the embedding model, with that name; else the name."""
-    import llm
-
     for entry in _bearing(name, _entries()):
         return entry.model_id
     for embedding_entry in _bearing(name, llm.get_embedding_models_with_aliases()):

@@ -195,15 +195,10 @@ def _load(name: str) -> Template:
 
 
 def parse_template(name: str, text: str, where: str) -> Template:
-    """The template that a YAML text describes.
-
-    Args:
-        name: The name that it was looked up with; one in the text is ignored.
-        text: The YAML.
-        where: What names the file in messages.
+    """The template that a YAML text describes; its own name goes before one in the text.
 
     Raises:
-        LoadTemplateError: It is broken: the message names file, line and key.
+        LoadTemplateError: It is broken: the message names file (`where`), line and key.
     """
     fields = {**files.parse_fields(text, where), "name": name}
     try:

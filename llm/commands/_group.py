@@ -38,14 +38,8 @@ command = partial(click.command, cls=Command)
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported one by one, and with a command for "none named".
-
-    Args:
-        lazy: The commands that are imported on first use, by name.
-        default: The command that runs where no command is named.
-        args: As for `click.Group`.
-        attributes: As for `click.Group`.
-    """
+    """A group whose commands, those in `lazy`, are imported on first use, and with a `default` one
+    that runs where none is named."""
 
     command_class: type[click.Command] | None = Command
     # Whether a first word that is no command always goes to the default command. Otherwise one that
@@ -89,11 +83,7 @@ class LazyGroup(click.Group):
             self._ready[name] = getattr(import_module(module), attribute)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command, in place of one that has the same name.
-
-        Raises:
-            TypeError: No name is given and the command has none.
-        """
+        """Add a command, in place of one that has the same name."""
         name = name or cmd.name
         if name is None:
             raise TypeError("Command has no name.")
@@ -138,11 +128,7 @@ class LazyGroup(click.Group):
     # Choosing the command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the group's own options; a command line that names no command gets the default.
-
-        Raises:
-            click.UsageError: The first word is no command, and the default one cannot take it.
-        """
+        """Parse the group's own options; a command line that names no command gets the default."""
         if self.default is not None and self._wants_default(ctx, args):
             args = [self.default, *args]
         return super().parse_args(ctx, args)

@@ -37,11 +37,7 @@ def database_path(database: str | None) -> Path:
 
 @contextmanager
 def reading(database: str | None) -> Iterator[sqlite3.Connection]:
-    """A connection to the log that can only read; what dead processes have left is in it.
-
-    Raises:
-        LogError: There is no such file, or it cannot be read.
-    """
+    """A connection to the log that can only read; what dead processes have left is in it."""
     from ..run import recovery
 
     with closing(recovery.reading(database_path(database))) as conn:
@@ -52,11 +48,7 @@ def reading(database: str | None) -> Iterator[sqlite3.Connection]:
 def writing(database: str | None, *, create: bool = False) -> Iterator[Database]:
     """The log, open for changes; what dead processes have left is in it, or stderr says why not.
 
-    Args:
-        create: Make it where it is missing.
-
-    Raises:
-        LogError: There is no such file, or it cannot be written.
+    A log that is missing is made with `create`, and an error without.
     """
     from ..logs.file.db import open_log
     from ..run.recovery import take_up

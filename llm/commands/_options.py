@@ -304,11 +304,7 @@ _FIELDS = {
 
 
 def request_from(given: Mapping[str, Any]) -> Request:
-    """The request that the options of `llm prompt` or `llm chat` make.
-
-    Args:
-        given: The values by the names of the parameters.
-    """
+    """The request that the options of `llm prompt` or `llm chat` make, by their parameters."""
     from ..files.model_options import CallDefaults
     from ..run.request import LogSettings, OutputSettings, Request, ToolSettings
 

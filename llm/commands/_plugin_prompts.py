@@ -80,11 +80,7 @@ def run_prompt(
 
 
 def _with_input(request: Request, material: Material) -> Request:
-    """The request, with standard input read where there is nothing else to send.
-
-    Raises:
-        LLMError: Nothing is there either.
-    """
+    """The request, with standard input read where there is nothing else to send."""
     from ..terminal import read_stdin_text, stdin_is_terminal
 
     has_text = request.prompt is not None or any(t.prompt for t in material.templates)

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 class Box(NamedTuple):
     """A toolbox in a list, with its tools as far as they are known.
 
-    Args:
-        name: What it is listed as: its name, or the specification that was asked for.
-        label: What it is registered as.
-        is_open: Whether there may be other tools once it is made.
+    It is listed under the name or the specification that was asked for, and registered as `label`.
+    It is open where there may be other tools once it is made.
     """
 
     name: str
@@ -32,11 +30,7 @@ class Box(NamedTuple):
 
 
 class Listing:
-    """The tools that were named, or all, sorted by name; functions come in any case.
-
-    Raises:
-        LLMError: A tool that was named does not exist or cannot be made.
-    """
+    """The tools that were named, or all, sorted by name; functions come in any case."""
 
     def __init__(
         self, specs: Sequence[str], functions: list[Tool], model: _BaseModel | None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+import llm
+
 from ..files import config
 from ..terminal import print_json, say
 from ._group import group, json_flag
@@ -18,8 +20,6 @@ def aliases() -> None:
 @json_flag
 def aliases_list(json_: bool) -> None:
     """List all aliases, those of plugins included, with the id of their model."""
-    import llm
-
     entries = llm.get_models_with_aliases()
     rows = [(alias, entry.model_id, "") for entry in entries for alias in entry.aliases]
     for other in llm.get_embedding_models_with_aliases():
@@ -49,8 +49,6 @@ def aliases_set(alias: str, model_id: str | None, query: tuple[str, ...]) -> Non
     \b
         llm aliases set luna -q gpt -q luna
     """
-    import llm
-
     if model_id:
         llm.set_alias(alias, model_id)
         return
@@ -69,8 +67,6 @@ def aliases_set(alias: str, model_id: str | None, query: tuple[str, ...]) -> Non
 @click.argument("alias")
 def aliases_remove(alias: str) -> None:
     """Remove an alias that was set with 'llm aliases set'."""
-    import llm
-
     llm.remove_alias(alias)
 
 

@@ -46,11 +46,7 @@ def chat(**given: Any) -> None:
 
 
 def make_console(*, keeps_history: bool = False) -> Console:
-    """The terminal as a chat needs it.
-
-    Args:
-        keeps_history: Remember the lines for later chats.
-    """
+    """The terminal as a chat needs it, which may remember the lines for later chats."""
     from ..run.line_editor import make_reader
     from ..run.repl import Console
 

@@ -115,13 +115,7 @@ def fragments_loaders() -> None:
 
 
 def print_loaders(loaders: Mapping[str, Callable[..., object]], *, apart: bool, none: str) -> None:
-    """Write the prefix of each loader, and what its docstring says.
-
-    Args:
-        loaders: The loaders by prefix.
-        apart: Put an empty line between two of them.
-        none: What to write where there is none.
-    """
+    """Write the prefix of each loader, and what its docstring says."""
     import inspect
 
     if not loaders:

@@ -102,11 +102,7 @@ def expire(older_than: str, yes: bool, database: str | None) -> None:
 
 
 def _matching(conn: sqlite3.Connection, ids: Sequence[str], filters: LogFilters) -> list[str]:
-    """The ids that are meant, newest last.
-
-    Raises:
-        NotFound: One of the ids given is not in the log.
-    """
+    """The ids that are meant, newest last; `NotFound` where one is not in the log."""
     from ..logs.read.query import existing_ids, matching_ids
 
     if not ids:
@@ -129,11 +125,8 @@ def delete_shown(
     yes: bool,
     until: str | None = None,
 ) -> None:
-    """Show what was found, ask, delete it and clean the file.
-
-    Args:
-        until: Delete what the table of 2023 holds from before this time, too.
-    """
+    """Show what was found, ask, delete it, with `until` what the table of 2023 holds from before
+    that time, and clean the file."""
     from ..logs.rewrite.erase import delete_old_logs, delete_turns
 
     _show(conn, ids)

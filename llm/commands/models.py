@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+import llm
+
 from ..errors import UnknownModelError
 from ..files.model_options import CALLS, OPTIONS, PARSERS, parse_fallback
 from ..plugins import isolated
@@ -50,7 +52,6 @@ def models_list(
     model_ids: tuple[str, ...],
 ) -> None:
     """List the available models."""
-    import llm
 
     def is_wanted(entry: ModelWithAliases) -> bool:
         model = entry.shown
@@ -79,11 +80,7 @@ def models_list(
 
 
 def as_json(entries: Iterable[ModelWithAliases], *, options: bool) -> str:
-    """A JSON array with one object for each model.
-
-    Args:
-        options: Add the JSON schema of each option.
-    """
+    """A JSON array with one object for each model; `options` adds the schema of each option."""
     rows = []
     for entry in entries:
         with isolated(entry.plugin):
@@ -115,12 +112,9 @@ def _row(entry: ModelWithAliases, options: bool) -> dict[str, object]:
 def as_text(
     entries: Iterable[ModelWithAliases], *, options: bool, async_: bool = False
 ) -> Iterator[str]:
-    """The lines that show the models.
+    """The lines that show the models, or their asynchronous forms.
 
-    Args:
-        options: Add the options and features of each. Descriptions of options stand only with
-            the first model of a class.
-        async_: Show the asynchronous form of each model.
+    With `options`, descriptions of these stand only with the first model of a class.
     """
     described: set[type] = set()
     for entry in entries:
@@ -184,8 +178,6 @@ def _option_schemas(model: _BaseModel) -> JSONObject:
 @click.argument("model", required=False)
 def models_default(model: str | None) -> None:
     """Show the default model, or set it to the one named."""
-    import llm
-
     if model:
         llm.set_default_model(llm.get_model(model).model_id)
     else:
@@ -283,14 +275,7 @@ def _stored_options() -> dict[str, dict[str, str]]:
 
 
 def _store_option(model_id: str, name: str, value: str) -> None:
-    """Check a default and store it in the file that it belongs to; a model nobody knows takes any.
-
-    Raises:
-        LLMError: There is no such option, or it does not take the value.
-        click.ClickException: The same, for an option of the model's own.
-    """
-    import llm
-
+    """Check a default and store it in its file; a model that nobody knows takes any."""
     model = None
     with suppress(UnknownModelError):
         model = llm.get_model(model_id)

@@ -17,12 +17,9 @@ OTHERS = 0o077
 
 
 def tighten(path: AnyPath, mode: int, *, tell: bool = True) -> None:
-    """Let nobody but the owner use a file or directory of ours; say so if others could get there.
+    """Let nobody but the owner use a file or directory of ours; `tell` if others could get there.
 
-    Args:
-        path: The file; nothing happens where it is missing or belongs to somebody else.
-        mode: The permissions that it gets.
-        tell: Whether to say so.
+    Nothing happens where it is missing or belongs to somebody else.
     """
     with suppress(OSError):
         if _is_open(path):
@@ -48,10 +45,7 @@ def tell_if_open(path: AnyPath, told: AnyPath) -> None:
 def tell_once(subject: str, text: str, told: AnyPath) -> None:
     """Say a line on stderr, once for each subject.
 
-    Args:
-        subject: What is told about.
-        text: The line.
-        told: A file that remembers the subjects; where it cannot be written nothing is said.
+    The file `told` remembers the subjects; where it cannot be written nothing is said.
     """
     known: list[object] = []
     with suppress(OSError, ValueError), open(told, encoding="utf-8") as file:

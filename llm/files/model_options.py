@@ -35,13 +35,9 @@ class CallDefaults(NamedTuple):
 
 
 class ModelValues(NamedTuple):
-    """Values by model and name in a file of the user directory, as they were typed.
+    """Values by model and name in a JSON file of the user directory, as they were typed.
 
     A file that is not valid, or cannot be written, is a `ConfigError`.
-
-    Args:
-        file_name: The file, of JSON.
-        newline: Whether it ends with a newline.
     """
 
     file_name: str
@@ -96,11 +92,7 @@ CALLS = ModelValues("model_defaults.json", newline=True)
 
 
 def call_defaults(model_id: str) -> CallDefaults:
-    """How one model is to be called.
-
-    Raises:
-        ConfigError: `model_defaults.json` is not valid, or a value in it is not allowed.
-    """
+    """How one model is to be called; a `ConfigError` where the file has what is not allowed."""
     stored = {name: str(value) for name, value in CALLS.get(model_id).items()}
     try:
         return CallDefaults(

@@ -28,10 +28,8 @@ _TYPING = ("typing", "typing_extensions")
 def gather_tools(specs: Sequence[str], model: _BaseModel | None) -> list[ToolDef]:
     """The tools that were named, in order.
 
-    Args:
-        specs: Names of registered tools; toolboxes and server-side tools of the model as
-            `Name`, `Name("argument")` or `Name(key="value")`.
-        model: The model that gets them; without one there are no server-side tools.
+    Toolboxes, and server-side tools of the model that gets them, are written as `Name`,
+    `Name("argument")` or `Name(key="value")`.
 
     Raises:
         NotFound: There are no tools of some of these names.

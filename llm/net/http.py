@@ -38,13 +38,14 @@ def request(method: str, url: str) -> Reply:
     """
     import httpx2
 
-    settings = {
-        "follow_redirects": True,
-        "max_redirects": MAX_REDIRECTS,
-        "timeout": TIMEOUT_SECONDS,
-    }
     try:
-        client = make_client(httpx2.Client, headers={"user-agent": USER_AGENT}, **settings)
+        client = make_client(
+            httpx2.Client,
+            headers={"user-agent": USER_AGENT},
+            follow_redirects=True,
+            max_redirects=MAX_REDIRECTS,
+            timeout=TIMEOUT_SECONDS,
+        )
         with client, client.stream(method, url) as reply:
             reply.raise_for_status()
             content = _read_limited(reply, url)

@@ -123,11 +123,7 @@ def call_text(call: ToolCall) -> str:
 
 
 def load_rules() -> Rules:
-    """The rules of `tools.yaml`, as they hold in the current folder; none without the file.
-
-    Raises:
-        ConfigError: The file cannot be read, or holds something else.
-    """
+    """The rules of `tools.yaml`, as they hold in the current folder; none without the file."""
     path = Path(config.user_path()) / RULES_NAME
     text = config.read_text(path)
     if text is None:
@@ -143,13 +139,7 @@ def load_rules() -> Rules:
 def remember(rule: str, folder: str | None = None) -> None:
     """Add to `tools.yaml` that calls which a rule covers need no question any more.
 
-    Comments and the order of the file stay.
-
-    Args:
-        folder: The absolute path of the folder that it holds in; everywhere where missing.
-
-    Raises:
-        ConfigError: The file cannot be read or written.
+    It holds in a folder, an absolute path, or everywhere. Comments and the order of the file stay.
     """
     path = config.user_dir() / RULES_NAME
     keys = ["allow"] if folder is None else ["folders", folder, "allow"]
@@ -164,13 +154,7 @@ def remember(rule: str, folder: str | None = None) -> None:
 
 
 class ToolWatch:
-    """Sees every tool call of a prompt, before and after.
-
-    Args:
-        resolved: The conversation, and how tools are run.
-        progress: Where the answer is shown, which is told before anything else is, and what keeps
-            the results.
-    """
+    """Sees every tool call of a prompt, before and after."""
 
     def __init__(self, resolved: Resolved, progress: Progress) -> None:
         self._conversation = resolved.conversation
@@ -183,10 +167,7 @@ class ToolWatch:
         """The chain of a prompt whose tool calls this object sees.
 
         Calls that an earlier process left without results are run first, unless the person has
-        stopped them.
-
-        Args:
-            values: The arguments of `Conversation.chain` beside the text.
+        stopped them. `values` are the arguments of `Conversation.chain` beside the text.
         """
         conversation = self._conversation
         finished = conversation.finished_calls
@@ -220,11 +201,7 @@ class ToolWatch:
         return chain
 
     def before_call(self, tool: Tool | None, call: ToolCall) -> None:
-        """Let a call pass or refuse it; tell about one that cannot be run.
-
-        Raises:
-            CancelToolCall: The call is not allowed.
-        """
+        """Let a call pass or refuse it; tell about one that cannot be run."""
         self._progress.display.pause()
         if tool is None:
             show_note(f"The model asked for a tool that does not exist: {call.name}")

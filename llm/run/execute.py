@@ -76,11 +76,7 @@ def follow_up(
 ) -> SchemaMismatch | None:
     """Send the further prompts; as often as the request allows, ask for an answer that fits.
 
-    Args:
-        responses: The responses so far; further ones are added.
-
-    Returns:
-        What is wrong with the last answer, if something is.
+    Further responses are added to those so far. What is wrong with the last one is returned.
     """
     request = resolved.request
     for prompt in request.then:
@@ -106,14 +102,9 @@ def _mismatch_of(response: AnyResponse) -> SchemaMismatch | None:
 
 
 def ask(resolved: Resolved, recorder: Recorder, turn: TurnInput) -> list[AnyResponse]:
-    """Have one prompt answered, tool calls and all; by another model where one fails before its
-    first token.
+    """The responses to one prompt, one for each call of the model that answered.
 
-    Returns:
-        The responses, one for each call of the model that answered.
-
-    Raises:
-        Exception: Whatever the last model raised.
+    Another model is asked where one fails before its first token. What the last one raises passes.
     """
     progress = Progress(_make_display(resolved), recorder)
     try:
@@ -137,11 +128,10 @@ def _has_come(response: AnyResponse) -> bool:
 
 
 def _run_turn(resolved: Resolved, progress: Progress, turn: TurnInput) -> None:
-    """Run one prompt to its end, showing the answer as it comes; whatever was shown is kept.
+    """Run one prompt to its end, showing the answer as it comes.
 
-    Raises:
-        Exception: Whatever the model raised, after the part of its answer was kept; with an exit
-            code of its own where some of it was shown.
+    Whatever was shown is kept, before an exception of the model passes; that has an exit code of
+    its own then.
     """
     started = _start(resolved, progress, turn)
     try:
@@ -165,11 +155,7 @@ def _run_turn(resolved: Resolved, progress: Progress, turn: TurnInput) -> None:
 
 
 def _start(resolved: Resolved, progress: Progress, turn: TurnInput) -> AnyResponse | AnyChain:
-    """What answers one prompt, a chain where tools may be called; nothing has been sent yet.
-
-    Raises:
-        ValueError: The model does not take what it is given, e.g. attachments.
-    """
+    """What answers one prompt, a chain where tools may be called; nothing has been sent yet."""
     request, conversation = resolved.request, resolved.conversation
     given = turn.values | {
         "key": request.key or None,

@@ -78,11 +78,7 @@ def attachment_from(value: str) -> Attachment:
 
 
 def typed_attachment(value: str, mime_type: str) -> Attachment:
-    """The attachment that `--at VALUE MIMETYPE` names; nothing is guessed and nothing fetched.
-
-    Raises:
-        AttachmentError: The file does not exist, or the type is empty.
-    """
+    """The attachment that `--at VALUE MIMETYPE` names; nothing is guessed and nothing fetched."""
     if not mime_type.strip():
         raise AttachmentError(f"No type is given for {value}. Name one, such as image/png")
     attachment = _attachment(value)

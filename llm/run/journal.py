@@ -82,14 +82,8 @@ def lock(fd: int, *, wait: bool = False) -> bool:
 
 
 class _File:
-    """A journal that this process has open and locked, and that nobody else can read.
-
-    Args:
-        path: Where to make it.
-
-    Raises:
-        OSError: It cannot be made, or others may write where it would lie.
-    """
+    """A journal that this process has open and locked, and that nobody else can read; an OSError
+    where it cannot be made, or others may write there."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -108,11 +102,7 @@ class _File:
         self.fd: int | None = fd
 
     def write(self, data: bytes, back: int = 0) -> None:
-        """Write lines, over so many bytes at the end.
-
-        Raises:
-            OSError: They could not be written to their end.
-        """
+        """Write lines, over so many bytes at the end; an OSError if not to their end."""
         assert self.fd is not None
         if back:
             os.lseek(self.fd, -back, os.SEEK_CUR)
@@ -135,11 +125,7 @@ class _File:
 
 
 def close(fd: int, gone: str | None) -> None:
-    """Close a journal, and delete the file at the path `gone`.
-
-    Raises:
-        OSError: It cannot be deleted; it is closed all the same.
-    """
+    """Close a journal, and delete the file at the path `gone`; an OSError if that fails."""
     try:
         if gone is not None and os.name != "nt":
             os.unlink(gone)
@@ -170,9 +156,7 @@ class _Kept:
     def _place(self, name: str, write: Callable[[_File], None]) -> bool:
         """Have a file in the first place that takes everything, other than the one there is.
 
-        Returns:
-            Whether there is one; the old file is gone then, and stays else.
-        """
+        The old file goes, unless there is no such place: then this is `False`."""
         for folder in folders():
             path = os.path.join(folder, name)
             if path == self.path:
@@ -236,11 +220,7 @@ class Journal(_Kept):
         self._write(data, back)
 
     def finished(self, outcome: tuple[str, str, str] | None) -> None:
-        """Take down the end of the answer.
-
-        Args:
-            outcome: Status, error class and error text of an answer that is not complete.
-        """
+        """Take down the end; `outcome` says why an answer is not complete, see `Outcome`."""
         if self._response is not None:
             end = done_line(self._response, outcome)
             self._write(masked(end).encode())
@@ -311,11 +291,7 @@ class ResultsJournal(_Kept):
 
 
 def _make_private(folder: str) -> None:
-    """Make a folder outside the user directory, or see to it that it belongs to nobody else.
-
-    Raises:
-        OSError: It cannot be made, or others can get in.
-    """
+    """Make a folder outside the user directory; an OSError where others can get in."""
     parent = os.path.dirname(folder)
     os.makedirs(os.path.dirname(parent), exist_ok=True)
     for path, forbidden in ((parent, 0o022), (folder, 0o077)):

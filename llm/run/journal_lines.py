@@ -36,11 +36,7 @@ def json_line(value: object) -> str:
 def request_lines(
     response: _BaseResponse, database: str | None, user_directory: str
 ) -> Iterator[str]:
-    """The request, without that part of its history which is in the log already.
-
-    Args:
-        database: The path of the log database, where it is not the one of the user directory.
-    """
+    """The request, without that part of its history which is in the log already."""
     from ..models.turn_record import Tables, record_request
 
     stored = response.stored_part()
@@ -154,11 +150,8 @@ class EventLines:
         self._open: list[_Line] = []
 
     def add(self, event: StreamEvent) -> tuple[int, bytes]:
-        """The lines for the next event.
-
-        Returns:
-            How many bytes at the end of the journal to write over, and what to write there.
-        """
+        """How many bytes at the end of the journal to write over with the next event, and what to
+        write there."""
         last, self._last = self._last, event
         is_same_text = (
             last is not None
@@ -262,11 +255,7 @@ class Journaled:
             self.request["started"] = line["again"]
 
     def turn(self, tables: Tables) -> TurnDict:
-        """The record of the turn.
-
-        Args:
-            tables: Take up what it refers to.
-        """
+        """The record of the turn; the tables take up what it refers to."""
         from ..models.recording import assemble
         from ..parts import Message
         from ..tools.calling import ToolCall

@@ -21,12 +21,7 @@ _SUFFIXES = {"image/jpeg": ".jpg", "text/plain": ".txt", "audio/mpeg": ".mp3", "
 def write_attachments(responses: Sequence[AnyResponse], folder: str) -> None:
     """Write the files that a model made into a folder, and tell their names on stderr.
 
-    Args:
-        responses: The answers.
-        folder: Made where it does not exist. A name that is taken is not used again.
-
-    Raises:
-        LLMError: A file cannot be written, or its bytes cannot be had.
+    The folder is made where it does not exist. A name that is taken is not used again.
     """
     target = Path(folder)
     number = 0

@@ -115,11 +115,7 @@ class TurnInput(NamedTuple):
 
 
 def gather_material(request: Request) -> Material:
-    """What a request and its templates give together.
-
-    Raises:
-        LLMError: A template or the schema cannot be found or used.
-    """
+    """What a request and its templates give together."""
     schema = find_schema(request.log, request.schema_input, request.schema_multi)
     templates = []
     for name in request.templates:
@@ -219,11 +215,7 @@ def _functions(templates: Sequence[Template]) -> Texts:
 def first_input(request: Request, material: Material, *, may_wait: bool = True) -> TurnInput:
     """Everything that goes into the prompt of a command; standard input is read.
 
-    Args:
-        may_wait: Whether to wait for the user to type where there is nothing to send yet.
-
-    Raises:
-        LLMError: A fragment cannot be found, or a variable has no value.
+    Where there is nothing to send yet, `may_wait` lets the user type.
     """
     # Before anything is read.
     material.fill("")
@@ -243,9 +235,7 @@ def first_input(request: Request, material: Material, *, may_wait: bool = True) 
 def prompt_text(typed: str | None, *, may_wait: bool) -> str:
     """The text of the prompt: standard input, a space, and what was typed.
 
-    Args:
-        typed: The argument of the command.
-        may_wait: Whether to wait for standard input when it is a terminal.
+    Standard input that is a terminal is waited for only where `may_wait` says so.
     """
     piped = read_stdin_text() if may_wait or not stdin_is_terminal() else ""
     if typed is None:
@@ -254,11 +244,7 @@ def prompt_text(typed: str | None, *, may_wait: bool) -> str:
 
 
 def load_content(material: Material, log: LogSettings) -> TurnInput:
-    """The fragments and attachments of a prompt, without its text.
-
-    Raises:
-        FragmentNotFound: A fragment cannot be found.
-    """
+    """The fragments and attachments of a prompt, without its text."""
     fragments, attachments = load_fragments(log, material.fragments)
     system_fragments, _ = load_fragments(log, material.system_fragments, only_text=True)
     return TurnInput(
@@ -271,11 +257,7 @@ def load_content(material: Material, log: LogSettings) -> TurnInput:
 def load_fragments(
     log: LogSettings, names: Sequence[str], *, only_text: bool = False
 ) -> tuple[list[Fragment], list[Attachment]]:
-    """The texts and attachments of some fragments.
-
-    Raises:
-        FragmentNotFound: One cannot be found.
-    """
+    """The texts and attachments of some fragments; `FragmentNotFound` where there is no such."""
     if not names:
         return [], []
     from ..logs.read.shared import find_fragment
@@ -288,16 +270,8 @@ def load_fragments(
 
 
 def find_schema(log: LogSettings, name: str | None, multi: str | None = None) -> JSONObject | None:
-    """The schema that a person named; `None` where they named none.
-
-    Args:
-        log: Where the schemas are that were used before.
-        name: Names the schema of an answer.
-        multi: Names the schema of the items of an answer; goes before the other.
-
-    Raises:
-        LLMError: It cannot be found, or is none.
-    """
+    """The schema that a person named, `multi` for the items of an answer; `None` where they named
+    none."""
     if not (multi or name):
         return None
     from ..logs.read import shared

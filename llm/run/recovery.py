@@ -34,13 +34,10 @@ EMPTY_AGE_S = 3600.0
 
 
 def take_up(database: str | Path, *, tell: bool = False) -> None:
-    """Log what processes that died have left for `database`; what cannot be logged stays.
+    """Log what processes that died have left for a database; what cannot be logged stays, and
+    stderr may `tell` why.
 
     Where nothing was left this costs a look at three folders.
-
-    Args:
-        database: The path of a log database.
-        tell: Say on stderr why something cannot be logged now.
     """
     paths = leftovers()
     if not paths or not _is_writable(os.fspath(database)):
@@ -55,11 +52,7 @@ def take_up(database: str | Path, *, tell: bool = False) -> None:
 
 
 def reading(database: str | Path) -> sqlite3.Connection:
-    """A connection that reads the log; what dead processes have left is in it.
-
-    Raises:
-        LogError: There is no such file, or it cannot be read.
-    """
+    """A connection that reads the log; what dead processes have left is in it."""
     from ..logs.file.db import open_for_reading
 
     if os.fspath(database) == os.fspath(logs_db_path()):
@@ -74,11 +67,7 @@ def _is_writable(database: str) -> bool:
 
 
 def _take_up_one(path: str, database: str) -> None:
-    """Log one journal and delete it, if its owner is dead and it belongs to the database.
-
-    Raises:
-        LogError: The database cannot be written.
-    """
+    """Log one journal and delete it, if its owner is dead and it belongs to the database."""
     with suppress(OSError):
         fd = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
         is_done = False
@@ -90,14 +79,8 @@ def _take_up_one(path: str, database: str) -> None:
 
 
 def _log_journal(fd: int, path: str, database: str) -> bool:
-    """Log the journal that is open as `fd`, unless it is that of another database.
-
-    Returns:
-        Whether the journal has served its purpose.
-
-    Raises:
-        LogError: The database cannot be written.
-    """
+    """Log the journal that is open as `fd`, unless it is that of another database; whether it has
+    served its purpose."""
     with open(os.dup(fd), "rb") as file:
         file.seek(0)
         journaled = read_lines(file.read())
@@ -170,15 +153,8 @@ def _writing(db: Database) -> Iterator[LogStore]:
 def append_results(db: Database, request: JSONObject, results: Sequence[Part]) -> None:
     """Put the results of tools at the end of a thread, if it still ends in their calls.
 
-    The conversation then goes on without running these tools again.
-
-    Args:
-        db: The log.
-        request: As `ResultsJournal` has it.
-        results: The results.
-
-    Raises:
-        LogError: The database cannot be written.
+    The conversation then goes on without running these tools again. `request` is that of a
+    `ResultsJournal`.
     """
     from ..parts import Message
 

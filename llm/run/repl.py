@@ -138,10 +138,7 @@ class _Chat:
             self._console.report(mismatch)
 
     def _turn_input(self, typed: str) -> TurnInput | None:
-        """What goes into the next turn; `None` where the user has only attached something.
-
-        Lines that begin with `!fragment` or `!attach` are instructions, not text.
-        """
+        """What goes into the next turn; `None` where the user has only attached something."""
         prompt, names, files = _read_instructions(typed, self._instructions)
         fragments, attachments = load_fragments(self._resolved.request.log, names)
         attached = [attachment_from(value) for value in files]
@@ -184,12 +181,7 @@ def _words(text: str) -> list[str]:
 
 
 def read_prompts(read_line: LineReader, edit: Callable[[], str | None]) -> Iterator[str]:
-    """The prompts that a user enters, until they leave.
-
-    Args:
-        read_line: Gives the next line.
-        edit: Opens an editor and gives the text written there, `None` if there is none.
-    """
+    """The prompts that a user enters, until they leave; see `Console`."""
     while True:
         try:
             line = read_line(PROMPT)
@@ -212,11 +204,7 @@ def read_prompts(read_line: LineReader, edit: Callable[[], str | None]) -> Itera
 
 
 def _read_block(read_line: LineReader, end_line: str) -> str:
-    """The lines up to the last one, or up to the end of input; Ctrl-C takes them back.
-
-    Raises:
-        EOFError: There is nothing in them, and the input is at its end.
-    """
+    """The lines up to the last one, or up to the end of input; Ctrl-C takes them back."""
     lines: list[str] = []
     try:
         while (line := read_line("")).strip() != end_line:

@@ -91,7 +91,6 @@ class OutputSettings(NamedTuple):
     """What is shown of the answer, and how.
 
     Args:
-        no_stream: Ask the model for its whole answer at once.
         hide_reasoning: Do not show reasoning, and tell the model so.
         json: Print log records instead of the answer.
     """
@@ -224,11 +223,7 @@ def resolve(
 def set_policy(conversation: AnyConversation, call: CallDefaults) -> Texts:
     """Let a conversation be called as the request, and the defaults of its model, say.
 
-    Returns:
-        The names of the models to try where this one fails before its first token.
-
-    Raises:
-        ConfigError: `model_defaults.json` is not valid.
+    Gives the names of the models to try where this one fails before its first token.
     """
     stored = call_defaults(conversation.model.model_id)
     retries = call.retries if call.retries is not None else stored.retries
@@ -280,11 +275,7 @@ def _options_for(model: AnyModel, resolved: Resolved) -> JSONObject:
 def resolve_conversation(
     request: Request, material: Material, model: AnyModel | None = None
 ) -> AnyConversation:
-    """The conversation to go on with, under the model to use; a new one if there is none.
-
-    Raises:
-        LLMError: The model or the named conversation is unknown.
-    """
+    """The conversation to go on with, under the model to use; a new one if there is none."""
     log = request.log
     if log.log and log.no_log:
         raise LLMError("--log and --no-log are mutually exclusive")
@@ -311,11 +302,7 @@ def _named_model(request: Request, material: Material) -> AnyModel | None:
 
 
 def named_model_id(request: Request) -> str | None:
-    """The id or alias of the model that the command line names, if it does.
-
-    Raises:
-        NotFound: No model matches the words that it gives.
-    """
+    """The id or alias of the model that the command line names, if it does."""
     if request.model_id is not None or not request.queries:
         return request.model_id
     from ..registry import entries_matching
@@ -358,14 +345,8 @@ def _load_conversation(request: Request, model: AnyModel | None) -> AnyConversat
 
 
 def resolve_options(model: AnyModel, given: JSONObject) -> JSONObject:
-    """The options for a model: those given, then its stored defaults, validated and converted.
-
-    Returns:
-        The values that are not `None`, by name; empty where no option is given or stored.
-
-    Raises:
-        LLMError: An option is unknown to the model or its value is not allowed.
-    """
+    """The options for a model that are not `None`, by name, validated and converted: those given,
+    then its stored defaults. One that it does not take is an `LLMError`."""
     values: JSONObject = {**OPTIONS.get(model.model_id), **given}
     if not values:
         return {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import llm
+
 from ..content import Attachment
 from ..errors import LLMError
 from ..files import config
@@ -14,14 +16,9 @@ from .request import Request, named_model_id, resolve_options
 
 
 def save_template(name: str, request: Request) -> None:
-    """Write what was asked for to the user's template of that name; nothing is sent.
+    """Write what was asked for to the user's template of that name, which is replaced.
 
-    Args:
-        name: The name of the template; one that exists is replaced.
-        request: What was asked for.
-
-    Raises:
-        LLMError: The request cannot be kept, or names a model or option that does not exist.
+    An `LLMError` says that it cannot be kept, or names a model or option that does not exist.
     """
     from ..files.template_files import template_path
     from ..templates import dump_yaml
@@ -40,8 +37,6 @@ def save_template(name: str, request: Request) -> None:
 
 def _fields(request: Request, schema: JSONObject | None) -> JSONObject:
     """The keys of the template in their order, those without a value left out."""
-    import llm
-
     model_id = named_model_id(request)
     if model_id:
         model_id = llm.get_model(model_id).model_id
@@ -76,8 +71,6 @@ def _options(model_id: str | None, given: dict[str, str]) -> JSONObject:
     """The options that were given, as the model understands them and YAML knows them."""
     if not given:
         return {}
-    import llm
-
     values = resolve_options(llm.get_model(model_id or None), given)
     plain: JSONObject = json.loads(json.dumps(values, default=str))
     return {name: plain[name] for name in given if name in plain}

@@ -17,11 +17,7 @@ _NAMES = ("SIGTERM", "SIGHUP")
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody wants the process to end.
-
-    Args:
-        signal_number: The signal that it got.
-    """
+    """Somebody wants the process to end, and sent it a signal."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal.Signals(signal_number).name)

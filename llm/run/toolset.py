@@ -58,13 +58,9 @@ class Toolset(NamedTuple):
 
 
 def gather(choice: ToolChoice, conversation: AnyConversation) -> Toolset | None:
-    """The tools that were chosen; without any, those that the conversation had before.
+    """The tools that were chosen, else those that the conversation had before; `None` for none.
 
-    Returns:
-        The tools, `None` where there are none.
-
-    Raises:
-        LLMError: There is no such tool, a specification or the code of a function cannot be used.
+    An `LLMError` says that there is no such tool, or that its specification or code is no good.
     """
     functions = _from_code(choice.functions)
     untrusted = _from_code(choice.untrusted_functions)

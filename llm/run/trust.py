@@ -23,8 +23,7 @@ def check_template(template: Template, *, trust: bool) -> None:
     remembered by the content of the template.
 
     Args:
-        template: The template.
-        trust: The user trusts it already.
+        trust: The user consents.
 
     Raises:
         LLMError: The user declines, there is nobody to ask, or the template runs a command.

@@ -81,8 +81,7 @@ def say(message: object = "", *, err: bool = False) -> None:
 def print_pieces(pieces: Iterable[str], *, raw: bool = False) -> None:
     """Write pieces of text to stdout; each is written before the next is made.
 
-    Args:
-        raw: Pass on to a terminal what it would execute, instead of making it visible.
+    With `raw` a terminal gets what it would execute, instead of seeing it.
     """
     _show(sys.stdout, pieces, raw)
 
@@ -137,11 +136,7 @@ def discard(stream: TextIO | None) -> None:
 
 
 class _Shown:
-    """A text that comes in pieces, as it is to be written to a stream.
-
-    Args:
-        raw: Do not make control characters visible.
-    """
+    """A text that comes in pieces, as it is to be written to a stream; see `print_pieces`."""
 
     def __init__(self, stream: TextIO | None, raw: bool) -> None:
         tolerate_unencodable(stream)
@@ -165,12 +160,7 @@ class _Shown:
 
 
 class StreamDisplay(Display):
-    """Shows text on stdout as it comes, piece by piece, and reasoning dimmed on stderr.
-
-    Args:
-        show_reasoning: Show reasoning at all.
-        raw: Pass control sequences on to a terminal.
-    """
+    """Shows text on stdout as it comes, piece by piece, and reasoning dimmed on stderr."""
 
     def __init__(self, *, show_reasoning: bool, raw: bool = False) -> None:
         self._text = _Shown(sys.stdout, raw)
@@ -213,13 +203,7 @@ class StreamDisplay(Display):
 
 
 class WholeDisplay(Display):
-    """Shows the text when it is complete: all of it, or one fenced code block of it.
-
-    Args:
-        extract: Show only the first fenced block, if there is one.
-        extract_last: Show only the last fenced block, if there is one.
-        raw: Pass control sequences on to a terminal.
-    """
+    """Shows the text when it is complete: all of it, or its first or last fenced block, if any."""
 
     def __init__(
         self, *, extract: bool = False, extract_last: bool = False, raw: bool = False
