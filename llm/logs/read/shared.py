@@ -31,7 +31,7 @@ _ALIASES = "select fragment_id, alias from fragment_aliases order by rowid"
 _SET_ALIAS = "insert or replace into fragment_aliases (alias, fragment_id) values (?, ?)"
 # So long is the content in a list; a character takes at most four bytes.
 _CUT_LENGTH = 100
-_START_OF_CONTENT = f"substr(cast(ifnull(content, '') as blob), 1, {4 * (_CUT_LENGTH + 1)})"
+_START_OF_CONTENT = f"substr(cast(content as blob), 1, {4 * (_CUT_LENGTH + 1)})"
 _BATCH = 256
 
 
@@ -112,8 +112,9 @@ def iter_fragments(
         yield StoredFragments(digests, names, times, sources, texts)
 
 
-def _cut(starts: Sequence[bytes]) -> list[str]:
-    texts = [start.decode("utf-8", "replace") for start in starts]
+def _cut(starts: Sequence[bytes | None]) -> list[str]:
+    # The start of nothing is null, as is the content of rows that somebody else has written.
+    texts = [(start or b"").decode("utf-8", "replace") for start in starts]
     return [text if len(text) <= _CUT_LENGTH else f"{text[: _CUT_LENGTH - 3]}..." for text in texts]
 
 

@@ -171,6 +171,11 @@ class ChatAccumulator(Accumulator):
         return ("nth", len(self._calls)) if name or not self._calls else self._last_index
 
     def finish(self) -> list[Event]:
+        """What is left to say.
+
+        Raises:
+            ModelError: The reply holds no answer.
+        """
         if self.is_complete and not self._answered:
             raise ModelError(f"The server's reply holds no answer: {json.dumps(self._head)}")
         return super().finish()
