@@ -32,12 +32,6 @@ _LOCAL_HINT = (
 _FOR_CLICK = (click.ClickException, click.exceptions.Exit, click.Abort, EOFError)
 
 
-class _Failure(click.ClickException):
-    def __init__(self, text: str, exit_code: int) -> None:
-        super().__init__(text)
-        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
-
-
 class _Reported(contextlib.ContextDecorator):
     """Turns the exceptions of its body into those of click, which end the command.
 
@@ -102,7 +96,9 @@ def _as_click(error: Exception) -> click.ClickException:
     code = exit_code_of(error)
     if code == click.UsageError.exit_code:
         return click.UsageError(text, click.get_current_context(silent=True))
-    return _Failure(text, code)
+    failure = click.ClickException(text)
+    failure.exit_code = code  # type: ignore[misc]  # click reads it from the instance
+    return failure
 
 
 def error_text(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from ..terminal import print_json, print_pieces, say, show_note
+from . import _options as shared
 from ._group import group
 from ._logs import (
     database_option,
@@ -18,8 +19,7 @@ from ._logs import (
     writing,
     yes_option,
 )
-from ._options import database_option as new_database_option
-from ._options import flag, name_option, number, option
+from ._options import flag, number, option
 
 if TYPE_CHECKING:
     import sqlite3
@@ -242,8 +242,8 @@ def _chosen(conn: sqlite3.Connection, names: tuple[str, ...], all_: bool) -> lis
 @option(
     "-m", "--model", "model_id", help="Model that is said to have answered where none is named."
 )
-@name_option
-@new_database_option
+@shared.name_option
+@shared.database_option
 def import_(
     file: BinaryIO, form: str | None, model_id: str | None, name: str | None, database: str | None
 ) -> None:

@@ -40,10 +40,6 @@ class IgnoreRules:
             above = cls(parent, above)
         return cls(folder, above)
 
-    def below(self, name: str) -> IgnoreRules:
-        """The rules in the sub-folder of that name."""
-        return IgnoreRules(self.folder / name, self)
-
     def ignores(self, path: Path, *, is_folder: bool) -> bool:
         """Whether a path directly in this folder is left out."""
         # The last rule that matches counts, that of the nearest folder before those above.

@@ -89,10 +89,11 @@ def _walk_files(folder: Path, rules: IgnoreRules) -> Iterator[Path]:
         return
     for entry in found:
         is_folder = entry.is_dir(follow_symlinks=False)
-        if entry.name == ".git" or rules.ignores(rules.folder / entry.name, is_folder=is_folder):
+        real = rules.folder / entry.name
+        if entry.name == ".git" or rules.ignores(real, is_folder=is_folder):
             continue
         if is_folder:
-            yield from _walk_files(folder / entry.name, rules.below(entry.name))
+            yield from _walk_files(folder / entry.name, IgnoreRules(real, rules))
         # Not so for a link that leads to itself.
         elif os.path.isfile(entry):
             yield folder / entry.name

@@ -93,7 +93,11 @@ class Recorder:
             if not response.has_begun or isinstance(error, NeedsKeyException):
                 _journal_of(response).close(keep=False)
                 return
-            response.outcome = _outcome_of(error)
+            from ..logs.records.outcome import FAILED, INTERRUPTED, Outcome
+
+            is_failure = isinstance(error, Exception) and not isinstance(error, BrokenPipeError)
+            status = FAILED if is_failure else INTERRUPTED
+            response.outcome = Outcome(status, type(error).__name__, masked(str(error)))
         self._keep(response)
 
     def expect_result(self, conversation: AnyConversation) -> None:
@@ -195,14 +199,6 @@ class Recorder:
 def _journal_of(response: AnyResponse) -> Journal:
     observer = response.observer
     return observer if isinstance(observer, Journal) else Journal()
-
-
-def _outcome_of(error: BaseException) -> tuple[str, str, str]:
-    from ..logs.records.outcome import FAILED, INTERRUPTED, Outcome
-
-    is_failure = isinstance(error, Exception) and not isinstance(error, BrokenPipeError)
-    name = type(error).__name__
-    return Outcome(FAILED if is_failure else INTERRUPTED, name, masked(str(error)))
 
 
 class _Preloader:
