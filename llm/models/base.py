@@ -183,11 +183,7 @@ class Model(_Model):
 
     @abstractmethod
     def execute(
-        self,
-        prompt: Prompt,
-        stream: bool,
-        response: Response,
-        conversation: Conversation | None,
+        self, prompt: Prompt, stream: bool, response: Response, conversation: Conversation | None
     ) -> Iterator[str | StreamEvent]:
         """Answer `prompt`: yield text or `StreamEvent`s as they come."""
 

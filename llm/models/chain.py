@@ -16,14 +16,7 @@ from ..tools.running import run_calls, run_calls_async
 from ..tools.signatures import signature_of
 from .asking import R
 from .async_response import AsyncResponse
-from .plan import (
-    AskNext,
-    CallTools,
-    NextPrompt,
-    Respond,
-    chain_plan,
-    unanswered_results,
-)
+from .plan import AskNext, CallTools, NextPrompt, Respond, chain_plan, unanswered_results
 from .prompt import Prompt
 from .response import Response
 from .response_base import ResponseLog

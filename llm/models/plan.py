@@ -50,10 +50,7 @@ Follow = Callable[..., Prompt]
 
 
 def chain_plan(
-    prompt: Prompt,
-    follow: Follow,
-    limit: int | None = None,
-    next_limit: int | None = 0,
+    prompt: Prompt, follow: Follow, limit: int | None = None, next_limit: int | None = 0
 ) -> Plan:
     """The course of a chain.
 

@@ -237,11 +237,7 @@ def joined(events: Iterable[StreamEvent]) -> Iterable[StreamEvent]:
 def continuation(event: StreamEvent, text: str) -> StreamEvent:
     """The event that goes on with the text of another one."""
     return StreamEvent(
-        event.type,
-        text,
-        event.part_index,
-        event.tool_call_id,
-        message_index=event.message_index,
+        event.type, text, event.part_index, event.tool_call_id, message_index=event.message_index
     )
 
 

@@ -74,10 +74,7 @@ def check_choice(choice: str) -> None:
 
 
 def truncate(
-    messages: Sequence[Message],
-    choice: str,
-    limit: int,
-    count: TokenCounter = estimate_tokens,
+    messages: Sequence[Message], choice: str, limit: int, count: TokenCounter = estimate_tokens
 ) -> Cut:
     """The messages without as many whole turns as it takes to get down to `limit` tokens.
 
