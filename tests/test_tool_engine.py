@@ -13,7 +13,7 @@ import pytest
 
 import llm
 from llm.errors import ChainLimitExceeded
-from llm.models.plan import AskNext, CallTools, Respond, chain_plan
+from llm.models.plan import AskNext, CallTools, chain_plan
 from llm.parts import ToolCallPart, ToolResultPart
 from llm.tools.running import Step, call_steps
 
@@ -204,7 +204,7 @@ def follow() -> Follow:
 
 def test_chain_is_one_request_where_nothing_is_asked_for(follow: Follow) -> None:
     """The first answer without calls is the end."""
-    assert walk(chain_plan(PROMPT, follow), says()) == ([Respond(PROMPT)], None)
+    assert walk(chain_plan(PROMPT, follow), says()) == ([PROMPT], None)
     assert follow.given == []
 
 
@@ -212,7 +212,7 @@ def test_chain_goes_on_with_the_results(follow: Follow) -> None:
     """Calls are run with the tools of their prompt, and their results make the next prompt."""
     first = asks()
     wanted, _ = walk(chain_plan(PROMPT, follow), first, RESULTS, says())
-    assert wanted == [Respond(PROMPT), CallTools(first.prompt, [CALL]), Respond(FURTHER)]
+    assert wanted == [PROMPT, CallTools(first.prompt, [CALL]), FURTHER]
     assert follow.given == [{"tool_results": RESULTS}]
 
 
@@ -248,7 +248,7 @@ def test_chain_resumes_with_calls_that_have_no_result(follow: Follow) -> None:
     wanted, _ = walk(chain_plan(prompt, follow), RESULTS, says())
     assert wanted == [
         CallTools(prompt, [llm.ToolCall("add", {"a": 2}, "c2")]),
-        Respond(FURTHER),
+        FURTHER,
     ]
 
 
@@ -263,7 +263,7 @@ def test_chain_resumes_with_calls_that_have_no_result(follow: Follow) -> None:
 def test_chain_does_not_resume_otherwise(follow: Follow, values: dict[str, Any]) -> None:
     """Not after another message, not without tools, not where nothing is open."""
     prompt = llm.Prompt(None, MODEL, **values)
-    assert walk(chain_plan(prompt, follow), says())[0] == [Respond(prompt)]
+    assert walk(chain_plan(prompt, follow), says())[0] == [prompt]
 
 
 @pytest.mark.parametrize("error", [llm.PauseChain("wait"), KeyError("hook"), KeyboardInterrupt()])
@@ -294,5 +294,5 @@ def test_chain_asks_only_after_answers_without_calls(follow: Follow) -> None:
     """Tools come first; the function sees the last answer of a round."""
     answer = says()
     wanted, _ = walk(chain_plan(PROMPT, follow, None, 1), asks(), RESULTS, answer, None)
-    assert [type(action) for action in wanted] == [Respond, CallTools, Respond, AskNext]
-    assert wanted[-1] == AskNext(answer, answer.prompt)
+    assert [type(action) for action in wanted] == [llm.Prompt, CallTools, llm.Prompt, AskNext]
+    assert wanted[-1] == AskNext(answer)

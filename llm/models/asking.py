@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+from .. import models
+from .options import all_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from .chain import _BaseChainResponse
     from .conversation import _BaseConversation
     from .plan import NextPrompt
-    from .prompt import CallValues, Prompt, Schema, ToolDef
+    from .prompt import Prompt, PromptValues, Schema, ToolDef
     from .response_base import ResponseLog, _BaseResponse
 
 R = TypeVar("R", bound="_BaseResponse")
@@ -30,8 +32,16 @@ C = TypeVar("C", bound="_BaseChainResponse[Any]")
 class Asking(Generic[R, C]):
     """Makes responses, and chains of them."""
 
+    #: Its responses are awaited.
+    is_async: ClassVar[bool] = False
+
+    @classmethod
+    def response_class(cls) -> type[R]:
+        """What its responses are."""
+        return cast("type[R]", models.AsyncResponse if cls.is_async else models.Response)
+
     @abstractmethod
-    def _new_prompt(self, prompt: str | None, **values: Unpack[CallValues]) -> Prompt:
+    def _new_prompt(self, prompt: str | None, **values: Unpack[PromptValues]) -> Prompt:
         """The prompt that arguments of `prompt` ask for."""
 
     @abstractmethod
@@ -91,9 +101,8 @@ class Asking(Generic[R, C]):
             schema=schema,
             tools=tools,
             tool_results=tool_results,
-            options=options,
+            options=all_options(options, kwargs),
             hide_reasoning=hide_reasoning,
-            keywords=kwargs,
         )
         return self._new_response(request, stream, key, log)
 
@@ -146,8 +155,12 @@ class Asking(Generic[R, C]):
             options=options,
             hide_reasoning=hide_reasoning,
         )
-        make = partial(owner.chain_class(), request, owner.model, stream, owner)
-        return make(
+        found = models.AsyncChainResponse if self.is_async else models.ChainResponse
+        return cast("type[C]", found)(
+            request,
+            owner.model,
+            stream,
+            owner,
             key,
             owner.chain_limit if chain_limit is None else chain_limit,
             before_call or owner.before_call,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
+from .. import models
 from ..errors import NeedsKeyException
 from ..parts import StreamEvent
 from ..text.secrets import remember
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .chain import AsyncChainResponse, ChainResponse  # noqa: F401  # named in text below
     from .conversation import AsyncConversation, Conversation, _BaseConversation
     from .embedding import EmbeddingModel
-    from .prompt import CallValues, ToolDef
+    from .prompt import PromptValues, ToolDef
     from .response import Response
     from .response_base import ResponseLog
 
@@ -105,22 +105,13 @@ class _BaseModel(ABC, _get_key_mixin):
 class _Answering(_BaseModel, Asking[R, C], Generic[R, C, T]):
     """What synchronous and asynchronous model classes share: each kind makes its own responses."""
 
-    @staticmethod
-    @abstractmethod
-    def _conversation_class() -> type[T]:
-        """What its conversations are."""
-
-    def _new_prompt(self, prompt: str | None, **values: Unpack[CallValues]) -> Prompt:
+    def _new_prompt(self, prompt: str | None, **values: Unpack[PromptValues]) -> Prompt:
         return Prompt.of_call(prompt, self, **values)
 
     def _new_response(
         self, request: Prompt, stream: bool, key: str | None, log: ResponseLog | None
     ) -> R:
-        make: type[R] = self._conversation_class().response_class()
-        response = make(request, self, stream, key=key)
-        if log is not None:
-            response.keep_in(log)
-        return response
+        return self.response_class()(request, self, stream, key=key, log=log)
 
     def _own_conversation(self) -> T:
         return self.conversation()
@@ -147,7 +138,8 @@ class _Answering(_BaseModel, Asking[R, C], Generic[R, C, T]):
                 `oldest`, `middle` (the first turn is kept), or `none`.
             log: An `llm.Database`, or any function; it is given each finished response.
         """
-        return self._conversation_class()(
+        found = models.AsyncConversation if self.is_async else models.Conversation
+        return cast("type[T]", found)(
             model=self,
             tools=list(tools) if tools is not None else None,
             before_call=before_call,
@@ -161,13 +153,6 @@ class _Answering(_BaseModel, Asking[R, C], Generic[R, C, T]):
 
 class _Model(_Answering["Response", "ChainResponse", "Conversation"]):
     """What the synchronous model classes share."""
-
-    @staticmethod
-    @cache
-    def _conversation_class() -> type[Conversation]:
-        from .conversation import Conversation
-
-        return Conversation
 
     def stream(self, prompt: str | None = None, **kwargs: Any) -> Iterator[str]:
         """The text of one prompt, piece by piece; the arguments are those of `prompt`."""
@@ -209,13 +194,6 @@ class _AsyncModel(_Answering["AsyncResponse", "AsyncChainResponse", "AsyncConver
     """What the asynchronous model classes share."""
 
     is_async = True
-
-    @staticmethod
-    @cache
-    def _conversation_class() -> type[AsyncConversation]:
-        from .conversation import AsyncConversation
-
-        return AsyncConversation
 
     def stream(self, prompt: str | None = None, **kwargs: Any) -> AsyncIterator[str]:
         """The text of one prompt, piece by piece; the arguments are those of `prompt`."""

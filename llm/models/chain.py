@@ -16,7 +16,7 @@ from ..tools.running import run_calls, run_calls_async
 from ..tools.signatures import signature_of
 from .asking import R
 from .async_response import AsyncResponse
-from .plan import AskNext, CallTools, NextPrompt, Respond, chain_plan, unanswered_results
+from .plan import AskNext, CallTools, NextPrompt, chain_plan, unanswered_results
 from .prompt import Prompt
 from .response import Response
 from .response_base import ResponseLog
@@ -36,7 +36,10 @@ P = TypeVar("P", str, StreamEvent)
 
 
 class _Seam:
-    """Finds where the text of two responses would run into each other."""
+    """Finds where the text of two responses would run into each other.
+
+    There a space has to be shown, which is never part of the answer.
+    """
 
     __slots__ = ("_at_start", "_last")
 
@@ -47,19 +50,16 @@ class _Seam:
     def next_response(self) -> None:
         self._at_start = True
 
-    def needs_space(self, piece: str | StreamEvent) -> bool:
-        """Whether a space has to be shown before a piece; it is never part of the answer."""
-        if not isinstance(piece, str):
-            piece = piece.chunk if piece.type == "text" else ""
-        if not piece:
-            return False
-        last, self._last = self._last, piece
+    def space_before(self, piece: P) -> P | None:
+        """The space to be shown before a piece."""
+        text = piece if isinstance(piece, str) else piece.chunk if piece.type == "text" else ""
+        if not text:
+            return None
+        last, self._last = self._last, text
         at_seam, self._at_start = self._at_start and bool(last), False
-        return at_seam and not (last[-1].isspace() or piece[0].isspace())
-
-
-def _space() -> StreamEvent:
-    return StreamEvent("text", " ")
+        if not at_seam or last[-1].isspace() or text[0].isspace():
+            return None
+        return " " if isinstance(piece, str) else StreamEvent("text", " ")
 
 
 class _BaseChainResponse(Generic[R]):
@@ -140,7 +140,7 @@ class _BaseChainResponse(Generic[R]):
             following.continue_from(prompt.full_messages)
         return following
 
-    def _respond(self, prompt: Prompt) -> R:
+    def _respond(self, prompt: Prompt) -> None:
         response = self._response_class(
             prompt,
             self.model,
@@ -149,12 +149,10 @@ class _BaseChainResponse(Generic[R]):
             self._key,
             self.before_call,
             self.after_call,
+            self._log,
         )
-        if self._log is not None:
-            response.keep_in(self._log)
         response.tool_timeout_s = self.tool_timeout_s
         self._responses.append(response)
-        return response
 
     def log_to_db(self, db: Database) -> None:
         """Record every finished response in a log database, as turns of one conversation."""
@@ -233,9 +231,9 @@ class ChainResponse(_BaseChainResponse[Response]):
             value.text()
         try:
             action = self._plan.send(value)
-            while not isinstance(action, Respond):
+            while not isinstance(action, Prompt):
                 action = self._plan.send(self._perform(action))
-            self._respond(action.prompt)
+            self._respond(action)
         except BaseException as error:
             self._ended = True
             if not isinstance(error, StopIteration):
@@ -265,21 +263,19 @@ class ChainResponse(_BaseChainResponse[Response]):
 
     def __iter__(self) -> Iterator[str]:
         """Pieces of text of all responses, a space between two of them where there is none."""
-        return self._parted(iter, lambda: " ")
+        return self._parted(iter)
 
     def stream_events(self) -> Iterator[StreamEvent]:
         """Everything that the model says in all responses, with the spaces between them."""
-        return self._parted(Response.stream_events, _space)
+        return self._parted(Response.stream_events)
 
-    def _parted(
-        self, read: Callable[[Response], Iterable[P]], space: Callable[[], P]
-    ) -> Iterator[P]:
+    def _parted(self, read: Callable[[Response], Iterable[P]]) -> Iterator[P]:
         seam = _Seam()
         for response in self.responses():
             seam.next_response()
             for piece in read(response):
-                if seam.needs_space(piece):
-                    yield space()
+                if space := seam.space_before(piece):
+                    yield space
                 yield piece
 
     def text(self) -> str:
@@ -313,9 +309,9 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
             await value.text()
         try:
             action = self._plan.send(value)
-            while not isinstance(action, Respond):
+            while not isinstance(action, Prompt):
                 action = self._plan.send(await self._perform(action))
-            self._respond(action.prompt)
+            self._respond(action)
         except BaseException as error:
             self._ended = True
             if not isinstance(error, StopIteration):
@@ -326,12 +322,9 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
         if isinstance(action, AskNext):
             given = _ask(self._next, action)
             return _checked(await given if isinstance(given, Awaitable) else given)
+        tools = action.prompt.tools
         return await run_calls_async(
-            action.calls,
-            action.prompt.tools,
-            self.before_call,
-            self.after_call,
-            self.tool_timeout_s,
+            action.calls, tools, self.before_call, self.after_call, self.tool_timeout_s
         )
 
     async def responses(self) -> AsyncIterator[AsyncResponse]:
@@ -346,21 +339,19 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
 
     def __aiter__(self) -> AsyncIterator[str]:
         """Pieces of text of all responses, a space between two of them where there is none."""
-        return self._parted(AsyncResponse.__aiter__, lambda: " ")
+        return self._parted(AsyncResponse.__aiter__)
 
     def astream_events(self) -> AsyncIterator[StreamEvent]:
         """Everything that the model says in all responses, with the spaces between them."""
-        return self._parted(AsyncResponse.astream_events, _space)
+        return self._parted(AsyncResponse.astream_events)
 
-    async def _parted(
-        self, read: Callable[[AsyncResponse], AsyncIterator[P]], space: Callable[[], P]
-    ) -> AsyncIterator[P]:
+    async def _parted(self, read: Callable[[AsyncResponse], AsyncIterator[P]]) -> AsyncIterator[P]:
         seam = _Seam()
         async for response in self.responses():
             seam.next_response()
             async for piece in read(response):
-                if seam.needs_space(piece):
-                    yield space()
+                if space := seam.space_before(piece):
+                    yield space
                 yield piece
 
     async def text(self) -> str:
@@ -375,7 +366,7 @@ def _ask(next: NextPrompt | None, action: AskNext) -> object:
     # `lambda response, n=n: ...` binds a value; it does not ask for the prompt.
     wants_prompt = any(p.default is p.empty or p.name == "prompt" for p in positional[1:])
     if wants_prompt or any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return next(action.response, action.prompt)
+        return next(action.response, action.response.prompt)
     return next(action.response)
 
 

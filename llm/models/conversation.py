@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from ..parts import Message, ToolCallPart, ToolResultPart
 from ..text import new_ulid
 from .asking import Asking, C, R, installed_model
 from .prompt import Prompt
-from .response import Response
 from .response_base import ResponseLog
 
 if TYPE_CHECKING:
@@ -20,10 +18,11 @@ if TYPE_CHECKING:
     from ..serialization import ConversationDict
     from ..tools.calling import ToolCall, ToolResult
     from ..tools.running import AfterCallAsync, BeforeCallAsync
-    from .async_response import AsyncResponse
+    from .async_response import AsyncResponse  # noqa: F401  # named in text below
     from .base import _AsyncModel, _BaseModel, _Model
-    from .chain import AsyncChainResponse, ChainResponse
-    from .prompt import CallValues, ToolDef
+    from .chain import AsyncChainResponse, ChainResponse  # noqa: F401
+    from .prompt import PromptValues, ToolDef
+    from .response import Response  # noqa: F401
 
 
 class _BaseConversation(Asking[R, C]):
@@ -40,8 +39,6 @@ class _BaseConversation(Asking[R, C]):
     The other arguments are those of `Model.conversation`.
     """
 
-    #: Its model answers asynchronously.
-    is_async: ClassVar[bool] = False
     #: Where `loaded_messages` end in the log: (number of messages, address of the last one).
     stored_tip: tuple[int, str] | None = None
     responses_read: bool = False
@@ -89,16 +86,6 @@ class _BaseConversation(Asking[R, C]):
 
             check_choice(truncate)
         self.log = log
-
-    @staticmethod
-    @abstractmethod
-    def response_class() -> type[R]:
-        """What its responses are."""
-
-    @staticmethod
-    @abstractmethod
-    def chain_class() -> type[C]:
-        """What its chains are."""
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> _BaseConversation[R, C]:
@@ -170,7 +157,7 @@ class _BaseConversation(Asking[R, C]):
         self.loaded_messages = None
         self.finished_calls = {}
 
-    def next_prompt(self, prompt: str | None, **values: Unpack[CallValues]) -> Prompt:
+    def next_prompt(self, prompt: str | None, **values: Unpack[PromptValues]) -> Prompt:
         """The prompt of the next turn, with the history in front; nothing is sent."""
         values["tools"] = values.get("tools") or self.tools
         request = Prompt.of_call(prompt, self.model, **values)
@@ -187,13 +174,10 @@ class _BaseConversation(Asking[R, C]):
     def _new_response(
         self, request: Prompt, stream: bool, key: str | None, log: ResponseLog | None
     ) -> R:
-        response = self.response_class()(
-            request, self.model, stream, self, key, self.before_call, self.after_call
+        hooks = (self.before_call, self.after_call)
+        return self.response_class()(
+            request, self.model, stream, self, key, *hooks, log=log or self.log
         )
-        log = log or self.log
-        if log is not None:
-            response.keep_in(log)
-        return response
 
     def _own_conversation(self) -> Self:
         return self
@@ -208,14 +192,8 @@ class _BaseConversation(Asking[R, C]):
             request.continue_from(self.loaded_messages)
             request.continues = self
             return
-        last = self._last_response()
-        if last is None:
-            return
-        if in_place:
-            request.continue_in_place(last)
-        else:
-            request.continue_from(last.all_messages(), last.prompt.chain.system)
-            request.continues = last
+        if (last := self._last_response()) is not None:
+            request.continue_after(last, in_place=in_place)
 
     def pending_calls(self) -> list[ToolCall]:
         """The tool calls at the end of the history that have no results yet."""
@@ -229,12 +207,11 @@ class _BaseConversation(Asking[R, C]):
 
     def owes_answer(self) -> bool:
         """Whether the history ends in results of tools, which the model has not answered."""
-        history: Sequence[Message] | None = self.loaded_messages
-        if history is None:
+        if self.loaded_messages is None:
             last = self._last_response()
             if last is None or last.output_messages():
                 return False
-            history = last.prompt.full_messages
+        history = self._history()
         if history and history[-1].role == "user" and not history[-1].text():
             # The files that tools returned follow their results.
             history = history[:-1]
@@ -256,22 +233,10 @@ class _BaseConversation(Asking[R, C]):
         return f"<{type(self).__name__}: {self.id} - {count} response{plural}>"
 
 
-class Conversation(_BaseConversation[Response, "ChainResponse"]):
+class Conversation(_BaseConversation["Response", "ChainResponse"]):
     """A conversation with a synchronous model."""
 
     model: _Model
-
-    @staticmethod
-    def response_class() -> type[Response]:
-        """`Response`."""
-        return Response
-
-    @staticmethod
-    def chain_class() -> type[ChainResponse]:
-        """What its chains are."""
-        from .chain import ChainResponse
-
-        return ChainResponse
 
 
 class AsyncConversation(_BaseConversation["AsyncResponse", "AsyncChainResponse"]):
@@ -279,20 +244,6 @@ class AsyncConversation(_BaseConversation["AsyncResponse", "AsyncChainResponse"]
 
     model: _AsyncModel
     is_async = True
-
-    @staticmethod
-    def response_class() -> type[AsyncResponse]:
-        """`AsyncResponse`."""
-        from .async_response import AsyncResponse
-
-        return AsyncResponse
-
-    @staticmethod
-    def chain_class() -> type[AsyncChainResponse]:
-        """What its chains are."""
-        from .chain import AsyncChainResponse
-
-        return AsyncChainResponse
 
     def to_sync_conversation(self) -> Conversation:
         """A synchronous conversation of the same id, name, model and tools, without responses."""

@@ -8,15 +8,13 @@ without building anything where none was given.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
 from ..text import JSONObject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pydantic import BaseModel
 
     from .base import _BaseModel
@@ -58,23 +56,19 @@ def option_values(prompt: Prompt) -> JSONObject:
     return {name: value for name, value in dict(prompt.options).items() if value is not None}
 
 
-def build_options(
-    model: _BaseModel, options: Mapping[str, object] | None, keywords: Mapping[str, object] | None
-) -> Options:
-    """The validated options of one prompt.
+def all_options(options: Mapping[str, object] | None, keywords: JSONObject) -> JSONObject:
+    """The options that were given as a mapping, and those that were as keyword arguments.
 
     Raises:
         TypeError: An option is given in both ways.
-        pydantic.ValidationError: An option is unknown or its value is not allowed.
     """
-    given, keywords = options or {}, keywords or {}
-    both = [name for name in given if name in keywords]
-    if both:
+    if options is None:
+        return keywords
+    if both := [name for name in options if name in keywords]:
         raise TypeError(
             f"Got values for these options both in options= and as keyword arguments: {both}"
         )
-    built: Options = model.Options(**given, **keywords)
-    return built
+    return {**options, **keywords}
 
 
 @cache

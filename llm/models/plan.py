@@ -21,13 +21,6 @@ NextPrompt = Callable[..., object]
 
 
 @dataclass(slots=True)
-class Respond:
-    """Send the prompt; wanted back: the finished response."""
-
-    prompt: Prompt
-
-
-@dataclass(slots=True)
 class CallTools:
     """Run the calls with the tools of the prompt; wanted back: the results in order."""
 
@@ -40,10 +33,10 @@ class AskNext:
     """Ask the caller's function for the next prompt; wanted back: what it returns."""
 
     response: _BaseResponse
-    prompt: Prompt
 
 
-Action = Union[Respond, CallTools, AskNext]
+#: A prompt is to be sent; wanted back: the finished response.
+Action = Union[Prompt, CallTools, AskNext]
 # What is sent to it is what came of the action before.
 Plan = Generator[Action, Any, None]
 Follow = Callable[..., Prompt]
@@ -70,11 +63,11 @@ def chain_plan(
         prompt = follow(prompt, tool_results=results)
     asks = repeat(True) if next_limit is None else repeat(True, next_limit)
     for number in count(1):
-        response = yield Respond(prompt)
+        response = yield prompt
         prompt, calls, given = response.prompt, response.calls_so_far, None
         if not calls:
             if next(asks, False):
-                given = yield AskNext(response, prompt)
+                given = yield AskNext(response)
             if given is None:
                 return
         if number == limit:

@@ -12,8 +12,8 @@ from ..text import JSONObject
 from ..tools.calling import ToolCall, ToolResult
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
+from .asking import installed_model
 from .message_chain import MessageChain, last_system_text
-from .options import build_options
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -35,7 +35,7 @@ Schema = Union[JSONObject, "type[BaseModel]"]
 if TYPE_CHECKING:
 
     class PromptValues(TypedDict, total=False):
-        """Arguments of `Prompt` that `Model.prompt` takes, too."""
+        """Arguments of `Prompt` that `Model.prompt` takes, too; model options by name."""
 
         fragments: Sequence[str] | None
         attachments: Iterable[Attachment] | None
@@ -45,13 +45,8 @@ if TYPE_CHECKING:
         schema: Schema | None
         tools: Iterable[ToolDef] | None
         tool_results: Iterable[ToolResult] | None
-        hide_reasoning: bool
-
-    class CallValues(PromptValues, total=False):
-        """The same, with model options by name: as a mapping, and as keyword arguments."""
-
         options: Mapping[str, object] | None
-        keywords: Mapping[str, object] | None
+        hide_reasoning: bool
 
 
 class Prompt:
@@ -65,7 +60,7 @@ class Prompt:
         system: The system prompt.
         system_fragments: Longer texts that go before the system prompt.
         prompt_json: The provider's own form of the request, where somebody kept it.
-        options: Validated model options; the model's defaults where missing.
+        options: Model options, validated or by name; the model's defaults where missing.
         schema: JSON schema that the answer has to fit, or a pydantic class.
         tools: What the model may call: functions, `Tool`s, toolboxes, server-side tools.
         tool_results: Results of the tool calls of the response before.
@@ -74,12 +69,12 @@ class Prompt:
     """
 
     #: The model, or whoever reads `messages`, has looked at what is sent.
-    history_read: bool = False
+    history_read = False
     #: What this prompt goes on from, which knows where that ends in the log.
     continues: _BaseResponse | _BaseConversation[Any, Any] | None = None
     _chain: MessageChain | None = None
     # The chain goes on with the list of what `continues` sent; made when somebody looks.
-    _in_place: bool = False
+    _in_place = False
     # What is sent of the chain where that is not all of it.
     _sent: list[Message] | None = None
     _defaults: Options | None = None
@@ -98,7 +93,7 @@ class Prompt:
         system: str | None = None,
         system_fragments: Sequence[str] | None = None,
         prompt_json: str | None = None,
-        options: Options | None = None,
+        options: Options | Mapping[str, object] | None = None,
         schema: Schema | None = None,
         tools: Iterable[ToolDef] | None = None,
         tool_results: Iterable[ToolResult] | None = None,
@@ -119,31 +114,28 @@ class Prompt:
         self.tool_sources: list[ToolDef] = list(tools) if tools else []
         self.tools: list[AnyTool] = wrap_tools(self.tool_sources) if tools else []
         self.tool_results = list(tool_results) if tool_results else []
-        self._options = options
+        if options is not None and isinstance(options, Mapping):
+            options = model.Options(**options) if options else None
+        self._options: Options | None = options
         self.hide_reasoning = hide_reasoning
         self._given = list(messages) if messages is not None else None
 
     @classmethod
     def of_call(
-        cls,
-        prompt: str | None,
-        model: _BaseModel,
-        *,
-        options: Mapping[str, object] | None = None,
-        keywords: Mapping[str, object] | None = None,
-        **values: Unpack[PromptValues],
+        cls, prompt: str | None, model: _BaseModel, **values: Unpack[PromptValues]
     ) -> Prompt:
         """The prompt that the arguments of `Model.prompt` ask for.
 
         Args:
-            options: Model options by name.
-            keywords: Those that were given as keyword arguments.
-            values: Arguments of the class; `messages` are what was said before.
+            values: Arguments of the class; `messages` are what was said before. The system prompt
+                goes in front of these, unless they have a system message of their own.
         """
-        built = build_options(model, options, keywords) if options or keywords else None
-        request = cls(prompt, model, options=built, **values)
-        if values.get("messages") is not None:
-            request.append_input()
+        request = cls(prompt, model, **values)
+        if (history := request._given) is not None:
+            if not any(message.role == "system" for message in history):
+                history = request._lead_in() + history
+            messages = history + request._results() + request._typed()
+            request._chain = MessageChain(messages, len(history))
         return request
 
     @classmethod
@@ -163,13 +155,8 @@ class Prompt:
             system: Goes first where the history has no system message.
             model: The model it is for; the default model where missing.
         """
-        if model is None:
-            import llm
-
-            model = llm.get_model()
-        request = cls(prompt, model, system=system, messages=messages)
-        request.append_input()
-        return request
+        model = model or installed_model(None, False)
+        return cls.of_call(prompt, model, system=system, messages=messages)
 
     @property
     def prompt(self) -> str:
@@ -250,33 +237,22 @@ class Prompt:
         """Whether the messages were given, so that they are sent as they are."""
         return self._given is not None
 
-    def append_input(self) -> None:
-        """Let the messages that were given be the history, and put this turn's input after it.
-
-        The system prompt goes first, unless the history has a system message of its own.
-        """
-        history = self._given or []
-        if not any(message.role == "system" for message in history):
-            history = self._lead_in() + history
-        self._chain = MessageChain(history + self._results() + self._typed(), len(history))
-
     def continue_from(self, history: list[Message], before: str | None = None) -> None:
-        """Make the chain: `history`, then this turn's input.
-
-        Args:
-            history: Everything so far.
-            before: The text of its last system message; looked for where missing.
-        """
+        """Make the chain: `history`, whose last system message is `before`, then this input."""
         before = last_system_text(history) if before is None else before
         messages = history + self._input(before)
         self._chain = MessageChain(messages, len(history), self.system or before)
 
-    def continue_in_place(self, last: _BaseResponse) -> None:
-        """Make the chain like `continue_from`, by going on with the list that `last` was sent.
+    def continue_after(self, last: _BaseResponse, *, in_place: bool = False) -> None:
+        """Make the chain: what `last` was sent, what it answered, then this turn's input.
 
-        It is made when somebody looks at it: a model that keeps the history itself does not.
+        Args:
+            in_place: Go on with the list that `last` was sent. That is done when somebody looks
+                at it: a model that keeps the history itself does not.
         """
-        self.continues, self._chain, self._in_place = last, None, True
+        self.continues, self._chain, self._in_place = last, None, in_place
+        if not in_place:
+            self.continue_from(last.all_messages(), last.prompt.chain.system)
 
     def _go_on(self) -> None:
         # Nobody may have looked at a thousand prompts before this one.

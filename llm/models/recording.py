@@ -14,7 +14,7 @@ import json
 from abc import abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
@@ -134,7 +134,7 @@ class Pieces(_Readable[str]):
 
 
 class _Run:
-    """Events that differ in their text only."""
+    """Events that differ in their text only: the first one, and where the texts of all are."""
 
     __slots__ = ("first", "pieces", "start", "stop")
 
@@ -292,74 +292,62 @@ class PartIndexer:
         return self._index
 
 
-@dataclass(slots=True)
-class _Group:
-    """The events of one part."""
-
-    family: str
-    message_index: int
-    events: list[StreamEvent] = field(default_factory=list)
-
-    def metadata(self) -> Metadata | None:
-        """All metadata of the events; where a top-level key comes twice the last one wins."""
-        merged: Metadata = {}
-        for event in self.events:
-            if event.provider_metadata:
-                merged.update(event.provider_metadata)
-        return merged or None
-
-    def joined(self, type: str) -> str:
-        return "".join([event.chunk for event in self.events if event.type == type])
+def _family(event: StreamEvent) -> str:
+    return _FAMILIES.get(event.type, event.type)
 
 
-def _grouped(events: Iterable[StreamEvent]) -> list[_Group]:
+def _grouped(events: Iterable[StreamEvent]) -> Iterable[list[StreamEvent]]:
+    """The events of each part."""
     indexer = PartIndexer()
-    groups: dict[int, _Group] = {}
+    groups: dict[int, list[StreamEvent]] = {}
     for event in events:
         index = indexer.place(event)
-        family = _FAMILIES.get(event.type, event.type)
-        group = groups.get(index)
-        if group is None:
-            group = groups[index] = _Group(family, event.message_index)
-        elif group.family != family:
+        group = groups.setdefault(index, [])
+        group.append(event)
+        if _family(group[0]) != _family(event):
             raise ValueError(
                 f"StreamEvent type {event.type!r} is incompatible with prior type at "
                 f"part_index={index}. Events of one part must be of one kind "
-                f"({group.family!r} so far): leave part_index out, or give another one."
+                f"({_family(group[0])!r} so far): leave part_index out, or give another one."
             )
-        group.events.append(event)
-    return list(groups.values())
+    return groups.values()
 
 
-def _part_of(group: _Group) -> Part | None:
-    """The part that the events of a group spell; `None` where they say nothing."""
-    events, family = group.events, group.family
-    metadata = group.metadata()
+def _part_of(events: Sequence[StreamEvent]) -> Part | None:
+    """The part that the events of one spell; `None` where they say nothing."""
+    family, metadata = _family(events[0]), _metadata_of(events)
+    text = "".join([event.chunk for event in events if event.type != "tool_call_name"])
     if family == "text":
-        text = group.joined("text")
         return TextPart(text, metadata) if text else None
     if family == "reasoning":
-        text = group.joined("reasoning")
         redacted = any(event.redacted for event in events)
         return ReasoningPart(text, redacted, metadata) if text or redacted or metadata else None
     if family == "attachment":
         attachment = events[-1].attachment
         return AttachmentPart(attachment, metadata) if attachment is not None else None
-    return _tool_part(group, metadata)
+    return _tool_part(events, text, metadata)
 
 
-def _tool_part(group: _Group, metadata: Metadata | None) -> Part | None:
-    events = group.events
+def _metadata_of(events: Iterable[StreamEvent]) -> Metadata | None:
+    """All metadata of events; where a top-level key comes twice the last one wins."""
+    merged: Metadata = {}
+    for event in events:
+        merged.update(event.provider_metadata or {})
+    return merged or None
+
+
+def _tool_part(
+    events: Sequence[StreamEvent], text: str, metadata: Metadata | None
+) -> ToolCallPart | ToolResultPart | None:
     call_id = next((e.tool_call_id for e in events if e.tool_call_id is not None), None)
     server = any(event.server_executed for event in events)
-    if group.family == "tool_call":
-        arguments = parse_arguments(group.joined("tool_call_args"))
-        return ToolCallPart(group.joined("tool_call_name"), arguments, call_id, server, metadata)
-    if group.family != "tool_result":
+    if events[0].type == "tool_result":
+        name = next((event.tool_name for event in events if event.tool_name), "")
+        return ToolResultPart(name, text, call_id, server, provider_metadata=metadata)
+    if events[0].type not in _FAMILIES:
         return None
-    name = next((event.tool_name for event in events if event.tool_name), "")
-    output = group.joined("tool_result")
-    return ToolResultPart(name, output, call_id, server, provider_metadata=metadata)
+    name = "".join([event.chunk for event in events if event.type == "tool_call_name"])
+    return ToolCallPart(name, parse_arguments(text), call_id, server, metadata)
 
 
 def _add_calls(parts: list[Part], all_parts: Sequence[Part], calls: Sequence[ToolCall]) -> None:
@@ -375,11 +363,6 @@ def _add_calls(parts: list[Part], all_parts: Sequence[Part], calls: Sequence[Too
                 break
         else:
             parts.append(ToolCallPart(call.name, call.arguments, call.tool_call_id))
-
-
-def _redacted_first(parts: list[Part]) -> list[Part]:
-    """Reasoning that is not shown goes before what came of it."""
-    return sorted(parts, key=lambda p: not (isinstance(p, ReasoningPart) and p.redacted))
 
 
 def assemble(events: Iterable[StreamEvent], calls: Sequence[ToolCall] = ()) -> list[Message]:
@@ -399,13 +382,16 @@ def assemble(events: Iterable[StreamEvent], calls: Sequence[ToolCall] = ()) -> l
     """
     messages: dict[int, list[Part]] = {}
     for group in _grouped(events):
-        parts = messages.setdefault(group.message_index, [])
+        parts = messages.setdefault(group[0].message_index, [])
         if (part := _part_of(group)) is not None:
             parts.append(part)
     if calls:
         last = next(reversed(messages.values())) if messages else messages.setdefault(0, [])
         _add_calls(last, [p for parts in messages.values() for p in parts], calls)
-    return [Message("assistant", _redacted_first(parts)) for parts in messages.values() if parts]
+    for parts in messages.values():
+        # Reasoning that is not shown goes before what came of it.
+        parts.sort(key=lambda part: not (isinstance(part, ReasoningPart) and part.redacted))
+    return [Message("assistant", parts) for parts in messages.values() if parts]
 
 
 def spelled(text: str, calls: Sequence[ToolCall]) -> list[Message]:

@@ -18,6 +18,7 @@ from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
 from ..text import JSONObject, encode_ulid, new_ulid, new_ulid_int, token_usage_string
 from ..tools.calling import ToolCall
+from .options import all_options
 from .prompt import Prompt, check_prompt, wrap_tools
 from .recording import BLOCK, EventLog, Observer, Pieces, assemble, events_of, joined, spelled
 
@@ -65,9 +66,11 @@ class _BaseResponse:
         key: A key, or the name of a stored one.
         before_call: Called before each tool call.
         after_call: Called after each tool call.
+        log: Is given this response, and replies to it, once complete.
 
     Raises:
         ValueError: The model does not support what the prompt asks for.
+        TypeError: `log` cannot be called, such as a path.
     """
 
     #: Its model answers asynchronously: it has to be awaited.
@@ -80,9 +83,9 @@ class _BaseResponse:
     #: The longest time that a tool call may take, in seconds; no limit for `None`.
     tool_timeout_s: float | None = None
     # The model, or whoever reads for it, has looked at the history.
-    _looked: bool = True
+    _looked = True
     _prompt_json: Any = None
-    _done: bool = False
+    _done = False
     _start: float | None = None
     _end: float | None = None
     _start_utcnow: datetime | None = None
@@ -92,15 +95,13 @@ class _BaseResponse:
     #: Why the provider has cut it off, where it did so on purpose.
     cut_off: str | None = None
     #: It ended before it was complete.
-    broke_off: bool = False
+    broke_off = False
     #: Told about the course of the answer as it happens.
     observer: Observer | None = None
     #: What became of an answer that is not complete: status, error class, error text.
     outcome: tuple[str, str, str] | None = None
     #: Where this response ends in the log: (number of messages, address of the last one).
     stored_tip: tuple[int, str] | None = None
-    # Given to replies too.
-    _log: ResponseLog | None = None
 
     def __init__(
         self,
@@ -111,19 +112,7 @@ class _BaseResponse:
         key: str | None = None,
         before_call: BeforeCallAsync | None = None,
         after_call: AfterCallAsync | None = None,
-    ) -> None:
-        self._set_up(prompt, model, stream, conversation, key, before_call, after_call)
-        check_prompt(prompt, model)
-
-    def _set_up(
-        self,
-        prompt: Prompt,
-        model: _BaseModel,
-        stream: bool,
-        conversation: AnyConversation | None,
-        key: str | None = None,
-        before_call: BeforeCallAsync | None = None,
-        after_call: AfterCallAsync | None = None,
+        log: ResponseLog | None = None,
     ) -> None:
         self._id_number = new_ulid_int()
         self.prompt = prompt
@@ -133,11 +122,18 @@ class _BaseResponse:
         self._key = key
         self.before_call = before_call
         self.after_call = after_call
+        self._log = log
         self.attachments: list[Attachment] = []
         self.done_callbacks: list[ResponseLog] = []
         self._source: Any = None
         self._chunks: list[str] | Pieces = []
         self._tool_calls: list[ToolCall] = []
+        if log is not None:
+            if not callable(log):
+                raise TypeError(f"log= takes an llm.Database or a function, not {log!r}")
+            self.done_callbacks.append(log)
+        if not self._done:
+            check_prompt(prompt, model)
 
     @classmethod
     def restored(
@@ -158,7 +154,8 @@ class _BaseResponse:
             started: When it began, in UTC.
         """
         response = cls.__new__(cls)
-        response._set_up(prompt, model, False, conversation)
+        response._done = True
+        _BaseResponse.__init__(response, prompt, model, False, conversation)
         response._id = id
         response._output = list(messages)
         response._chunks = [text for message in messages if (text := message.text())]
@@ -171,7 +168,6 @@ class _BaseResponse:
         ]
         response._start_utcnow = started
         response._start, response._end = 0.0, duration_ms / 1000
-        response._done = True
         return response
 
     @classmethod
@@ -261,17 +257,6 @@ class _BaseResponse:
     def policy(self) -> CallPolicy:
         """How often a request may be sent again and how long to wait: that of the conversation."""
         return getattr(self.conversation, "policy", None) or CallPolicy()
-
-    def keep_in(self, log: ResponseLog) -> None:
-        """Give this response to `log` once it is complete.
-
-        Raises:
-            TypeError: It cannot be called, such as a path.
-        """
-        if not callable(log):
-            raise TypeError(f"log= takes an llm.Database or a function, not {log!r}")
-        self._log = log
-        self.done_callbacks.append(log)
 
     def thread_id(self) -> str | None:
         """The id of the conversation, if there is one."""
@@ -371,9 +356,8 @@ class _BaseResponse:
     def _finish(self) -> None:
         """Close a complete answer; the callbacks are the driver's to call."""
         self._source = None
-        conversation = self.conversation
         self._looked = self.prompt.history_read or self.model.continues_as_text
-        if conversation is not None:
+        if (conversation := self.conversation) is not None:
             self._looked = self._looked or conversation.responses_read
             conversation.take_up(self)
         self._end = time.monotonic()
@@ -473,18 +457,13 @@ class _BaseResponse:
             self.model,
             tools=self.prompt.tools if tools is None else tools,
             tool_results=tool_results,
-            options=options,
-            keywords=values,
+            options=all_options(options, values),
             **named,
         )
         request.attach_results(request.tool_results)
-        request.continue_from(self.all_messages(), self.prompt.chain.system)
+        request.continue_after(self)
         request.full_messages.extend(messages or ())
-        request.continues = self
-        response = type(self)(request, self.model, stream, self.conversation, key)
-        if self._log is not None:
-            response.keep_in(self._log)
-        return response
+        return type(self)(request, self.model, stream, self.conversation, key, log=self._log)
 
     def __repr__(self) -> str:
         text = self.text_so_far if self._done else self._unfinished

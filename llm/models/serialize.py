@@ -98,6 +98,13 @@ def serialize_conversation(
         tables: What these refer to.
         history: The messages that it goes on from; those of the last turn where missing.
     """
+    for turn in turns:
+        for key in ("prompt_json", "response_json"):
+            if key in turn:
+                # JSON values alone, without what is empty.
+                turn[key] = plain(turn[key])
+                if not turn[key]:
+                    del turn[key]
     end = turns[-1]["output"] if turns else None
     tip = tables.add_messages(history) if history else end
     return {
@@ -107,19 +114,9 @@ def serialize_conversation(
         "name": name,
         "model": model_id,
         "messages": tables.nodes(),
-        "turns": [_serialize_turn(turn) for turn in turns],
+        "turns": list(turns),
         "tip": tip,
     }
-
-
-def _serialize_turn(turn: TurnDict) -> TurnDict:
-    """A record in JSON values alone, without what is empty."""
-    for key in ("prompt_json", "response_json"):
-        if key in turn:
-            turn[key] = plain(turn[key])
-            if not turn[key]:
-                del turn[key]
-    return turn
 
 
 def add_tables(shape: ConversationDict, tables: Tables) -> None:
@@ -143,16 +140,10 @@ def from_messages(
     nodes = cast("list[MessageNodeDict]", list(messages))
     asked = next((node["parts"] for node in nodes if node["role"] == "user"), ())
     first_text = "".join([str(part.get("text", "")) for part in asked])
-    shape: ConversationDict = {
-        "format": FORMAT,
-        "version": VERSION,
-        "id": new_ulid(),
-        "name": name or conversation_name(first_text),
-        "model": model_id,
-        "messages": nodes,
-        "turns": [],
-        "tip": len(nodes) - 1 if nodes else None,
-    }
+    name = name or conversation_name(first_text)
+    shape = serialize_conversation(new_ulid(), name, model_id, [], Tables(), None)
+    shape["messages"] = nodes
+    shape["tip"] = len(nodes) - 1 if nodes else None
     if model_id is not None:
         shape["turns"] = turns_of(shape, model_id)
     return shape

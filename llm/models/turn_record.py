@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..serialization import (
-        AnswerDict,
         ConversationDict,
         FragmentDict,
         InstanceDict,
@@ -209,7 +208,17 @@ def record_turn(response: _BaseResponse, tables: Tables, skip: int = 0) -> TurnD
     """
     turn = record_request(response, tables, skip)
     turn["output"] = tables.add_messages(response.output_messages(), turn["input"])
-    turn.update(cast("TurnDict", record_answer(response)))
+    optional = {
+        "usage": response.usage_so_far().known() or None,
+        "resolved_model": response.resolved_model or None,
+        "datetime_utc": response.started_utc() or None,
+        "duration_ms": response.elapsed_ms() or None,
+        "outcome": list(response.outcome) if response.outcome else None,
+        "prompt_json": response._prompt_json,
+        "response_json": response.response_json,
+    }
+    answer = {name: value for name, value in optional.items() if value is not None}
+    turn.update(cast("TurnDict", answer))
     return turn
 
 
@@ -238,21 +247,6 @@ def record_request(response: _BaseResponse, tables: Tables, skip: int = 0) -> Tu
         **{name: value for name, value in optional.items() if value},
     }
     return cast("TurnDict", turn)
-
-
-def record_answer(response: _BaseResponse) -> AnswerDict:
-    """What is known of an answer beside its messages."""
-    optional = {
-        "usage": response.usage_so_far().known() or None,
-        "resolved_model": response.resolved_model or None,
-        "datetime_utc": response.started_utc() or None,
-        "duration_ms": response.elapsed_ms() or None,
-        "outcome": list(response.outcome) if response.outcome else None,
-        "prompt_json": response._prompt_json,
-        "response_json": response.response_json,
-    }
-    answer = {name: value for name, value in optional.items() if value is not None}
-    return cast("AnswerDict", answer)
 
 
 def instances_of(results: Iterable[ToolResult]) -> dict[str, InstanceDict]:
@@ -308,7 +302,7 @@ def restore_response(
     *,
     conversation: object,
     tools: Sequence[AnyTool],
-    find_instance: Callable[[InstanceDict], object] | None = None,
+    find_instance: Callable[[InstanceDict], object] = lambda shape: None,
 ) -> R:
     """The finished response of a record.
 
@@ -348,13 +342,14 @@ def _restore_prompt(
     tables: Tables,
     model: _BaseModel,
     tools: Sequence[AnyTool],
-    find_instance: Callable[[InstanceDict], object] | None,
+    find_instance: Callable[[InstanceDict], object],
 ) -> Prompt:
     """The prompt whose complete chain is the input of a turn; its own part is the end of that."""
     inputs = tables.upto(turn["input"])
     own = list(takewhile(lambda message: message.role in ("user", "tool"), reversed(inputs)))[::-1]
     parts = [part for message in own for part in message.parts]
     fragments = tables.fragments_of(turn.get("fragments", ()))
+    instances = turn.get("tool_instances", {})
     prompt = Prompt(
         _typed_text(own, fragments),
         model,
@@ -369,11 +364,14 @@ def _restore_prompt(
         options=_restored_options(model, turn.get("options")),
         schema=turn.get("schema"),
         tools=[tools[number] for number in turn.get("tools", ())],
-        tool_results=[_tool_result(part) for part in parts if isinstance(part, ToolResultPart)],
+        tool_results=[
+            _tool_result(part, instances.get(part.tool_call_id or ""), find_instance)
+            for part in parts
+            if isinstance(part, ToolResultPart)
+        ],
         hide_reasoning=turn.get("hide_reasoning", False),
     )
     prompt.full_messages = inputs
-    _restore_instances(turn, prompt.tool_results, find_instance)
     return prompt
 
 
@@ -383,29 +381,20 @@ def _typed_text(messages: Iterable[Message], fragments: Sequence[str]) -> str:
     return text.removeprefix("\n".join(fragments)).removeprefix("\n") if fragments else text
 
 
-def _restore_instances(
-    turn: TurnDict,
-    results: Iterable[ToolResult],
-    find_instance: Callable[[InstanceDict], object] | None,
-) -> None:
-    instances = turn.get("tool_instances", {})
-    for result in results:
-        shape = instances.get(result.tool_call_id or "")
-        if shape is not None:
-            vars(result)[INSTANCE] = shape
-            owner = find_instance(shape) if find_instance is not None else None
-            result.instance = owner if isinstance(owner, Toolbox) else None
-
-
-def _tool_result(part: ToolResultPart) -> ToolResult:
-    """The result that a message tells."""
-    return ToolResult(
-        name=part.name,
-        output=part.output,
-        attachments=list(part.attachments),
-        tool_call_id=part.tool_call_id,
-        exception=remembered_exception(part.exception) if part.exception else None,
-    )
+def _tool_result(
+    part: ToolResultPart,
+    instance: InstanceDict | None,
+    find_instance: Callable[[InstanceDict], object],
+) -> ToolResult:
+    """The result that a message tells, with the toolbox that it came from."""
+    result = ToolResult(part.name, part.output, list(part.attachments), part.tool_call_id)
+    if part.exception:
+        result.exception = remembered_exception(part.exception)
+    if instance is not None:
+        vars(result)[INSTANCE] = instance
+        owner = find_instance(instance)
+        result.instance = owner if isinstance(owner, Toolbox) else None
+    return result
 
 
 def remembered_exception(text: str) -> Exception:
