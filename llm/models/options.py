@@ -56,6 +56,17 @@ def option_values(prompt: Prompt) -> JSONObject:
     return {name: value for name, value in dict(prompt.options).items() if value is not None}
 
 
+def validated(model: _BaseModel, options: Options | Mapping[str, object]) -> Options | None:
+    """Options that are given by name as an object of the model; `None` where there are none.
+
+    Raises:
+        pydantic.ValidationError: An option is unknown or its value is not allowed.
+    """
+    if not isinstance(options, Mapping):
+        return options
+    return model.Options(**options) if options else None
+
+
 def all_options(options: Mapping[str, object] | None, keywords: JSONObject) -> JSONObject:
     """The options that were given as a mapping, and those that were as keyword arguments.
 

@@ -14,6 +14,7 @@ from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
 from .asking import installed_model
 from .message_chain import MessageChain, last_system_text
+from .options import validated
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -69,12 +70,12 @@ class Prompt:
     """
 
     #: The model, or whoever reads `messages`, has looked at what is sent.
-    history_read = False
+    history_read: bool = False
     #: What this prompt goes on from, which knows where that ends in the log.
     continues: _BaseResponse | _BaseConversation[Any, Any] | None = None
     _chain: MessageChain | None = None
     # The chain goes on with the list of what `continues` sent; made when somebody looks.
-    _in_place = False
+    _in_place: bool = False
     # What is sent of the chain where that is not all of it.
     _sent: list[Message] | None = None
     _defaults: Options | None = None
@@ -107,16 +108,14 @@ class Prompt:
         self.own_system = system
         self.system_fragments = list(system_fragments) if system_fragments else []
         self.prompt_json = prompt_json
-        if schema is not None and not isinstance(schema, dict):
+        if isinstance(schema, type):
             self.schema_class = schema
             schema = schema.model_json_schema()
         self.schema: JSONObject | None = schema
         self.tool_sources: list[ToolDef] = list(tools) if tools else []
         self.tools: list[AnyTool] = wrap_tools(self.tool_sources) if tools else []
         self.tool_results = list(tool_results) if tool_results else []
-        if options is not None and isinstance(options, Mapping):
-            options = model.Options(**options) if options else None
-        self._options: Options | None = options
+        self._options = None if options is None else validated(model, options)
         self.hide_reasoning = hide_reasoning
         self._given = list(messages) if messages is not None else None
 
@@ -264,11 +263,8 @@ class Prompt:
             prompt = last.prompt
         for prompt, last in reversed(waiting):
             earlier = last.prompt.chain
-            prompt._chain = earlier.extended(
-                last.output_messages(),
-                prompt._input(earlier.system),
-                prompt.system or earlier.system,
-            )
+            own, system = prompt._input(earlier.system), prompt.system or earlier.system
+            prompt._chain = earlier.extended(last.output_messages(), own, system)
 
     def follow_up(self, text: str, tool_results: list[ToolResult]) -> Prompt:
         """A prompt with the same tools, options, schema and system prompt, and other input.

@@ -316,7 +316,7 @@ def _grouped(events: Iterable[StreamEvent]) -> Iterable[list[StreamEvent]]:
 def _part_of(events: Sequence[StreamEvent]) -> Part | None:
     """The part that the events of one spell; `None` where they say nothing."""
     family, metadata = _family(events[0]), _metadata_of(events)
-    text = "".join([event.chunk for event in events if event.type != "tool_call_name"])
+    text = _joined(events, family)
     if family == "text":
         return TextPart(text, metadata) if text else None
     if family == "reasoning":
@@ -325,7 +325,11 @@ def _part_of(events: Sequence[StreamEvent]) -> Part | None:
     if family == "attachment":
         attachment = events[-1].attachment
         return AttachmentPart(attachment, metadata) if attachment is not None else None
-    return _tool_part(events, text, metadata)
+    return _tool_part(events, family, metadata)
+
+
+def _joined(events: Iterable[StreamEvent], type: str) -> str:
+    return "".join([event.chunk for event in events if event.type == type])
 
 
 def _metadata_of(events: Iterable[StreamEvent]) -> Metadata | None:
@@ -337,17 +341,19 @@ def _metadata_of(events: Iterable[StreamEvent]) -> Metadata | None:
 
 
 def _tool_part(
-    events: Sequence[StreamEvent], text: str, metadata: Metadata | None
+    events: Sequence[StreamEvent], family: str, metadata: Metadata | None
 ) -> ToolCallPart | ToolResultPart | None:
     call_id = next((e.tool_call_id for e in events if e.tool_call_id is not None), None)
     server = any(event.server_executed for event in events)
-    if events[0].type == "tool_result":
-        name = next((event.tool_name for event in events if event.tool_name), "")
-        return ToolResultPart(name, text, call_id, server, provider_metadata=metadata)
-    if events[0].type not in _FAMILIES:
+    if family == "tool_call":
+        arguments = parse_arguments(_joined(events, "tool_call_args"))
+        name = _joined(events, "tool_call_name")
+        return ToolCallPart(name, arguments, call_id, server, metadata)
+    if family != "tool_result":
         return None
-    name = "".join([event.chunk for event in events if event.type == "tool_call_name"])
-    return ToolCallPart(name, parse_arguments(text), call_id, server, metadata)
+    name = next((event.tool_name for event in events if event.tool_name), "")
+    output = _joined(events, family)
+    return ToolResultPart(name, output, call_id, server, provider_metadata=metadata)
 
 
 def _add_calls(parts: list[Part], all_parts: Sequence[Part], calls: Sequence[ToolCall]) -> None:
@@ -388,10 +394,13 @@ def assemble(events: Iterable[StreamEvent], calls: Sequence[ToolCall] = ()) -> l
     if calls:
         last = next(reversed(messages.values())) if messages else messages.setdefault(0, [])
         _add_calls(last, [p for parts in messages.values() for p in parts], calls)
-    for parts in messages.values():
-        # Reasoning that is not shown goes before what came of it.
-        parts.sort(key=lambda part: not (isinstance(part, ReasoningPart) and part.redacted))
-    return [Message("assistant", parts) for parts in messages.values() if parts]
+    # Reasoning that is not shown goes before what came of it.
+    ordered = [sorted(parts, key=_is_redacted, reverse=True) for parts in messages.values()]
+    return [Message("assistant", parts) for parts in ordered if parts]
+
+
+def _is_redacted(part: Part) -> bool:
+    return isinstance(part, ReasoningPart) and part.redacted
 
 
 def spelled(text: str, calls: Sequence[ToolCall]) -> list[Message]:

@@ -83,9 +83,9 @@ class _BaseResponse:
     #: The longest time that a tool call may take, in seconds; no limit for `None`.
     tool_timeout_s: float | None = None
     # The model, or whoever reads for it, has looked at the history.
-    _looked = True
+    _looked: bool = True
     _prompt_json: Any = None
-    _done = False
+    _done: bool = False
     _start: float | None = None
     _end: float | None = None
     _start_utcnow: datetime | None = None
@@ -95,7 +95,7 @@ class _BaseResponse:
     #: Why the provider has cut it off, where it did so on purpose.
     cut_off: str | None = None
     #: It ended before it was complete.
-    broke_off = False
+    broke_off: bool = False
     #: Told about the course of the answer as it happens.
     observer: Observer | None = None
     #: What became of an answer that is not complete: status, error class, error text.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -91,11 +91,7 @@ def serialize_conversation(
     """The JSON values of a conversation, but for tools and fragments; see `add_tables`.
 
     Args:
-        id: Its id.
-        name: Its title.
-        model_id: The model that it goes on with.
-        turns: Its turns, oldest first.
-        tables: What these refer to.
+        turns: Its turns, oldest first, which refer to `tables`.
         history: The messages that it goes on from; those of the last turn where missing.
     """
     for turn in turns:
@@ -200,9 +196,7 @@ def check_conversation(shape: object) -> ConversationDict:
     if not all([conversation["id"], *(turn["id"] for turn in conversation["turns"])]):
         raise InvalidInput("Not a valid conversation: an id is empty")
     parents_of(conversation)
-    for what, number, count in _references(conversation):
-        if not 0 <= number < count:
-            raise InvalidInput(f"{what} {number} is not in the conversation, which has {count}")
+    _check_references(conversation)
     return conversation
 
 
@@ -234,8 +228,7 @@ def _first_error(errors: Sequence[ErrorDetails]) -> str:
     return f"{place}: {error['input']!r} is no kind of part"
 
 
-def _references(shape: ConversationDict) -> Iterator[tuple[str, int, int]]:
-    """What is referred to by number: what it is, the number, and how many there are."""
+def _check_references(shape: ConversationDict) -> None:
     tools = [*shape.get("offered_tools", ())]
     fragments: list[int] = []
     ends = [shape["tip"]]
@@ -250,7 +243,9 @@ def _references(shape: ConversationDict) -> Iterator[tuple[str, int, int]]:
         ("Fragment", fragments, len(shape.get("fragments", ()))),
         ("Message", [end for end in ends if end is not None], len(shape["messages"])),
     ):
-        yield from ((what, number, count) for number in numbers)
+        for number in numbers:
+            if not 0 <= number < count:
+                raise InvalidInput(f"{what} {number} is not in the conversation, which has {count}")
 
 
 # From JSON values to a conversation.
@@ -267,9 +262,6 @@ def conversation_from_dict(
 
     Args:
         make: Makes an empty conversation with a model.
-        response_class: What its responses are made of.
-        shape: The values.
-        model: The model to go on with.
         tools: Functions and toolboxes to take in place of tools of the same names.
 
     Raises:
@@ -318,9 +310,7 @@ def _model_of(turn: TurnDict, model: _BaseModel) -> _BaseModel:
 class _Toolboxes:
     """Makes tools again: those that are given, those of plugins, and toolboxes, each of them once.
 
-    Args:
-        model: The model, which knows the tools that its provider runs.
-        given: Functions, tools and toolboxes that win over those of the same name.
+    Those that are given win over others of their names.
     """
 
     def __init__(self, model: _BaseModel, given: Iterable[ToolDef] | None) -> None:

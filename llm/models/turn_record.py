@@ -87,12 +87,7 @@ class Tables:
         return tables
 
     def add_messages(self, messages: Iterable[Message], parent: int | None = None) -> int | None:
-        """Put in what is new of `messages`, and give the number of the last one.
-
-        Args:
-            messages: The messages, oldest first.
-            parent: The number of the message before them.
-        """
+        """Put in what is new of messages that follow number `parent`; the number of the last."""
         for message in messages:
             number = self._known.get((parent, id(message)))
             if number is None:
@@ -199,11 +194,9 @@ def parents_of(shape: ConversationDict) -> list[int | None]:
 
 
 def record_turn(response: _BaseResponse, tables: Tables, skip: int = 0) -> TurnDict:
-    """The record of a response that has ended.
+    """The record of a response that has ended; the tables take up what it refers to.
 
     Args:
-        response: The response.
-        tables: Take up what it refers to.
         skip: How many messages of its history are left out, because they are stored elsewhere.
     """
     turn = record_request(response, tables, skip)
@@ -307,11 +300,7 @@ def restore_response(
     """The finished response of a record.
 
     Args:
-        turn: The record.
-        tables: What it refers to.
         model: The model that is said to have answered.
-        response_class: What to make.
-        conversation: The conversation that it belongs to.
         tools: The tools of the tables, as objects.
         find_instance: Gives the toolbox that a result came from.
     """

@@ -55,23 +55,20 @@ def _interrupting(timeout_s: float) -> Iterator[None]:
 
 
 def _call_aside(timeout_s: float, function: Callable[[], Any]) -> Any:
-    outcome: list[Any] = []
-    failure: list[BaseException] = []
+    from concurrent.futures import Future, wait
+
+    future: Future[Any] = Future()
 
     def run() -> None:
         try:
-            outcome.append(function())
+            future.set_result(function())
         except BaseException as error:
-            failure.append(error)
+            future.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if failure:
-        raise failure[0]
-    if not outcome:
+    threading.Thread(target=run, daemon=True).start()
+    if not wait([future], timeout_s).done:
         raise too_slow(timeout_s)
-    return outcome[0]
+    return future.result()
 
 
 async def wait_within(timeout_s: float, awaitable: Awaitable[Any]) -> Any:

@@ -15,6 +15,7 @@ from .toolbox import _split_at_commas
 #: When to ask about a call that no rule allows or denies.
 ASK_CHOICES = ("always", "foreign", "never")
 DEFAULT_ASK = "foreign"
+_KEYS = ("ask", "allow", "deny")
 
 _RULE = re.compile(r"([^\s()]+)\s*(?:\((.*)\))?", re.DOTALL)
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:[/\\]|\\\\")
@@ -81,31 +82,20 @@ class Rule:
 
         A value that climbs out of a folder with `..` is covered by no pattern of that folder.
         """
-        values = self._values(call)
-        return values is not None and all(
-            fnmatchcase(value, pattern)
-            and ("/" not in pattern or _climbs(pattern) or not _climbs(value))
-            for value, pattern in values
-        )
+        return self._covers(call, _is_allowed)
 
     def denies(self, call: Candidate) -> bool:
         """Whether the rule covers a call, read as a prohibition: paths are also simplified."""
-        values = self._values(call)
-        return values is not None and all(
-            fnmatchcase(value, pattern) or fnmatchcase(_simplified(value), pattern)
-            for value, pattern in values
-        )
+        return self._covers(call, _is_denied)
 
-    def _values(self, call: Candidate) -> list[tuple[str, str]] | None:
-        """Arguments with their patterns; `None` where the call has not what the rule names."""
+    def _covers(self, call: Candidate, matches: Callable[[str, str], bool]) -> bool:
         # A model could make up an argument of that name.
         known = {**call.arguments, _SIDE_EFFECTS: call.side_effects}
         names = [name for name in (call.tool, call.toolbox) if name]
-        if not any(fnmatchcase(name, self.tool) for name in names):
-            return None
-        if not all(name in known for name, _ in self.arguments):
-            return None
-        return [(_as_text(known[name]), pattern) for name, pattern in self.arguments]
+        return any(fnmatchcase(name, self.tool) for name in names) and all(
+            name in known and matches(_as_text(known[name]), pattern)
+            for name, pattern in self.arguments
+        )
 
 
 def _argument(segment: str, rule: str) -> tuple[str, str]:
@@ -125,13 +115,19 @@ def _as_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
+def _is_allowed(value: str, pattern: str) -> bool:
+    is_safe = "/" not in pattern or _climbs(pattern) or not _climbs(value)
+    return is_safe and fnmatchcase(value, pattern)
+
+
 def _climbs(path: str) -> bool:
     return ".." in re.split(r"[/\\]", path)
 
 
-def _simplified(value: str) -> str:
+def _is_denied(value: str, pattern: str) -> bool:
     # Two slashes in front are left by normpath, and mean no more than one.
-    return re.sub("^//+", "/", posixpath.normpath(value)) if value else value
+    simplified = re.sub("^//+", "/", posixpath.normpath(value)) if value else value
+    return fnmatchcase(value, pattern) or fnmatchcase(simplified, pattern)
 
 
 @dataclass(frozen=True)
@@ -174,14 +170,13 @@ class Rules:
         Raises:
             ValueError: The content has another form.
         """
-        content = _mapping(data, "the file", ("ask", "allow", "deny", "folders"))
+        content = _mapping(data, "the file", (*_KEYS, "folders"))
         found = cls._from_mapping(content)
         folders = _mapping(content.get("folders"), "folders")
         for path in sorted(folders, key=len):
             if not _ABSOLUTE.match(path):
                 raise ValueError(f"folders: {path!r} has to be an absolute path")
-            inner = _mapping(folders[path], f"folders: {path}", ("ask", "allow", "deny"))
-            rules = cls._from_mapping(inner)
+            rules = cls._from_mapping(_mapping(folders[path], f"folders: {path}", _KEYS))
             if _is_within(folder, resolve(path)):
                 found = cls(
                     found.allow + rules.allow, found.deny + rules.deny, rules.ask or found.ask
@@ -194,16 +189,6 @@ class Rules:
         return cls.parse(
             _texts(content, "allow"), _texts(content, "deny"), None if ask is None else str(ask)
         )
-
-    def decide(self, call: Candidate) -> tuple[Decision, str] | None:
-        """What the rules say about a call, and why; `None` where none covers it."""
-        for rule in self.deny:
-            if rule.denies(call):
-                return Decision.DENY, f"the rule {rule.text} denies it"
-        for rule in self.allow:
-            if rule.allows(call):
-                return Decision.ALLOW, f"the rule {rule.text} allows it"
-        return None
 
 
 def _mapping(data: object, where: str, keys: Sequence[str] | None = None) -> Mapping[str, object]:
@@ -239,9 +224,13 @@ def decide(origins: Sequence[Rules], call: Candidate) -> tuple[Decision, str]:
         call: The call.
     """
     for rules in origins:
-        if (decision := rules.decide(call)) is not None:
-            return decision
-    ask = next((rules.ask for rules in origins if rules.ask is not None), DEFAULT_ASK)
+        for rule in rules.deny:
+            if rule.denies(call):
+                return Decision.DENY, f"the rule {rule.text} denies it"
+        for rule in rules.allow:
+            if rule.allows(call):
+                return Decision.ALLOW, f"the rule {rule.text} allows it"
+    ask = next(filter(None, [rules.ask for rules in origins]), DEFAULT_ASK)
     if ask == "always":
         return Decision.ASK, "every call is to be asked about"
     if ask == "foreign" and call.is_untrusted:

@@ -70,10 +70,7 @@ async def prepare_async(boxes: Iterable[Toolbox]) -> bool:
 
 
 def _callable(tools: Iterable[AnyTool]) -> tuple[dict[str, Tool], list[Toolbox]]:
-    """The tools that run here, by name, and the toolboxes behind them.
-
-    Of two tools with the same name the later one counts.
-    """
+    """The tools that run here, by name, and the toolboxes behind them."""
     named: dict[str, Tool] = {}
     boxes: list[Toolbox] = []
     for tool in tools:

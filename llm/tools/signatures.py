@@ -9,7 +9,6 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from ..text import JSONObject
@@ -46,17 +45,14 @@ def type_hints_of(function: Callable[..., object]) -> JSONObject:
     except Exception:  # a name that only type checkers know, or no type at all
         hints: JSONObject = {}
         for name, annotation in annotations.items():
-            with suppress(Exception):
-                hints |= _evaluated_one(name, annotation, names)
+            try:
+                hints |= _evaluated({name: annotation}, names)
+            except TypeError:
+                # Python 3.10 refuses values that are no types; elsewhere whoever uses them does.
+                hints |= {} if isinstance(annotation, str) else {name: annotation}
+            except Exception:
+                continue
         return hints
-
-
-def _evaluated_one(name: str, annotation: object, names: JSONObject) -> JSONObject:
-    try:
-        return _evaluated({name: annotation}, names)
-    except TypeError:
-        # Python 3.10 refuses values that are no types; elsewhere whoever uses them does.
-        return {} if isinstance(annotation, str) else {name: annotation}
 
 
 def _annotated(function: Any) -> Any:

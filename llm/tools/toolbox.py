@@ -14,10 +14,6 @@ from .tool import Tool, captured_arguments
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_OWN_METHODS = frozenset(
-    {"add_tool", "is_dynamic", "method_tools", "prepare", "prepare_async", "tools"}
-)
-
 
 class Toolbox:
     """Base of classes whose public methods are offered to a model as tools.
@@ -33,7 +29,9 @@ class Toolbox:
     _extra_tools: list[Tool]
     _prepared: bool = False
     _async_prepared: bool = False
-    _blocked: ClassVar[frozenset[str]] = _OWN_METHODS
+    _blocked: ClassVar[frozenset[str]] = frozenset(
+        {"add_tool", "is_dynamic", "method_tools", "prepare", "prepare_async", "tools"}
+    )
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         """The toolbox, with its arguments kept and its own list of added tools.
