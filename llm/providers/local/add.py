@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from llm.errors import ConnectionLost, InvalidInput, LLMError, ModelError
 
 from . import store
-from .install import check_sha256, check_space, megabytes, writing
-from .store import InstalledModel
+from .install import check_sha256, check_space, writing
+from .store import InstalledModel, megabytes
 
 if TYPE_CHECKING:
     import httpx2

@@ -33,14 +33,14 @@ def install_command() -> None:
     """
     from . import install
     from .engine import PACKAGE
-    from .store import DEFAULT_NAME
+    from .store import DEFAULT_NAME, megabytes
 
     if install.engine_version() is None:
         llm.say(f"Installing the engine {install.ENGINE_REQUIREMENT} ...", err=True)
         install.install_engine()
     llm.say(f"Engine: {PACKAGE} {install.engine_version()}")
     if not install.has_default_model():
-        size = install.megabytes(install.MODEL_SIZE_BYTES)
+        size = megabytes(install.MODEL_SIZE_BYTES)
         llm.say(f"Fetching the model {DEFAULT_NAME} ({size}) ...", err=True)
     model = install.install_default_model()
     llm.say(f"Model: {model.model_id} in {model.path}")
@@ -79,7 +79,6 @@ def add_command(name: str, source: str, sha256: str | None, copy: bool) -> None:
 def list_command(json_output: bool) -> None:
     """List the local models, the default one first."""
     from . import store
-    from .install import megabytes
 
     models = store.installed_models()
     if json_output:
@@ -89,7 +88,7 @@ def list_command(json_output: bool) -> None:
         llm.say("No local model is installed. Run: llm local install", err=True)
     for model in models:
         aliases = f" (aliases: {', '.join(model.aliases)})" if model.aliases else ""
-        size = megabytes(model.size_bytes) if model.path.is_file() else "file is missing"
+        size = store.megabytes(model.size_bytes) if model.path.is_file() else "file is missing"
         llm.say(f"{model.model_id}{aliases}: {size}, {model.path}")
 
 

@@ -19,7 +19,7 @@ from llm.errors import ConnectionLost, LLMError, ModelError, NotFound
 
 from . import store
 from .engine import PACKAGE
-from .store import DEFAULT_NAME, InstalledModel
+from .store import DEFAULT_NAME, InstalledModel, megabytes
 
 ENGINE_REQUIREMENT = f"{PACKAGE}==2026.10.11549"
 
@@ -164,11 +164,6 @@ def writing(path: Path, needed_bytes: int = 0) -> Iterator[None]:
         yield
     except OSError as error:
         raise LLMError(f"Cannot write {path}: {error.strerror or error}") from error
-
-
-def megabytes(size_bytes: int) -> str:
-    """A size as people read it, like `98.4 MB`."""
-    return f"{size_bytes / 1e6:,.1f} MB"
 
 
 def run_pip(*arguments: str) -> None:

@@ -166,3 +166,8 @@ def _update(change: Callable[[llm.JSONObject], object]) -> None:
         change(document.setdefault("models", {}))
 
     llm.update_json(path, change_document, indent=2, newline=True)
+
+
+def megabytes(size_bytes: int) -> str:
+    """A size as people read it, like `98.4 MB`."""
+    return f"{size_bytes / 1e6:,.1f} MB"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -23,7 +22,6 @@ _ABILITIES = (
 )
 
 
-@dataclass(frozen=True)
 class Server:
     """A server that speaks OpenAI's protocol.
 
@@ -37,14 +35,16 @@ class Server:
         InvalidInput: The address is none.
     """
 
-    url: str
-    key: str | None = None
-    headers: Sequence[tuple[str, str]] = ()
-    responses: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise llm.InvalidInput(f"{self.url} is no address: begin it with http:// or https://")
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        responses: bool = False,
+    ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise llm.InvalidInput(f"{url} is no address: begin it with http:// or https://")
+        self.url, self.key, self.headers, self.responses = url, key, headers, responses
 
     def model(self, name: str) -> Chat | Responses:
         """The model of that name there."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -35,7 +34,7 @@ def find_server(server: Server) -> tuple[Server, list[str]]:
     Raises:
         ModelError: There is no list of models at either address.
     """
-    longer = replace(server, url=f"{server.url}/v1")
+    longer = Server(f"{server.url}/v1", server.key, server.headers, server.responses)
     has_path = "/" in server.url.partition("://")[2]
     first, second = (server, longer) if has_path else (longer, server)
     try:
