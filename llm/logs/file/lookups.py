@@ -10,15 +10,11 @@ from typing import Any, TypeVar
 from ...text import JSONObject, truncate_string
 
 FRAGMENT_ALIASES = "select fragment_id, alias from fragment_aliases where fragment_id in"
-ATTACHMENTS = "select id, type, path, url, nullif(length(content), 0) from attachments where id in"
-
 # A toolbox or provider tool, a row `i` of `tool_instances`, with its arguments as JSON text.
 INSTANCE = "json_object('name', i.name, 'plugin', i.plugin, 'arguments', i.arguments)"
 
 T = TypeVar("T")
 SQLRow = tuple[Any, ...]
-FragmentDict = JSONObject
-AttachmentRow = tuple[str, "str | None", "str | None", "str | None", "int | None"]
 
 
 def json_list(values: Iterable[str | int]) -> str:
@@ -36,6 +32,7 @@ def rows_by_ids(
     """The rows of `select ... in` for any number of ids; `tail` goes behind each list of ids."""
     wanted = list(ids)
     rows: list[SQLRow] = []
+    # A listing calls this for each of its parts: no generator stands between.
     for start in range(0, len(wanted), AT_ONCE):
         some = wanted[start : start + AT_ONCE]
         rows += conn.execute(f"{select} ({', '.join('?' * len(some))}) {tail}", some)
@@ -88,7 +85,7 @@ def decoded_object(text: str | None) -> JSONObject:
 
 def fragments_of(
     conn: sqlite3.Connection, rows: Sequence[SQLRow], *, expand: bool
-) -> dict[tuple[str, str], list[FragmentDict]]:
+) -> dict[tuple[str, str], list[JSONObject]]:
     """Fragments in order, by id of the turn and kind (`prompt` or `system`).
 
     Args:
@@ -102,15 +99,10 @@ def fragments_of(
     numbers = {row[2] for row in rows}
     for number, alias in rows_by_ids(conn, FRAGMENT_ALIASES, numbers, "order by rowid"):
         aliases.setdefault(number, []).append(alias)
-    found: dict[tuple[str, str], list[FragmentDict]] = {}
+    found: dict[tuple[str, str], list[JSONObject]] = {}
     for turn_id, kind, fragment_id, fragment_hash, content in rows:
         text = content if expand else truncate_string(content)
         shown = list(aliases.get(fragment_id, ()))
         fragment = {"hash": fragment_hash, "content": text, "aliases": shown}
         found.setdefault((turn_id, kind), []).append(fragment)
     return found
-
-
-def attachment_rows(conn: sqlite3.Connection, ids: Iterable[str]) -> dict[str, AttachmentRow]:
-    """What is stored of some attachments, by id; of the bytes only their number is read."""
-    return {row[0]: row for row in rows_by_ids(conn, ATTACHMENTS, ids)}

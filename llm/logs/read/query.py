@@ -11,12 +11,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import LogError
-from ..file.lookups import batches, json_list
+from ..file.lookups import batches, rows_by_ids
 from ..records.outcome import RECOVERED, has_outcomes
 from .rows import build_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..file.lookups import SQLRow
     from .rows import Row
@@ -151,14 +151,12 @@ LEGACY = _Side(
 )
 
 
-def existing_ids(conn: sqlite3.Connection, ids: Iterable[str]) -> set[str]:
+def existing_ids(conn: sqlite3.Connection, ids: Sequence[str]) -> set[str]:
     """Those of some ids that are in the log, of turns and of legacy responses."""
-    sql = "select id from {} where id in (select value from json_each(?))"
-    wanted = json_list(ids)
     return {
         row_id
         for table in ("turns", "responses")
-        for (row_id,) in conn.execute(sql.format(table), [wanted])
+        for (row_id,) in rows_by_ids(conn, f"select id from {table} where id in", ids)
     }
 
 

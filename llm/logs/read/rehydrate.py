@@ -189,8 +189,7 @@ def _assemble(
             return restore_responses(turns, tables, model, conversation)
 
     conversation.set_history(load)
-    loaded: Conversation | AsyncConversation = conversation
-    return loaded
+    return cast("Conversation | AsyncConversation", conversation)
 
 
 def merged_messages(

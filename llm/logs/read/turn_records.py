@@ -235,15 +235,11 @@ def restore_responses(
         Tool(tool["name"], tool["description"], tool["input_schema"], None, tool.get("plugin"))
         for tool in tables.tools
     ]
+    make: type[_BaseResponse] = AsyncResponse if model.is_async else Response
     restored: list[_BaseResponse] = []
     for turn in turns:
-        response: _BaseResponse = restore_response(
-            turn,
-            tables,
-            model,
-            AsyncResponse if model.is_async else Response,
-            conversation=conversation,
-            tools=tools,
+        response = restore_response(
+            turn, tables, model, make, conversation=conversation, tools=tools
         )
         if turn["id"] in tables.tips:
             count = len(response.prompt.full_messages) + len(response.output_messages())

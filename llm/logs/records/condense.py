@@ -7,15 +7,13 @@ references to the stored originals, and put back when the reply is read (`conden
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ...text import JSONObject
 
 if TYPE_CHECKING:
     import sqlite3
-
-    from .messages import MessageRow
 
 # Shorter texts cost less than a reference to them.
 MINIMUM_LENGTH = 64
@@ -27,8 +25,10 @@ _STAND_IN, _STAND_IN_ESCAPED = "\ue000", "\\ue000"
 # what overlaps.
 _LONG_AMONG_OTHERS = 2_000
 
-_TURN = "select parent_message_hash, tip_message_hash, model, response_json from turns where id = ?"
-_SCHEMA = "select content from schemas where id = (select schema_id from turns where id = ?)"
+_TURN = (
+    "select parent_message_hash, tip_message_hash, model, schemas.content"
+    " from turns left join schemas on schemas.id = schema_id where turns.id = ?"
+)
 _TOOLS = (
     "select tools.name, tools.description from turn_tools"
     " join tools on tools.id = turn_tools.tool_id where turn_tools.turn_id = ?"
@@ -100,29 +100,26 @@ def load_reply(conn: sqlite3.Connection, turn_id: str) -> object:
     Raises:
         condense_json.UncondenseError: Something that it refers to is gone.
     """
-    row = conn.execute(_TURN, [turn_id]).fetchone()
-    if row is None or row[3] is None:
+    sql = "select response_json from turns where id = ?"
+    text = (conn.execute(sql, [turn_id]).fetchone() or (None,))[0]
+    if text is None:
         return None
-    parent, tip, model_id, text = row
-    from .messages import load_chain
-
-    outputs = load_chain(conn, tip, after=parent)
-    needed = model_id if refers_to_model(text) else None
-    return expanded_json(text, replacements_of_turn(conn, turn_id, outputs, needed))
+    with_model = refers_to_model(text)
+    return expanded_json(text, replacements_of_turn(conn, turn_id, with_model=with_model))
 
 
 def replacements_of_turn(
-    conn: sqlite3.Connection, turn_id: str, outputs: Sequence[MessageRow], model_id: str | None
+    conn: sqlite3.Connection, turn_id: str, *, with_model: bool = True
 ) -> JSONObject:
-    """What the reply of a stored turn may refer to; beside its model where that is `None`."""
-    from .messages import load_shapes
+    """What the reply of a stored turn may refer to, with or without what its model has."""
+    from .messages import load_chain, load_shapes
 
-    schema = conn.execute(_SCHEMA, [turn_id]).fetchone()
+    parent, tip, model_id, schema = conn.execute(_TURN, [turn_id]).fetchone()
     return replacements_for(
-        load_shapes(conn, outputs),
+        load_shapes(conn, load_chain(conn, tip, after=parent)),
         conn.execute(_TOOLS, [turn_id]).fetchall(),
-        json.loads(schema[0]) if schema and schema[0] else None,
-        model_replacements(model_id),
+        json.loads(schema or "null"),
+        model_replacements(model_id) if with_model else None,
     )
 
 

@@ -12,14 +12,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ...text import JSONObject
-from ..file.lookups import attachment_rows, batches, decoded, decoded_object, rows_by_ids
+from ..file.lookups import batches, decoded, decoded_object, rows_by_ids
 
 if TYPE_CHECKING:
     import sqlite3
 
     from ...parts import Message, Part
     from ...serialization import PartDict
-    from ..file.lookups import AttachmentRow, SQLRow
+    from ..file.lookups import SQLRow
+
+    AttachmentRow = tuple[str, str | None, str | None, str | None, int | None]
 
 _COLUMNS = "hash, parent_hash, role, provider_metadata, parts.id, type, text, payload"
 _MESSAGES = f"""
@@ -39,6 +41,7 @@ with recursive chain (hash, parent_hash, role, provider_metadata, distance) as (
 select {_COLUMNS} from chain left join parts on message_hash = hash order by distance desc, position
 """
 _FRAGMENTS = "select id, content from fragments where id in"
+_ATTACHMENTS = "select id, type, path, url, nullif(length(content), 0) from attachments where id in"
 _CONTENTS = "select id, content from attachments where id in"
 # Only what tells how messages are linked.
 _LINKS = "select hash, parent_hash, role from messages where hash in"
@@ -143,7 +146,8 @@ def load_references(conn: sqlite3.Connection, parts: Iterable[PartRow]) -> Refer
     pieces = [piece for payload in payloads for piece in payload.get("text_ref", ())]
     numbers = {piece["fragment"] for piece in pieces if "fragment" in piece}
     fragments: dict[int, str] = dict(rows_by_ids(conn, _FRAGMENTS, numbers))
-    return References(fragments, attachment_rows(conn, keys), numbers - fragments.keys())
+    attachments = {row[0]: row for row in rows_by_ids(conn, _ATTACHMENTS, keys)}
+    return References(fragments, attachments, numbers - fragments.keys())
 
 
 def parts_of(rows: Iterable[MessageRow]) -> Iterator[PartRow]:

@@ -67,7 +67,6 @@ from turns where response_json is not null and (
     or scrub_json(response_json) is not response_json
     or id in (select id from defined_anew))
 """
-_TURN = "select parent_message_hash, tip_message_hash, model from turns where id = ?"
 
 
 class Redacted(NamedTuple):
@@ -194,7 +193,5 @@ def _write_reply(conn: sqlite3.Connection, reply: _Reply) -> None:
     """Store a rewritten reply, with references to the texts as they are now."""
     turn_id, payload, text = reply
     if text is None:
-        parent, tip, model_id = conn.execute(_TURN, [turn_id]).fetchone()
-        outputs = load_chain(conn, tip, after=parent)
-        text = condensed_json(payload, replacements_of_turn(conn, turn_id, outputs, model_id))
+        text = condensed_json(payload, replacements_of_turn(conn, turn_id))
     conn.execute("update turns set response_json = ? where id = ?", [text, turn_id])

@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 
 from ...content import Fragment
 from ...text import JSONObject, conversation_name
-from ..file.lookups import AT_ONCE, json_list
+from ..file.lookups import batches, json_list
 from ..records.chains import address, is_stored
 from ..records.messages import (
     MessageRow,
@@ -96,8 +96,8 @@ class MessageRedaction:
         later = self._conn.execute(_AFTER, [json_list(self.changed)]).fetchall()
         self._rewrite_fragments()
         for level in _levels(dict(later)):
-            for start in range(0, len(level), AT_ONCE):
-                self._rewrite(level[start : start + AT_ONCE])
+            for some in batches(level):
+                self._rewrite(some)
         self._move_ends()
         gone = json_list(self.attachments)
         for table, column in _OF_ATTACHMENTS.items():
@@ -266,8 +266,8 @@ class MessageRedaction:
 
 def rows_with_texts(conn: sqlite3.Connection, hashes: Sequence[str]) -> Iterator[MessageRow]:
     """Stored messages, with the whole texts of their parts: fragments are filled in."""
-    for start in range(0, len(hashes), AT_ONCE):
-        rows = load_rows(conn, hashes[start : start + AT_ONCE])
+    for some in batches(hashes):
+        rows = load_rows(conn, some)
         fragments = load_references(conn, parts_of(rows)).fragments
         for row in rows:
             parts = [part._replace(text=full_text(part, fragments)) for part in row.parts]
