@@ -240,8 +240,6 @@ class AsyncKeyModel(_AsyncModel):
         """Answer `prompt` with `key`: an async generator of text or `StreamEvent`s."""
 
 
-# Models as they are registered
-
 SyncModel: TypeAlias = Model | KeyModel
 AnyAsyncModel: TypeAlias = AsyncModel | AsyncKeyModel
 

@@ -36,10 +36,7 @@ P = TypeVar("P", str, StreamEvent)
 
 
 class _Seam:
-    """Finds where the text of two responses would run into each other.
-
-    There a space has to be shown, which is never part of the answer.
-    """
+    """Finds where the text of two responses would run into each other: a space is shown there."""
 
     __slots__ = ("_at_start", "_last")
 
@@ -51,7 +48,7 @@ class _Seam:
         self._at_start = True
 
     def space_before(self, piece: P) -> P | None:
-        """The space to be shown before a piece."""
+        """The space to be shown before a piece; it is never part of the answer."""
         text = piece if isinstance(piece, str) else piece.chunk if piece.type == "text" else ""
         if not text:
             return None

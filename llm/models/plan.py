@@ -45,11 +45,9 @@ Follow = Callable[..., Prompt]
 def chain_plan(
     prompt: Prompt, follow: Follow, limit: int | None = None, next_limit: int | None = 0
 ) -> Plan:
-    """The course of a chain.
+    """The course of a chain: calls that its history ends in without results are run first.
 
     Args:
-        prompt: The first prompt. Where its history ends in tool calls without results, these are
-            run first.
         follow: Makes a prompt of the same kind that goes on after what has been said: of tool
             results (`tool_results=`), or of what the caller's function returned (`given=`).
         limit: The most responses; `None` and 0 mean no limit.

@@ -248,8 +248,6 @@ def _is_plain(event: StreamEvent) -> bool:
     )
 
 
-# Messages
-
 # Kinds of events that make one kind of part; each other kind makes its own.
 _FAMILIES = {"tool_call_name": "tool_call", "tool_call_args": "tool_call"}
 

@@ -129,7 +129,6 @@ def from_messages(
     """A conversation of messages alone, given as dictionaries: an answer ends a turn.
 
     Args:
-        messages: The messages, oldest first.
         model_id: The model that is said to have answered.
         name: The title; the beginning of the first prompt where missing.
     """
@@ -347,11 +346,10 @@ class _Toolboxes:
         return self._made[key]
 
     def _make(self, shape: InstanceDict) -> Toolbox | ServerSideTool | None:
-        classes: dict[str, type[Any]] = {ServerSideTool.__name__: ServerSideTool}
-        classes.update((tool.__name__, tool) for tool in self._model.supported_server_side_tools)
-        for registered in _registered_tools().values():
-            if isinstance(registered, type):
-                classes[registered.__name__] = registered
+        registered = [kind for kind in _registered_tools().values() if isinstance(kind, type)]
+        served = self._model.supported_server_side_tools
+        kinds: list[type[Any]] = [ServerSideTool, *served, *registered]
+        classes = {kind.__name__: kind for kind in kinds}
         try:
             made: Toolbox | ServerSideTool = classes[shape["name"]](**shape["arguments"])
         except Exception:  # a plugin's class, which may have changed since

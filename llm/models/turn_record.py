@@ -190,9 +190,6 @@ def parents_of(shape: ConversationDict) -> list[int | None]:
     return parents
 
 
-# From a response to its record.
-
-
 def record_turn(response: _BaseResponse, tables: Tables, skip: int = 0) -> TurnDict:
     """The record of a response that has ended; the tables take up what it refers to.
 
@@ -282,9 +279,6 @@ def instance_dict(owner: object) -> InstanceDict | None:
 def plain(value: Any) -> Any:
     """`value` in JSON values alone; what JSON cannot express becomes its `str()`."""
     return json.loads(json.dumps(value, default=str)) if value else value
-
-
-# From a record to a response.
 
 
 def restore_response(

@@ -221,7 +221,6 @@ def decide(origins: Sequence[Rules], call: Candidate) -> tuple[Decision, str]:
 
     Args:
         origins: The rules, the strongest first.
-        call: The call.
     """
     for rules in origins:
         for rule in rules.deny:

@@ -112,12 +112,7 @@ def call_steps(
 
 
 def _bound(call: ToolCall, tool: Tool) -> Callable[[], object]:
-    """The function of a tool with the arguments of a call.
-
-    Raises:
-        NotImplementedError: The tool has none.
-        ValueError: The model wrote something else than a JSON object.
-    """
+    """The function of a tool with the arguments of a call."""
     function, arguments = tool.implementation, call.arguments
     if function is None:
         raise NotImplementedError(f'tool "{tool.name}" has no implementation')
@@ -161,9 +156,6 @@ def _text(value: object) -> str:
     except (TypeError, ValueError, RecursionError):
         # Keys that are no text, or a value that contains itself.
         return repr(value)
-
-
-# The synchronous driver.
 
 
 def run_calls(
@@ -267,9 +259,6 @@ def _run_coroutine(awaitable: Awaitable[object]) -> object:
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         return pool.submit(asyncio.run, value()).result()
-
-
-# The asynchronous driver.
 
 
 async def run_calls_async(
