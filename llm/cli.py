@@ -130,17 +130,17 @@ class _Root(LazyGroup):
         import gc
 
         gc.set_threshold(COLLECT_AFTER_ALLOCATIONS)
-        if not args and kwargs.get("args") is None:
-            import atexit
-
-            # Nobody calls this from a program that goes on.
-            atexit.register(_end_quickly)
         # Output to a stream that was closed from the start goes nowhere: the next file that is
         # opened would have its number, and get the output.
         for name in ("stdout", "stderr"):
             if getattr(sys, name) is None:
                 setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        return super().main(*args, **kwargs)
+        try:
+            return super().main(*args, **kwargs)
+        finally:
+            # Nobody calls this without arguments from a program that goes on.
+            if not args and kwargs.get("args") is None:
+                _end_quickly()
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Parse the command line: plugins are imported here, which may be interrupted."""
