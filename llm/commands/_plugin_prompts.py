@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import LLMError
@@ -54,6 +53,8 @@ def run_prompt(
         LLMError: The request cannot be met.
         Exception: Whatever the model raised.
     """
+    from dataclasses import replace
+
     from ..run.material import find_schema, gather_material
 
     request = shared.request_from({**given, "no_log": True})
@@ -81,6 +82,8 @@ def run_prompt(
 
 def _with_input(request: Request, material: Material) -> Request:
     """The request, with standard input read where there is nothing else to send."""
+    from dataclasses import replace
+
     from ..terminal import read_stdin_text, stdin_is_terminal
 
     has_text = request.prompt is not None or any(t.prompt for t in material.templates)
