@@ -130,8 +130,9 @@ class _BaseChainResponse(Generic[R]):
         else:
             text = (given or "").replace("$input", answer)
             following = prompt.follow_up(text, tool_results or [])
-        if self._responses:
-            self.conversation.put_history(following, in_place=True)
+        if self._responses and (responses := self.conversation.all_responses()):
+            # Nobody else goes on from the last one, so its list may be used.
+            following.continue_after(responses[-1], in_place=True)
         else:
             following.attach_results(unanswered_results(prompt.full_messages))
             following.continue_from(prompt.full_messages)

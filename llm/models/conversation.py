@@ -182,18 +182,14 @@ class _BaseConversation(Asking[R, C]):
     def _own_conversation(self) -> Self:
         return self
 
-    def put_history(self, request: Prompt, *, in_place: bool = False) -> None:
-        """Put everything so far in front of a request.
-
-        Args:
-            in_place: Nobody else goes on from the last response, so its list may be used.
-        """
+    def put_history(self, request: Prompt) -> None:
+        """Put everything so far in front of a request."""
         if self.loaded_messages is not None:
             request.continue_from(self.loaded_messages)
             request.continues = self
             return
         if (last := self._last_response()) is not None:
-            request.continue_after(last, in_place=in_place)
+            request.continue_after(last)
 
     def pending_calls(self) -> list[ToolCall]:
         """The tool calls at the end of the history that have no results yet."""

@@ -278,10 +278,11 @@ class Prompt:
             system_fragments=self.system_fragments,
             options=self._options,
             schema=self.schema,
-            tools=self.tools,
             tool_results=tool_results,
             hide_reasoning=self.hide_reasoning,
         )
+        # They were made ready, and checked against the model, for the first prompt.
+        following.tools = list(self.tools)
         following.schema_class = self.schema_class
         following.attach_results(tool_results)
         return following

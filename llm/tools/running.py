@@ -116,7 +116,7 @@ def _bound(call: ToolCall, tool: Tool) -> Callable[[], object]:
     function, arguments = tool.implementation, call.arguments
     if function is None:
         raise NotImplementedError(f'tool "{tool.name}" has no implementation')
-    if arguments.keys() == {"_raw"} and "_raw" not in tool.input_schema.get("properties", {}):
+    if [*arguments] == ["_raw"] and "_raw" not in tool.input_schema.get("properties", {}):
         raise ValueError(f"the arguments are not a JSON object: {arguments['_raw']}")
     if _wants_call(function):
         return partial(function, **{**arguments, INJECTED_PARAMETER: call})
@@ -124,9 +124,8 @@ def _bound(call: ToolCall, tool: Tool) -> Callable[[], object]:
 
 
 def _wants_call(function: Callable[..., object]) -> bool:
-    plain = getattr(function, "__func__", function)
-    code = getattr(plain, "__code__", None)
-    if code is not None and not hasattr(plain, "__wrapped__"):
+    code = getattr(function, "__code__", None)
+    if code is not None and not hasattr(function, "__wrapped__"):
         count = code.co_argcount + code.co_kwonlyargcount
         return INJECTED_PARAMETER in code.co_varnames[:count]
     try:
@@ -216,7 +215,7 @@ def _kept_in(step: Step, error: Exception | SystemExit) -> Exception:
 
 
 def _perform(step: Step, timeout_s: float | None) -> object:
-    value = _called(step, timeout_s)
+    value = step.run() if timeout_s is None else _called(step, timeout_s)
     if not hasattr(value, "__await__"):
         return value
     if step.hook is None:
@@ -226,9 +225,9 @@ def _perform(step: Step, timeout_s: float | None) -> object:
     raise TypeError(f"{step.hook} must not be asynchronous in a synchronous chain")
 
 
-def _called(step: Step, timeout_s: float | None) -> object:
+def _called(step: Step, timeout_s: float) -> object:
     """What the function of a step returns; only tools have a time limit."""
-    if timeout_s is None or step.hook is not None:
+    if step.hook is not None:
         return step.run()
     from .limits import call_within
 
@@ -329,7 +328,7 @@ async def _drive_async(steps: Steps, timeout_s: float | None) -> ToolResult:
         step = next(steps)
         while True:
             try:
-                value = _called(step, timeout_s)
+                value = step.run() if timeout_s is None else _called(step, timeout_s)
                 if hasattr(value, "__await__"):
                     value = await (value if step.hook else _limited(value, timeout_s))
             except (Exception, SystemExit) as error:
