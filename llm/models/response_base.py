@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ..errors import ContextTooLong
@@ -328,11 +327,12 @@ class _BaseResponse:
         request = self.prompt.as_text() if model.continues_as_text else self.prompt
         self.prompt.history_read = False
         # Without its key a model is not asked.
-        key = model.get_key(self._key) if model.takes_key else None
+        key = {"key": model.get_key(self._key)} if model.takes_key else {}
         if self.observer is not None:
             self.observer.begun(self)
-        execute = partial(model.execute, key=key) if model.takes_key else model.execute
-        return execute(request, stream=self.stream, response=self, conversation=conversation)
+        return model.execute(
+            request, stream=self.stream, response=self, conversation=conversation, **key
+        )
 
     def _clear(self) -> None:
         self._chunks, self._event_log = [], None
