@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..parts import StreamEvent
+from ..text import needs_space
 from ..tools.calling import ToolResult
 from ..tools.running import run_calls, run_calls_async
 from ..tools.signatures import signature_of
@@ -53,8 +54,8 @@ class _Seam:
         if not text:
             return None
         last, self._last = self._last, text
-        at_seam, self._at_start = self._at_start and bool(last), False
-        if not at_seam or last[-1].isspace() or text[0].isspace():
+        at_seam, self._at_start = self._at_start, False
+        if not (at_seam and needs_space(last, text)):
             return None
         return " " if isinstance(piece, str) else StreamEvent("text", " ")
 

@@ -17,6 +17,7 @@ from ..terminal import (
     show_note,
     write_out,
 )
+from ..text import needs_space
 from .material import TurnInput, first_input
 from .recorder import Recorder
 from .request import resolve, standing_in
@@ -197,7 +198,7 @@ class Progress:
         """Show an event; before the first text a space, where two responses would meet."""
         if event.type == "text" and event.chunk:
             self.show = self.display.event
-            if _needs_space(self._before, event.chunk):
+            if needs_space(self._before, event.chunk):
                 self.display.event(replace(event, chunk=" "))
         self.display.event(event)
 
@@ -211,7 +212,7 @@ class Progress:
         shown = ""
         for response in self.responses:
             text = response.text_so_far
-            shown += f" {text}" if _needs_space(shown, text) else text
+            shown += f" {text}" if needs_space(shown, text) else text
         return shown
 
     def keep(self) -> None:
@@ -229,10 +230,6 @@ class Progress:
             self.recorder.break_off(self.responses[-1], error)
             if self.display.has_shown:
                 mark_partial(error)
-
-
-def _needs_space(before: str, after: str) -> bool:
-    return bool(before and after) and not (before[-1].isspace() or after[0].isspace())
 
 
 def _explain(error: BaseException) -> BaseException:

@@ -75,6 +75,11 @@ def longest_backtick_run(text: str) -> int:
     return max((len(run) for run in re.findall(r"`+", text)), default=0)
 
 
+def needs_space(before: str, after: str) -> bool:
+    """Whether two texts would run into each other: a space is shown between them."""
+    return bool(before and after) and not (before[-1].isspace() or after[0].isspace())
+
+
 def token_usage_string(
     input_tokens: int | None, output_tokens: int | None, token_details: Mapping[str, object] | None
 ) -> str:

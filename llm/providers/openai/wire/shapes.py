@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union
@@ -148,7 +149,7 @@ class Call:
         self.pieces = [*pieces]
 
 
-class Accumulator:
+class Accumulator(ABC):
     """Takes the objects of one answer as they arrive and remembers what they amount to.
 
     Attributes:
@@ -181,11 +182,13 @@ class Accumulator:
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise malformed(error, value) from error
 
+    @abstractmethod
     def _take(self, value: Json) -> Sequence[Event]:
-        raise NotImplementedError
+        """What one object adds to the answer, whatever goes wrong with it."""
 
+    @abstractmethod
     def _text(self, text: str) -> Sequence[Event]:
-        raise NotImplementedError
+        """What a piece of text adds to the answer."""
 
     def finish(self) -> list[Event]:
         """What is left to say: half a character, and that there was reasoning nobody saw.
@@ -208,9 +211,9 @@ class Accumulator:
             (call.name, llm.parse_arguments("".join(call.pieces)), call.id) for call in self._calls
         ]
 
+    @abstractmethod
     def response_json(self) -> Json:
         """The answer as it is logged, without nulls."""
-        raise NotImplementedError
 
     def notices(self) -> list[str]:
         """What the user should be told about how the answer ended."""
