@@ -19,7 +19,7 @@ from .shapes import (
     count_from,
     data_url,
     function_fields,
-    only_text,
+    plain_message,
     plain_value,
     ran_here,
     user_messages,
@@ -40,7 +40,9 @@ def chat_messages(messages: Iterable[Message], image_detail: str | None = None) 
     last_system: str | None = None
     for message in messages:
         role = message.role
-        if role == "user":
+        if plain := plain_message(message):
+            sent.append(plain)
+        elif role == "user":
             sent.extend(user_messages(message, item, "text"))
         elif role == "assistant":
             sent.append(_assistant_message(message))
@@ -57,9 +59,6 @@ def chat_messages(messages: Iterable[Message], image_detail: str | None = None) 
 
 
 def _assistant_message(message: Message) -> Json:
-    text = only_text(message)
-    if text is not None:
-        return {"role": "assistant", "content": text}
     text = message.text()
     calls = [
         {

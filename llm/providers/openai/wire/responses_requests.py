@@ -16,7 +16,7 @@ from .shapes import (
     Json,
     count_from,
     data_url,
-    only_text,
+    plain_message,
     plain_value,
     ran_here,
     user_messages,
@@ -48,7 +48,9 @@ def responses_input(
     instructions: str | None = None
     for message in messages:
         role = message.role
-        if role == "user":
+        if plain := plain_message(message):
+            items.append(plain)
+        elif role == "user":
             items.extend(user_messages(message, item, "input_text"))
         elif role == "assistant":
             items.extend(_assistant_items(message))
@@ -62,13 +64,10 @@ def responses_input(
 
 
 def _assistant_items(message: Message) -> Iterator[Json]:
-    text = only_text(message)
-    if text is None:
-        for reasoning in message.parts:
-            if isinstance(reasoning, ReasoningPart) and (item := _reasoning_item(reasoning)):
-                yield item
-        text = message.text()
-    if text:
+    for reasoning in message.parts:
+        if isinstance(reasoning, ReasoningPart) and (item := _reasoning_item(reasoning)):
+            yield item
+    if text := message.text():
         yield {"role": "assistant", "content": text}
     for part in ran_here(message, ToolCallPart):
         yield {

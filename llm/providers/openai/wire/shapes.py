@@ -226,25 +226,26 @@ class Accumulator(ABC):
         return model if isinstance(model, str) else None
 
 
-def only_text(message: Message) -> str | None:
-    """The text of a message that is nothing else, as most of a long conversation are."""
+def plain_message(message: Message) -> Json | None:
+    """A message that is a text of a person or a model alone, as most of a long conversation are."""
     parts = message.parts
-    return parts[0].text if len(parts) == 1 and isinstance(parts[0], TextPart) else None
+    if len(parts) > 1 or message.role not in ("user", "assistant"):
+        return None
+    text = parts[0].text if parts and isinstance(parts[0], TextPart) else ""
+    return {"role": message.role, "content": text} if text else None
 
 
 def user_messages(
     message: Message, attachment_item: Callable[[Attachment], Json], text_type: str
 ) -> list[Json]:
     """A user message as it is sent: a text, or items where something is attached; or not at all."""
-    content: str | list[Json] | None = only_text(message)
-    if content is None:
-        text = message.text()
-        items = [
-            attachment_item(part.attachment)
-            for part in message.parts
-            if isinstance(part, AttachmentPart) and part.attachment is not None
-        ]
-        content = [{"type": text_type, "text": text}, *items] if items and text else items or text
+    text = message.text()
+    items = [
+        attachment_item(part.attachment)
+        for part in message.parts
+        if isinstance(part, AttachmentPart) and part.attachment is not None
+    ]
+    content = [{"type": text_type, "text": text}, *items] if items and text else items or text
     return [{"role": "user", "content": content}] if content else []
 
 
