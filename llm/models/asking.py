@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from .. import models
@@ -155,21 +156,11 @@ class Asking(Generic[R, C]):
             options=options,
             hide_reasoning=hide_reasoning,
         )
+        limit = owner.chain_limit if chain_limit is None else chain_limit
+        hooks = (before_call or owner.before_call, after_call or owner.after_call)
         chain_class = models.AsyncChainResponse if self.is_async else models.ChainResponse
-        return cast("type[C]", chain_class)(
-            request,
-            owner.model,
-            stream,
-            owner,
-            key,
-            owner.chain_limit if chain_limit is None else chain_limit,
-            before_call or owner.before_call,
-            after_call or owner.after_call,
-            next=next,
-            once=once,
-            repeat=repeat,
-            log=log,
-        )
+        make = partial(cast("type[C]", chain_class), request, owner.model, stream, owner, key)
+        return make(limit, *hooks, next=next, once=once, repeat=repeat, log=log)
 
 
 def installed_model(model_id: str | None, is_async: bool) -> Any:

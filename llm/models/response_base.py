@@ -327,12 +327,13 @@ class _BaseResponse:
         request = self.prompt.as_text() if model.continues_as_text else self.prompt
         self.prompt.history_read = False
         # Without its key a model is not asked.
-        key = {"key": model.get_key(self._key)} if model.takes_key else {}
+        key = model.get_key(self._key) if model.takes_key else None
         if self.observer is not None:
             self.observer.begun(self)
-        return model.execute(
-            request, stream=self.stream, response=self, conversation=conversation, **key
-        )
+        ask, stream = model.execute, self.stream
+        if not model.takes_key:
+            return ask(request, stream=stream, response=self, conversation=conversation)
+        return ask(request, stream=stream, response=self, conversation=conversation, key=key)
 
     def _clear(self) -> None:
         self._chunks, self._event_log = [], None
