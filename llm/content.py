@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,11 +41,13 @@ class Attachment:
             OSError: The file at `path` cannot be read.
         """
         if self._id is None:
+            from hashlib import sha256
+
             data = self.content
             if not data:
                 url = json.dumps({"url": self.url}).encode()
                 data = Path(self.path).read_bytes() if self.path else url
-            self._id = hashlib.sha256(data).hexdigest()
+            self._id = sha256(data).hexdigest()
         return self._id
 
     @property
@@ -149,4 +150,6 @@ class Fragment(str):
 
     def id(self) -> str:
         """The SHA-256 hex digest of the UTF-8 text."""
-        return hashlib.sha256(self.encode(errors="replace")).hexdigest()
+        from hashlib import sha256
+
+        return sha256(self.encode(errors="replace")).hexdigest()

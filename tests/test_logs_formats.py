@@ -17,6 +17,7 @@ from llm.logs.exchange.formats import format_of, read, written
 from llm.models.serialize import from_messages
 from llm.parts import Message
 from llm.serialization import MessageDict
+from llm.text import JSONObject
 
 BYTES = base64.b64encode(b"content").decode()
 EVERYTHING = [
@@ -278,6 +279,17 @@ def test_openai_messages_of_others() -> None:
         {"type": "text", "text": "No"},
     ]
     assert found[2]["parts"] == [{"type": "tool_result", "name": "f", "output": "r"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [('{"a": 1}', {"a": 1}), ("{a", {"_raw": "{a"}), ("[1]", {"_raw": "[1]"}), ("null", {})],
+)
+def test_openai_arguments_that_are_no_object(arguments: str, expected: JSONObject) -> None:
+    """What a model sent for the arguments of a call is kept, and does not stop the import."""
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    [message] = from_openai([{"role": "assistant", "content": None, "tool_calls": [call]}])
+    assert [part.get("arguments") for part in message["parts"]] == [expected]
 
 
 @pytest.mark.parametrize(

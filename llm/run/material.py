@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from ..terminal import clean_argument, read_stdin_text, stdin_is_terminal
 from ..text import JSONObject
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from ..templates import Template
     from .request import LogSettings, OutputSettings, Request
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,9 +108,11 @@ class Tool:
 
 def definition_hash(definition: ToolDict) -> str:
     """SHA-256 hex digest of what a model is told of a tool and of the plugin's name, if any."""
+    from hashlib import sha256
+
     keys = ("name", "description", "input_schema", "server_side", "plugin")
     shape = {key: definition.get(key) for key in keys if key in definition}
-    return hashlib.sha256(json.dumps(shape).encode("utf-8")).hexdigest()
+    return sha256(json.dumps(shape).encode("utf-8")).hexdigest()
 
 
 def definition_of(tool: Tool | ServerSideTool, instance: InstanceDict | None = None) -> ToolDict:
