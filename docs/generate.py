@@ -42,7 +42,7 @@ def walk(group: click.Group, parent: click.Context) -> Iterator[click.Context]:
 
 def contexts(cli: click.Group) -> list[click.Context]:
     """Return the contexts of the root and of every command, in the order of the help."""
-    root = click.Context(cli, info_name="llm", terminal_width=WIDTH)
+    root = click.Context(cli, info_name="llm", terminal_width=WIDTH, **cli.context_settings)
     return [root, *walk(cli, root)]
 
 

@@ -84,13 +84,6 @@ def test_list_is_limited_and_searched() -> None:
     assert done("conversations", "list", "-q", "nothing like it") == ""
 
 
-def test_list_without_a_log() -> None:
-    """Where nothing was logged the message says so."""
-    result = run("conversations")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "No log database found" in result.stderr
-
-
 def test_show_tells_title_and_messages() -> None:
     """A heading, what is known, and each message under its role."""
     birds = talk("Birds", "one", "two")

@@ -120,7 +120,8 @@ def test_attachments_are_sent_in_their_order(tmp_path: Path) -> None:
         (["-f", "fl:number"], "Could not load fragment fl:number: the loader returned int"),
         (["--sf", "fl:x"], "Fragment loader fl returned a disallowed attachment"),
         (["-f", "binary"], "is not text. Attach it with -a"),
-        (["-f", "."], "Fragment '.' cannot be read: Is a directory"),
+        (["-f", "."], "Fragment '.' is a folder: -f dir:. reads its text files"),
+        (["--sf", "a folder"], "'a folder' is a folder: -f 'dir:a folder' reads its text files"),
         (["-f", "x" * 5000], "not found"),
         (["-f", ""], "Fragment '' not found"),
     ],
@@ -128,6 +129,7 @@ def test_attachments_are_sent_in_their_order(tmp_path: Path) -> None:
 def test_unusable_fragment_is_an_error(tmp_path: Path, arguments: list[str], message: str) -> None:
     """What cannot be found or read is told, with exit code 1, before anything is sent."""
     (tmp_path / "binary").write_bytes(b"a\0b")
+    (tmp_path / "a folder").mkdir()
     result = run(*arguments, "x", code=1)
     assert message in result.stderr
     assert result.stdout == ""

@@ -45,12 +45,58 @@ def ids(*args: str) -> list[str]:
     return [row["id"] for row in json.loads(output("--json", *args))]
 
 
-def test_database_missing() -> None:
-    """Without a log database the command fails and says where it looked."""
-    result = invoke()
-    assert result.exit_code == 1
-    assert "No log database found at " in result.stderr
-    assert result.stdout == ""
+@pytest.mark.parametrize(
+    ("arguments", "empty"),
+    [
+        *(
+            (["logs", *flags], "")
+            for flags in ([], ["-s"], ["-x"], ["--data"], ["-q", "x"], ["-t"])
+        ),
+        *((["logs", *flags], "") for flags in (["-T", "x"], ["--since", "3d"], ["-m", "4o"])),
+        *((["logs", "--json", *flags], "[]\n") for flags in ([], ["-n", "0"], ["--cid", "x"])),
+        (["logs", "--data-array"], "[]\n"),
+        *((["schemas", *flags], "") for flags in ([], ["--full"], ["--nl"])),
+        (["schemas", "list", "--json"], "[]\n"),
+        *((["conversations", *flags], "") for flags in ([], ["tree"], ["export", "--all"])),
+        (["conversations", "list", "--json"], "[]\n"),
+        (["fragments"], ""),
+        (["fragments", "list", "--json"], "[]\n"),
+        (["templates"], ""),
+        (["templates", "list", "--json"], "[]\n"),
+        (["plugins"], "[]\n"),
+        (["keys", "list", "--json"], "[]\n"),
+    ],
+)
+def test_fresh_user_directory(arguments: list[str], empty: str, user_path: Path) -> None:
+    """Where nothing was logged yet, a listing is an empty one, and makes no database."""
+    result = CliRunner().invoke(cli, arguments)
+    assert (result.exit_code, result.stdout) == (0, empty), result.output
+    assert not (user_path / "logs.db").exists()
+
+
+@pytest.mark.parametrize("current", ["-c", "-r"])
+def test_fresh_user_directory_has_no_conversation(current: str) -> None:
+    """The conversation used last is none that could be listed."""
+    result = invoke(current)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "nothing has been logged yet" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["logs"], ["logs", "--json"], ["logs", "delete", "x"], ["logs", "verify"]),
+        *(["logs", "vacuum"], ["logs", "redact", "x"], ["schemas"], ["schemas", "show", "x"]),
+        *(["conversations"], ["conversations", "tree"], ["conversations", "export"]),
+    ],
+)
+def test_database_missing(arguments: list[str], tmp_path: Path) -> None:
+    """A file that was named has to be there: the error says where it was looked for."""
+    missing = tmp_path / "missing.db"
+    result = CliRunner().invoke(cli, [*arguments, "-d", str(missing)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"No log database found at {missing}" in result.stderr
+    assert not missing.exists()
 
 
 def test_database_is_no_database(user_path: Path) -> None:
@@ -71,7 +117,6 @@ def test_database_option_other_file(log: LogBuilder, tmp_path: Path) -> None:
     one, two = str(tmp_path / "one.db"), str(tmp_path / "two.db")
     assert ids("-d", one) == ["one"]
     assert ids("-d", one, "-p", two) == ["two"]
-    assert invoke("-d", str(tmp_path / "none.db")).exit_code == 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -68,10 +70,10 @@ def server(authority: Authority) -> Iterator[OpenAIServer]:
         yield running
 
 
-def ask(kind: Any, address: str) -> str:
+def ask(kind: Any, address: str, policy: CallPolicy | None = None) -> str:
     """The answer of a model at the address, asked for once."""
     model = kind("m", api_base=address, key="sk-k")
-    response = model.conversation(policy=CallPolicy(retries=0)).prompt("hi")
+    response = model.conversation(policy=policy or CallPolicy(retries=0)).prompt("hi")
     if kind is AsyncChat:
 
         async def text() -> str:
@@ -313,3 +315,87 @@ def test_command_ends_with_one_line(user_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("Error: Cannot use the certificates that SSL_CERT_FILE names")
     assert result.stderr.count("\n") == 1
+
+
+# Servers that hang up
+
+
+@contextlib.contextmanager
+def hanging_up(how: str) -> Iterator[str]:
+    """A server that takes every connection and then gives no answer; yields its address."""
+    held: list[socket.socket] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            if how == "silent":
+                held.append(connection)
+                continue
+            if how != "at once":
+                connection.recv(65536)
+            if how == "reset":
+                linger = struct.pack("ii", 1, 0)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            elif how == "other words":
+                connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for connection in held:
+                connection.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["at once", "after the request", "reset", "other words"])
+def test_server_that_hangs_up_was_reached(kind: Any, how: str) -> None:
+    """It is not said that it cannot be reached: it took the connection."""
+    with hanging_up(how) as address, pytest.raises(ConnectionLost) as caught:
+        ask(kind, address)
+    host = address.removeprefix("http://").removesuffix("/v1")
+    told = str(caught.value)
+    assert told.startswith(f"No answer from {host}: it closed the connection (")
+    assert told.endswith(f"Is {address}/chat/completions its address?")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_server_that_says_nothing_was_reached(kind: Any) -> None:
+    """Its silence is what is told, with the option that says how long it may take."""
+    policy = CallPolicy(retries=0, timeout_s=0.2)
+    with hanging_up("silent") as address, pytest.raises(ConnectionLost) as caught:
+        ask(kind, address, policy)
+    told = r"No answer from 127\.0\.0\.1:\d+ \(the server was silent for too long\)\. --timeout"
+    assert re.match(told, str(caught.value))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_proxy_that_hangs_up_is_named(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks for the fault learns that there is a proxy on the way."""
+    with hanging_up("after the request") as address:
+        monkeypatch.setenv("http_proxy", address.removesuffix("/v1"))
+        told = r"No answer from vendor.invalid through the proxy that http_proxy names: it closed"
+        with pytest.raises(ConnectionLost, match=told):
+            ask(kind, "http://vendor.invalid/v1")
+
+
+def test_retry_says_how_the_attempt_failed() -> None:
+    """The note between two attempts tells a server that hangs up from one that is not there."""
+    told: list[str] = []
+    policy = CallPolicy(retries=1, tell=told.append)
+    with hanging_up("after the request") as address, pytest.raises(ConnectionLost):
+        ask(Chat, address, policy)
+    with pytest.raises(ConnectionLost):
+        ask(Chat, address, policy)
+    assert [line.split(" ", 1)[1].partition(", ")[0] for line in told] == [
+        "closed the connection",
+        "cannot be reached",
+    ]

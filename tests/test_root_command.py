@@ -70,6 +70,49 @@ def test_help_of_everything(root: Root, flag: str) -> None:
         assert command.get_short_help_str(), path
 
 
+@pytest.mark.parametrize("width", ["40", "80"])
+def test_help_summaries_are_whole(
+    root: Root, width: str, plugin: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each group, also one of a plugin, lists the whole first sentence of every command."""
+
+    @llm.hookimpl
+    def register_commands(cli: click.Group) -> None:
+        @cli.group()
+        def guests() -> None:
+            "Commands of a plugin."
+
+        @guests.command()
+        def greet() -> None:
+            "Greet everybody who is there and everybody who comes later, in their own language."
+
+    plugin("test_guests", register_commands=register_commands)
+    monkeypatch.setenv("COLUMNS", width)
+    pending: list[tuple[click.Group, list[str]]] = [(root(), [])]
+    while pending:
+        group, path = pending.pop()
+        listed = invoke(llm.cli.cli, *path, "--help").output.partition("Commands:\n")[2]
+        for name, child in group.commands.items():
+            sentence = child.get_short_help_str(1000)
+            if not child.hidden:
+                assert sentence in " ".join(listed.split()), (path, name)
+            if isinstance(child, click.Group):
+                pending.append((child, [*path, name]))
+
+
+@pytest.mark.parametrize("word", ["--verison", "--versoin", "--Version", "--ver", "--verison=1"])
+def test_option_of_the_root_is_suggested(word: str) -> None:
+    """A slip in an option of the root, which a prompt does not know, is told as one."""
+    result = invoke(llm.cli.cli, word)
+    assert result.exit_code == 2
+    assert "'--version'" in result.stderr
+
+
+def test_option_of_the_root_is_not_suggested_behind_a_prompt() -> None:
+    """There it would not be understood."""
+    assert "--version" not in invoke(llm.cli.cli, "hi", "--verison").stderr
+
+
 def test_help_lines_are_those_of_the_commands(root: Root) -> None:
     """The lines in the root's help, kept in a table, are the commands' own."""
     command = root()
@@ -286,9 +329,9 @@ def test_new_name_at_a_silent_pipe_is_the_command() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal")
 def test_new_name_at_a_terminal_is_the_command() -> None:
     """A person who types it means the command."""
-    with at_terminal("conversations") as (process, terminal):
-        assert "No log database" in terminal.rest()
-        assert process.wait(timeout=LIMIT_SECONDS) == 1
+    with at_terminal("conversations", "tree") as (process, terminal):
+        assert "No conversation was forked yet" in terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
 
 
 def test_plugin_whose_command_hook_breaks(

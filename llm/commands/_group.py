@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from importlib import import_module
@@ -11,6 +12,8 @@ import click
 
 from ._errors import reported
 
+# In `Context.meta`: the word at which the default command was chosen.
+_FIRST_WORD = f"{__name__}.first_word"
 json_flag = click.option("json_", "--json", is_flag=True, help="Output as JSON.")
 
 
@@ -94,7 +97,13 @@ class LazyGroup(click.Group):
         """The command with that name, imported now if need be, or None."""
         self._complete(ctx)
         self._import(cmd_name)
-        return self._ready.get(cmd_name)
+        found = self._ready.get(cmd_name)
+        if type(found) is click.Group:
+            # Made by a provider or a plugin: click itself would cut these to the width.
+            for below in found.commands.values():
+                if not (below.short_help or below.deprecated):
+                    below.short_help = below.get_short_help_str(sys.maxsize)
+        return found
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands: the default one, then the others sorted."""
@@ -104,14 +113,16 @@ class LazyGroup(click.Group):
     # Help
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing any; `*` marks the default one."""
+        """Write the list of commands without importing any; `*` marks the default one.
+
+        Each has its whole first sentence, which click itself would cut.
+        """
         ready = self._ready
         names = [
             name for name in self.list_commands(ctx) if name in self._lazy or not ready[name].hidden
         ]
         if not names:
             return
-        limit = formatter.width - 7 - max(map(len, names))
         with formatter.section("Commands"):
             formatter.write_dl(
                 [
@@ -119,7 +130,7 @@ class LazyGroup(click.Group):
                         f"{name}*" if name == self.default else name,
                         self._lazy[name].help
                         if name in self._lazy
-                        else ready[name].get_short_help_str(limit),
+                        else ready[name].get_short_help_str(sys.maxsize),
                     )
                     for name in names
                 ]
@@ -130,8 +141,21 @@ class LazyGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the group's own options; a command line that names no command gets the default."""
         if self.default is not None and self._wants_default(ctx, args):
+            ctx.meta[_FIRST_WORD] = "".join(args[:1])
             args = [self.default, *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an option that the default one does not know may be one of ours."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if error.option_name != ctx.meta.get(_FIRST_WORD, "").partition("=")[0]:
+                raise
+            known = [*(error.possibilities or ()), *(name for o in self.params for name in o.opts)]
+            raise click.NoSuchOption(
+                error.option_name, possibilities=known, ctx=error.ctx
+            ) from error
 
     def _wants_default(self, ctx: click.Context, args: list[str]) -> bool:
         if not args:

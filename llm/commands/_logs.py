@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 database_option = option(
     "-d",
     "--database",
-    type=click.Path(readable=True, exists=True, dir_okay=False),
+    type=click.Path(readable=True, dir_okay=False),
     help="Path to the log database.",
 )
 utc_option = flag("--utc", help="Show times in UTC.")
@@ -37,10 +37,15 @@ def database_path(database: str | None) -> Path:
 
 @contextmanager
 def reading(database: str | None) -> Iterator[sqlite3.Connection]:
-    """A connection to the log that can only read; what dead processes have left is in it."""
+    """A connection to the log that can only read; what dead processes have left is in it.
+
+    Before anything is logged in a user directory its log is an empty one; a file that was named has
+    to be there.
+    """
     from ..run import recovery
 
-    with closing(recovery.reading(database_path(database))) as conn:
+    path = database_path(database)
+    with closing(recovery.reading(path, missing_is_empty=database is None)) as conn:
         yield conn
 
 

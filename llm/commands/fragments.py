@@ -45,10 +45,6 @@ def fragments_list(queries: tuple[str, ...], aliases: bool, json_: bool) -> None
     from ..logs.read.shared import iter_fragments
     from ..logs.render.fragments import fragments_json, fragments_yaml
 
-    if not logs_db_path().exists():
-        if json_:
-            say("[]")
-        return
     with reading(None) as conn:
         found = iter_fragments(conn, queries, only_aliased=aliases, cut=not json_)
         print_pieces(fragments_json(found) if json_ else fragments_yaml(found))

@@ -30,7 +30,7 @@ DEFAULT_COUNT = 3
     type=int,
     help="Number of entries to show, 0 for all. Default: 3, or all of one conversation.",
 )
-@option("-p", "--path", type=click.Path(readable=True, exists=True, dir_okay=False), hidden=True)
+@option("-p", "--path", type=click.Path(readable=True, dir_okay=False), hidden=True)
 @database_option
 @option("-m", "--model", help="Only this model: its id, an alias, or the id it resolved to.")
 @option(

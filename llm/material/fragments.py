@@ -47,6 +47,11 @@ def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> lis
 
 
 def _read(path: Path) -> Fragment:
+    if path.is_dir():
+        from shlex import quote
+
+        loader = quote(f"dir:{path}")
+        raise FragmentNotFound(f"Fragment '{path}' is a folder: -f {loader} reads its text files")
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -51,13 +51,19 @@ def take_up(database: str | Path, *, tell: bool = False) -> None:
             return
 
 
-def reading(database: str | Path) -> sqlite3.Connection:
-    """A connection that reads the log; what dead processes have left is in it."""
-    from ..logs.file.db import open_for_reading
+def reading(database: str | Path, *, missing_is_empty: bool = False) -> sqlite3.Connection:
+    """A connection that reads the log; what dead processes have left is in it.
+
+    A file that is missing is an error, or with `missing_is_empty` a log without any rows.
+    """
+    from ..logs.file.db import open_for_reading, open_memory
+    from ..logs.file.migrations import connection_of
 
     if os.fspath(database) == os.fspath(logs_db_path()):
         tighten_database(database)
     take_up(database)
+    if missing_is_empty and not os.path.exists(database):
+        return connection_of(open_memory())
     return open_for_reading(database)
 
 

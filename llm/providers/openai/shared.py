@@ -416,7 +416,7 @@ class _Shared(AtServer):
         Raises:
             ConnectionLost: The answer is not complete.
         """
-        from .transport.faults import Endpoint, lost
+        from .transport.faults import Endpoint, TransportError, lost
         from .wire.shapes import FILTERED
 
         rest = answer.finish()
@@ -426,7 +426,8 @@ class _Shared(AtServer):
             self._record_usage(response, answer.usage)
         response.response_json = answer.response_json()
         if not answer.is_complete:
-            raise lost(Endpoint(self._url(self._path)), "the end marker is missing", begun=True)
+            trouble = TransportError("the end marker is missing")
+            raise lost(Endpoint(self._url(self._path)), trouble, begun=True)
         for name, arguments, call_id in answer.calls():
             response.add_tool_call(llm.ToolCall(name, arguments, call_id))
         for notice in answer.notices():

@@ -177,12 +177,11 @@ class Course:
         try:
             yield
         except _transport_errors() as error:
-            trouble, pause = _trouble_of(error), None
+            trouble, pause = faults.trouble_of(error), None
             if not (self._begun or trouble.is_permanent):
-                reason = "was silent for too long" if trouble.is_timeout else "cannot be reached"
-                pause = self._attempts.pause_s(reason=reason)
+                pause = self._attempts.pause_s(reason=trouble.what_failed)
             if pause is None:
-                raise faults.lost(self._endpoint, str(trouble), begun=self._begun) from error
+                raise faults.lost(self._endpoint, trouble, begun=self._begun) from error
             self.pause_s = pause
 
     @contextmanager
@@ -229,21 +228,6 @@ def _transport_errors() -> tuple[type[Exception], ...]:
         return (faults.TransportError,)
     more = (httpx2.RequestError, httpx2.StreamError, httpx2.InvalidURL, UnicodeError)
     return (faults.TransportError, *more)
-
-
-def _trouble_of(error: Exception) -> faults.TransportError:
-    """How the connection failed, in the same words for both transports."""
-    if isinstance(error, faults.TransportError):
-        return error
-    import httpx2
-
-    if isinstance(error, httpx2.TimeoutException):
-        return faults.TransportError(faults.SILENT, is_timeout=True)
-    if isinstance(error, (httpx2.LocalProtocolError, UnicodeError)):
-        # Its text repeats the header, which may hold the key.
-        return faults.TransportError(faults.UNSENDABLE, is_permanent=True)
-    is_permanent = isinstance(error, (httpx2.UnsupportedProtocol, httpx2.InvalidURL))
-    return faults.TransportError(str(error) or type(error).__name__, is_permanent=is_permanent)
 
 
 _clients: dict[bool, httpx2.Client] = {}

@@ -45,14 +45,50 @@ class TransportError(Exception):
     Args:
         is_timeout: The server was silent for too long.
         is_permanent: It would fail the next time too.
+        is_connected: The server, or a proxy, had been reached when it failed.
     """
 
     def __init__(
-        self, reason: str, *, is_timeout: bool = False, is_permanent: bool = False
+        self,
+        reason: str,
+        *,
+        is_timeout: bool = False,
+        is_permanent: bool = False,
+        is_connected: bool = False,
     ) -> None:
         super().__init__(reason)
         self.is_timeout = is_timeout
         self.is_permanent = is_permanent
+        self.is_connected = is_connected
+
+    @property
+    def what_failed(self) -> str:
+        """What is said of the server while the request is sent again."""
+        if self.is_timeout:
+            return "was silent for too long"
+        return "closed the connection" if self.is_connected else "cannot be reached"
+
+
+def trouble_of(error: BaseException) -> TransportError:
+    """How the connection failed, in the same words for all transports."""
+    if isinstance(error, TransportError):
+        return error
+    import httpx2
+
+    is_connected = not isinstance(
+        error, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+    )
+    if isinstance(error, httpx2.TimeoutException):
+        return TransportError(SILENT, is_timeout=True, is_connected=is_connected)
+    if isinstance(error, (httpx2.LocalProtocolError, UnicodeError)):
+        # Its text repeats the header, which may hold the key.
+        return TransportError(UNSENDABLE, is_permanent=True)
+    is_permanent = isinstance(error, (httpx2.UnsupportedProtocol, httpx2.InvalidURL))
+    return TransportError(
+        str(error) or type(error).__name__,
+        is_permanent=is_permanent,
+        is_connected=is_connected and isinstance(error, httpx2.TransportError) and not is_permanent,
+    )
 
 
 class Endpoint:
@@ -210,22 +246,24 @@ def told_in_stream(endpoint: Endpoint, value: object) -> ModelError:
     return refusal(endpoint, status, {}, value)
 
 
-def lost(endpoint: Endpoint, reason: str, *, begun: bool) -> ConnectionLost:
-    """The error for a connection that could not be made, or broke off once it had begun."""
-    reason = endpoint.safe(reason)
+def lost(endpoint: Endpoint, trouble: TransportError, *, begun: bool) -> ConnectionLost:
+    """The error for a connection that failed before an answer, or broke off once it had begun."""
+    reason = endpoint.safe(str(trouble))
     if begun:
         text = f"The connection to {endpoint.host} broke off before the answer was complete"
         return ConnectionLost(f"{text}: {reason}" if reason else text)
-    reason = reason or "no reason given"
+    whom, advice = endpoint.host, f"Is {endpoint.url} its address?"
     if proxy := llm.proxy_variable(endpoint.url):
-        return ConnectionLost(
-            f"Cannot reach {endpoint.host} through the proxy that {proxy} names ({reason})."
-            " NO_PROXY lists hosts that are reached without it"
-        )
-    return ConnectionLost(
-        f"Cannot reach {endpoint.host} ({reason})."
-        f" Is the server running, and is {endpoint.url} its address?"
-    )
+        whom = f"{whom} through the proxy that {proxy} names"
+        advice = "NO_PROXY lists hosts that are reached without it"
+    reason = reason or "no reason given"
+    if not trouble.is_connected:
+        advice = advice.replace("Is ", "Is the server running, and is ", 1)
+        return ConnectionLost(f"Cannot reach {whom} ({reason}). {advice}")
+    if trouble.is_timeout:
+        advice = "--timeout says how long to wait, in seconds"
+        return ConnectionLost(f"No answer from {whom} ({reason}). {advice}")
+    return ConnectionLost(f"No answer from {whom}: it closed the connection ({reason}). {advice}")
 
 
 def not_json(endpoint: Endpoint, data: bytes) -> ModelError:

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import (
+    BadStatusLine,
     HTTPConnection,
     HTTPException,
     HTTPResponse,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import ssl
 
 PIECE_BYTES = 65536
+SHOWN_CHARACTERS = 60
 # Servers close what is idle, often without being noticed in between.
 KEPT_S = 5.0
 
@@ -103,8 +105,9 @@ def send(
     Raises:
         TransportError: The connection failed.
     """
-    with _told():
+    with _told(is_connected=False):
         connection = _connection(target, policy.connect_timeout_s)
+    with _told():
         try:
             connection.sock.settimeout(policy.timeout_s)
             connection.putrequest(method, target.path, skip_host=True, skip_accept_encoding=True)
@@ -211,18 +214,23 @@ def _unpackers(encodings: str) -> list[Callable[[bytes], bytes]]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(*, is_connected: bool = True) -> Iterator[None]:
     """Turn what goes wrong on the way into a `TransportError`, in the words of httpx2."""
     try:
         yield
     except TimeoutError as error:
-        raise TransportError(SILENT, is_timeout=True) from error
+        raise TransportError(SILENT, is_timeout=True, is_connected=is_connected) from error
     except IncompleteRead as error:
         raise _incomplete("incomplete chunked read") from error
     except RemoteDisconnected as error:
-        raise TransportError("Server disconnected without sending a response.") from error
+        text = "Server disconnected without sending a response."
+        raise TransportError(text, is_connected=True) from error
+    except BadStatusLine as error:
+        text = f"it sent {str(error)[:SHOWN_CHARACTERS]!r}, which is not HTTP"
+        raise TransportError(text, is_connected=True) from error
     except (OSError, HTTPException, zlib.error) as error:
-        raise TransportError(str(error) or type(error).__name__) from error
+        text = str(error) or type(error).__name__
+        raise TransportError(text, is_connected=is_connected) from error
     except ValueError:
         # Its text repeats the header, which may hold the key.
         raise TransportError(UNSENDABLE, is_permanent=True) from None

@@ -105,8 +105,9 @@ def _translated(endpoint: faults.Endpoint, *, begun: bool = False) -> Iterator[N
         body = reply.content if reply.is_closed else error.body
         raise faults.refusal(endpoint, error.status_code, reply.headers, body or b"") from error
     except openai.APIConnectionError as error:
-        raise faults.lost(endpoint, str(error.__cause__ or error), begun=begun) from error
+        trouble = faults.trouble_of(error.__cause__ or error)
+        raise faults.lost(endpoint, trouble, begun=begun) from error
     except openai.APIError as error:
         raise faults.told_in_stream(endpoint, error.body or {"message": str(error)}) from error
     except USUAL_ERRORS as error:
-        raise faults.lost(endpoint, str(error), begun=begun) from error
+        raise faults.lost(endpoint, faults.trouble_of(error), begun=begun) from error
