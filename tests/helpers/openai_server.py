@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .authority import Authority
 
 
@@ -182,12 +184,19 @@ class OpenAIServer:
         """The address of the server as that of a proxy."""
         return self.url.removesuffix("/v1")
 
+    def reply_to(self, received: Received) -> Reply:
+        """The next answer of the script; the request is kept."""
+        self.requests.append(received)
+        if not self.replies:
+            return error_reply(500, "no answer is scripted", {"x-should-retry": "false"})
+        return self.replies.pop(0)
+
     @property
     def last(self) -> Received:
         """The latest request."""
         return self.requests[-1]
 
-    def __enter__(self) -> OpenAIServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -242,12 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(size)
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = json.loads(raw) if raw else None
-        owner = self.server.owner
-        owner.requests.append(Received(self.command, self.path, headers, body))
-        if not owner.replies:
-            self._send(error_reply(500, "no answer is scripted", {"x-should-retry": "false"}))
-            return
-        self._send(owner.replies.pop(0))
+        self._send(self.server.owner.reply_to(Received(self.command, self.path, headers, body)))
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
