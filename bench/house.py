@@ -203,8 +203,8 @@ def rows() -> Iterator[Row]:
     yield Row("files that a logged prompt enters", entered, 45)
     yield Row("moves between files of a logged prompt", moves, 450)
     entered, moves = traced("-c", "hi")
-    yield Row("files that a continued prompt enters", entered, 45)
-    yield Row("moves between files of a continued prompt", moves, 450)
+    yield Row("files that a continued prompt enters", entered, 55)
+    yield Row("moves between files of a continued prompt", moves, 500)
     yield Row("files on the ground floor", len(list(PACKAGE.glob("*.py"))), 20)
     yield Row("files of the log outside its rooms", len(list(PACKAGE.glob("logs/*.py"))) - 1, 0)
 
