@@ -218,14 +218,15 @@ class TurnWriter:
 
     def move_thread(self, conn: sqlite3.Connection, thread_id: str, thread_name: str) -> None:
         """Let the thread, which is made where it does not exist, go on after the turn."""
-        add_thread(conn, thread_id, thread_name)
         is_complete = "outcome" not in self.turn
         # While a process lay dead it may have gone on.
         later = "select 1 from turns where thread_id = ? and id > ? limit 1"
         if not is_complete and conn.execute(later, (thread_id, self.turn["id"])).fetchone():
+            add_thread(conn, thread_id, thread_name)
             return
         tip = self.tip if is_complete or self._outputs else self._end_of_results()
-        if tip is not None or is_complete:
+        is_new = add_thread(conn, thread_id, thread_name, tip)
+        if not is_new and (tip is not None or is_complete):
             conn.execute(MOVE_THREAD, (tip, thread_id))
 
     def _end_of_results(self) -> str | None:
@@ -261,12 +262,13 @@ def add_thread(
     tip: str | None = None,
     forked_from: str | None = None,
     made_utc: str | None = None,
-) -> None:
-    """Make a thread, now where no time is given, unless there is one of that id."""
+) -> bool:
+    """Make a thread, now where no time is given; `False` where there is one of that id."""
     from datetime import datetime, timezone
 
     made_utc = made_utc or str(datetime.now(timezone.utc))
-    conn.execute(_ADD_THREAD, (thread_id, name and storable(name), tip, forked_from, made_utc))
+    row = (thread_id, name and storable(name), tip, forked_from, made_utc)
+    return conn.execute(_ADD_THREAD, row).rowcount > 0
 
 
 def _ensure_instance(conn: sqlite3.Connection, shape: InstanceDict | None) -> int | None:
