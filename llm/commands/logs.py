@@ -21,6 +21,10 @@ _UPKEEP = {
 @group(
     lazy={
         "list": _LIST,
+        "recover": Lazy(
+            "llm.commands.logs_recover:recover",
+            "Show answers that could not be logged, and try again.",
+        ),
         **{name: Lazy(f"llm.commands.logs_upkeep:{name}", text) for name, text in _UPKEEP.items()},
     }
 )
@@ -41,6 +45,7 @@ def path() -> None:
 def status() -> None:
     """Show whether prompts are logged, and what the log holds."""
     from ..logs.file import db
+    from ..run.journal import set_aside
     from ..run.recovery import take_up
 
     file = logs_db_path()
@@ -57,6 +62,8 @@ def status() -> None:
         say(f"Number of legacy conversations:\t{found.legacy_conversations}")
         say(f"Number of legacy responses:\t{found.legacy_responses}")
     say(f"Database file size: \t\t{readable_size(found.size_bytes)}")
+    if aside := len(set_aside()):
+        say(f"Answers that could not be logged:\t{aside} (llm logs recover)")
 
 
 @logs.command()

@@ -177,7 +177,7 @@ def redact(
     """
     from ..logs.rewrite import redact as log_redact
     from ..logs.rewrite.scrub import Scrubber
-    from ..run.journal import leftovers
+    from ..run.journal import leftovers, set_aside
 
     scrubber = Scrubber(_compiled(pattern, is_literal=fixed_string), replacement)
     with writing(database) as db:
@@ -187,6 +187,8 @@ def redact(
                 f"{_counted(running, 'prompt')} on the way to the log cannot be rewritten:"
                 " redact again when they have ended"
             )
+        if aside := len(set_aside()):
+            show_note(f"{_counted(aside, 'answer')} that could not be logged: llm logs recover")
         if not found.total:
             say("Nothing in the log matches")
             return

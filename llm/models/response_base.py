@@ -17,6 +17,8 @@ from ..errors import ContextTooLong
 from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
 from ..text import JSONObject, encode_ulid, new_ulid, new_ulid_int, token_usage_string
+from ..text.secrets import storable
+from ..text.stored import said_by, storable_count, storable_value
 from ..tools.calling import ToolCall
 from .options import all_options
 from .prompt import Prompt, check_prompt, wrap_tools
@@ -295,14 +297,14 @@ class _BaseResponse:
         output: int | None = None,
         details: JSONObject | None = None,
     ) -> None:
-        """Register the tokens that the answer cost."""
-        self.input_tokens = input
-        self.output_tokens = output
-        self.token_details = details
+        """Register the tokens that the answer cost; what is no number counts as not known."""
+        self.input_tokens = storable_count(input)
+        self.output_tokens = storable_count(output)
+        self.token_details = storable_value(details)
 
     def set_resolved_model(self, model_id: str) -> None:
         """Register the exact model that the provider says answered."""
-        self.resolved_model = model_id
+        self.resolved_model = storable(said_by(model_id))
 
     def set_prompt_json(self, request: JSONObject) -> None:
         """Register the request as it goes to the provider, for the log."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..files.config import user_path
 from ..text.secrets import masked
-from .journal_lines import EventLines, done_line, json_line, request_lines
+from .journal_lines import FORMAT, EventLines, done_line, json_line, request_lines
 
 if TYPE_CHECKING:
     from ..models.response_base import _BaseResponse
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ..tools.calling import ToolResult
 
 SUFFIX = ".jsonl"
+# What follows it in the name of a journal that could not be logged: nothing looks at it unasked.
+ASIDE = ".aside"
 FOLDER = "inflight"
 
 
@@ -50,16 +52,26 @@ def is_in_user_directory(path: str) -> bool:
 
 def leftovers() -> list[str]:
     """The paths of all journals, of the living and of the dead, oldest first."""
+    return _journals(SUFFIX)
+
+
+def set_aside() -> list[str]:
+    """The paths of the journals that could not be logged, oldest first."""
+    return _journals(SUFFIX + ASIDE)
+
+
+def _journals(ending: str) -> list[str]:
     paths = []
     for folder in folders():
         with suppress(OSError):
             names = os.listdir(folder)
-            paths += [os.path.join(folder, name) for name in names if name.endswith(SUFFIX)]
+            paths += [os.path.join(folder, name) for name in names if name.endswith(ending)]
     return sorted(paths, key=os.path.basename)
 
 
 def lock(fd: int, *, wait: bool = False) -> bool:
-    """Lock an open journal, until it is closed; `False` where somebody else has."""
+    """Lock an open journal, until it is closed; `False` where somebody else has, an OSError where
+    the file system has no locks."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -97,8 +109,10 @@ class _File:
             with suppress(FileExistsError):
                 os.mkdir(os.path.dirname(path), 0o700)
             fd = os.open(path, flags, 0o600)
-        # Somebody who looks for the dead may hold it for a moment.
-        lock(fd, wait=True)
+        # Somebody who looks for the dead may hold it for a moment. Without locks it tells by its
+        # age that it is alive.
+        with suppress(OSError):
+            lock(fd, wait=True)
         self.fd: int | None = fd
 
     def write(self, data: bytes, back: int = 0) -> None:
@@ -286,7 +300,7 @@ class ResultsJournal(_Kept):
         from ..text import new_ulid
 
         places = {"database": self._database, "user": os.path.abspath(user_path())}
-        header = json_line({"journal": 1, **self.request, **places})
+        header = json_line({"journal": FORMAT, **self.request, **places})
         self._place(f"{new_ulid()}{SUFFIX}", lambda file: file.write_line(header))
 
 

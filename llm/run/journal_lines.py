@@ -4,18 +4,24 @@ The first one is the request (an object with the key `journal`). Then come slice
 (lists: message, part, text); events (objects, or a text that goes on with the event before);
 `{"again": time}` where the model is asked anew; `{"results": ...}`; `{"done": ...}` at the end.
 Where a key in use was taken out again, lines may be empty texts, and spaces may follow them.
+
+The value of `journal` is the number of the form, `FORMAT`. A release that adds a key, a field of an
+event, or a kind of line that others may leave out, keeps the number: readers pass over what they do
+not know. One whose lines would be misread by others counts on; a journal with a higher number than
+its own a release leaves where it lies, for one that knows it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, cast
 
+from ..errors import InvalidInput, LLMError
 from ..text import JSONObject
 from ..text.secrets import WatchedText, masked, unfinished
+from ..text.stored import said_by, storable_value
 
 if TYPE_CHECKING:
     from ..models.response_base import _BaseResponse
@@ -23,14 +29,19 @@ if TYPE_CHECKING:
     from ..parts import Part, StreamEvent
     from ..serialization import InstanceDict, ToolDict, TurnDict
 
+#: The form that is written here, and the latest one that can be read.
+FORMAT = 1
 # Texts of a request that are longer are written in slices of this length.
 SLICE = 1 << 20
 _TOOL_KEYS = ("name", "description", "input_schema")
 
 
 def json_line(value: object) -> str:
-    """A value as one line."""
-    return json.dumps(value, default=str) + "\n"
+    """A value as one line; what cannot be written as it is, as it can be stored."""
+    try:
+        return json.dumps(value, default=str) + "\n"
+    except Exception:  # what it holds may be nested too deeply, or of anybody's class
+        return json.dumps(storable_value(value)) + "\n"
 
 
 def request_lines(
@@ -59,7 +70,7 @@ def request_lines(
     }
     yield json_line(
         {
-            "journal": 1,
+            "journal": FORMAT,
             "id": turn["id"],
             "started": response.started_utc(),
             "thread": response.thread_id(),
@@ -223,6 +234,7 @@ class Journaled:
 
     Attributes:
         request: The first one.
+        passed_over: How many lines were left out.
         events: What the model said.
         done: What is known of the end; `None` where the process died before it.
         results: The results of tools that have run.
@@ -230,9 +242,16 @@ class Journaled:
 
     def __init__(self, request: JSONObject) -> None:
         self.request = request
+        self.passed_over = 0
         self.events: list[StreamEvent] = []
         self.done: JSONObject | None = None
         self.results: list[Part] = []
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this release knows the form; else a later one wrote it, and only it can tell
+        what the lines say."""
+        return bool(self.request["journal"] <= FORMAT)
 
     def take(self, line: Any) -> None:
         """Take up what one line says."""
@@ -244,6 +263,8 @@ class Journaled:
         elif isinstance(line, list):
             message, part, text = line
             self.request["messages"][message]["parts"][part]["text"] += text
+        elif not isinstance(line, dict):
+            raise InvalidInput(f"A journal has no line such as {line!r}")
         elif "type" in line:
             self.events.append(_read_event(line))
         elif "done" in line:
@@ -280,21 +301,53 @@ class Journaled:
         return cast("TurnDict", turn)
 
 
-def read_lines(content: bytes) -> Journaled | None:
+def read_lines(content: bytes, *, leniently: bool = False) -> Journaled | None:
     """What a journal says; `None` where not even the request is complete.
 
-    A line that cannot be read, such as the one in which the process died, is left out.
+    A line that is no JSON, such as the one in which the process died, is left out.
+
+    Args:
+        content: The file.
+        leniently: Leave out any line but the first that cannot be understood.
+
+    Raises:
+        Exception: A line says something that no journal does.
     """
-    lines: list[Any] = []
-    for line in content.split(b"\n")[:-1]:
-        with suppress(ValueError):
-            lines.append(json.loads(line))
-    if not lines or not isinstance(lines[0], dict) or "journal" not in lines[0]:
+    lines = content.split(b"\n")[:-1]
+    if not lines:
         return None
-    journaled = Journaled(lines[0])
-    for value in lines[1:]:
-        journaled.take(value)
+    journaled = Journaled(_read_request_line(lines[0]))
+    if not journaled.is_known:
+        return journaled
+    for number, line in enumerate(lines[1:], 2):
+        try:
+            journaled.take(json.loads(line))
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            journaled.passed_over += 1
+        except Exception as error:  # anything may be in it
+            if not leniently:
+                raise InvalidInput(f"Line {number} cannot be read: {described(error)}") from error
+            journaled.passed_over += 1
     return journaled
+
+
+def _read_request_line(line: bytes) -> JSONObject:
+    try:
+        request = json.loads(line)
+        form = request["journal"]
+    except Exception as error:  # anything may be in it
+        raise InvalidInput(f"Line 1 is no request: {described(error)}") from error
+    if not isinstance(form, int) or form < 1:
+        raise InvalidInput(f"Line 1 is no request: its form is {form!r}")
+    return cast("JSONObject", request)
+
+
+def described(error: BaseException) -> str:
+    """An exception as a person reads it, with its class unless it was made to be read."""
+    text = said_by(error)
+    if isinstance(error, LLMError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _read_event(shape: JSONObject) -> StreamEvent:
@@ -303,7 +356,8 @@ def _read_event(shape: JSONObject) -> StreamEvent:
 
     if "attachment" in shape:
         shape["attachment"] = Attachment.from_dict(shape["attachment"])
-    return StreamEvent(**shape)
+    known = StreamEvent.__dataclass_fields__
+    return StreamEvent(**{name: value for name, value in shape.items() if name in known})
 
 
 def _read_request(request: JSONObject, tables: Tables) -> JSONObject:

@@ -16,6 +16,7 @@ from ..terminal import show_note
 from ..text import JSONObject
 from ..text.secrets import masked
 from .journal import Journal, ResultsJournal
+from .journal_lines import described
 
 if TYPE_CHECKING:
     import sqlite_utils
@@ -136,10 +137,11 @@ class Recorder:
         journal.finished(response.outcome)
         try:
             response.log_to_db(self._open())
-        except LogError as error:
+        except Exception as error:  # what it says comes from a server, or from a plugin
             self._unlogged.append(response)
             where = f"The answer is kept in {journal.path} until it can be logged"
-            show_note(f"{error}. {where if journal.is_whole else 'This answer is not recorded'}")
+            reason = _reason(error)
+            show_note(f"{reason}. {where if journal.is_whole else 'This answer is not recorded'}")
             journal.close()
         else:
             journal.close(keep=False)
@@ -158,8 +160,8 @@ class Recorder:
             return False
         try:
             append_results(self._open(), results.request, results.parts)
-        except LogError as error:
-            show_note(str(error))
+        except Exception as error:  # as above
+            show_note(_reason(error))
             return False
         return True
 
@@ -194,6 +196,12 @@ class Recorder:
         if self._database is not None:
             self._database.close()
             self._database = None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, LogError):
+        return str(error)
+    return f"The turn cannot be logged: {described(error)}"
 
 
 def _journal_of(response: AnyResponse) -> Journal:

@@ -12,8 +12,8 @@ from ..errors import LogError
 from ..files import tighten_database
 from ..files.config import logs_db_path
 from ..terminal import show_note
-from .journal import close, is_in_user_directory, leftovers, lock
-from .journal_lines import read_lines
+from .journal import ASIDE, close, is_in_user_directory, leftovers, lock
+from .journal_lines import described, read_lines
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,9 +34,10 @@ EMPTY_AGE_S = 3600.0
 
 
 def take_up(database: str | Path, *, tell: bool = False) -> None:
-    """Log what processes that died have left for a database; what cannot be logged stays, and
-    stderr may `tell` why.
+    """Log what processes that died have left for a database; where the database does not take it
+    all of it stays, and stderr may `tell` why.
 
+    A journal that is itself the reason, because of what it says, is set aside, which is told once.
     Where nothing was left this costs a look at three folders.
     """
     paths = leftovers()
@@ -45,10 +46,34 @@ def take_up(database: str | Path, *, tell: bool = False) -> None:
     for path in paths:
         try:
             _take_up_one(path, os.path.abspath(database))
-        except LogError as error:
-            if tell:
-                show_note(f"{error}. What is not in the log yet is kept in {os.path.dirname(path)}")
+        except ImportError:
             return
+        except Exception as error:  # a journal may say anything
+            if isinstance(error, LogError) and not _is_about_values(error):
+                if tell:
+                    where = os.path.dirname(path)
+                    show_note(f"{error}. What is not in the log yet is kept in {where}")
+                return
+            _set_aside(path, error)
+
+
+def _is_about_values(error: LogError) -> bool:
+    """Whether the database refused what it was given, and would take other things."""
+    from sqlite3 import DataError, IntegrityError, InterfaceError, ProgrammingError
+
+    refusals = (DataError, IntegrityError, InterfaceError, ProgrammingError)
+    return isinstance(error.__cause__, refusals)
+
+
+def _set_aside(path: str, error: Exception) -> None:
+    """Give a journal a name by which nothing looks for it, and tell why."""
+    target = f"{path}{ASIDE}"
+    with suppress(OSError):
+        os.rename(path, target)
+        show_note(
+            f"An answer that another process left cannot be logged: {described(error)}. It is"
+            f" kept in {target}: llm logs recover shows it, and tries again"
+        )
 
 
 def reading(database: str | Path, *, missing_is_empty: bool = False) -> sqlite3.Connection:
@@ -79,43 +104,73 @@ def _take_up_one(path: str, database: str) -> None:
         is_done = False
         try:
             # One that has lost its name was taken up by another process meanwhile.
-            is_done = lock(fd) and os.fstat(fd).st_nlink > 0 and _log_journal(fd, path, database)
+            if _is_dead(fd) and os.fstat(fd).st_nlink > 0 and os.path.exists(path):
+                is_done = _log_journal(fd, path, database)
         finally:
             close(fd, path if is_done else None)
+
+
+def _is_dead(fd: int) -> bool:
+    """Whether the owner of an open journal is; where nobody can lock, its age has to do."""
+    try:
+        return lock(fd)
+    except OSError:
+        return _is_old(fd)
+
+
+def _is_old(fd: int) -> bool:
+    return os.fstat(fd).st_mtime < time.time() - EMPTY_AGE_S
+
+
+def read_journal(fd: int, *, leniently: bool = False) -> Journaled | None:
+    """What the journal that is open as `fd` says; see `read_lines`."""
+    with open(os.dup(fd), "rb") as file:
+        file.seek(0)
+        return read_lines(file.read(), leniently=leniently)
 
 
 def _log_journal(fd: int, path: str, database: str) -> bool:
     """Log the journal that is open as `fd`, unless it is that of another database; whether it has
     served its purpose."""
-    with open(os.dup(fd), "rb") as file:
-        file.seek(0)
-        journaled = read_lines(file.read())
+    journaled = read_journal(fd)
     if journaled is None:
-        return os.fstat(fd).st_mtime < time.time() - EMPTY_AGE_S
-    request = journaled.request
-    if not _belongs_to(request, path, database):
+        return _is_old(fd)
+    if not journaled.is_known or not _is_same_file(database_of(journaled, path), database):
         return False
+    log_journaled(journaled, database)
+    return True
+
+
+def log_journaled(journaled: Journaled, database: str) -> None:
+    """Put what a journal says into a database, if it is not there.
+
+    Raises:
+        LogError: The database does not take it.
+        Exception: Whatever comes of a journal that says something else than this program does.
+    """
     from ..logs.file.db import open_log
 
+    request = journaled.request
     with closing(open_log(database, timeout_s=TIMEOUT_S)) as db:
         if "results_of" in request:
             append_results(db, request, journaled.results)
         # The process may have died after it had logged the turn.
         elif not db.conn.execute("select 1 from turns where id = ?", [request["id"]]).fetchone():
             _log_turn(db, journaled)
-    return True
 
 
-def _belongs_to(request: JSONObject, path: str, database: str) -> bool:
-    if request["journal"] != 1:
-        # A later release wrote it, and knows what to do with it.
-        return False
-    named: str | None = request["database"]
-    if named is None:
-        moves_along = is_in_user_directory(path)
-        folder = os.path.dirname(os.path.dirname(path)) if moves_along else request["user"]
-        named = os.path.join(folder, "logs.db")
-    return os.path.realpath(named) == os.path.realpath(database)
+def database_of(journaled: Journaled, path: str) -> str:
+    """The database that the journal at `path` belongs to."""
+    named: str | None = journaled.request["database"]
+    if named is not None:
+        return os.fspath(named)
+    moves_along = is_in_user_directory(path)
+    folder = os.path.dirname(os.path.dirname(path)) if moves_along else journaled.request["user"]
+    return os.path.join(folder, "logs.db")
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _log_turn(db: Database, journaled: Journaled) -> None:

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 MASK = "[...]"
 # A shorter text would be found by chance in the middle of other words.
@@ -73,17 +72,6 @@ def storable(text: str) -> str:
     U+FFFD, and each key in use by a mask."""
     text = masked(text)
     return text if text.isascii() else _LONE_SURROGATES.sub("\ufffd", text)
-
-
-def storable_value(value: Any) -> Any:
-    """`value` with every text of it as it may be stored."""
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, dict):
-        return {storable_value(key): storable_value(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [storable_value(item) for item in value]
-    return value
 
 
 def unfinished(text: str, also: Iterable[str] = ()) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..text import JSONObject
+from ..text.stored import MOST_LEVELS
 
 if TYPE_CHECKING:
     from ..content import Attachment
@@ -44,11 +45,21 @@ def parse_arguments(given: object) -> JSONObject:
             value = json.loads(given) if given.strip() else None
         except (ValueError, RecursionError):
             return {"_raw": given}
+        if given.count("{") + given.count("[") > MOST_LEVELS and not _can_be_handled(value):
+            return {"_raw": given}
     if value is None:
         return {}
     if isinstance(value, dict):
         return value
     return {"_raw": given if isinstance(given, str) else json.dumps(given)}
+
+
+def _can_be_handled(value: object, level: int = 0) -> bool:
+    """Whether a value is not nested so deeply that comparing or sending it fails."""
+    if isinstance(value, (dict, list)):
+        items = value.values() if isinstance(value, dict) else value
+        return level < MOST_LEVELS and all(_can_be_handled(item, level + 1) for item in items)
+    return True
 
 
 @dataclass

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...content import Attachment
 from ...parts import AttachmentPart, Message, ToolResultPart
 from ...text import JSONObject, json_pieces, slices
-from ...text.secrets import storable, storable_value
+from ...text.secrets import storable
+from ...text.stored import storable_value
 from .shared import add_attachment, ensure_fragment
 
 if TYPE_CHECKING:
@@ -192,7 +193,8 @@ def store_message(conn: sqlite3.Connection, hashed: HashedMessage, fragments: Fr
             text, payload = None, {"text_ref": pieces, **payload}
         used = _store_references(conn, payload, attachments)
         payload_json = json.dumps(payload, default=str) if payload else None
-        row = (hashed.hash, position, kind, payload.get("name"), text, payload_json)
+        name = payload.get("name")
+        row = (hashed.hash, position, kind, name and str(name), text, payload_json)
         part_id = conn.execute(_ADD_PART, row).lastrowid
         for order, attachment_id in enumerate(used):
             conn.execute(_ADD_ATTACHMENT, (part_id, attachment_id, order))

@@ -13,6 +13,7 @@ from ...content import Fragment
 from ...models.turn_record import tool_dict
 from ...text import JSONObject
 from ...text.secrets import storable
+from ...text.stored import storable_value
 from ...tools.tool import definition_hash
 from ..file.migrations import connection_of
 
@@ -79,7 +80,7 @@ def ensure_tool(db: AnyDatabase, tool: Tool | ServerSideTool) -> int:
 def ensure_definition(conn: sqlite3.Connection, tool: ToolDict) -> int:
     """The id under which the definition of a tool, in JSON values, is stored."""
     digest = tool.get("hash") or definition_hash(tool)
-    schema = json.dumps(tool["input_schema"])
+    schema = json.dumps(storable_value(tool["input_schema"]))
     texts = [tool["name"], tool["description"], schema, tool.get("plugin")]
     values = [text and storable(text) for text in texts]
     return _ensure(conn, _FIND_TOOL, [digest], _ADD_TOOL, values)
@@ -96,7 +97,7 @@ def ensure_tool_instance(
         plugin: The plugin that brought the class, if one did.
         arguments: Its constructor arguments; what JSON cannot express is stored as its `str()`.
     """
-    key = [name, plugin, json.dumps(arguments, default=str)]
+    key = [name, plugin, json.dumps(storable_value(arguments))]
     return _ensure(connection_of(db), _FIND_INSTANCE, key, _ADD_INSTANCE)
 
 

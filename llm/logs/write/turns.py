@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...content import Fragment
 from ...text.secrets import masked, storable
+from ...text.stored import said_by, storable_count, storable_value
 from ..records.chains import HashedMessage, hash_message, is_stored, store_message
 from ..records.condense import condensed_json, replacements_for
 from ..records.shared import ensure_definition, ensure_fragment, ensure_schema, ensure_tool_instance
@@ -150,7 +151,7 @@ class TurnWriter:
             self.turn.get("schema"),
             model_replacements,
         )
-        return masked(condensed_json(payload, replacements))
+        return masked(condensed_json(storable_value(payload), replacements))
 
     def write(
         self, conn: sqlite3.Connection, thread_id: str, fragment_ids: Mapping[int, int]
@@ -176,19 +177,20 @@ class TurnWriter:
     def _write_row(self, conn: sqlite3.Connection, thread_id: str) -> None:
         turn = self.turn
         usage = turn.get("usage", {})
-        options, details, schema = turn.get("options"), usage.get("details"), turn.get("schema")
+        options, schema = storable_value(turn.get("options")), turn.get("schema")
+        details, resolved = storable_value(usage.get("details")), turn.get("resolved_model")
         row = (
             turn["id"],
             thread_id,
             self.parent,
             self.tip,
-            turn["model"],
-            turn.get("resolved_model"),
-            masked(json.dumps(options, default=str)) if options else None,
+            storable(turn["model"]),
+            None if resolved is None else storable(said_by(resolved)),
+            json.dumps(options) if options else None,
             ensure_schema(conn, schema) if schema else None,
-            usage.get("input"),
-            usage.get("output"),
-            json.dumps(details, default=str) if details else None,
+            storable_count(usage.get("input")),
+            storable_count(usage.get("output")),
+            json.dumps(details) if details else None,
             turn.get("duration_ms", 0),
             turn.get("datetime_utc", ""),
             self._reply,
