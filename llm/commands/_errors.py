@@ -54,7 +54,7 @@ class _Reported(contextlib.ContextDecorator):
 
             # Declared final for those who catch it.
             vars(error)["message"] = for_stderr(error.message)
-        elif isinstance(error, KeyboardInterrupt):
+        elif isinstance(error, KeyboardInterrupt) or _is_interrupt(error):
             from ..terminal import say
 
             say("\nAborted!", err=True)
@@ -68,6 +68,11 @@ class _Reported(contextlib.ContextDecorator):
 
 
 reported = _Reported()
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether it is what SQLite makes of Ctrl-C within a query."""
+    return type(error).__module__ == "sqlite3" and str(error) == "interrupted"
 
 
 def _let_go_of_output() -> None:

@@ -191,20 +191,19 @@ def update_text(path: Path, change: Callable[[str], str], mode: int | None = Non
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(path.parent / _LOCK_NAME, timeout=_LOCK_TIMEOUT_S)
-    with _accessing(path, "written"):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout as ex:
-            problem = f"another process has kept it locked for {_LOCK_TIMEOUT_S:g} seconds"
-            raise ConfigError(path, problem, "Try again when that process has ended") from ex
-    try:
+    from .locks import locked
+
+    with contextlib.ExitStack() as held:
+        with _accessing(path, "written"):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locked(path.parent / _LOCK_NAME, timeout_s=_LOCK_TIMEOUT_S))
+            except Timeout as ex:
+                problem = f"another process has kept it locked for {_LOCK_TIMEOUT_S:g} seconds"
+                raise ConfigError(path, problem, "Try again when that process has ended") from ex
         yield
-    finally:
-        lock.release()
 
 
 def how_to_repair(path: Path) -> str:

@@ -220,14 +220,21 @@ class _Preloader:
         self._wake = threading.Event()
         self._is_sent = False
         self._thread = threading.Thread(target=self._run, args=(_work_clock(),), daemon=True)
-        self._thread.start()
-        meanwhile(self._sent)
+        # Where no thread can be started, whoever needs the imports makes them.
+        self._is_running = True
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._is_running = False
+        else:
+            meanwhile(self._sent)
 
     def finish(self) -> None:
         """Stop holding back, and return when everything is imported or left to the caller."""
-        forget(self._sent)
-        self._wake.set()
-        self._thread.join()
+        if self._is_running:
+            forget(self._sent)
+            self._wake.set()
+            self._thread.join()
 
     def _sent(self) -> None:
         self._is_sent = True

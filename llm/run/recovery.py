@@ -148,10 +148,13 @@ def log_journaled(journaled: Journaled, database: str) -> None:
         LogError: The database does not take it.
         Exception: Whatever comes of a journal that says something else than this program does.
     """
-    from ..logs.file.db import open_log
+    from ..logs.file.db import log_errors, open_log
 
     request = journaled.request
-    with closing(open_log(database, timeout_s=TIMEOUT_S)) as db:
+    with (
+        closing(open_log(database, timeout_s=TIMEOUT_S)) as db,
+        log_errors(database, "write to"),
+    ):
         if "results_of" in request:
             append_results(db, request, journaled.results)
         # The process may have died after it had logged the turn.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 BUSY_TIMEOUT_SECONDS = 5.0
+# Some milliseconds, in steps of SQLite's machine.
+_STEPS_BETWEEN_LOOKS = 100_000
 FilePath: TypeAlias = "str | Path"
 
 
@@ -52,8 +54,31 @@ def log_errors(path: object, doing: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.DatabaseError, OSError) as error:
+        pass_interrupt(error)
         text = f"Cannot {doing} the log database {path}: {error}. {_remedy(error)}"
         raise LogError(text) from error
+
+
+def interruptible(conn: sqlite3.Connection) -> sqlite3.Connection:
+    """Let Ctrl-C end a long query of the connection, which is returned.
+
+    Python acts upon a signal between two steps of its own, and a query is one: it comes to a stop
+    where the handler that SQLite calls now and then raises. What SQLite raises then is
+    `interrupted`; see `pass_interrupt`.
+    """
+    conn.set_progress_handler(_goes_on, _STEPS_BETWEEN_LOOKS)
+    return conn
+
+
+def _goes_on() -> int:
+    return 0
+
+
+def pass_interrupt(error: Exception) -> None:
+    """Raise Ctrl-C on where that is what SQLite tells of; to be called before anything else is
+    made of an error."""
+    if isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted":
+        raise KeyboardInterrupt from error
 
 
 def no_log(path: FilePath) -> LogError:
@@ -107,7 +132,7 @@ def open_log(
         _check_size(path)
         wait_s = BUSY_TIMEOUT_SECONDS if timeout_s is None else timeout_s
         conn = sqlite3.connect(path, timeout=wait_s, check_same_thread=not any_thread)
-        with _closed_on_failure(conn):
+        with _closed_on_failure(interruptible(conn)):
             prepare(conn, path)
             if _is_wal(conn):
                 # In WAL mode a commit need not wait for the disk: whatever happens to this process
@@ -147,9 +172,12 @@ def prepare(conn: sqlite3.Connection, path: FilePath) -> None:
             migrate(conn)
     if missing_indexes(conn) or not _is_wal(conn):
         # A file that cannot be written can still be read; one that is in use waits for next time.
-        with suppress(OSError, sqlite3.OperationalError), _locked(path):
-            _switch_to_wal(conn)
-            build_indexes(conn, _tell)
+        try:
+            with _locked(path):
+                _switch_to_wal(conn)
+                build_indexes(conn, _tell)
+        except (OSError, sqlite3.OperationalError) as error:
+            pass_interrupt(error)
 
 
 def _tell(line: str) -> None:
@@ -192,9 +220,9 @@ def _is_garbage(path: FilePath) -> bool:
 
 
 def _locked(path: FilePath) -> AbstractContextManager[object]:
-    from filelock import FileLock
+    from ...files.locks import locked
 
-    return FileLock(f"{path}.lock", poll_interval=0.01)
+    return locked(f"{path}.lock", poll_s=0.01)
 
 
 def _is_wal(conn: sqlite3.Connection) -> bool:
@@ -285,7 +313,7 @@ def brought_up_to_date(
         if may_change:
             with suppress(LogError):
                 return connection_of(open_log(path, create=False))
-        copy = sqlite3.connect(":memory:")
+        copy = interruptible(sqlite3.connect(":memory:"))
         conn.backup(copy)
         migrate(copy)
         return copy
@@ -296,7 +324,7 @@ def brought_up_to_date(
 def _connect_uri(path: FilePath, parameters: str) -> sqlite3.Connection:
     uri = f"file:{quote(os.path.abspath(path))}?{parameters}"
     conn = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS)
-    with _closed_on_failure(conn):
+    with _closed_on_failure(interruptible(conn)):
         # The first access to the file: this is where opening fails.
         conn.execute("select 1 from sqlite_master limit 1").fetchone()
     return conn

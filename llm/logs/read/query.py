@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import LogError
+from ..file.db import pass_interrupt
 from ..file.lookups import batches, rows_by_ids
 from ..records.outcome import RECOVERED, has_outcomes
 from .rows import build_rows
@@ -184,6 +185,7 @@ def select_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
     try:
         return find(conn, filters, limit)[cut]
     except sqlite3.OperationalError as error:
+        pass_interrupt(error)
         raise _query_error(filters.query, error) from error
 
 

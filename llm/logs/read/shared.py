@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...text import JSONObject
+from ..file.db import pass_interrupt
 from ..file.migrations import connection_of, has_table, immediate
 
 if TYPE_CHECKING:
@@ -127,7 +128,8 @@ def _batches(conn: sqlite3.Connection, sql: str, values: dict[str, str]) -> Iter
         while batch := rows.fetchmany(_BATCH):
             yield batch
             count += len(batch)
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
+        pass_interrupt(error)
         conn.text_factory = lenient
         rest = islice(conn.execute(sql, values), count, None)
         while batch := list(islice(rest, _BATCH)):

@@ -193,13 +193,17 @@ def store_message(conn: sqlite3.Connection, hashed: HashedMessage, fragments: Fr
             text, payload = None, {"text_ref": pieces, **payload}
         used = _store_references(conn, payload, attachments)
         payload_json = json.dumps(payload, default=str) if payload else None
-        name = payload.get("name")
-        row = (hashed.hash, position, kind, name and str(name), text, payload_json)
+        row = (hashed.hash, position, kind, _text_or_none(payload.get("name")), text, payload_json)
         part_id = conn.execute(_ADD_PART, row).lastrowid
         for order, attachment_id in enumerate(used):
             conn.execute(_ADD_ATTACHMENT, (part_id, attachment_id, order))
         for order, number in enumerate(p["fragment"] for p in pieces if "fragment" in p):
             conn.execute(_ADD_FRAGMENT, (part_id, number, order))
+
+
+def _text_or_none(name: object) -> str | None:
+    """The name of a tool as its column takes it, whatever the service sent."""
+    return None if name is None else str(name)
 
 
 def _pieces(conn: sqlite3.Connection, text: str, fragments: Fragments) -> list[JSONObject]:

@@ -16,6 +16,7 @@ from ...text.secrets import storable
 from ...text.stored import storable_value
 from ...tools.tool import definition_hash
 from ..file.migrations import connection_of
+from .kept import not_kept
 
 if TYPE_CHECKING:
     import sqlite3
@@ -113,6 +114,8 @@ def _ensure(
     if found is None:
         conn.execute(add, [*key, *values])
         found = conn.execute(find, key).fetchone()
+    if found is None:
+        raise not_kept(conn, "a part of the turn")
     return int(found[0])
 
 
@@ -127,5 +130,7 @@ def add_attachment(
     key, kind = reference["id"], reference["type"]
     path, url = (value and storable(value) for value in (attachment.path, attachment.url))
     conn.execute(_ADD_ATTACHMENT, [key, kind, path, url, attachment.content or None])
-    stored = conn.execute("select type from attachments where id = ?", [key]).fetchone()[0]
-    return {"id": key} if stored == kind else {"id": key, "type": kind}
+    stored = conn.execute("select type from attachments where id = ?", [key]).fetchone()
+    if stored is None:
+        raise not_kept(conn, "an attachment")
+    return {"id": key} if stored[0] == kind else {"id": key, "type": kind}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import LogError
-from ..file.db import log_errors
+from ..file.db import log_errors, pass_interrupt
 from ..records.chains import address
 from ..records.messages import load_rows, load_shapes
 
@@ -123,6 +123,7 @@ def find_damage(
         try:
             conn.execute(f"insert into {index} ({index}, rank) values ('integrity-check', 1)")
         except sqlite3.DatabaseError as error:
+            pass_interrupt(error)
             yield f"the search index {index} does not fit its table: {error}"
         finally:
             conn.rollback()

@@ -14,6 +14,7 @@ from ..file.db import log_errors, prepare
 from ..file.migrations import immediate
 from ..records.chains import hash_message, is_stored
 from ..records.condense import load_reply
+from ..records.kept import odd_triggers
 from .turns import MOVE_THREAD, HashedTables, TurnWriter, add_thread
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # Databases seen before: one that was migrated once stays so.
 _migrated: WeakSet[Database] = WeakSet()
+# Those among them that have triggers which are not ours.
+_watched: WeakSet[Database] = WeakSet()
 
 
 def preload() -> None:
@@ -50,6 +53,8 @@ class LogStore:
         if db not in _migrated:
             with log_errors(self, "open"):
                 prepare(db.conn, self.path)
+                if odd_triggers(db.conn):
+                    _watched.add(db)
             _migrated.add(db)
 
     @property
@@ -188,9 +193,10 @@ class LogStore:
         if not response.has_ended and force is not None:
             force()
         count, parent = response.stored_part() or (0, None)
-        if parent is not None and not is_stored(self._conn, parent):
-            # The history was logged elsewhere.
-            count, parent = 0, None
+        with log_errors(self, "read"):
+            if parent is not None and not is_stored(self._conn, parent):
+                # The history was logged elsewhere.
+                count, parent = 0, None
         tables = Tables()
         turn = record_turn(response, tables, count)
         replacements = getattr(response.model, "json_replacements", None)
@@ -209,10 +215,15 @@ class LogStore:
         """Record a turn at the end of a thread, within the caller's transaction.
 
         The thread is made, under that name, where it does not exist.
+
+        Raises:
+            LogError: The database has triggers, and what they left is not what was written.
         """
         own = chain.from_iterable(writer.fragments.values())
         writer.write(self._conn, thread_id, writer.hashed.store(self._conn, own))
         writer.move_thread(self._conn, thread_id, thread_name)
+        if self.db in _watched:
+            writer.check(self._conn, thread_id)
 
     def turn_response_json(self, turn_id: str) -> object:
         """The provider's own form of the answer of a turn, complete; `None` where there is none.

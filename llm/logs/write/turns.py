@@ -30,6 +30,8 @@ _ADD_TURN = (
     " duration_ms, datetime_utc, response_json)"
     " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_FIND_TURN = "select tip_message_hash from turns where id = ?"
+_FIND_THREAD = "select 1 from threads where id = ?"
 _OF_TURN = ("turn_search", "turn_tools", "turn_fragments", "tool_instantiations")
 _ADD_TOOL = "insert or ignore into turn_tools (turn_id, tool_id, instance_id) values (?, ?, ?)"
 _ADD_FRAGMENT = (
@@ -217,6 +219,25 @@ class TurnWriter:
         if asked or answered:
             sql = "insert into turn_search (turn_id, prompt, response) values (?, ?, ?)"
             conn.execute(sql, (self.turn["id"], asked, answered))
+
+    def check(self, conn: sqlite3.Connection, thread_id: str) -> None:
+        """See to it that the turn and its messages are in the database as they were written."""
+        from ..records.kept import not_kept
+        from ..records.messages import load_messages
+
+        for sql, key in ((_FIND_TURN, self.turn["id"]), (_FIND_THREAD, thread_id)):
+            if conn.execute(sql, [key]).fetchone() is None:
+                raise not_kept(conn, "the turn")
+        tip = conn.execute(_FIND_TURN, [self.turn["id"]]).fetchone()[0]
+        try:
+            stored = load_messages(conn, self.tip, after=self.hashed.address(None))
+        except KeyError:
+            raise not_kept(conn, "a message") from None
+        if tip != self.tip or any(
+            hash_message(message.message, message.parent_hash, trusts_ids=True).hash != message.hash
+            for message in stored
+        ):
+            raise not_kept(conn, "the turn as it is")
 
     def move_thread(self, conn: sqlite3.Connection, thread_id: str, thread_name: str) -> None:
         """Let the thread, which is made where it does not exist, go on after the turn."""
