@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -163,7 +164,8 @@ def test_harmless_trigger_is_no_problem(log: Path) -> None:
 
 
 def interrupted(code: str, user_path: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program that prints `ready` and then takes for ever; send it Ctrl-C."""
+    """Run a program that prints `ready` and then takes for ever; send it Ctrl-C until it ends,
+    as the first one may come before that."""
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -173,8 +175,14 @@ def interrupted(code: str, user_path: Path) -> subprocess.CompletedProcess[str]:
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    for _ in range(60):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+            break
+    else:
+        process.kill()
+    out, err = process.communicate()
     return subprocess.CompletedProcess([], process.returncode, out, err)
 
 
