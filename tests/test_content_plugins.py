@@ -321,8 +321,8 @@ def test_template_of_a_plugin_needs_trust_for_files_and_tools(
 ) -> None:
     """Off a terminal it is refused with a list of what it wants; `--trust` lets it."""
     refusal = failed(llm("-t", "gh:example/curious", "x"))
-    assert "gh:example/curious comes from elsewhere and wants to use:\n" in refusal
-    assert "  fragment: /etc/hostname\n  tool: llm_time\n" in refusal
+    assert "'gh:example/curious' comes from elsewhere and wants to use:\n" in refusal
+    assert "  fragment: '/etc/hostname'\n  tool: 'llm_time'\n" in refusal
     assert server.requests == []
     server.add(text_stream("done"))
     assert shown(llm("-t", "gh:example/curious", "--trust", "x")) == "done\n"

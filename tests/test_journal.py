@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -581,3 +581,70 @@ def test_event_of_a_stream_survives_the_file() -> None:
     assert record is not None
     assert record.events[0] == full
     assert record.events[1] == StreamEvent("tool_result", "more", 3, "c1", message_index=2)
+
+
+def _as_link(journal: Path) -> None:
+    target = journal.with_name("target")
+    journal.rename(target)
+    journal.symlink_to(target)
+
+
+def _as_linked_folder(journal: Path) -> None:
+    target = journal.parent.with_name("elsewhere")
+    journal.parent.rename(target)
+    journal.parent.symlink_to(target)
+
+
+def _as_pipe(journal: Path) -> None:
+    journal.unlink()
+    os.mkfifo(journal)
+
+
+def _as_folder(journal: Path) -> None:
+    journal.unlink()
+    journal.mkdir()
+
+
+STRANGE: dict[str, Callable[[Path], object]] = {
+    "a link": _as_link,
+    "in a linked folder": _as_linked_folder,
+    "a pipe": _as_pipe,
+    "a folder": _as_folder,
+    "with a second name": lambda journal: os.link(journal, journal.with_name("second")),
+    "writable by others": lambda journal: journal.chmod(0o602),
+    "writable by the group": lambda journal: journal.chmod(0o620),
+    "in a folder writable by others": lambda journal: journal.parent.chmod(0o777),
+    "in a folder writable by the group": lambda journal: journal.parent.chmod(0o770),
+}
+if os.getuid() == 0:
+    NOBODY = 65534
+    STRANGE["of somebody else"] = lambda journal: os.chown(journal, NOBODY, NOBODY)
+    STRANGE["in a folder of somebody else"] = lambda path: os.chown(path.parent, NOBODY, NOBODY)
+
+
+@pytest.mark.parametrize("how", STRANGE)
+@pytest.mark.parametrize("place", ["user directory", "state", "temporary files"])
+def test_journal_that_others_may_have_written_is_left_alone(
+    log: Path,
+    user_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+    how: str,
+) -> None:
+    """It stays where it is, unread, wherever it lies, and one line says so."""
+    if place != "user directory":
+        (user_path / "inflight").write_text("in the way")
+    if place == "temporary files":
+        (tmp_path / "state").write_text("in the way")
+    journals_of_ours = [kept(run(Says("ok").conversation().prompt("hi"))) for _ in range(2)]
+    STRANGE[how](journals_of_ours[0])
+    take_up(log)
+    error = capsys.readouterr().err
+    in_folder = "folder" in how and how != "a folder"
+    assert len(rows(log)) == (0 if in_folder else 1) if log.exists() else in_folder
+    assert error.count("\n") == 1, error
+    assert str(journals_of_ours[0].parent) in error
+    assert os.path.lexists(journals_of_ours[0])
+    take_up(log)
+    assert capsys.readouterr().err == ""

@@ -136,7 +136,7 @@ def test_big_folder_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
     write({"big.txt": "x" * 1_200_000, "small.txt": "x" * 2000})
     screen = answering(monkeypatch, "y\n")
     assert len(load_folder(".")) == 2
-    assert "dir:.: 2 files, 1.2 MB. Send all of it? [y/N]: " in screen.getvalue()
+    assert "'dir:.': 2 files, 1.2 MB. Send all of it? [y/N]: " in screen.getvalue()
     answering(monkeypatch, "\n")
     with pytest.raises(LLMError, match="declined"):
         load_folder(".")
@@ -302,7 +302,7 @@ def test_trust_is_asked_for_and_remembered(
     screen = answering(monkeypatch, "n\n")
     with pytest.raises(LLMError, match="you declined"):
         check_template(load_template("tl:greedy"), trust=False)
-    assert "functions:\n    def shout(): return 'HI'" in screen.getvalue()
+    assert "functions, 1 line:\n    1 | def shout(): return 'HI'\n" in screen.getvalue()
     answering(monkeypatch, "y\n")
     check_template(load_template("tl:greedy"), trust=False)
     silent = answering(monkeypatch, "")
@@ -327,6 +327,9 @@ def test_attachments_of_templates_need_trust(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(TEMPLATES, "files", wishes)
     with pytest.raises(LLMError) as caught:
         check_template(load_template("tl:files"), trust=False)
-    for wish in ("attachment: a.png", "attachment: b as text/plain", "fragment: secrets.txt"):
+    for wish in (
+        *("attachment: 'a.png'\n", "attachment: 'b' as 'text/plain'\n"),
+        "fragment: 'secrets.txt'\n",
+    ):
         assert wish in str(caught.value)
     check_template(load_template("tl:web"), trust=False)

@@ -56,7 +56,7 @@ def counts(path: Path) -> dict[str, int]:
         names = [
             name
             for (name,) in conn.execute("select name from sqlite_master where type = 'table'")
-            if "_fts" not in name and "migrations" not in name
+            if "_fts" not in name and not name.startswith("_llm_")
         ]
         return {name: conn.execute(f"select count(*) from {name}").fetchone()[0] for name in names}
 

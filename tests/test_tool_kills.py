@@ -74,7 +74,7 @@ def test_killed_loop_is_taken_up_anywhere(
     outcomes = killed_everywhere(
         tmp_path / "users",
         killed=["-m", "scripted", PROMPT, *tools, *flags],
-        after=[["-c", *tools, *flags]],
+        after=[["-c", *tools, *flags, "--allow", "step"]],
     )
 
     # Before the first piece of an answer is on disk there is no conversation to go on with.
@@ -93,8 +93,8 @@ def test_killed_continuation_is_taken_up_anywhere(tmp_path: Path, tools: list[st
     outcomes = killed_everywhere(
         tmp_path / "users",
         before=[["-m", "scripted", PROMPT, *tools]],
-        killed=["-c", *tools],
-        after=[["-c", *tools]],
+        killed=["-c", *tools, "--allow", "step"],
+        after=[["-c", *tools, "--allow", "step"]],
     )
 
     assert len(outcomes) > 20
@@ -131,7 +131,7 @@ def test_files_of_tools_outlast_a_kill(tmp_path: Path) -> None:
     outcomes = killed_everywhere(
         tmp_path / "users",
         killed=["-m", "scripted", prompt, "--functions", str(path)],
-        after=[["-c", "--functions", str(path)], ["logs", "-n", "0", "--json"]],
+        after=[["-c", "--functions", str(path), "--allow", "*"], ["logs", "-n", "0", "--json"]],
     )
 
     drawn = [o for o in outcomes if o["runs"]]

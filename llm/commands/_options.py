@@ -170,7 +170,7 @@ param_option = _pairs(
 )
 trust_option = flag(
     "--trust",
-    help="Let a template from elsewhere use the files, attachments, tools and functions it names.",
+    help="Let a template or conversation from elsewhere use the files, tools and so on it names.",
 )
 schema_option = option(
     "--schema",

@@ -42,10 +42,11 @@ def tell_if_open(path: AnyPath, told: AnyPath) -> None:
         tell_once(os.path.abspath(path), text, told)
 
 
-def tell_once(subject: str, text: str, told: AnyPath) -> None:
+def tell_once(subject: str, text: str, told: AnyPath, *, or_always: bool = False) -> None:
     """Say a line on stderr, once for each subject.
 
-    The file `told` remembers the subjects; where it cannot be written nothing is said.
+    The file `told` remembers the subjects; where it cannot be written nothing is said, or the
+    line each time for `or_always`.
     """
     known: list[object] = []
     with suppress(OSError, ValueError), open(told, encoding="utf-8") as file:
@@ -53,11 +54,13 @@ def tell_once(subject: str, text: str, told: AnyPath) -> None:
             known = found
     if subject in known:
         return
-    # Where it cannot be remembered it would be said every time.
+    is_told = or_always
     with suppress(OSError):
         fd = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(fd, "w", encoding="utf-8") as file:
             json.dump([*known, subject], file)
+        is_told = True
+    if is_told:
         print(text, file=sys.stderr)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..content import Attachment, Fragment
 from ..errors import LLMError
 from ..terminal import decode_text, show_note
-from ..terminal.asking import confirm
+from ..terminal.asking import confirm, quoted
 from .gitignore import IgnoreRules, glob_pattern
 
 if TYPE_CHECKING:
@@ -38,10 +38,11 @@ def load_folder(rest: str) -> list[Fragment | Attachment]:
         raise LLMError(f"no text files found in {rest!r} (.gitignore is honoured)")
     size_bytes = sum(sizes.values())
     plural = "" if len(sizes) == 1 else "s"
-    summary = f"dir:{rest}: {len(sizes)} file{plural}, {_format_size(size_bytes)}"
+    amount = f"{len(sizes)} file{plural}, {_format_size(size_bytes)}"
+    summary = f"dir:{rest}: {amount}"
     if size_bytes <= ASK_ABOVE_BYTES:
         show_note(summary)
-    elif (answer := confirm(f"{summary}. Send all of it?")) is None:
+    elif (answer := confirm(f"{quoted(f'dir:{rest}')}: {amount}. Send all of it?")) is None:
         raise LLMError(
             f"{summary} is more than {_format_size(ASK_ABOVE_BYTES)}, and there is no terminal to "
             "ask on. Choose fewer files with a pattern such as dir:src/**/*.py"

@@ -156,7 +156,9 @@ def tools_from_code(code_or_path: str) -> list[Tool]:
         NotFound: There is no such file.
         LLMError: The code cannot be read or run.
     """
-    source, filename = _source_of(code_or_path)
+    source, filename = code_or_path, "<functions>"
+    if is_path(code_or_path):
+        source, filename = read_code(code_or_path), code_or_path
     module = ModuleType(CODE_MODULE)
     # Dataclasses and pydantic look up the module of a class there.
     sys.modules[CODE_MODULE] = module
@@ -175,15 +177,19 @@ def tools_from_code(code_or_path: str) -> list[Tool]:
     return [tool for tool in made if tool is not None]
 
 
-def _source_of(code_or_path: str) -> tuple[str, str]:
-    if "\n" in code_or_path or not code_or_path.endswith(".py"):
-        return code_or_path, "<functions>"
+def is_path(code_or_path: str) -> bool:
+    """Whether what was given for functions is the path of a file, not the code itself."""
+    return "\n" not in code_or_path and code_or_path.endswith(".py")
+
+
+def read_code(path: str) -> str:
+    """The code in a file; errors as of `tools_from_code`."""
     try:
-        return Path(code_or_path).read_text(encoding="utf-8"), code_or_path
+        return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise NotFound(f"File not found: {code_or_path}") from None
+        raise NotFound(f"File not found: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise LLMError(f"File {code_or_path} cannot be read: {error}") from error
+        raise LLMError(f"File {path} cannot be read: {error}") from error
 
 
 def _as_tool(name: str, function: object) -> Tool | None:

@@ -51,6 +51,10 @@ class _BaseConversation(Asking[R, C]):
     # Names of tools and toolboxes that somebody else than the person chose: now, and in the log.
     untrusted_tools: frozenset[str] = frozenset()
     stored_untrusted: frozenset[str] = frozenset()
+    # Messages that no prompt of this person has brought and that ask for something, a call or a
+    # file, each with where it comes from; and whether the arguments of its tools came that way.
+    foreign_messages: Sequence[tuple[Message, str]] = ()
+    has_foreign_tools: bool = False
 
     def __init__(
         self,
@@ -245,6 +249,9 @@ class AsyncConversation(_BaseConversation["AsyncResponse", "AsyncChainResponse"]
         """A synchronous conversation of the same id, name, model and tools, without responses."""
         kept = ("model", "id", "name", "tools", "chain_limit", "policy", "truncate")
         twin = Conversation(**{name: getattr(self, name) for name in kept})
-        for name in ("stored_tip", "stored_name", "untrusted_tools", "stored_untrusted"):
+        for name in (
+            *("stored_tip", "stored_name", "untrusted_tools", "stored_untrusted"),
+            *("foreign_messages", "has_foreign_tools"),
+        ):
             setattr(twin, name, getattr(self, name))
         return twin

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._version import VERSION
 from ..errors import ConnectionLost
-from .network import make_client
+from .network import make_client, proxy_variable
+from .reach import is_inner, leads_inside, permit_for
 
 if TYPE_CHECKING:
     import httpx2
@@ -32,11 +33,22 @@ class Reply(NamedTuple):
 def request(method: str, url: str) -> Reply:
     """The reply to one request, redirects followed up to three times.
 
+    Where an address that somebody else named leads into the network, `reach.guard` has said who
+    decides about it.
+
     Raises:
         ConnectionLost: The address is no good, or the server cannot be reached, answers with an
             error, sends more than `MAX_BYTES`, or lets wait half a minute, or ten in all.
     """
     import httpx2
+
+    permit = permit_for(url)
+    reached: list[str] = []
+
+    def look(request: httpx2.Request) -> None:
+        if permit is not None and is_inner(address := str(request.url)):
+            permit(address)
+            reached.append(address)
 
     try:
         client = make_client(
@@ -45,8 +57,12 @@ def request(method: str, url: str) -> Reply:
             follow_redirects=True,
             max_redirects=MAX_REDIRECTS,
             timeout=TIMEOUT_SECONDS,
+            event_hooks={"request": [look]},
         )
         with client, client.stream(method, url) as reply:
+            last = str(reply.url)
+            if permit and last not in reached and not proxy_variable(last) and leads_inside(reply):
+                permit(last)
             reply.raise_for_status()
             content = _read_limited(reply, url)
             headers = {name.lower(): value for name, value in reply.headers.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +25,8 @@ from ..terminal import (
     stdin_is_terminal,
     write_err,
 )
-from ..terminal.asking import Terminal, open_terminal
-from ..text import JSONObject, visible
+from ..terminal.asking import Terminal, open_terminal, quoted
+from ..text import JSONObject
 from ..tools.calling import CancelToolCall, ToolResult
 from ..tools.policy import Candidate, Decision, Rule, Rules, decide
 from .toolset import Toolset
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
     from ..tools.tool import Tool
     from .execute import Progress
     from .material import TurnInput
-    from .request import AnyChain, Resolved, ToolSettings
+    from .request import AnyChain, AnyConversation, Resolved, ToolSettings
 
 QUESTION = """y: yes   n: no   a: yes, always for this tool   f: yes, always in this folder
 Approve tool call? [y/N]: """
 
 RULES_NAME = "tools.yaml"
+_PLAIN_NAME = re.compile(r"[\w.-]+", re.ASCII)
 _REMEDY = "Correct the file: no tool runs before its rules are understood"
 
 
@@ -51,6 +53,8 @@ class Gate:
     Attributes:
         interrupted: Ids of calls that were interrupted before. Whoever goes on with something else
             may not want them any more, so they are asked about where somebody sits there.
+        doubted: Ids of calls that no prompt of this person has brought, each with where it comes
+            from. They are asked about, whatever was allowed before, until the model says something.
 
     Args:
         settings: Of the command line.
@@ -71,6 +75,7 @@ class Gate:
             raise InvalidInput(str(error)) from error
         self._stored = load_rules()
         self.interrupted: set[str | None] = set()
+        self.doubted: dict[str | None, str] = {}
 
     def check(self, tool: Tool, call: ToolCall) -> None:
         """Return where the call may run.
@@ -81,7 +86,9 @@ class Gate:
         """
         box, is_untrusted = self._toolset.box_name(tool), self._toolset.is_untrusted(call.name)
         candidate = Candidate(call.name, call.arguments, box, is_untrusted, tool.side_effects)
-        decision, reason = decide((self._given, self._stored), candidate)
+        decision, reason = decide(self._rules_for(call), candidate)
+        if decision is Decision.ASK and call.tool_call_id in self.doubted:
+            reason = self.doubted[call.tool_call_id]
         if decision is Decision.DENY:
             show_note(f"Refused {call_text(call)}: {reason}")
             raise CancelToolCall(f"This call is not allowed: {reason}")
@@ -90,6 +97,13 @@ class Gate:
         elif not reason and call.tool_call_id in self.interrupted and stdin_is_terminal():
             show_note("This call was interrupted before it was finished:")
             self._ask(call, reason)
+
+    def _rules_for(self, call: ToolCall) -> tuple[Rules, Rules]:
+        """The rules that count for a call, the strongest first."""
+        if call.tool_call_id not in self.doubted:
+            return self._given, self._stored
+        # What this command line allows was said of this call; anything else was not.
+        return replace(self._given, ask="always"), replace(self._stored, allow=(), ask=None)
 
     def _ask(self, call: ToolCall, reason: str) -> None:
         with open_terminal() as terminal:
@@ -100,7 +114,7 @@ class Gate:
                 )
                 raise CancelToolCall("This call is not allowed: nobody can be asked about it")
             terminal = terminal or Terminal(read_stdin_line, sys.stderr)
-            terminal.writer.write(f"{visible(call_text(call))}\n")
+            terminal.show(call_text(call))
             answer = ""
             while answer not in ("y", "yes", "n", "no", "a", "f"):
                 answer = terminal.ask(QUESTION) or "no"
@@ -119,7 +133,8 @@ class Gate:
 
 def call_text(call: ToolCall) -> str:
     """A tool call as one line for a person."""
-    return f"Tool call: {call.name}({call.arguments})"
+    name = call.name if _PLAIN_NAME.fullmatch(call.name) else quoted(call.name)
+    return f"Tool call: {name}({call.arguments!r})"
 
 
 def load_rules() -> Rules:
@@ -196,6 +211,7 @@ class ToolWatch:
         )
         chain.tool_timeout_s = self._settings.time_limit_s
         chain.prompt.calls_before = pending
+        self._gate.doubted = _whence(conversation)
         if turn.text.strip():
             self._gate.interrupted = {call.tool_call_id for call in pending}
         return chain
@@ -203,6 +219,9 @@ class ToolWatch:
     def before_call(self, tool: Tool | None, call: ToolCall) -> None:
         """Let a call pass or refuse it; tell about one that cannot be run."""
         self._progress.display.pause()
+        if self._progress.responses:
+            # What the model asks for now may have the ids of what was there before.
+            self._gate.doubted = {}
         if tool is None:
             show_note(f"The model asked for a tool that does not exist: {call.name}")
         else:
@@ -219,6 +238,18 @@ class ToolWatch:
             show_call(call, result)
         elif result.exception is not None:
             show_note(f"Tool {call.name} failed: {result.exception}")
+
+
+def _whence(conversation: AnyConversation) -> dict[str | None, str]:
+    """Where the calls of a conversation come from that no prompt of this person has brought."""
+    from ..parts import ToolCallPart
+
+    return {
+        part.tool_call_id: whence
+        for message, whence in conversation.foreign_messages
+        for part in message.parts
+        if isinstance(part, ToolCallPart)
+    }
 
 
 def _dropped(call: ToolCall) -> ToolResult:

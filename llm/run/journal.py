@@ -7,6 +7,7 @@ Nothing here fails a prompt: where one place cannot be written the next one is t
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -27,6 +28,8 @@ SUFFIX = ".jsonl"
 # What follows it in the name of a journal that could not be logged: nothing looks at it unasked.
 ASIDE = ".aside"
 FOLDER = "inflight"
+# Bits of a mode by which others can write.
+_WRITERS = 0o022
 
 
 def folders() -> Iterator[str]:
@@ -99,15 +102,18 @@ class _File:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        folder = os.path.dirname(path)
         if not is_in_user_directory(path):
-            _make_private(os.path.dirname(path))
+            _make_private(folder)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         try:
+            require_own(folder)
             fd = os.open(path, flags, 0o600)
         except FileNotFoundError:
             os.makedirs(user_path(), 0o700, exist_ok=True)
             with suppress(FileExistsError):
-                os.mkdir(os.path.dirname(path), 0o700)
+                os.mkdir(folder, 0o700)
+            require_own(folder)
             fd = os.open(path, flags, 0o600)
         # Somebody who looks for the dead may hold it for a moment. Without locks it tells by its
         # age that it is alive.
@@ -304,16 +310,56 @@ class ResultsJournal(_Kept):
         self._place(f"{new_ulid()}{SUFFIX}", lambda file: file.write_line(header))
 
 
+def open_own(path: str) -> int:
+    """Open a journal that nobody else can have written, to be read, locked and closed.
+
+    Raises:
+        PermissionError: It may be somebody else's, as it or its folder belongs to them, can be
+            written by them, is a link, or is no file.
+        FileNotFoundError: It is gone.
+    """
+    folder = os.path.dirname(path)
+    require_own(folder)
+    if not is_in_user_directory(path):
+        require_own(os.path.dirname(folder))
+    flags = os.O_RDWR
+    for name in ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK"):
+        flags |= getattr(os, name, 0)
+    try:
+        fd = os.open(path, flags)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        # Among them a link, which is not followed.
+        raise PermissionError(error.errno, error.strerror, path) from error
+    found = os.fstat(fd)
+    if not (stat.S_ISREG(found.st_mode) and found.st_nlink <= 1 and _is_own(found, _WRITERS)):
+        os.close(fd)
+        raise PermissionError(errno.EPERM, "others can write to it", path)
+    return fd
+
+
 def _make_private(folder: str) -> None:
     """Make a folder outside the user directory; an OSError where others can get in."""
     parent = os.path.dirname(folder)
     os.makedirs(os.path.dirname(parent), exist_ok=True)
-    for path, forbidden in ((parent, 0o022), (folder, 0o077)):
+    for path, forbidden in ((parent, _WRITERS), (folder, 0o077)):
         with suppress(FileExistsError):
             os.mkdir(path, 0o700)
-        if os.name != "nt":
-            # In a directory that all may write to, somebody else may have been faster.
-            found = os.lstat(path)
-            is_own = found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode)
-            if not is_own or found.st_mode & forbidden:
-                raise PermissionError(13, "others can get in", path)
+        require_own(path, forbidden)
+
+
+def require_own(folder: str, forbidden: int = _WRITERS) -> None:
+    """Raise an OSError unless a folder is there, ours, no link, and has no forbidden bit.
+
+    In a directory that all may write to, somebody else may have been faster.
+    """
+    found = os.lstat(folder)
+    if not (stat.S_ISDIR(found.st_mode) and _is_own(found, forbidden)):
+        raise PermissionError(errno.EPERM, "others can get in", folder)
+
+
+def _is_own(found: os.stat_result, forbidden: int) -> bool:
+    if sys.platform == "win32":
+        return True
+    return found.st_uid == os.getuid() and not found.st_mode & forbidden

@@ -9,10 +9,9 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..errors import LogError
-from ..files import tighten_database
-from ..files.config import logs_db_path
+from ..files import config, tell_once, tighten_database
 from ..terminal import show_note
-from .journal import ASIDE, close, is_in_user_directory, leftovers, lock
+from .journal import ASIDE, close, is_in_user_directory, leftovers, lock, open_own
 from .journal_lines import described, read_lines
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 TIMEOUT_S = 1.0
 # A journal without a request belongs to a process that is about to write it, or died then.
 EMPTY_AGE_S = 3600.0
+# Folders in which there are journals that may be somebody else's, and that were told of.
+_told: set[str] = set()
 
 
 def take_up(database: str | Path, *, tell: bool = False) -> None:
@@ -48,6 +49,8 @@ def take_up(database: str | Path, *, tell: bool = False) -> None:
             _take_up_one(path, os.path.abspath(database))
         except ImportError:
             return
+        except PermissionError as error:
+            _tell_of_stranger(path, error)
         except Exception as error:  # a journal may say anything
             if isinstance(error, LogError) and not _is_about_values(error):
                 if tell:
@@ -55,6 +58,21 @@ def take_up(database: str | Path, *, tell: bool = False) -> None:
                     show_note(f"{error}. What is not in the log yet is kept in {where}")
                 return
             _set_aside(path, error)
+
+
+def _tell_of_stranger(path: str, error: PermissionError) -> None:
+    """Say, once for each folder, that a journal is not read."""
+    folder = os.path.dirname(path)
+    if folder in _told:
+        return
+    _told.add(folder)
+    tell_once(
+        folder,
+        f"A journal in {folder} is left alone ({error.filename!r}: {error.strerror}): it, and its "
+        "folder, have to belong to you, and nobody else may be able to write there",
+        config.user_dir() / "told.json",
+        or_always=True,
+    )
 
 
 def _is_about_values(error: LogError) -> bool:
@@ -84,7 +102,7 @@ def reading(database: str | Path, *, missing_is_empty: bool = False) -> sqlite3.
     from ..logs.file.db import open_for_reading, open_memory
     from ..logs.file.migrations import connection_of
 
-    if os.fspath(database) == os.fspath(logs_db_path()):
+    if os.fspath(database) == os.fspath(config.logs_db_path()):
         tighten_database(database)
     take_up(database)
     if missing_is_empty and not os.path.exists(database):
@@ -98,10 +116,19 @@ def _is_writable(database: str) -> bool:
 
 
 def _take_up_one(path: str, database: str) -> None:
-    """Log one journal and delete it, if its owner is dead and it belongs to the database."""
+    """Log one journal and delete it, if its owner is dead and it belongs to the database.
+
+    A `PermissionError` says that it may be somebody else's.
+    """
+    try:
+        fd = open_own(path)
+    except PermissionError:
+        raise
+    except OSError:
+        # It is gone.
+        return
+    is_done = False
     with suppress(OSError):
-        fd = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
-        is_done = False
         try:
             # One that has lost its name was taken up by another process meanwhile.
             if _is_dead(fd) and os.fstat(fd).st_nlink > 0 and os.path.exists(path):
@@ -178,8 +205,15 @@ def _is_same_file(one: str, other: str) -> bool:
 
 def _log_turn(db: Database, journaled: Journaled) -> None:
     from ..logs.file.migrations import immediate
+    from ..logs.read.provenance import has_calls
     from ..logs.records.chains import is_stored
-    from ..logs.records.outcome import INTERRUPTED, RECOVERED, mark_unprompted, mark_untrusted
+    from ..logs.records.outcome import (
+        INTERRUPTED,
+        RECOVERED,
+        mark_foreign,
+        mark_unprompted,
+        mark_untrusted,
+    )
     from ..logs.write.turns import HashedTables, TurnWriter
     from ..models.turn_record import Tables
     from ..text import conversation_name, new_ulid
@@ -202,6 +236,9 @@ def _log_turn(db: Database, journaled: Journaled) -> None:
         writer = TurnWriter(turn, HashedTables(tables, before))
         store.write_turn(writer, thread_id, storable(name))
         mark_untrusted(db.conn, thread_id, request.get("foreign", ()))
+        pairs = zip(tables.messages, writer.hashed.messages, strict=True)
+        calling = [hashed.hash for message, hashed in pairs if has_calls(message)]
+        mark_foreign(db.conn, thread_id, calling, RECOVERED)
 
 
 @contextmanager

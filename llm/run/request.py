@@ -117,7 +117,7 @@ class Request:
         conversation_id: Go on with this conversation: its id or title, or the beginning of either.
         templates: Names of templates, applied from left to right.
         params: Values of variables of the templates, as pairs.
-        trust: Let templates from elsewhere use what they name.
+        trust: Let templates and conversations from elsewhere use what they name.
         schema_input: What names the schema of the answer.
         repair: How often to ask again for an answer that does not fit its schema.
         then: Further prompts, each on the answer before, for which `$input` stands.
@@ -209,6 +209,10 @@ def resolve(
     """
     material = material or gather_material(request)
     conversation = resolve_conversation(request, material, model)
+    if conversation.foreign_messages:
+        from .trust import check_conversation
+
+        check_conversation(conversation, trust=request.trust)
     options = resolve_options(conversation.model, material.options)
     names = set_policy(conversation, request.call)
     fallbacks = tuple(_get_model(name, request.is_async) for name in names)
@@ -216,7 +220,7 @@ def resolve(
     if material.tools != ToolChoice() or conversation.loaded_tools:
         from .toolset import gather
 
-        toolset = gather(material.tools, conversation)
+        toolset = gather(material.tools, conversation, trust=request.trust)
     return Resolved(request, material, conversation, options, fallbacks, toolset)
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import LogError
-from .journal import close, lock
+from .journal import close, lock, open_own
 from .journal import leftovers as waiting
 from .journal import set_aside as put_aside
 from .journal_lines import described
@@ -55,8 +55,13 @@ def salvage(*, database: str | None = None, tries: bool = True) -> Iterator[Salv
     """
     for path in [*put_aside(), *waiting()]:
         with suppress(OSError):
-            fd = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
             found = Salvaged(path)
+            try:
+                fd = open_own(path)
+            except PermissionError as error:
+                problem = f"It may be somebody else's ({error.filename!r}: {error.strerror})"
+                yield found._replace(problem=problem)
+                continue
             try:
                 if _is_free(fd):
                     found = _salvaged(fd, path, database, tries=tries)

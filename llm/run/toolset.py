@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import LLMError
 from ..material.tools import gather_tools, name_in, spec_of, tools_from_code
 from ..terminal import show_note
+from ..terminal.asking import confirm, quoted
 
 if TYPE_CHECKING:
     from ..models.prompt import ToolDef
@@ -57,10 +58,14 @@ class Toolset(NamedTuple):
         return None if box is None else type(box).__name__
 
 
-def gather(choice: ToolChoice, conversation: AnyConversation) -> Toolset | None:
+def gather(
+    choice: ToolChoice, conversation: AnyConversation, *, trust: bool = False
+) -> Toolset | None:
     """The tools that were chosen, else those that the conversation had before; `None` for none.
 
-    An `LLMError` says that there is no such tool, or that its specification or code is no good.
+    A toolbox that a conversation from elsewhere has configured is made only with the consent of
+    the person, which `trust` gives for all of them. An `LLMError` says that there is no such tool,
+    or that its specification or code is no good.
     """
     functions = _from_code(choice.functions)
     untrusted = _from_code(choice.untrusted_functions)
@@ -68,7 +73,7 @@ def gather(choice: ToolChoice, conversation: AnyConversation) -> Toolset | None:
         named = _chosen(choice, conversation, untrusted)
         _mark_untrusted(conversation, untrusted, named)
     else:
-        named = _restored(conversation, untrusted)
+        named = _restored(conversation, untrusted, trust=trust)
     taken = _names([*functions, *named])
     untrusted = [tool for tool in untrusted if name_in(spec_of(tool)) not in taken]
     toolset = Toolset(functions, untrusted, named)
@@ -109,10 +114,18 @@ def _names(tools: Sequence[ToolDef]) -> set[str]:
     return {name_in(spec_of(tool)) for tool in tools}
 
 
-def _restored(conversation: AnyConversation, untrusted: list[ToolDef]) -> list[ToolDef]:
+def _restored(
+    conversation: AnyConversation, untrusted: list[ToolDef], *, trust: bool
+) -> list[ToolDef]:
     """The tools that the conversation began with, those still there; see `_chosen`."""
     named: list[ToolDef] = []
     for spec in conversation.loaded_tools or ():
+        if not (trust or _may_make(spec, conversation)):
+            show_note(
+                f"This conversation goes on without the tool {quoted(spec)}: it comes from "
+                "elsewhere. Name it with -T, or add --trust if you trust its author"
+            )
+            continue
         try:
             tools = gather_tools([spec], conversation.model)
         except LLMError as error:
@@ -121,6 +134,15 @@ def _restored(conversation: AnyConversation, untrusted: list[ToolDef]) -> list[T
         kept = untrusted if name_in(spec) in conversation.untrusted_tools else named
         kept += [tool for tool in tools if _fits(tool, spec, conversation)]
     return named
+
+
+def _may_make(spec: str, conversation: AnyConversation) -> bool:
+    """Whether a tool may be made again: a toolbox does what its arguments say as soon as it is."""
+    if not conversation.has_foreign_tools or name_in(spec) == spec:
+        return True
+    title = quoted(conversation.name or conversation.id)
+    about = f"Conversation {title} comes from elsewhere and wants to use:\n  tool: {quoted(spec)}"
+    return bool(confirm("Use it?", about))
 
 
 def _fits(tool: ToolDef, spec: str, conversation: AnyConversation) -> bool:

@@ -1,7 +1,13 @@
-"""Asking the person at the terminal, outside the answer of a model."""
+"""Asking the person at the terminal, outside the answer of a model.
+
+What a question is about may have been written by somebody else, so nothing of it can look like a
+line of ours: values stand quoted on one line, code behind line numbers, and a line that is wider
+than the screen goes on indented.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +18,10 @@ from . import is_terminal, stdin_is_terminal
 
 # The terminal that controls the process, for when standard input is a pipe.
 _TERMINAL = "/dev/tty"
+# What a line that is too wide goes on with.
+_INDENT = "      "
+# Rows of the screen that are left for the question itself.
+_ROWS_OF_QUESTION = 4
 
 
 class Terminal(NamedTuple):
@@ -25,6 +35,17 @@ class Terminal(NamedTuple):
     read_line: Callable[[], str]
     writer: TextIO
 
+    def show(self, text: str) -> None:
+        """Write what a question is about; through the pager where it does not fit the screen.
+
+        Control characters are made visible, and only lines of the text begin at the left.
+        """
+        columns, rows = _size(self.writer)
+        lines = [row for line in visible(text).split("\n") for row in _folded(line, columns)]
+        shown = "".join(f"{line}\n" for line in lines)
+        if len(lines) <= rows - _ROWS_OF_QUESTION or not _page(shown, self.writer):
+            self.writer.write(shown)
+
     def ask(self, question: str) -> str:
         """The next line that they type, stripped and in lower case.
 
@@ -37,6 +58,54 @@ class Terminal(NamedTuple):
         if not line:
             raise EOFError
         return line.strip().lower()
+
+
+def _size(writer: TextIO) -> tuple[int, int]:
+    """Columns and rows of a screen, as far as it says so."""
+    try:
+        columns, rows = os.get_terminal_size(writer.fileno())
+    except (OSError, ValueError):
+        columns = rows = 0
+    return columns or 80, rows or 24
+
+
+def quoted(value: object) -> str:
+    """A value as a question shows it: on one line, in quotes, control characters escaped."""
+    return repr(str(value))
+
+
+def numbered(code: str) -> str:
+    """Code as a question shows it: all of it, each line with its number in front."""
+    lines = code.expandtabs(4).split("\n")
+    width = len(str(len(lines)))
+    return "\n".join(f"    {number:>{width}} | {line}" for number, line in enumerate(lines, 1))
+
+
+def _folded(line: str, columns: int) -> Iterator[str]:
+    """A line in rows of the screen, which begin with blanks from the second on."""
+    # Most characters outside of ASCII that matter here are two columns wide.
+    width = max(columns if line.isascii() else columns // 2, 2 * len(_INDENT))
+    yield line[:width]
+    step = width - len(_INDENT)
+    for start in range(width, len(line), step):
+        yield f"{_INDENT}{line[start : start + step]}"
+
+
+def _page(text: str, writer: TextIO) -> bool:
+    """Show a text in the pager of the user, on the terminal that a writer leads to; whether that
+    was possible."""
+    import shlex
+    import subprocess
+
+    try:
+        command = shlex.split(os.environ.get("PAGER") or "less")
+        writer.flush()
+        done = subprocess.run(
+            command, input=text.encode("utf-8", "replace"), stdout=writer.fileno()
+        )
+    except (OSError, ValueError):
+        return False
+    return done.returncode == 0
 
 
 @contextmanager
@@ -59,11 +128,12 @@ def open_terminal() -> Iterator[Terminal | None]:
             yield Terminal(reader.readline, writer) if is_terminal(reader) else None
 
 
-def confirm(question: str) -> bool | None:
+def confirm(question: str, about: str = "") -> bool | None:
     """Ask a yes-or-no question; anything but yes is no.
 
     Args:
-        question: What is asked, perhaps of several lines; control characters are made visible.
+        question: What is asked, in one line; control characters are made visible.
+        about: What is shown before it, whole.
 
     Returns:
         The answer, or `None` where there is nobody to ask: standard error is no terminal, or
@@ -74,8 +144,10 @@ def confirm(question: str) -> bool | None:
     with open_terminal() as terminal:
         if terminal is None:
             return None
+        terminal = terminal._replace(writer=sys.stderr)
+        if about:
+            terminal.show(about)
         try:
-            answer = terminal._replace(writer=sys.stderr).ask(f"{visible(question)} [y/N]: ")
+            return terminal.ask(f"{visible(question)} [y/N]: ") in ("y", "yes")
         except EOFError:
             return False
-        return answer in ("y", "yes")

@@ -116,7 +116,8 @@ def tables_of(conn: sqlite3.Connection) -> list[str]:
     return [
         name
         for (name,) in names
-        if not name.startswith("sqlite_") and not re.search(r"_fts(_\w+)?$", name)
+        # The id of a database is random.
+        if not re.search(r"^sqlite_|_fts(_\w+)?$|^_llm_x_identity$", name)
     ]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInput, NotFound
@@ -16,6 +18,7 @@ from ...text import new_ulid
 from ..file.lookups import rows_by_ids
 from ..file.migrations import immediate
 from ..older.legacy import instance_shape
+from ..read.provenance import asks_for_something
 from ..read.rehydrate import (
     merged_messages,
     read_conversation,
@@ -23,7 +26,13 @@ from ..read.rehydrate import (
     tool_specs,
     with_turns,
 )
-from ..records.outcome import IMPORTED, mark_unprompted, mark_untrusted, read_outcomes
+from ..records.outcome import (
+    IMPORTED,
+    mark_foreign,
+    mark_unprompted,
+    mark_untrusted,
+    read_outcomes,
+)
 from ..records.threads import model_of_conversation
 from ..write.turns import HashedTables, TurnWriter, add_thread
 
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
         TurnDict,
     )
 
+_HAS_ATTACHMENT = "select 1 from attachments where id = ?"
 _MADE = "select datetime_utc from threads where datetime_utc <> '' and id = ?"
 _INSTANTIATIONS = (
     "select turn_id, tool_call_id, name, plugin, arguments from tool_instantiations"
@@ -100,12 +110,8 @@ def export_conversation(conn: sqlite3.Connection, conversation_id: str) -> Conve
 def _complete_attachments(parts: Iterable[PartDict], attachments: Iterable[Attachment]) -> None:
     """Put ids and bytes of the attachments of a message, which are in order, into its parts."""
     left = iter(attachments)
-    for part in parts:
-        if part["type"] == "attachment" and "attachment" in part:
-            _complete(part["attachment"], next(left))
-        elif part["type"] == "tool_result":
-            for shape in part.get("attachments", ()):
-                _complete(shape, next(left))
+    for shape in chain.from_iterable(map(_files_of, parts)):
+        _complete(shape, next(left))
 
 
 def _complete(shape: AttachmentDict, attachment: Attachment) -> None:
@@ -176,6 +182,7 @@ def import_conversation(conn: sqlite3.Connection, shape: object) -> str:
         InvalidInput: It is no conversation.
     """
     conversation = check_conversation(shape)
+    _settle_files(conn, conversation["messages"])
     try:
         tables = Tables.from_dict(conversation)
     except ValueError as error:
@@ -200,7 +207,36 @@ def import_conversation(conn: sqlite3.Connection, shape: object) -> str:
         # Whoever wrote the file chose them, and the arguments of calls without results.
         boxes = {tool["instance"]["name"] for tool in tables.tools if tool.get("instance")}
         mark_untrusted(conn, thread_id, {tool["name"] for tool in tables.tools} | boxes)
+        mark_foreign(conn, thread_id, _asking(conversation, hashed), IMPORTED)
     return thread_id
+
+
+def _asking(shape: ConversationDict, hashed: HashedTables) -> list[str]:
+    """The messages that have calls or files, and those in which turns with toolboxes end."""
+    messages = zip(hashed.tables.messages, hashed.messages, strict=True)
+    found = [entry.hash for message, entry in messages if asks_for_something(message)]
+    tools = hashed.tables.tools
+    for turn in shape["turns"]:
+        if any(tools[number].get("instance") for number in turn.get("tools", ())):
+            found += [entry.hash for entry in hashed.between(turn["input"], turn["output"])[-1:]]
+    return found
+
+
+def _settle_files(conn: sqlite3.Connection, entries: Iterable[MessageNodeDict]) -> None:
+    """Let the paths in a file neither take the place of what the log has of an attachment, nor be
+    read where they are no files."""
+    for file in chain.from_iterable(_files_of(part) for e in entries for part in e["parts"]):
+        path = file.get("path")
+        if path and conn.execute(_HAS_ATTACHMENT, [file.get("id")]).fetchone():
+            del file["path"]
+        elif path and not file.get("content") and not os.path.isfile(path):
+            file.setdefault("id", f"missing:{path}")
+
+
+def _files_of(part: PartDict) -> list[AttachmentDict]:
+    if part["type"] == "attachment":
+        return [part["attachment"]] if part.get("attachment") else []
+    return part.get("attachments", []) if part["type"] == "tool_result" else []
 
 
 def _missing_turns(conn: sqlite3.Connection, shape: ConversationDict) -> Sequence[TurnDict]:

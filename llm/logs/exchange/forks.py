@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import NotFound
+from ..file.migrations import immediate
 from ..read.rehydrate import StoredConversation, merged_messages, read_conversation
 from ..read.turn_records import history_after
+from ..records.outcome import inherit_foreign
 from ..records.threads import FORK_SUFFIX, ConversationInfo, after_all, conversation_info
 from ..write.store import LogStore
 
@@ -61,9 +63,11 @@ def fork_conversation(
     if at is not None:
         tip, messages = _history_at(db.conn, stored, tip, at)
     title = name if name is not None else f"{stored.name or ''}{FORK_SUFFIX}".strip()
-    return store.create_thread(
-        title, tip or store.ensure_chain(messages), forked_from=conversation_id
-    )
+    with immediate(db.conn):
+        end = tip or store.ensure_chain(messages)
+        fork = store.create_thread(title, end, forked_from=conversation_id)
+        inherit_foreign(db.conn, fork, conversation_id)
+    return fork
 
 
 def _history_at(

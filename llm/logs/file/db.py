@@ -21,6 +21,7 @@ from .migrations import (
     needs_migration,
     rows_if_any,
 )
+from .ownership import claim
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +134,10 @@ def open_log(
         wait_s = BUSY_TIMEOUT_SECONDS if timeout_s is None else timeout_s
         conn = sqlite3.connect(path, timeout=wait_s, check_same_thread=not any_thread)
         with _closed_on_failure(interruptible(conn)):
+            is_empty = not os.path.getsize(path) and _has_no_tables(conn)
             prepare(conn, path)
+            if is_empty:
+                claim(conn, path)
             if _is_wal(conn):
                 # In WAL mode a commit need not wait for the disk: whatever happens to this process
                 # it stays, and a power cut leaves the file whole.
@@ -148,6 +152,10 @@ def _closed_on_failure(conn: sqlite3.Connection) -> Iterator[None]:
     except BaseException:
         conn.close()
         raise
+
+
+def _has_no_tables(conn: sqlite3.Connection) -> bool:
+    return conn.execute("select 1 from sqlite_master limit 1").fetchone() is None
 
 
 def _check_size(path: FilePath) -> None:

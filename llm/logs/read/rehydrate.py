@@ -26,6 +26,7 @@ from ..records.threads import (
     latest_conversation_id,
     model_of_conversation,
 )
+from .provenance import mark_strangers
 from .rows import add_tools, turn_rows
 from .turn_records import StoredTables, history_after, record_rows, restore_responses
 
@@ -98,7 +99,8 @@ def load_conversation(
             return None
         if model is None:
             model = _get_model(model_of_conversation(conn, stored.id), async_)
-        return _assemble(conn, partial(_reading, source, may_change), stored, model, async_)
+        reading = partial(_reading, source, may_change)
+        return _assemble(conn, reading, _path_of(source, conn), stored, model, async_)
 
 
 def response_from_row(
@@ -129,6 +131,13 @@ def _reading(source: Source, may_change: bool) -> Iterator[sqlite3.Connection]:
         yield conn
 
 
+def _path_of(source: Source, conn: sqlite3.Connection) -> str:
+    """The file; empty for a database in memory."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    return str(conn.execute("pragma database_list").fetchone()[2])
+
+
 def _get_model(model_id: str | None, async_: bool) -> _BaseModel:
     import llm
 
@@ -157,6 +166,7 @@ def read_conversation(conn: sqlite3.Connection, conversation_id: str) -> StoredC
 def _assemble(
     conn: sqlite3.Connection,
     reading: Callable[[], AbstractContextManager[sqlite3.Connection]],
+    path: str,
     stored: StoredConversation,
     model: _BaseModel,
     async_: bool,
@@ -181,6 +191,7 @@ def _assemble(
         own, inherited = read_untrusted(conn, stored.id), read_untrusted(conn, first.id)
         conversation.stored_untrusted = own
         conversation.untrusted_tools = own | inherited
+    mark_strangers(conversation, conn, path, stored, first)
 
     def load() -> list[_BaseResponse]:
         """The earlier responses as objects, oldest first."""

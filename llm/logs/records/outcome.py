@@ -1,7 +1,7 @@
 """What only we keep of turns and threads, in tables of our own, which other programs ignore.
 
 How turns ended that are not complete; which turns no prompt has written; which tools of a thread
-the person did not choose.
+the person did not choose, and which messages they did not see come.
 """
 
 from __future__ import annotations
@@ -134,3 +134,37 @@ def read_untrusted(conn: sqlite3.Connection, thread_id: str) -> frozenset[str]:
     """The names of the tools and toolboxes of a thread that somebody else chose."""
     rows = rows_if_any(conn, f"select tool from {_UNTRUSTED} where thread_id = ?", [thread_id])
     return frozenset(row[0] for row in rows)
+
+
+# Messages of a thread that no prompt of this log has brought: from a file, or from a process that
+# had died. Their tool calls, and the files that they name, are asked about.
+FOREIGN = "thread_foreign_messages"
+_FOREIGN_TABLE = (
+    f"create table if not exists {FOREIGN}"
+    " (thread_id text, hash text, origin text, primary key (thread_id, hash))"
+)
+_ADD_FOREIGN = f"insert or ignore into {FOREIGN} (thread_id, hash, origin) values (?, ?, ?)"
+_COPY_FOREIGN = (
+    f"insert or ignore into {FOREIGN} select ?, hash, origin from {FOREIGN} where thread_id = ?"
+)
+
+
+def mark_foreign(
+    conn: sqlite3.Connection, thread_id: str, hashes: Collection[str], origin: str
+) -> None:
+    """Record messages that were `imported` or `recovered`; in the caller's transaction."""
+    if hashes:
+        conn.execute(_FOREIGN_TABLE)
+        conn.executemany(_ADD_FOREIGN, [(thread_id, key, origin) for key in hashes])
+
+
+def inherit_foreign(conn: sqlite3.Connection, thread_id: str, origin_id: str) -> None:
+    """Record of a thread what is recorded of another one; in the caller's transaction."""
+    if has_table(conn, FOREIGN):
+        conn.execute(_COPY_FOREIGN, [thread_id, origin_id])
+
+
+def read_foreign(conn: sqlite3.Connection, thread_id: str) -> dict[str, str]:
+    """Where the messages of a thread come from that no prompt of this log has brought."""
+    sql = f"select hash, origin from {FOREIGN} where thread_id = ?"
+    return dict(rows_if_any(conn, sql, [thread_id]))

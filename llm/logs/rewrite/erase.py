@@ -47,6 +47,7 @@ _WITH_TURNS = {
 _WITH_THREADS = {
     "threads": "id in (select id from _llm_gone_tips)",
     "thread_foreign_tools": "thread_id in (select id from _llm_gone_tips)",
+    "thread_foreign_messages": "thread_id in (select id from _llm_gone_tips)",
 }
 _WITH_MESSAGES = {
     "part_attachments": _OF_PARTS,

@@ -14,6 +14,7 @@ from graphlib import TopologicalSorter
 from ...content import Fragment
 from ...text import JSONObject, conversation_name
 from ..file.lookups import batches, json_list
+from ..file.migrations import has_table
 from ..records.chains import address, is_stored
 from ..records.messages import (
     MessageRow,
@@ -259,9 +260,12 @@ class MessageRedaction:
             ("turns", "parent_message_hash"),
             ("turns", "tip_message_hash"),
             ("threads", "tip_message_hash"),
+            ("thread_foreign_messages", "hash"),
         ):
             now = f"moved({column})"
-            self._conn.execute(f"update {table} set {column} = {now} where {now} is not {column}")
+            sql = f"update or replace {table} set {column} = {now} where {now} is not {column}"
+            if has_table(self._conn, table):
+                self._conn.execute(sql)
 
 
 def rows_with_texts(conn: sqlite3.Connection, hashes: Sequence[str]) -> Iterator[MessageRow]:
