@@ -220,7 +220,7 @@ class ToolWatch:
         """Let a call pass or refuse it; tell about one that cannot be run."""
         self._progress.display.pause()
         if self._progress.responses:
-            # What the model asks for now may have the ids of what was there before.
+            # A model may give its calls the ids of those before.
             self._gate.doubted = {}
         if tool is None:
             show_note(f"The model asked for a tool that does not exist: {call.name}")
