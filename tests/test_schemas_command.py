@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 import llm
 from llm.cli import cli
 from llm.errors import InvalidInput, SchemaMismatch
-from llm.schemas.validation import GrowingValue, check_schema, parse_answer, validate
+from llm.schemas.growing import GrowingValue
+from llm.schemas.validation import check_schema, parse_answer, validate
 from tests.helpers.content import Scripted, registered
 
 DOG = {

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm import utils
 from llm.text import conversation_name, visible
@@ -61,6 +64,35 @@ def test_extract_fenced_code_block(text: str, first: str | None, last: str | Non
     """The first or the last fenced block is found, with its final newline."""
     assert utils.extract_fenced_code_block(text) == first
     assert utils.extract_fenced_code_block(text, last=True) == last
+
+
+@given(st.lists(st.sampled_from(["```", "````", "`````", "x", " ", "\t", "\r", "\n", "``"])))
+def test_fenced_blocks_are_those_of_the_pattern(pieces: list[str]) -> None:
+    """The blocks are found that a regular expression finds, which takes a time without bounds."""
+    pattern = re.compile(
+        r"^(?P<fence>`{3,})(?:\w+)?[ \t]*\r?\n(?P<code>.*?)^(?P=fence)[ \r]*$",
+        re.MULTILINE | re.DOTALL,
+    )
+    text = "".join(pieces)
+    blocks = [match["code"] for match in pattern.finditer(text)]
+    assert utils.extract_fenced_code_block(text) == (blocks[0] if blocks else None)
+    assert utils.extract_fenced_code_block(text, last=True) == (blocks[-1] if blocks else None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f"```x{number}\n" for number in range(60_000)),
+        "".join("`" * (3 + number % 400) + "x\n" for number in range(60_000)),
+        "".join("`" * (3 + number) + "\n" for number in range(2_000)),
+        "`" * 1_000_000,
+        ("`" * 500 + "\n") * 1_000 + "```x",
+        "```\n" + "\n" * 500_000,
+    ],
+)
+def test_fences_without_end_are_found_at_once(text: str) -> None:
+    """Each line is looked at once: with a search to the end for each fence this takes minutes."""
+    utils.extract_fenced_code_block(text, last=True)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,14 @@ Source: https://git-scm.com/docs/gitignore
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
+
+_LONGEST = 4096
 
 
 class _Rule(NamedTuple):
@@ -64,8 +68,9 @@ def _folders_of_repository(folder: Path) -> list[Path]:
 
 @lru_cache(maxsize=1000)
 def _rule(line: str) -> _Rule | None:
-    text = re.sub(r"(?<!\\) +$", "", line)
-    if not text or text.startswith("#"):
+    text = _without_blanks(line)
+    # No path is as long as that.
+    if not text or text.startswith("#") or len(text) > _LONGEST:
         return None
     is_negated = text.startswith("!")
     text = text[is_negated:]
@@ -73,15 +78,21 @@ def _rule(line: str) -> _Rule | None:
     text = text.rstrip("/")
     if not text:
         return None
-    prefix = "" if "/" in text else "(?:.*/)?"
+    prefix = "" if "/" in text else "**/"
     try:
-        pattern = re.compile(prefix + _regular_expression(text.lstrip("/")), re.DOTALL)
+        pattern = glob_pattern(prefix + text.lstrip("/"))
     except re.error:
         return None
     return _Rule(pattern, only_folders, is_negated)
 
 
-_TOKEN = re.compile(r"\*\*/|/\*\*$|\*+|\?|\[[!^]?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]|\\.|.", re.DOTALL)
+def _without_blanks(line: str) -> str:
+    """A line without the blanks at its end, but for one that is escaped."""
+    text = line.rstrip(" ")
+    return text + " " if text.endswith("\\") and text != line else text
+
+
+_TOKEN = re.compile(r"\*+|\?|\[[!^]?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]|\\.|.", re.DOTALL)
 _IN_BRACKETS = re.compile(r"\[:(\w+):\]|\\(.)|(.)", re.DOTALL)
 _CLASSES = {
     "alnum": "a-zA-Z0-9", "alpha": "a-zA-Z", "blank": " \\t", "cntrl": "\\x00-\\x1f\\x7f",
@@ -91,22 +102,71 @@ _CLASSES = {
 
 
 def glob_pattern(glob: str) -> re.Pattern[str]:
-    """What matches the paths that a pattern such as `src/**/*.py` stands for."""
-    return re.compile(_regular_expression(glob), re.DOTALL)
+    """What matches the paths that a pattern such as `src/**/*.py` stands for.
+
+    It is matched in a time that no pattern can blow up: what a star stands for is settled once what
+    follows it, up to the next star, is found; only the last star of a name is tried again, and so
+    with two stars and folders.
+    """
+    segments: list[list[str]] = [[]]
+    for match in _TOKEN.finditer(glob):
+        if match[0] in ("/", "\\/"):
+            segments.append([])
+        else:
+            segments[-1].append(match[0])
+    return re.compile(_regular_expression(segments), re.DOTALL)
 
 
-def _regular_expression(glob: str) -> str:
-    # Alone, and only there, two stars stand for folders too.
-    return ".*" if glob == "**" else "".join(_translate(m[0]) for m in _TOKEN.finditer(glob))
+def _regular_expression(segments: list[list[str]]) -> str:
+    """The names between slashes as a regular expression."""
+    if segments == [["**"]]:
+        return ".*"
+    numbers = count()
+    is_open = segments[-1] == ["**"]
+    first, *others = _runs(segments[:-1] if is_open else segments, numbers)
+    if is_open:
+        last = ".*"
+    elif others:
+        last = f"(?:.*/)?{others.pop()}"
+    else:
+        return first
+    middle = [_settled(f"(?:.*?/)??{run}/", numbers) for run in others if run]
+    return (first and f"{first}/") + "".join(middle) + last
+
+
+def _runs(segments: list[list[str]], numbers: Iterator[int]) -> list[str]:
+    """What stands before, between and behind the names that are two stars."""
+    runs: list[list[str]] = [[]]
+    for segment in segments:
+        if segment != ["**"]:
+            runs[-1].append(_name_expression(segment, numbers))
+        elif runs[-1] or len(runs) == 1:
+            runs.append([])
+    return ["/".join(run) for run in runs]
+
+
+def _name_expression(tokens: list[str], numbers: Iterator[int]) -> str:
+    """A name between two slashes, where what follows a star has a fixed length."""
+    pieces: list[str] = [""]
+    for token in tokens:
+        if token.startswith("*"):
+            pieces.append("")
+        else:
+            pieces[-1] += _translate(token)
+    first, *others = pieces
+    if not others:
+        return first
+    middle = [_settled(f"[^/]*?{piece}", numbers) for piece in others[:-1]]
+    return first + "".join(middle) + "[^/]*" + others[-1]
+
+
+def _settled(expression: str, numbers: Iterator[int]) -> str:
+    """What is matched once and not tried again: Python 3.10 has no atomic groups."""
+    name = f"g{next(numbers)}"
+    return f"(?=(?P<{name}>{expression}))(?P={name})"
 
 
 def _translate(token: str) -> str:
-    if token == "**/":
-        return "(?:.*/)?"
-    if token == "/**":
-        return "/.*"
-    if token.startswith("*"):
-        return "[^/]*"
     if token == "?":
         return "[^/]"
     if token[0] == "[" and len(token) > 2:

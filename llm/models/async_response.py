@@ -164,12 +164,14 @@ class AsyncResponse(_BaseResponse):
 
     async def stream_objects(self) -> AsyncIterator[Any]:
         """The JSON object or list of the answer as it grows; see `Response.stream_objects`."""
-        from ..schemas.validation import GrowingValue
+        from ..schemas.growing import GrowingValue
 
         growing = GrowingValue()
         async for piece in self:
             for value in growing.feed(piece):
                 yield value
+        for value in growing.end():
+            yield value
 
     async def messages(self) -> list[Message]:
         """The answer as messages: usually one; none where nothing but empty text came."""

@@ -105,13 +105,15 @@ class Response(_BaseResponse):
     def stream_objects(self) -> Iterator[Any]:
         """The JSON object or list of the answer as it grows, each time it says more than before.
 
-        What is yielded is not checked; `parsed()` gives the complete value, checked.
+        What is yielded is not checked; `parsed()` gives the complete value, checked. What is
+        complete of a value is part of those after it, too: copy what you want to change.
         """
-        from ..schemas.validation import GrowingValue
+        from ..schemas.growing import GrowingValue
 
         growing = GrowingValue()
         for piece in self:
             yield from growing.feed(piece)
+        yield from growing.end()
 
     def messages(self) -> list[Message]:
         """The answer as messages: usually one; none where nothing but empty text came."""

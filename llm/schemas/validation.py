@@ -1,9 +1,9 @@
-"""Answers that have to fit a JSON schema: checking them, and reading them while they grow."""
+"""Answers that have to fit a JSON schema: checking them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput, SchemaMismatch
@@ -94,23 +94,3 @@ def _place(path: Iterable[str | int]) -> str:
     """A place in a JSON value, as `$.items[2].name`."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return "$" + "".join(steps)
-
-
-class GrowingValue:
-    """Reads a JSON object or list while its text arrives."""
-
-    _text = ""
-    _last: object = None
-
-    def feed(self, piece: str) -> Iterator[object]:
-        """Take the next piece of text; the value as it is then, if it says more than before."""
-        from pydantic_core import from_json
-
-        self._text += piece
-        try:
-            value = from_json(self._text, allow_partial="trailing-strings")
-        except ValueError:
-            return
-        if isinstance(value, (dict, list)) and value != self._last:
-            self._last = value
-            yield value

@@ -23,10 +23,10 @@ CONVERSATION_NAME_LENGTH = 32
 # Almost always enough of a text to find its first words in.
 _NAME_SEARCH_LENGTH = 4096
 
-_FENCED_BLOCK = re.compile(
-    r"^(?P<fence>`{3,})(?P<language>\w+)?[ \t]*\r?\n(?P<code>.*?)^(?P=fence)[ \r]*$",
-    re.MULTILINE | re.DOTALL,
-)
+# A line that may open a fenced block, or close one where nothing but blanks follows the fence.
+_FENCE = re.compile(r"^(`{3,}).*$", re.MULTILINE)
+_OPENS = re.compile(r"`+\w*[ \t]*\r?")
+_CLOSES = re.compile(r"`+[ \r]*")
 
 
 def conversation_name(text: str) -> str:
@@ -56,8 +56,41 @@ def truncate_string(
 
 def extract_fenced_code_block(text: str, last: bool = False) -> str | None:
     """The code of the first (or last) fenced block, with its final newline; `None` without one."""
-    blocks = list(_FENCED_BLOCK.finditer(text))
-    return blocks[-1 if last else 0]["code"] if blocks else None
+    found = None
+    for start, end in _fenced_blocks(text):
+        found = text[start:end]
+        if not last:
+            break
+    return found
+
+
+def _fenced_blocks(text: str) -> Iterator[tuple[int, int]]:
+    """Where the code of each fenced block begins and ends, in time that grows with the text alone.
+
+    A block ends at the first line of the very fence that opened it; a fence without such a line
+    opens nothing.
+    """
+    fences = [(match.start(), match.end(), match[1], match[0]) for match in _FENCE.finditer(text)]
+    closing: dict[str, list[int]] = {}
+    for start, _, fence, line in reversed(fences):
+        if _CLOSES.fullmatch(line):
+            closing.setdefault(fence, []).append(start)
+    after = 0
+    for start, end, fence, line in fences:
+        if start < after or end == len(text) or not _OPENS.fullmatch(line):
+            continue
+        if (closed := _first_behind(closing.get(fence, []), end)) is not None:
+            yield end + 1, closed
+            # The line of the closing fence is no part of what comes.
+            after = closed + 1
+
+
+def _first_behind(places: list[int], end: int) -> int | None:
+    """The first of some places, the last one first, that is behind another one; those that are not
+    are removed."""
+    while places and places[-1] <= end:
+        places.pop()
+    return places[-1] if places else None
 
 
 def maybe_fenced_code(content: str) -> str:
