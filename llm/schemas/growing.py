@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 # As deep as the fast readers of JSON go.
 _MOST_LEVELS = 200
@@ -25,6 +25,8 @@ _TEXT = re.compile(
 )
 _LONGEST_ESCAPE = len(r"\ud83d\ude00")
 _NOTHING = object()
+# Where a value may stand.
+_VALUES = ("value", "first")
 
 
 class _NoJSON(ValueError):
@@ -108,7 +110,9 @@ class GrowingValue:
     def _token(self, text: str, at: int) -> int:
         """Read what stands at a place; where it ends, or the same place if more has to come."""
         character = text[at]
-        read, expected = _MARKS.get(character, (GrowingValue._scalar, _VALUES))
+        if character not in self._MARKS:
+            return self._scalar(text, at)
+        read, expected = self._MARKS[character]
         if self._expected not in expected:
             raise _NoJSON
         return read(self, text, at)
@@ -157,7 +161,8 @@ class GrowingValue:
     def _scalar(self, text: str, at: int) -> int:
         """Read a number, `true`, `false` or `null`; one at the end of the text may go on."""
         end = _end_of(_SCALAR, text, at)
-        if not self._open or end == at or end - at > _LONGEST_SCALAR:
+        is_expected = self._open and self._expected in _VALUES
+        if not is_expected or end == at or end - at > _LONGEST_SCALAR:
             raise _NoJSON
         before, self._tail = self._tail, _NOTHING
         if end < len(text):
@@ -194,6 +199,17 @@ class GrowingValue:
             raise _NoJSON
         return end
 
+    # Who reads on at a character, and where it may stand.
+    _MARKS: ClassVar = {
+        '"': (_begin_text, (*_VALUES, "name", "first name")),
+        "[": (_begin, _VALUES),
+        "{": (_begin, _VALUES),
+        "]": (_close, ("first", "next")),
+        "}": (_close, ("first name", "next")),
+        ",": (_comma, ("next",)),
+        ":": (_colon, ("colon",)),
+    }
+
 
 def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
     found = pattern.match(text, at)
@@ -205,16 +221,3 @@ def _put(container: Any, name: str | None, value: object) -> None:
         container.append(value)
     else:
         container[name] = value
-
-
-_VALUES = ("value", "first")
-# Who reads on at a character, and where it may stand.
-_MARKS = {
-    '"': (GrowingValue._begin_text, (*_VALUES, "name", "first name")),
-    "[": (GrowingValue._begin, _VALUES),
-    "{": (GrowingValue._begin, _VALUES),
-    "]": (GrowingValue._close, ("first", "next")),
-    "}": (GrowingValue._close, ("first name", "next")),
-    ",": (GrowingValue._comma, ("next",)),
-    ":": (GrowingValue._colon, ("colon",)),
-}
