@@ -311,7 +311,7 @@ def test_plain_takes_any_object() -> None:
     """An object without a method for it is read by its attributes."""
     from types import SimpleNamespace
 
-    from llm.providers.openai.wire.chat_answers import plain
+    from llm.providers.openai.wire.shapes import plain
 
     assert plain(SimpleNamespace(a=1)) == {"a": 1}
 

@@ -106,7 +106,7 @@ class Completion(Chat):
         fields = self.build_kwargs(prompt, stream)
         return {"model": self._name(), "prompt": text, "stream": stream, **fields}
 
-    def _accumulator(self, stream: bool) -> ChatAccumulator:
+    def _accumulator(self, prompt: Prompt, stream: bool) -> ChatAccumulator:
         from .wire.chat_answers import CompletionAccumulator
 
         return CompletionAccumulator(stream)
@@ -312,7 +312,7 @@ class _SharedResponses(_Shared):
             self._tell(f"Not sent, as the Responses API has no such option: {ignored}")
         return {"model": self._name(), "input": items, "stream": stream, **fields}
 
-    def _accumulator(self, stream: bool) -> ResponsesAccumulator:
+    def _accumulator(self, prompt: Prompt, stream: bool) -> ResponsesAccumulator:
         from .transport.faults import Endpoint, told_in_stream
         from .wire.responses_answers import ResponsesAccumulator
 

@@ -255,6 +255,12 @@ class _Shared(AtServer):
     def __str__(self) -> str:
         return f"OpenAI Chat: {self.model_id}"
 
+    def _server(self) -> str:
+        """The host of the server, under whose name is kept what it wants back."""
+        from urllib.parse import urlsplit
+
+        return urlsplit(self._url(self._path)).hostname or ""
+
     # What subclasses override.
 
     def build_messages(
@@ -273,7 +279,7 @@ class _Shared(AtServer):
         messages = prompt.messages
         if not self.allows_system_prompt and any(m.role == "system" for m in messages):
             raise NotImplementedError("Model does not support system prompts")
-        return chat_messages(messages, image_detail)
+        return chat_messages(messages, image_detail, self._server())
 
     def build_kwargs(self, prompt: llm.Prompt, stream: bool) -> Json:
         """The fields of a chat request that come from options, schema and tools."""
@@ -343,7 +349,7 @@ class _Shared(AtServer):
             return model.prepare(prompt, stream, response, conversation, key)
         streams = bool(stream and self.can_stream)
         request = self._request(prompt, streams, response, conversation)
-        answer = self._accumulator(streams)
+        answer = self._accumulator(prompt, streams)
         return Prepared(
             Forms(self._url(self._path), request),
             answer,
@@ -370,10 +376,11 @@ class _Shared(AtServer):
         fields = self.build_kwargs(prompt, stream)
         return {"model": self._name(), "messages": messages, "stream": stream, **fields}
 
-    def _accumulator(self, stream: bool) -> Accumulator:
+    def _accumulator(self, prompt: llm.Prompt, stream: bool) -> Accumulator:
         from .wire.chat_answers import ChatAccumulator
 
-        return ChatAccumulator()
+        names = [tool.name for tool in prompt.tools if isinstance(tool, llm.Tool)]
+        return ChatAccumulator(server=self._server(), tools=names)
 
     def _uses_own_client(self) -> bool:
         """Whether somebody has overridden `get_client`."""

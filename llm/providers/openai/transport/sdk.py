@@ -15,8 +15,7 @@ import httpx2
 
 import llm
 
-from ..wire.chat_answers import plain
-from ..wire.shapes import DONE, Json
+from ..wire.shapes import DONE, Json, plain
 from . import faults, http_log
 
 if TYPE_CHECKING:

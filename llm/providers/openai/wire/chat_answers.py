@@ -7,30 +7,24 @@ send in its name: calls without index or id, arguments in one piece, reasoning b
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import cast
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, cast
 
 from llm.errors import ModelError
 from llm.parts import StreamEvent
-from llm.utils import monotonic_ulid, remove_dict_none_values
+from llm.utils import remove_dict_none_values
 
-from .shapes import (
-    CUT_OFF,
-    DONE,
-    FILTERED,
-    Accumulator,
-    Call,
-    Event,
-    Json,
-    TextMender,
-    arguments_text,
-)
+from .shapes import CUT_OFF, DONE, FILTERED, Accumulator, Event, Json, TextMender, plain
 
+if TYPE_CHECKING:
+    from .calls import ChatCalls
+    from .kept import Kept
+
+# Fields of a message that are read without more code than most answers need.
+_USUAL = frozenset({"role", "content", "refusal"})
 _HEAD = ("id", "object", "model", "created")
-
-
-def _new_call_id() -> str:
-    return f"call_{str(monotonic_ulid()).lower()}"
 
 
 class ChatAccumulator(Accumulator):
@@ -38,21 +32,28 @@ class ChatAccumulator(Accumulator):
 
     Args:
         new_id: Makes an id for a tool call that comes without one.
+        server: The host that answers, under whose name is kept what it wants back.
+        tools: The names of the tools that may be called.
     """
 
     _details = "completion_tokens_details"
 
-    def __init__(self, new_id: Callable[[], str] = _new_call_id) -> None:
+    def __init__(
+        self,
+        new_id: Callable[[], str] | None = None,
+        server: str = "",
+        tools: Collection[str] = (),
+    ) -> None:
         super().__init__()
-        self._new_id = new_id
         self._whole: Json | None = None
         self._role: str | None = None
         self._finish_reason: str | None = None
         # The answer so far, in UTF-8: strings of a few characters cost ten times as much.
         self._text_utf8 = bytearray()
         self._reasoning_mender = TextMender()
-        self._by_index: dict[object, Call] = {}
-        self._last_index: object = None
+        self._new_id = new_id
+        self._server = server
+        self._tools = tools
         self._answered = False
 
     def _take(self, chunk: Json) -> Sequence[Event]:
@@ -100,16 +101,36 @@ class ChatAccumulator(Accumulator):
         events: list[Event] = []
         if role := delta.get("role"):
             self._role = role
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-        if isinstance(reasoning, str):
-            events.extend(self._reasoning(reasoning))
-        content = self._content(delta.get("content"))
-        calls = self._call_events(delta.get("tool_calls") or ())
-        # Of a whole message the calls come first.
-        events += [*content, *calls] if self._whole is None else [*calls, *content]
+        if any(value is not None for name, value in delta.items() if name not in _USUAL):
+            events += self._take_unusual(delta)
+        else:
+            events += self._content(delta.get("content"))
         if refusal := delta.get("refusal"):
             self._refusal.append(str(refusal))
         return events
+
+    def _take_unusual(self, delta: Json) -> Iterator[Event]:
+        """What there is beside role and content, and the content."""
+        is_whole = self._whole is not None
+        self._kept.add(delta, is_whole=is_whole)
+        self._has_reasoning = self._has_reasoning or self._kept.has_details
+        yield from self._reasoning(self._kept.reasoning(delta))
+        content = self._content(delta.get("content"))
+        calls = self._pieces_of_calls.add(_pieces_of_calls(delta), are_whole=is_whole)
+        # Of a whole message the calls come first.
+        yield from chain(calls, content) if is_whole else chain(content, calls)
+
+    @cached_property
+    def _kept(self) -> Kept:
+        from .kept import Kept
+
+        return Kept(self._server)
+
+    @cached_property
+    def _pieces_of_calls(self) -> ChatCalls:
+        from .calls import CallIds, ChatCalls
+
+        return ChatCalls(CallIds(self._new_id), self._tools, self._calls)
 
     def _text(self, text: str) -> Sequence[str]:
         text = self._mender.mend(text)
@@ -118,57 +139,18 @@ class ChatAccumulator(Accumulator):
         self._text_utf8 += text.encode()
         return (text,)
 
-    def _content(self, content: str | list[Json] | None) -> Iterator[Event]:
-        """Text, or the list of typed pieces that some servers send in its place."""
+    def _content(self, content: object) -> Iterator[Event]:
+        """Text, or the typed pieces of text and thinking that some servers send in its place."""
         if isinstance(content, str):
             yield from self._text(content)
-            return
-        for piece in content or ():
-            if piece.get("type") == "text":
-                yield from self._text(piece["text"])
-            elif piece.get("type") == "thinking":
-                for thought in piece.get("thinking") or ():
-                    yield from self._reasoning(thought.get("text") or "")
+        else:
+            for is_thought, text in _texts(content):
+                yield from self._reasoning(text) if is_thought else self._text(text)
 
     def _reasoning(self, text: str) -> Iterator[StreamEvent]:
         if text := self._reasoning_mender.mend(text):
             self._has_reasoning = True
-            yield StreamEvent("reasoning", text)
-
-    def _call_events(self, deltas: Iterable[Json]) -> Iterator[StreamEvent]:
-        for delta in deltas:
-            function = delta.get("function") or {}
-            name = function.get("name") or ""
-            call = self._call_for(delta, name)
-            # Some servers repeat the name with each piece.
-            if name and not call.pieces and name != call.name:
-                call.name += name
-                yield StreamEvent("tool_call_name", name, tool_call_id=call.id)
-            if arguments := arguments_text(function.get("arguments")):
-                call.pieces.append(arguments)
-                yield StreamEvent("tool_call_args", arguments, tool_call_id=call.id)
-
-    def _call_for(self, delta: Json, name: str) -> Call:
-        """The call that a piece belongs to."""
-        index = self._index_of(delta, name)
-        call_id = delta.get("id")
-        call = self._by_index.get(index)
-        # Some servers give index 0 to every call: another id with a name is another call.
-        if call is None or (call_id and name and call_id != call.id and call.name):
-            call = Call(str(call_id) if call_id else self._new_id())
-            self._calls.append(call)
-            self._by_index[index] = call
-            self._last_index = index
-        return call
-
-    def _index_of(self, delta: Json, name: str) -> object:
-        """What tells calls apart: the index; without one the id; else a name begins a new call."""
-        index, call_id = delta.get("index"), delta.get("id")
-        if index is not None:
-            return index
-        if call_id:
-            return ("id", call_id)
-        return ("nth", len(self._calls)) if name or not self._calls else self._last_index
+            yield self._kept.shown(StreamEvent("reasoning", text))
 
     def finish(self) -> list[Event]:
         """What is left to say.
@@ -178,7 +160,8 @@ class ChatAccumulator(Accumulator):
         """
         if self.is_complete and not self._answered:
             raise ModelError(f"The server's reply holds no answer: {json.dumps(self._head)}")
-        return super().finish()
+        events = super().finish()
+        return [*events, *self._kept.events(self._calls)] if "_kept" in vars(self) else events
 
     def response_json(self) -> Json:
         """The whole body, or for a stream what its chunks amount to; without nulls."""
@@ -197,6 +180,31 @@ class ChatAccumulator(Accumulator):
         """What the user should be told about how the answer ended."""
         reason = {"length": CUT_OFF, "content_filter": FILTERED}.get(self._finish_reason or "")
         return [*super().notices(), *([reason] if reason else [])]
+
+
+# What servers call a piece of thinking, and where its text stands.
+_THOUGHTS = ("thinking", "reasoning")
+
+
+def _texts(content: object, is_thought: bool = False) -> Iterator[tuple[bool, str]]:
+    """The texts of a content, in whatever shape; with each, whether it is thinking."""
+    if isinstance(content, str):
+        yield is_thought, content
+    elif isinstance(content, list):
+        for piece in content:
+            yield from _texts(piece, is_thought)
+    elif isinstance(content, dict):
+        is_thought = is_thought or content.get("type") in _THOUGHTS
+        names = (*_THOUGHTS, "summary", "text") if is_thought else ("text",)
+        found = (content[name] for name in names if content.get(name))
+        yield from _texts(next(found, None), is_thought)
+
+
+def _pieces_of_calls(delta: Json) -> Iterable[Json]:
+    """The pieces of tool calls in a message or a piece of one; the older API has one call."""
+    if older := delta.get("function_call"):
+        older = [{"index": "function_call", "function": older}]
+    return cast("Iterable[Json]", delta.get("tool_calls") or older or ())
 
 
 class CompletionAccumulator(ChatAccumulator):
@@ -241,14 +249,3 @@ def combine_chunks(chunks: Iterable[object]) -> Json:
     combined = answer.response_json()
     names = ("content", "role", "finish_reason", "usage", *_HEAD)
     return {name: combined.get(name, {} if name == "usage" else None) for name in names}
-
-
-def plain(value: object) -> Json:
-    """A dict from an object of the `openai` library; a dict as it is."""
-    if isinstance(value, dict):
-        return value
-    for method in ("to_dict", "model_dump", "dict"):
-        if hasattr(value, method):
-            shape: Json = getattr(value, method)()
-            return shape
-    return dict(vars(value))

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     from llm import Attachment, Prompt
 
 
-def chat_messages(messages: Iterable[Message], image_detail: str | None = None) -> list[Json]:
+def chat_messages(
+    messages: Iterable[Message], image_detail: str | None = None, server: str | None = None
+) -> list[Json]:
     """The `messages` of a request.
 
-    A system text that repeats the last one is sent once. Reasoning, and calls that a provider ran
-    itself, are not sent.
+    A system text that repeats the last one is sent once. Calls that a provider ran itself are not
+    sent; reasoning only to the server that gave it, in the way in which that wants it back.
     """
     item = partial(attachment_item, image_detail=image_detail)
     sent: list[Json] = []
@@ -45,7 +47,7 @@ def chat_messages(messages: Iterable[Message], image_detail: str | None = None) 
         elif role == "user":
             sent.extend(user_messages(message, item, "text"))
         elif role == "assistant":
-            sent.append(_assistant_message(message))
+            sent.append(_assistant_message(message, server))
         elif role == "tool":
             for part in ran_here(message, ToolResultPart):
                 result = {"tool_call_id": part.tool_call_id, "content": part.output}
@@ -58,19 +60,22 @@ def chat_messages(messages: Iterable[Message], image_detail: str | None = None) 
     return sent
 
 
-def _assistant_message(message: Message) -> Json:
-    text = message.text()
+def _assistant_message(message: Message, server: str | None) -> Json:
+    from .kept import sent_back, sent_back_with_call
+
+    text, kept = message.text(), sent_back(message, server)
     calls = [
         {
             "type": "function",
             "id": part.tool_call_id,
             "function": {"name": part.name, "arguments": json.dumps(part.arguments)},
+            **sent_back_with_call(part, server),
         }
         for part in ran_here(message, ToolCallPart)
     ]
     if not calls:
-        return {"role": "assistant", "content": text}
-    return {"role": "assistant", "content": text or None, "tool_calls": calls}
+        return {"role": "assistant", "content": text, **kept}
+    return {"role": "assistant", "content": text or None, "tool_calls": calls, **kept}
 
 
 def attachment_item(attachment: Attachment, image_detail: str | None = None) -> Json:

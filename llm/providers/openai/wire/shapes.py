@@ -141,12 +141,17 @@ class TextMender:
 
 
 class Call:
-    """A tool call that may arrive in pieces."""
+    """A tool call that may arrive in pieces.
+
+    Attributes:
+        kept: What the server said about it and wants back as it is.
+    """
 
     def __init__(self, call_id: str, name: str = "", *pieces: str) -> None:
         self.id = call_id
         self.name = name
         self.pieces = [*pieces]
+        self.kept: Json = {}
 
 
 class Accumulator(ABC):
@@ -208,7 +213,9 @@ class Accumulator(ABC):
     def calls(self) -> list[tuple[str, Json, str]]:
         """The tool calls to run here: name, arguments, id."""
         return [
-            (call.name, llm.parse_arguments("".join(call.pieces)), call.id) for call in self._calls
+            (call.name, llm.parse_arguments("".join(call.pieces)), call.id)
+            for call in self._calls
+            if call.name or call.pieces
         ]
 
     @abstractmethod
@@ -266,6 +273,17 @@ def data_url(attachment: Attachment, kind: str | None) -> str:
 def plain_value(option: object) -> object:
     """The value of an option as it is sent: that of an enum is its text."""
     return getattr(option, "value", option)
+
+
+def plain(value: object) -> Json:
+    """A dict from an object of the `openai` library; a dict as it is."""
+    if isinstance(value, dict):
+        return value
+    for method in ("to_dict", "model_dump", "dict"):
+        if hasattr(value, method):
+            shape: Json = getattr(value, method)()
+            return shape
+    return dict(vars(value))
 
 
 def arguments_text(value: object) -> str:
