@@ -181,6 +181,33 @@ def test_pending_calls_are_run_before_the_model_is_asked(text: Callable[..., str
     assert model.prompts[0].messages[-1] == llm.tool_message(ToolResultPart("ping", "pong", "c1"))
 
 
+def test_calls_of_one_id_stay_two() -> None:
+    """A model that gives two calls the same id has two calls, two results, and ids for them."""
+
+    class Twice(Script):
+        def execute(
+            self,
+            prompt: llm.Prompt,
+            stream: bool,
+            response: llm.Response,
+            conversation: llm.Conversation | None,
+        ) -> Iterator[str]:
+            self.prompts.append(prompt)
+            if prompt.tool_results:
+                yield "done"
+            else:
+                response.add_tool_call(ToolCall("ping", {}, "c1"))
+                response.add_tool_call(ToolCall("ping", {}, "c1"))
+
+    model = Twice()
+    assert model.chain("go", tools=[ping]).text() == "done"
+    (answer, results) = model.prompts[1].messages[-2:]
+    ids = [part.tool_call_id for part in answer.parts if isinstance(part, ToolCallPart)]
+    assert len(set(ids)) == 2
+    assert ids[0] == "c1"
+    assert [part.tool_call_id for part in results.parts if isinstance(part, ToolResultPart)] == ids
+
+
 def test_pending_calls_are_cancelled_by_a_new_message() -> None:
     """Whatever is said after the calls cancels them."""
     call = llm.assistant(ToolCallPart("ping", {}, "c1"))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -340,6 +341,21 @@ def test_provider_tool_items_become_call_and_result(
     assert events[2].chunk == result
     assert all(event.server_executed and event.message_index == 2 for event in events)
     assert Responses("m")._server_tool_events(Item({"type": "message"}), 0) == []
+    # Plugins hand over objects of the `openai` library, and namespaces.
+    assert Responses("m")._server_tool_events(as_object(item), 2) == events
+    final = {"status": None, **item, "code": None, "results": None, "outputs": None}
+    given = Responses("m")._server_tool_events(as_object(item), 2)
+    Responses("m")._refresh_server_tool_events([as_object(final)], {item["id"]: given})
+    assert given[-1].chunk == str(item.get("status") or "completed")
+
+
+def as_object(value: Any) -> Any:
+    """JSON as objects with attributes, at any depth."""
+    if isinstance(value, list):
+        return [as_object(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return SimpleNamespace(**{name: as_object(item) for name, item in value.items()})
 
 
 def test_item_reads_by_key_and_by_attribute() -> None:
@@ -500,6 +516,128 @@ def test_servers_that_stream_no_deltas_are_understood() -> None:
     ]
     assert answer.calls() == [("f", {"_raw": "{oops"}, "c")]
     assert answer.is_complete
+
+
+def at(index: int | None, kind: str, **fields: Any) -> dict[str, Any]:
+    """An event about the item at a place in the output."""
+    place = {} if index is None else {"output_index": index}
+    return {"type": f"response.{kind}", **place, **fields}
+
+
+def begun(index: int | None, **item: Any) -> dict[str, Any]:
+    """The event that an item begins."""
+    return at(index, "output_item.added", item=item)
+
+
+TEXT = [{"type": "output_text", "text": "Hi"}]
+F = {"type": "function_call", "name": "f", "arguments": '{"x":1}'}
+G = {"type": "function_call", "name": "g", "arguments": '{"x":2}'}
+ITEMS: dict[str, list[dict[str, Any]]] = {
+    "another id in each event": [
+        begun(0, type="message", id="1"),
+        at(0, "output_text.delta", item_id="2", delta="H"),
+        at(0, "output_text.delta", item_id="3", delta="i"),
+        at(0, "output_text.done", item_id="4", text="Hi"),
+        at(0, "output_item.done", item={"type": "message", "id": "5", "content": TEXT}),
+        begun(1, **F, id="6", call_id="a"),
+        at(1, "function_call_arguments.delta", item_id="7", delta=F["arguments"]),
+        at(1, "output_item.done", item={**F, "id": "8", "call_id": "a"}),
+        begun(2, **G, id="9", call_id="b"),
+        completed(
+            output=[
+                {"type": "message", "id": "10", "content": TEXT},
+                {**F, "id": "11", "call_id": "a"},
+                {**G, "id": "12", "call_id": "b"},
+            ]
+        ),
+    ],
+    "another id in each event, and no place": [
+        begun(None, type="message", id="1"),
+        at(None, "output_text.delta", item_id="2", delta="Hi"),
+        at(None, "output_item.done", item={"type": "message", "id": "3", "content": TEXT}),
+        begun(None, **F, id="4", call_id="a"),
+        at(None, "function_call_arguments.delta", item_id="5", delta=F["arguments"]),
+        at(None, "output_item.done", item={**F, "id": "6", "call_id": "a"}),
+        begun(None, **G, id="7", call_id="b"),
+        at(None, "function_call_arguments.done", item_id="8", arguments=G["arguments"]),
+        at(None, "output_item.done", item={**G, "id": "9", "call_id": "b"}),
+        completed(),
+    ],
+    "one place for all": [
+        begun(0, type="message", id="1"),
+        at(0, "output_text.delta", item_id="1", delta="Hi"),
+        begun(0, **F, id="2", call_id="a"),
+        at(0, "function_call_arguments.delta", item_id="2", delta=F["arguments"]),
+        at(0, "output_item.done", item={**F, "id": "2", "call_id": "a"}),
+        begun(0, **G, id="3", call_id="b"),
+        at(0, "function_call_arguments.delta", item_id="3", delta=G["arguments"]),
+        at(0, "output_item.done", item={**G, "id": "3", "call_id": "b"}),
+        completed(output=[{**G, "call_id": "b"}, {**F, "call_id": "a"}]),
+    ],
+    "only the end": [
+        completed(
+            output=[{"type": "message", "content": "Hi"}, {**F, "call_id": "a"}, {**G, "id": "b"}]
+        )
+    ],
+    "one of two calls only in the end": [
+        at(None, "output_text.delta", delta="Hi"),
+        begun(1, **G, id="2", call_id="b"),
+        completed(output=[{**F, "call_id": "a"}, {**G, "id": "3", "call_id": "b"}]),
+    ],
+    "texts and arguments only when they are done": [
+        at(0, "output_text.done", content_index=0, text="H"),
+        at(0, "output_text.done", content_index=1, text="i"),
+        begun(1, type="function_call", call_id="a", name="f"),
+        at(1, "function_call_arguments.done", arguments=F["arguments"]),
+        begun(2, type="function_call", call_id="b", name="g"),
+        at(2, "function_call_arguments.done", arguments=G["arguments"]),
+        completed(),
+    ],
+    "everything finished twice": [
+        at(0, "output_item.done", item={"type": "message", "id": "m", "content": TEXT}),
+        at(0, "output_item.done", item={"type": "message", "id": "m", "content": TEXT}),
+        at(1, "output_item.done", item={**F, "call_id": "a"}),
+        at(1, "output_item.done", item={**F, "call_id": "a"}),
+        at(2, "output_item.done", item={**G, "call_id": "b"}),
+        completed(),
+    ],
+}
+
+
+@pytest.mark.parametrize("values", ITEMS.values(), ids=ITEMS)
+def test_items_come_once_whatever_a_server_calls_them(values: list[dict[str, Any]]) -> None:
+    """Text and calls are told once and whole, where they stand in the stream or in its end."""
+    answer, events = folded(*values)
+    assert "".join(event for event in events if isinstance(event, str)) == "Hi"
+    assert sorted(answer.calls()) == [("f", {"x": 1}, "a"), ("g", {"x": 2}, "b")]
+    names = [event.chunk for event in events if not isinstance(event, str)]
+    assert sorted(names) == sorted(["f", F["arguments"], "g", G["arguments"]])
+
+
+def test_calls_of_one_id_or_none_have_an_id_each() -> None:
+    """Two calls stay two; a result can be told from the other."""
+    answer, _ = folded(
+        at(0, "output_item.done", item={**F, "call_id": "a"}),
+        at(1, "output_item.done", item={**G, "call_id": "a"}),
+        at(2, "output_item.done", item={**G}),
+        completed(output=[{**F, "call_id": "a"}, {**G, "call_id": "a"}, {**G}]),
+    )
+    names, ids = zip(*((name, call_id) for name, _, call_id in answer.calls()), strict=True)
+    assert names == ("f", "g", "g")
+    assert len(set(ids)) == 3
+    assert ids[0] == "a"
+
+
+def test_reasoning_of_several_pieces_is_whole() -> None:
+    """Where only the end of each piece of a summary is told, no piece is lost."""
+    _, events = folded(
+        at(0, "reasoning_summary_text.done", item_id="1", summary_index=0, text="one "),
+        at(0, "reasoning_summary_text.done", item_id="2", summary_index=1, text="two"),
+        at(0, "output_item.done", item={"type": "reasoning", "id": "3", "summary": []}),
+        completed(output=[{"type": "reasoning", "id": "4", "encrypted_content": "x"}]),
+    )
+    assert [event.chunk for event in events] == ["one ", "two", "", ""]
+    assert events[-1].provider_metadata == {"openai": {"id": "4", "encrypted_content": "x"}}
 
 
 def test_whole_text_of_reasoning_counts_where_no_delta_came() -> None:

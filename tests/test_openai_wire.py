@@ -7,10 +7,14 @@ server's objects, and the events, calls, usage and record that those have to bec
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import llm
 from llm.default_plugins import openai_models
@@ -22,9 +26,13 @@ from llm.default_plugins.openai_models import (
     redact_data,
 )
 from llm.errors import ConnectionLost, ModelError
-from llm.parts import Message, StreamEvent, ToolCallPart
+from llm.models.recording import EventLog, assemble
+from llm.parts import Message, StreamEvent, ToolCallPart, ToolResultPart
 from llm.providers.openai.transport import fast
+from llm.providers.openai.wire import calls
+from llm.providers.openai.wire.calls import Nesting
 from llm.providers.openai.wire.chat_answers import ChatAccumulator
+from llm.providers.openai.wire.chat_requests import chat_messages
 from llm.providers.openai.wire.shapes import DONE, TextMender, malformed
 from llm.text import JSONObject
 
@@ -130,7 +138,7 @@ def folded(
 ) -> tuple[ChatAccumulator, list[dict[str, Any]]]:
     """An accumulator that has taken these objects, and the events that it gave."""
     ids = iter(f"new_{n}" for n in range(100))
-    answer = ChatAccumulator(lambda: next(ids))
+    answer = ChatAccumulator(lambda: next(ids), "host", ("known", "other"))
     events = [event for value in values for event in answer.feed(value)]
     if done:
         events += answer.feed(DONE)
@@ -202,6 +210,112 @@ def call(**fields: Any) -> dict[str, Any]:
         ),
         ([call(index=0, id="a", function={"name": "f", "arguments": None})], [("f", {}, "a")]),
         ([call(index=0, id="a", function={"name": "f", "arguments": "null"})], [("f", {}, "a")]),
+        ([call(index=0, id="a", function={"name": "f", "arguments": "[]"})], [("f", {}, "a")]),
+        # Every call has index 0 and none an id; the first is whole, or has another name.
+        (
+            [
+                call(index=0, function={"name": "f", "arguments": '{"x":"}"}'}),
+                call(index=0, function={"name": "f", "arguments": '{"x":2}'}),
+            ],
+            [("f", {"x": "}"}, "new_0"), ("f", {"x": 2}, "new_1")],
+        ),
+        (
+            [
+                call(index=0, function={"name": "f", "arguments": "null"}),
+                call(index=0, function={"name": "g", "arguments": '{"x":2}'}),
+            ],
+            [("f", {}, "new_0"), ("g", {"x": 2}, "new_1")],
+        ),
+        (
+            [
+                call(index=0, function={"name": "known", "arguments": ""}),
+                call(index=0, function={"name": "other", "arguments": ""}),
+            ],
+            [("known", {}, "new_0"), ("other", {}, "new_1")],
+        ),
+        # One id for two calls, with an index each or without, in one piece or in several.
+        (
+            [
+                call(index=0, id="a", function={"name": "f", "arguments": '{"x":1}'}),
+                call(index=1, id="a", function={"name": "f", "arguments": '{"x":2}'}),
+            ],
+            [("f", {"x": 1}, "a"), ("f", {"x": 2}, "new_0")],
+        ),
+        (
+            [
+                call(id="a", function={"name": "f", "arguments": '{"x"'}),
+                call(id="a", function={"arguments": ":1}"}),
+                call(id="a", function={"name": "f", "arguments": '{"x"'}),
+                call(id="a", function={"arguments": ":2}"}),
+            ],
+            [("f", {"x": 1}, "a"), ("f", {"x": 2}, "new_0")],
+        ),
+        # The name comes late, or with an id that comes late.
+        (
+            [
+                call(index=0, id="a", function={"arguments": '{"x":1}'}),
+                call(index=0, function={"name": "f"}),
+            ],
+            [("f", {"x": 1}, "a")],
+        ),
+        (
+            [
+                call(index=0, function={"name": "f", "arguments": '{"x"'}),
+                call(index=0, id="a", function={"name": "f", "arguments": ":1}"}),
+            ],
+            [("f", {"x": 1}, "new_0")],
+        ),
+        # Each piece has another id, or another index.
+        (
+            [
+                call(index=0, id="a", function={"name": "f", "arguments": '{"x"'}),
+                call(index=0, id="b", function={"name": "f", "arguments": ":1}"}),
+            ],
+            [("f", {"x": 1}, "a")],
+        ),
+        (
+            [
+                call(index=0, id="a", function={"name": "f", "arguments": '{"x"'}),
+                call(index=1, id="a", function={"arguments": ":"}),
+                call(index=2, function={"arguments": "1}"}),
+            ],
+            [("f", {"x": 1}, "a")],
+        ),
+        # Pieces that say nothing are no calls.
+        ([call(index=0, function={"arguments": ""}), call(), chunk({"tool_calls": [None]})], []),
+        # The older kind, alone and beside the newer one.
+        (
+            [
+                chunk({"function_call": {"name": "f", "arguments": '{"x"'}}),
+                chunk({"function_call": {"arguments": ":1}"}}),
+            ],
+            [("f", {"x": 1}, "new_0")],
+        ),
+        (
+            [
+                chunk(
+                    {
+                        "function_call": {"name": "f", "arguments": "{}"},
+                        "tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{}"}}],
+                    }
+                )
+            ],
+            [("f", {}, "a")],
+        ),
+        # Whole messages: each entry is a call of its own.
+        (
+            [
+                completion(
+                    {
+                        "tool_calls": [
+                            {"id": "a", "function": {"name": "f", "arguments": ""}},
+                            {"id": "a", "function": {"name": "f", "arguments": ""}},
+                        ]
+                    }
+                )
+            ],
+            [("f", {}, "a"), ("f", {}, "new_0")],
+        ),
         (
             [call(index=0, id="a", function={"name": "f", "arguments": "{oops"})],
             [("f", {"_raw": "{oops"}, "a")],
@@ -220,15 +334,121 @@ def test_tool_calls_are_put_together_as_servers_send_them(
     assert answer.calls() == calls
 
 
-def test_list_of_typed_pieces_is_text_and_thinking() -> None:
-    """A content that is a list gives its texts and thoughts."""
-    content = [
-        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
-        {"type": "text", "text": "yes"},
-        {"type": "image_url"},
-    ]
+@pytest.mark.parametrize("thinking", ["hm", [{"type": "text", "text": "hm"}], {"text": "hm"}])
+@pytest.mark.parametrize("text", ["yes", {"type": "text", "text": "yes"}, {"text": ["y", "es"]}])
+def test_list_of_pieces_is_text_and_thinking(thinking: object, text: object) -> None:
+    """A content that is a list gives its texts and thoughts, in whatever shape they are."""
+    content = [{"type": "thinking", "thinking": thinking}, text, {"type": "image_url"}, None]
     _, events = folded(chunk({"content": content}))
-    assert events == [{"type": "reasoning", "chunk": "hm"}, {"type": "text", "chunk": "yes"}]
+    assert events[0] == {"type": "reasoning", "chunk": "hm"}
+    assert [event["type"] for event in events[1:]] == ["text"] * len(events[1:])
+    assert "".join(event["chunk"] for event in events[1:]) == "yes"
+
+
+@pytest.mark.parametrize("count", [100, 3000])
+def test_name_with_each_piece_of_a_long_call_is_read_in_one_pass(count: int) -> None:
+    """Whether a call is whole is found out without reading what was read before."""
+    nesting: list[int] = []
+
+    class Counted(Nesting):
+        def add(self, text: str) -> None:
+            nesting.append(len(text))
+            super().add(text)
+
+    with mock.patch.object(calls, "Nesting", Counted):
+        pieces = ['{"x": [', *['{"a": "\\\\"},'] * count, "0]}"]
+        answer, _ = folded(
+            *(call(index=0, id="a", function={"name": "f", "arguments": text}) for text in pieces)
+        )
+    ((name, arguments, _),) = answer.calls()
+    assert (name, len(arguments["x"])) == ("f", count + 1)
+    assert sum(nesting) <= sum(map(len, pieces))
+
+
+@given(
+    st.recursive(st.text() | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x))
+)
+def test_object_is_whole_at_its_last_character_only(value: object) -> None:
+    """Wherever an object is cut, in texts and after backslashes too."""
+    text, nesting = json.dumps({"x": value}, ensure_ascii=False), calls.Nesting()
+    for character in text[:-1]:
+        nesting.add(character)
+        assert not nesting.is_whole
+    nesting.add(text[-1])
+    assert nesting.is_whole
+
+
+DETAILS = [{"type": "reasoning.text", "text": "hm", "index": 0}]
+SIGNED = {"id": "a", "function": {"name": "f", "arguments": "{}"}, "extra_content": {"s": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ({"reasoning_content": "hm"}, {"reasoning_content": "hm"}),
+        ({"reasoning": "hm"}, {"reasoning": "hm"}),
+        ({"reasoning_text": "hm", "reasoning_opaque": "o"}, None),
+        ({"reasoning_content": "", "reasoning": "hm"}, {"reasoning": "hm"}),
+        ({"reasoning_content": ""}, {"reasoning_content": ""}),
+        ({"reasoning_content": None}, {}),
+        ({"reasoning_details": DETAILS}, {"reasoning_details": DETAILS}),
+        ({"content": [{"type": "thinking", "thinking": "hm"}]}, {}),
+        ({}, {}),
+    ],
+)
+@pytest.mark.parametrize("is_streamed", [True, False])
+def test_reasoning_goes_back_as_it_came_to_its_server_alone(
+    message: JSONObject, told: JSONObject | None, is_streamed: bool
+) -> None:
+    """Beside a call it goes back under the server's name for it, and so do signatures; others, who
+    may refuse what they do not know, get neither."""
+    message = {**message, "tool_calls": [SIGNED]}
+    answer = ChatAccumulator(server="host")
+    given = [*answer_events(chunk(message) if is_streamed else completion(message), answer)]
+    messages = [*assemble(given), llm.tool_message(ToolResultPart("f", "out", "a"))]
+    (sent, _) = chat_messages(messages, server="host")
+    expected = message.copy() if told is None else {**told, "tool_calls": [SIGNED]}
+    expected["tool_calls"] = [{**SIGNED, "type": "function"}]
+    assert sent == {"role": "assistant", "content": None, **expected}
+    for other in ("elsewhere", None):
+        (sent, _) = chat_messages(messages, server=other)
+        assert sent.keys() == {"role", "content", "tool_calls"}
+        assert sent["tool_calls"][0].keys() == {"type", "id", "function"}
+
+
+def answer_events(value: JSONObject, answer: ChatAccumulator) -> Iterator[StreamEvent]:
+    """The events of an answer of one object, each with the index of its part."""
+    log = EventLog()
+    for events in (answer.feed(value), answer.feed(DONE)):
+        for event in events:
+            log.append(event if isinstance(event, StreamEvent) else StreamEvent("text", event))
+    for event in answer.finish():
+        log.append(event if isinstance(event, StreamEvent) else StreamEvent("text", event))
+    return iter(log)
+
+
+def test_details_that_are_no_pieces_of_one_stay_apart() -> None:
+    """Only texts of one entry are joined: same kind, same place, no other id."""
+    pieces = [
+        {"type": "reasoning.summary", "summary": "a", "index": 0},
+        {"type": "reasoning.summary", "summary": "b", "index": 0, "id": None},
+        {"type": "reasoning.text", "text": "c", "index": 0, "signature": None},
+        {"type": "reasoning.text", "text": None, "index": 0, "signature": "s"},
+        {"type": "reasoning.text", "text": "d", "index": 1},
+        {"type": "reasoning.encrypted", "data": "x", "index": 2},
+        {"type": "reasoning.encrypted", "data": "y", "index": 2},
+    ]
+    _, events = folded(*(chunk({"reasoning_details": [piece]}) for piece in pieces))
+    assert [event["chunk"] for event in events] == ["a", "b", "c", "d", ""]
+    assert events[-1]["provider_metadata"] == {
+        "host": {
+            "reasoning_details": [
+                {"type": "reasoning.summary", "summary": "ab", "index": 0},
+                {"type": "reasoning.text", "text": "c", "index": 0, "signature": "s"},
+                *pieces[4:],
+            ]
+        }
+    }
 
 
 def test_halves_of_a_character_are_joined() -> None:

@@ -6,6 +6,7 @@ The cases are data: see `tests/data/wire/cases/README.md`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from typing import Any
 
 import pytest
@@ -65,7 +66,25 @@ def check_requests(sent: list[Any], expected: list[Mapping[str, Any]], way: Way)
     assert len(sent) == len(expected), sent
     for body, fields in zip(sent, expected, strict=True):
         assert bool(body.get("stream")) == way.streams
-        assert {name: body.get(name) for name in fields} == fields
+        taken = {name: body.get(name) for name in fields}
+        assert taken == with_names(fields, taken)
+
+
+def with_names(expected: Any, found: Any) -> Any:
+    """What is expected, with the ids that we made ourselves in place of `<name>`s."""
+    ids: dict[str, str] = {}
+
+    def filled(value: Any, real: Any) -> Any:
+        if isinstance(value, dict) and isinstance(real, dict):
+            return {name: filled(item, real.get(name)) for name, item in value.items()}
+        if isinstance(value, list) and isinstance(real, list):
+            return [filled(*pair) for pair in zip_longest(value, real)][: len(value)]
+        if isinstance(value, str) and value.startswith("<") and value.endswith(">"):
+            # Each name stands for an id of its own.
+            return ids.get(value) or (real not in ids.values() and ids.setdefault(value, real))
+        return value
+
+    return filled(expected, found)
 
 
 def check_next(case: Case, way: Way, server: WireServer, asker: Command | Library) -> None:

@@ -130,6 +130,7 @@ class _BaseResponse:
         self._source: Any = None
         self._chunks: list[str] | Pieces = []
         self._tool_calls: list[ToolCall] = []
+        self._call_ids: set[str | None] = set()
         if log is not None:
             if not callable(log):
                 raise TypeError(f"log= takes an llm.Database or a function, not {log!r}")
@@ -281,8 +282,11 @@ class _BaseResponse:
     # What a model says while it answers.
 
     def add_tool_call(self, tool_call: ToolCall) -> None:
-        """Register a tool call that the model asks for; it gets an id if it has none."""
+        """Register a tool call that the model asks for; it gets an id if it has none of its own."""
+        if tool_call.tool_call_id in self._call_ids:
+            tool_call.tool_call_id = None
         self._name_call(tool_call)
+        self._call_ids.add(tool_call.tool_call_id)
         self._tool_calls.append(tool_call)
 
     @staticmethod
@@ -340,6 +344,7 @@ class _BaseResponse:
     def _clear(self) -> None:
         self._chunks, self._event_log = [], None
         self._tool_calls.clear()
+        self._call_ids.clear()
         self._output = self.response_json = self.resolved_model = None
         self.set_usage()
 

@@ -36,22 +36,30 @@ def parse_arguments(given: object) -> JSONObject:
         given: JSON text, or the value itself.
 
     Returns:
-        The object; `{}` for nothing, `null` or blank text; `{"_raw": text}` for anything else, so
-        that nothing of what the model said is lost.
+        The object; `{}` for nothing, `null`, `[]` or blank text; `{"_raw": text}` for anything
+        else, so that nothing of what the model said is lost.
     """
-    value = given
-    if isinstance(given, str):
-        try:
-            value = json.loads(given) if given.strip() else None
-        except (ValueError, RecursionError):
-            return {"_raw": given}
-        if given.count("{") + given.count("[") > MOST_LEVELS and not _can_be_handled(value):
-            return {"_raw": given}
-    if value is None:
+    try:
+        value = _read(given) if isinstance(given, str) else given
+    except (ValueError, RecursionError):
+        return {"_raw": given}
+    if value is None or value == []:
         return {}
     if isinstance(value, dict):
         return value
     return {"_raw": given if isinstance(given, str) else json.dumps(given)}
+
+
+def _read(text: str) -> object:
+    """The value that a JSON text spells; some services encode the text of it once more."""
+    value: object = text
+    for _ in range(2):
+        if isinstance(value, str):
+            text = value
+            value = json.loads(text) if text.strip() else None
+    if text.count("{") + text.count("[") > MOST_LEVELS and not _can_be_handled(value):
+        raise ValueError("nested too deeply")
+    return value
 
 
 def _can_be_handled(value: object, level: int = 0) -> bool:

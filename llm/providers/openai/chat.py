@@ -231,8 +231,10 @@ class _SharedResponses(_Shared):
         self, output: list[Item], done_events: dict[str, list[StreamEvent]]
     ) -> None:
         """Put the final values of items into the events that were given for each, by its id."""
+        from .wire.shapes import plain
+
         for item in output:
-            if given := done_events.get(str(item.get("id"))):
+            if given := done_events.get(str(plain(item).get("id"))):
                 final = self._server_tool_events(item, given[0].message_index)
                 chunks = {event.type: event.chunk for event in final}
                 for event in given:

@@ -7,42 +7,16 @@ repeat them, or give all calls the same: what is left then is whether a call is 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from llm.parts import StreamEvent
-from llm.utils import monotonic_ulid
 
-from .shapes import Call, Json, arguments_text
+from .shapes import Call, CallIds, Json, arguments_text
 
 _MARK = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 
 #: Fields of a call that a server wants back as they were: Gemini's signatures, and LiteLLM's.
 KEPT = ("extra_content", "provider_specific_fields")
-
-
-def new_call_id() -> str:
-    """An id for a tool call that comes without one."""
-    return f"call_{str(monotonic_ulid()).lower()}"
-
-
-class CallIds:
-    """The ids of the calls of one answer: those that the server gives, each once; else new ones.
-
-    Args:
-        new_id: Makes a new one.
-    """
-
-    def __init__(self, new_id: Callable[[], str] | None = None) -> None:
-        self._new_id = new_id or new_call_id
-        self._taken: set[str] = set()
-
-    def take(self, given: object) -> str:
-        """The id of a call that came with this one, or with none."""
-        call_id = str(given) if given else ""
-        if not call_id or call_id in self._taken:
-            call_id = self._new_id()
-        self._taken.add(call_id)
-        return call_id
 
 
 class Nesting:
@@ -74,14 +48,35 @@ class Nesting:
         return self._has_begun and self._depth <= 0 and not self._in_text
 
 
+class _Piece:
+    """What a server sends of a call at a time."""
+
+    def __init__(self, given: Json) -> None:
+        function = given.get("function") or {}
+        self.index: object = given.get("index")
+        self.id: object = given.get("id")
+        self.name = str(function.get("name") or "")
+        self.arguments = arguments_text(function.get("arguments"))
+        self.kept = {field: given[field] for field in KEPT if given.get(field)}
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is anything in it; some servers send empty ones."""
+        return bool(self.id or self.name or self.arguments)
+
+
 class _Open:
     """A call that more pieces may come of."""
 
-    def __init__(self, call: Call, given_id: object) -> None:
+    def __init__(self, call: Call) -> None:
         self.call = call
-        self.given_id = given_id
         self._nesting = Nesting()
         self._seen = 0
+
+    def has_another_id(self, piece: _Piece) -> bool:
+        """Whether the server gives a piece an id, and gave the call another one."""
+        given = self.call.given_id
+        return bool(piece.id and given) and piece.id != given
 
     def is_whole(self) -> bool:
         """Whether its arguments are a whole JSON object already."""
@@ -110,68 +105,68 @@ class ChatCalls:
 
     def add(self, pieces: Iterable[Json], *, are_whole: bool) -> Iterator[StreamEvent]:
         """What some pieces add to the answer; of a whole message each one is a call."""
-        for piece in pieces:
-            if piece:
-                yield from self._piece(piece, is_whole=are_whole)
+        for given in filter(None, pieces):
+            piece = _Piece(given)
+            if piece.says_something or piece.index in self._by_place:
+                call = self._begin(piece) if are_whole else self._place(piece)
+                yield from _put(piece, call.call)
 
-    def _piece(self, piece: Json, *, is_whole: bool) -> Iterator[StreamEvent]:
-        function = piece.get("function") or {}
-        name = str(function.get("name") or "")
-        arguments = arguments_text(function.get("arguments"))
-        if not (name or arguments or piece.get("id") or piece.get("index") in self._by_place):
-            return
-        call = (self._begin(piece) if is_whole else self._place(piece, name, arguments)).call
-        call.kept.update({field: piece[field] for field in KEPT if piece.get(field)})
-        # Some servers repeat the name with each piece, or send it in pieces.
-        if name and (not call.name or (not call.pieces and name != call.name)):
-            call.name += name
-            yield StreamEvent("tool_call_name", name, tool_call_id=call.id)
-        if arguments:
-            call.pieces.append(arguments)
-            yield StreamEvent("tool_call_args", arguments, tool_call_id=call.id)
-
-    def _place(self, piece: Json, name: str, arguments: str) -> _Open:
+    def _place(self, piece: _Piece) -> _Open:
         """The call that a piece belongs to; a new one where it begins one."""
-        index = piece.get("index")
-        found = self._found(index, piece.get("id"), name)
-        if found is None or self._begins_another(found, piece.get("id"), name, arguments):
+        found = self._found(piece)
+        if found is None or self._begins_another(found, piece):
             found = self._begin(piece)
-        if piece.get("id") and not found.given_id:
-            found.given_id = piece["id"]
-            self._by_id[found.given_id] = found
-        if index is not None:
-            self._by_place[index] = found
+        elif piece.id and not found.call.given_id:
+            found.call.given_id = piece.id
+            self._by_id[piece.id] = found
+        if piece.index is not None:
+            self._by_place[piece.index] = found
         self._last = found
         return found
 
-    def _begin(self, piece: Json) -> _Open:
-        given = piece.get("id")
-        begun = _Open(Call(self._ids.take(given)), given)
+    def _begin(self, piece: _Piece) -> _Open:
+        begun = _Open(Call(self._ids.take(piece.id), piece.id))
         self._calls.append(begun.call)
-        if given:
-            self._by_id[given] = begun
+        if piece.id:
+            self._by_id[piece.id] = begun
         return begun
 
-    def _found(self, index: object, given: object, name: str) -> _Open | None:
+    def _found(self, piece: _Piece) -> _Open | None:
         """The call that a piece goes on with, by what the server says about it."""
-        if index is not None and index in self._by_place:
-            return self._by_place[index]
-        if index is None and given in self._by_id:
-            return self._by_id[given]
+        if piece.index is not None and piece.index in self._by_place:
+            return self._by_place[piece.index]
+        if piece.name and piece.index is not None:
+            return None
+        if piece.id in self._by_id:
+            return self._by_id[piece.id]
         last = self._last
-        if name:
-            return last if index is None and not given else None
-        if given in self._by_id:
-            return self._by_id[given]
+        if piece.name:
+            return None if piece.id else last
         return last if last and not last.is_whole() else None
 
-    def _begins_another(self, found: _Open, given: object, name: str, arguments: str) -> bool:
+    def _begins_another(self, found: _Open, piece: _Piece) -> bool:
         """Whether a piece with a name is another call, although index or id say that it is not."""
-        call = found.call
+        call, name = found.call, piece.name
         if not name:
             return False
-        if given and found.given_id and given != found.given_id:
-            return found.is_whole() or bool(call.name and (name != call.name or not call.pieces))
-        if not call.name or name == call.name:
-            return bool(call.name and arguments) and found.is_whole()
-        return bool(call.pieces) or {name, call.name} <= set(self._names)
+        has_other_id = found.has_another_id(piece)
+        if not call.name:
+            return has_other_id and found.is_whole()
+        if name != call.name:
+            # Else the name may come in pieces.
+            return bool(has_other_id or call.pieces) or {name, call.name} <= set(self._names)
+        if not call.pieces:
+            return has_other_id
+        return bool(has_other_id or piece.arguments) and found.is_whole()
+
+
+def _put(piece: _Piece, call: Call) -> Iterator[StreamEvent]:
+    """Put a piece to its call; the events that say so."""
+    call.kept.update(piece.kept)
+    # Some servers repeat the name with each piece, or send it in pieces.
+    if piece.name and (not call.name or (not call.pieces and piece.name != call.name)):
+        call.name += piece.name
+        yield StreamEvent("tool_call_name", piece.name, tool_call_id=call.id)
+    if piece.arguments:
+        call.pieces.append(piece.arguments)
+        yield StreamEvent("tool_call_args", piece.arguments, tool_call_id=call.id)

@@ -44,14 +44,13 @@ class ChatAccumulator(Accumulator):
         server: str = "",
         tools: Collection[str] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(new_id)
         self._whole: Json | None = None
         self._role: str | None = None
         self._finish_reason: str | None = None
         # The answer so far, in UTF-8: strings of a few characters cost ten times as much.
         self._text_utf8 = bytearray()
         self._reasoning_mender = TextMender()
-        self._new_id = new_id
         self._server = server
         self._tools = tools
         self._answered = False
@@ -128,9 +127,9 @@ class ChatAccumulator(Accumulator):
 
     @cached_property
     def _pieces_of_calls(self) -> ChatCalls:
-        from .calls import CallIds, ChatCalls
+        from .calls import ChatCalls
 
-        return ChatCalls(CallIds(self._new_id), self._tools, self._calls)
+        return ChatCalls(self._ids, self._tools, self._calls)
 
     def _text(self, text: str) -> Sequence[str]:
         text = self._mender.mend(text)

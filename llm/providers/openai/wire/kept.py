@@ -38,16 +38,19 @@ class _Entry:
     def takes(self, piece: Json) -> bool:
         """Whether a piece goes on with this entry, and is put to it."""
         fields = self._fields
-        is_same = all(piece.get(name) == fields.get(name) for name in ("type", "index"))
-        is_same = is_same and piece.get("id") in (None, fields.get("id"))
-        if not is_same or not any(name in piece or name in fields for name in _IN_PIECES):
+        if not (self._texts and self._is_same(piece)):
             return False
         for name, value in piece.items():
             if name in _IN_PIECES and _is_text(value):
                 self._texts.setdefault(name, []).append(value)
-            elif fields.get(name) in (None, ""):
+            elif value is not None and fields.get(name) in (None, ""):
                 fields[name] = value
         return True
+
+    def _is_same(self, piece: Json) -> bool:
+        fields = self._fields
+        is_same = all(piece.get(name) == fields.get(name) for name in ("type", "index"))
+        return is_same and piece.get("id") in (None, fields.get("id"))
 
     def whole(self) -> Json:
         """The entry with its texts joined."""
@@ -84,14 +87,18 @@ class Kept:
         for name in REASONING:
             text = delta.get(name)
             if isinstance(text, str):
-                if self._field is None or (text and not self._has_text):
-                    self._field, self._has_text = name, bool(text)
+                self._note_field(name, text)
                 if text:
                     return text
         details = delta.get("reasoning_details")
         pieces = details if isinstance(details, list) else ()
         texts = (piece.get("text") or piece.get("summary") for piece in pieces if piece)
         return "".join(filter(_is_text, texts))
+
+    def _note_field(self, name: str, text: str) -> None:
+        """Remember the name of the first text, or of an empty one if there is no other."""
+        if self._field is None or (text and not self._has_text):
+            self._field, self._has_text = name, bool(text)
 
     def add(self, delta: Json, *, is_whole: bool) -> None:
         """Keep what has to be kept of a message, or of a piece of one."""

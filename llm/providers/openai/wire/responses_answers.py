@@ -42,10 +42,74 @@ def _as_item(value: object) -> object:
 
 ToolEvents = Callable[[Item, int], list[StreamEvent]]
 RefreshToolEvents = Callable[[list[Item], dict[str, list[StreamEvent]]], None]
+# What a message is made of: by type, where its text stands.
+_TEXTS = {"output_text": "text", "text": "text", "refusal": "refusal"}
+
+
+class _Part:
+    """An output item, while it comes.
+
+    Attributes:
+        index: Its place in the output, where the server says it.
+        key: Its id, or that of its call.
+        message_index: The message that it belongs to.
+        seen: Places in it of which the text has come.
+        call: What is to be called, if it is a call.
+        event: The event that holds its metadata, if it is reasoning.
+        is_done: All of it has come.
+    """
+
+    def __init__(self, kind: str, index: object, key: object, message_index: int) -> None:
+        self.kind = kind
+        self.index = index
+        self.key = key
+        self.message_index = message_index
+        self.seen: set[object] = set()
+        self.call: Call | None = None
+        self.event: StreamEvent | None = None
+        self.is_done = False
+
+    def is_another(self, item: Json, *, begins: bool) -> bool:
+        """Whether an item that the server begins or finishes at the same place is another one."""
+        key = _key_of(item)
+        if self.call and item.get("call_id"):
+            key = item["call_id"]
+            return (self.is_done and begins) or key != self.call.given_id
+        return self.is_done and (begins or key != self.key)
+
+
+def _key_of(item: Json) -> object:
+    return item.get("id") or item.get("call_id")
+
+
+def _texts(item: Json) -> Iterator[tuple[str | None, str]]:
+    """The texts of a message, each with where it stands; an empty one for what is none."""
+    content = item.get("content") or ()
+    if isinstance(content, str):
+        content = [{"type": "output_text", "text": content}]
+    for piece in content:
+        name = _TEXTS.get(piece.get("type"))
+        yield name, str(piece.get(name) or "") if name else ""
+
+
+def _final_key(item: Json) -> object:
+    return item.get("call_id") or item.get("id") if _is_call(item) else _key_of(item)
+
+
+def _is_call(item: Json) -> bool:
+    return bool(item.get("type") == "function_call")
+
+
+def _next(left: dict[object, list[_Part]], key: object) -> _Part | None:
+    parts = left.get(key)
+    return parts.pop() if parts else None
 
 
 class ResponsesAccumulator(Accumulator):
     """Turns the events of a streamed response, or one whole response, into our events.
+
+    What belongs together is known by its place in the output: some servers give an item another id
+    in each event. Where they tell no place it is known by its id.
 
     Args:
         tool_events: Gives the events of an item of one of the provider's own tools, in a message;
@@ -67,18 +131,22 @@ class ResponsesAccumulator(Accumulator):
         self._refresh_tool_events = refresh_tool_events
         self._failure = failure
         self._messages = 0
-        # Items by id: those of which some text, or some argument, was streamed.
-        self._streamed: set[object] = set()
-        # Ids of items of which the call's name has been told, with the call's id.
-        self._call_ids: dict[object, Any] = {}
-        self._reasoning: dict[object, StreamEvent] = {}
+        self._parts: list[_Part] = []
+        # The last one of each kind at a place, or of an id.
+        self._open: dict[object, _Part] = {}
+        # Where the text of the last delta belongs.
+        self._place: object = None
         self._server_events: dict[str, list[StreamEvent]] = {}
 
     def _take(self, value: Json) -> Sequence[Event]:
         """What one event, or a whole response, adds to the answer."""
         kind = value.get("type")
         if kind == "response.output_text.delta":
-            self._streamed.add(value.get("item_id"))
+            index = value.get("output_index")
+            place = (value.get("item_id") if index is None else index, value.get("content_index"))
+            if place != self._place:
+                self._see("message", value)
+                self._place = place
             text = value.get("delta")
             return self._text(text) if isinstance(text, str) else ()
         handler = self._handlers.get(kind) if isinstance(kind, str) else None
@@ -99,98 +167,162 @@ class ResponsesAccumulator(Accumulator):
     def _event(self, kind: str, chunk: str, **fields: Any) -> StreamEvent:
         return StreamEvent(kind, chunk, message_index=self._message_index, **fields)
 
+    # Items, and the pieces that belong to them.
+
+    def _known(self, kind: str, value: Json, key: object) -> _Part | None:
+        """The item that an event is about, if it has begun."""
+        index = value.get("output_index")
+        if index is not None and (part := self._open.get((kind, "at", index))):
+            return part
+        part = self._open.get((kind, "id", key))
+        if part is None and index is None:
+            part = self._open.get((kind, "announced"))
+            return part if part and not part.is_done else None
+        return part if part and (index is None or part.index is None) else None
+
+    def _begin(self, kind: str, value: Json, key: object) -> _Part:
+        if kind == "message":
+            self._message_index = self._messages
+            self._messages += 1
+        index = value.get("output_index")
+        part = _Part(kind, index, key, self._message_index)
+        self._parts.append(part)
+        self._open[kind, "id", key] = part
+        if index is not None:
+            self._open[kind, "at", index] = part
+        self._place = None
+        return part
+
+    def _item(self, value: Json, *, begins: bool = False) -> tuple[_Part, Json]:
+        """The item that the server begins or finishes."""
+        item: Json = value["item"]
+        kind, key = str(item["type"]), _key_of(item)
+        part = self._known(kind, value, key)
+        if part is None or part.is_another(item, begins=begins):
+            part = self._begin(kind, value, key)
+        return part, item
+
+    def _see(self, kind: str, value: Json, *names: str) -> bool:
+        """Note that some text has come; whether it is the first of its place in the item."""
+        key = value.get("item_id")
+        part = self._known(kind, value, key) or self._begin(kind, value, key)
+        if kind == "message":
+            self._message_index = part.message_index
+        place = tuple(value.get(name) for name in ("content_index", *names))
+        nowhere = (None,) * len(place)
+        has_come = not part.seen.isdisjoint((place, nowhere)) or (
+            place == nowhere and bool(part.seen)
+        )
+        part.seen.add(place)
+        return not has_come
+
     # Events of a stream.
 
     def _added(self, value: Json) -> Iterator[Event]:
-        item = value["item"]
-        if item["type"] == "message":
-            self._begin_message(item)
-        elif item["type"] == "function_call":
-            yield from self._name_call(item)
+        part, item = self._item(value, begins=True)
+        self._open[part.kind, "announced"] = part
+        if part.kind == "function_call":
+            yield from self._name_call(part, item)
 
-    def _begin_message(self, item: Json) -> None:
-        known = ("message", item.get("id"))
-        if known in self._streamed:
-            return
-        self._streamed.add(known)
-        self._message_index = self._messages
-        self._messages += 1
-
-    def _name_call(self, item: Json) -> Iterator[Event]:
-        key = item.get("id") or item.get("call_id")
-        if key in self._call_ids:
-            return
-        call_id = item.get("call_id") or item.get("id")
-        self._call_ids[key] = call_id
-        yield self._event("tool_call_name", str(item.get("name") or ""), tool_call_id=call_id)
+    def _name_call(self, part: _Part, item: Json) -> Iterator[Event]:
+        if part.call is None:
+            given = item.get("call_id") or item.get("id")
+            part.call = Call(self._ids.take(given), given)
+        name = str(item.get("name") or "")
+        if name and not part.call.name:
+            part.call.name = name
+            yield self._event("tool_call_name", name, tool_call_id=part.call.id)
 
     def _arguments(self, value: Json) -> Iterator[Event]:
-        key = value.get("item_id")
-        delta = arguments_text(value.get("delta"))
-        if delta and key in self._call_ids:
-            self._streamed.add(key)
-            yield self._event("tool_call_args", delta, tool_call_id=self._call_ids[key])
+        """A delta, or the whole arguments, for servers that send no deltas of them."""
+        part = self._known("function_call", value, value.get("item_id"))
+        if part and part.call:
+            pieces = value.get("delta") if "delta" in value else value.get("arguments")
+            yield from self._argue(part.call, pieces, is_whole="delta" not in value)
+
+    def _argue(self, call: Call, given: object, *, is_whole: bool) -> Iterator[Event]:
+        arguments = arguments_text(given)
+        if arguments and not (is_whole and call.pieces):
+            call.pieces.append(arguments)
+            yield self._event("tool_call_args", arguments, tool_call_id=call.id)
 
     def _reasoning_piece(self, value: Json) -> Iterator[Event]:
         """A delta, or the whole text of a piece, for servers that send no deltas of it."""
-        text, item_id = value.get("delta"), value.get("item_id")
-        if text is None and item_id not in self._streamed:
-            text = value.get("text")
-        if isinstance(text, str) and text:
-            self._streamed.add(item_id)
+        is_delta = isinstance(value.get("delta"), str)
+        text = value["delta"] if is_delta else value.get("text")
+        if not (isinstance(text, str) and text):
+            return
+        if self._see("reasoning", value, "summary_index") or is_delta:
             self._has_reasoning = True
             yield self._event("reasoning", text)
 
+    def _text_done(self, value: Json) -> Sequence[Event]:
+        """The whole text of a piece, for servers that send no deltas of it."""
+        text = value.get("text")
+        is_new = isinstance(text, str) and text and self._see("message", value)
+        return self._text(str(text)) if is_new else ()
+
     def _refusal_delta(self, value: Json) -> Iterable[Event]:
-        self._streamed.add(value.get("item_id"))
+        self._see("message", value)
         self._refusal.append(str(value.get("delta") or ""))
         return ()
 
     def _done(self, value: Json) -> Iterator[Event]:
-        """What a finished item adds to that which was streamed of it."""
-        item = value["item"]
-        kind = item["type"]
-        if kind == "message":
-            yield from self._message_done(item)
-        elif kind == "reasoning":
-            yield from self._reasoning_done(item)
-        elif kind == "function_call":
-            yield from self._call_done(item)
-        else:
+        yield from self._finish_item(*self._item(value))
+
+    def _finish_item(self, part: _Part, item: Json) -> Iterator[Event]:
+        """What a finished item adds to that which has come of it."""
+        is_first, part.is_done = not part.is_done, True
+        if part.kind == "reasoning":
+            yield from self._reasoning_done(part, item)
+        elif part.kind == "function_call":
+            yield from self._call_done(part, item, is_first=is_first)
+        elif part.kind == "message":
+            yield from self._message_done(part, item, is_first=is_first)
+        elif is_first:
             yield from self._tool_done(item)
 
-    def _message_done(self, item: Json) -> Iterator[Event]:
-        self._begin_message(item)
-        yield from self._tool_done(item)
-        if item.get("id") in self._streamed:
+    def _message_done(self, part: _Part, item: Json, *, is_first: bool) -> Iterator[Event]:
+        self._message_index = part.message_index
+        if is_first:
+            yield from self._tool_done(item)
+        if (None,) in part.seen:
             return
-        for piece in item.get("content") or ():
-            if piece.get("type") == "output_text":
-                yield from self._text(str(piece.get("text") or ""))
-            elif piece.get("type") == "refusal":
-                self._refusal.append(str(piece.get("refusal") or ""))
+        for index, (name, text) in enumerate(_texts(item)):
+            if text and (index,) not in part.seen:
+                part.seen.add((index,))
+                if name == "refusal":
+                    self._refusal.append(text)
+                else:
+                    yield from self._text(text)
 
-    def _reasoning_done(self, item: Json) -> Iterator[Event]:
+    def _reasoning_done(self, part: _Part, item: Json) -> Iterator[Event]:
+        """The metadata of reasoning, and its text if none has come; later what has changed."""
         self._has_reasoning = True
-        text = reasoning_text(item)
-        was_streamed = item.get("id") in self._streamed
-        event = self._event(
-            "reasoning",
-            "" if was_streamed else text,
-            redacted=not (text or was_streamed),
-            provider_metadata=reasoning_metadata(item),
-        )
-        self._reasoning[item.get("id")] = event
-        yield event
+        metadata = reasoning_metadata(item)
+        given = part.event
+        if given is None:
+            text = "" if part.seen else reasoning_text(item)
+            redacted = not (text or part.seen)
+            part.event = self._event(
+                "reasoning", text, redacted=redacted, provider_metadata=metadata
+            )
+            yield part.event
+        elif metadata != given.provider_metadata:
+            yield StreamEvent(
+                "reasoning",
+                "",
+                part_index=given.part_index,
+                provider_metadata=metadata,
+                message_index=given.message_index,
+            )
 
-    def _call_done(self, item: Json) -> Iterator[Event]:
-        yield from self._name_call(item)
-        key = item.get("id") or item.get("call_id")
-        call_id = self._call_ids[key]
-        arguments = arguments_text(item.get("arguments"))
-        if arguments and key not in self._streamed:
-            yield self._event("tool_call_args", arguments, tool_call_id=call_id)
-        self._calls.append(Call(str(call_id), str(item.get("name") or ""), arguments))
+    def _call_done(self, part: _Part, item: Json, *, is_first: bool) -> Iterator[Event]:
+        yield from self._name_call(part, item)
+        call = cast("Call", part.call)
+        yield from self._argue(call, item.get("arguments"), is_whole=True)
+        if is_first:
+            self._calls.append(call)
 
     def _tool_done(self, item: Json) -> Iterator[Event]:
         if events := self._tool_events(Item(item), self._message_index):
@@ -204,23 +336,34 @@ class ResponsesAccumulator(Accumulator):
         self._note_final(final)
         output = final.get("output") or []
         self._refresh_tool_events([Item(item) for item in output], self._server_events)
-        yield from self._refreshed_reasoning(output)
+        for part, item in self._matched(output):
+            yield from self._finish_item(part, item)
+        if final.get("status") in (None, "completed"):
+            # Calls of which no event said that they are finished.
+            left = [part for part in self._parts if part.call and not part.is_done]
+            self._calls += [part.call for part in left if part.call]
 
-    def _refreshed_reasoning(self, output: list[Json]) -> Iterator[Event]:
-        """Events without text where the final metadata of an item is another than before."""
-        for item in output:
-            given = self._reasoning.get(item.get("id"))
-            if item.get("type") != "reasoning" or given is None:
-                continue
-            metadata = reasoning_metadata(item)
-            if metadata != given.provider_metadata:
-                yield StreamEvent(
-                    "reasoning",
-                    "",
-                    part_index=given.part_index,
-                    provider_metadata=metadata,
-                    message_index=given.message_index,
-                )
+    def _matched(self, output: list[Json]) -> list[tuple[_Part, Json]]:
+        """The items of the whole output, each with what has come of it: by id, else in order."""
+        left: dict[object, list[_Part]] = {}
+        for part in reversed(self._parts):
+            key = part.call.given_id if part.call else part.key
+            left.setdefault((part.kind, key), []).append(part)
+        pairs = [(_next(left, (item["type"], _final_key(item))), item) for item in output]
+        taken = {id(part) for part, _ in pairs}
+        in_order: dict[object, list[_Part]] = {}
+        for part in reversed(self._parts):
+            if id(part) not in taken:
+                in_order.setdefault(part.kind, []).append(part)
+        return [
+            (
+                part
+                or _next(in_order, item["type"])
+                or self._begin(str(item["type"]), {}, _key_of(item)),
+                item,
+            )
+            for part, item in pairs
+        ]
 
     def _note_final(self, final: Json) -> None:
         self.is_complete = True
@@ -237,8 +380,8 @@ class ResponsesAccumulator(Accumulator):
         """A response that was not streamed."""
         if value.get("status") == "failed":
             self._failed({"response": value})
-        for item in value.get("output") or ():
-            yield from self._done({"item": item})
+        for index, item in enumerate(value.get("output") or ()):
+            yield from self._done({"item": item, "output_index": index})
         self._note_final(value)
 
     def response_json(self) -> Json:
@@ -259,6 +402,8 @@ class ResponsesAccumulator(Accumulator):
         "response.output_item.added": _added,
         "response.output_item.done": _done,
         "response.function_call_arguments.delta": _arguments,
+        "response.function_call_arguments.done": _arguments,
+        "response.output_text.done": _text_done,
         "response.reasoning_summary_text.delta": _reasoning_piece,
         "response.reasoning_text.delta": _reasoning_piece,
         "response.reasoning_summary_text.done": _reasoning_piece,

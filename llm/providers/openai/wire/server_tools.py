@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 import llm
 from llm.parts import StreamEvent
 
-from .shapes import Json, add_include, not_nulls
+from .shapes import Json, add_include, not_nulls, plain
 
 V = TypeVar("V")
 MOST_DOMAINS = 100
@@ -168,17 +168,23 @@ class CodeInterpreter(llm.ServerSideTool):
         add_include(kwargs, "code_interpreter_call.outputs")
 
 
-def _output_text(output: Json) -> str | None:
+def _output_text(given: object) -> str | None:
+    output = plain(given)
     return output.get("logs") or output.get("url")
 
 
-def server_tool_events(item: Json, message_index: int) -> list[StreamEvent]:
-    """The call and the result of a tool that the provider ran; nothing for other items."""
+def server_tool_events(given: object, message_index: int) -> list[StreamEvent]:
+    """The call and the result of a tool that the provider ran; nothing for other items.
+
+    Args:
+        given: The item: a dict, or an object of the `openai` library.
+    """
+    item = plain(given)
     kind = item.get("type")
     if kind == "web_search_call":
         name, arguments = "web_search", item.get("action") or {}
         results = item.get("results")
-        result = json.dumps(results) if results else ""
+        result = json.dumps(results, default=plain) if results else ""
     elif kind == "code_interpreter_call":
         name, arguments = "code_interpreter", {"code": item.get("code") or ""}
         result = "\n".join(filter(None, map(_output_text, item.get("outputs") or ())))
@@ -192,6 +198,6 @@ def server_tool_events(item: Json, message_index: int) -> list[StreamEvent]:
     }
     return [
         StreamEvent("tool_call_name", name, **fields),
-        StreamEvent("tool_call_args", json.dumps(arguments), **fields),
+        StreamEvent("tool_call_args", json.dumps(arguments, default=plain), **fields),
         StreamEvent("tool_result", result, tool_name=name, **fields),
     ]

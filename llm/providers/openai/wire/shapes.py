@@ -144,18 +144,49 @@ class Call:
     """A tool call that may arrive in pieces.
 
     Attributes:
+        given_id: The id that the server gave it, if any.
         kept: What the server said about it and wants back as it is.
     """
 
-    def __init__(self, call_id: str, name: str = "", *pieces: str) -> None:
+    def __init__(self, call_id: str, given_id: object = None) -> None:
         self.id = call_id
-        self.name = name
-        self.pieces = [*pieces]
+        self.given_id = given_id
+        self.name = ""
+        self.pieces: list[str] = []
         self.kept: Json = {}
+
+
+def _new_call_id() -> str:
+    from llm.utils import monotonic_ulid
+
+    return f"call_{str(monotonic_ulid()).lower()}"
+
+
+class CallIds:
+    """The ids of the calls of one answer: those that the server gives, each once; else new ones.
+
+    Args:
+        new_id: Makes a new one.
+    """
+
+    def __init__(self, new_id: Callable[[], str] | None = None) -> None:
+        self._new_id = new_id or _new_call_id
+        self._taken: set[str] = set()
+
+    def take(self, given: object) -> str:
+        """The id of a call that came with this one, or with none."""
+        call_id = str(given) if given else ""
+        if not call_id or call_id in self._taken:
+            call_id = self._new_id()
+        self._taken.add(call_id)
+        return call_id
 
 
 class Accumulator(ABC):
     """Takes the objects of one answer as they arrive and remembers what they amount to.
+
+    Args:
+        new_id: Makes an id for a tool call that comes without one.
 
     Attributes:
         is_complete: The server said that the answer was complete.
@@ -165,7 +196,7 @@ class Accumulator(ABC):
     # Where the usage tells how many tokens of reasoning there were.
     _details: ClassVar[str]
 
-    def __init__(self) -> None:
+    def __init__(self, new_id: Callable[[], str] | None = None) -> None:
         self.is_complete = False
         self.usage: Json | None = None
         self._mender = TextMender()
@@ -173,6 +204,7 @@ class Accumulator(ABC):
         self._has_reasoning = False
         self._message_index = 0
         self._calls: list[Call] = []
+        self._ids = CallIds(new_id)
         # What the server says about the answer as a whole.
         self._head: Json = {}
 
