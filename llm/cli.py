@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _HELP = {
     "aliases": "Manage aliases of models.",
     "chat": "Hold an ongoing chat with a model.",
+    "collections": "Manage collections of embeddings.",
+    "embed": "Embed a text or a file: print its vector, or store it in a collection.",
+    "embed-models": "List the embedding models, and choose the default one.",
+    "embed-multi": "Embed many texts or files into a collection.",
     "fragments": "Manage stored fragments of prompts.",
     "conversations": "Manage logged conversations.",
     "install": "Install packages, such as plugins, beside llm.",
@@ -31,12 +35,16 @@ _HELP = {
     "models": "Manage available models.",
     "plugins": "List the installed plugins, with the hooks that each implements.",
     "prompt": "Send a prompt to a model and print its answer.",
+    "similar": "Find the entries of a collection that are nearest to a text.",
     "schemas": "Manage stored schemas of answers.",
     "tools": "List tools that models can call.",
     "templates": "Manage prompt templates.",
 }
 _COMMANDS = {
-    **{name: Lazy(f"llm.commands.{name}:{name}", text) for name, text in _HELP.items()},
+    **{
+        name: Lazy("llm.commands.{0}:{0}".format(name.replace("-", "_")), text)
+        for name, text in _HELP.items()
+    },
     "local": Lazy(
         "llm.providers.local.commands:local",
         "Models that run on this computer, without a key or a server.",
@@ -56,6 +64,7 @@ _NEW_COMMANDS = frozenset({"conversations", "local"})
 _WITHOUT_PLUGINS = frozenset(
     {
         *(("aliases", "path"), ("keys", "path"), ("logs", "path"), ("templates", "path")),
+        ("collections", "path"),
         *(("--version",), ("install",), ("uninstall",)),
     }
 )
@@ -233,5 +242,5 @@ __getattr__, __dir__ = attach(
     resolve_fragments="llm.logs.read.shared",
     migrate="llm.migrations",
     load_template="llm.templates",
-    **{name: entry.target for name, entry in _COMMANDS.items()},
+    **{name.replace("-", "_"): entry.target for name, entry in _COMMANDS.items()},
 )

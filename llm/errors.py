@@ -15,6 +15,7 @@
     ├── ConversationNotSupported      1   also a ValueError
     ├── ConfigError                   1   a file of the user directory cannot be read
     ├── LogError                      1   the log database cannot be used
+    ├── EmbeddingsError               1   a database of embeddings cannot be used
     ├── NotFound                      1   something that was named does not exist
     │   ├── AliasNotFound             1   also a KeyError
     │   └── FragmentNotFound          1
@@ -39,9 +40,10 @@ else:
 
 __all__ = [
     "AliasNotFound", "AttachmentError", "AuthError", "ChainLimitExceeded", "ConfigError",
-    "ConnectionLost", "ContextTooLong", "ConversationNotSupported", "FragmentNotFound",
-    "InvalidInput", "LLMError", "LoadTemplateError", "LogError", "ModelError", "NeedsKeyException",
-    "NotFound", "Overloaded", "RateLimited", "SchemaMismatch", "UnknownModelError",
+    "ConnectionLost", "ContextTooLong", "ConversationNotSupported", "EmbeddingsError",
+    "FragmentNotFound", "InvalidInput", "LLMError", "LoadTemplateError", "LogError", "ModelError",
+    "NeedsKeyException", "NotFound", "Overloaded", "RateLimited", "SchemaMismatch",
+    "UnknownModelError",
 ]  # fmt: skip
 
 
@@ -143,6 +145,10 @@ class ConfigError(LLMError):
 
 class LogError(LLMError):
     """The log database cannot be opened, read or written."""
+
+
+class EmbeddingsError(LLMError):
+    """A database of embeddings cannot be opened, read or written."""
 
 
 class NotFound(LLMError):

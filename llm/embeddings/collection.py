@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import ModelError, NotFound
-from ..logs.file.migrations import immediate
-from ..models.embedding import decode, encode
+from ..errors import NotFound
+from ..logs.file.migrations import has_table, immediate
+from ..models.embedding import decode
 from ..text import JSONObject
 from .migrations import content_hash, migrate
+from .opening import AnyDatabase, Connections, reading
+from .storing import Batch, Item, embedded
 from .vectors import nearest
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from sqlite_utils import Database
+    from typing_extensions import Self
 
     from ..models.embedding import EmbeddingModel
 
-Value = str | bytes
 Metadata = JSONObject
+BATCH_SIZE = 100
+# A string of its own: nobody can hand in the same one by accident.
+_EVERYTHING: Final = str(object())
 
 _FIND_COLLECTION = "select id, model from collections where name = ?"
 _ADD_COLLECTION = "insert or ignore into collections (name, model) values (?, ?)"
-# A text is not the bytes that spell it.
-_SAME_CONTENT = """
-    select id, embedding from embeddings where collection_id = ? and content_hash = ?
-        and case when ? then content_blob else content end is null
-"""
 _VECTORS = r"""
     select id, embedding from embeddings where collection_id = :collection
         and id is not :skipped and (:pattern is null or id like :pattern escape '\')
 """
-_PUT = """
-    insert or replace into embeddings
-        (collection_id, id, embedding, content, content_blob, content_hash, metadata, updated)
-    values (:collection, :id, :vector, :text, :bytes, :hash, :metadata, :now)
-"""
-# Where there is a content to keep for the first time, or other metadata.
-_REFRESH = """
-    update embeddings set
-        content = coalesce(content, :text), content_blob = coalesce(content_blob, :bytes),
-        metadata = case when :keeps_metadata then metadata else :metadata end, updated = :now
-    where collection_id = :collection and id = :id and (
-        (coalesce(content, content_blob) is null and coalesce(:text, :bytes) is not null)
-        or (not :keeps_metadata and metadata is not :metadata))
+_ENTRY = """
+    select embedding, content, content_blob, metadata from embeddings
+    where collection_id = ? and id = ?
 """
 
 
@@ -69,26 +62,32 @@ class Entry:
     metadata: Metadata | None = None
 
 
-class _Item:
-    """Something to be embedded under an id."""
+@dataclass
+class StoredEntry:
+    """An entry as it is stored.
 
-    def __init__(self, id: object, value: Value, metadata: Metadata | None) -> None:
-        self.id = str(id)
-        self.value = value
-        self.metadata = json.dumps(metadata) if metadata else None
-        self.keeps_metadata = metadata is None
-        self.is_text = isinstance(value, str)
-        self.hash = content_hash(value)
-        # Equal for items that have the same vector.
-        self.kind = (self.is_text, self.hash)
+    Args:
+        id: Its id.
+        vector: Its vector, as 32-bit floats hold it.
+        content: The text or the bytes, where they were stored.
+        metadata: The metadata, where there is any.
+    """
+
+    id: str
+    vector: tuple[float, ...]
+    content: str | bytes | None = None
+    metadata: Metadata | None = None
 
 
 class Collection:
     """A named set of embeddings in a database.
 
+    It may be used from several threads.
+
     Args:
         name: The name, unique in the database.
-        db: A `sqlite_utils.Database`, migrated if it has to be; one in memory where missing.
+        db: The path of a database, an `llm.Database`, a connection of `sqlite3` or a
+            `sqlite_utils.Database`; migrated if it has to be. One in memory where missing.
         model: The model that embeds; the one that the collection was made with where missing.
         model_id: Its id or alias instead.
         create: Make the collection where it does not exist.
@@ -99,6 +98,7 @@ class Collection:
 
     Raises:
         Collection.DoesNotExist: It does not exist and is not to be made.
+        EmbeddingsError: `db` is the path of something that is no database.
         ValueError: A new collection was given no model.
         UnknownModelError: No model is called `model_id`.
     """
@@ -112,30 +112,44 @@ class Collection:
     def __init__(
         self,
         name: str,
-        db: Database | None = None,
+        db: AnyDatabase | None = None,
         *,
         model: EmbeddingModel | None = None,
         model_id: str | None = None,
         create: bool = True,
     ) -> None:
-        if db is None:
-            from sqlite_utils import Database
-
-            db = Database(memory=True)
-        self.db = db
         self.name = name
         self._model = model
-        migrate(db)
-        row = self._row()
-        if row is None:
-            if not create:
-                raise self.DoesNotExist(f"Collection '{name}' does not exist")
-            row = self._create(model_id)
+        self._connections = Connections(db)
+        try:
+            migrate(self.db)
+            row = self._row()
+            if row is None:
+                if not create:
+                    raise self.DoesNotExist(f"Collection '{name}' does not exist")
+                row = self._create(model_id)
+        except BaseException:
+            self.close()
+            raise
         self.id, self.model_id = row
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that the collection has opened; one that was given stays open."""
+        self._connections.close()
+
+    @property
+    def db(self) -> Database:
+        """The database; every thread has its own connection to it."""
+        return self._connections.current()
+
     def _row(self) -> tuple[int, str] | None:
-        row: tuple[int, str] | None = self.db.execute(_FIND_COLLECTION, [self.name]).fetchone()
-        return row
+        return _found(self.db.conn, self.name)
 
     def _create(self, model_id: str | None) -> tuple[int, str]:
         if self._model is None:
@@ -153,10 +167,16 @@ class Collection:
         return row
 
     @classmethod
-    def exists(cls, db: Database, name: str) -> bool:
+    def exists(cls, db: AnyDatabase, name: str) -> bool:
         """Whether the database has a collection of that name; nothing is written."""
-        has_any = db.table("collections").exists()
-        return has_any and db.execute(_FIND_COLLECTION, [name]).fetchone() is not None
+        if isinstance(db, (str, os.PathLike)):
+            with reading(db) as conn:
+                return conn is not None and _exists(conn, name)
+        connections = Connections(db)
+        try:
+            return _exists(connections.current().conn, name)
+        finally:
+            connections.close()
 
     def model(self) -> EmbeddingModel:
         """The model that embeds.
@@ -173,18 +193,70 @@ class Collection:
     def count(self) -> int:
         """How many embeddings there are."""
         sql = "select count(*) from embeddings where collection_id = ?"
-        return int(self.db.execute(sql, [self.id]).fetchone()[0])
+        return int(self._rows(sql, self.id)[0][0])
 
-    def delete(self) -> None:
-        """Remove the collection and everything in it from the database."""
-        with immediate(self.db.conn):
-            self.db.execute("delete from embeddings where collection_id = ?", [self.id])
-            self.db.execute("delete from collections where id = ?", [self.id])
+    def ids(self, prefix: str = "") -> list[str]:
+        """The ids of the entries, sorted; with `prefix` those that start so, in the same case."""
+        sql = """
+            select id from embeddings where collection_id = ? and substr(id, 1, length(?)) = ?
+            order by id
+        """
+        return [row[0] for row in self._rows(sql, self.id, prefix, prefix)]
+
+    def get(self, id: str) -> StoredEntry | None:
+        """The entry with that id, or `None`."""
+        for vector, text, binary, metadata in self._rows(_ENTRY, self.id, id):
+            content = binary if text is None else text
+            return StoredEntry(id, decode(vector), content, _metadata(metadata))
+        return None
+
+    def delete(self, ids: str | Iterable[str] = _EVERYTHING) -> int:
+        """Remove entries, or the whole collection.
+
+        Args:
+            ids: An id or several; those that are not there are no error. Without it the collection
+                goes, with everything in it.
+
+        Returns:
+            How many entries were removed.
+        """
+        if ids is not _EVERYTHING:
+            wanted = [ids] if isinstance(ids, str) else list(ids)
+            sql = "delete from embeddings where collection_id = ? and id = ?"
+            return self._change(sql, ((self.id, str(entry_id)) for entry_id in wanted))
+        with self._connections.turn() as db, immediate(db.conn):
+            removed = self._change("delete from embeddings where collection_id = ?", [(self.id,)])
+            self._change("delete from collections where id = ?", [(self.id,)])
+        return removed
+
+    def update_metadata(self, id: str, metadata: JSONObject | None) -> None:
+        """Give an entry other metadata, in place of what it has; nothing is embedded.
+
+        Raises:
+            Collection.DoesNotExist: The collection has no such id.
+        """
+        sql = "update embeddings set metadata = ?, updated = ? where collection_id = ? and id = ?"
+        text = json.dumps(metadata) if metadata else None
+        if not self._change(sql, [(text, int(time.time()), self.id, id)]):
+            raise self._no_id(id)
+
+    def _no_id(self, id: str) -> NotFound:
+        return self.DoesNotExist(f"ID not found: {id!r} is not in collection '{self.name}'")
+
+    def _rows(self, sql: str, *values: object) -> list[Any]:
+        with self._connections.turn() as db:
+            return db.execute(sql, values).fetchall()
+
+    def _change(self, sql: str, rows: Iterable[tuple[object, ...]]) -> int:
+        with self._connections.turn() as db, immediate(db.conn):
+            return max(db.conn.executemany(sql, rows).rowcount, 0)
 
     @staticmethod
     def content_hash(input: str | bytes) -> bytes:
         """The MD5 digest by which the collection knows what it has embedded already."""
         return content_hash(input)
+
+    # Putting in
 
     def embed(
         self,
@@ -196,27 +268,29 @@ class Collection:
         key: str | None = None,
     ) -> None:
         """Put one embedding into the collection; see `embed_multi_with_metadata`."""
-        self._put_batch([_Item(id, value, metadata)], store, key)
+        self.embed_multi_with_metadata([(id, value, metadata)], store, 1, key=key)
 
     def embed_multi(
         self,
         entries: Iterable[tuple[str, str | bytes]],
         store: bool = False,
-        batch_size: int = 100,
+        batch_size: int = BATCH_SIZE,
         *,
         key: str | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> None:
         """Put pairs of id and value into the collection; see `embed_multi_with_metadata`."""
         triples = ((entry_id, value, None) for entry_id, value in entries)
-        self.embed_multi_with_metadata(triples, store, batch_size, key=key)
+        self.embed_multi_with_metadata(triples, store, batch_size, key=key, progress=progress)
 
     def embed_multi_with_metadata(
         self,
         entries: Iterable[tuple[str, str | bytes, JSONObject | None]],
         store: bool = False,
-        batch_size: int = 100,
+        batch_size: int = BATCH_SIZE,
         *,
         key: str | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> None:
         """Put entries into the collection, a batch at a time, each batch in one transaction.
 
@@ -231,56 +305,31 @@ class Collection:
             store: Keep the content too, not only its vector.
             batch_size: Entries per request; fewer where the model takes fewer.
             key: A key, or the name of a stored one.
+            progress: Called after each batch with how many entries are done by then.
 
         Raises:
             ValueError: The model does not take this kind of value.
             ModelError: The model did not give a vector for each value.
         """
         size = min(batch_size, self.model().batch_size or batch_size)
-        remaining = iter(entries)
-        while batch := list(islice(remaining, size)):
-            items = {item.id: item for item in (_Item(*entry) for entry in batch)}
-            self._put_batch(list(items.values()), store, key)
+        remaining, done = iter(entries), 0
+        while entries := list(islice(remaining, size)):
+            with self._connections.turn() as db:
+                batch = Batch(db.conn, self.id, (Item(*entry) for entry in entries))
+                batch.write(db.conn, embedded(self.model(), batch.new, key), store=store)
+            done += len(entries)
+            if progress is not None:
+                progress(done)
 
-    def _put_batch(self, items: Sequence[_Item], store: bool, key: str | None) -> None:
-        # The rows that have the content already: their vectors by id.
-        known = {item.id: self._same_content(item) for item in items}
-        new = {item.kind: item.value for item in items if not known[item.id]}
-        vectors = dict(zip(new, self._vectors(list(new.values()), key), strict=True))
-        now = int(time.time())
-        with immediate(self.db.conn):
-            for item in items:
-                same = known[item.id]
-                row = {
-                    "collection": self.id,
-                    "id": item.id,
-                    "vector": [*same.values(), vectors.get(item.kind)][0],
-                    "text": item.value if store and item.is_text else None,
-                    "bytes": item.value if store and not item.is_text else None,
-                    "hash": item.hash,
-                    "metadata": item.metadata,
-                    "keeps_metadata": item.keeps_metadata,
-                    "now": now,
-                }
-                self.db.execute(_REFRESH if item.id in same else _PUT, row)
-
-    def _same_content(self, item: _Item) -> dict[str, bytes]:
-        key = [self.id, item.hash, item.is_text]
-        return dict(self.db.execute(_SAME_CONTENT, key).fetchall())
-
-    def _vectors(self, values: list[Value], key: str | None) -> Iterable[bytes]:
-        if not values:
-            return ()
-        vectors = list(self.model().embed_multi(values, len(values), key=key))
-        if len(vectors) != len(values):
-            raise ModelError(
-                f"{self.model_id} gave {len(vectors)} vectors for {len(values)} values; "
-                "nothing of this batch was stored"
-            )
-        return map(encode, vectors)
+    # Finding
 
     def similar(
-        self, value: str | bytes, number: int = 10, prefix: str | None = None
+        self,
+        value: str | bytes,
+        number: int = 10,
+        prefix: str | None = None,
+        *,
+        key: str | None = None,
     ) -> list[Entry]:
         """The entries nearest to a text or to bytes, which the model embeds first, best first.
 
@@ -288,8 +337,9 @@ class Collection:
             value: What to compare with.
             number: How many at most.
             prefix: Only ids that start so, whatever their case.
+            key: A key, or the name of a stored one.
         """
-        return self.similar_by_vector(self.model().embed(value), number, prefix=prefix)
+        return self.similar_by_vector(self.model().embed(value, key=key), number, prefix=prefix)
 
     def similar_by_id(self, id: str, number: int = 10, prefix: str | None = None) -> list[Entry]:
         """The entries nearest to the one with that id, itself left out, best first.
@@ -297,11 +347,10 @@ class Collection:
         Raises:
             Collection.DoesNotExist: The collection has no such id.
         """
-        sql = "select embedding from embeddings where collection_id = ? and id = ?"
-        row = self.db.execute(sql, [self.id, id]).fetchone()
-        if row is None:
-            raise self.DoesNotExist(f"ID not found: {id!r} is not in collection '{self.name}'")
-        return self.similar_by_vector(decode(row[0]), number, skip_id=id, prefix=prefix)
+        found = self._rows(_ENTRY, self.id, id)
+        if not found:
+            raise self._no_id(id)
+        return self.similar_by_vector(decode(found[0][0]), number, skip_id=id, prefix=prefix)
 
     def similar_by_vector(
         self,
@@ -314,7 +363,7 @@ class Collection:
 
         Args:
             vector: As many numbers as the model gives.
-            number: How many at most.
+            number: How many at most; all of them if negative.
             skip_id: An id to leave out.
             prefix: Only ids that start so, whatever their case.
 
@@ -323,13 +372,27 @@ class Collection:
         """
         pattern = re.sub(r"([\\%_])", r"\\\1", prefix) + "%" if prefix else None
         values = {"collection": self.id, "skipped": skip_id, "pattern": pattern}
-        best = nearest(self.db.execute(_VECTORS, values), vector, number)
-        return [self._entry(*pair) for pair in best]
+        with self._connections.turn() as db:
+            best = nearest(db.execute(_VECTORS, values), vector, number)
+            return [self._entry(db, *pair) for pair in best]
 
-    def _entry(self, id: str, score: float) -> Entry:
-        sql = "select content, metadata from embeddings where collection_id = ? and id = ?"
-        content, metadata = self.db.execute(sql, [self.id, id]).fetchone()
-        return Entry(id, score, content, json.loads(metadata) if metadata else None)
+    def _entry(self, db: Database, id: str, score: float) -> Entry:
+        _, content, _, metadata = db.execute(_ENTRY, [self.id, id]).fetchone()
+        return Entry(id, score, content, _metadata(metadata))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.name} - {self.model_id}>"
+
+
+def _metadata(text: str | None) -> Metadata | None:
+    found: Metadata | None = json.loads(text) if text else None
+    return found
+
+
+def _found(conn: sqlite3.Connection, name: str) -> tuple[int, str] | None:
+    row: tuple[int, str] | None = conn.execute(_FIND_COLLECTION, [name]).fetchone()
+    return row
+
+
+def _exists(conn: sqlite3.Connection, name: str) -> bool:
+    return has_table(conn, "collections") and _found(conn, name) is not None

@@ -358,6 +358,11 @@ def logs_db_path() -> Path:
     return user_dir() / "logs.db"
 
 
+def embeddings_db_path() -> Path:
+    """The path of the database of embeddings."""
+    return user_dir() / "embeddings.db"
+
+
 def logs_on() -> bool:
     """Whether prompts are logged unless a command says otherwise."""
     return not (user_dir() / "logs-off").exists()

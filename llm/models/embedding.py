@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Union
 
+from ..net.policy import CallPolicy
 from .base import _get_key_mixin
 
 Item = Union[str, bytes]
@@ -19,6 +20,7 @@ class EmbeddingModel(ABC, _get_key_mixin):
     supports_text: bool = True
     supports_binary: bool = False
     batch_size: int | None = None
+    policy: CallPolicy = CallPolicy()
 
     @abstractmethod
     def embed_batch(

@@ -63,7 +63,7 @@ class OpenAIEmbeddingModel(AtServer, llm.EmbeddingModel):
         request: Json = {"input": texts, "model": self.openai_model_id, "encoding_format": encoding}
         if self.dimensions:
             request["dimensions"] = self.dimensions
-        call = self._call("embeddings", request, key, llm.CallPolicy())
+        call = self._call("embeddings", request, key, self.policy)
         yield from _vectors(next(exchange(call)), len(texts))
 
 

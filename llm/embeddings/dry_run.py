@@ -1,0 +1,123 @@
+"""What filling a collection would do, found out without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ..logs.file.migrations import has_table
+from .filling import Fault
+from .storing import Batch, Item
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ..models.embedding import EmbeddingModel
+    from .sources import Row
+
+_BATCH_SIZE = 500
+_FIND = "select id, model from collections where name = ?"
+_IDS = "select id from embeddings where collection_id = ? and substr(id, 1, length(?)) = ?"
+
+
+@dataclass
+class DryRun:
+    """What there is to embed.
+
+    Attributes:
+        rows: How many rows the source has.
+        new: How many contents the collection does not have.
+        size: The characters of these, or the bytes.
+        tokens: Their tokens, where the model counts them.
+        faults: Rows that cannot be embedded.
+        passed_over: Files that are no text.
+        gone: How many ids of the collection the source does not have, where that was asked.
+    """
+
+    rows: int = 0
+    new: int = 0
+    size: int = 0
+    tokens: int | None = None
+    gone: int | None = None
+    faults: list[Fault] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """One line that says it."""
+        parts = [f"{self.rows:,} rows", f"{self.new:,} to embed", f"{self.size:,} characters"]
+        if self.tokens is not None:
+            parts.append(f"{self.tokens:,} tokens")
+        if self.faults:
+            parts.append(f"{len(self.faults):,} that cannot be embedded")
+        if self.gone is not None:
+            parts.append(f"{self.gone:,} to remove")
+        return ", ".join(parts)
+
+
+def look_through(
+    rows: Iterable[Row],
+    conn: sqlite3.Connection | None,
+    name: str,
+    chosen_model: Callable[[], EmbeddingModel],
+    prefix: str | None = None,
+) -> DryRun:
+    """Read a source and compare it with a collection.
+
+    Args:
+        rows: The rows of the source.
+        conn: The database of embeddings, where there is one.
+        name: The name of the collection.
+        chosen_model: Gives the model that a new collection is to have.
+        prefix: Count also the ids that start so and are not in the source.
+
+    Raises:
+        LLMError: The source ended early, or there is no such model.
+    """
+    found, ids, seen = DryRun(), set[str](), set[object]()
+    collection_id, model = _collection(conn, name, chosen_model)
+    count = getattr(model, "count_tokens", None)
+    remaining = iter(rows)
+    while batch := list(islice(remaining, _BATCH_SIZE)):
+        found.rows += len(batch)
+        items = [Item(row.id, row.value, None) for row in batch if not row.problem]
+        found.faults += [Fault(r.place, r.problem) for r in batch if _is_fault(r)]
+        found.passed_over += [row.problem for row in batch if row.is_passed_over]
+        ids.update(item.id for item in items)
+        for kind, value in _new(conn, collection_id, items).items():
+            if kind not in seen:
+                seen.add(kind)
+                found.size += len(value)
+                if count is not None:
+                    found.tokens = (found.tokens or 0) + count(value)
+    found.new = len(seen)
+    if prefix is not None and conn is not None:
+        stored = conn.execute(_IDS, [collection_id, prefix, prefix])
+        found.gone = sum(row[0] not in ids for row in stored)
+    return found
+
+
+def _is_fault(row: Row) -> bool:
+    return bool(row.problem) and not row.is_passed_over
+
+
+def _collection(
+    conn: sqlite3.Connection | None, name: str, chosen_model: Callable[[], EmbeddingModel]
+) -> tuple[int, EmbeddingModel]:
+    """The number of a collection, -1 for a new one, and its model."""
+    if conn is not None and has_table(conn, "collections"):
+        import llm
+
+        for collection_id, model_id in conn.execute(_FIND, [name]):
+            return collection_id, llm.get_embedding_model(model_id)
+    return -1, chosen_model()
+
+
+def _new(
+    conn: sqlite3.Connection | None, collection_id: int, items: Sequence[Item]
+) -> dict[tuple[bool, bytes], str | bytes]:
+    """The contents that the collection does not have."""
+    if conn is None or collection_id < 0:
+        return {item.kind: item.value for item in items}
+    return Batch(conn, collection_id, items).new_by_kind
