@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import InvalidInput, NotFound
+from ..errors import LLMError, NotFound
 from ._options import flag, option
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def content_to_embed(
     """What `-c`, `-i` or standard input give, in this order; `None` where there is nothing.
 
     Raises:
-        InvalidInput: A file that is to be text is none.
+        LLMError: A file that is to be text is none.
     """
     from ..terminal import STDIN, clean_argument, read_stdin_bytes
 
@@ -128,7 +128,7 @@ def content_to_embed(
         return raw.decode()
     except UnicodeDecodeError as error:
         problem = f"{name} is not UTF-8 text ({error.reason} at byte {error.start})"
-        raise InvalidInput(f"{problem}: embed it as bytes with --binary") from error
+        raise LLMError(f"{problem}: embed it as bytes with --binary") from error
 
 
 def write_bytes(data: bytes) -> None:

@@ -6,6 +6,7 @@ there, a query that is not valid) is an error when the source is made.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import itertools
@@ -132,7 +133,9 @@ def _table_rows(
         with _told(name, "csv" if delimiter else "nl"):
             yield from _csv_rows(lines, delimiter) if delimiter else _line_rows(lines)
     finally:
-        text.detach()
+        # Where the rows are not read to their end the caller has closed the stream by now.
+        with suppress(ValueError):
+            text.detach()
 
 
 @contextmanager
@@ -274,7 +277,7 @@ def files(
     """
     for encoding in encodings:
         try:
-            b"".decode(encoding)
+            codecs.lookup(encoding)
         except LookupError as error:
             raise InvalidInput(f"Unknown encoding: {encoding}") from error
     readers: list[Callable[[], Row]] = []
