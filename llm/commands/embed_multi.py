@@ -127,21 +127,23 @@ def embed_multi(collection: str, database: str | None, **given: Any) -> None:
 
 def _check(given: Mapping[str, Any]) -> None:
     """Refuse options that do not go together."""
-    files, sql, path = given["files"], given["sql"], given["input_path"]
-    if not files and not sql and not path:
-        raise click.UsageError("Either --sql or input path or --files is required")
-    if files and (sql or path or given["form"]):
-        raise click.UsageError("Cannot use --files with --sql, input path or --format")
-    if sql and path:
-        raise click.UsageError("Cannot use --sql with an input path")
-    if given["binary"] and not files:
-        raise click.UsageError("--binary must be used with --files")
-    if given["binary"] and given["encodings"]:
-        raise click.UsageError("--binary cannot be used with --encoding")
-    if given["binary"] and given["prepend"]:
+    has = {name for name, value in given.items() if value}
+    others = has & {"sql", "input_path", "form"}
+    refused = {
+        "Either --sql or input path or --files is required": not has
+        & {"files", "sql", "input_path"},
+        "Cannot use --files with --sql, input path or --format": "files" in has and others,
+        "Cannot use --sql with an input path": {"sql", "input_path"} <= has,
+        "--binary must be used with --files": "binary" in has and "files" not in has,
+        "--binary cannot be used with --encoding": {"binary", "encodings"} <= has,
+        "--prune needs --prefix, which says what it may remove": "prune" in has
+        and "prefix" not in has,
+    }
+    for problem, is_refused in refused.items():
+        if is_refused:
+            raise click.UsageError(problem)
+    if {"binary", "prepend"} <= has:
         show_note("--prepend is for text: nothing is put before bytes")
-    if given["prune"] and not given["prefix"]:
-        raise click.UsageError("--prune needs --prefix, which says what it may remove")
 
 
 @contextmanager

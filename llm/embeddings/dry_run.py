@@ -44,6 +44,22 @@ class DryRun:
     faults: list[Fault] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
 
+    def take(self, batch: Sequence[Row]) -> list[Item]:
+        """Count rows of the source, and give what can be embedded of them."""
+        self.rows += len(batch)
+        self.faults += [Fault(row.place, row.problem) for row in batch if _is_fault(row)]
+        self.passed_over += [row.problem for row in batch if row.is_passed_over]
+        return [Item(row.id, row.value, None) for row in batch if not row.problem]
+
+    def count(
+        self, values: Sequence[str | bytes], tokens: Callable[[str | bytes], int] | None
+    ) -> None:
+        """Count contents that are new, and their tokens where that can be done."""
+        self.new += len(values)
+        self.size += sum(map(len, values))
+        if tokens is not None:
+            self.tokens = (self.tokens or 0) + sum(map(tokens, values))
+
     def summary(self) -> str:
         """One line that says it."""
         parts = [f"{self.rows:,} rows", f"{self.new:,} to embed", f"{self.size:,} characters"]
@@ -77,21 +93,14 @@ def look_through(
     """
     found, ids, seen = DryRun(), set[str](), set[object]()
     collection_id, model = _collection(conn, name, chosen_model)
-    count = getattr(model, "count_tokens", None)
+    count: Callable[[str | bytes], int] | None = getattr(model, "count_tokens", None)
     remaining = iter(rows)
     while batch := list(islice(remaining, _BATCH_SIZE)):
-        found.rows += len(batch)
-        items = [Item(row.id, row.value, None) for row in batch if not row.problem]
-        found.faults += [Fault(r.place, r.problem) for r in batch if _is_fault(r)]
-        found.passed_over += [row.problem for row in batch if row.is_passed_over]
+        items = found.take(batch)
         ids.update(item.id for item in items)
-        for kind, value in _new(conn, collection_id, items).items():
-            if kind not in seen:
-                seen.add(kind)
-                found.size += len(value)
-                if count is not None:
-                    found.tokens = (found.tokens or 0) + count(value)
-    found.new = len(seen)
+        new = _new(conn, collection_id, items)
+        found.count([value for kind, value in new.items() if kind not in seen], count)
+        seen.update(new)
     if prefix is not None and conn is not None:
         stored = conn.execute(_IDS, [collection_id, prefix, prefix])
         found.gone = sum(row[0] not in ids for row in stored)
