@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput, SchemaMismatch
@@ -14,15 +16,25 @@ if TYPE_CHECKING:
 
 
 def check_schema(schema: JSONObject) -> None:
-    """Raise an InvalidInput unless answers can be checked against a schema."""
+    """Raise an InvalidInput unless answers can be checked against a schema.
+
+    One that takes more than two seconds to look through is told on stderr, and passes.
+    """
     from jsonschema import SchemaError, validators
+
+    from . import limits
 
     kind = validators.validator_for(schema, default=validators.Draft202012Validator)
     try:
-        kind.check_schema(schema)
+        with limits.time_limit(limits.LIMIT_S):
+            kind.check_schema(schema)
     except SchemaError as error:
         place = _place(error.absolute_path)
         raise InvalidInput(f"Not a valid JSON schema: {place}: {error.message}") from error
+    except RecursionError as error:
+        raise InvalidInput("Not a valid JSON schema: it is nested too deeply") from error
+    except TimeoutError as error:
+        _tell(f"The schema was not checked: {error}")
 
 
 def parse_answer(text: str, schema: JSONObject | None) -> Any:
@@ -47,9 +59,31 @@ def parse_answer(text: str, schema: JSONObject | None) -> Any:
 def validate(value: object, schema: JSONObject) -> None:
     """Check a JSON value against a schema; nothing is fetched, whatever it refers to.
 
+    What takes more than two seconds is told on stderr, and passes.
+
     Raises:
         SchemaMismatch: The value does not fit; the message says where and why.
     """
+    from . import limits
+
+    try:
+        if limits.are_quick(limits.patterns_in(schema), value):
+            with limits.time_limit(limits.LIMIT_S):
+                found = find_mismatch(value, schema)
+        else:
+            name = find_mismatch.__name__
+            given, first = (value, schema), (None, {})
+            found = limits.call_aside(limits.LIMIT_S, __name__, name, given, first)
+    except OSError as error:
+        # The time is up, or no process can be started.
+        _tell(f"The answer was not checked against its schema: {error}")
+        return
+    if found is not None:
+        raise SchemaMismatch(*found)
+
+
+def find_mismatch(value: object, schema: JSONObject) -> tuple[str, str, str] | None:
+    """What is wrong with a JSON value that does not fit a schema: message, place and reason."""
     from jsonschema import validators
     from jsonschema.exceptions import best_match
     from referencing import Registry
@@ -61,16 +95,23 @@ def validate(value: object, schema: JSONObject) -> None:
         errors = list(checker.iter_errors(value))
     except Unresolvable as error:
         problem = f"the schema refers to {error.ref!r}, which is not in it"
-        raise SchemaMismatch(f"The answer cannot be checked: {problem}", "$", str(error)) from error
+        return f"The answer cannot be checked: {problem}", "$", str(error)
     except Exception as error:  # a schema that contradicts itself can fail in any way
         reason = f"{type(error).__name__}: {error}"
-        raise SchemaMismatch(f"The answer cannot be checked: {reason}", "$", reason) from error
-    if errors:
-        first = best_match(errors) or errors[0]
-        place = _place(first.absolute_path)
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        text = f"The answer does not fit the schema: {place}: {first.message}{more}"
-        raise SchemaMismatch(text, place, first.message)
+        return f"The answer cannot be checked: {reason}", "$", reason
+    if not errors:
+        return None
+    first = best_match(errors) or errors[0]
+    place = _place(first.absolute_path)
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    text = f"The answer does not fit the schema: {place}: {first.message}{more}"
+    return text, place, first.message
+
+
+def _tell(text: str) -> None:
+    """Say a line on stderr, if anybody can hear it."""
+    with suppress(OSError, ValueError, AttributeError):
+        print(text, file=sys.stderr)
 
 
 def parse_model(text: str, schema_class: type[BaseModel]) -> BaseModel:
