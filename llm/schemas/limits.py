@@ -129,7 +129,8 @@ def are_quick(patterns: Iterable[str], value: object) -> bool:
             return False
         loops = len(_LOOP.findall(bare)) + (not pattern.startswith("^"))
         most = max(most, loops)
-    return sum(length**most for length in map(len, _texts(value))) <= _QUICK_STEPS
+    steps = [len(text) ** most for text in _texts(value)]
+    return sum(steps) <= _QUICK_STEPS
 
 
 def patterns_in(schema: object) -> set[str]:

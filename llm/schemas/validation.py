@@ -72,8 +72,7 @@ def validate(value: object, schema: JSONObject) -> None:
                 found = find_mismatch(value, schema)
         else:
             name = find_mismatch.__name__
-            given, first = (value, schema), (None, {})
-            found = limits.call_aside(limits.LIMIT_S, __name__, name, given, first)
+            found = limits.call_aside(limits.LIMIT_S, __name__, name, [value, schema], [None, {}])
     except OSError as error:
         # The time is up, or no process can be started.
         _tell(f"The answer was not checked against its schema: {error}")
