@@ -240,7 +240,7 @@ def test_query_latest_written_out_of_order(log: LogBuilder) -> None:
     assert ids("-q", "pelican", "-l", "-n", "2") == ["05", "04"]
 
 
-@pytest.mark.parametrize("query", ["AND (", '"open', "nocolumn: x"])
+@pytest.mark.parametrize("query", ["AND (", "OR", "NOT *"])
 def test_query_bad_syntax(log: LogBuilder, query: str) -> None:
     """A query that FTS5 refuses is an error that quotes it and says what to do."""
     result = invoke("-q", query)

@@ -34,7 +34,9 @@ DEFAULT_COUNT = 3
 @database_option
 @option("-m", "--model", help="Only this model: its id, an alias, or the id it resolved to.")
 @option(
-    "-q", "--query", help="Search prompts and responses (SQLite FTS5 syntax), best match first."
+    "-q",
+    "--query",
+    help="Search prompts and responses (words, or SQLite FTS5 syntax), best match first.",
 )
 @flag("-l", "--latest", help="With --query: the newest first.")
 @several(
@@ -143,8 +145,8 @@ def _filters(conn: sqlite3.Connection, given: _Options) -> LogFilters:
     """What the options look for."""
     from ..logs.read.query import LogFilters
 
-    conversation_id = _conversation_id(conn, given)
-    default = DEFAULT_COUNT if conversation_id is None else 0
+    conversation_id, row_id = _conversation_id(conn, given)
+    default = DEFAULT_COUNT if conversation_id is None and row_id is None else 0
     limit = default if given["count"] is None else given["count"]
     since, until = period(given["since"], given["until"], utc=given["utc"])
     filters = LogFilters(
@@ -156,7 +158,7 @@ def _filters(conn: sqlite3.Connection, given: _Options) -> LogFilters:
         tools=given["tools"],
         any_tools=given["any_tools"],
         id_gt=given["id_gt"],
-        id_gte=given["id_gte"],
+        id_gte=max(filter(None, (given["id_gte"], row_id)), default=None),
         since=since,
         until=until,
         failed=given["failed"],
@@ -164,17 +166,22 @@ def _filters(conn: sqlite3.Connection, given: _Options) -> LogFilters:
     return _with_content(filters, given)
 
 
-def _conversation_id(conn: sqlite3.Connection, given: _Options) -> str | None:
-    """The conversation that the options name; as it was named where there is none of that name."""
+def _conversation_id(conn: sqlite3.Connection, given: _Options) -> tuple[str | None, str | None]:
+    """The conversation that the options name; as it was named where there is none of that name.
+
+    Where the turn that was written last belongs to none, it is all of the one used last: then
+    there is its id instead.
+    """
     name = given["conversation_id"]
     is_latest = given["current_conversation"] or (given["response"] and not name)
     if not (name or is_latest):
-        return None
-    from ..logs.records.threads import find_conversation_id, require_latest_conversation_id
+        return None, None
+    from ..logs.records import threads
 
     if is_latest:
-        return require_latest_conversation_id(conn)
-    return name and (find_conversation_id(conn, name) or name)
+        row_id = threads.last_row_of_none(conn)
+        return (None, row_id) if row_id else (threads.require_latest_conversation_id(conn), None)
+    return name and (threads.find_conversation_id(conn, name) or name), None
 
 
 def _with_content(filters: LogFilters, given: _Options) -> LogFilters:

@@ -35,7 +35,7 @@ LARGE_BYTES = 100 << 20
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @option("--cid", "--conversation", "conversation_id", help="The whole conversation with this id.")
 @option("-m", "--model", help="What this model answered.")
-@option("-q", "--query", help="What matches this search (SQLite FTS5 syntax).")
+@option("-q", "--query", help="What matches this search: words, or SQLite FTS5 syntax.")
 @option(
     "--since", metavar="TIME", help="What began at this time or later: a date, or an age (3d, 2h)."
 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..content import Fragment
@@ -57,6 +56,8 @@ class Tables:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.parents: list[int | None] = []
+        #: The numbers of the messages with which turns ended.
+        self.ends: set[int | None] = set()
         #: The numbers of the fragments that occur in a message, by its number.
         self.fragments_in: dict[int, list[int]] = {}
         self.tools: list[ToolDict] = []
@@ -81,6 +82,7 @@ class Tables:
         tables.parents = parents_of(shape)
         tables._is_chain = all(_before(n) == parent for n, parent in enumerate(tables.parents))
         tables.messages = [Message.from_dict(node) for node in shape["messages"]]
+        tables.ends = {turn["output"] for turn in shape["turns"]}
         tables.fragments_in = dict(enumerate(n.get("fragments", []) for n in shape["messages"]))
         tables.tools = list(shape.get("tools", ()))
         tables.fragments = list(shape.get("fragments", ()))
@@ -329,7 +331,7 @@ def _restore_prompt(
 ) -> Prompt:
     """The prompt whose complete chain is the input of a turn; its own part is the end of that."""
     inputs = tables.upto(turn["input"])
-    own = list(takewhile(lambda message: message.role in ("user", "tool"), reversed(inputs)))[::-1]
+    own = _own_input(turn["input"], tables)
     parts = [part for message in own for part in message.parts]
     fragments = tables.fragments_of(turn.get("fragments", ()))
     instances = turn.get("tool_instances", {})
@@ -356,6 +358,19 @@ def _restore_prompt(
     )
     prompt.full_messages = inputs
     return prompt
+
+
+def _own_input(last: int | None, tables: Tables) -> list[Message]:
+    """What the user and tools said at the end of a chain, since the last turn ended."""
+    own: list[Message] = []
+    number = last
+    while number is not None and (not own or number not in tables.ends):
+        message = tables.messages[number]
+        if message.role not in ("user", "tool"):
+            break
+        own.append(message)
+        number = tables.parents[number]
+    return own[::-1]
 
 
 def _typed_text(messages: Iterable[Message], fragments: Sequence[str]) -> str:

@@ -151,7 +151,14 @@ def _stored_schema(db: Database, schema_id: str) -> JSONObject | None:
     if not db["schemas"].exists():
         return None
     row = db.execute("select content from schemas where id = ?", [schema_id]).fetchone()
-    return dict(json.loads(row[0])) if row else None
+    return _object(row[0]) if row else None
+
+
+def _object(text: str) -> JSONObject:
+    """The object in a text; empty where somebody has written something else there."""
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        return dict(json.loads(text))
+    return {}
 
 
 def parse_dsl(text: str, multi: bool = False) -> JSONObject:

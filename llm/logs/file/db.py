@@ -14,11 +14,13 @@ from urllib.parse import quote
 
 from ...errors import LogError
 from .migrations import (
+    NotALog,
     build_indexes,
     connection_of,
     migrate,
     missing_indexes,
     needs_migration,
+    refuse_others,
     rows_if_any,
 )
 from .ownership import claim
@@ -89,6 +91,8 @@ def no_log(path: FilePath) -> LogError:
 
 def _remedy(error: Exception) -> str:
     text = str(error)
+    if isinstance(error, NotALog):
+        return "It was left as it is: name another file with --database, or move this one away"
     if "locked" in text:
         return "Another program is writing to it: close that program, or try again"
     if "not a database" in text or "malformed" in text:
@@ -176,6 +180,7 @@ def prepare(conn: sqlite3.Connection, path: FilePath) -> None:
         return
     if needs_migration(conn):
         with _locked(path):
+            refuse_others(conn)
             _switch_to_wal(conn)
             migrate(conn)
     if missing_indexes(conn) or not _is_wal(conn):
@@ -302,6 +307,11 @@ def open_for_reading(path: FilePath, *, may_change: bool = True) -> sqlite3.Conn
             indexed = connection_of(open_log(path, create=False))
             conn.close()
             conn = indexed
+    return shows_any_text(conn)
+
+
+def shows_any_text(conn: sqlite3.Connection) -> sqlite3.Connection:
+    """The connection, on which bytes that are no UTF-8 are replaced from now on."""
     conn.text_factory = partial(str, encoding="utf-8", errors="replace")
     return conn
 
@@ -321,10 +331,12 @@ def brought_up_to_date(
         if may_change:
             with suppress(LogError):
                 return connection_of(open_log(path, create=False))
-        copy = interruptible(sqlite3.connect(":memory:"))
-        conn.backup(copy)
-        migrate(copy)
-        return copy
+        with log_errors(path, "read"):
+            copy = interruptible(sqlite3.connect(":memory:"))
+            with _closed_on_failure(copy):
+                conn.backup(copy)
+                migrate(copy)
+            return copy
     finally:
         conn.close()
 

@@ -11,7 +11,7 @@ from ...text import JSONObject, truncate_string
 
 FRAGMENT_ALIASES = "select fragment_id, alias from fragment_aliases where fragment_id in"
 # A toolbox or provider tool, a row `i` of `tool_instances`, with its arguments as JSON text.
-INSTANCE = "json_object('name', i.name, 'plugin', i.plugin, 'arguments', i.arguments)"
+INSTANCE = "json_object('name', i.name, 'plugin', i.plugin, 'arguments', cast(i.arguments as text))"
 
 T = TypeVar("T")
 SQLRow = tuple[Any, ...]
@@ -67,17 +67,22 @@ def add_rows(
         by_id[row.pop("owner")][name].append(row)
 
 
-def decoded(text: str | None) -> Any:
-    """The value of a JSON column: `None` for no text, the text itself where it is no JSON."""
-    if text is None:
-        return None
+def decoded(text: object) -> Any:
+    """The value of a JSON column: `None` for no text, the text itself where it is no JSON.
+
+    Whatever somebody has written there, even bytes or a number, comes out as a JSON value.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    if not isinstance(text, str):
+        return text
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
-def decoded_object(text: str | None) -> JSONObject:
+def decoded_object(text: object) -> JSONObject:
     """The object in a JSON column, empty where it holds anything else."""
     value = decoded(text)
     return value if isinstance(value, dict) else {}

@@ -7,16 +7,21 @@ Then there are indexes of our own, which other releases keep up to date without 
 SQLite maintains an index whoever writes. Each is made in a transaction of its own and then noted
 in `_llm_x_migrations`: what interrupts the work on a large file costs the index that was being
 made, not those before it.
+
+What is there counts, not only what is noted: a file that has tables of a log but no record of its
+migrations is given what it lacks, and tables that somebody has dropped are made again. A file in
+which a table of another program has the name of one of ours is refused before anything is written.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from . import schema
+from .first_table import FIRST_TABLE_TAKEN, take_over_first_table
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -26,6 +31,10 @@ Change = Callable[[sqlite3.Connection], None]
 Step = tuple[str, tuple[str | Change, ...]]
 
 
+class NotALog(sqlite3.DatabaseError):
+    """A database whose tables, though of the names that a log has, were made by something else."""
+
+
 def migrate(db: Database | sqlite3.Connection) -> None:
     """Apply every migration that `db` lacks, all in one transaction; safe to repeat.
 
@@ -33,6 +42,7 @@ def migrate(db: Database | sqlite3.Connection) -> None:
         db: An open log database, or an empty one, which gets its tables.
 
     Raises:
+        NotALog: A table is another program's; nothing was changed.
         sqlite3.OperationalError: The database is locked for longer than its busy timeout, or
             cannot be written.
     """
@@ -50,8 +60,13 @@ def connection_of(db: Database | sqlite3.Connection) -> sqlite3.Connection:
 
 
 def needs_migration(conn: sqlite3.Connection) -> bool:
-    """Whether a migration is missing from the database; one query, nothing is written."""
-    return not applied_names(conn).issuperset(NAMES)
+    """Whether the database lacks anything that migrating gives it; nothing is written."""
+    if not applied_names(conn).issuperset(NAMES):
+        return True
+    present = _present(conn)
+    if not present.issuperset(schema.OBJECTS):
+        return True
+    return "logs" in present and FIRST_TABLE_TAKEN not in _noted(conn)
 
 
 def applied_names(conn: sqlite3.Connection) -> set[str]:
@@ -59,19 +74,68 @@ def applied_names(conn: sqlite3.Connection) -> set[str]:
     return {name for (name,) in rows_if_any(conn, "select name from _llm_migrations")}
 
 
+def _noted(conn: sqlite3.Connection) -> set[str]:
+    """What of our own was done to the database."""
+    return {name for (name,) in rows_if_any(conn, "select name from _llm_x_migrations")}
+
+
+def _present(conn: sqlite3.Connection) -> set[str]:
+    """The names of the tables, views and triggers of a file."""
+    return {
+        name for (name,) in conn.execute("select name from sqlite_master where type <> 'index'")
+    }
+
+
+def refuse_others(conn: sqlite3.Connection) -> None:
+    """See to it that a file without a record of its migrations is new, or has tables of a log.
+
+    Raises:
+        NotALog: A table with the name of one of ours lacks what it has had in every release.
+    """
+    if applied_names(conn):
+        return
+    present = _present(conn)
+    for table, needed in _FIRST_TABLE_NEEDS.items():
+        _refuse(table, needed if table in present else set(), conn)
+    if present.isdisjoint(schema.OBJECTS):
+        return
+    with closing(sqlite3.connect(":memory:")) as log:
+        _apply(log, STEPS)
+        for table in sorted(present & schema.OBJECTS & _present(log)):
+            _refuse(table, set(_columns(log, table)) - _ADDED.get(table, set()), conn)
+
+
+def _refuse(table: str, needed: Iterable[str], conn: sqlite3.Connection) -> None:
+    missing = sorted(set(needed) - set(_columns(conn, table)))
+    if missing:
+        named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+        raise NotALog(f"its table {table} is another program's, it has no column {named}")
+
+
 def _apply_missing(conn: sqlite3.Connection) -> None:
-    applied = applied_names(conn)
-    is_new = not applied and not has_table(conn, "log")
-    # In a new file a table of 2023 can only be another program's.
-    for name, changes in STEPS[len(_STEPS_OF_2023) :] if is_new else STEPS:
-        for change in changes if name not in applied else ():
+    refuse_others(conn)
+    applied, present = applied_names(conn), _present(conn)
+    is_new = not applied and present.isdisjoint({*schema.OBJECTS, *_FIRST_TABLE_NEEDS})
+    later = STEPS[len(_STEPS_OF_2023) :]
+    _apply(conn, later if is_new else [step for step in STEPS if step[0] not in applied])
+    if not _present(conn).issuperset(schema.OBJECTS):
+        # Somebody has dropped something since: each step only adds what is not there.
+        _apply(conn, later)
+    _note(conn, "_llm_migrations", NAMES)
+    if is_new:
+        _make_indexes(conn, INDEXES)
+    elif has_table(conn, "logs") and FIRST_TABLE_TAKEN not in _noted(conn):
+        take_over_first_table(conn)
+        _note(conn, "_llm_x_migrations", [FIRST_TABLE_TAKEN])
+
+
+def _apply(conn: sqlite3.Connection, steps: Iterable[Step]) -> None:
+    for _, changes in steps:
+        for change in changes:
             if isinstance(change, str):
                 conn.execute(change)
             else:
                 change(conn)
-    _note(conn, "_llm_migrations", NAMES)
-    if is_new:
-        _make_indexes(conn, INDEXES)
 
 
 def _note(conn: sqlite3.Connection, table: str, names: Iterable[str]) -> None:
@@ -88,7 +152,15 @@ def _columns(conn: sqlite3.Connection, table: str) -> list[str]:
     return [row[0] for row in conn.execute("select name from pragma_table_info(?)", [table])]
 
 
+# The columns that tables of the first releases lack, by table.
+_ADDED: dict[str, set[str]] = {"tool_instantiations": {"instance_id"}}
+# What each release has had in the table of 2023, under both of its names.
+_FIRST_TABLE_NEEDS = {name: {"model", "prompt", "response"} for name in ("log", "logs")}
+
+
 def _adding(table: str, **definitions: str) -> Change:
+    _ADDED.setdefault(table, set()).update(definitions)
+
     def step(conn: sqlite3.Connection) -> None:
         present = _columns(conn, table)
         for column, definition in definitions.items():
@@ -198,6 +270,7 @@ def _full_text_index(table: str) -> tuple[str, ...]:
         f"{on} {table}_ai after insert on {table} begin {add}; end",
         f"{on} {table}_ad after delete on {table} begin {remove}; end",
         f"{on} {table}_au after update on {table} begin {remove}; {add}; end",
+        f"insert into {index} ({index}) values ('rebuild')",
     )
 
 
@@ -205,10 +278,7 @@ def _step(name: str, *changes: str | Change) -> Step:
     return name, changes
 
 
-_INDEX_RESPONSES = (
-    *_full_text_index("responses"),
-    "insert into responses_fts (responses_fts) values ('rebuild')",
-)
+_INDEX_RESPONSES = _full_text_index("responses")
 
 # Those without changes made intermediate forms, which m007_finish_logs_table skips.
 _STEPS_OF_2023 = (
@@ -301,7 +371,7 @@ def _make_indexes(conn: sqlite3.Connection, names: Iterable[str]) -> None:
 
 def missing_indexes(conn: sqlite3.Connection) -> list[str]:
     """The names of those that the database was never given; nothing is written."""
-    noted = {name for (name,) in rows_if_any(conn, "select name from _llm_x_migrations")}
+    noted = _noted(conn)
     return [name for name in INDEXES if name not in noted]
 
 

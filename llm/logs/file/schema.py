@@ -6,6 +6,20 @@ ever extended by nullable columns: other releases of `llm` read and write the sa
 
 from __future__ import annotations
 
+# Every table, view and trigger that a log has in its current form.
+OBJECTS = frozenset(
+    (
+        *("attachments", "conversations", "fragment_aliases", "fragments", "message_tree"),
+        *("messages", "part_attachments", "part_fragments", "parts", "prompt_attachments"),
+        *("prompt_fragments", "responses", "responses_ad", "responses_ai", "responses_au"),
+        *("responses_fts", "schemas", "system_fragments", "threads", "tool_calls"),
+        *("tool_instances", "tool_instantiations", "tool_responses", "tool_results"),
+        *("tool_results_attachments", "tools", "turn_fragments", "turn_search"),
+        *("turn_search_ad", "turn_search_ai", "turn_search_au", "turn_search_fts"),
+        *("turn_tools", "turns"),
+    )
+)
+
 # Before August 2023 every prompt went into this table; it is kept where it has rows.
 OLD_LOGS_COLUMNS = """
     id integer primary key,

@@ -7,7 +7,6 @@ responses before it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -20,6 +19,7 @@ from ..file.lookups import (
     INSTANCE,
     add_rows,
     decoded,
+    decoded_object,
     fragments_of,
     named_rows,
     rows_by_ids,
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 # The order of the columns, here and below, is that of the keys of `--json`.
 _RESPONSES = """
 select r.id, r.model, r.resolved_model, r.prompt, r.system, {prompt} as prompt_json,
-  r.options_json, r.response, r.reasoning, {reply} as response_json, r.conversation_id,
-  r.duration_ms, r.datetime_utc, r.input_tokens, r.output_tokens, r.token_details,
-  c.name as conversation_name, c.model as conversation_model, s.content as schema_json
+  cast(r.options_json as text) as options_json, r.response, r.reasoning, {reply} as response_json,
+  r.conversation_id, r.duration_ms, r.datetime_utc, r.input_tokens, r.output_tokens,
+  cast(r.token_details as text) as token_details,
+  c.name as conversation_name, c.model as conversation_model, cast(s.content as text) as schema_json
 from responses r left join conversations c on c.id = r.conversation_id
   left join schemas s on s.id = r.schema_id
 where {column} in
@@ -55,7 +56,8 @@ _BELONGINGS = {
         select response_id as owner, id, hash, name, description, input_schema, plugin
         from tool_responses x join tools on tools.id = tool_id""",
     "tool_calls": """
-        select response_id as owner, id, tool_id, name, arguments, tool_call_id
+        select response_id as owner, id, tool_id, name, cast(arguments as text) as arguments,
+          tool_call_id
         from tool_calls x""",
     "tool_results": f"""
         select response_id as owner, x.id, tool_id, x.name, output, tool_call_id, exception,
@@ -69,6 +71,7 @@ join attachments on attachments.id = attachment_id where {owner} in
 """
 _LENGTH = "nullif(length(content), 0) as content_length"
 PAYLOADS = ("prompt_json", "response_json")
+_PAYLOADS_AS_TEXT = ("cast(r.prompt_json as text)", "cast(r.response_json as text)")
 # What the references in payloads are to, by the letter that these begin with.
 _TEXTS = {
     "r": "select response from responses where id = ?",
@@ -79,7 +82,7 @@ _TEXTS = {
 def _responses(
     conn: sqlite3.Connection, column: str, ids: Iterable[str], tail: str, *, payloads: bool = True
 ) -> list[JSONObject]:
-    prompt, reply = ("r.prompt_json", "r.response_json") if payloads else ("null", "null")
+    prompt, reply = _PAYLOADS_AS_TEXT if payloads else ("null", "null")
     select = _RESPONSES.format(prompt=prompt, reply=reply, column=column)
     return named_rows(conn, select, ids, tail)
 
@@ -137,7 +140,7 @@ def _whole(conn: sqlite3.Connection, rows: list[JSONObject]) -> list[JSONObject]
 
 def instance_shape(name: str, plugin: str | None, arguments: str | None) -> InstanceDict:
     """A stored toolbox or provider tool in JSON values."""
-    shape: InstanceDict = {"name": name, "arguments": json.loads(arguments or "{}")}
+    shape: InstanceDict = {"name": name, "arguments": decoded_object(arguments)}
     if plugin is not None:
         shape["plugin"] = plugin
     return shape

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ..file.lookups import SQLRow
+    from ..records.search import Search
     from .rows import Row
 
 BATCH = 200
@@ -56,23 +57,33 @@ select t.id, f.rowid
 from turn_search_fts f cross join turn_search s on s.id = f.rowid
 cross join turns t on t.id = s.turn_id where {where} order by f.rowid desc limit ?
 """
-# How a search is put: where the index is read, and where it is asked for its rows.
-TURN_MATCH, LEGACY_MATCH = "turn_search_fts match ?", "responses_fts match ?"
-TURN_MATCHING = """t.id in (
-  select s.turn_id from turn_search s
-  where s.id in (select rowid from turn_search_fts where turn_search_fts match ?))"""
-LEGACY_MATCHING = "r.rowid in (select rowid from responses_fts where responses_fts match ?)"
+# Where only texts are looked for there is no index to begin with.
+NEWEST_WITH_TEXTS = """
+select t.id, s.id
+from turn_search s {indexed} cross join turns t on t.id = s.turn_id
+where {where} order by s.id desc limit ?
+"""
+LEGACY_WITH_TEXTS = """
+select r.id from responses r {indexed}
+where not exists (select 1 from turns where turns.id = r.id) and {where}
+order by r.id desc limit ?
+"""
+# How a search is put where the rows of the index are asked for.
+TURN_MATCHING = "t.id in (select s.turn_id from turn_search s where {tests})"
 OUT_OF_ORDER = "select 1 from turn_search where turn_id > ? and id < ? limit 1"
 
 # The turn's own input is the run of user and tool messages at the end of what the model was given:
-# a message with a result is part of it, and so is each of these that follows directly.
+# a message with a result is part of it, and so is each of these that follows directly, unless an
+# earlier turn ended with that result, without an answer.
 TURN_TOOL_RESULT = """t.parent_message_hash in (
   with recursive given(hash) as (
     select m.hash from parts p join messages m on m.hash = p.message_hash
     where p.type = 'tool_result' {named} and m.role in ('user', 'tool')
     union
     select m.hash from given join messages m on m.parent_hash = given.hash
-    where m.role in ('user', 'tool'))
+    where m.role in ('user', 'tool') and not exists (
+      select 1 from turns u
+      where u.tip_message_hash = given.hash and u.parent_message_hash = given.hash))
   select hash from given)"""
 LEGACY_TOOL_RESULT = "r.id in (select x.response_id from tool_results x where 1 {named})"
 TURN_FRAGMENT = """t.id in (
@@ -93,7 +104,7 @@ class LogFilters(NamedTuple):
     Args:
         limit: How many of the newest (or best) are wanted; `None` means all.
         model: Model id, matched with the model asked for and the one that answered.
-        query: Full-text search in the syntax of SQLite FTS5.
+        query: Words, or full-text search in the syntax of SQLite FTS5.
         latest: With `query`: the newest first, not the best.
         conversation_id: Only this conversation.
         tools: Names of tools; a result of each was given to the model.
@@ -130,11 +141,27 @@ class _Side(NamedTuple):
     alias: str
     conversation: str
     newest: str
+    texts: str
+    row: str
     matching: str
     tool_result: str
     named: str
     broke_off: str
     fragment: str
+
+    def direct(self, search: Search) -> list[tuple[str, str | None]]:
+        """The tests of a query that reads the full-text index, and the texts, itself."""
+        match = (f"{self.texts}_fts match ?", search.match)
+        return [match, *search.text_tests(self.row[0])]
+
+    def indirect(self, search: Search | None) -> list[tuple[str, str | None]]:
+        """The tests of a query that asks for the rows that are found."""
+        if search is None:
+            return []
+        index = f"{self.texts}_fts"
+        match = f"{self.row} in (select rowid from {index} where {index} match ?)"
+        tests = [(match, search.match), *search.text_tests(self.row[0])]
+        return [(self.matching.format(tests=sql), value) for sql, value in tests]
 
     @property
     def any_model(self) -> str:
@@ -142,12 +169,12 @@ class _Side(NamedTuple):
 
 
 TURN = _Side(
-    *("turns", "t", "thread_id", TURN_IDS, TURN_MATCHING),
+    *("turns", "t", "thread_id", TURN_IDS, "turn_search", "s.id", TURN_MATCHING),
     *(TURN_TOOL_RESULT, "and p.tool_name = ?", TURN_BROKE_OFF, TURN_FRAGMENT),
 )
 # Of the rows of older releases it is not known how they ended.
 LEGACY = _Side(
-    *("responses", "r", "conversation_id", LEGACY_IDS, LEGACY_MATCHING),
+    *("responses", "r", "conversation_id", LEGACY_IDS, "responses", "r.rowid", "{tests}"),
     *(LEGACY_TOOL_RESULT, "and x.name = ?", "? is null", LEGACY_FRAGMENT),
 )
 
@@ -181,12 +208,26 @@ def select_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
     cut = slice(limit if limit >= 0 else None)
     if not filters.query:
         return _newest(conn, filters, limit)[cut][::-1]
-    find = _newest_matches if filters.latest else _best_matches
-    try:
-        return find(conn, filters, limit)[cut]
-    except sqlite3.OperationalError as error:
-        pass_interrupt(error)
-        raise _query_error(filters.query, error) from error
+    return _search(conn, filters, filters.query, limit)[cut]
+
+
+def _search(conn: sqlite3.Connection, filters: LogFilters, query: str, limit: int) -> list[str]:
+    """The ids that a query finds, in the first way of reading it that SQLite understands."""
+    from ..records.search import is_unreadable, readings
+
+    problem = None
+    for search in readings(query):
+        if search.match is None and not search.texts:
+            break
+        find = _best_matches if search.match and not filters.latest else _newest_matches
+        try:
+            return find(conn, filters, search, limit)
+        except sqlite3.DatabaseError as error:
+            pass_interrupt(error)
+            problem = error
+            if not is_unreadable(error):
+                break
+    raise _query_error(query, problem) from problem
 
 
 def matching_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
@@ -204,10 +245,14 @@ def matching_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
     return ids if model_id == filters.model else select_ids(conn, filters._replace(model=model_id))
 
 
-def _query_error(query: str, error: sqlite3.OperationalError) -> LogError:
-    text = str(error)
+def _query_error(query: str, error: sqlite3.Error | None) -> LogError:
+    from ..records.search import is_unreadable
+
+    text = str(error or "there is nothing in it to look for")
     if "locked" in text or "disk" in text:
         return LogError(f"Cannot search the log: {text}. Try again")
+    if error and not is_unreadable(error):
+        return LogError(f"Cannot search the log: {text}. 'llm logs verify' tells what is damaged")
     return LogError(
         f"Invalid search query: {query!r}: {text}. Put double quotes around text that holds"
         " punctuation or the words AND, OR, NOT and NEAR"
@@ -215,12 +260,14 @@ def _query_error(query: str, error: sqlite3.OperationalError) -> LogError:
     )
 
 
-def _newest(conn: sqlite3.Connection, filters: LogFilters, limit: int) -> list[str]:
+def _newest(
+    conn: sqlite3.Connection, filters: LogFilters, limit: int, search: Search | None = None
+) -> list[str]:
     ids: set[str] = set()
     for side in (TURN, LEGACY):
         by_time = _is_short_time(conn, filters, side)
         for test in _model_tests(filters, side):
-            tests = (side.matching, test)
+            tests = (side.indirect(search), test)
             found = _select(conn, side.newest, filters, side, limit, tests, by_time=by_time)
             ids.update(turn_id for (turn_id,) in found)
     return sorted(ids, reverse=True)
@@ -245,24 +292,50 @@ def _is_short_time(conn: sqlite3.Connection, filters: LogFilters, side: _Side) -
     return not _select(conn, sql, time, side, 1, by_time=True)
 
 
-def _best_matches(conn: sqlite3.Connection, filters: LogFilters, limit: int) -> list[str]:
-    is_all = filters._replace(limit=None, query=None) == LogFilters()
+def _best_matches(
+    conn: sqlite3.Connection, filters: LogFilters, search: Search, limit: int
+) -> list[str]:
+    is_all = filters._replace(limit=None, query=None) == LogFilters() and not search.texts
     select = TURN_BEST if is_all else TURN_MATCHES
-    found = _select(conn, select, filters, TURN, limit, (TURN_MATCH, None))
-    found += _select(conn, LEGACY_MATCHES, filters, LEGACY, limit, (LEGACY_MATCH, None))
+    found = _select(conn, select, filters, TURN, limit, (TURN.direct(search), None))
+    found += _select(conn, LEGACY_MATCHES, filters, LEGACY, limit, (LEGACY.direct(search), None))
     return [turn_id for turn_id, _ in sorted(found, key=itemgetter(1, 0))]
 
 
-def _newest_matches(conn: sqlite3.Connection, filters: LogFilters, limit: int) -> list[str]:
-    found = _select(conn, NEWEST_MATCHES, filters, TURN, limit, (TURN_MATCH, None))
+def _newest_matches(
+    conn: sqlite3.Connection, filters: LogFilters, search: Search, limit: int
+) -> list[str]:
+    turns, legacy = NEWEST_MATCHES, LEGACY_IDS
+    own, old = TURN.direct(search), LEGACY.indirect(search)
+    if search.match is None:
+        turns, legacy = NEWEST_WITH_TEXTS, LEGACY_WITH_TEXTS
+        turns, own = _among_unsplit(conn, TURN, search, turns, own)
+        legacy, old = _among_unsplit(conn, LEGACY, search, legacy, old)
+    found = _select(conn, turns, filters, TURN, limit, (own, None))
     # The index is read in the order of writing. That is the order of ids unless turns were
     # imported or written again; then the slow and exact way is taken.
     if found and len(found) == limit:
         least = [min(column) for column in zip(*found, strict=True)]
         if conn.execute(OUT_OF_ORDER, least).fetchone():
-            return _newest(conn, filters, limit)
-    found += _select(conn, LEGACY_IDS, filters, LEGACY, limit, (LEGACY_MATCHING, None))
+            return _newest(conn, filters, limit, search)
+    found += _select(conn, legacy, filters, LEGACY, limit, (old, None))
     return sorted((row[0] for row in found), reverse=True)
+
+
+def _among_unsplit(
+    conn: sqlite3.Connection,
+    side: _Side,
+    search: Search,
+    select: str,
+    tests: list[tuple[str, str | None]],
+) -> tuple[str, list[tuple[str, str | None]]]:
+    """A query and its tests, which looks at fewer rows where the search allows it."""
+    if not search.is_unsplit:
+        return select.replace("{indexed}", ""), tests
+    from ..records.search import unsplit_rows
+
+    indexed, test = unsplit_rows(conn, side.texts, side.row[0])
+    return select.replace("{indexed}", indexed), [(f"{test} and {sql}", v) for sql, v in tests]
 
 
 def _select(
@@ -271,16 +344,16 @@ def _select(
     filters: LogFilters,
     side: _Side,
     limit: int,
-    tests: tuple[str, str | None] = ("", None),
+    tests: tuple[list[tuple[str, str | None]], str | None] = ([], None),
     *,
     by_time: bool = False,
 ) -> list[SQLRow]:
     """The rows of the query `select` that pass all filters.
 
-    `tests` say how to search, where that is looked for, and how to compare the model, with either
-    column where missing; `by_time` lets SQLite use the index of the time.
+    `tests` are those of the search, and say how to compare the model, with either column where
+    missing; `by_time` lets SQLite use the index of the time.
     """
-    known = _tests(filters, side, *tests, by_time=by_time)
+    known = [*tests[0], *_tests(filters, side, tests[1], by_time=by_time)]
     used = [(sql, value) for sql, value in known if value is not None]
     conditions = [sql for sql, _ in used]
     if filters.any_tools:
@@ -291,14 +364,13 @@ def _select(
 
 
 def _tests(
-    filters: LogFilters, side: _Side, match: str, model_test: str | None, *, by_time: bool
+    filters: LogFilters, side: _Side, model_test: str | None, *, by_time: bool
 ) -> list[tuple[str, str | None]]:
     """The test for each filter, with the value it looks for; none where it is not set."""
     alias = side.alias
     # The sign keeps SQLite from using the index.
     time = f"{alias}.datetime_utc" if by_time else f"+{alias}.datetime_utc"
     return [
-        (match, filters.query or None),
         (model_test or side.any_model, filters.model),
         (f"{alias}.{side.conversation} = ?", filters.conversation_id),
         (f"{alias}.id > ?", filters.id_gt),

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Union, cast
 
 from ...text import JSONObject
-from ..file.db import brought_up_to_date, log_errors, open_readonly
+from ..file.db import brought_up_to_date, log_errors, open_readonly, shows_any_text
 from ..file.migrations import connection_of, needs_migration
 from ..older.legacy import legacy_row, legacy_tool_specs, load_legacy_rows
 from ..records.chains import hash_chain
@@ -128,7 +128,7 @@ def _reading(source: Source, may_change: bool) -> Iterator[sqlite3.Connection]:
     if needs_migration(conn):
         conn = brought_up_to_date(source, conn, may_change=may_change)
     with closing(conn), log_errors(source, "read"):
-        yield conn
+        yield shows_any_text(conn)
 
 
 def _path_of(source: Source, conn: sqlite3.Connection) -> str:

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 # The order of the columns, here and below, is that of the keys of `--json`.
 TURNS = """
-select t.id, t.model, t.resolved_model, t.options_json, t.thread_id as conversation_id,
-  t.duration_ms, t.datetime_utc, t.input_tokens, t.output_tokens, t.token_details,
+select t.id, t.model, t.resolved_model, cast(t.options_json as text) as options_json,
+  t.thread_id as conversation_id, t.duration_ms, t.datetime_utc, t.input_tokens, t.output_tokens,
+  cast(t.token_details as text) as token_details,
   threads.name as conversation_name, t.model as conversation_model,
-  schemas.content as schema_json, null as prompt, null as system, null as response,
+  cast(schemas.content as text) as schema_json, null as prompt, null as system, null as response,
   null as reasoning, null as prompt_json, {reply} as response_json,
   t.parent_message_hash as parent, t.tip_message_hash as tip,
   exists (select 1 from turn_fragments x where x.turn_id = t.id) as has_fragments,
@@ -101,7 +102,7 @@ def turn_rows(
     conn: sqlite3.Connection, column: str, values: Iterable[str], *, payloads: bool = True
 ) -> list[JSONObject]:
     """Rows of `turns`, the keys that are in the table in the order of `--json`, and their ends."""
-    reply = "t.response_json" if payloads else "null"
+    reply = "cast(t.response_json as text)" if payloads else "null"
     return named_rows(conn, TURNS.format(reply=reply, column=column), values)
 
 
@@ -195,7 +196,7 @@ class _Builder:
         known_schema = schema if isinstance(schema, dict) else None
         try:
             return expand_reply(text, shapes, described, known_schema, row["model"])
-        except ValueError:
+        except (ValueError, TypeError, RecursionError):
             return None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ...text import JSONObject
 from ..file.db import pass_interrupt
+from ..file.lookups import decoded_object
 from ..file.migrations import connection_of, has_table, immediate
 
 if TYPE_CHECKING:
@@ -190,10 +191,10 @@ def iter_schemas(conn: sqlite3.Connection, queries: Sequence[str] = ()) -> Itera
     where = " and ".join(["instr(lower(s.content), lower(?))"] * len(queries))
     sql = _LIST_SCHEMAS.format(where=f"where {where}" if where else "")
     for schema_id, content, used, times in conn.execute(sql, list(queries)):
-        yield StoredSchema(schema_id, json.loads(content), used, times)
+        yield StoredSchema(schema_id, decoded_object(content), used, times)
 
 
 def find_schema(conn: sqlite3.Connection, schema_id: str) -> JSONObject | None:
     """The schema of that id, or `None`."""
     row = conn.execute(_FIND_SCHEMA, [schema_id]).fetchone()
-    return None if row is None else dict(json.loads(row[0]))
+    return None if row is None else decoded_object(row[0])

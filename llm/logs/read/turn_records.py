@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
@@ -17,7 +16,7 @@ from ...parts import AttachmentPart, Message, Part, ReasoningPart, TextPart, Too
 from ...text import JSONObject
 from ...tools.calling import ToolResult, parse_arguments
 from ...tools.tool import Tool
-from ..file.lookups import decoded
+from ..file.lookups import decoded, decoded_object
 from ..older.legacy import PAYLOADS, fill_in_payloads, instance_shape
 from ..records.chains import referenced
 from ..records.condense import expand_reply
@@ -99,10 +98,10 @@ def _record_turn(row: JSONObject, tables: StoredTables) -> TurnDict:
         numbers = tables.between(given, answered)
         outputs = [referenced(tables.messages[number])[0] for number in numbers]
         described = [(tool["name"], tool["description"]) for tool in tools]
-        schema = json.loads(row["schema_json"] or "null")
+        schema = decoded_object(row["schema_json"]) or None
         try:
             known["response_json"] = expand_reply(text, outputs, described, schema, row["model"])
-        except ValueError:
+        except (ValueError, TypeError, RecursionError):
             # What it refers to is gone, such as a model that is not installed any more.
             known["condensed_json"] = text
     return _record(known, given, answered, tables)
@@ -135,7 +134,7 @@ def _record(row: JSONObject, given: int | None, answered: int | None, tables: Ta
     moment = moment_of(row["datetime_utc"])
     optional = {
         "system": row["system"],
-        "schema": json.loads(row["schema_json"] or "null"),
+        "schema": decoded_object(row["schema_json"]) or None,
         "tools": [tables.add_tool(tool) for tool in row["tools"]],
         **{name: row.get(name) for name in ("fragments", "system_fragments", "tool_instances")},
         "usage": _usage(row),
@@ -144,9 +143,10 @@ def _record(row: JSONObject, given: int | None, answered: int | None, tables: Ta
         "duration_ms": row["duration_ms"],
         "prompt_json": row["prompt_json"],
         "response_json": row["response_json"],
-        "options": json.loads(row["options_json"] or "null"),
+        "options": decoded_object(row["options_json"]) or None,
         "condensed_json": row.get("condensed_json"),
     }
+    tables.ends.add(answered)
     turn = {"id": row["id"], "model": row["model"], "input": given, "output": answered}
     turn.update(
         (name, value)
@@ -157,14 +157,15 @@ def _record(row: JSONObject, given: int | None, answered: int | None, tables: Ta
 
 
 def _usage(row: JSONObject) -> JSONObject:
-    details = json.loads(row["token_details"] or "null")
+    details = decoded_object(row["token_details"]) or None
     usage = {"input": row["input_tokens"], "output": row["output_tokens"], "details": details}
     return {name: value for name, value in usage.items() if value is not None}
 
 
 def _tool_dict(row: JSONObject, digest: str | None = None) -> ToolDict:
     tool = {name: row[name] for name in ("name", "description")}
-    tool["input_schema"] = row["input_schema"] or {}
+    schema = row["input_schema"]
+    tool["input_schema"] = schema if isinstance(schema, dict) else {}
     instance = row.get("instance") and instance_shape(**row["instance"])
     known = {"hash": digest, "plugin": row["plugin"], "instance": instance}
     tool.update((name, value) for name, value in known.items() if value)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ...text import JSONObject
+from ..file.lookups import decoded_object
 
 if TYPE_CHECKING:
     import sqlite3
@@ -118,7 +119,7 @@ def replacements_of_turn(
     return replacements_for(
         load_shapes(conn, load_chain(conn, tip, after=parent)),
         conn.execute(_TOOLS, [turn_id]).fetchall(),
-        json.loads(schema or "null"),
+        decoded_object(schema) or None,
         model_replacements(model_id) if with_model else None,
     )
 

@@ -7,12 +7,12 @@ fragments and the attachments, is read for many of them together.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ...text import JSONObject
-from ..file.lookups import batches, decoded, decoded_object, rows_by_ids
+from ..file.lookups import batches, decoded_object, rows_by_ids
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,6 +50,10 @@ _TO_THE_FIRST = """
   union
   select m.hash, m.parent_hash, m.role from chain join messages m on m.hash = chain.parent_hash)
 select hash, parent_hash, role from chain
+"""
+_UNANSWERED = """
+select tip_message_hash from turns where tip_message_hash = parent_message_hash
+and tip_message_hash in
 """
 _PARTS = "select message_hash, id, type, text, payload from parts where message_hash in"
 _PARTS_ORDER = "order by message_hash, position"
@@ -131,10 +135,10 @@ def _grouped(rows: Iterable[SQLRow]) -> list[MessageRow]:
     for key, parent, role, metadata, number, kind, text, payload in rows:
         if key != last:
             last, parts = key, []
-            about = decoded(metadata) if metadata else None
+            about = decoded_object(metadata) or None if metadata else None
             found.append(MessageRow(key, parent, role, about, parts))
         if number is not None:
-            more = decoded_object(payload) if payload else _NO_PAYLOAD
+            more = payload_of(payload) if payload else _NO_PAYLOAD
             parts.append(PartRow(number, kind, text, more))
     return found
 
@@ -148,6 +152,34 @@ def load_references(conn: sqlite3.Connection, parts: Iterable[PartRow]) -> Refer
     fragments: dict[int, str] = dict(rows_by_ids(conn, _FRAGMENTS, numbers))
     attachments = {row[0]: row for row in rows_by_ids(conn, _ATTACHMENTS, keys)}
     return References(fragments, attachments, numbers - fragments.keys())
+
+
+def payload_of(text: object) -> JSONObject:
+    """The further fields of a part, without references that refer to nothing that there can be."""
+    payload = decoded_object(text)
+    if not payload.keys().isdisjoint(_REFERENCES):
+        for key, is_valid in _REFERENCES.items():
+            if key in payload and not is_valid(payload[key]):
+                del payload[key]
+    return payload
+
+
+def _is_file(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("id"), str)
+
+
+def _is_piece(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    literal, number = value.get("literal"), value.get("fragment")
+    return isinstance(literal, str) if "literal" in value else isinstance(number, int)
+
+
+_REFERENCES: Mapping[str, Callable[[Any], bool]] = {
+    "attachment": _is_file,
+    "attachments": lambda value: isinstance(value, list) and all(map(_is_file, value)),
+    "text_ref": lambda value: isinstance(value, list) and all(map(_is_piece, value)),
+}
 
 
 def parts_of(rows: Iterable[MessageRow]) -> Iterator[PartRow]:
@@ -270,13 +302,17 @@ def _stored_messages(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> li
 
 def _part(row: PartRow, references: References, contents: Mapping[str, bytes | None]) -> Part:
     """The part with its attachments; with their ids and types only where their rows are gone."""
-    from ...parts import AttachmentPart, Part, ToolResultPart
+    from ...parts import AttachmentPart, Part, TextPart, ToolResultPart
 
     shape = _part_shape(row, references)
     for key in ("attachment", "attachments"):
         if not shape.get(key):
             shape.pop(key, None)
-    part = Part.from_dict(cast("PartDict", shape))
+    try:
+        part = Part.from_dict(cast("PartDict", shape))
+    except (TypeError, ValueError):
+        # A call without a name, say: what is left of it is its text.
+        return TextPart(row.text or "")
     files = part.attachments if isinstance(part, ToolResultPart) else []
     if isinstance(part, AttachmentPart) and part.attachment is not None:
         files = [part.attachment]
@@ -314,13 +350,14 @@ class Chains:
         self._conn = conn
         pairs = set(ends)
         self._links = _links_to_first(conn, {end for pair in pairs for end in pair})
+        self._unanswered = self._ends_of_unanswered(pairs)
         self._firsts: dict[str, str] = {}
         self._turns = {pair: self._messages_of(*pair) for pair in pairs}
         turns = self._turns.values()
         wanted = {key for turn in turns for key in (turn.system, *turn.own, *turn.outputs)}
         self._parts: dict[str, list[PartRow]] = {}
         for key, number, kind, text, payload in rows_by_ids(conn, _PARTS, wanted, _PARTS_ORDER):
-            more = decoded_object(payload) if payload else _NO_PAYLOAD
+            more = payload_of(payload) if payload else _NO_PAYLOAD
             self._parts.setdefault(key, []).append(PartRow(number, kind, text, more))
         self._references = load_references(conn, chain.from_iterable(self._parts.values()))
 
@@ -360,7 +397,7 @@ class Chains:
         return [
             {
                 "parts": [{"text": part.text, **part.payload} for part in self.parts([key])],
-                "provider_metadata": decoded(found.get(key)),
+                "provider_metadata": decoded_object(found.get(key)) or None,
             }
             for key in hashes
         ]
@@ -370,6 +407,8 @@ class Chains:
         own: list[str] = []
         at = parent
         while at in links and links[at][1] in ("user", "tool"):
+            if own and at in self._unanswered:
+                break
             own.append(at)
             at = links[at][0]
         outputs: list[str] = []
@@ -380,6 +419,16 @@ class Chains:
         first = self._first(parent)
         has_system = first is not None and links[first][1] == "system"
         return TurnMessages(first if has_system else None, own[::-1], outputs[::-1])
+
+    def _ends_of_unanswered(self, pairs: Iterable[tuple[str | None, str | None]]) -> set[str]:
+        """Those messages before the last that turns were given with which an unanswered one ended.
+
+        They belong to that turn, and not to the input of the next.
+        """
+        links = self._links
+        before = {links[parent][0] for parent, _ in pairs if parent in links}
+        asked = [key for key in before if key in links and links[key][1] in ("user", "tool")]
+        return {key for (key,) in rows_by_ids(self._conn, _UNANSWERED, asked)} if asked else set()
 
     def _first(self, message_hash: str | None) -> str | None:
         """The beginning of the chain; what was passed on the way remembers it."""

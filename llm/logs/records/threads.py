@@ -5,9 +5,8 @@ A conversation is a thread, a conversation that a release before 0.32 logged, or
 
 from __future__ import annotations
 
-import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
@@ -26,18 +25,23 @@ FORK_SUFFIX = " (fork)"
 # One that never got an answer has nothing to go on with.
 _LAST_TURN = """
 select thread_id, id from turns
-where thread_id is not null and {prompted} and (
+where thread_id <> '' and {prompted} and (
     not exists (select 1 from threads where id = thread_id and tip_message_hash is null)
     or exists (select 1 from conversations where id = thread_id))
 order by rowid desc limit 1
 """
 _LAST_RESPONSE = (
-    "select conversation_id, id from responses where conversation_id is not null"
-    " order by id desc limit 1"
+    "select conversation_id, id from responses where conversation_id <> '' order by id desc limit 1"
 )
 _LAST_THREAD = (
     "select id, id from threads where tip_message_hash is not null"
     " or not exists (select 1 from turns where thread_id = threads.id) order by id desc limit 1"
+)
+
+# The row that was written last, be it of a conversation or of none.
+_LAST_ROWS = (
+    "select thread_id, id from turns where {prompted} order by rowid desc limit 1",
+    "select conversation_id, id from responses order by id desc limit 1",
 )
 
 _NEWEST_TURNS = "select id, thread_id from turns order by id desc"
@@ -78,12 +82,12 @@ _MODELS_BEFORE = (
     "select model from conversations where id = ?",
 )
 _MATCHING_TURNS = (
-    "select t.thread_id from turn_search_fts f join turn_search s on s.id = f.rowid"
-    " join turns t on t.id = s.turn_id where turn_search_fts match ? order by f.rowid desc"
+    "select t.thread_id from {index} turn_search s {indexed} {on} join turns t on t.id = s.turn_id"
+    " where {where} order by s.id desc"
 )
 _MATCHING_RESPONSES = (
-    "select r.conversation_id from responses_fts f join responses r on r.rowid = f.rowid"
-    " where r.conversation_id is not null and responses_fts match ? order by f.rowid desc"
+    "select r.conversation_id from {index} responses r {indexed} {on}"
+    " where r.conversation_id <> '' and {where} order by r.rowid desc"
 )
 _TURN = "select model, datetime_utc from turns where id = ?"
 _RESPONSE = "select model, datetime_utc from responses where id = ?"
@@ -120,28 +124,47 @@ def latest_conversation_id(conn: sqlite3.Connection) -> str | None:
     release. What was imported, or recovered from a dead process, and a fork without a turn of its
     own are taken only where no prompt has written anything.
     """
-    prompted = IS_PROMPTED if has_table(conn, UNPROMPTED) else "1"
+    prompted = _prompted(conn)
     for sources in (
         (_LAST_TURN.format(prompted=prompted), _LAST_RESPONSE),
         (_LAST_TURN.format(prompted="1"),),
         (_LAST_THREAD,),
     ):
-        found = [row for sql in sources if (row := conn.execute(sql).fetchone()) is not None]
-        if found:
-            # Rows of two tables are in the order of their ids, which begin with the time.
-            return str(max(found, key=itemgetter(1))[0])
+        last = _last_of(conn, sources)
+        if last is not None:
+            return str(last[0])
     return None
+
+
+def last_row_of_none(conn: sqlite3.Connection) -> str | None:
+    """The id of the turn that was written last, where it belongs to no conversation."""
+    last = _last_of(conn, [sql.format(prompted=_prompted(conn)) for sql in _LAST_ROWS])
+    return None if last is None or last[0] else str(last[1])
+
+
+def _prompted(conn: sqlite3.Connection) -> str:
+    return IS_PROMPTED if has_table(conn, UNPROMPTED) else "1"
+
+
+def _last_of(conn: sqlite3.Connection, sources: Iterable[str]) -> tuple[str | None, str] | None:
+    """The last of the first rows of some queries: a conversation and the id that dates it."""
+    found = [row for sql in sources if (row := conn.execute(sql).fetchone()) is not None]
+    # Rows of two tables are in the order of their ids, which begin with the time.
+    return max(found, key=itemgetter(1)) if found else None
 
 
 def require_latest_conversation_id(conn: sqlite3.Connection) -> str:
     """The conversation that was used last; see `latest_conversation_id`.
 
     Raises:
-        NotFound: Nothing is logged.
+        NotFound: Nothing is logged, or nothing that belongs to a conversation.
     """
     found = latest_conversation_id(conn)
     if found is None:
-        raise NotFound("No conversations found: nothing has been logged yet")
+        reason = "nothing has been logged yet"
+        if last_row_of_none(conn) is not None:
+            reason = "what has been logged belongs to none ('llm logs' shows it)"
+        raise NotFound(f"No conversations found: {reason}")
     return found
 
 
@@ -176,12 +199,18 @@ def matching_conversations(
 
     The one used last comes first; no `limit` means all.
     """
-    pattern = f"%{_like(text)}%"
+    from .search import found_rows, like, words_of
+
+    pattern = f"%{like(text)}%"
     found = {row[0] for row in conn.execute(_BY_NAME, [pattern, pattern, -1])}
-    words = " ".join(f'"{word}"' for word in text.replace('"', " ").split())
-    for sql in (_MATCHING_TURNS, _MATCHING_RESPONSES) if words else ():
+    search = words_of(text)
+    tables = (
+        (_MATCHING_TURNS, "turn_search", "s.id"),
+        (_MATCHING_RESPONSES, "responses", "r.rowid"),
+    )
+    for sql, table, row in tables if search.match or search.is_unsplit else ():
         some: set[str] = set()
-        for (conversation_id,) in conn.execute(sql, [words]):
+        for (conversation_id,) in found_rows(conn, search, sql, table, row):
             some.add(conversation_id)
             if len(some) == limit:
                 break
@@ -261,11 +290,13 @@ def find_conversation_id(conn: sqlite3.Connection, name: str) -> str | None:
         return None
     if any(conn.execute(sql, [name]).fetchone() for sql in (_THREAD, _LEGACY)):
         return name
+    from .search import like
+
     start = name.lower()
     for sql, values in (
         (_BY_TITLE, [name]),
         (_BY_ID, [start, after_all(start)]),
-        (_BY_NAME, [f"{_like(name)}%"]),
+        (_BY_NAME, [f"{like(name)}%"]),
     ):
         rows = conn.execute(sql, [*values, *values, SHOWN_CANDIDATES + 1]).fetchall()
         if len(rows) > 1:
@@ -293,10 +324,6 @@ def require_conversation_id(conn: sqlite3.Connection, name: str) -> str:
 def after_all(start: str) -> str:
     """What comes after everything that begins with `start`."""
     return f"{start}\U0010ffff"
-
-
-def _like(text: str) -> str:
-    return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 def _ambiguous(conn: sqlite3.Connection, name: str, ids: list[str]) -> str:

@@ -86,7 +86,7 @@ class _Page:
 
     def _sections(self, row: Row) -> Iterator[tuple[str, list[str]]]:
         yield "### Prompt fragments", self._fragments(row["prompt_fragments"])
-        yield "## Options", [f"- {k}: {v}" for k, v in (row.get("options_json") or {}).items()]
+        yield "## Options", _options(row.get("options_json"))
         yield "## System", self._changed_system(row["system"])
         yield "### System fragments", self._fragments(row["system_fragments"])
         yield "## Schema", _json_block(row.get("schema_json"))
@@ -140,6 +140,10 @@ class _Page:
         if row["response"]:
             yield _shown_response(row["response"], row.get("schema_json"))
             yield ""
+
+
+def _options(options: object) -> list[str]:
+    return [f"- {k}: {v}" for k, v in options.items()] if isinstance(options, dict) else []
 
 
 def _status(row: Row) -> str:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 
 from ...text import conversation_name
+from ..file.first_table import has_copies
 from ..file.lookups import json_list
 from ..file.migrations import has_table, immediate
 from ..records.messages import joined_text
@@ -43,6 +44,8 @@ _WITH_TURNS = {
     "tool_calls": _OF_RESPONSES,
     "tool_results": _OF_RESPONSES,
     "responses": "id in (select id from _llm_gone_old)",
+    # Of which some responses are copies.
+    "logs": _OF_RESPONSES,
 }
 _WITH_THREADS = {
     "threads": "id in (select id from _llm_gone_tips)",
@@ -174,7 +177,7 @@ def delete_turns(
 
 
 def delete_old_logs(conn: sqlite3.Connection, until: str) -> int:
-    """Delete what the table of 2023, which nothing shows, holds from before a time in UTC."""
+    """Delete what the table of 2023 holds, and was never shown, from before a time in UTC."""
     if not has_table(conn, "logs"):
         return 0
     with immediate(conn):
@@ -188,7 +191,7 @@ def _delete(conn: sqlite3.Connection, rows: Mapping[str, str]) -> None:
             used = f"select distinct '{kind}', {column} from {table} where {rows[table]}"
             conn.execute(f"insert into _llm_used {used}")
     for table, which in rows.items():
-        if has_table(conn, table):
+        if has_table(conn, table) and (table != "logs" or has_copies(conn)):
             conn.execute(f"delete from {table} where {which}")
 
 

@@ -6,16 +6,15 @@ matches its whole id.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ...tools.tool import Tool
-from ..file.lookups import json_list
+from ..file.lookups import decoded, decoded_object, json_list
 from ..file.migrations import has_table, immediate
 from ..records.condense import condensed_json, load_reply, replacements_of_turn
-from ..records.messages import load_chain
+from ..records.messages import load_chain, payload_of
 from ..records.shared import ensure_schema
 from .redact_messages import MessageRedaction
 from .scrub import Scrubber
@@ -62,11 +61,15 @@ defined_anew (id) as (
 )
 select id, parent_message_hash, tip_message_hash, response_json,
     id in (select id from defined_anew)
-from turns where response_json is not null and (
+from turns where typeof(response_json) = 'text' and (
     tip_message_hash in (select hash from later)
     or scrub_json(response_json) is not response_json
     or id in (select id from defined_anew))
 """
+
+
+# A value of a column.
+Stored: TypeAlias = "str | bytes | int | float | None"
 
 
 class Redacted(NamedTuple):
@@ -96,6 +99,7 @@ class _Redaction:
 
     def __init__(self, conn: sqlite3.Connection, scrubber: Scrubber) -> None:
         scrubber.install(conn)
+        conn.create_function("scrub_odd", 1, lambda text: _scrubbed_odd(text, scrubber))
         self.messages = MessageRedaction(conn, scrubber)
         self.schemas: dict[str, str] = dict(conn.execute(_SCHEMAS).fetchall())
         self.tools = conn.execute(_TOOLS).fetchall()
@@ -122,7 +126,7 @@ class _Redaction:
                 # Else only the history before it has changed.
                 if is_defined_anew or is_answered_anew or scrubber.json(text) != text:
                     yield _Reply(turn_id, scrubber.value(load_reply(conn, turn_id)))
-            except (ValueError, KeyError):
+            except (ValueError, KeyError, RecursionError):
                 yield _Reply(turn_id, None, scrubber.json(text))
 
 
@@ -169,10 +173,23 @@ def _columns(conn: sqlite3.Connection) -> Iterator[tuple[str, str, str]]:
             scrubbed = f"scrub_{'json' if column in _OF_JSON else 'text'}({column})"
             test = f"{column} is not null and {scrubbed} is not {column}"
             yield table, f"{column} = {scrubbed}", test
+    odd = "payload is not null and scrub_odd(payload) is not payload"
+    yield "parts", "payload = scrub_odd(payload)", odd
+
+
+def _scrubbed_odd(payload: Stored, scrubber: Scrubber) -> Stored:
+    """The payload of a part, rewritten where it is none, and so no part of what is sent on."""
+    if not isinstance(payload, str) or payload_of(payload) == decoded(payload):
+        return payload
+    return scrubber.json(payload)
 
 
 def _replace_schema(conn: sqlite3.Connection, key: str, text: str) -> None:
-    new = ensure_schema(conn, json.loads(text))
+    schema = decoded(text)
+    if not isinstance(schema, dict):
+        conn.execute("update schemas set content = ? where id = ?", [text, key])
+        return
+    new = ensure_schema(conn, schema)
     for table in ("turns", "responses"):
         conn.execute(f"update {table} set schema_id = ? where schema_id = ?", [new, key])
     conn.execute("delete from schemas where id = ?", [key])
@@ -183,7 +200,7 @@ def _replace_tool(
 ) -> None:
     """Rewrite a tool and its hash, which stays only where another tool has the new one."""
     description, schema = texts
-    digest = Tool(name, description, json.loads(schema), plugin=plugin).hash()
+    digest = Tool(name, description, decoded_object(schema), plugin=plugin).hash()
     sql = "update tools set description = ?, input_schema = ? where id = ?"
     conn.execute(sql, [description, schema, number])
     conn.execute("update or ignore tools set hash = ? where id = ?", [digest, number])

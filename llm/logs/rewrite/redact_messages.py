@@ -23,6 +23,7 @@ from ..records.messages import (
     load_references,
     load_rows,
     parts_of,
+    payload_of,
     shape_of,
 )
 from ..records.threads import FORK_SUFFIX
@@ -126,7 +127,7 @@ class MessageRedaction:
 
     def _matching(self) -> Iterator[str]:
         def changes(text: str) -> bool:
-            payload: JSONObject = json.loads(text)
+            payload = payload_of(text)
             return self._payload(payload) != payload
 
         self._conn.create_function("changes_payload", 1, changes)

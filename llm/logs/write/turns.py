@@ -10,6 +10,7 @@ from ...text.secrets import masked, storable
 from ...text.stored import said_by, storable_count, storable_value
 from ..records.chains import HashedMessage, hash_message, is_stored, store_message
 from ..records.condense import condensed_json, replacements_for
+from ..records.messages import payload_of
 from ..records.shared import ensure_definition, ensure_fragment, ensure_schema, ensure_tool_instance
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ def typed(text: str | None, payload: str | None) -> str:
     """What was typed of a stored text part: the text without the fragments in it."""
     if text is not None or not payload:
         return text or ""
-    pieces = json.loads(payload).get("text_ref", ())
+    pieces = payload_of(payload).get("text_ref", ())
     return "".join([piece["literal"] for piece in pieces if "literal" in piece])
 
 
