@@ -16,6 +16,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEY = "sk-fault-0123456789abcdef"
 STATUSES = {"busy": 429, "down": 500, "refused": 401}
+# How services word an error whose status says that all is well.
+SHAPES: tuple[object, ...] = (
+    {"object": "error", "message": "gave up", "code": 50001},
+    {"detail": "gave up"},
+    {"message": "gave up", "type": "error"},
+    {"choices": [{"index": 0, "delta": {}, "error": {"message": "gave up"}}]},
+    {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "gave up"}},
+    {"code": 20012, "message": "gave up"},
+    {"error_message": "gave up", "error_type": "policy"},
+    {"success": False, "errors": [{"code": 7009, "message": "gave up"}]},
+    [{"error": {"message": "gave up"}}],
+    {"error": {"message": "Provider returned error", "metadata": {"raw": "gave up"}}},
+)
 
 
 def chunk(delta: dict[str, object], finish: str | None = None) -> bytes:
@@ -62,6 +75,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
+        if kind == "framed":
+            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.close_connection = True
         answer: Callable[..., None] = getattr(self, f"answer_{kind}")
@@ -122,6 +137,26 @@ class Handler(BaseHTTPRequestHandler):
     def answer_unended(self, request: dict[str, object], count: int) -> None:
         """Leave out the end."""
         self._send(word("first "), word("second "))
+
+    def answer_framed(self, request: dict[str, object], count: int) -> None:
+        """Leave out the end, but for the last chunk of the body; `count`: leave out that too."""
+        for event in (word("first "), word("second ")):
+            self._send(b"%x\r\n%s\r\n" % (len(event), event))
+        if not count:
+            self._send(b"0\r\n\r\n")
+
+    def answer_silent(self, request: dict[str, object], count: int) -> None:
+        """Send no choice at all."""
+        self._send(b'data: {"choices": []}\n\n', b"data: [DONE]\n\n")
+
+    def answer_instead(self, request: dict[str, object], count: int) -> None:
+        """Tell of an error in place of an answer, in the shape of that number."""
+        self._send(b"data: " + json.dumps(SHAPES[count]).encode() + b"\n\n")
+
+    def answer_told(self, request: dict[str, object], count: int) -> None:
+        """Tell of an error in the middle, in the shape of that number."""
+        self._send(word("first "), word("second "))
+        self.answer_instead(request, count)
 
     def answer_failing(self, request: dict[str, object], count: int) -> None:
         """Tell of an error in the middle."""

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
-from _fault_server import KEY, Handler, Server
+from _fault_server import KEY, SHAPES, Handler, Server
 
 LIMIT_S = 120
 NOBODY = 65534
@@ -43,6 +43,12 @@ ON_ONE_LOG = 15
 MODELS = (
     *("steady", "steady-300", "held", "stuck", "endless", "reset", "unended", "failing", "garbled"),
     *("filtered", "cut", "surrogate", "rude", "tools-2", "tools-9", "busy", "down", "refused"),
+    *(
+        "framed",
+        "framed-1",
+        "silent",
+        *(f"{kind}-{number}" for kind in ("instead", "told") for number in range(len(SHAPES))),
+    ),
 )
 OLD_LOG = Path(__file__).parent.parent / "tests" / "data" / "logs-v0.26.db"
 TOOLS = """
@@ -325,6 +331,51 @@ def _broken_stream(ground: Ground, name: str) -> None:
     need(done.stderr.strip(), "said nothing")
     need(b"Traceback" not in done.stderr, "traceback")
     ground.need_turn("say it", "first second")
+
+
+@fault("ended by its last chunk alone")
+def _framed(ground: Ground) -> None:
+    done = ground.run("-m", "framed", "say it")
+    need(done.stdout.strip() == b"first second", f"printed {done.stdout!r}")
+    need(done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-200:]!r}")
+    ground.need_turn("say it", "first second")
+    need("status" not in ground.rows()[0], "not logged as complete")
+
+
+@fault("ended without its last chunk")
+def _unframed(ground: Ground) -> None:
+    done = ground.run("-m", "framed-1", "say it")
+    need(done.stdout.strip() == b"first second", f"printed {done.stdout!r}")
+    need(done.returncode == 3, f"exit code {done.returncode}")
+    ground.need_turn("say it", "first second")
+
+
+@fault("reply without a choice")
+def _silent(ground: Ground) -> None:
+    done = ground.run("-m", "silent", "say it")
+    need(done.returncode == 1, f"exit code {done.returncode}")
+    need(b"choices" in done.stderr, f"said {done.stderr[-200:]!r}")
+    ground.need_turn("say it")
+
+
+@fault("error of any shape in place of an answer")
+def _instead(ground: Ground) -> None:
+    for number, shape in enumerate(SHAPES):
+        done = ground.run("-m", f"instead-{number}", f"say {number}")
+        need(done.returncode == 1, f"exit code {done.returncode} at {shape}")
+        need(b"gave up" in done.stderr, f"said {done.stderr[-100:]!r} at {shape}")
+        ground.need_turn(f"say {number}")
+
+
+@fault("error of any shape in mid-stream")
+def _told(ground: Ground) -> None:
+    for number, shape in enumerate(SHAPES):
+        done = ground.run("-m", f"told-{number}", f"say {number}")
+        need(done.stdout.strip() == b"first second", f"printed {done.stdout!r} at {shape}")
+        need(done.returncode == 3, f"exit code {done.returncode} at {shape}")
+        need(b"gave up" in done.stderr, f"said {done.stderr[-100:]!r} at {shape}")
+        ground.need_turn(f"say {number}", "first second")
+    need(all("status" in row for row in ground.rows()), "logged as complete")
 
 
 @fault("stopped at the length limit")

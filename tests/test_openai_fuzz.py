@@ -53,7 +53,7 @@ def read(api: str, stream: bytes, cuts: list[int]) -> tuple[Any, ...]:
     for start, end in itertools.pairwise(places):
         for value in reader.feed(stream[start:end]):
             events += answer.feed(value)
-    for value in reader.finish():
+    for value in reader.finish(is_framed=True):
         events += answer.feed(value)
     events += answer.finish()
     assert all(isinstance(event, (str, StreamEvent)) for event in events)

@@ -735,8 +735,10 @@ def test_failure_has_the_class_of_its_code(server: OpenAIServer, code: str, erro
 
 
 def test_stream_that_ends_early_is_lost(server: OpenAIServer) -> None:
-    """Without `response.completed` the answer is not complete."""
-    server.add(sse_reply(EVERYTHING["reply"][:-1]))
+    """Without `response.completed` the answer is complete only where its body ended by itself."""
+    cut = EVERYTHING["reply"][:-1]
+    server.add(sse_reply(cut), sse_reply(cut, done=False, chunked=False))
+    run(Responses, server.url)
     with pytest.raises(ConnectionLost, match="end marker is missing"):
         run(Responses, server.url)
 
@@ -744,11 +746,17 @@ def test_stream_that_ends_early_is_lost(server: OpenAIServer) -> None:
 def test_unknown_events_and_end_marker_are_skipped() -> None:
     """New kinds of events do no harm."""
     answer, events = folded(
-        {"type": "response.new_thing"}, {"type": 5}, {}, DONE, {"type": "response.created"}
+        *({"type": "response.new_thing"}, {"type": 5}, {}, DONE, {"type": "response.created"}),
+        completed(),
     )
     assert events == []
-    assert not answer.is_complete
-    assert answer.resolved_model is None
+    assert answer.is_complete
+
+
+def test_reply_without_a_response_is_no_answer() -> None:
+    """A body of another kind is an error that shows it."""
+    with pytest.raises(ModelError, match=r"holds no answer: .*ready"):
+        folded({"status": "ready"}, DONE)
 
 
 def test_pieces_that_say_nothing_give_nothing() -> None:

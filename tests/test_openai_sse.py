@@ -126,7 +126,7 @@ def read_all(values: list[object]) -> None:
         for piece in (b"data: ", data, b"\n\n"):
             for found in reader.feed(piece):
                 list(answer.feed(found))
-    for found in reader.finish():
+    for found in reader.finish(is_framed=True):
         list(answer.feed(found))
     list(answer.finish())
     answer.calls()

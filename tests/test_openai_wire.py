@@ -491,7 +491,10 @@ def test_reply_without_choices_is_no_answer() -> None:
     """A body of another kind is an error, not an empty answer."""
     with pytest.raises(ModelError, match="holds no answer"):
         folded({"status": "ok"})
-    assert folded({"choices": []})[1] == []
+    nothings: list[Any] = [{"choices": []}, {"choices": None}, {"choices": [], "usage": {"n": 1}}]
+    for nothing in nothings:
+        with pytest.raises(ModelError, match=r"holds no answer: .*choices"):
+            folded(nothing)
 
 
 @pytest.mark.parametrize(
@@ -614,7 +617,8 @@ def test_long_conversation_is_built_fast() -> None:
 def test_incomplete_answer_is_lost(user_path: Path) -> None:
     """A stream that ends early is an error after its text; usage and model are kept."""
     with OpenAIServer() as server:
-        server.add(sse_reply([chunk({"content": "par"}), chunk({"content": "tial"})], done=False))
+        pieces = [chunk({"content": "par"}), chunk({"content": "tial"})]
+        server.add(sse_reply(pieces, done=False, chunked=False))
         response = Chat("m", api_base=server.url, key="k").prompt("x")
         seen: list[str] = []
         with pytest.raises(ConnectionLost, match="end marker is missing"):

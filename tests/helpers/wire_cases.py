@@ -165,7 +165,10 @@ class WireServer(OpenAIServer):
 def _event(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode()
-    if "finish" in value or isinstance(value.get("delta"), dict):
+    is_short = isinstance(value, dict) and (
+        "finish" in value or isinstance(value.get("delta"), dict)
+    )
+    if is_short:
         more = {name: value[name] for name in value.keys() - {"delta", "finish"}}
         value = chunk(value.get("delta"), value.get("finish"), **more)
     return b"data: " + json.dumps(value).encode() + b"\n\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import llm
@@ -109,7 +108,7 @@ class Completion(Chat):
     def _accumulator(self, prompt: Prompt, stream: bool) -> ChatAccumulator:
         from .wire.chat_answers import CompletionAccumulator
 
-        return CompletionAccumulator(stream)
+        return CompletionAccumulator(stream, self._failure)
 
 
 class _SharedResponses(_Shared):
@@ -315,14 +314,10 @@ class _SharedResponses(_Shared):
         return {"model": self._name(), "input": items, "stream": stream, **fields}
 
     def _accumulator(self, prompt: Prompt, stream: bool) -> ResponsesAccumulator:
-        from .transport.faults import Endpoint, told_in_stream
         from .wire.responses_answers import ResponsesAccumulator
 
-        endpoint = Endpoint(self._url(self._path), self._name(), self.needs_key)
         return ResponsesAccumulator(
-            self._server_tool_events,
-            self._refresh_server_tool_events,
-            partial(told_in_stream, endpoint),
+            self._server_tool_events, self._refresh_server_tool_events, self._failure
         )
 
     def _record_usage(self, response: AnyResponse, usage: Json) -> None:

@@ -380,7 +380,14 @@ class _Shared(AtServer):
         from .wire.chat_answers import ChatAccumulator
 
         names = [tool.name for tool in prompt.tools if isinstance(tool, llm.Tool)]
-        return ChatAccumulator(server=self._server(), tools=names)
+        return ChatAccumulator(server=self._server(), tools=names, failure=self._failure)
+
+    def _failure(self, value: object) -> llm.ModelError:
+        """The error for an object in which the server tells of one."""
+        from .transport.faults import Endpoint, told_in_stream
+
+        endpoint = Endpoint(self._url(self._path), self._name(), self.needs_key)
+        return told_in_stream(endpoint, value)
 
     def _uses_own_client(self) -> bool:
         """Whether somebody has overridden `get_client`."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import llm
 
-from ..wire.shapes import DONE, DUMMY_KEY, Json
+from ..wire.shapes import DONE, DUMMY_KEY, ENDED, Json
 from ..wire.sse import ErrorPayload, EventDecoder
 from . import faults, http_log
 
@@ -110,11 +110,20 @@ class Reader:
         self._whole.append(piece)
         return ()
 
-    def finish(self) -> Iterable[Json]:
-        """The objects left when the reply has ended."""
-        if self._whole is None:
-            return self._objects(self._decoder.finish())
-        return (self._object(b"".join(self._whole)), DONE)
+    def finish(self, is_framed: bool) -> Iterator[Json]:
+        """The objects left when the reply has ended, and the word that it has.
+
+        Args:
+            is_framed: The body told where it would end; if only the closed connection does, it may
+                have been cut short.
+        """
+        if self._whole is not None:
+            yield self._object(b"".join(self._whole))
+            yield DONE
+            return
+        yield from self._objects(self._decoder.finish())
+        if is_framed and not self.is_done:
+            yield ENDED
 
     def _objects(self, payloads: list[bytes]) -> Iterator[Json]:
         for payload in payloads:
@@ -126,17 +135,25 @@ class Reader:
                 yield self._object(payload)
 
     def _object(self, payload: bytes) -> Json:
+        is_error = isinstance(payload, ErrorPayload)
         try:
             value = _parsed(payload.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
+            if is_error:
+                raise faults.told_in_stream(self._endpoint, payload) from None
             raise faults.not_json(self._endpoint, payload) from None
+        if is_error:
+            raise faults.told_in_stream(self._endpoint, value)
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
         if not isinstance(value, dict):
-            return {"value": value}
-        if value.get("error") or isinstance(payload, ErrorPayload):
-            raise faults.told_in_stream(self._endpoint, value)
-        return value
+            value = {"value": value}
+        return value if value.get("choices") else faults.checked(self._endpoint, value)
+
+
+def _is_framed(headers: Mapping[str, str]) -> bool:
+    """Whether a body tells where it ends: by a last chunk, or by its length."""
+    return "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
 
 
 _scan = json.JSONDecoder().raw_decode
@@ -261,7 +278,8 @@ def close() -> None:
 def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Iterator[Json]:
     """The JSON objects of the answer as they arrive: events, or one whole body.
 
-    `DONE` comes where the server said that the answer was complete.
+    `DONE` comes where the server said that the answer was complete, `ENDED` where it said nothing
+    and the body is whole.
 
     Raises:
         ModelError: The server refused (AuthError, RateLimited, ContextTooLong, Overloaded), sent
@@ -276,7 +294,7 @@ def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Itera
                 if reader.is_done:
                     return
             if reply.is_success:
-                yield from reader.finish()
+                yield from reader.finish(_is_framed(reply.headers))
                 return
         sleep(course.pause_s)
 
@@ -344,7 +362,7 @@ async def exchange_async(
                             if course.reader.is_done:
                                 return
                         if reply.is_success:
-                            for value in course.reader.finish():
+                            for value in course.reader.finish(_is_framed(reply.headers)):
                                 yield value
                             return
             await (sleep or asyncio.sleep)(course.pause_s)

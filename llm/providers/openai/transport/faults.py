@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import llm
 from llm.errors import (
@@ -17,6 +17,10 @@ from llm.errors import (
 )
 
 from ..wire.shapes import Json
+from ..wire.signs import tells_error
+
+if TYPE_CHECKING:
+    from ..wire.reasons import Told
 
 _HOST = re.compile(r"[^/]*//(?:[^/@]*@)?([^/?#]+)")
 _TEXT_LIMIT = 600
@@ -135,10 +139,12 @@ def refusal(
 
     The names of its headers are lower-case; its body is bytes, or a JSON value that was parsed.
     """
-    details = _details(body)
-    told = endpoint.safe(_server_text(details, body))
-    if _is_context(status, details, told):
-        return _context_error(endpoint, told, details)
+    from ..wire.reasons import told_by
+
+    found = told_by(body)
+    told = endpoint.safe(found.text)
+    if _is_context(status, found, told):
+        return _context_error(endpoint, told, found)
     message = ": ".join(filter(None, (f"{endpoint.host} answered {status}", told)))
     kind: type[ModelError] = ModelError
     advice = ""
@@ -174,49 +180,15 @@ def _key_advice(endpoint: Endpoint) -> str:
     )
 
 
-def _details(body: object) -> Json:
-    """The object that describes the error, whatever it is wrapped in."""
-    value = body
-    if isinstance(body, bytes):
-        try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
-            return {}
-    if isinstance(value, list) and value:
-        value = value[0]
-    if not isinstance(value, dict):
-        return {}
-    inner = value.get("error")
-    if isinstance(inner, dict):
-        return inner
-    if isinstance(inner, str):
-        return {**value, "message": inner}
-    return value
-
-
-def _server_text(details: Json, body: object) -> str:
-    for name in ("message", "detail", "error_description", "code"):
-        value = details.get(name)
-        if isinstance(value, str) and value:
-            return value
-        if value and name in ("message", "detail"):
-            return json.dumps(value)
-    if isinstance(body, bytes) and not details:
-        text = body.decode("utf-8", "replace")
-        return re.sub(r"<[^>]*>", " ", text) if text.lstrip()[:1] == "<" else text
-    return ""
-
-
-def _is_context(status: int, details: Json, told: str) -> bool:
+def _is_context(status: int, found: Told, told: str) -> bool:
     if status not in (400, 413, 422, 500):
         return False
-    codes = (details.get("code"), details.get("type"))
-    known = any(isinstance(code, str) and code in _CONTEXT_CODES for code in codes)
-    return known or bool(_CONTEXT_WORDS.search(told))
+    codes = (code for code in found.field("code", "type") if isinstance(code, str))
+    return any(code in _CONTEXT_CODES for code in codes) or bool(_CONTEXT_WORDS.search(told))
 
 
-def _context_error(endpoint: Endpoint, told: str, details: Json) -> ContextTooLong:
-    limit = _context_limit(told, details)
+def _context_error(endpoint: Endpoint, told: str, found: Told) -> ContextTooLong:
+    limit = _context_limit(told, found)
     is_named = limit is None or str(limit) in told.replace(",", "")
     message = _sentences(
         f"The prompt does not fit into the context of {endpoint.model}"
@@ -226,24 +198,45 @@ def _context_error(endpoint: Endpoint, told: str, details: Json) -> ContextTooLo
     return ContextTooLong(message, limit)
 
 
-def _context_limit(told: str, details: Json) -> int | None:
-    limit = details.get("n_ctx")
-    if isinstance(limit, int):
-        return limit
-    found = _CONTEXT_LIMIT.search(told)
-    digits = next(filter(None, found.groups()), "").replace(",", "") if found else ""
+def _context_limit(told: str, found: Told) -> int | None:
+    for limit in found.field("n_ctx"):
+        if isinstance(limit, int):
+            return limit
+    match = _CONTEXT_LIMIT.search(told)
+    digits = next(filter(None, match.groups()), "").replace(",", "") if match else ""
     return int(digits) if digits else None
 
 
 def told_in_stream(endpoint: Endpoint, value: object) -> ModelError:
     """The error that a server reports inside an answer that began well."""
-    details = _details(value)
-    status = details.get("status") or details.get("status_code") or details.get("code")
-    if not isinstance(status, int) or isinstance(status, bool):
-        status = {"rate_limit_exceeded": 429, "server_error": 500}.get(str(status), 400)
-    if not 400 <= status < 600:
-        status = 400
-    return refusal(endpoint, status, {}, value)
+    from ..wire.reasons import told_by
+
+    return refusal(endpoint, _status_in(told_by(value)), {}, value)
+
+
+_STATUSES = {"rate_limit_exceeded": 429, "server_error": 500}
+
+
+def _status_in(found: Told) -> int:
+    """The HTTP status that an error would have had."""
+    for value in found.field("status", "status_code", "code", "statusCode", "type"):
+        number = _STATUSES.get(value) if isinstance(value, str) else value
+        if isinstance(value, str) and value.isdecimal():
+            number = int(value[:4])
+        if isinstance(number, int) and 400 <= number < 600:
+            return number
+    return 400
+
+
+def checked(endpoint: Endpoint, value: Json) -> Json:
+    """An object of an answer, unless it tells of an error.
+
+    Raises:
+        ModelError: It does.
+    """
+    if tells_error(value):
+        raise told_in_stream(endpoint, value)
+    return value
 
 
 def lost(endpoint: Endpoint, trouble: TransportError, *, begun: bool) -> ConnectionLost:

@@ -58,11 +58,11 @@ def exchange(client: Any, path: str, endpoint: faults.Endpoint, request: Json) -
         answer = _resource(client, path).create(**request)
     with _translated(endpoint, begun=True):
         if not request.get("stream"):
-            yield plain(answer)
+            yield faults.checked(endpoint, plain(answer))
         else:
             try:
                 for chunk in answer:
-                    yield plain(chunk)
+                    yield faults.checked(endpoint, plain(chunk))
             finally:
                 if hasattr(answer, "close"):
                     answer.close()
@@ -77,11 +77,11 @@ async def exchange_async(
         answer = await _resource(client, path).create(**request)
     with _translated(endpoint, begun=True):
         if not request.get("stream"):
-            yield plain(answer)
+            yield faults.checked(endpoint, plain(answer))
         else:
             try:
                 async for chunk in answer:
-                    yield plain(chunk)
+                    yield faults.checked(endpoint, plain(chunk))
             finally:
                 if hasattr(answer, "close"):
                     await answer.close()

@@ -6,17 +6,25 @@ send in its name: calls without index or id, arguments in one piece, reasoning b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, cast
 
-from llm.errors import ModelError
 from llm.parts import StreamEvent
 from llm.utils import remove_dict_none_values
 
-from .shapes import CUT_OFF, DONE, FILTERED, Accumulator, Event, Json, TextMender, plain
+from .shapes import (
+    CUT_OFF,
+    FILTERED,
+    Accumulator,
+    Event,
+    Failure,
+    Json,
+    TextMender,
+    plain,
+    plain_failure,
+)
 
 if TYPE_CHECKING:
     from .calls import ChatCalls
@@ -25,6 +33,12 @@ if TYPE_CHECKING:
 # Fields of a message that are read without more code than most answers need.
 _USUAL = frozenset({"role", "content", "refusal"})
 _HEAD = ("id", "object", "model", "created")
+# Why an answer ended, where that is no good end; the words of compatible servers among them.
+_FAILED = frozenset({"error", "network_error", "abort", "insufficient_system_resource"})
+_ENDS = {
+    **dict.fromkeys(("length", "max_tokens", "model_length"), CUT_OFF),
+    **dict.fromkeys(("content_filter", "sensitive", "safety"), FILTERED),
+}
 
 
 class ChatAccumulator(Accumulator):
@@ -34,6 +48,7 @@ class ChatAccumulator(Accumulator):
         new_id: Makes an id for a tool call that comes without one.
         server: The host that answers, under whose name is kept what it wants back.
         tools: The names of the tools that may be called.
+        failure: Makes the error for an object in which the server tells of one.
     """
 
     _details = "completion_tokens_details"
@@ -43,8 +58,9 @@ class ChatAccumulator(Accumulator):
         new_id: Callable[[], str] | None = None,
         server: str = "",
         tools: Collection[str] = (),
+        failure: Failure = plain_failure,
     ) -> None:
-        super().__init__(new_id)
+        super().__init__(new_id, failure)
         self._whole: Json | None = None
         self._role: str | None = None
         self._finish_reason: str | None = None
@@ -53,13 +69,9 @@ class ChatAccumulator(Accumulator):
         self._reasoning_mender = TextMender()
         self._server = server
         self._tools = tools
-        self._answered = False
 
-    def _take(self, chunk: Json) -> Sequence[Event]:
+    def _take(self, chunk: Json) -> Iterable[Event]:
         """What one chunk, or a whole completion, adds to the answer."""
-        if chunk is DONE:
-            self.is_complete = True
-            return ()
         if len(self._head) < len(_HEAD):
             for name in _HEAD:
                 if chunk.get(name):
@@ -67,15 +79,30 @@ class ChatAccumulator(Accumulator):
         if usage := chunk.get("usage"):
             self.usage = dict(usage)
         choices = chunk.get("choices")
-        if choices is None:
+        if not choices:
+            self._unknown = self._unknown or chunk
             return ()
         self._answered = True
-        if not choices:
-            return ()
-        return self._take_choice(chunk, choices[0])
+        choice = choices[0]
+        if choice.get("finish_reason") or "error" in choice or "error" in chunk:
+            return self._take_last(chunk, choice)
+        return self._take_choice(chunk, choice)
+
+    def _take_last(self, chunk: Json, choice: Json) -> Iterable[Event]:
+        """A choice that tells how the answer ended, or of an error."""
+        if reason := choice.get("finish_reason"):
+            self._finish_reason = str(reason)
+        events = self._take_choice(chunk, choice)
+        if choice.get("error") or chunk.get("error") or self._finish_reason in _FAILED:
+            return self._failing(list(events), chunk)
+        self.is_complete |= bool(reason)
+        return events
+
+    def _failing(self, events: list[Event], chunk: Json) -> Iterator[Event]:
+        yield from events
+        raise self._failure(chunk)
 
     def _take_choice(self, chunk: Json, choice: Json) -> Sequence[Event]:
-        self._note_end(choice)
         delta = choice.get("delta")
         if delta is None:
             delta = choice.get("message")
@@ -89,11 +116,6 @@ class ChatAccumulator(Accumulator):
             if size == 1 or (size == 2 and self._role is not None and "role" in delta):
                 return self._text(content)
         return self._take_delta(delta)
-
-    def _note_end(self, choice: Json) -> None:
-        if reason := choice.get("finish_reason"):
-            self._finish_reason = str(reason)
-            self.is_complete = True
 
     def _take_delta(self, delta: Json) -> list[Event]:
         """A chunk or message that has more than text."""
@@ -151,14 +173,16 @@ class ChatAccumulator(Accumulator):
             self._has_reasoning = True
             yield self._kept.shown(StreamEvent("reasoning", text))
 
+    def _is_whole(self) -> bool:
+        has_come = bool(self._text_utf8 or self._calls)
+        return has_come and all(call.is_whole for call in self._calls)
+
     def finish(self) -> list[Event]:
         """What is left to say.
 
         Raises:
             ModelError: The reply holds no answer.
         """
-        if self.is_complete and not self._answered:
-            raise ModelError(f"The server's reply holds no answer: {json.dumps(self._head)}")
         events = super().finish()
         return [*events, *self._kept.events(self._calls)] if "_kept" in vars(self) else events
 
@@ -177,7 +201,7 @@ class ChatAccumulator(Accumulator):
 
     def notices(self) -> list[str]:
         """What the user should be told about how the answer ended."""
-        reason = {"length": CUT_OFF, "content_filter": FILTERED}.get(self._finish_reason or "")
+        reason = _ENDS.get((self._finish_reason or "").lower())
         return [*super().notices(), *([reason] if reason else [])]
 
 
@@ -211,17 +235,17 @@ class CompletionAccumulator(ChatAccumulator):
 
     Args:
         is_streamed: The answer was asked for in chunks, which look like whole completions.
+        failure: Makes the error for an object in which the server tells of one.
     """
 
-    def __init__(self, is_streamed: bool = True) -> None:
-        super().__init__()
+    def __init__(self, is_streamed: bool = True, failure: Failure = plain_failure) -> None:
+        super().__init__(failure=failure)
         self._is_streamed = is_streamed
         self._logprobs: list[Json] = []
 
     def _take_choice(self, chunk: Json, choice: Json) -> Sequence[Event]:
         if not self._is_streamed:
             self._whole = chunk
-        self._note_end(choice)
         logprobs = choice.get("logprobs")
         text = choice.get("text")
         if logprobs and logprobs.get("top_logprobs"):

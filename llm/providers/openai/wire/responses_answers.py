@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NoReturn, cast
 
-from llm.errors import ModelError
 from llm.parts import StreamEvent
 from llm.utils import remove_dict_none_values
 
-from .shapes import CUT_OFF, FILTERED, Accumulator, Call, Event, Json, arguments_text
+from .shapes import CUT_OFF, FILTERED, Accumulator, Call, Event, Failure, Json, arguments_text
 
 
 class Item(dict[str, Any]):
@@ -119,17 +118,17 @@ class ResponsesAccumulator(Accumulator):
     """
 
     _details = "output_tokens_details"
+    _is_told_by_marker = False
 
     def __init__(
         self,
         tool_events: ToolEvents,
         refresh_tool_events: RefreshToolEvents,
-        failure: Callable[[Json], ModelError],
+        failure: Failure,
     ) -> None:
-        super().__init__()
+        super().__init__(failure=failure)
         self._tool_events = tool_events
         self._refresh_tool_events = refresh_tool_events
-        self._failure = failure
         self._messages = 0
         self._parts: list[_Part] = []
         # The last one of each kind at a place, or of an id.
@@ -152,14 +151,16 @@ class ResponsesAccumulator(Accumulator):
         handler = self._handlers.get(kind) if isinstance(kind, str) else None
         if handler is not None:
             return list(handler(self, value))
-        return (
-            list(self._whole(value)) if kind is None and value.get("object") == "response" else ()
-        )
+        if kind is None and value.get("object") == "response":
+            return list(self._whole(value))
+        self._unknown = self._unknown or value
+        return ()
 
     def _text(self, text: str) -> Sequence[Event]:
         text = self._mender.mend(text)
         if not text:
             return ()
+        self._answered = True
         if self._message_index:
             return (StreamEvent("text", text, message_index=self._message_index),)
         return (text,)
@@ -366,10 +367,18 @@ class ResponsesAccumulator(Accumulator):
         ]
 
     def _note_final(self, final: Json) -> None:
-        self.is_complete = True
+        self.is_complete = self._answered = True
         self._head = dict(final)
         if usage := final.get("usage"):
             self.usage = dict(usage)
+
+    def _is_whole(self) -> bool:
+        left = [part.call for part in self._parts if part.call and not part.is_done]
+        if not all(call.is_whole for call in left):
+            return False
+        self._calls += left
+        self._answered = self._answered or bool(self._calls)
+        return self._answered
 
     def _failed(self, value: Json) -> NoReturn:
         response = value.get("response")

@@ -33,6 +33,9 @@ FILTERED = "The answer was stopped by the provider's content filter"
 #: Stands in the sequence of objects of an answer for the server's word that it is complete.
 DONE: Json = {}
 
+#: Stands there for the end of a body that came whole, where the server said nothing about it.
+ENDED: Json = {}
+
 
 # Addresses that refused the documented form and took the plainer one; kept for the process.
 _wants_plainer: set[str] = set()
@@ -155,6 +158,15 @@ class Call:
         self.pieces: list[str] = []
         self.kept: Json = {}
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether its arguments are complete, as far as they can tell."""
+        try:
+            json.loads("".join(self.pieces))
+        except (ValueError, RecursionError):
+            return False
+        return True
+
 
 def _new_call_id() -> str:
     from llm.utils import monotonic_ulid
@@ -182,22 +194,42 @@ class CallIds:
         return call_id
 
 
+Failure = Callable[[object], ModelError]
+
+
+def plain_failure(value: object) -> ModelError:
+    """The error for an object in which a server tells of one, where nobody knows which server."""
+    from .reasons import told_by
+
+    return ModelError(told_by(value).text)
+
+
 class Accumulator(ABC):
     """Takes the objects of one answer as they arrive and remembers what they amount to.
 
     Args:
         new_id: Makes an id for a tool call that comes without one.
+        failure: Makes the error for an object in which the server tells of one.
 
     Attributes:
-        is_complete: The server said that the answer was complete.
+        is_complete: The answer is complete, as the server said or its body tells by ending.
         usage: The tokens that it counted, as it tells them.
     """
 
     # Where the usage tells how many tokens of reasoning there were.
     _details: ClassVar[str]
+    # Whether the end marker is the server's word that the answer is complete.
+    _is_told_by_marker: ClassVar[bool] = True
 
-    def __init__(self, new_id: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self, new_id: Callable[[], str] | None = None, failure: Failure = plain_failure
+    ) -> None:
+        self._failure = failure
         self.is_complete = False
+        self._has_ended = False
+        self._answered = False
+        # The first object that was no part of an answer.
+        self._unknown: Json | None = None
         self.usage: Json | None = None
         self._mender = TextMender()
         self._refusal: list[str] = []
@@ -208,19 +240,24 @@ class Accumulator(ABC):
         # What the server says about the answer as a whole.
         self._head: Json = {}
 
-    def feed(self, value: Json) -> Sequence[Event]:
+    def feed(self, value: Json) -> Iterable[Event]:
         """What one object adds to the answer.
 
         Raises:
-            ModelError: It tells of a failure, or does not have the shape that the API promises.
+            ModelError: It tells of a failure, after what it says beside that was taken, or does not
+                have the shape that the API promises.
         """
+        if value is DONE or value is ENDED:
+            self._has_ended = True
+            self.is_complete |= value is DONE and self._is_told_by_marker
+            return ()
         try:
             return self._take(value)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise malformed(error, value) from error
 
     @abstractmethod
-    def _take(self, value: Json) -> Sequence[Event]:
+    def _take(self, value: Json) -> Iterable[Event]:
         """What one object adds to the answer, whatever goes wrong with it."""
 
     @abstractmethod
@@ -231,8 +268,11 @@ class Accumulator(ABC):
         """What is left to say: half a character, and that there was reasoning nobody saw.
 
         Raises:
-            ModelError: The server said that it was done, and nothing of it was an answer.
+            ModelError: The server was done, and nothing of it was an answer.
         """
+        if self._has_ended and not self.is_complete:
+            self.is_complete = self._is_whole()
+        self._need_answer()
         events: list[Event] = []
         if self._text(rest := self._mender.rest()):
             events.append(StreamEvent("text", rest, message_index=self._message_index))
@@ -241,6 +281,18 @@ class Accumulator(ABC):
         if counted and not self._has_reasoning:
             events.append(StreamEvent("reasoning", "", redacted=True))
         return events
+
+    @abstractmethod
+    def _is_whole(self) -> bool:
+        """Whether what came before the end of the body can be all, although nothing says so."""
+
+    def _need_answer(self) -> None:
+        if self._answered or not (self._has_ended or self.is_complete):
+            return
+        from .reasons import told_by
+
+        told = "it is empty" if self._unknown is None else told_by(self._unknown).text
+        raise ModelError(f"The server's reply holds no answer: {told[:600]}")
 
     def calls(self) -> list[tuple[str, Json, str]]:
         """The tool calls to run here: name, arguments, id."""
