@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from llm.cli import cli
 from llm.errors import LogError
 from llm.logs.read import query as log_query
 from llm.logs.read.query import LogFilters, select_ids
@@ -263,3 +265,29 @@ def test_many_rows_batches(log: LogBuilder, monkeypatch: pytest.MonkeyPatch) -> 
         log.turn(f"{number:02}", f"prompt {number}", "x")
     rows = select_rows(log.conn, LogFilters())
     assert [row["prompt"] for row in rows] == [f"prompt {number}" for number in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("value", "fence"),
+    [("plain", "`"), ("a`b", "``"), ("```js", "````"), ("`a``b", "```")],
+)
+def test_code_spans_with_backticks_are_fenced_by_more_of_them(
+    value: str, fence: str, user_path: Path
+) -> None:
+    """Token usage and arguments of calls are code, whatever is in them, as 0.36 writes them."""
+    from markdown_it import MarkdownIt
+
+    log = LogBuilder(user_path / "logs.db")
+    details = json.dumps({"note": value})
+    log.message("m1", "user", ("text", "hi"))
+    calls = [{"name": "t", "arguments": given} for given in ({"l": [value]}, [value])]
+    log.message("m2", "assistant", *(("tool_call", call) for call in calls), parent="m1")
+    log.turn("01", parent="m1", tip="m2", token_details=details, input_tokens=1)
+    page = CliRunner().invoke(cli, ["logs", "-u"]).stdout
+    listed = json.dumps([value])
+    assert f"    l: {fence}{listed}{fence}\n" in page
+    assert f"    Arguments: {fence}{listed}{fence}\n" in page
+    assert f"1 input, {fence}{details}{fence}\n" in page
+    tokens = [child for token in MarkdownIt().parse(page) for child in token.children or ()]
+    spans = [token.content for token in tokens if token.type == "code_inline"]
+    assert [span for span in spans if value in span] == [listed, listed, details]

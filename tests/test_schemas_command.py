@@ -281,3 +281,21 @@ def test_validation_survives_odd_schemas() -> None:
         validate({"a": 1}, {"type": "bogus"})
     with pytest.raises(InvalidInput, match=r"\$\.properties"):
         check_schema({"properties": []})
+
+
+def test_log_can_be_named_by_the_hidden_option_of_0_36(tmp_path: Path) -> None:
+    """`-p` and `--path` mean what `-d` does, and go before it, as in `llm logs list`."""
+    other = tmp_path / "other.db"
+    run("--schema", "name, age int", "-d", str(other), "--log", "x", code=4)
+    [known] = json.loads(run("schemas", "list", "-d", str(other), "--json").stdout)
+    nothing = tmp_path / "nothing.db"
+    run("--schema", "title, pages int", "-d", str(nothing), "--log", "x", code=4)
+    for name in ("-p", "--path"):
+        for args in ([name, str(other)], [name, str(other), "-d", str(nothing)]):
+            [listed] = json.loads(run("schemas", "list", "--json", *args).stdout)
+            assert listed == known
+            shown = run("schemas", "show", known["id"], *args).stdout
+            assert json.loads(shown) == known["content"]
+    for command in (["list"], ["show", "x"]):
+        run("schemas", *command, "-p", str(tmp_path / "missing.db"), code=1)
+        assert "--path" not in run("schemas", command[0], "--help").stdout

@@ -23,6 +23,8 @@ database_option = option(
     type=click.Path(readable=True, dir_okay=False),
     help="Path to the log database.",
 )
+# The older name of the same.
+path_option = option("-p", "--path", type=click.Path(readable=True, dir_okay=False), hidden=True)
 utc_option = flag("--utc", help="Show times in UTC.")
 json_option = flag("--json", "json_output", help="Print JSON.")
 yes_option = flag("-y", "--yes", help="Do not ask for confirmation.")

@@ -8,7 +8,7 @@ import click
 
 from ..terminal import print_pieces
 from ._group import command
-from ._logs import database_option, json_option, period, reading, time_writer
+from ._logs import database_option, json_option, path_option, period, reading, time_writer
 from ._options import flag, option, raw_option, several
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ DEFAULT_COUNT = 3
     type=int,
     help="Number of entries to show, 0 for all. Default: 3, or all of one conversation.",
 )
-@option("-p", "--path", type=click.Path(readable=True, dir_okay=False), hidden=True)
+@path_option
 @database_option
 @option("-m", "--model", help="Only this model: its id, an alias, or the id it resolved to.")
 @option(

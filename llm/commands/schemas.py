@@ -11,7 +11,7 @@ import click
 from ..errors import NotFound
 from ..terminal import print_json, print_pieces
 from ._group import group, json_flag
-from ._logs import database_option, reading
+from ._logs import database_option, path_option, reading
 from ._options import flag, several
 
 if TYPE_CHECKING:
@@ -31,19 +31,25 @@ def schemas() -> None:
 
 
 @schemas.command("list")
+@path_option
 @database_option
 @several("queries", "-q", "--query", help="Only those that hold this text.")
 @flag("--full", help="Show each schema as a whole.")
 @json_flag
 @flag("--nl", help="Output as JSON, one object a line.")
 def schemas_list(
-    database: str | None, queries: tuple[str, ...], full: bool, json_: bool, nl: bool
+    path: str | None,
+    database: str | None,
+    queries: tuple[str, ...],
+    full: bool,
+    json_: bool,
+    nl: bool,
 ) -> None:
     """List the schemas that prompts have used, the one used last at the end."""
     from ..logs.read.shared import iter_schemas
     from ..text import output_rows_as_json
 
-    with reading(database) as conn:
+    with reading(path or database) as conn:
         found = iter_schemas(conn, queries)
         if json_ or nl:
             rows = (schema._asdict() for schema in found)
@@ -69,12 +75,13 @@ def _yaml(schemas: Iterable[StoredSchema], *, full: bool) -> Iterator[str]:
 
 @schemas.command("show")
 @click.argument("schema_id")
+@path_option
 @database_option
-def schemas_show(schema_id: str, database: str | None) -> None:
+def schemas_show(schema_id: str, path: str | None, database: str | None) -> None:
     """Print a stored schema as JSON."""
     from ..logs.read.shared import find_schema
 
-    with reading(database) as conn:
+    with reading(path or database) as conn:
         found = find_schema(conn, schema_id)
     if found is None:
         raise NotFound(f"Invalid schema ID: {schema_id} ('llm schemas' lists what is stored)")

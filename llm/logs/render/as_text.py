@@ -172,12 +172,12 @@ def _call(call: JSONObject) -> list[str]:
     arguments = call["arguments"]
     lines = [f"- **{call['name']}**: `{call['tool_call_id']}`  "]
     if not arguments or not isinstance(arguments, dict):
-        return [*lines, f"{NESTED}Arguments: `{json.dumps(arguments)}`"]
+        return [*lines, f"{NESTED}Arguments: {_span(json.dumps(arguments))}"]
     for key, value in arguments.items():
         if isinstance(value, str):
             lines += [f"{NESTED}{key}:", _nested(_fenced(value))]
         else:
-            lines.append(f"{NESTED}{key}: `{json.dumps(value)}`")
+            lines.append(f"{NESTED}{key}: {_span(json.dumps(value))}")
     return lines
 
 
@@ -201,6 +201,12 @@ def _nested(text: str) -> str:
     """As `textwrap.indent`, whose import takes as long as reading the rows."""
     lines = text.splitlines(keepends=True)
     return "".join(NESTED + line if line.strip() else line for line in lines)
+
+
+def _span(text: str) -> str:
+    """Code within a line, between more backticks than any run of them in it has."""
+    fence = "`" * (longest_backtick_run(text) + 1)
+    return f"{fence}{text}{fence}"
 
 
 def _fenced(text: str) -> str:
@@ -230,7 +236,7 @@ def _reasoning(text: str | None) -> list[str]:
 def _usage(row: Row) -> list[str]:
     details = decoded(row["token_details"])
     counts = token_usage_string(row["input_tokens"], row["output_tokens"], None)
-    text = ", ".join(filter(None, [counts, details and f"`{json.dumps(details)}`"]))
+    text = ", ".join(filter(None, [counts, details and _span(json.dumps(details))]))
     lines = [text, ""] if text else []
     if row["duration_ms"] is not None:
         ms = row["duration_ms"]
