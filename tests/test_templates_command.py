@@ -445,7 +445,7 @@ def test_greedy_template_is_refused_off_a_terminal(user_path: Path) -> None:
     """Without a terminal and `--trust`, what it wants is shown and nothing is sent."""
     result = run("-t", "tl:greedy", "x", code=1)
     assert result.stdout == ""
-    for wish in ("tl:greedy", "fragment: /etc/hostname", "tool: llm_version", "def shout()"):
+    for wish in ("tl:greedy", "fragment: '/etc/hostname'", "tool: 'llm_version'", "def shout()"):
         assert wish in result.stderr
     assert "--trust" in result.stderr
     assert not (user_path / "logs.db").exists()
