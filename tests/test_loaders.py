@@ -264,6 +264,89 @@ def test_plugin_keeps_its_prefix(plugin: Callable[..., ModuleType]) -> None:
     assert json.loads(result.stdout)["messages"] == [["user", "hi\n\nx"]]
 
 
+# Links
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A folder with a secret, beside the one that is sent."""
+    folder = tmp_path / "outside"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "secret.txt").write_text("secret")
+    (folder / "sub" / "more.txt").write_text("more secret")
+    return folder
+
+
+def _by_a_second_link(link: Path, outside: Path) -> None:
+    link.symlink_to("second")
+    link.with_name("second").symlink_to(outside / "secret.txt")
+
+
+OUT: dict[str, Callable[[Path, Path], object]] = {
+    "absolute": lambda link, outside: link.symlink_to(outside / "secret.txt"),
+    "relative": lambda link, outside: link.symlink_to(os.path.relpath(outside, link.parent)),
+    "to a folder": lambda link, outside: link.symlink_to(outside),
+    "to a link": _by_a_second_link,
+    "through itself": lambda link, outside: link.symlink_to(
+        os.path.join("..", Path.cwd().name, "..", outside.name, "secret.txt")
+    ),
+    "to the root": lambda link, outside: link.symlink_to("/"),
+    "to a device": lambda link, outside: link.symlink_to("/dev/zero"),
+}
+
+
+@pytest.mark.parametrize("how", OUT)
+@pytest.mark.parametrize("rest", [".", "*", "**/*"])
+def test_links_out_of_the_folder_are_left_out(
+    outside: Path, capsys: pytest.CaptureFixture[str], how: str, rest: str
+) -> None:
+    """What a link leads to is not in the folder; how many were left out is told."""
+    write({"own.txt": "own"})
+    OUT[how](Path("link.txt"), outside)
+    assert load_folder(rest) == ["own.txt\n---\nown\n---\n"]
+    count = "2 links" if how == "to a link" else "1 link"
+    assert capsys.readouterr().err == f"dir:{rest}: 1 file, 3 bytes ({count} out of it left out)\n"
+
+
+def test_links_within_the_folder_are_followed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A link to a file that is sent too is one more name of it."""
+    write({"own.txt": "own", "sub/deep.txt": "deep"})
+    Path("a.txt").symlink_to("sub/deep.txt")
+    Path("sub/b.txt").symlink_to(Path("own.txt").resolve())
+    assert names(".") == ["a.txt", "own.txt", "sub/b.txt", "sub/deep.txt"]
+
+
+def test_links_to_what_is_left_out_are_not_followed() -> None:
+    """A file that is ignored, or git's own, does not come in by another name."""
+    write({".gitignore": ".env\nbuild/\n", ".env": "KEY=1", "build/out": "x", "own": "own"})
+    write({".git/config": "token", "sub/.gitignore": "local", "sub/local": "x"})
+    for number, target in enumerate([".env", "build/out", ".git/config", "sub/local"]):
+        Path(f"link{number}").symlink_to(target)
+    assert names(".") == [".gitignore", "own", "sub/.gitignore"]
+
+
+def test_folder_behind_a_link_that_was_named_is_sent(tmp_path: Path) -> None:
+    """The folder itself may be reached by a link: the person has named it."""
+    write({"real/own.txt": "own"})
+    Path("link").symlink_to("real")
+    assert load_folder("link") == ["link/own.txt\n---\nown\n---\n"]
+    assert load_folder("link/*.txt") == ["link/own.txt\n---\nown\n---\n"]
+
+
+def test_folder_with_nothing_but_links_says_so(outside: Path) -> None:
+    """Where nothing is left the reason is told."""
+    Path("link.txt").symlink_to(outside / "secret.txt")
+    with pytest.raises(LLMError, match="1 link out of it left out"):
+        load_folder(".")
+
+
+def test_rules_behind_a_link_are_not_read() -> None:
+    """As git does; a link could lead to something without an end."""
+    write({"own.txt": "own"})
+    Path(".gitignore").symlink_to("/dev/zero")
+    assert load_folder(".") == ["own.txt\n---\nown\n---\n"]
+
+
 # Questions
 
 

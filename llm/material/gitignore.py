@@ -31,9 +31,11 @@ class IgnoreRules:
         self.folder = folder
         self._above = above
         lines: list[str] = []
-        with suppress(OSError):
-            text = (folder / ".gitignore").read_text(encoding="utf-8", errors="replace")
-            lines = text.splitlines()
+        path = folder / ".gitignore"
+        # As for git, a link is none: it could lead to a device that never ends.
+        if path.is_file() and not path.is_symlink():
+            with suppress(OSError):
+                lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         self._rules = [rule for line in lines if (rule := _rule(line)) is not None]
 
     @classmethod

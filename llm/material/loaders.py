@@ -30,15 +30,16 @@ _SNIFFED_BYTES = 8000
 def load_folder(rest: str) -> list[Fragment | Attachment]:
     """Text files of a folder, or those that a pattern such as src/**/*.py matches.
 
-    Files that .gitignore leaves out and binary files are skipped. The number of files and their
-    size are shown; above 1 MB you are asked.
+    Files that .gitignore leaves out, binary files, and links that lead out of the folder are
+    skipped. The number of files and their size are shown; above 1 MB you are asked.
     """
-    sizes = {path: size for path in _find_files(rest or ".") if (size := _text_size(path))}
+    files, links_out = _find_files(rest or ".")
+    sizes = {path: size for path in files if (size := _text_size(path))}
+    left_out = f" ({_count(links_out, 'link')} out of it left out)" if links_out else ""
     if not sizes:
-        raise LLMError(f"no text files found in {rest!r} (.gitignore is honoured)")
+        raise LLMError(f"no text files found in {rest!r}; .gitignore is honoured{left_out}")
     size_bytes = sum(sizes.values())
-    plural = "" if len(sizes) == 1 else "s"
-    amount = f"{len(sizes)} file{plural}, {_format_size(size_bytes)}"
+    amount = f"{_count(len(sizes), 'file')}, {_format_size(size_bytes)}{left_out}"
     summary = f"dir:{rest}: {amount}"
     if size_bytes <= ASK_ABOVE_BYTES:
         show_note(summary)
@@ -61,6 +62,10 @@ def _as_fragment(path: Path, base: Path) -> Fragment:
     return Fragment(f"{name}\n---\n{decode_text(content).rstrip()}\n---\n", str(full))
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _format_size(size_bytes: int) -> str:
     if size_bytes < 1000:
         return f"{size_bytes} bytes"
@@ -69,52 +74,94 @@ def _format_size(size_bytes: int) -> str:
     return f"{size_bytes / 1_000_000:.1f} MB"
 
 
-def _find_files(rest: str) -> list[Path]:
-    """The files, sorted, that the part after the prefix stands for."""
+def _find_files(rest: str) -> tuple[list[Path], int]:
+    """The files, sorted, that the part after the prefix stands for, and how many links were left
+    out."""
     path = Path(rest).expanduser()
     if path.is_dir():
-        return sorted(_walk_files(path, IgnoreRules.for_folder(path.resolve())))
+        walk = _Walk(path)
+        return sorted(walk.files()), walk.links_out
     if path.is_file():
-        return [path]
+        return [path], 0
     if not _has_wildcard(rest):
         raise LLMError(f"there is no folder {rest!r}")
-    return sorted(_match_files(str(path)))
+    return _match_files(str(path))
 
 
-def _walk_files(folder: Path, rules: IgnoreRules) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            found = list(entries)
-    except OSError as error:
-        show_note(f"{folder} is skipped: {error.strerror}")
-        return
-    for entry in found:
-        is_folder = entry.is_dir(follow_symlinks=False)
-        real = rules.folder / entry.name
-        if entry.name == ".git" or rules.ignores(real, is_folder=is_folder):
-            continue
-        if is_folder:
-            yield from _walk_files(folder / entry.name, IgnoreRules(real, rules))
-        # Not so for a link that leads to itself.
-        elif os.path.isfile(entry):
-            yield folder / entry.name
+class _Walk:
+    """Looks for files in a folder and below, those aside that `.gitignore` leaves out.
+
+    Attributes:
+        links_out: How many links lead out of the folder: whoever made it may have put them there,
+            and what they lead to is not in it.
+    """
+
+    def __init__(self, start: Path) -> None:
+        self._start = start
+        self._rules = IgnoreRules.for_folder(start.resolve())
+        self.links_out = 0
+
+    def files(self) -> Iterator[Path]:
+        """The files; links to folders are not followed."""
+        return self._below(self._start, self._rules)
+
+    def _below(self, folder: Path, rules: IgnoreRules) -> Iterator[Path]:
+        try:
+            with os.scandir(folder) as entries:
+                found = list(entries)
+        except OSError as error:
+            show_note(f"{folder} is skipped: {error.strerror}")
+            return
+        for entry in found:
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if _is_left_out(entry.name, rules, is_folder=is_folder):
+                continue
+            if is_folder:
+                below = IgnoreRules(rules.folder / entry.name, rules)
+                yield from self._below(folder / entry.name, below)
+            elif self._is_to_be_read(entry):
+                yield folder / entry.name
+
+    def _is_to_be_read(self, entry: os.DirEntry[str]) -> bool:
+        """Whether something is a file, or a link to one that is looked at by its own name too."""
+        if not entry.is_symlink():
+            return entry.is_file()
+        rules, target = self._rules, Path(os.path.realpath(entry))
+        if not target.is_relative_to(rules.folder):
+            self.links_out += 1
+            return False
+        *folders, name = target.relative_to(rules.folder).parts or (".",)
+        for part in folders:
+            if _is_left_out(part, rules, is_folder=True):
+                return False
+            rules = IgnoreRules(rules.folder / part, rules)
+        # A link to itself is no file.
+        return os.path.isfile(target) and not _is_left_out(name, rules, is_folder=False)
 
 
-def _match_files(pattern: str) -> Iterator[Path]:
-    """The files that match a pattern, those aside that are left out where they are.
+def _is_left_out(name: str, rules: IgnoreRules, *, is_folder: bool) -> bool:
+    """Whether something in the folder of these rules is not looked at."""
+    return name == ".git" or rules.ignores(rules.folder / name, is_folder=is_folder)
 
-    As in a shell, a wildcard stands for no hidden file; links to folders are not followed.
+
+def _match_files(pattern: str) -> tuple[list[Path], int]:
+    """As `_find_files`, the files that match a pattern.
+
+    As in a shell, a wildcard stands for no hidden file.
     """
     fixed = takewhile(lambda part: not _has_wildcard(part), Path(pattern).parts[:-1])
     start = Path(*fixed)
     if not start.is_dir():
-        return
+        return [], 0
     rest = Path(pattern).relative_to(start)
     matches = glob_pattern(rest.as_posix())
-    for path in _walk_files(start, IgnoreRules.for_folder(start.resolve())):
+    walk = _Walk(start)
+    found = []
+    for path in walk.files():
         below = path.relative_to(start)
         if (_is_hidden(rest) or not _is_hidden(below)) and matches.fullmatch(below.as_posix()):
-            yield path
+            found.append(path)
+    return sorted(found), walk.links_out
 
 
 def _is_hidden(path: Path) -> bool:
