@@ -53,7 +53,8 @@ def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("LLM_")] + list(_FROM_OUTSIDE):
         monkeypatch.delenv(name, raising=False)
     # Keys of one test may be ordinary words in the next.
-    monkeypatch.setattr("llm.text.secrets._forms", {})
+    for name in ("_forms", "_escaped", "_beginnings"):
+        monkeypatch.setattr(f"llm.text.secrets.{name}", {})
     path = tmp_path / "user"
     path.mkdir()
     monkeypatch.setenv("LLM_USER_PATH", str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm.cli import cli
+from llm.logs.file.db import open_log
 from tests.helpers.logged import LogBuilder, use_log
 
 
@@ -96,6 +98,20 @@ def test_backup_copies(user_path: Path, tmp_path: Path) -> None:
     copy = sqlite3.connect(target)
     assert copy.execute("select count(*) from turns").fetchone() == (41,)
     copy.close()
+
+
+def test_backup_is_private(user_path: Path, tmp_path: Path) -> None:
+    """Nobody else can read the copy, whatever the umask; one that fails leaves nothing."""
+    open_log(user_path / "logs.db").close()
+    former = os.umask(0)
+    try:
+        assert invoke("backup", str(tmp_path / "copy.db")).exit_code == 0
+    finally:
+        os.umask(former)
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+    (user_path / "logs.db").write_text("no database")
+    assert invoke("backup", str(tmp_path / "other.db")).exit_code == 1
+    assert not (tmp_path / "other.db").exists()
 
 
 def test_backup_target_exists(user_path: Path, tmp_path: Path) -> None:

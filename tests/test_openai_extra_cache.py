@@ -67,13 +67,31 @@ def test_cache_gives_the_same_models(user_path: Path) -> None:
     assert extra_models.read_extra_models() == parsed
 
 
-@pytest.mark.parametrize("extra", ["  headers: {X-Key: secret}\n", "- nonsense\n"])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        *("  headers: {X-Key: secret}\n", "- nonsense\n"),
+        "- model_id: two\n  api_base: https://secret@host/v1\n",
+        "- model_id: two\n  api_base: https://user:secret@host/v1\n",
+        "- {model_id: two, embedding: true, api_base: 'https://host/v1?key=secret'}\n",
+    ],
+)
 def test_headers_and_faulty_files_are_not_cached(user_path: Path, extra: str) -> None:
     """Headers may be secret, and a fault has to be told each time: both are parsed anew."""
     (user_path / "extra-openai-models.yaml").write_text(YAML + extra)
     models_and_parser(user_path)
     assert not (user_path / "cache" / "extra-openai-models.json").exists()
     assert models_and_parser(user_path)[1]
+
+
+def test_cache_of_an_earlier_form_of_the_file_goes(user_path: Path) -> None:
+    """A key that an address has got since, or had in an earlier release, is left nowhere."""
+    path = user_path / "extra-openai-models.yaml"
+    path.write_text(YAML)
+    models_and_parser(user_path)
+    path.write_text(YAML.replace("//", "//secret@"))
+    models_and_parser(user_path)
+    assert not (user_path / "cache" / "extra-openai-models.json").exists()
 
 
 def test_cache_file_is_private(user_path: Path) -> None:

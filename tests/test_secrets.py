@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 from click.testing import CliRunner
@@ -72,6 +76,129 @@ def test_masked_covers_the_forms_a_key_appears_in() -> None:
     for text in (key, json.dumps(key)[1:-1], "top%22secret%2Fkey%2B1", "top%22secret/key%2B1"):
         assert secrets.masked(f"a {text} b") == "a [...] b"
     assert secrets.masked("top secret") == "top secret"
+
+
+# A key with characters that are escaped somewhere, one with most of them, one with none.
+KEYS = (KEY, "p&ss<w>rd'\"+/=%\\{}", "AbCdEf0123456789AbCdEf")
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;", "/": "&#x2F;"}
+
+
+def _base64(before: bytes, after: bytes, *, urlsafe: bool = False) -> Callable[[str], str]:
+    encode = base64.urlsafe_b64encode if urlsafe else base64.b64encode
+    return lambda key: encode(before + key.encode() + after).decode()
+
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "JSON": lambda key: json.dumps(key)[1:-1],
+    "JSON of PHP": lambda key: json.dumps(key)[1:-1].replace("/", "\\/"),
+    "JSON of Go": lambda key: (
+        json.dumps(key)[1:-1]
+        .replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+    ),
+    "JSON in JSON": lambda key: json.dumps(json.dumps(key))[3:-3],
+    "address": lambda key: quote(key, safe=""),
+    "address in small letters": lambda key: re.sub(
+        "%..", lambda found: found[0].lower(), quote(key, safe="")
+    ),
+    "address, all of it": lambda key: "".join(f"%{ord(character):02x}" for character in key),
+    "address in an address": lambda key: quote(quote(key, safe=""), safe=""),
+    "form": quote_plus,
+    "HTML of Python": html.escape,
+    "HTML of others": lambda key: "".join(ENTITIES.get(character, character) for character in key),
+    "HTML with names": lambda key: (
+        html.escape(key).replace("/", "&sol;").replace("+", "&plus;").replace("=", "&equals;")
+    ),
+    "HTML, all of it": lambda key: "".join(f"&#{ord(character)};" for character in key),
+    "HTML, all of it in hex": lambda key: "".join(f"&#x{ord(character):02X};" for character in key),
+    "HTML in HTML": lambda key: html.escape(html.escape(key)),
+}
+BASE64 = {
+    "base64": _base64(b"", b""),
+    "base64 of credentials": _base64(b"user:", b""),
+    "base64 of a header": _base64(b"Bearer ", b"\n"),
+    "base64 within others": _base64(b"abcdef", b"ghi"),
+    "base64 for addresses": _base64(b"user:", b"!", urlsafe=True),
+}
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_key_is_masked_in_every_encoding(key: str, encoding: str) -> None:
+    """However a server writes back the key that it was sent, it is not shown."""
+    secrets.remember(key)
+    written = ENCODINGS[encoding](key)
+    assert secrets.masked(f"no key {written}, you see") == "no key [...], you see"
+    assert secrets.masked("sk-proj and p&ss &amp; more %2F \\/") == (
+        "sk-proj and p&ss &amp; more %2F \\/"
+    )
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("encoding", BASE64)
+def test_key_is_masked_in_base64(key: str, encoding: str) -> None:
+    """Wherever it begins in what was encoded, not more than a character of it is left."""
+    secrets.remember(key)
+    written = BASE64[encoding](key)
+    shown = secrets.masked(f"no key {written}, you see")
+    assert "[...]" in shown
+    left = shown.removeprefix("no key ").removesuffix(", you see").split("[...]")
+    assert len("".join(left)) <= len(written) - len(key) * 4 // 3 + 4
+
+
+@given(st.text(min_size=6, max_size=40), st.sampled_from(sorted(ENCODINGS)), st.text())
+def test_masking_never_fails(key: str, encoding: str, text: str) -> None:
+    """Any key and any text will do."""
+    try:
+        secrets.remember(key)
+        if "\ud800" not in key and key.isascii() and key.isprintable() and key == key.strip():
+            written = ENCODINGS[encoding](key)
+            assert secrets.masked(f"| {written} |") == "| [...] |"
+        secrets.masked(text)
+        secrets.unfinished(text)
+    finally:
+        for known in (secrets._forms, secrets._escaped, secrets._beginnings):
+            known.clear()
+
+
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("https://user:s3cret-pass@host/v1", "s3cret-pass"),
+        ("https://s3cret-key@host/v1", "s3cret-key"),
+        ("https://s3cret-key:@host/v1", "s3cret-key"),
+        ("https://s3cret-key:x@host/v1", "s3cret-key"),
+        ("https://user:a%2Fb%40cdef@host/v1", "a/b@cdef"),
+        ("https://host/v1?key=s3cret-key", "s3cret-key"),
+        ("https://host/v1?api-version=2024-02-01&api-key=s3cret-key", "s3cret-key"),
+        ("https://host/v1?subscription-key=s3cret-key", "s3cret-key"),
+        ("https://host/v1?access_token=s3cret%2Bkey", "s3cret+key"),
+        ("https://host/v1?X-Amz-Signature=s3cretkey", "s3cretkey"),
+        ("https://host/v1?code=s3cret-key", "s3cret-key"),
+        ("https://host/v1?s3cret-key-alone-and-long", "s3cret-key-alone-and-long"),
+    ],
+)
+def test_keys_in_addresses_are_secrets(url: str, secret: str) -> None:
+    """User info, and parameters whose names say so, are masked, as written there and decoded."""
+    secrets.remember_request(url, {})
+    assert secrets.masked(f"got {secret}!") == "got [...]!"
+    assert "s3cret" not in secrets.masked(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://host/v1", "https://host/v1?api-version=2024-02-01", "http://[::1"),
+        *("https://alice:@host/", "https://host/?design=modern-times", "https://host/?q=@home"),
+    ],
+)
+def test_ordinary_addresses_are_no_secrets(url: str) -> None:
+    """What is no key stays readable."""
+    secrets.remember_request(url, {})
+    text = "v1 2024-02-01 modern-times @home host"
+    assert secrets.masked(text) == text
 
 
 def test_short_and_empty_keys_mask_nothing() -> None:
@@ -218,6 +345,62 @@ def test_key_in_a_header_or_an_address_is_not_shown(server: OpenAIServer, user_p
         assert password not in result.stderr + stored_text(user_path)
 
 
+def test_key_that_a_server_writes_back_is_not_shown(server: OpenAIServer, user_path: Path) -> None:
+    """In whatever form it comes back, in an error or an answer, it is neither told nor logged."""
+    written = [encode(KEY) for encode in (*ENCODINGS.values(), *BASE64.values())]
+    server.add(error_reply(401, " | ".join(written)), text_stream(" | ".join(written)))
+    refused = run("-m", "mine", "hi", "--retries", "0")
+    assert refused.returncode == 1
+    assert refused.stderr.count("[...]") == len(written)
+    run("-m", "mine", "hi")
+    found = refused.stderr + stored_text(user_path)
+    assert not any(text in found for text in written)
+
+
+@pytest.mark.parametrize(
+    "form", ["{base}?api-key={key}", "{base}?key={key}&v=1", "{user}", "{base}?{key}"]
+)
+def test_key_in_an_api_base_is_not_shown(server: OpenAIServer, user_path: Path, form: str) -> None:
+    """Errors, dumps, the log and the files beside it do without it; other texts of it stay."""
+    key = "query-key-0123456789"
+    user = server.url.replace("//", f"//{key}@")
+    address = form.format(base=server.url, key=key, user=user)
+    entry = {"model_id": "own", "api_base": address}
+    (user_path / "extra-openai-models.yaml").write_text(json.dumps([entry]))
+    found = ""
+    for url in (server.url, "http://127.0.0.1:9/v1"):
+        (user_path / "extra-openai-models.yaml").write_text(
+            json.dumps([{**entry, "api_base": address.replace(server.url, url)}])
+        )
+        server.add(error_reply(401, f"No: {key}"))
+        for env in ({}, {"LLM_OPENAI_SHOW_RESPONSES": "1"}):
+            result = run("-m", "own", "hi", "--retries", "0", **env)
+            assert result.returncode == 1
+            found += result.stderr + result.stdout
+    run("-m", "echo", "log this")
+    assert key not in found + stored_text(user_path)
+
+
+def test_key_in_the_address_of_a_fragment_or_template_is_not_shown(
+    server: OpenAIServer, user_path: Path
+) -> None:
+    """Neither where it cannot be fetched, nor in the log, nor among what is trusted."""
+    address = f"{server.url}/x?token=s3cret-of-url&v=1"
+    server.add(Reply(pieces=[b"notes"], content_type="text/plain"))
+    assert run("-m", "echo", "-f", address, "hi").returncode == 0
+    server.add(*[Reply(status=404) for _ in range(2)])
+    failed = [run("-m", "echo", option, address, "hi") for option in ("-f", "-t")]
+    assert [result.returncode for result in failed] == [1, 1]
+    server.add(*[Reply(pieces=[b"prompt: hi\ntools: [llm_version]\n"]) for _ in range(3)])
+    failed.append(run("-m", "scripted", "-t", address))
+    assert run("-m", "scripted", "-t", address, "--trust").returncode == 0
+    failed.append(run("templates", "show", address))
+    failed.append(run("logs", "--json"))
+    text = "".join(result.stdout + result.stderr for result in failed)
+    assert "s3cret-of-url" not in text + stored_text(user_path)
+    assert "token=[...]&v=1" in text
+
+
 def test_key_split_between_chunks_does_not_stay_in_the_journal(
     server: OpenAIServer, user_path: Path
 ) -> None:
@@ -290,6 +473,44 @@ def test_plain_keys_and_names_stay_as_they_are() -> None:
     """Everything else is a key or the name of a stored one, as before."""
     assert key_argument(None) is None
     assert key_argument("vault") == "vault"
+
+
+@pytest.mark.parametrize(
+    "slip", ["opnai", "openaii", "oepnai", "opena1", "penai", "OPENAI", "Opnai", "my-vualt"]
+)
+def test_slip_in_the_name_of_a_key_is_an_error(
+    server: OpenAIServer, user_path: Path, slip: str
+) -> None:
+    """What is almost the name of a stored key is not sent to anybody."""
+    names = {"openai": "sk-of-openai", "my-vault": KEY}
+    (user_path / "keys.json").write_text(json.dumps(names))
+    result = run("-m", "mine", "--key", slip, "hi")
+    assert (result.returncode, server.requests) == (2, [])
+    meant = "my-vault" if slip.startswith("my") else "openai"
+    assert f"{slip!r} is no stored key, but almost the name of one: {meant}." in result.stderr
+
+
+@pytest.mark.parametrize(
+    "key", ["x", "none", "ollama", "opnai2", "sk-0123456789012345678", "openai", "open"]
+)
+def test_what_is_no_slip_is_sent(server: OpenAIServer, user_path: Path, key: str) -> None:
+    """Stand-ins, longer texts and stored names go as they are; a file goes whatever it holds."""
+    names = {"openai": "sk-of-openai", "y": "1", "nona": "2", "olama": "3"}
+    names["sk-012345678901234567"] = "4"
+    (user_path / "keys.json").write_text(json.dumps(names))
+    server.add(text_stream("ok"))
+    assert run("-m", "mine", "--key", key, "hi").returncode == 0
+    assert server.last.headers["authorization"] == f"Bearer {names.get(key, key)}"
+
+
+def test_slip_goes_as_it_is_from_a_file(
+    server: OpenAIServer, user_path: Path, tmp_path: Path
+) -> None:
+    """Whoever writes a key to a file means a key."""
+    (tmp_path / "key").write_text("opnai")
+    server.add(text_stream("ok"))
+    assert run("-m", "mine", "--key", f"@{tmp_path / 'key'}", "hi").returncode == 0
+    assert server.last.headers["authorization"] == "Bearer opnai"
 
 
 def test_keys_remove_takes_out_one_key(user_path: Path) -> None:

@@ -14,6 +14,7 @@ from ..errors import LLMError, LoadTemplateError, NotFound
 from ..files import template_files as files
 from ..terminal import print_json, print_pieces, say
 from ..text import JSONObject, suggestion
+from ..text.secrets import masked
 from ._group import group, json_flag
 
 Row = TypeVar("Row")
@@ -81,7 +82,7 @@ def templates_show(name: str) -> None:
     from ..templates import dump_yaml, load_template
 
     template = load_template(name)
-    fields = {**template.fields(), "name": template.name}
+    fields = {**template.fields(), "name": masked(template.name)}
     print_pieces([dump_yaml(fields, sort_keys=True), "\n"])
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._version import VERSION
 from ..errors import ConnectionLost
+from ..text.secrets import remember_request
 from .network import make_client, proxy_variable
 from .reach import is_inner, leads_inside, permit_for
 
@@ -101,7 +102,11 @@ def fetch(url: str) -> bytes:
 
 
 def fetch_text(url: str) -> str:
-    """The text at `url`, in the encoding that the server names, else UTF-8."""
+    """The text at `url`, in the encoding that the server names, else UTF-8.
+
+    A key in the address is masked wherever it is told from here on.
+    """
+    remember_request(url, {})
     reply = request("GET", url)
     try:
         return reply.content.decode(reply.charset or "utf-8", "replace")

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ConnectionLost
+from ..text.secrets import remember_request
 
 if TYPE_CHECKING:
     import ssl
@@ -100,7 +101,10 @@ def has_proxy(url: str) -> bool:
 
 
 def _proxies() -> str:
-    names = _set(_proxy_names("http") + _proxy_names("https"))
+    names = list(_set(_proxy_names("http") + _proxy_names("https")))
+    for name in names:
+        # What is told of it may quote the address.
+        remember_request(os.environ[name], {})
     return " or ".join(names) or "the environment"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,15 +23,18 @@ def key_argument(value: str | None) -> str | None:
             standard input, which a person types without seeing it.
 
     Raises:
-        InvalidInput: There is no such file, or nothing in it.
+        InvalidInput: There is no such file, or nothing in it; or the text is almost the name of a
+            stored key, which would be sent to the server.
     """
     if value is None:
         return None
     if value != STDIN and not value.startswith("@"):
         # Whoever needs a file that is not valid will tell.
         with suppress(ConfigError):
-            if value in load_keys():
+            names = load_keys()
+            if value in names:
                 return value
+            _check_for_slip(value, names)
         # Now: an error that comes before the model is called may quote it.
         remember(value)
         return value
@@ -45,6 +49,34 @@ def key_argument(value: str | None) -> str | None:
         raise InvalidInput(f"No key in {source}")
     remember(found)
     return found.strip()
+
+
+# Texts that stand where a server wants any key.
+_STAND_INS = ("x", "none", "ollama")
+_LONGEST_SLIP = 20
+
+
+def _check_for_slip(value: str, names: Iterable[str]) -> None:
+    """Refuse what somebody has mistyped who meant one of these names."""
+    if len(value) > _LONGEST_SLIP or value.casefold() in _STAND_INS:
+        return
+    for name in names:
+        if _is_one_edit_away(value.casefold(), name.casefold()):
+            raise InvalidInput(
+                f"{value!r} is no stored key, but almost the name of one: {name}. "
+                f"A key that looks like this is sent with --key @FILE"
+            )
+
+
+def _is_one_edit_away(one: str, other: str) -> bool:
+    """Whether a character more, less, changed, or changed with the next makes the same of two."""
+    while one and other and one[0] == other[0]:
+        one, other = one[1:], other[1:]
+    return (
+        one[1:] in (other, other[1:])
+        or one == other[1:]
+        or (one[2:] == other[2:] and sorted(one[:2]) == sorted(other[:2]))
+    )
 
 
 def _file_text(path: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..files.config import user_dir
 from ..terminal import read_stdin_line, stdin_is_terminal
-from ..text.secrets import masked
+from ..text.secrets import masked, remember_request
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -74,6 +74,9 @@ def _history() -> History | None:
 
         def store_string(self, string: str) -> None:
             """Add a line to the file; a full disk is no reason to end the chat."""
+            for word in string.split():
+                # `!fragment` and `!attach` take addresses.
+                remember_request(word, {})
             with suppress(OSError):
                 super().store_string(masked(string))
 

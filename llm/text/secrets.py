@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 
 MASK = "[...]"
@@ -19,8 +20,17 @@ LEAST_LENGTH = 6
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 _SECRET_WORDS = ("authorization", "key", "token", "secret", "password", "credential")
 
-# Each form in which a key may appear; a dictionary keeps the order, the longest first.
+# Each form in which a key may appear whole, the longest first: a dictionary keeps the order.
 _forms: dict[str, None] = {}
+# Each key, with what finds it where some of its characters are escaped.
+_escaped: dict[str, _Escaped] = {}
+# What `_look_for_beginnings` gave for so many forms.
+_beginnings: dict[int, tuple[int, Callable[[str, int], object]]] = {}
+# Shorter pieces of base64 would be found by chance in the bytes of a picture.
+_LEAST_BASE64 = 10
+# A parameter without a name that is as long is taken for a key.
+_LEAST_BARE = 16
+_QUERY_WORDS = ("auth", "code", "jwt", "pass", "pwd", "sas", "sig", "signature")
 
 
 def remember(secret: object) -> None:
@@ -28,15 +38,99 @@ def remember(secret: object) -> None:
     if not isinstance(secret, str):
         return
     text = secret.strip()
-    if len(text) < LEAST_LENGTH or text in _forms:
+    if len(text) < LEAST_LENGTH or text in _escaped:
         return
-    found = {*_forms, text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    if not text.isalnum():
-        from urllib.parse import quote, quote_plus
-
-        found |= {quote(text), quote(text, safe=""), quote_plus(text)}
+    _escaped[text] = _Escaped(text)
+    found = {*_forms, *_written(text)}
+    _beginnings.clear()
     _forms.clear()
     _forms.update(dict.fromkeys(sorted(found, key=len, reverse=True)))
+
+
+def _written(text: str) -> Iterator[str]:
+    """A key as JSON, addresses, HTML and base64 have it."""
+    yield text
+    yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+    yield from _in_base64(text)
+    if text.isalnum():
+        return
+    from urllib.parse import quote, quote_plus
+
+    yield text.replace("/", "\\/")
+    for form in (quote(text), quote(text, safe=""), quote_plus(text)):
+        yield form
+        yield re.sub("%..", lambda match: match[0].lower(), form)
+    yield from (_as_html(text, "&#x27;", "&quot;"), _as_html(text, "&#39;", "&#34;"))
+
+
+def _as_html(text: str, apostrophe: str, quotation_mark: str) -> str:
+    pairs = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("'", apostrophe))
+    for character, entity in (*pairs, ('"', quotation_mark)):
+        text = text.replace(character, entity)
+    return text
+
+
+def _in_base64(text: str) -> Iterator[str]:
+    """What base64 of anything that contains a key has in it, wherever the key begins there."""
+    from binascii import b2a_base64
+
+    raw = text.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        # Characters that depend on what stands before and behind it are left out.
+        start = (0, 2, 3)[before]
+        whole = b2a_base64(b"\0" * before + raw, newline=False).decode()
+        if not before:
+            yield whole
+        length = (before + len(raw)) * 8 // 6
+        if length - start >= _LEAST_BASE64:
+            yield whole[start:length]
+            yield whole[start:length].replace("+", "-").replace("/", "_")
+
+
+class _Escaped:
+    """A key of which characters may be escaped as in JSON, HTML or an address, also twice."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        # Usually most of it is as it was. A program that escapes everything begins with the first.
+        self._piece = max(re.split(r"[\W_]", key), key=len) or key[0]
+        first, second = (ord(character) for character in key[:2])
+        self._in_html = (f"&#{first}", f"&#x{first:x}", f"&#x{first:X}", f"&#X{first:X}")
+        self._in_address = (f"%{first:02X}%{second:02X}", f"%{first:02x}%{second:02x}")
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile("".join(map(_any_form, self._key)))
+
+    def masked(self, text: str, *, has_html: bool, has_address: bool) -> str:
+        """`text` with a mask in its place."""
+        starts = (*(self._in_html if has_html else ()), *(self._in_address if has_address else ()))
+        if self._piece in text or any(start in text for start in starts):
+            return self._pattern.sub(MASK, text)
+        return text
+
+
+def _without_escaped(text: str) -> str:
+    has_html, has_address = "&" in text, "%" in text
+    if has_html or has_address or "\\" in text:
+        for escaped in _escaped.values():
+            text = escaped.masked(text, has_html=has_html, has_address=has_address)
+    return text
+
+
+def _any_form(character: str) -> str:
+    from html.entities import html5
+
+    code = ord(character)
+    names = [name.rstrip(";") for name, meant in html5.items() if meant == character]
+    bytes_ = character.encode("utf-8", "surrogatepass")
+    forms = (
+        rf"\\*{re.escape(character)}",
+        "".join(f"%(?:25)*(?i:{byte:02x})" for byte in bytes_),
+        rf"&(?:amp;)*(?i:#0*{code}|#x0*{code:x}{''.join(f'|{name}' for name in set(names))});?",
+        rf"\\+u(?i:{code:04x})",
+    )
+    return f"(?:{'|'.join(forms)})"
 
 
 def is_secret_header(name: str) -> bool:
@@ -47,16 +141,37 @@ def is_secret_header(name: str) -> bool:
 def remember_request(url: str, headers: Mapping[str, str]) -> None:
     """Let the keys in the headers of a request, and the password in its address, be masked.
 
-    What stands in for a key where none is needed should not be among the headers.
+    So are keys among the parameters of the address, and a user name that has no password. What
+    stands in for a key where none is needed should not be among the headers.
     """
     for name, value in headers.items():
         if is_secret_header(name):
             # The key stands alone, or behind a word such as Bearer.
             remember(value.rpartition(" ")[2])
-    if "@" in url:
-        from urllib.parse import unquote, urlsplit
+    if "@" in url or "?" in url:
+        for secret in _in_address(url):
+            remember(secret)
 
-        remember(unquote(urlsplit(url).password or ""))
+
+def _in_address(url: str) -> Iterator[str]:
+    """What is secret in an address, as it is and as it is written there."""
+    from urllib.parse import unquote, unquote_plus, urlsplit
+
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    name, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    # A short one beside the key is made up.
+    written = password if len(unquote(password)) >= LEAST_LENGTH else name
+    yield from (written, unquote(written))
+    for parameter in re.split("[&;]", parts.query):
+        name, equals, value = parameter.partition("=")
+        if not equals:
+            value = name if len(name) >= _LEAST_BARE else ""
+        elif not (is_secret_header(name) or name.lower().rpartition("-")[2] in _QUERY_WORDS):
+            continue
+        yield from (value, unquote_plus(value))
 
 
 def masked(text: str, also: Iterable[str] = ()) -> str:
@@ -64,7 +179,8 @@ def masked(text: str, also: Iterable[str] = ()) -> str:
     for form in chain(_forms, also):
         if form in text:
             text = text.replace(form, MASK)
-    return text
+    # Escaped, the shortest key is longer.
+    return text if len(text) <= LEAST_LENGTH else _without_escaped(text)
 
 
 def storable(text: str) -> str:
@@ -76,15 +192,31 @@ def storable(text: str) -> str:
 
 def unfinished(text: str, also: Iterable[str] = ()) -> int:
     """How many characters at the end of `text` may be the beginning of such a key."""
-    longest = 0
-    for form in chain(_forms, also):
-        start = max(len(text) - len(form) + 1, 0)
-        while (start := text.find(form[0], start)) >= 0:
-            if form.startswith(text[start:]):
-                longest = max(longest, len(text) - start)
-                break
-            start += 1
+    longest = max([_unfinished(text, form) for form in also], default=0) if also else 0
+    if _forms:
+        length, may_begin = _beginnings.get(len(_forms)) or _look_for_beginnings()
+        start = len(text) - length
+        if may_begin(text, start if start > 0 else 0):
+            longest = max(longest, *(_unfinished(text, form) for form in _forms))
     return longest
+
+
+def _look_for_beginnings() -> tuple[int, Callable[[str, int], object]]:
+    """The length of the longest form, less one, and what looks for the start of any in a text."""
+    pairs = "|".join({re.escape(form[:2]) for form in _forms})
+    firsts = "".join({re.escape(form[0]) for form in _forms})
+    pattern = re.compile(rf"{pairs}|[{firsts}]\Z")
+    found = _beginnings[len(_forms)] = (len(next(iter(_forms))) - 1, pattern.search)
+    return found
+
+
+def _unfinished(text: str, form: str) -> int:
+    start = max(len(text) - len(form) + 1, 0)
+    while (start := text.find(form[0], start)) >= 0:
+        if form.startswith(text[start:]):
+            return len(text) - start
+        start += 1
+    return 0
 
 
 class WatchedText:

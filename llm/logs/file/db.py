@@ -361,7 +361,13 @@ def backup(source: FilePath, destination: FilePath) -> int:
             raise FileExistsError(17, "the file exists already", str(destination))
         with closing(open_readonly(source)) as conn:
             conn.execute("pragma query_only=off")
-            conn.execute("vacuum into ?", [str(destination)])
+            # SQLite takes an empty file, and leaves its mode as it is.
+            os.close(os.open(destination, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            try:
+                conn.execute("vacuum into ?", [str(destination)])
+            except BaseException:
+                os.unlink(destination)
+                raise
         return os.path.getsize(destination)
 
 

@@ -69,6 +69,7 @@ def ensure_fragment(db: AnyDatabase, content: str) -> int:
     """The id under which a fragment is stored; the source of its first use is kept."""
     text = storable(content)
     source = content.source if isinstance(content, Fragment) else None
+    source = source and storable(source)
     digest = Fragment(text).id()
     return _ensure(connection_of(db), _FIND_FRAGMENT, [digest], _ADD_FRAGMENT, [text, source])
 

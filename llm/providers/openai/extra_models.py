@@ -118,7 +118,10 @@ def read_extra_models() -> ExtraModels:
 
 # Importing a YAML parser costs a fifth of a start. So a file that parsed without a problem is kept
 # as JSON in the user directory's `cache` folder, beside the time and size of the file it came from;
-# it may be deleted at any time. Headers can hold secrets, so a file with headers is not kept.
+# it may be deleted at any time. Headers and addresses can hold secrets, so a file with headers, or
+# with an address that has more in it than a host and a path, is not kept.
+
+_CACHE_FORM = 2
 
 
 def _cache_path() -> Path:
@@ -129,7 +132,7 @@ def _cached(stamp: _Stamp) -> ExtraModels | None:
     """The models of the file with this time and size; `None` where they are not known."""
     try:
         kept = json.loads(_cache_path().read_text(encoding="utf-8"))
-        if kept["of"] != [llm.__version__, *stamp]:
+        if kept["of"] != [llm.__version__, _CACHE_FORM, *stamp]:
             return None
         models = [ExtraModel(*fields) for fields in kept["models"]]
     except (OSError, ValueError, KeyError, TypeError):
@@ -139,12 +142,22 @@ def _cached(stamp: _Stamp) -> ExtraModels | None:
 
 def _parsed(path: Path, stamp: _Stamp) -> ExtraModels:
     found = _load(path)
-    if not found.problems and not any("headers" in model.settings for model in found.models):
-        text = json.dumps({"of": [llm.__version__, *stamp], "models": found.models})
+    if any(map(_may_be_secret, found.models)):
+        # An earlier release, or an earlier form of the file, may have left it there.
+        with contextlib.suppress(OSError):
+            _cache_path().unlink()
+    elif not found.problems:
+        of = [llm.__version__, _CACHE_FORM, *stamp]
+        text = json.dumps({"of": of, "models": found.models})
         # A user directory that cannot be written costs the next start some time, nothing else.
         with contextlib.suppress(LLMError):
             llm.update_text(_cache_path(), lambda _: text, 0o600)
     return found
+
+
+def _may_be_secret(model: ExtraModel) -> bool:
+    base = model.settings.get("api_base") or ""
+    return "headers" in model.settings or "?" in base or "@" in base
 
 
 def _load(path: Path) -> ExtraModels:

@@ -44,6 +44,7 @@ class Server:
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise llm.InvalidInput(f"{url} is no address: begin it with http:// or https://")
+        llm.remember_request(url, {})
         self.url, self.key, self.headers, self.responses = url, key, headers, responses
 
     def model(self, name: str) -> Chat | Responses:
