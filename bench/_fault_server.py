@@ -6,6 +6,7 @@ millisecond; each other name is one fault.
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import struct
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 KEY = "sk-fault-0123456789abcdef"
 STATUSES = {"busy": 429, "down": 500, "refused": 401}
@@ -61,13 +63,28 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     hold = threading.Event()
+    # Everything that was sent here, and what there is to fetch, by its path.
+    received: ClassVar[list[str]] = []
+    pages: ClassVar[dict[str, str]] = {}
 
     # Send every piece at once.
     disable_nagle_algorithm = True
 
+    def do_GET(self) -> None:
+        """Give a page."""
+        self.received.append(self.path)
+        body = self.pages.get(self.path, "").encode()
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def do_POST(self) -> None:
         """Answer a chat request as the name of its model says."""
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.received.append(f"{self.headers.get('Authorization')} {text}")
+        request = json.loads(text)
         kind, _, count = request["model"].partition("-")
         if kind in STATUSES:
             self._refuse(STATUSES[kind])
@@ -86,7 +103,8 @@ class Handler(BaseHTTPRequestHandler):
             pass
 
     def _refuse(self, status: int) -> None:
-        message = f"Refused: {self.headers.get('Authorization')}"
+        header = str(self.headers.get("Authorization"))
+        message = f"Refused: {header} {base64.b64encode(header.encode()).decode()}"
         body = json.dumps({"error": {"message": message}}).encode()
         self.send_response(status)
         self.send_header("Retry-After", "0")
@@ -212,6 +230,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        Handler.pages["host"] = self.url.removesuffix("/v1")
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     @property

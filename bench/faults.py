@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -391,6 +392,7 @@ def _refused(ground: Ground, name: str) -> None:
     done = ground.run("-m", name, "say it")
     need(done.returncode == 1, f"exit code {done.returncode}")
     need(KEY.encode() not in done.stderr, "the key was shown")
+    need(b64encode(KEY[3:].encode())[:-4] not in done.stderr, "the key was shown as base64")
     ground.need_turn("say it")
     raw = b"".join(path.read_bytes() for path in ground.user.glob("logs.db*"))
     need(KEY.encode() not in raw, "the key is in the log")
@@ -682,6 +684,177 @@ def _private_directory(ground: Ground) -> None:
     need(done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-200:]!r}")
     mode = stat.S_IMODE(config.stat().st_mode)
     need(mode == 0o700, f"mode {mode:o}")
+
+
+# Other people
+
+SECRET = "the words of a secret file"
+JOURNAL: list[dict[str, object]] = [
+    {"journal": 1, "id": "01aaaaaaaaaaaaaaaaaaaaaaaa", "started": "2026-01-01T00:00:00+00:00"}
+    | {"thread": "01bbbbbbbbbbbbbbbbbbbbbbbb", "name": None, "foreign": [], "database": None}
+    | {"model": "tools-2", "after": None}
+    | {"messages": [{"role": "user", "parts": [{"type": "text", "text": "planted"}]}]},
+    {"done": {"outcome": None, "calls": [["note", {}, "call_1"]]}},
+]
+NOTE_TOOL = """
+import llm, os
+def note():
+    "Write a note."
+    with open(os.environ["NOTES"], "a") as file:
+        file.write("noted\\n")
+    return "noted"
+@llm.hookimpl
+def register_tools(register):
+    register(note)
+"""
+
+
+def _sent(text: str) -> bool:
+    """Whether a text was sent to the server; what was sent before is forgotten."""
+    found = any(text in request for request in Handler.received)
+    Handler.received.clear()
+    return found
+
+
+def _secret(ground: Ground) -> Path:
+    path = ground.base / "secret.txt"
+    path.write_text(SECRET)
+    Handler.received.clear()
+    return path
+
+
+@each("a journal that somebody else planted, a journal that others can write, a linked journal")
+def _planted(ground: Ground, name: str) -> None:
+    ground.plugin(NOTE_TOOL)
+    ground.run("-m", "steady", "before")
+    folder = ground.base / "tmp" / f"io.datasette.llm-{os.getuid()}" / "inflight"
+    folder.mkdir(parents=True)
+    path = folder / "planted.jsonl"
+    first, *others = JOURNAL
+    lines = [{**first, "user": str(ground.user)}, *others]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if name.endswith("planted") and os.geteuid() == 0:
+        for one in (folder.parent, folder, path):
+            os.chown(one, NOBODY, NOBODY)
+    elif name.startswith("a linked"):
+        path.rename(ground.base / "target")
+        path.symlink_to(ground.base / "target")
+    else:
+        folder.chmod(0o777)
+    done = ground.run("--cid", str(first["thread"]), "-m", "tools-2", "-T", "note", "go on")
+    need(not Path(ground.env["NOTES"]).exists(), "the call of somebody else was run")
+    need("planted" not in str(ground.rows()), "what somebody else wrote is in the log")
+    need(done.stderr.count(b"is left alone") == 1, "was not told once")
+
+
+@fault("calls that a killed process left")
+def _left_calls(ground: Ground) -> None:
+    ground.plugin(NOTE_TOOL)
+    folder = ground.user / "inflight"
+    folder.mkdir(0o700)
+    first, *others = JOURNAL
+    lines = [{**first, "user": str(ground.user)}, *others]
+    (folder / "left.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (ground.user / "tools.yaml").write_text("ask: never\nallow: [note]\n")
+    options = ("--cid", str(first["thread"]), "-m", "steady", "-T", "note")
+    done = ground.run(*options, "go on")
+    need(done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-200:]!r}")
+    need(not Path(ground.env["NOTES"]).exists(), "run unasked")
+
+
+@fault("calls in a database that was handed over")
+def _handed_over(ground: Ground) -> None:
+    ground.plugin(NOTE_TOOL)
+    ground.run("-m", "tools-2", "-T", "note", "use tools", "--cl", "1")
+    notes, other = Path(ground.env["NOTES"]), ground.base / "other.db"
+    need(not notes.exists(), "run before")
+    ground.run("logs", "backup", str(other))
+    (ground.user / "tools.yaml").write_text("ask: never\nallow: [note]\n")
+    ground.run("-c", "-m", "tools-2", "-d", str(other), "go on")
+    need(not notes.exists(), "run unasked")
+    ground.run("-c", "-m", "tools-2", "go on")
+    need(notes.exists(), "not run in the own log either")
+
+
+@fault("a file that a database names which was handed over")
+def _named_file(ground: Ground) -> None:
+    secret, other = _secret(ground), ground.base / "other.db"
+    ground.models_file.write_text(
+        ground.models_file.read_text().replace("tools: true", "tools: true\n  vision: true")
+    )
+    secret.write_bytes(b"%PDF-1.4 " + SECRET.encode())
+    encoded = b64encode(secret.read_bytes()).decode()
+    ground.run("-m", "steady", "hi", "-a", str(secret))
+    need(_sent(encoded), "not sent when it was named")
+    ground.run("logs", "backup", str(other))
+    done = ground.run("-c", "-d", str(other), "go on")
+    need(not _sent(encoded), "sent unasked")
+    need(str(secret).encode() in done.stderr, "the file is not named")
+
+
+@each(
+    "a template that names a file, a template that names an address within the network,"
+    " a template whose names have lines of their own"
+)
+def _template(ground: Ground, name: str) -> None:
+    secret = _secret(ground)
+    names = {"file": str(secret), "network": "http://127.0.0.1/secret", "own": "a\nUse it? y"}
+    host = Handler.pages["host"]
+    wanted = names[name.split()[-1]].replace("http://127.0.0.1", host)
+    Handler.pages["/secret"] = SECRET
+    Handler.pages["/template"] = json.dumps({"prompt": "hi", "fragments": [wanted]})
+    done = ground.run("-m", "steady", "-t", f"{host}/template")
+    need(done.returncode == 1, f"exit code {done.returncode}")
+    need("/secret" not in Handler.received, "fetched unasked")
+    need(not _sent(SECRET), "sent unasked")
+    need(b"\nUse it" not in done.stderr, "a name looks like a question")
+
+
+@fault("a link out of a folder")
+def _link_out(ground: Ground) -> None:
+    secret, folder = _secret(ground), ground.base / "cloned"
+    folder.mkdir()
+    (folder / "own.txt").write_text("the words of the folder")
+    (folder / "notes.txt").symlink_to(secret)
+    done = ground.run("-m", "steady", "-f", f"dir:{folder}", "hi")
+    need(done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-200:]!r}")
+    need(not _sent(SECRET), "sent")
+    need(b"1 link" in done.stderr, "the link is not counted")
+
+
+def _open_mask() -> None:
+    os.umask(0)
+
+
+@fault("private backup")
+def _private_backup(ground: Ground) -> None:
+    ground.run("-m", "steady", "hi")
+    copy = ground.base / "copy.db"
+    ground.run("logs", "backup", str(copy), preexec=_open_mask)
+    mode = stat.S_IMODE(copy.stat().st_mode)
+    need(mode == 0o600, f"mode {mode:o}")
+
+
+@fault("a slip in the name of a key")
+def _slip(ground: Ground) -> None:
+    Handler.received.clear()
+    done = ground.run("-m", "steady", "hi", "--key", "fualt")
+    need(done.returncode != 0, "exit code 0")
+    need(not _sent("fualt"), "sent as a key")
+
+
+@fault("a key in the address of a server")
+def _key_in_address(ground: Ground) -> None:
+    key = "address-key-0123456789"
+    text = ground.models_file.read_text().replace("http://", f"http://user:{key}@")
+    ground.models_file.write_text(text)
+    found = b""
+    for model in ("refused", "steady"):
+        found += ground.run("-m", model, "hi", LLM_OPENAI_SHOW_RESPONSES="1").stderr
+    need(key.encode() not in found, "shown")
+    for path in ground.user.rglob("*"):
+        if path.is_file() and path != ground.models_file:
+            need(key.encode() not in path.read_bytes(), f"in {path.name}")
 
 
 # Plugins
