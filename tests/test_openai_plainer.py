@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +34,7 @@ class SdkResponses(Responses):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
     """A loopback server of which nothing is known yet."""
-    monkeypatch.setattr(shapes, "_wants_plainer", set())
+    monkeypatch.setattr(shapes, "_learnt", {})
     with OpenAIServer() as running:
         yield running
     fast.close()
@@ -147,8 +148,58 @@ def test_plain_request_is_sent_once(server: OpenAIServer) -> None:
     assert len(server.requests) == 2
 
 
-def test_openai_gets_the_documented_form_only() -> None:
-    """It wrote the document."""
-    request = {"input": [{"role": "assistant", "content": "yo"}], "tools": ["odd"]}
-    assert shapes.Forms("https://api.openai.com/v1/responses", request).is_last
-    assert not shapes.Forms("http://127.0.0.1/v1/responses", request).is_last
+def tries(url: str, refusal: str, request: dict[str, Any]) -> list[dict[str, Any]]:
+    """The forms of a request that a server is sent which always refuses with the same words."""
+    forms, sent = shapes.Forms(url, request), []
+    with contextlib.suppress(ModelError):
+        for form in forms:
+            with forms.sending():
+                sent.append(form)
+                raise ModelError(refusal)
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("url", "refusal", "count"),
+    [
+        ("http://127.0.0.1/v1/responses", "no", 2),
+        # It wrote the document; what it names is another matter.
+        ("https://api.openai.com/v1/responses", "no", 1),
+        ("https://api.openai.com/v1/responses", "Unsupported parameter: max_tokens", 2),
+    ],
+)
+def test_openai_gets_another_form_only_where_it_says_why(
+    url: str, refusal: str, count: int
+) -> None:
+    """A refusal without a reason is the last word of OpenAI."""
+    request = {"input": [{"role": "assistant", "content": "yo"}], "max_tokens": 5}
+    assert len(tries(url, refusal, request)) == count
+
+
+def test_what_was_learnt_is_of_a_server_or_of_one_of_its_models(server: OpenAIServer) -> None:
+    """The name of a limit is of a model; a form that is refused in the end teaches nothing."""
+    refused = error_reply(400, "Unsupported parameter: 'max_tokens'")
+    answered = json_reply(completion({"content": "Hi"}))
+    server.add(refused, error_reply(400, "no such model"))
+    with pytest.raises(ModelError, match="no such model"):
+        answer_of(Chat("m", api_base=server.url, key="k"), options={"max_tokens": 5})
+    server.add(refused, answered, answered, answered)
+    for name in ("m", "m", "other"):
+        answer_of(Chat(name, api_base=server.url, key="k"), options={"max_tokens": 5})
+    sent = ["max_tokens" in request.body for request in server.requests]
+    assert sent == [True, False, True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "max_tokens is too large: 5000. This model supports at most 4096 completion tokens",
+        "Invalid schema for response_format 'output': 'a' is not a type",
+        "The model does not exist",
+    ],
+)
+def test_no_other_form_is_tried_where_the_value_is_wrong(refusal: str) -> None:
+    """What is refused for its value is refused under any name."""
+    schema = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
+    request = {"messages": [], "max_tokens": 5000, "response_format": schema}
+    assert len(tries("http://127.0.0.1/v1", refusal, request)) == 1

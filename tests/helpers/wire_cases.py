@@ -39,6 +39,24 @@ _KINDS = {"chat": "Chat", "completions": "Completion", "responses": "Responses"}
 #: What a server may refuse, by the name that a case gives it.
 REFUSES: dict[str, Callable[[Any], bool]] = {
     "stream_options": lambda body: "stream_options" in body,
+    "max_tokens": lambda body: "max_tokens" in body,
+    "null content": lambda body: any(
+        message.get("tool_calls") and message["content"] is None for message in body["messages"]
+    ),
+    "empty result": lambda body: any(
+        message["role"] == "tool" and not message["content"] for message in body["messages"]
+    ),
+    "system inside": lambda body: any(
+        message["role"] == "system" for message in body["messages"][1:]
+    ),
+    "json_schema": lambda body: (body.get("response_format") or {}).get("type") == "json_schema",
+    "response_format": lambda body: "response_format" in body,
+    "text format": lambda body: (
+        (body.get("text") or {}).get("format", {}).get("type") == "json_schema"
+    ),
+    "null description": lambda body: any(
+        tool["function"].get("description", "") is None for tool in body.get("tools", ())
+    ),
 }
 
 

@@ -16,6 +16,8 @@ from llm.parts import AttachmentPart, Message, StreamEvent, TextPart, ToolCallPa
 if TYPE_CHECKING:
     from llm import Attachment, Tool
 
+    from .amend import Amendment
+
 Json = dict[str, Any]
 Event = Union[str, StreamEvent]
 V = TypeVar("V")
@@ -37,13 +39,14 @@ DONE: Json = {}
 ENDED: Json = {}
 
 
-# Addresses that refused the documented form and took the plainer one; kept for the process.
-_wants_plainer: set[str] = set()
+# What was learnt about servers and their models, by address and by address and model: the names of
+# the amendments without which they refuse. Kept for the process.
+_learnt: dict[tuple[str, str], set[str]] = {}
 
 
 class Forms:
     """The forms that a request may be sent in: the documented one goes first, as it is what OpenAI
-    and subclasses know; a compatible server that refuses it may take a plainer one.
+    and subclasses know; a server that refuses it may take another one.
 
     Attributes:
         is_last: No other form is sent if the server refuses the one that is sent now.
@@ -51,9 +54,15 @@ class Forms:
 
     def __init__(self, url: str, request: Json) -> None:
         self._url = url
-        wants_plainer = url in _wants_plainer
-        self._left = [plainer(request) if wants_plainer else request]
-        self.is_last = wants_plainer or url.startswith(OPENAI)
+        self._model = str(request.get("model"))
+        self._tried = {*_learnt.get((url, ""), ()), *_learnt.get((url, self._model), ())}
+        self._new: list[Amendment] = []
+        if self._tried:
+            from .amend import amended
+
+            request = amended(request, self._tried)
+        self._left = [request]
+        self.is_last = False
 
     def __iter__(self) -> Iterator[Json]:
         while self._left:
@@ -62,61 +71,40 @@ class Forms:
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """Go on with the plainer form where the server refuses this one for its form."""
+        """Go on with another form where the server refuses this one for its form."""
         try:
             yield
         except ModelError as error:
-            if self.is_last or not _is_about_the_form(error):
+            if self.is_last or not self._amend(error):
                 raise
-            plain = plainer(self._left[0])
-            if plain == self._left[0]:
-                raise
-            self._left.append(plain)
-            self.is_last = True
-            _wants_plainer.add(self._url)
+        else:
+            self._learn()
 
+    def _amend(self, error: ModelError) -> bool:
+        """Whether there is another form that a refusal asks for; it is sent next."""
+        if type(error) not in (ModelError, Overloaded):
+            return False
+        from .amend import helpful
 
-def _is_about_the_form(error: ModelError) -> bool:
-    """Whether a server may have refused a request for its form; some call that their own fault."""
-    return type(error) is ModelError or (type(error) is Overloaded and "pars" in str(error))
+        form = self._left[0]
+        found = helpful(form, str(error), self._tried)
+        if any(amendment.words is None for amendment in found):
+            # The refusal does not say what is wrong; some call that their own fault.
+            is_their_own = type(error) is Overloaded and "pars" not in str(error)
+            if is_their_own or self._url.startswith(OPENAI):
+                return False
+        for amendment in found:
+            form = amendment.change(form)
+            self._tried.add(amendment.name)
+        self._new += found
+        self._left += [form] if found else []
+        return bool(found)
 
-
-def plainer(request: Json) -> Json:
-    """A request of either API in its plainer form; equal to `request` where it is plain.
-
-    llama.cpp's server wants the type of each of the assistant's messages and a text in each
-    reasoning item, and takes no null as the description of a tool. It does no harm elsewhere.
-    """
-    changed = dict(request)
-    if isinstance(request.get("input"), list):
-        changed["input"] = [plain for item in request["input"] if (plain := _plain_item(item))]
-    if request.get("tools"):
-        changed["tools"] = [_plain_tool(tool) for tool in request["tools"]]
-    return changed
-
-
-def _plain_item(item: Json) -> Json | None:
-    """An item of the Responses API; `None` where nothing of it can be said plainly."""
-    if item.get("role") == "assistant" and "type" not in item:
-        return {"type": "message", **item}
-    if item.get("type") == "reasoning" and not item.get("content"):
-        content = [
-            {"type": "reasoning_text", "text": str(piece["text"])}
-            for piece in item.get("summary") or ()
-            if piece.get("text")
-        ]
-        return {**item, "content": content} if content else None
-    return item
-
-
-def _plain_tool(tool: object) -> object:
-    """A tool without a description where it has an empty one, in the shape of either API."""
-    if not isinstance(tool, dict):
-        return tool
-    plain = {name: value for name, value in tool.items() if (name, value) != ("description", None)}
-    if isinstance(plain.get("function"), dict):
-        plain["function"] = _plain_tool(plain["function"])
-    return plain
+    def _learn(self) -> None:
+        """Remember what the server did not refuse in the end."""
+        for amendment in self._new:
+            place = (self._url, self._model if amendment.is_of_model else "")
+            _learnt.setdefault(place, set()).add(amendment.name)
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
