@@ -18,7 +18,7 @@ from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.running import prepare_async, run_calls_async
 from .response import Response
-from .response_base import ResponseLog, Usage, _BaseResponse
+from .response_base import AnswerIsFull, ResponseLog, Usage, _BaseResponse
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -81,7 +81,9 @@ class AsyncResponse(_BaseResponse):
             self._source = self._begin().__aiter__()
         try:
             self._record(await self._source.__anext__())
-        except StopAsyncIteration:
+        except (StopAsyncIteration, AnswerIsFull):
+            if self.cut_off and hasattr(self._source, "aclose"):
+                await self._source.aclose()
             self._finish()
             for callback in self.done_callbacks:
                 await _called(callback, self)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.calling import ToolCall
-from .response_base import Usage, _BaseResponse
+from .response_base import AnswerIsFull, Usage, _BaseResponse
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -40,7 +40,9 @@ class Response(_BaseResponse):
             self._source = iter(self._begin())
         try:
             self._record(next(self._source))
-        except StopIteration:
+        except (StopIteration, AnswerIsFull):
+            if self.cut_off and hasattr(self._source, "close"):
+                self._source.close()
             self._finish()
             for callback in self.done_callbacks:
                 callback(self)

@@ -53,6 +53,14 @@ class Usage:
         return cast("UsageDict", known)
 
 
+#: An answer that has so many characters is not read on.
+LONGEST_ANSWER = 100_000_000
+
+
+class AnswerIsFull(Exception):
+    """An answer has grown so long that it is not read on."""
+
+
 #: Takes each finished response, to keep it: an `llm.Database`, or any function.
 ResponseLog = Callable[[Any], object]
 
@@ -94,8 +102,10 @@ class _BaseResponse:
     _id: str | None = None
     _event_log: EventLog | None = None
     _output: list[Message] | None = None
-    #: Why the provider has cut it off, where it did so on purpose.
+    #: Why it was cut off on purpose, where it was: by the provider, or because it had no end.
     cut_off: str | None = None
+    # How many characters it may still have.
+    _room: int = LONGEST_ANSWER
     #: It ended before it was complete.
     broke_off: bool = False
     #: Told about the course of the answer as it happens.
@@ -346,20 +356,32 @@ class _BaseResponse:
         self._tool_calls.clear()
         self._call_ids.clear()
         self._output = self.response_json = self.resolved_model = None
+        self._room = LONGEST_ANSWER
         self.set_usage()
 
     def _record(self, chunk: str | StreamEvent) -> None:
         assert chunk is not None, f"{self.model} yielded None"
         if isinstance(chunk, str):
+            self._room -= len(chunk)
+            if self._room < 0:
+                self._fill()
             if self._event_log is None and self.observer is None and len(self._chunks) < BLOCK:
                 self._chunks.append(chunk)
                 return
             event = StreamEvent("text", chunk)
         else:
             event = chunk
+            self._room -= len(event.chunk)
+            if self._room < 0:
+                self._fill()
         self.event_log.append(event)
         if self.observer is not None:
             self.observer.recorded(event)
+
+    def _fill(self) -> None:
+        """End an answer that has no end: what has come is kept, and it counts as cut off."""
+        self.cut_off = f"The answer is longer than {LONGEST_ANSWER:,} characters: it was cut off"
+        raise AnswerIsFull
 
     def _finish(self) -> None:
         """Close a complete answer; the callbacks are the driver's to call."""

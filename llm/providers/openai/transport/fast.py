@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, closing, contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +29,15 @@ C = TypeVar("C")
 Take = Callable[[bytes], Iterable[Json]]
 
 _USUAL = llm.CallPolicy()
+
+# What a server may send, in bytes: of an event or line, of an answer in one piece, of a refusal.
+LONGEST_EVENT = 16_000_000
+LONGEST_BODY = 100_000_000
+LONGEST_REFUSAL = 1_000_000
+
+
+class _Enough(Exception):
+    """A refusal is so long that the rest is not read."""
 
 
 class Call:
@@ -92,21 +101,32 @@ class Reader:
         self._decoder = EventDecoder()
         self._whole: list[bytes] | None = None
         self._begun = False
+        # The bytes since the last event ended, or of the body.
+        self._size = 0
         self.is_done = False
 
     def feed(self, piece: bytes) -> Iterable[Json]:
         """The objects that `piece` completes; `DONE` among them where the stream says it ends.
 
         Raises:
-            ModelError: The stream told of an error, after what came before it was taken.
+            ModelError: The stream told of an error, after what came before it was taken; or what
+                it sends has no end.
         """
+        self._size += len(piece)
         if not self._begun:
             start = piece.lstrip()
             self._begun = bool(start)
             if start[:1] in (b"{", b"[", b"<"):
                 self._whole = []
         if self._whole is None:
-            return self._objects(self._decoder.feed(piece))
+            payloads = self._decoder.feed(piece)
+            if payloads:
+                self._size = 0
+            elif self._size > LONGEST_EVENT:
+                raise faults.too_long(self._endpoint, "a line", LONGEST_EVENT)
+            return self._objects(payloads)
+        if self._size > LONGEST_BODY:
+            raise faults.too_long(self._endpoint, "an answer", LONGEST_BODY)
         self._whole.append(piece)
         return ()
 
@@ -209,33 +229,41 @@ class Course:
             ModelError: The server refused, and there should be no further attempt.
         """
         self._begun = True
-        body: list[bytes] = []
+        body = bytearray()
 
         def refused(piece: bytes) -> Iterable[Json]:
-            body.append(piece)
+            body.extend(piece)
+            if len(body) > LONGEST_REFUSAL:
+                raise _Enough
             return ()
 
         take: Take = self.reader.feed if reply.is_success else refused
-        log = http_log(self._endpoint.secrets)
-        if log is None:
-            yield take
-        else:
-            log.reply(reply.status_code, reply.headers)
-            with log.body() as write:
-
-                def shown(piece: bytes) -> Iterable[Json]:
-                    write(piece)
-                    return take(piece)
-
-                yield shown
-                if not reply.is_success:
-                    write(b"\n")
+        with suppress(_Enough), self._shown(reply, take) as shown:
+            yield shown
         if not reply.is_success:
-            refusal = reply.status_code, reply.headers, b"".join(body)
+            refusal = reply.status_code, reply.headers, bytes(body[:LONGEST_REFUSAL])
             pause = self._attempts.pause_s(*refusal)
             if pause is None:
                 raise faults.refusal(self._endpoint, *refusal)
             self.pause_s = pause
+
+    @contextmanager
+    def _shown(self, reply: httpx2.Response | Reply, take: Take) -> Iterator[Take]:
+        """What shows the pieces, where the environment asks for it, and hands them on."""
+        log = http_log(self._endpoint.secrets)
+        if log is None:
+            yield take
+            return
+        log.reply(reply.status_code, reply.headers)
+        with log.body() as write:
+
+            def shown(piece: bytes) -> Iterable[Json]:
+                write(piece)
+                return take(piece)
+
+            yield shown
+            if not reply.is_success:
+                write(b"\n")
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:

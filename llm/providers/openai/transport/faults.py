@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _HOST = re.compile(r"[^/]*//(?:[^/@]*@)?([^/?#]+)")
 _TEXT_LIMIT = 600
+# So much of what a server tells is looked through; a context of more digits has nobody.
+_SEARCHED = 10_000
+_LONGEST_NUMBER = 19
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _CONTEXT_WORDS = re.compile(
     r"maximum context length|context (?:length|size|window) (?:is |was |of )?.{0,40}exceed"
@@ -184,7 +187,7 @@ def _is_context(status: int, found: Told, told: str) -> bool:
     if status not in (400, 413, 422, 500):
         return False
     codes = (code for code in found.field("code", "type") if isinstance(code, str))
-    return any(code in _CONTEXT_CODES for code in codes) or bool(_CONTEXT_WORDS.search(told))
+    return any(code in _CONTEXT_CODES for code in codes) or bool(_CONTEXT_WORDS.search(told[:_SEARCHED]))
 
 
 def _context_error(endpoint: Endpoint, told: str, found: Told) -> ContextTooLong:
@@ -202,9 +205,9 @@ def _context_limit(told: str, found: Told) -> int | None:
     for limit in found.field("n_ctx"):
         if isinstance(limit, int):
             return limit
-    match = _CONTEXT_LIMIT.search(told)
+    match = _CONTEXT_LIMIT.search(told[:_SEARCHED])
     digits = next(filter(None, match.groups()), "").replace(",", "") if match else ""
-    return int(digits) if digits else None
+    return int(digits) if 0 < len(digits) < _LONGEST_NUMBER else None
 
 
 def told_in_stream(endpoint: Endpoint, value: object) -> ModelError:
@@ -257,6 +260,12 @@ def lost(endpoint: Endpoint, trouble: TransportError, *, begun: bool) -> Connect
         advice = "--timeout says how long to wait, in seconds"
         return ConnectionLost(f"No answer from {whom} ({reason}). {advice}")
     return ConnectionLost(f"No answer from {whom}: it closed the connection ({reason}). {advice}")
+
+
+def too_long(endpoint: Endpoint, what: str, limit: int) -> ModelError:
+    """The error for something that a server sends and that has no end in sight."""
+    megabytes = limit // 1_000_000
+    return ModelError(f"{endpoint.host} sent {what} of more than {megabytes} MB: it is not read on")
 
 
 def not_json(endpoint: Endpoint, data: bytes) -> ModelError:
