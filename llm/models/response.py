@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..parts import Message, StreamEvent
@@ -41,8 +41,8 @@ class Response(_BaseResponse):
         try:
             self._record(next(self._source))
         except (StopIteration, AnswerIsFull):
-            if self.cut_off and hasattr(self._source, "close"):
-                self._source.close()
+            if self.cut_off:
+                _stop(self._source)
             self._finish()
             for callback in self.done_callbacks:
                 callback(self)
@@ -228,3 +228,9 @@ class Response(_BaseResponse):
         from ..logs.write.store import LogStore
 
         LogStore(db).log(self)
+
+
+def _stop(source: object) -> None:
+    """Let a generator that has not ended let go of what it has open."""
+    if isinstance(source, Generator):
+        source.close()

@@ -187,7 +187,9 @@ def _is_context(status: int, found: Told, told: str) -> bool:
     if status not in (400, 413, 422, 500):
         return False
     codes = (code for code in found.field("code", "type") if isinstance(code, str))
-    return any(code in _CONTEXT_CODES for code in codes) or bool(_CONTEXT_WORDS.search(told[:_SEARCHED]))
+    return any(code in _CONTEXT_CODES for code in codes) or bool(
+        _CONTEXT_WORDS.search(told[:_SEARCHED])
+    )
 
 
 def _context_error(endpoint: Endpoint, told: str, found: Told) -> ContextTooLong:
