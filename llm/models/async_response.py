@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.running import prepare_async, run_calls_async
+from .recording import AnswerIsFull
 from .response import Response
-from .response_base import AnswerIsFull, ResponseLog, Usage, _BaseResponse
+from .response_base import ResponseLog, Usage, _BaseResponse
 
 if TYPE_CHECKING:
     from asyncio import Future

@@ -38,10 +38,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: An answer that has so many characters is not read on.
+LONGEST_ANSWER = 100_000_000
 #: So many pieces are joined at a time.
 BLOCK = 512
 # Kinds of which an answer may have thousands.
 _FREQUENT = frozenset({"text", "reasoning", "tool_call_args"})
+
+
+class AnswerIsFull(Exception):
+    """An answer has grown so long that it is not read on."""
 
 
 class Observer(Protocol):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.calling import ToolCall
-from .response_base import AnswerIsFull, Usage, _BaseResponse
+from .recording import AnswerIsFull
+from .response_base import Usage, _BaseResponse
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

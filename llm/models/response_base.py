@@ -22,7 +22,18 @@ from ..text.stored import said_by, storable_count, storable_value
 from ..tools.calling import ToolCall
 from .options import all_options
 from .prompt import Prompt, check_prompt, wrap_tools
-from .recording import BLOCK, EventLog, Observer, Pieces, assemble, events_of, joined, spelled
+from .recording import (
+    BLOCK,
+    LONGEST_ANSWER,
+    AnswerIsFull,
+    EventLog,
+    Observer,
+    Pieces,
+    assemble,
+    events_of,
+    joined,
+    spelled,
+)
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -51,14 +62,6 @@ class Usage:
         """Only what is known, by name."""
         known = {name: value for name, value in vars(self).items() if value is not None}
         return cast("UsageDict", known)
-
-
-#: An answer that has so many characters is not read on.
-LONGEST_ANSWER = 100_000_000
-
-
-class AnswerIsFull(Exception):
-    """An answer has grown so long that it is not read on."""
 
 
 #: Takes each finished response, to keep it: an `llm.Database`, or any function.
@@ -361,27 +364,21 @@ class _BaseResponse:
 
     def _record(self, chunk: str | StreamEvent) -> None:
         assert chunk is not None, f"{self.model} yielded None"
-        if isinstance(chunk, str):
-            self._room -= len(chunk)
-            if self._room < 0:
-                self._fill()
-            if self._event_log is None and self.observer is None and len(self._chunks) < BLOCK:
-                self._chunks.append(chunk)
+        text = chunk if isinstance(chunk, str) else chunk.chunk
+        self._room -= len(text)
+        if self._room < 0:
+            self.cut_off = (
+                f"The answer is longer than {LONGEST_ANSWER:,} characters: it was cut off"
+            )
+            raise AnswerIsFull
+        if text is chunk and self._event_log is None and self.observer is None:
+            if len(self._chunks) < BLOCK:
+                self._chunks.append(text)
                 return
-            event = StreamEvent("text", chunk)
-        else:
-            event = chunk
-            self._room -= len(event.chunk)
-            if self._room < 0:
-                self._fill()
+        event = StreamEvent("text", chunk) if isinstance(chunk, str) else chunk
         self.event_log.append(event)
         if self.observer is not None:
             self.observer.recorded(event)
-
-    def _fill(self) -> None:
-        """End an answer that has no end: what has come is kept, and it counts as cut off."""
-        self.cut_off = f"The answer is longer than {LONGEST_ANSWER:,} characters: it was cut off"
-        raise AnswerIsFull
 
     def _finish(self) -> None:
         """Close a complete answer; the callbacks are the driver's to call."""
