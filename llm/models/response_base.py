@@ -368,13 +368,13 @@ class _BaseResponse:
         self._room -= len(text)
         if self._room < 0:
             self.cut_off = (
-                f"The answer is longer than {LONGEST_ANSWER:,} characters: it was cut off"
+                f"The answer was cut off: it is longer than {LONGEST_ANSWER:,} characters"
             )
             raise AnswerIsFull
-        if text is chunk and self._event_log is None and self.observer is None:
-            if len(self._chunks) < BLOCK:
-                self._chunks.append(text)
-                return
+        is_bare = text is chunk and self._event_log is None and self.observer is None
+        if is_bare and len(self._chunks) < BLOCK:
+            self._chunks.append(text)
+            return
         event = StreamEvent("text", chunk) if isinstance(chunk, str) else chunk
         self.event_log.append(event)
         if self.observer is not None:
