@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import llm
 from llm.cli import cli
 from llm.errors import ModelError
-from llm.models import response_base
+from llm.models import recording, response_base
 from llm.parts import StreamEvent
 from llm.providers.openai.transport import fast, faults
 from tests.helpers.log_models import plugin_of
@@ -50,7 +50,7 @@ def invoke(*args: str) -> Any:
 
 def test_limits_are_those_of_the_docs() -> None:
     """100 MB of an answer, 16 MB of a line, 1 MB of a refusal."""
-    limits = (response_base.LONGEST_ANSWER, fast.LONGEST_BODY, fast.LONGEST_EVENT)
+    limits = (recording.LONGEST_ANSWER, fast.LONGEST_BODY, fast.LONGEST_EVENT)
     assert (*limits, fast.LONGEST_REFUSAL) == (10**8, 10**8, 16 * 10**6, 10**6)
 
 
@@ -178,11 +178,11 @@ def test_answer_without_end_is_cut(
     result = invoke("-m", "endless", "hi", *flags)
     assert result.exit_code == 3
     assert result.stdout.startswith("on ")
-    assert "The answer was cut off: it is longer than 1,000 characters" in result.stderr
+    assert "The answer is cut off: it is longer than 1,000 characters" in result.stderr
     assert endless.closed or AsyncEndless.closed
     [row] = json.loads(invoke("logs", "--json").stdout)
     assert row["status"] == "failed"
-    assert "was cut off" in row["error"]
+    assert "is cut off" in row["error"]
     assert row["response"].strip() == result.stdout.strip()
 
 

@@ -367,9 +367,7 @@ class _BaseResponse:
         text = chunk if isinstance(chunk, str) else chunk.chunk
         self._room -= len(text)
         if self._room < 0:
-            self.cut_off = (
-                f"The answer was cut off: it is longer than {LONGEST_ANSWER:,} characters"
-            )
+            self.cut_off = f"The answer is cut off: it is longer than {LONGEST_ANSWER:,} characters"
             raise AnswerIsFull
         is_bare = text is chunk and self._event_log is None and self.observer is None
         if is_bare and len(self._chunks) < BLOCK:
