@@ -23,7 +23,7 @@ from llm.logs.read.query import LogFilters
 from llm.logs.rewrite.redact import find, redact
 from llm.logs.rewrite.scrub import Scrubber
 from llm.logs.rewrite.upkeep import find_damage
-from llm.run.journal import Journal
+from llm.run.journal import Journal, leftovers
 from tests.helpers.databases import RELEASES, copy_of, plugin_of_the_data
 from tests.helpers.log_models import Says, event
 from tests.helpers.logged import LogBuilder, select_rows
@@ -43,7 +43,7 @@ def redacted(db: Any, pattern: str, replacement: str = "[redacted]") -> None:
     scrubber = Scrubber(re.compile(pattern), replacement)
     expected = find(db.conn, scrubber)
     done = redact(db.conn, scrubber)
-    assert (done.messages, done.fragments) == (expected.messages, expected.fragments)
+    assert done == expected
     assert find(db.conn, scrubber).total == 0
     assert list(find_damage(db.conn)) == []
 
@@ -380,3 +380,37 @@ def test_redact_while_a_prompt_is_answered(db: Any) -> None:
     assert journal._file is not None
     assert journal._file.fd is not None
     os.close(journal._file.fd)
+
+
+def test_redact_tells_one_count(db: Any) -> None:
+    """What was found is what was redacted, though titles follow from their prompts."""
+    log_everything(db)
+    found, _, done = invoke("redact", SECRET, "-y").stdout.splitlines()
+    assert found.removeprefix("Found in ") == done.removeprefix("Redacted ")
+
+
+def test_redact_while_another_log_is_written(
+    db: Any, user_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prompt that is on its way to another log, or to that of another user directory, does not
+    concern this one, wherever its journal lies."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    elsewhere = Journal(str(tmp_path / "other.db"))
+    elsewhere.begun(Says("x").prompt("to another file"))
+    # A user directory that takes no journal: this one lies in a folder that both look at.
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "inflight").write_text("in the way")
+    with monkeypatch.context() as patch:
+        patch.setenv("LLM_USER_PATH", str(other))
+        theirs = journal_of(Says("x").prompt("of another user directory"))
+    assert len(leftovers()) == 2
+    assert "on the way" not in invoke("redact", SECRET, "-y").stderr
+    ours = journal_of(Says("x").prompt("to this one"))
+    assert "1 prompt on the way to the log" in invoke("redact", SECRET, "-y").stderr
+    result = invoke("redact", SECRET, "-y", "-d", str(user_path / "logs.db"))
+    assert "1 prompt on the way to the log" in result.stderr
+    for journal in (elsewhere, theirs, ours):
+        assert journal._file is not None
+        assert journal._file.fd is not None
+        os.close(journal._file.fd)

@@ -47,6 +47,7 @@ def status() -> None:
     from ..logs.file import db
     from ..run.journal import set_aside
     from ..run.recovery import take_up
+    from ..run.salvage import count_of
 
     file = logs_db_path()
     take_up(file)
@@ -62,7 +63,7 @@ def status() -> None:
         say(f"Number of legacy conversations:\t{found.legacy_conversations}")
         say(f"Number of legacy responses:\t{found.legacy_responses}")
     say(f"Database file size: \t\t{readable_size(found.size_bytes)}")
-    if aside := len(set_aside()):
+    if aside := count_of(file, set_aside()):
         say(f"Answers that could not be logged:\t{aside} (llm logs recover)")
 
 

@@ -178,16 +178,18 @@ def redact(
     from ..logs.rewrite import redact as log_redact
     from ..logs.rewrite.scrub import Scrubber
     from ..run.journal import leftovers, set_aside
+    from ..run.salvage import count_of
 
+    path = database_path(database)
     scrubber = Scrubber(_compiled(pattern, is_literal=fixed_string), replacement)
     with writing(database) as db:
         found = log_redact.find(db.conn, scrubber)
-        if running := len(leftovers()):
+        if running := count_of(path, leftovers()):
             show_note(
                 f"{_counted(running, 'prompt')} on the way to the log cannot be rewritten:"
                 " redact again when they have ended"
             )
-        if aside := len(set_aside()):
+        if aside := count_of(path, set_aside()):
             show_note(f"{_counted(aside, 'answer')} that could not be logged: llm logs recover")
         if not found.total:
             say("Nothing in the log matches")

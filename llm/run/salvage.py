@@ -7,14 +7,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import LogError
-from .journal import close, lock, open_own
+from .journal import close, is_in_user_directory, lock, open_own
 from .journal import leftovers as waiting
 from .journal import set_aside as put_aside
 from .journal_lines import described
 from .recovery import database_of, log_journaled, read_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from .journal_lines import Journaled
 
@@ -68,6 +69,31 @@ def salvage(*, database: str | None = None, tries: bool = True) -> Iterator[Salv
                     yield found
             finally:
                 close(fd, path if found.id is not None else None)
+
+
+def count_of(database: str | Path, paths: Iterable[str]) -> int:
+    """How many of the journals at `paths` belong to a database.
+
+    One that cannot be read belongs to the user directory that it lies in.
+    """
+    wanted = os.path.realpath(database)
+    return sum(os.path.realpath(_database_at(path)) == wanted for path in paths)
+
+
+def _database_at(path: str) -> str:
+    """The database of the journal at `path`, empty where it cannot be told."""
+    with suppress(OSError):
+        fd = open_own(path)
+        try:
+            journaled = read_journal(fd, leniently=True)
+            if journaled is not None:
+                return database_of(journaled, path)
+        except Exception:  # a journal may say anything
+            pass
+        finally:
+            close(fd, None)
+    in_place = is_in_user_directory(path)
+    return os.path.join(os.path.dirname(os.path.dirname(path)), "logs.db") if in_place else ""
 
 
 def _is_free(fd: int) -> bool:

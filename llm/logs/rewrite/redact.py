@@ -104,10 +104,12 @@ class _Redaction:
         self.schemas: dict[str, str] = dict(conn.execute(_SCHEMAS).fetchall())
         self.tools = conn.execute(_TOOLS).fetchall()
         self.replies = list(self._replies(conn, scrubber))
+        counts = (f"select count(*) from {table} where {test}" for table, _, test in _columns(conn))
+        self.values: int = sum(conn.execute(sql).fetchone()[0] for sql in counts)
 
-    def counted(self, values: int) -> Redacted:
-        """How much that is, with some values beside."""
-        values += len(self.schemas) + len(self.tools) + len(self.replies)
+    def counted(self) -> Redacted:
+        """How much that is."""
+        values = self.values + len(self.schemas) + len(self.tools) + len(self.replies)
         work = self.messages
         return Redacted(len(work.changed), len(work.fragments), len(work.attachments), values)
 
@@ -132,9 +134,7 @@ class _Redaction:
 
 def find(conn: sqlite3.Connection, scrubber: Scrubber) -> Redacted:
     """What `redact` would rewrite; nothing is written."""
-    found = _Redaction(conn, scrubber)
-    counts = (f"select count(*) from {table} where {test}" for table, _, test in _columns(conn))
-    return found.counted(sum(conn.execute(sql).fetchone()[0] for sql in counts))
+    return _Redaction(conn, scrubber).counted()
 
 
 def redact(conn: sqlite3.Connection, scrubber: Scrubber) -> Redacted:
@@ -147,6 +147,9 @@ def redact(conn: sqlite3.Connection, scrubber: Scrubber) -> Redacted:
     Args:
         conn: A migrated log database that can be written.
         scrubber: The pattern and what is put in its place.
+
+    Returns:
+        What `find` says of the same log: titles that follow from a prompt count with it.
     """
     with immediate(conn):
         found = _Redaction(conn, scrubber)
@@ -158,12 +161,12 @@ def redact(conn: sqlite3.Connection, scrubber: Scrubber) -> Redacted:
         found.messages.apply()
         for reply in found.replies:
             _write_reply(conn, reply)
-        values = found.messages.rename_conversations()
+        found.messages.rename_conversations()
         for table, setting, test in _columns(conn):
             # An alias may have become one that exists.
             sql = f"update or replace {table} set {setting} where {test}"
-            values += conn.execute(sql).rowcount
-    return found.counted(values)
+            conn.execute(sql)
+    return found.counted()
 
 
 def _columns(conn: sqlite3.Connection) -> Iterator[tuple[str, str, str]]:

@@ -106,8 +106,8 @@ class MessageRedaction:
             sql = f"delete from {table} where {column} in (select value from json_each(?))"
             self._conn.execute(sql, [gone])
 
-    def rename_conversations(self) -> int:
-        """Name conversations that are called after a rewritten prompt anew; give how many."""
+    def rename_conversations(self) -> None:
+        """Name conversations that are called after a rewritten prompt anew."""
         names = {old: new for old, new in self._names.items() if old}
 
         def renamed(name: str) -> str:
@@ -117,8 +117,8 @@ class MessageRedaction:
 
         self._conn.create_function("renamed", 1, renamed)
         sql = "update {} set name = renamed(name) where name is not null and renamed(name) <> name"
-        tables = ("threads", "conversations")
-        return sum(self._conn.execute(sql.format(table)).rowcount for table in tables)
+        for table in ("threads", "conversations"):
+            self._conn.execute(sql.format(table))
 
     # What matches
 
