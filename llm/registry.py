@@ -389,6 +389,8 @@ def get_embedding_model(name: str) -> EmbeddingModel:
 
 # Names
 
+#: Those of the model that `llm local install` fetches.
+INSTALLABLE = frozenset({"smollm2", "smollm2-135m", "local/smollm2-135m"})
 AnyEntry = TypeVar("AnyEntry", "ModelWithAliases", "EmbeddingModelWithAliases")
 
 
@@ -406,8 +408,21 @@ def _bearing(name: str, entries: Sequence[AnyEntry]) -> Iterator[AnyEntry]:
 def _unknown_model(
     name: str, entries: Iterable[ModelWithAliases | EmbeddingModelWithAliases]
 ) -> UnknownModelError:
-    known = [known for entry in entries for known in _names_of(entry)]
-    return UnknownModelError(f"Unknown model: {name}{suggestion(name, known)}")
+    near = suggestion(name, [known for entry in entries for known in _names_of(entry)])
+    hints = " ".join(_hints(name))
+    gap = " " if near else ". "
+    return UnknownModelError(f"Unknown model: {name}{near}{hints and gap + hints}")
+
+
+def _hints(name: str) -> Iterator[str]:
+    """What may help somebody whose model is not there."""
+    if name in INSTALLABLE:
+        yield "To install it: llm local install"
+    elif name.startswith("local/"):
+        yield "'llm local list' shows what is installed"
+    with suppress(ConfigError):
+        if name == llm.get_default_model(default=None):
+            yield "It is your default model: 'llm models default MODEL' chooses another one"
 
 
 def set_alias(alias: str, model_id_or_alias: str) -> None:

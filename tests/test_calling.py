@@ -226,6 +226,14 @@ def test_unknown_fallback_is_refused_before_anything_is_sent(server: OpenAIServe
     assert server.requests == []
 
 
+@pytest.mark.parametrize("name", ["smollm2", "local/smollm2-135m"])
+def test_fallback_that_is_not_installed_costs_no_prompt(name: str) -> None:
+    """It is no slip: one line says how to get it, and the others are asked."""
+    result = run("-m", "fails", "now", "--fallback", name, "--fallback", "echo", "-n")
+    assert (result.exit_code, result.stdout) == (0, "user: now\n")
+    assert "To install it: llm local install. Going on without it" in result.stderr
+
+
 def test_options_the_fallback_does_not_take_are_dropped() -> None:
     """One line tells of each; those that it takes are kept."""
     result = run("-m", "fails", "now", "--fallback", "forgetful", "-n")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import llm
 from llm.cli import cli
 from llm.providers import local
 from llm.providers.local import add, store
@@ -114,6 +115,18 @@ def test_add_checks_the_hash(user_path: Path, gguf: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("digest", ["00", "", "x" * 64, "0" * 63, f"sha256:{'0' * 64}", "0" * 65])
+def test_add_with_what_is_no_hash_fetches_nothing(user_path: Path, gguf: Path, digest: str) -> None:
+    """No file can have it: that is told before the server is asked, or the file read."""
+    with serving() as server:
+        for source in (server.url, str(gguf)):
+            result = run("add", "q", source, "--sha256", digest)
+            assert result.exit_code == 2
+            assert "is no sha256: that has 64 digits" in result.stderr
+        assert server.requests == []
+    assert store.installed_models() == []
+
+
 def test_add_of_something_else_is_refused(user_path: Path, tmp_path: Path) -> None:
     """A file that is no model, or not there, is a readable error."""
     (tmp_path / "a.txt").write_text("hello")
@@ -207,6 +220,34 @@ def test_remove_deletes_what_is_ours(user_path: Path, gguf: Path) -> None:
     succeed("remove", "q", "--yes")
     assert not store.owned_path("q").exists()
     assert gguf.exists()
+
+
+@pytest.mark.parametrize("name", ["q", "local/q"])
+def test_remove_of_the_default_model_says_what_comes_next(
+    user_path: Path, gguf: Path, name: str
+) -> None:
+    """Prompts fail from then on: the removal says so, and so does each of them."""
+    succeed("add", "q", str(gguf))
+    succeed("add", "other", str(gguf))
+    llm.set_default_model("local/q")
+    advice = "'llm models default MODEL' chooses another one"
+    assert advice not in succeed("remove", "other", "--yes").stderr
+    assert advice in succeed("remove", name, "--yes").stderr
+    result = CliRunner().invoke(cli, ["hi"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Unknown model: local/q" in result.stderr
+    assert "'llm local list' shows what is installed" in result.stderr
+    assert advice in result.stderr
+
+
+@pytest.mark.parametrize("name", ["smollm2", "local/smollm2-135m", "smollm2-135m"])
+def test_small_model_that_is_not_installed(user_path: Path, name: str) -> None:
+    """The error says how to get it."""
+    result = CliRunner().invoke(cli, ["-m", name, "hi"])
+    assert result.exit_code == 1
+    assert f"Unknown model: {name}" in result.stderr
+    assert "To install it: llm local install" in result.stderr
+    assert "default" not in result.stderr
 
 
 def test_remove_of_a_file_that_cannot_be_deleted_says_so(user_path: Path, gguf: Path) -> None:

@@ -226,6 +226,26 @@ def test_extra_model_key_never_comes_from_openai(
         ("- model_id: !!python/object:os.system x", "not valid YAML"),
         ("- model_id: \ud800x".encode("utf-8", "surrogatepass"), "not valid UTF-8"),
         ("- model_id: 2024-99-99", "not valid YAML"),
+        (
+            "- model_id: x\n  api_bas: u",
+            "line 2: x has the unknown key api_bas - did you mean api_base",
+        ),
+        (
+            "- model_id: x\n  base_url: u",
+            "line 2: x has the unknown key base_url - did you mean api_",
+        ),
+        (
+            "- model_id: x\n  Vision: true",
+            "line 2: x has the unknown key Vision - did you mean vision",
+        ),
+        (
+            "- model_id: x\n  api_key: sk-1",
+            "line 2: x has the unknown key api_key - did you mean api_",
+        ),
+        ("- model_id: x\n  note: mine", "line 2: x has the unknown key note. It is ignored"),
+        ("- model_id: x\n  12: mine", "line 2: x has the unknown key 12. It is ignored"),
+        ("- model_id: x\n  vision: maybe", "line 2: vision of x is neither true nor false"),
+        ("- model_id: x\n  can_stream: 0", "line 2: can_stream of x is neither true nor false"),
     ],
 )
 def test_extra_file_problem_costs_one_line(
@@ -240,6 +260,15 @@ def test_extra_file_problem_costs_one_line(
     assert len(told) == 1
     assert problem in told[0]
     assert "extra-openai-models.yaml" in told[0]
+
+
+def test_extra_entry_with_a_slip_in_a_key_is_left_out(user_path: Path) -> None:
+    """Without its address the model would be one of OpenAI's; what nobody can have meant is passed
+    over, as 0.36 does."""
+    write_extra(user_path, "- {model_id: slip, api_bas: u}\n- {model_id: noted, note: mine}")
+    with pytest.raises(llm.UnknownModelError):
+        llm.get_model("slip")
+    assert llm.get_model("noted").model_id == "noted"
 
 
 def test_extra_file_good_entries_survive_bad_ones(

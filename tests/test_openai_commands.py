@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm.cli import cli
-from llm.providers.openai.commands import models as commands
 from llm.providers.openai.transport import fast
 
 from .helpers.openai_server import OpenAIServer, Reply, error_reply, json_reply
@@ -25,7 +24,7 @@ MODELS = [
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
     """A loopback server in the place of OpenAI."""
     with OpenAIServer() as running:
-        monkeypatch.setattr(commands, "MODELS_URL", f"{running.url}/models")
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{running.url}/")
         yield running
     fast.close()
 
@@ -45,6 +44,7 @@ def test_models_are_listed_as_a_table(server: OpenAIServer) -> None:
         "a        None                                 ",
     ]
     assert server.last.headers["authorization"] == "Bearer sk-given"
+    assert server.last.path == "/v1/models"
 
 
 def test_models_are_listed_as_json(server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:

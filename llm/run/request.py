@@ -7,7 +7,7 @@ before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -215,13 +215,26 @@ def resolve(
         check_conversation(conversation, trust=request.trust)
     options = resolve_options(conversation.model, material.options)
     names = set_policy(conversation, request.call)
-    fallbacks = tuple(_get_model(name, request.is_async) for name in names)
+    fallbacks = tuple(_stand_ins(names, request.is_async))
     toolset = None
     if material.tools != ToolChoice() or conversation.loaded_tools:
         from .toolset import gather
 
         toolset = gather(material.tools, conversation, trust=request.trust)
     return Resolved(request, material, conversation, options, fallbacks, toolset)
+
+
+def _stand_ins(names: Iterable[str], is_async: bool) -> Iterator[AnyModel]:
+    """The models to try in turn, but for one that could be there and only is not installed."""
+    from ..registry import INSTALLABLE
+
+    for name in names:
+        try:
+            yield _get_model(name, is_async)
+        except UnknownModelError as error:
+            if name not in INSTALLABLE:
+                raise
+            show_note(f"{error}. Going on without it")
 
 
 def set_policy(conversation: AnyConversation, call: CallDefaults) -> Texts:

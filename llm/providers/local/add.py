@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from llm.errors import ConnectionLost, InvalidInput, LLMError, ModelError
 
 from . import store
-from .install import check_sha256, check_space, writing
+from .install import check_sha256, check_space, require_sha256, writing
 from .store import InstalledModel, megabytes
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ def add_file(
     Raises:
         LLMError: The name is taken, or the file is not usable or cannot be copied.
     """
+    require_sha256(sha256)
     store.check_new_name(name)
     path = path.absolute()
     size = store.check_gguf(path)
@@ -194,6 +195,7 @@ def add_url(name: str, url: str, sha256: str | None = None) -> InstalledModel:
     Raises:
         LLMError: The name is taken, the download fails, or the file is not what it should be.
     """
+    require_sha256(sha256)
     store.check_new_name(name)
     target = store.owned_path(name)
     part = Path(f"{target}.part")

@@ -105,6 +105,10 @@ def remove_command(name: str, yes: bool) -> None:
         click.confirm(f"Remove {model.model_id}? {what}", abort=True, err=True)
     add.remove(model)
     llm.say(f"Removed {model.model_id}")
+    if llm.get_default_model(default=None) in (model.model_id, *model.aliases):
+        llm.say(
+            "It was your default model: 'llm models default MODEL' chooses another one", err=True
+        )
 
 
 @local.command(name="path")

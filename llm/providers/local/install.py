@@ -7,6 +7,7 @@ wheel of another project; that project itself is not installed.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from llm.errors import ConnectionLost, LLMError, ModelError, NotFound
+from llm.errors import ConnectionLost, InvalidInput, LLMError, ModelError, NotFound
 
 from . import store
 from .engine import PACKAGE
@@ -135,6 +136,16 @@ def sha256_of(path: Path) -> str:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def require_sha256(text: str | None) -> None:
+    """Refuse what no file can have as its hash, before anything is fetched or read.
+
+    Raises:
+        InvalidInput: It has not the form of one.
+    """
+    if text is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise InvalidInput(f"{text!r} is no sha256: that has 64 digits, 0 to 9 and a to f")
 
 
 def check_sha256(path: Path, expected: str | None, what: str) -> None:

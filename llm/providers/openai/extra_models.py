@@ -25,6 +25,14 @@ _TEXTS = ("api_base", "api_type", "api_version", "api_engine", "api_key_name")
 _SWITCHES = ("vision", "audio", "reasoning", "service_tier", "supports_schema", "supports_tools")
 _KINDS = ("embedding", "completion", "responses")
 _NO_TEXT = (dict, list, bool)
+_KEYS = frozenset(
+    {
+        *("model_id", "model_name", "aliases", "headers", "dimensions", "can_stream"),
+        *(*_TEXTS, *_SWITCHES, *_KINDS),
+    }
+)
+# What other programs call the address.
+_ADDRESSES = frozenset({"base_url", "base", "url", "endpoint"})
 
 
 class ExtraModel(NamedTuple):
@@ -180,6 +188,11 @@ def _load(path: Path) -> ExtraModels:
             models.append(model_from(path, entry, line_of, number))
         except ConfigError as error:
             problems.append(error)
+            continue
+        problems += [
+            ConfigError(path, problem, "It is ignored", line_of([number, key]))
+            for key, problem in _remarks(entry)
+        ]
     return ExtraModels(tuple(models), tuple(problems))
 
 
@@ -229,6 +242,33 @@ def _problems(entry: object) -> Iterator[tuple[str, str]]:
     for key, is_right, kind in checks:
         if not is_right:
             yield key, f"{key} of {model_id} is not {kind}"
+    for key in _unknown(entry):
+        # A slip here may lead the prompt to another server.
+        if meant := _meant_by(key):
+            yield key, f"{model_id} has the unknown key {key} - did you mean {meant}?"
+
+
+def _remarks(entry: Json) -> Iterator[tuple[str, str]]:
+    """What is passed over in an entry, as 0.36 does too: keys, with what to say about them."""
+    model_id = entry["model_id"]
+    for key in _unknown(entry):
+        yield key, f"{model_id} has the unknown key {key}"
+    for key in (*_SWITCHES, *_KINDS, "can_stream"):
+        if not isinstance(entry.get(key), (bool, type(None))):
+            yield key, f"{key} of {model_id} is neither true nor false"
+
+
+def _unknown(entry: Json) -> list[str]:
+    return [key for key in entry if key not in _KEYS]
+
+
+def _meant_by(key: object) -> str | None:
+    """The key that somebody meant who wrote another one."""
+    from difflib import get_close_matches
+
+    if key in _ADDRESSES:
+        return "api_base"
+    return next(iter(get_close_matches(str(key).casefold(), sorted(_KEYS), 1, 0.7)), None)
 
 
 def _settings(entry: Json, texts: dict[str, str], *, is_embedding: bool) -> Json:

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     AnyConversation = llm.Conversation | llm.AsyncConversation
 
 DEFAULT_BASE = "https://api.openai.com/v1"
+
+
+def base_url(api_base: str | None = None) -> str:
+    """Where requests go that name no other address: what the environment says, else OpenAI."""
+    return (api_base or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE).rstrip("/")
+
+
 LISTING_TIMEOUT_S = 30.0
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/pdf")
 AUDIO_TYPES = ("audio/wav", "audio/mpeg")
@@ -111,7 +118,7 @@ class AtServer:
         return (self.api_type or "").lower() in ("azure", "azure_ad", "azuread")
 
     def _url(self, path: str) -> str:
-        base = (self.api_base or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE).rstrip("/")
+        base = base_url(self.api_base)
         if self._is_azure():
             from urllib.parse import quote
 

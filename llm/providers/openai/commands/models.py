@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Command = TypeVar("Command", bound=Callable[..., object])
 
-MODELS_URL = "https://api.openai.com/v1/models"
-
 
 def _read_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     try:
@@ -43,7 +41,7 @@ def _key_option(meaning: str) -> Callable[[Command], Command]:
 @click.option("json_", "--json", is_flag=True, help="Output as JSON")
 @_key_option("OpenAI API key")
 def list_models(json_: bool, key: str | None) -> None:
-    """List the models that your OpenAI account can use."""
+    """List the models that your OpenAI account, or the server at $OPENAI_BASE_URL, has."""
     import json
 
     from llm.utils import dicts_to_table_string
@@ -64,6 +62,7 @@ def fetch_models(key: str | None) -> list[Json]:
         NeedsKeyException: There is no key.
         ModelError: OpenAI refused, or could not be reached.
     """
+    from ..shared import base_url
     from ..transport.fast import Call, exchange
     from ..transport.faults import Endpoint
     from ..wire.shapes import listed_models
@@ -75,7 +74,7 @@ def fetch_models(key: str | None) -> list[Json]:
             " or set the OPENAI_API_KEY environment variable"
         )
     headers = {"authorization": f"Bearer {found.strip()}"}
-    endpoint = Endpoint(MODELS_URL, key_name="openai", secrets=[found.strip()])
+    endpoint = Endpoint(f"{base_url()}/models", key_name="openai", secrets=[found.strip()])
     return listed_models(next(exchange(Call(endpoint, headers, None))))
 
 
