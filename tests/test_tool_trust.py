@@ -292,15 +292,20 @@ def prompt(*args: str) -> str:
 
 
 def test_tools_of_a_template_by_url_are_untrusted(template_url: str) -> None:
-    """Tools and functions of a fetched template are refused off a terminal unless it is trusted
-    now; those of one's own file run."""
+    """Tools and functions of a fetched template run off a terminal once it was trusted from then
+    on; those of one's own file run."""
     arguments = ["-m", "scripted", "-t", template_url, ASKED]
     refused = CliRunner().invoke(cli, arguments, input="")
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert prompt(*arguments, "--trust") == RUN
-    # The version that was trusted is let in, its calls are asked about.
+    assert prompt(*arguments) == RUN
+    assert prompt(*arguments, "--deny", "shout").endswith("the rule shout denies it\n")
+    # Whoever says when to ask is asked.
+    assert prompt(*arguments, "--ask", "foreign") == REFUSED
+    rules(llm.user_dir(), "ask: foreign")
     assert prompt(*arguments) == REFUSED
     assert prompt(*arguments, "--allow", "llm_version", "--allow", "shout") == RUN
+    (llm.user_dir() / "tools.yaml").unlink()
 
     templates = llm.user_dir() / "templates"
     templates.mkdir()
@@ -309,7 +314,7 @@ def test_tools_of_a_template_by_url_are_untrusted(template_url: str) -> None:
 
 
 def test_tools_of_a_loader_are_untrusted_in_a_chat(plugin: Callable[..., ModuleType]) -> None:
-    """What a plugin's template brings is refused in a chat off a terminal too."""
+    """What a plugin's template brings runs in a chat off a terminal once it was trusted."""
     from llm.templates import Template
 
     def register_template_loaders(register: Callable[..., None]) -> None:
@@ -318,10 +323,14 @@ def test_tools_of_a_loader_are_untrusted_in_a_chat(plugin: Callable[..., ModuleT
     plugin("far-plugin", register_template_loaders=llm.hookimpl(register_template_loaders))
     chat = ["chat", "-m", "scripted", "-t", "far:x"]
     lines = '[[["llm_version", {}]]]\nexit\n'
+    before = CliRunner().invoke(cli, chat, input=lines)
     trusted = CliRunner().invoke(cli, [*chat, "--trust"], input=lines)
     later = CliRunner().invoke(cli, chat, input=lines)
+    asked = CliRunner().invoke(cli, [*chat, "--ask", "foreign"], input=lines)
+    assert before.exit_code == 1
     assert f"calling {VERSION}\n" in trusted.stdout
-    assert f"calling {NO_ONE}\n" in later.stdout
+    assert f"calling {VERSION}\n" in later.stdout
+    assert f"calling {NO_ONE}\n" in asked.stdout
 
 
 @pytest.mark.parametrize("kept", ["nothing", "started"])

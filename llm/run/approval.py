@@ -93,10 +93,16 @@ class Gate:
             show_note(f"Refused {call_text(call)}: {reason}")
             raise CancelToolCall(f"This call is not allowed: {reason}")
         if decision is Decision.ASK:
-            self._ask(call, reason)
+            self._ask(call, reason, is_agreed=is_untrusted and self._is_agreed(call))
         elif not reason and call.tool_call_id in self.interrupted and stdin_is_terminal():
             show_note("This call was interrupted before it was finished:")
             self._ask(call, reason)
+
+    def _is_agreed(self, call: ToolCall) -> bool:
+        """Whether a call from elsewhere may run where nobody can be asked: its template was
+        trusted from then on, and no rule says when to ask."""
+        is_ruled = self._given.ask or self._stored.ask or call.tool_call_id in self.doubted
+        return not is_ruled and self._toolset.is_agreed(call.name)
 
     def _rules_for(self, call: ToolCall) -> tuple[Rules, Rules]:
         """The rules that count for a call, the strongest first."""
@@ -105,8 +111,10 @@ class Gate:
         # What this command line allows was said of this call; anything else was not.
         return replace(self._given, ask="always"), replace(self._stored, allow=(), ask=None)
 
-    def _ask(self, call: ToolCall, reason: str) -> None:
+    def _ask(self, call: ToolCall, reason: str, *, is_agreed: bool = False) -> None:
         with open_terminal() as terminal:
+            if terminal is None and is_agreed:
+                return
             if terminal is None and not self._settings.approve:
                 show_note(
                     f"Refused {call_text(call)}: {reason}, and there is no terminal to ask on. "

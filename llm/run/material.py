@@ -32,12 +32,14 @@ class ToolChoice:
         functions: Python code of theirs, or paths of files with it.
         untrusted_names: Names and specifications of tools that somebody else chose.
         untrusted_functions: Python code that somebody else wrote.
+        has_consent: Whether the person agreed to the use of what somebody else chose and wrote.
     """
 
     names: Texts = ()
     functions: Texts = ()
     untrusted_names: Texts = ()
     untrusted_functions: Texts = ()
+    has_consent: bool = False
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,8 @@ def _chosen_tools(request: Request, templates: Sequence[Template]) -> ToolChoice
         (*_functions(own), *request.functions),
         _joined(t.tools for t in untrusted),
         _functions(untrusted),
+        # Without it the templates would have been refused.
+        has_consent=bool(untrusted),
     )
 
 

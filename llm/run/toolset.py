@@ -24,11 +24,13 @@ class Toolset(NamedTuple):
         functions: Functions that the person gave as code.
         untrusted: Tools that somebody else chose, none of which has the name of another one here.
         named: Tools that the person named, now or earlier in the conversation.
+        agreed: Those among the untrusted ones whose use the person has agreed to.
     """
 
     functions: Sequence[ToolDef] = ()
     untrusted: Sequence[ToolDef] = ()
     named: Sequence[ToolDef] = ()
+    agreed: Sequence[ToolDef] = ()
 
     @property
     def tools(self) -> list[ToolDef]:
@@ -37,14 +39,12 @@ class Toolset(NamedTuple):
 
     def is_untrusted(self, name: str) -> bool:
         """Whether the tool that counts for a name was chosen by somebody else."""
-        if not self.untrusted:
-            return False
-        from ..models.prompt import wrap_tools
+        return name in _called(self.untrusted) and name not in _called(self.named)
 
-        def names(tools: Sequence[ToolDef]) -> set[str]:
-            return {tool.name for tool in wrap_tools(tools)}
-
-        return name in names(self.untrusted) and name not in names(self.named)
+    def is_agreed(self, name: str) -> bool:
+        """Whether the person has agreed to every untrusted tool of that name."""
+        others = [tool for tool in self.untrusted if tool not in self.agreed]
+        return name in _called(self.agreed) and name not in _called(others)
 
     def box_name(self, tool: Tool) -> str | None:
         """The class of the toolbox that a tool is a method of, or was added to."""
@@ -56,6 +56,15 @@ class Toolset(NamedTuple):
             if isinstance(other, Toolbox) and any(tool is added for added in other._extra_tools):
                 box = other
         return None if box is None else type(box).__name__
+
+
+def _called(tools: Sequence[ToolDef]) -> set[str]:
+    """The names that models call tools by."""
+    if not tools:
+        return set()
+    from ..models.prompt import wrap_tools
+
+    return {tool.name for tool in wrap_tools(tools)}
 
 
 def gather(
@@ -72,11 +81,13 @@ def gather(
     if choice.names or choice.untrusted_names:
         named = _chosen(choice, conversation, untrusted)
         _mark_untrusted(conversation, untrusted, named)
+        agreed = [*untrusted]
     else:
+        agreed = [*untrusted]
         named = _restored(conversation, untrusted, trust=trust)
     taken = _names([*functions, *named])
     untrusted = [tool for tool in untrusted if name_in(spec_of(tool)) not in taken]
-    toolset = Toolset(functions, untrusted, named)
+    toolset = Toolset(functions, untrusted, named, agreed if choice.has_consent else ())
     return toolset if toolset.tools else None
 
 

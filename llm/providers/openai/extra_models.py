@@ -242,10 +242,14 @@ def _problems(entry: object) -> Iterator[tuple[str, str]]:
     for key, is_right, kind in checks:
         if not is_right:
             yield key, f"{key} of {model_id} is not {kind}"
+    yield from _slips(entry)
+
+
+def _slips(entry: Json) -> Iterator[tuple[str, str]]:
+    """Keys that were meant to be others: a prompt may go to another server for it."""
     for key in _unknown(entry):
-        # A slip here may lead the prompt to another server.
         if meant := _meant_by(key):
-            yield key, f"{model_id} has the unknown key {key} - did you mean {meant}?"
+            yield key, f"{entry['model_id']} has the unknown key {key} - did you mean {meant}?"
 
 
 def _remarks(entry: Json) -> Iterator[tuple[str, str]]:
