@@ -116,11 +116,7 @@ class Gate:
             if terminal is None and is_agreed:
                 return
             if terminal is None and not self._settings.approve:
-                show_note(
-                    f"Refused {call_text(call)}: {reason}, and there is no terminal to ask on. "
-                    f"To allow it: --allow {call.name}"
-                )
-                raise CancelToolCall("This call is not allowed: nobody can be asked about it")
+                raise _unasked(call, reason)
             terminal = terminal or Terminal(read_stdin_line, sys.stderr)
             terminal.show(call_text(call))
             answer = ""
@@ -137,6 +133,14 @@ class Gate:
             remember(name, folder)
         except ConfigError as error:
             show_note(f"The answer is not remembered: {error}")
+
+
+def _unasked(call: ToolCall, reason: str) -> CancelToolCall:
+    show_note(
+        f"Refused {call_text(call)}: {reason}, and there is no terminal to ask on. "
+        f"To allow it: --allow {call.name}"
+    )
+    return CancelToolCall("This call is not allowed: nobody can be asked about it")
 
 
 def call_text(call: ToolCall) -> str:
