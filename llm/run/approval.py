@@ -117,11 +117,7 @@ class Gate:
                 return
             if terminal is None and not self._settings.approve:
                 raise _unasked(call, reason)
-            terminal = terminal or Terminal(read_stdin_line, sys.stderr)
-            terminal.show(call_text(call))
-            answer = ""
-            while answer not in ("y", "yes", "n", "no", "a", "f"):
-                answer = terminal.ask(QUESTION) or "no"
+            answer = _answer(terminal or Terminal(read_stdin_line, sys.stderr), call)
         if answer in ("n", "no"):
             raise CancelToolCall("User cancelled tool call")
         if answer in ("a", "f"):
@@ -133,6 +129,14 @@ class Gate:
             remember(name, folder)
         except ConfigError as error:
             show_note(f"The answer is not remembered: {error}")
+
+
+def _answer(terminal: Terminal, call: ToolCall) -> str:
+    terminal.show(call_text(call))
+    answer = ""
+    while answer not in ("y", "yes", "n", "no", "a", "f"):
+        answer = terminal.ask(QUESTION) or "no"
+    return answer
 
 
 def _unasked(call: ToolCall, reason: str) -> CancelToolCall:
