@@ -78,6 +78,34 @@ def test_ctrl_c_stops_the_answer_only(user_path: Path) -> None:
         assert db.execute("select count(*) from turns").fetchone() == (2,)
 
 
+EDITORS = {
+    # One that takes Ctrl-C for itself, as vim does, and one that it ends, as it does ed.
+    "goes on": "trap 'echo kept > \"$1\"; exit 0' INT; echo editing; while :; do sleep 1; done\n",
+    "ends": "echo editing\nexec sleep 60\n",
+}
+
+
+@pytest.mark.parametrize("kind", EDITORS)
+def test_ctrl_c_in_the_editor_comes_back_to_the_chat(kind: str, tmp_path: Path) -> None:
+    """The editor decides what Ctrl-C means; the chat waits for it, and goes on."""
+    editor = tmp_path / "editor"
+    editor.write_text(f"#!/bin/sh\n{EDITORS[kind]}")
+    editor.chmod(0o755)
+    with at_terminal("chat", "-m", "forgetful", VISUAL=str(editor)) as (process, terminal):
+        terminal.wait_for(READY)
+        terminal.type("!edit\r")
+        terminal.wait_for("editing")
+        terminal.type("\x03")
+        terminal.wait_for("Only kept" if kind == "goes on" else "Editing failed")
+        terminal.wait_for(READY)
+        terminal.type("more\r")
+        terminal.wait_for("Only more")
+        terminal.wait_for(READY)
+        terminal.type("exit\r")
+        assert "Traceback" not in terminal.rest()
+        assert process.wait(timeout=LIMIT_SECONDS) == 0
+
+
 @pytest.mark.parametrize("lines", [b"", b"!multi\nhalf\n"])
 def test_interrupt_while_reading_a_pipe_leaves(lines: bytes) -> None:
     """An interrupt while plain lines are awaited leaves with exit code 0."""

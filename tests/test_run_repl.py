@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from llm.run.line_editor import LineReader
-from llm.run.repl import read_prompts
+from llm.run.repl import START_LINES, read_prompts, reply_to
+from llm.text import edit_distance
 
 
 def reader(*lines: object) -> LineReader:
@@ -101,3 +102,89 @@ def test_editor_gives_prompt_or_nothing() -> None:
     texts = iter(["written", None])
     prompts = list(read_prompts(reader("!edit", "!edit", "exit"), lambda: next(texts)))
     assert prompts == ["written"]
+
+
+def test_interrupt_in_the_editor_comes_back() -> None:
+    """Ctrl-C there ends the editing and not the chat."""
+
+    def edit() -> str | None:
+        raise KeyboardInterrupt
+
+    assert list(read_prompts(reader("!edit", "hi"), edit)) == ["hi"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reply"),
+    [
+        ("!help", START_LINES[0]),
+        (" !help ", "!attach <path or URL>"),
+        ("!help me", START_LINES[0]),
+        *(
+            (line, "type 'exit' or 'quit'")
+            for line in ("/exit", "/quit", "/EXIT", " /exit ", "/bye")
+        ),
+        *((line, "type 'exit' or 'quit'") for line in ("!exit", "!quit", "!Exit")),
+        ("/help", "begin with an exclamation mark: !help"),
+        ("/edit", "begin with an exclamation mark: !edit"),
+        ("/attach a.png", "begin with an exclamation mark: !attach"),
+        ("!attach", "!attach needs a path or URL"),
+        ("!attach  ", "!attach needs a path or URL"),
+        ("!fragment", "!fragment needs an alias, hash, path or URL"),
+        ("!end", "!end ends the lines"),
+        *((line, "did you mean !help?") for line in ("!hlep", "!halp", "!hel", "!helpme", "!HELP")),
+        *((line, "did you mean !multi?") for line in ("!mutli", "!multy", "!mult", "!multin")),
+        *((line, "did you mean !edit?") for line in ("!edti", "!edits", "!editor", "!edot it")),
+        *((line, "did you mean !attach?") for line in ("!atach a.png", "!attatch b", "!attache")),
+        *(
+            (line, "did you mean !fragment?")
+            for line in ("!fragmnt x", "!fragments x", "!frgament x")
+        ),
+    ],
+)
+def test_line_for_the_chat_is_answered_by_it(
+    line: str, reply: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Help, other programs' words for leaving, slips and commands without what they need are no
+    prompts."""
+    assert prompts_of(line, "hi") == ["hi"]
+    assert reply in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "!",
+            "!!",
+            "!important",
+            "! help",
+            "!multiple",
+            "!edit this",
+            "!end it",
+            "!=",
+            "wow!help",
+        ),
+        *("/", "/etc", "/exit the room", "/etc/passwd", "/help me", "exit!", "/multiply 2 3"),
+        *("!" + "x" * 10_000, "!hlep\nin a pasted block", "<!-- !help -->"),
+    ],
+)
+def test_other_line_is_a_prompt(line: str) -> None:
+    """An exclamation mark or a slash alone makes no command."""
+    assert prompts_of(line) == [line]
+
+
+def test_commands_that_a_chat_lacks_are_text() -> None:
+    """Where a plugin's chat takes no fragments, their word has no meaning, nor has one like it."""
+    for line in ("!fragment", "!fragment x", "!fragmnt x"):
+        assert reply_to(line, ("!attach",)) is None
+    assert reply_to("!attach", ("!attach",)) is not None
+    assert "!fragment" not in (reply_to("!help", ("!attach",)) or "!fragment")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "distance"),
+    [("", "", 0), ("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("hlep", "help", 2)],
+)
+def test_edit_distance(one: str, other: str, distance: int) -> None:
+    """The number of insertions, deletions and replacements."""
+    assert edit_distance(one, other) == distance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,34 @@ options:
     n: 3
 """
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameters", "escaped"),
+    [
+        (["Search $PATH for it"], "this parameter, .*: \\$PATH\\.", "$$PATH"),
+        (["Integrate $x^2$ over $t"], "these parameters, .*: \\$t, \\$x\\.", "$$t"),
+        (["${HOME}/a"], "this parameter, .*: \\$HOME\\.", "$$HOME"),
+        (["hi", "-s", "Speak $language"], "this parameter, .*: \\$language\\.", "$$language"),
+        (["$input in $one and $two", "-p", "one", "1"], "this parameter, .*: \\$two\\.", "$$two"),
+    ],
+)
+def test_save_says_what_became_a_parameter(
+    templates: Path, arguments: list[str], parameters: str, escaped: str
+) -> None:
+    """A dollar that was meant as one would only be noticed at the next use."""
+    told = run("--save", "sv", *arguments).stderr
+    assert re.search(parameters, told), told
+    assert told.rstrip().endswith(escaped)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["for $input"], ["costs $5, $ 6 or $"], ["$$x"], ["$a", "-p", "a", "1"], ["-s", "x"]],
+)
+def test_save_without_new_parameters_is_silent(templates: Path, arguments: list[str]) -> None:
+    """What has a value, or starts no name, needs no word."""
+    assert run("--save", "sv", *arguments).output == ""
 
 
 def test_save_takes_standard_input(templates: Path) -> None:

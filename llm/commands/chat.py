@@ -56,8 +56,11 @@ def make_console(*, keeps_history: bool = False) -> Console:
 
 def _edit() -> str | None:
     """What the user wrote in their editor, stripped; says so where nothing was saved."""
+    from ..run.signals import sparing_ctrl_c
+
     try:
-        text = click.edit()
+        with sparing_ctrl_c():
+            text = click.edit()
     except click.ClickException as error:
         _report(error)
         return None

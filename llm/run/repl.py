@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConversationNotSupported
 from ..terminal import OutputClosed, say, write_err
+from ..text import edit_distance
 from .execute import ask, follow_up, note_ignored_history
 from .inputs import attachment_from
 from .material import Material, Texts, TurnInput, load_content, load_fragments
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 PROMPT = "> "
 # Lines that begin with these name files.
 INSTRUCTIONS = ("!fragment", "!attach")
+# What each of them needs.
+_NEEDED = {
+    "!fragment": "!fragment needs an alias, hash, path or URL, as in: !fragment notes.txt",
+    "!attach": "!attach needs a path or URL, as in: !attach photo.png",
+}
+_COMMANDS = ("!multi", "!end", "!edit", "!help")
+# What people type who know other programs.
+_LEAVING = ("/exit", "/quit", "/bye", "!exit", "!quit")
+# A word that is no more than so many slips away from a command was meant to be one.
+_MAX_SLIPS = 2
+_MAX_LENGTH = 20
 START_LINES = (
     "Type 'exit' or 'quit' to exit",
     "Type '!multi' to enter multiple lines, then '!end' to finish",
@@ -71,13 +83,16 @@ def run_chat(
     # From here on it is masked, in the first line for the history already.
     with suppress(Exception):
         model.get_key(request.key)
-    missing = set(INSTRUCTIONS) - set(instructions)
-    lines = [line for line in START_LINES if not any(word in line for word in missing)]
-    say("\n".join([f"Chatting with {model.model_id}", *lines]))
+    say("\n".join([f"Chatting with {model.model_id}", *_start_lines(instructions)]))
     with dying_tidily(), Recorder(request.log) as recorder:
         chat = _Chat(resolved, recorder, console, instructions)
-        for text in read_prompts(console.read_line, console.edit):
+        for text in read_prompts(console.read_line, console.edit, instructions):
             chat.turn(text)
+
+
+def _start_lines(instructions: Texts) -> list[str]:
+    missing = set(INSTRUCTIONS) - set(instructions)
+    return [line for line in START_LINES if not any(word in line for word in missing)]
 
 
 class _Chat:
@@ -180,27 +195,95 @@ def _words(text: str) -> list[str]:
         return text.split()
 
 
-def read_prompts(read_line: LineReader, edit: Callable[[], str | None]) -> Iterator[str]:
-    """The prompts that a user enters, until they leave; see `Console`."""
+def read_prompts(
+    read_line: LineReader, edit: Callable[[], str | None], instructions: Texts = INSTRUCTIONS
+) -> Iterator[str]:
+    """The prompts that a user enters, until they leave; see `Console` and `run_chat`.
+
+    A line that can only be meant for the chat is answered here.
+    """
     while True:
         try:
             line = read_line(PROMPT)
-            word, _, rest = line.strip().partition(" ")
-            text: str | None = line
-            if word == "!multi":
-                text = _read_block(read_line, f"!end {rest.strip()}".strip())
+            if line.strip() in ("exit", "quit"):
+                return
+            text = _text_of(line, read_line, edit, instructions)
         except Stopped:
             raise
         except (EOFError, KeyboardInterrupt):
             print()
             return
-        command = "" if rest else word
-        if command in ("exit", "quit"):
-            return
-        if command == "!edit":
-            text = edit()
         if text and text.strip():
             yield text
+
+
+def _text_of(
+    line: str, read_line: LineReader, edit: Callable[[], str | None], instructions: Texts
+) -> str | None:
+    """The prompt that a line is, or leads to."""
+    word, _, rest = line.strip().partition(" ")
+    if word == "!multi":
+        return _read_block(read_line, f"!end {rest.strip()}".strip())
+    if word == "!edit" and not rest:
+        return _edited(edit)
+    reply = reply_to(line, instructions)
+    if reply is None:
+        return line
+    say(reply, err=word != "!help")
+    return None
+
+
+def _edited(edit: Callable[[], str | None]) -> str | None:
+    """What was written in the editor; nothing where Ctrl-C ended it."""
+    try:
+        return edit()
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        write_err("\n")
+        return None
+
+
+def reply_to(line: str, instructions: Texts = INSTRUCTIONS) -> str | None:
+    """What the chat itself says to a line; `None` where it is a prompt, or a command to carry out.
+
+    Args:
+        instructions: As for `run_chat`.
+    """
+    word, _, rest = line.strip().partition(" ")
+    if word == "!help":
+        return "\n".join(_start_lines(instructions))
+    if word in instructions:
+        return None if rest.strip() else _NEEDED[word]
+    if word == "!end" and not rest:
+        return "!end ends the lines that !multi has begun"
+    if word in _COMMANDS:
+        return None
+    return _reply_to_slip(word, rest, (*_COMMANDS, *instructions))
+
+
+def _reply_to_slip(word: str, rest: str, commands: Sequence[str]) -> str | None:
+    """What the chat says to a word that was meant to be a command, if it was."""
+    folded = word.casefold()
+    if folded in _LEAVING and not rest:
+        return "To leave the chat, type 'exit' or 'quit'"
+    meant = f"!{folded[1:]}" if word[:1] == "/" else ""
+    if meant in commands and (not rest or meant in INSTRUCTIONS):
+        return f"The commands of the chat begin with an exclamation mark: {meant}"
+    if nearest := _nearest(folded, commands):
+        return (
+            f"There is no command {word} - did you mean {nearest}? "
+            "To send such a line, put it between !multi and !end"
+        )
+    return None
+
+
+def _nearest(word: str, commands: Sequence[str]) -> str | None:
+    """The command that a word with an exclamation mark was meant to be."""
+    if not word.startswith("!") or len(word) > _MAX_LENGTH:
+        return None
+    slips, nearest = min((edit_distance(word, command), command) for command in commands)
+    return nearest if slips <= _MAX_SLIPS else None
 
 
 def _read_block(read_line: LineReader, end_line: str) -> str:

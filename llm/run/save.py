@@ -9,7 +9,7 @@ import llm
 from ..content import Attachment
 from ..errors import LLMError
 from ..files import config
-from ..terminal import clean_argument
+from ..terminal import clean_argument, show_note
 from ..text import JSONObject
 from .material import find_schema, prompt_text
 from .request import Request, named_model_id, resolve_options
@@ -32,7 +32,24 @@ def save_template(name: str, request: Request) -> None:
             raise LLMError(f"--save cannot be used with {option}")
     schema = find_schema(request.log, request.schema_input, request.schema_multi)
     path = template_path(name)
-    config.write_text_atomic(path, dump_yaml(_fields(request, schema)))
+    fields = _fields(request, schema)
+    config.write_text_atomic(path, dump_yaml(fields))
+    _tell_parameters(name, fields)
+
+
+def _tell_parameters(name: str, fields: JSONObject) -> None:
+    """Say which words behind a dollar are parameters from now on, where that may not be meant."""
+    from ..templates import Template
+
+    template = Template(name=name, **fields)
+    names = sorted(template.vars() - {"input"} - (template.defaults or {}).keys())
+    if names:
+        shown = ", ".join(f"${word}" for word in names)
+        these = "these parameters" if len(names) > 1 else "this parameter"
+        show_note(
+            f"The template {name} has {these}, whose value every use has to give with -p: {shown}."
+            f" Where a dollar is meant, write two: $${names[0]}"
+        )
 
 
 def _fields(request: Request, schema: JSONObject | None) -> JSONObject:

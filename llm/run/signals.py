@@ -57,6 +57,14 @@ def dying_tidily() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def sparing_ctrl_c() -> Iterator[None]:
+    """Leave Ctrl-C to a program that runs in the block, which the terminal sends it to as well."""
+    # Not SIG_IGN, which the program would inherit.
+    with _handled({signal.SIGINT: signal.default_int_handler}, lambda number, frame: None):
+        yield
+
+
 def run_async(work: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine to its end; a signal ends it where it stands, and what it has opened is
     closed.

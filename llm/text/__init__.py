@@ -234,6 +234,18 @@ def nearest_names(word: str, names: Iterable[str]) -> list[str]:
     return [by_folded[name] for name in dict.fromkeys(near)][:3]
 
 
+def edit_distance(one: str, other: str) -> int:
+    """How many characters have to be inserted, deleted or replaced to make one text the other."""
+    above = list(range(len(other) + 1))
+    for row, left in enumerate(one, 1):
+        current = [row]
+        for column, right in enumerate(other, 1):
+            replaced = above[column - 1] + (left != right)
+            current.append(min(above[column] + 1, current[-1] + 1, replaced))
+        above = current
+    return above[-1]
+
+
 def suggestion(word: str, names: Iterable[str], show: Callable[[str], str] = str) -> str:
     """What to add to an error about a word that is not among `names`; empty if none is near."""
     near = " or ".join(map(show, nearest_names(word, names)))
