@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 import llm
 from llm.cli import cli
-from llm.errors import InvalidInput, SchemaMismatch
+from llm.errors import SchemaMismatch
 from llm.schemas.growing import GrowingValue
 from llm.schemas.validation import check_schema, parse_answer, validate
 from tests.helpers.content import Scripted, registered
@@ -82,7 +82,6 @@ def test_schema_can_be_named_in_every_way(user_path: Path, tmp_path: Path) -> No
         ("broken.json", 1, "broken.json: no JSON schema"),
         ("t:none", 1, "Invalid template: none"),
         ("t:plain", 1, "Template 'plain' has no schema"),
-        ('{"type": "bogus"}', 2, "Not a valid JSON schema: $.type: 'bogus' is not valid"),
     ],
 )
 def test_unusable_schema_is_an_error(
@@ -268,19 +267,17 @@ def test_growing_value_survives_what_is_no_json() -> None:
     assert list(growing.feed("")) == []
 
 
-def test_validation_never_fetches() -> None:
-    """A reference out of the schema is an error, not a request."""
-    with pytest.raises(SchemaMismatch, match=r"refers to 'http://127\.0\.0\.1:1/x'"):
-        validate({}, {"$ref": "http://127.0.0.1:1/x"})
+def test_validation_never_fetches(capsys: pytest.CaptureFixture[str]) -> None:
+    """A reference out of the schema is told, and is no request."""
+    outside = {"$ref": "http://127.0.0.1:1/x", "type": "object"}
+    check_schema(outside)
+    assert "$.$ref: it refers to 'http://127.0.0.1:1/x', which is not in it" in (
+        capsys.readouterr().err
+    )
+    validate({}, outside)
+    with pytest.raises(SchemaMismatch):
+        validate([], outside)
     assert parse_answer("1", {"$defs": {"n": {"type": "integer"}}, "$ref": "#/$defs/n"}) == 1
-
-
-def test_validation_survives_odd_schemas() -> None:
-    """A schema that cannot be used is told, whatever goes wrong."""
-    with pytest.raises(SchemaMismatch, match="cannot be checked"):
-        validate({"a": 1}, {"type": "bogus"})
-    with pytest.raises(InvalidInput, match=r"\$\.properties"):
-        check_schema({"properties": []})
 
 
 def test_log_can_be_named_by_the_hidden_option_of_0_36(tmp_path: Path) -> None:

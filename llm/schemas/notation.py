@@ -94,9 +94,12 @@ def schema_summary(schema: JSONObject) -> str:
         return f"[{inner}]" if inner else ""
     if schema.get("type") != "object":
         return ""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return "{}"
     bits = [
         f"{name}: {inner}" if (inner := schema_summary(shape)) else name
-        for name, shape in schema.get("properties", {}).items()
+        for name, shape in properties.items()
     ]
     return "{" + ", ".join(bits) + "}"
 

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput, SchemaMismatch
 from ..text import JSONObject
+from .checkable import checkable, place_of, validator_of
+
+# So many of the things that are not checked are told.
+_SHOWN = 3
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
 def check_schema(schema: JSONObject) -> None:
-    """Raise an InvalidInput unless answers can be checked against a schema.
+    """Tell on stderr what of a schema answers cannot be checked against; it is sent all the same.
 
-    One that takes more than two seconds to look through is told on stderr, and passes.
+    Raises:
+        InvalidInput: It is nested too deeply to be sent.
     """
-    from jsonschema import SchemaError, validators
-
-    from . import limits
-
-    kind = validators.validator_for(schema, default=validators.Draft202012Validator)
     try:
-        with limits.time_limit(limits.LIMIT_S):
-            kind.check_schema(schema)
-    except SchemaError as error:
-        place = _place(error.absolute_path)
-        raise InvalidInput(f"Not a valid JSON schema: {place}: {error.message}") from error
+        _, notes = checkable(schema)
     except RecursionError as error:
         raise InvalidInput("Not a valid JSON schema: it is nested too deeply") from error
     except TimeoutError as error:
         _tell(f"The schema was not checked: {error}")
+        return
+    if notes:
+        more = f"; and {len(notes) - _SHOWN} more" if len(notes) > _SHOWN else ""
+        told = "; ".join(notes[:_SHOWN])
+        _tell(f"The schema is sent as it is, but not all of it is checked: {told}{more}")
 
 
 def parse_answer(text: str, schema: JSONObject | None) -> Any:
@@ -44,7 +44,7 @@ def parse_answer(text: str, schema: JSONObject | None) -> Any:
         SchemaMismatch: It is not JSON or does not fit; the message says where.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:
         problem = f"it is not JSON ({error})" if text.strip() else "it is empty"
         message = f"The answer does not fit the schema: {problem}"
@@ -56,10 +56,14 @@ def parse_answer(text: str, schema: JSONObject | None) -> Any:
     return value
 
 
-def validate(value: object, schema: JSONObject) -> None:
-    """Check a JSON value against a schema; nothing is fetched, whatever it refers to.
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
 
-    What takes more than two seconds is told on stderr, and passes.
+
+def validate(value: object, schema: JSONObject) -> None:
+    """Check a JSON value against a schema, as far as that can be done; nothing is fetched.
+
+    What takes more than two seconds, or cannot be checked, is told on stderr, and passes.
 
     Raises:
         SchemaMismatch: The value does not fit; the message says where and why.
@@ -67,41 +71,46 @@ def validate(value: object, schema: JSONObject) -> None:
     from . import limits
 
     try:
+        schema, _ = checkable(schema)
         if limits.are_quick(limits.patterns_in(schema), value):
             with limits.time_limit(limits.LIMIT_S):
                 found = find_mismatch(value, schema)
         else:
             name = find_mismatch.__name__
             found = limits.call_aside(limits.LIMIT_S, __name__, name, [value, schema], [None, {}])
-    except OSError as error:
-        # The time is up, or no process can be started.
-        _tell(f"The answer was not checked against its schema: {error}")
+    except (OSError, RecursionError) as error:
+        # The time is up, no process can be started, or there is no end to it.
+        found = "", "", str(error)
+    if found is None:
         return
-    if found is not None:
-        raise SchemaMismatch(*found)
+    if not found[0]:
+        _tell(f"The answer was not checked against its schema: {found[2]}")
+        return
+    raise SchemaMismatch(*found)
 
 
 def find_mismatch(value: object, schema: JSONObject) -> tuple[str, str, str] | None:
-    """What is wrong with a JSON value that does not fit a schema: message, place and reason."""
-    from jsonschema import validators
+    """What is wrong with a JSON value that does not fit a schema: message, place and reason.
+
+    Where the check itself fails, message and place are empty.
+    """
     from jsonschema.exceptions import best_match
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    kind = validators.validator_for(schema, default=validators.Draft202012Validator)
-    checker = kind(schema, registry=Registry())
+    checker = validator_of(schema)(schema, registry=Registry())
     try:
         errors = list(checker.iter_errors(value))
     except Unresolvable as error:
-        problem = f"the schema refers to {error.ref!r}, which is not in it"
-        return f"The answer cannot be checked: {problem}", "$", str(error)
+        return "", "", f"the schema refers to {error.ref!r}, which is not in it"
+    except RecursionError:
+        return "", "", "the schema refers to itself without end"
     except Exception as error:  # a schema that contradicts itself can fail in any way
-        reason = f"{type(error).__name__}: {error}"
-        return f"The answer cannot be checked: {reason}", "$", reason
+        return "", "", f"{type(error).__name__}: {error}"
     if not errors:
         return None
     first = best_match(errors) or errors[0]
-    place = _place(first.absolute_path)
+    place = place_of(first.absolute_path)
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     text = f"The answer does not fit the schema: {place}: {first.message}{more}"
     return text, place, first.message
@@ -121,16 +130,13 @@ def parse_model(text: str, schema_class: type[BaseModel]) -> BaseModel:
     """
     from pydantic import ValidationError
 
+    if "NaN" in text or "Infinity" in text:
+        # Those that are no texts pydantic would take.
+        parse_answer(text, None)
     try:
         return schema_class.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors()[0]
-        place, reason = _place(problem["loc"]), problem["msg"]
+        place, reason = place_of(problem["loc"]), problem["msg"]
         message = f"The answer does not fit {schema_class.__name__}: {place}: {reason}"
         raise SchemaMismatch(message, place, reason) from error
-
-
-def _place(path: Iterable[str | int]) -> str:
-    """A place in a JSON value, as `$.items[2].name`."""
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return "$" + "".join(steps)
