@@ -45,14 +45,18 @@ __getattr__, __dir__ = attach(
         "llm.parts": ("Message", "assistant", "system", "tool_message", "user"),
         "llm.net.network": ("has_proxy", "needs_tls", "proxy_variable", "tls_context"),
         "llm.text": ("JSONObject", "json_pieces"),
-        "llm.plugins": ("get_plugins", "load_plugins", "pm"),
+        "llm.registry.plugin_list": ("get_plugins",),
+        "llm.plugins": ("load_plugins", "pm"),
         "llm.net.policy": ("CallPolicy", "request_sent", "retry_after_s"),
         "llm.material.registered": ("get_fragment_loaders", "get_template_loaders", "get_tools"),
+        "llm.registry.aliases": ("remove_alias", "set_alias"),
+        "llm.registry.embedding": (
+            "get_embedding_model", "get_embedding_model_aliases", "get_embedding_models",
+            "get_embedding_models_with_aliases",
+        ),
         "llm.registry": (
-            "get_async_model", "get_async_model_aliases", "get_async_models", "get_embedding_model",
-            "get_embedding_model_aliases", "get_embedding_models",
-            "get_embedding_models_with_aliases", "get_model", "get_model_aliases", "get_models",
-            "get_models_with_aliases", "remove_alias", "set_alias", "watch_file",
+            "get_async_model", "get_async_model_aliases", "get_async_models", "get_model",
+            "get_model_aliases", "get_models", "get_models_with_aliases", "watch_file",
         ),
         "llm.terminal": ("notice", "say"),
         "llm.tools.calling": (

@@ -19,6 +19,7 @@ from .commands._group import Lazy, LazyGroup
 
 if TYPE_CHECKING:
     from .models.conversation import AsyncConversation, Conversation
+    from .plugin_index.records import CommandRecord
 
 _HELP = {
     "aliases": "Manage aliases of models.",
@@ -82,24 +83,95 @@ class _Root(LazyGroup):
     # Those of plugins are their own affair.
     command_class = None
     default_takes_words = True
-    _plugins_called = False
+    #: Whether plugins take part; not while somebody calls their hooks one by one.
+    asks_plugins = True
+    _asks_now = False
+    _has_asked_all = False
     _sends_nothing = False
+    _is_program = False
 
     def __init__(self, *args: Any, **attributes: Any) -> None:
         self._of_plugins: set[str] = set()
+        # The plugins whose hook was called, and the commands for which that was found out.
+        self._asked: set[str] = set()
+        self._asked_for: set[str] = set()
+        # Commands of plugins that are not imported.
+        self._remembered: dict[str, CommandRecord] = {}
         super().__init__(*args, **attributes)
 
     def _complete(self, ctx: click.Context | None = None) -> None:
-        if ctx is not None and ctx.meta.get(_QUICK):
-            return
-        from . import plugins
-        from .plugins import call_each, guests_possible
+        if self._may_ask(ctx):
+            from .plugins import load_plugins
 
-        if not self._plugins_called and guests_possible():
-            plugins.outlasts_interrupts = self._sends_nothing
-            # Set first: a hook may read `cli.commands`.
-            self._plugins_called = True
-            call_each("register_commands", cli=self)
+            load_plugins()
+            self._ask(None)
+            self._has_asked_all = True
+
+    def _may_ask(self, ctx: click.Context | None) -> bool:
+        is_quick = ctx is not None and ctx.meta.get(_QUICK)
+        # A hook may read `cli.commands`.
+        if is_quick or self._has_asked_all or self._asks_now or not self.asks_plugins:
+            return False
+        from .plugins import guests_possible
+
+        return guests_possible()
+
+    def _ask(self, name: str | None) -> None:
+        """Let plugins register the command with a name; without one what a listing has to have."""
+        from . import plugins
+
+        plugins.outlasts_interrupts = self._sends_nothing
+        plugins.makes_index = self._is_program
+        hook = "register_commands"
+        self._asks_now = True
+        try:
+            with plugins.enough_for(hook, None if name is None else [name]) as left:
+                plugins.call_others(hook, self._asked, cli=self)
+        finally:
+            self._asks_now = False
+        self._remembered = {
+            command: found for plugin in left for command, found in plugin["commands"].items()
+        }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands, those of plugins among them that are not imported."""
+        if self._may_ask(ctx):
+            self._ask(None)
+        names = {*self._ready, *self._lazy, *self._remembered}
+        return sorted(names, key=lambda name: (name != self.default, name))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command with that name; the plugin that has it is imported now."""
+        if not self._knows(ctx, cmd_name):
+            return None
+        self._import(cmd_name)
+        return self._ready.get(cmd_name)
+
+    def _knows(self, ctx: click.Context, name: str) -> bool:
+        if name in self._asked_for or not self._may_ask(ctx):
+            return self._has(name)
+        self._ask(name)
+        self._asked_for.add(name)
+        if not self._has(name):
+            from .plugins import check_index
+
+            # Its plugin may have it no longer.
+            if check_index("register_commands", [name], ()):
+                self._complete(ctx)
+        return self._has(name)
+
+    def _has(self, name: str) -> bool:
+        return name in self._ready or name in self._lazy or name in self._remembered
+
+    def _is_hidden(self, name: str) -> bool:
+        found = self._remembered.get(name)
+        return super()._is_hidden(name) if found is None else found["hidden"]
+
+    def _short_help(self, name: str, limit: int) -> str:
+        found = self._remembered.get(name)
+        if found is None:
+            return super()._short_help(name, limit)
+        return click.Command(name, **found).get_short_help_str(limit)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the root options; anything that is no command is a prompt."""
@@ -122,6 +194,8 @@ class _Root(LazyGroup):
         if (name := name or cmd.name or "") not in _NEW_COMMANDS:
             return
         self._of_plugins.add(name)
+        if not self.asks_plugins:
+            return
         from .files import tell_once
         from .files.config import user_dir
         from .plugins import running_plugins
@@ -144,11 +218,12 @@ class _Root(LazyGroup):
         for name in ("stdout", "stderr"):
             if getattr(sys, name) is None:
                 setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        # Nobody calls this without arguments from a program that goes on.
+        self._is_program = not args and kwargs.get("args") is None
         try:
             return super().main(*args, **kwargs)
         finally:
-            # Nobody calls this without arguments from a program that goes on.
-            if not args and kwargs.get("args") is None:
+            if self._is_program:
                 _end_quickly()
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:

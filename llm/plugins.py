@@ -1,4 +1,4 @@
-"""Plugins: finding them, loading them, calling their hooks, and surviving their faults.
+"""Plugins: loading those that are needed, calling their hooks, and surviving their faults.
 
 A plugin that fails costs one line on stderr; everything else goes on. `LLM_RAISE_ERRORS` lets the
 exception through instead.
@@ -10,21 +10,23 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
-from types import ModuleType
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import plugin_index
 
 if TYPE_CHECKING:
-    from importlib.metadata import Distribution, EntryPoint
-
     from pluggy import PluginManager
+
+    from .plugin_index.finding import Found
+    from .plugin_index.records import Index, PluginRecord
 
     pm: PluginManager
 
 _GROUP = "llm"
-_DEFAULTS_PREFIX = "llm.default_plugins."
+DEFAULTS_PREFIX = "llm.default_plugins."
+# Everything is loaded where one of these is set: the second one wants the exceptions themselves.
+_WITHOUT_INDEX = ("LLM_NO_PLUGIN_INDEX", "LLM_RAISE_ERRORS")
 
 # The default plugins and the hooks that each implements: their modules are imported when a hook of
 # theirs is called. Later ones are called earlier.
@@ -58,6 +60,8 @@ class Fault(NamedTuple):
 # Whether Ctrl-C during the import or a hook of a plugin gives up that plugin alone: the command
 # needs no plugin, and sends nothing.
 outlasts_interrupts = False
+# Whether this process may start another one that makes the plugin index: it is the program itself.
+makes_index = False
 
 _loaded = False
 # Two, so that asking for the manager never waits for the import of a plugin.
@@ -68,6 +72,12 @@ _manager: PluginManager | None = None
 _origins: dict[str, tuple[str, str]] = {}
 _faults: dict[str, Fault] = {}
 _running = threading.local()
+# The index, once it was read; the plugins that were loaded because of it, before all were; those
+# that somebody had registered by then.
+_index: Index | None = None
+_some: set[str] = set()
+_earlier: list[str] | None = None
+_importing = False
 
 
 def __getattr__(name: str) -> object:
@@ -90,24 +100,28 @@ def load_plugins() -> None:
 
     `LLM_LOAD_PLUGINS` restricts the installed ones to the distributions it names.
     """
-    global _loaded
     with _load_lock:
-        if _loaded:
-            return
-        # Set first: a plugin that looks up models while it is imported must not start over.
-        _loaded = True
-        if _entry_points_possible():
-            for entry_point, distribution in _find_entry_points():
-                _load_entry_point(entry_point, distribution)
-        for name, hooks in DEFAULT_PLUGINS.items():
-            if not manager().has_plugin(name) and not manager().is_blocked(name):
-                manager().register(_stand_in(name, hooks), name=name)
+        # A plugin that looks up models while it is imported must not start over.
+        if not (_loaded or _importing):
+            _load_all(_entry_points_possible())
 
 
 def call_each(hook_name: str, **arguments: object) -> None:
-    """Call a hook of `llm.hookspecs` of every plugin, the plugin registered last first."""
-    load_plugins()
+    """Call a hook of `llm.hookspecs` of every plugin, the plugin registered last first.
+
+    Within `enough_for`, of those plugins that are loaded.
+    """
+    _load_unless_enough(hook_name)
     getattr(manager().hook, hook_name)(**arguments)
+
+
+def call_others(hook_name: str, called: set[str], **arguments: object) -> None:
+    """As `call_each`, but of plugins that are not among `called`, to which they are added."""
+    _load_unless_enough(hook_name)
+    implemented = getattr(manager().hook, hook_name).get_hookimpls()
+    before = [found.plugin for found in implemented if found.plugin_name in called]
+    called.update(found.plugin_name for found in implemented)
+    manager().subset_hook_caller(hook_name, before)(**arguments)
 
 
 def guests_possible() -> bool:
@@ -121,7 +135,7 @@ def guests_possible() -> bool:
 def guests_loaded() -> bool:
     """Whether a plugin takes part that is none of the default ones."""
     return _manager is not None and any(
-        plugin is not None and not name.startswith(_DEFAULTS_PREFIX)
+        plugin is not None and not name.startswith(DEFAULTS_PREFIX)
         for name, plugin in _manager.list_name_plugin()
     )
 
@@ -137,31 +151,14 @@ def faults() -> list[Fault]:
     return list(_faults.values())
 
 
-def get_plugins(all: bool = False) -> list[dict[str, object]]:
-    """The loaded plugins in the order of registration, then those that could not be loaded.
-
-    Args:
-        all: Include the default plugins.
-
-    Returns:
-        A dict for each with `name` (of the distribution where it has one), `hooks` (sorted names),
-        `version` where it is known, and `fault` (a text) where it has failed.
-    """
-    load_plugins()
-    registered = {name: plugin for name, plugin in manager().list_name_plugin() if plugin}
-    rows = [_describe(name, registered.get(name)) for name in {**registered, **_faults}]
-    return [row for row in rows if all or not str(row["name"]).startswith(_DEFAULTS_PREFIX)]
+def forget_faults() -> None:
+    """Let the next failure of each plugin be its first."""
+    _faults.clear()
 
 
-def _describe(plugin_name: str, plugin: object | None) -> dict[str, object]:
-    callers = manager().get_hookcallers(plugin) if plugin else None
-    name = getattr(plugin, "__name__", plugin_name)
-    row: dict[str, object] = {"name": name, "hooks": sorted(found.name for found in callers or ())}
-    if plugin_name in _origins:
-        row["name"], row["version"] = _origins[plugin_name]
-    if plugin_name in _faults:
-        row["fault"] = _faults[plugin_name].problem
-    return row
+def origins() -> dict[str, tuple[str, str]]:
+    """The name and version of the distribution of each plugin that has one, loaded or not."""
+    return _origins
 
 
 # Loading
@@ -176,76 +173,215 @@ def _entry_points_possible() -> bool:
     return plugin_index.any_plugin_installed()
 
 
-def _find_entry_points() -> Iterator[tuple[EntryPoint, Distribution]]:
-    """The entry points in a stable order: as LLM_LOAD_PLUGINS names them, else by distribution."""
-    from importlib import metadata
+def loading() -> Iterator[Found]:
+    """As `load_plugins`, one plugin at a time; each is given before it is imported."""
+    global _loaded
+    from .plugin_index.finding import find_plugins
 
-    chosen = os.environ.get("LLM_LOAD_PLUGINS")
-    distributions: list[Distribution] = []
-    if chosen is None:
-        distributions += filter(_entry_points_of, metadata.distributions())
-        distributions.sort(key=lambda found: _field(found, "Name").lower())
-    for name in filter(None, map(str.strip, (chosen or "").split(","))):
-        try:
-            distributions.append(metadata.distribution(name))
-        except metadata.PackageNotFoundError:
-            _tell(f"Plugin {name} could not be found")
-    for distribution in distributions:
-        for entry_point in _entry_points_of(distribution):
-            yield entry_point, distribution
+    _loaded = True
+    with _in_order() as aside:
+        for found in find_plugins(_tell, _report):
+            yield found
+            _load_found(found, aside)
 
 
-def _entry_points_of(distribution: Distribution) -> list[EntryPoint]:
+def _load_found(found: Found, aside: dict[str, object]) -> None:
+    name = found.name
+    if name in aside:
+        _register(name, aside.pop(name))
+    elif name not in _some and _is_free(name):
+        _origins[name] = found.distribution, found.version
+        with isolated(name):
+            _register(name, found.entry_point.load())
+
+
+def _register(name: str, plugin: object) -> None:
     try:
-        return [found for found in distribution.entry_points if found.group == _GROUP]
-    except Exception as ex:
-        # Metadata that cannot be read concerns us only where it may be that of a plugin.
-        if f"[{_GROUP}]" in (distribution.read_text("entry_points.txt") or ""):
-            _report(_field(distribution, "Name") or "(unnamed)", ex)
-        return []
+        manager().register(plugin, name=name)
+    except BaseException:
+        if manager().has_plugin(name):
+            manager().unregister(name=name)
+        raise
 
 
-def _field(distribution: Distribution, name: str) -> str:
-    """A field of the metadata, or nothing; Python warns of asking for one that is missing."""
-    metadata = distribution.metadata
-    return metadata[name] if name in metadata else ""  # noqa: SIM401 (its type has no get)
+def _is_free(name: str) -> bool:
+    return not manager().has_plugin(name) and not manager().is_blocked(name)
 
 
-def _load_entry_point(entry_point: EntryPoint, distribution: Distribution) -> None:
-    name = entry_point.name
-    if manager().has_plugin(name) or manager().is_blocked(name):
+@contextlib.contextmanager
+def _in_order() -> Iterator[dict[str, object]]:
+    """Register installed plugins within it: the default ones follow them.
+
+    It gives those that were registered since the first such time. They are registered anew: those
+    that are taken out in their turn, others at the end.
+    """
+    global _earlier
+    from .hookspecs import stand_in
+
+    registered = {name: found for name, found in manager().list_name_plugin() if found is not None}
+    _earlier = list(registered) if _earlier is None else _earlier
+    aside = {name: registered[name] for name in registered if name not in _earlier}
+    for name in aside:
+        manager().unregister(name=name)
+    try:
+        yield aside
+    finally:
+        for name in filter(_is_free, DEFAULT_PLUGINS):
+            _register(name, aside.pop(name, None) or stand_in(name, DEFAULT_PLUGINS[name]))
+        for name, plugin in aside.items():
+            _register(name, plugin)
+
+
+def _load_all(are_possible: bool) -> None:
+    global _loaded
+    _loaded = True
+    if are_possible:
+        list(loading())
         return
-    _origins[name] = _field(distribution, "Name") or name, _field(distribution, "Version")
-    with isolated(name):
+    with _in_order():
+        pass
+
+
+# Loading some
+
+
+@contextlib.contextmanager
+def enough_for(hook_name: str, names: Iterable[str] | None = None) -> Iterator[list[PluginRecord]]:
+    """Within it the hook is called of the plugins that matter, and only those are imported.
+
+    Args:
+        hook_name: The hook.
+        names: Which names of models, tools, prefixes or commands are looked for. Without it a
+            listing is made.
+
+    Returns:
+        What the plugin index says of those that are left out: plugins that register no such name,
+        or, in a listing, just what stands there. Empty where all plugins are called.
+    """
+    left = _load_some(hook_name, names)
+    state = _running.__dict__
+    outer = state.get("enough")
+    state["enough"] = None if left is None else (hook_name, len(running_plugins()))
+    try:
+        yield left or []
+    finally:
+        state["enough"] = outer
+
+
+def _load_unless_enough(hook_name: str) -> None:
+    # Not so for what a hook looks up that was called within it.
+    if _running.__dict__.get("enough") != (hook_name, len(running_plugins())):
+        load_plugins()
+
+
+def can_load_some() -> bool:
+    """Whether there is an index that saves loading all plugins; else all are loaded now."""
+    return _records_or_all() is not None
+
+
+def call_order() -> dict[str, int]:
+    """The place of each plugin in the order of calls, of those that are not loaded, too."""
+    records = (_index.content["plugins"] if _index else None) or []
+    registered = [name for name, _ in manager().list_name_plugin()]
+    names = [*(_earlier or ()), *(record["name"] for record in records), *registered]
+    return {name: -place for place, name in enumerate(dict.fromkeys(names))}
+
+
+def check_index(hook_name: str, names: Iterable[str], plugins: Iterable[str]) -> bool:
+    """Forget the index if it does not say that just these plugins register one of these names.
+
+    Returns:
+        Whether it was wrong.
+    """
+    return _index is not None and _index.forget_if_wrong(hook_name, names, plugins)
+
+
+def _load_some(hook_name: str, names: Iterable[str] | None) -> list[PluginRecord] | None:
+    """Load what matters, and return what the index says of the others; None if all are loaded."""
+    if _loaded:
+        return None
+    with _load_lock:
+        records = _records_or_all()
+        if records is None:
+            return None
+        from .plugin_index.records import has_a_say_in_all, loaded_for, sees_all
+
+        wanted = set(loaded_for(records, hook_name, names))
+        _load_records(records, wanted)
+        called = getattr(manager().hook, hook_name).get_hookimpls()
+        if sees_all(records, hook_name, wanted) or any(map(has_a_say_in_all, called)):
+            load_plugins()
+            return None
+        left = [record for record in records if record["name"] not in _some]
+        for record in left:
+            _tell_remembered(record, hook_name)
+        return left
+
+
+def _records_or_all() -> list[PluginRecord] | None:
+    """What the index says of the installed plugins; None where all are loaded, now or before."""
+    if _loaded:
+        return None
+    with _load_lock:
+        is_possible = _index is not None or _entry_points_possible()
+        records = _usable_records() if is_possible else None
+        if records is None and not _importing:
+            _load_all(is_possible)
+        return records
+
+
+def _usable_records() -> list[PluginRecord] | None:
+    global _index
+    if "LLM_LOAD_PLUGINS" in os.environ or any(map(os.environ.get, _WITHOUT_INDEX)):
+        return None
+    from .plugin_index.records import current_index
+
+    if _index is None or not _index.holds():
         try:
-            manager().register(entry_point.load(), name=name)
-        except BaseException:
-            if manager().has_plugin(name):
-                manager().unregister(name=name)
-            raise
+            _index = current_index(renew=makes_index)
+        except KeyboardInterrupt:
+            if not outlasts_interrupts:
+                raise
+    return _index and _index.content["plugins"]
 
 
-def _stand_in(name: str, hooks: tuple[str, ...]) -> ModuleType:
-    """A module that imports the default plugin `name` when one of its hooks is called."""
-    from importlib import import_module
+def _load_records(records: list[PluginRecord], wanted: set[str]) -> None:
+    """Import the wanted plugins, and register them where they stand in the order of all."""
+    new = [one for one in records if one["name"] in wanted - _some]
+    _some.update(wanted)
+    found = {record["name"]: plugin for record in new if (plugin := _imported(record))}
+    if found or _earlier is None:
+        with _in_order() as aside:
+            aside.update(found)
+            for name in (record["name"] for record in records if record["name"] in aside):
+                with isolated(name):
+                    _register(name, aside.pop(name))
 
-    from .hookspecs import hookimpl
 
-    def call(hook: str, argument: object) -> None:
-        # The root group has a table of what the default plugins add to it.
-        if name not in getattr(argument, "provides", ()):
-            getattr(import_module(name), hook)(argument)
+def _imported(record: PluginRecord) -> object | None:
+    global _importing
+    from .plugin_index.records import imported
 
-    def caller(hook: str) -> Callable[[object], None]:
-        # The hooks know their arguments by name.
-        if hook == "register_commands":
-            return lambda cli: call(hook, cli)
-        return lambda register: call(hook, register)
+    name = record["name"]
+    if _is_free(name):
+        _origins[name] = record["distribution"], record["version"]
+        _importing = True
+        try:
+            with isolated(name):
+                return imported(record["target"])
+        finally:
+            _importing = False
+    return None
 
-    module = ModuleType(name, f"Stands in for {name} until one of its hooks is called.")
-    for hook in hooks:
-        setattr(module, hook, hookimpl(caller(hook)))
-    return module
+
+def _tell_remembered(record: PluginRecord, hook_name: str) -> None:
+    """Report the fault that a plugin had when it was indexed, as if it were loaded now."""
+    from .plugin_index.records import EVERY_HOOK
+
+    for hook, problem in record["faults"].items():
+        if hook in (hook_name, EVERY_HOOK):
+            name = record["name"]
+            _tell_fault(Fault(name, record["distribution"], record["version"], problem))
 
 
 # Isolation
@@ -341,12 +477,17 @@ def _report(plugin: str, ex: BaseException) -> None:
         raise ex
     name, version = _origins.get(plugin, (plugin, None))
     problem = " ".join(f"{type(ex).__name__}: {ex}".split()).removesuffix(":")
-    fault = Fault(plugin, name, version, problem)
-    if _faults.setdefault(plugin, fault) is fault:
-        _tell(f"Plugin {name} failed to load: {problem}")
+    _tell_fault(Fault(plugin, name, version, problem))
+
+
+def _tell_fault(fault: Fault) -> None:
+    """Say, once for each plugin, that it has failed."""
+    if _faults.setdefault(fault.plugin, fault) is fault:
+        _tell(f"Plugin {fault.name} failed to load: {fault.problem}")
 
 
 def _tell(line: str) -> None:
+    """Say a line about a plugin on stderr."""
     from .text import visible
     from .text.secrets import masked
 

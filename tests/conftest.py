@@ -114,7 +114,15 @@ def fresh_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
     # The package keeps the manager it was asked for; it has to be the one that stays.
     assert llm.pm is plugins.manager()
-    fresh: dict[str, object] = {"_loaded": False, "_manager": None, "_origins": {}, "_faults": {}}
+    fresh: dict[str, object] = {
+        "_loaded": False,
+        "_manager": None,
+        "_origins": {},
+        "_faults": {},
+        "_index": None,
+        "_some": set(),
+        "_earlier": None,
+    }
     for name, value in fresh.items():
         monkeypatch.setattr(plugins, name, value)
 
@@ -145,6 +153,8 @@ def install_plugin(
         )
         listing = entry_points or f"{module.removeprefix('llm_')} = {module}"
         (metadata / "entry_points.txt").write_text(f"[llm]\n{listing}\n")
+        files = (f"{module}.py", *(f"{metadata.name}/{file.name}" for file in metadata.iterdir()))
+        (metadata / "RECORD").write_text("".join(f"{file},,\n" for file in files))
         return folder
 
     yield install

@@ -32,6 +32,7 @@ HOMES = {
         "cli",
         "__main__",
         "commands.",
+        "plugin_index.survey.",
         "providers.openai.commands.",
         "providers.local.commands",
     ),
@@ -50,6 +51,7 @@ HEAVY = {
 # Modules that are themselves loaded only by the function that needs the package.
 LOADED_LAZILY = {
     "net.http_log": {"httpx2"},
+    "plugin_index.finding": {"importlib"},
     "providers.openai.transport.sdk": {"httpx2"},
     "providers.openai.transport.long_body": {"httpx2"},
     "providers.openai.transport.plain": {"http"},

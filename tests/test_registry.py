@@ -12,6 +12,7 @@ import pytest
 import llm
 from llm import plugins, registry
 from llm.errors import AliasNotFound, ConfigError
+from llm.registry import aliases
 from llm.text import nearest_names
 
 
@@ -277,7 +278,7 @@ def test_look_up_uses_the_package_attribute(models: None, monkeypatch: pytest.Mo
     assert llm.get_async_model("r") is entry.async_model
     assert llm.get_models() == [entry.model]
     assert llm.get_embedding_model("o") is embedding.model
-    assert registry.resolve_model_id("r") == "replaced"
+    assert aliases.resolve_model_id("r") == "replaced"
 
 
 def test_registering_nothing_is_the_plugins_fault(

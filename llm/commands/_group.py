@@ -6,14 +6,20 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from ._errors import reported
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 # In `Context.meta`: the word at which the default command was chosen.
 _FIRST_WORD = f"{__name__}.first_word"
+# Of the help of a command in completions; click has no more there.
+_COMPLETION_WIDTH = 45
+
 json_flag = click.option("json_", "--json", is_flag=True, help="Output as JSON.")
 
 
@@ -117,10 +123,7 @@ class LazyGroup(click.Group):
 
         Each has its whole first sentence, which click itself would cut.
         """
-        ready = self._ready
-        names = [
-            name for name in self.list_commands(ctx) if name in self._lazy or not ready[name].hidden
-        ]
+        names = [name for name in self.list_commands(ctx) if not self._is_hidden(name)]
         if not names:
             return
         with formatter.section("Commands"):
@@ -128,13 +131,33 @@ class LazyGroup(click.Group):
                 [
                     (
                         f"{name}*" if name == self.default else name,
-                        self._lazy[name].help
-                        if name in self._lazy
-                        else ready[name].get_short_help_str(sys.maxsize),
+                        self._short_help(name, sys.maxsize),
                     )
                     for name in names
                 ]
             )
+
+    def _is_hidden(self, name: str) -> bool:
+        return name not in self._lazy and self._ready[name].hidden
+
+    def _short_help(self, name: str, limit: int) -> str:
+        if name in self._lazy:
+            return self._lazy[name].help
+        return self._ready[name].get_short_help_str(limit)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin so, without importing any, and the options."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        return [
+            *(
+                CompletionItem(name, help=self._short_help(name, _COMPLETION_WIDTH))
+                for name in names
+                if not self._is_hidden(name)
+            ),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
 
     # Choosing the command
 
@@ -162,8 +185,8 @@ class LazyGroup(click.Group):
             return not ctx.resilient_parsing
         first = args[0]
         options = {*ctx.help_option_names}.union(*(param.opts for param in self.params))
-        # In this order: to list the commands may load plugins.
-        if first in options or first in self.list_commands(ctx):
+        # In this order: to know the commands may load plugins.
+        if first in options or self._knows(ctx, first):
             return False
         if first.startswith("-") or self.default_takes_words:
             return True
@@ -174,6 +197,9 @@ class LazyGroup(click.Group):
         if near or not self._default_has_arguments(ctx):
             ctx.fail(f"No such command '{first}'{near or '. Commands: ' + ', '.join(names)}")
         return True
+
+    def _knows(self, ctx: click.Context, name: str) -> bool:
+        return name in self.list_commands(ctx)
 
     def _default_has_arguments(self, ctx: click.Context) -> bool:
         command = self.get_command(ctx, self.default or "")

@@ -20,9 +20,12 @@ def aliases() -> None:
 @json_flag
 def aliases_list(json_: bool) -> None:
     """List all aliases, those of plugins included, with the id of their model."""
-    entries = llm.get_models_with_aliases()
+    from ..registry import listed_models
+    from ..registry.embedding import listed_embedding_models
+
+    entries = listed_models()
     rows = [(alias, entry.model_id, "") for entry in entries for alias in entry.aliases]
-    for other in llm.get_embedding_models_with_aliases():
+    for other in listed_embedding_models():
         rows += [(alias, other.model_id, " (embedding)") for alias in other.aliases]
     if json_:
         print_json({alias: model_id for alias, model_id, _ in rows}, indent=4)

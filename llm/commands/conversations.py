@@ -256,7 +256,8 @@ def import_(
     from ..logs.exchange.as_json import import_conversation
     from ..logs.exchange.formats import format_of, read
     from ..logs.file.migrations import immediate
-    from ..registry import resolve_default_model, resolve_model_id
+    from ..registry import resolve_default_model
+    from ..registry.aliases import resolve_model_id
     from ..terminal import decode_text
 
     text = decode_text(file.read())

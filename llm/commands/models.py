@@ -14,7 +14,8 @@ import llm
 from ..errors import UnknownModelError
 from ..files.model_options import CALLS, OPTIONS, PARSERS, parse_fallback
 from ..plugins import isolated
-from ..registry import resolve_default_model, resolve_model_id
+from ..registry import listed_models, resolve_default_model
+from ..registry.aliases import resolve_model_id
 from ..terminal import print_json, say
 from ..text import JSONObject
 from ._errors import problems_text
@@ -64,7 +65,7 @@ def models_list(
             and (not tools or model.supports_tools)
         )
 
-    entries = llm.get_models_with_aliases()
+    entries = llm.get_models_with_aliases() if options else listed_models()
     chosen = []
     for entry in entries:
         with isolated(entry.plugin):

@@ -65,10 +65,10 @@ def _read(path: Path) -> Fragment:
 
 def _load(name: str, allow_attachments: bool) -> list[Content]:
     """What the loader of the prefix gives."""
-    import llm
+    from .registered import fragment_loaders_for
 
     prefix, _, rest = name.partition(":")
-    loaders = llm.get_fragment_loaders()
+    loaders = fragment_loaders_for(prefix)
     if prefix not in loaders:
         known = ", ".join(loaders) or "none"
         raise FragmentNotFound(f"Unknown fragment prefix: {prefix} (loaders: {known})")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container, Iterable
 from typing import TYPE_CHECKING, Any
+
+import llm
 
 from .. import plugins
 from ..tools.tool import Tool
@@ -24,7 +26,7 @@ def get_tools() -> dict[str, AnyTool]:
     running = plugins.running_plugins()
 
     def register(tool_or_function: AnyFunction, name: str | None = None) -> None:
-        tool = _as_tool(tool_or_function, name)
+        tool = as_tool(tool_or_function, name)
         tool.plugin = running[-1] if running else None
         tools[_unused(tool.name or "", tools)] = tool
 
@@ -32,7 +34,8 @@ def get_tools() -> dict[str, AnyTool]:
     return tools
 
 
-def _as_tool(tool_or_function: AnyFunction, name: str | None) -> AnyTool:
+def as_tool(tool_or_function: AnyFunction, name: str | None) -> AnyTool:
+    """The tool that a plugin registers, under the name that it gets."""
     if isinstance(tool_or_function, Tool):
         tool_or_function.name = name or tool_or_function.name
         return tool_or_function
@@ -63,6 +66,27 @@ def get_fragment_loaders() -> dict[str, FragmentLoader]:
     for prefix, loader in BUILTIN_LOADERS.items():
         loaders[_unused(f"llm-{prefix}" if prefix in loaders else prefix, loaders)] = loader
     return loaders
+
+
+def fragment_loaders_for(prefix: str) -> dict[str, FragmentLoader]:
+    """The loaders of fragments, but those of plugins that do not have to be imported for one."""
+    with plugins.enough_for("register_fragment_loaders", [prefix]):
+        found = llm.get_fragment_loaders()
+    # What nobody has may have been registered since the plugins were indexed.
+    return found if prefix in found else llm.get_fragment_loaders()
+
+
+def tools_for(names: Iterable[str], elsewhere: Collection[str] = ()) -> dict[str, AnyTool]:
+    """The registered tools, but those of plugins that do not have to be imported for these.
+
+    What nobody has may have been registered since the plugins were indexed; not so for names that
+    stand for something `elsewhere`.
+    """
+    wanted = set(names)
+    with plugins.enough_for("register_tools", wanted):
+        found = llm.get_tools()
+    known = {name for key, tool in found.items() for name in (key, getattr(tool, "__name__", key))}
+    return found if wanted <= {*known, *elsewhere} else llm.get_tools()
 
 
 def _loaders(hook_name: str) -> dict[str, Callable[[str], Any]]:

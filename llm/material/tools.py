@@ -37,9 +37,9 @@ def gather_tools(specs: Sequence[str], model: _BaseModel | None) -> list[ToolDef
     """
     if not specs:
         return []
-    import llm
+    from .registered import tools_for
 
-    registered = llm.get_tools()
+    registered = tools_for(map(name_in, specs), tool_classes({}, model))
     classes = tool_classes(registered, model)
     functions = {name: tool for name, tool in registered.items() if isinstance(tool, Tool)}
     missing = [spec for spec in specs if spec not in functions and not _names_one(spec, classes)]

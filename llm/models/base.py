@@ -281,6 +281,8 @@ class EmbeddingModelWithAliases:
 
     model: EmbeddingModel
     aliases: list[str]
+    #: The name of the plugin that registered it.
+    plugin: str = field(default=UNKNOWN_PLUGIN, compare=False, repr=False)
 
     @property
     def model_id(self) -> str:

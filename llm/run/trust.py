@@ -183,11 +183,11 @@ def _fragments_of(template: Template) -> list[str]:
 def _refuse_commands(template: Template) -> None:
     """No template may run a command by naming it as a fragment."""
     for name in filter(has_plugin_prefix, _fragments_of(template)):
-        import llm
-
         from ..material.loaders import load_command_output
+        from ..material.registered import fragment_loaders_for
 
-        if llm.get_fragment_loaders().get(name.partition(":")[0]) is load_command_output:
+        prefix = name.partition(":")[0]
+        if fragment_loaders_for(prefix).get(prefix) is load_command_output:
             raise LLMError(
                 f"Template {name_of(template)} names a command, {name!r}: templates cannot run "
                 f"commands. Give it yourself with -f {name!r}"

@@ -14,11 +14,11 @@ PACKAGE = Path(llm.__file__).parent
 # and for types too. A name stands for the module, or for the package with everything in it.
 ROOMS = (
     *("_version", "_lazy", "errors", "text", "files", "net", "serialization", "content", "parts"),
-    *("terminal", "schemas", "templates", "plugin_index", "tools", "models", "hookspecs"),
-    *("plugins", "material", "registry"),
+    *("terminal", "schemas", "templates", "plugin_index", "tools", "models"),
+    *("hookspecs", "plugins", "material", "registry"),
     *("logs.file", "logs.records", "logs.older", "logs.read", "logs.write"),
     *("logs.exchange", "logs.rewrite", "logs.render", "logs", "database", "embeddings"),
-    *("run", "commands", "cli", "__main__"),
+    *("run", "commands", "cli", "plugin_index.survey", "__main__"),
 )
 # Public methods that need what stands above them, each with its reason.
 UPWARD: dict[tuple[str, str], str] = {

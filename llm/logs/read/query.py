@@ -239,7 +239,7 @@ def matching_ids(conn: sqlite3.Connection, filters: LogFilters) -> list[str]:
     ids = select_ids(conn, filters)
     if ids or filters.model is None:
         return ids
-    from ...registry import resolve_model_id
+    from ...registry.aliases import resolve_model_id
 
     model_id = resolve_model_id(filters.model)
     return ids if model_id == filters.model else select_ids(conn, filters._replace(model=model_id))

@@ -10,21 +10,21 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import llm
 
-from . import plugins
-from .errors import AliasNotFound, ConfigError, NeedsKeyException, UnknownModelError
-from .files import AnyPath, config
-from .text import JSONObject, suggestion
+from .. import plugins
+from ..errors import ConfigError, NeedsKeyException, UnknownModelError
+from ..files import AnyPath, config
+from ..text import suggestion
 
 if TYPE_CHECKING:
     from pluggy import HookImpl
 
-    from .models.base import AnyAsyncModel, EmbeddingModelWithAliases, ModelWithAliases, SyncModel
-    from .models.embedding import EmbeddingModel
+    from ..models.base import AnyAsyncModel, EmbeddingModelWithAliases, ModelWithAliases, SyncModel
+    from ..plugin_index.records import PluginRecord
 
 # Models
 
@@ -37,10 +37,10 @@ def get_models_with_aliases() -> list[ModelWithAliases]:
     Raises:
         ConfigError: `aliases.json` is not valid.
     """
-    from .models.base import UNKNOWN_PLUGIN, ModelWithAliases
+    from ..models.base import UNKNOWN_PLUGIN, ModelWithAliases
 
     entries: list[ModelWithAliases] = []
-    user_aliases = _user_aliases()
+    of_user = user_aliases()
     running = plugins.running_plugins()
 
     def register(
@@ -51,18 +51,54 @@ def get_models_with_aliases() -> list[ModelWithAliases]:
         plugin = running[-1] if running else UNKNOWN_PLUGIN
         entry = ModelWithAliases(model, async_model, list(aliases or ()), plugin)
         # The entry itself, which has no id then, complains where there is neither.
-        entry.aliases += user_aliases.get((model or async_model or entry).model_id, ())
+        entry.aliases += of_user.get((model or async_model or entry).model_id, ())
         entries.append(entry)
 
     plugins.call_each("register_models", register=register, model_aliases=entries)
     return entries
 
 
+def listed_models(keyless: bool = False) -> list[ModelWithAliases]:
+    """What there is to show of the registered models, in order of registration.
+
+    As `get_models_with_aliases`, but of plugins that need not be imported it gives what the plugin
+    index says. With `keyless`, which is to find the model that answers where none is named, those
+    that look around in the network are not imported either.
+    """
+    with _some_models([config.DEFAULT_MODEL] if keyless else None) as left:
+        entries = _entries()
+    if not left:
+        return entries
+    from .remembered import with_models
+
+    return with_models(entries, left, user_aliases())
+
+
+@contextmanager
+def some_of(
+    hook_name: str, look_up: Callable[[], object], names: list[str] | None
+) -> Iterator[list[PluginRecord]]:
+    """Load what a look-up of the package needs for these names, or for a listing.
+
+    Gives what the plugin index says of the plugins that are left out.
+    """
+    # The look-up of a plugin that replaces ours takes what is loaded.
+    if vars(llm).get(look_up.__name__, look_up) is not look_up:
+        plugins.load_plugins()
+    with plugins.enough_for(hook_name, names) as left:
+        yield left
+
+
+def _some_models(names: list[str] | None) -> AbstractContextManager[list[PluginRecord]]:
+    return some_of("register_models", get_models_with_aliases, names)
+
+
 def _entries() -> list[ModelWithAliases]:
     return llm.get_models_with_aliases()
 
 
-def _user_aliases() -> dict[str, list[str]]:
+def user_aliases() -> dict[str, list[str]]:
+    """The aliases of the user by the id of the model."""
     found: dict[str, list[str]] = {}
     if _leaves_out_user_aliases:
         return found
@@ -96,7 +132,7 @@ def get_async_models() -> list[AnyAsyncModel]:
 
 def get_model_aliases() -> dict[str, SyncModel]:
     """The synchronous models by alias and by id; of two with one name the later counts."""
-    return {name: entry.model for entry in _entries() if entry.model for name in _names_of(entry)}
+    return {name: entry.model for entry in _entries() if entry.model for name in names_of(entry)}
 
 
 def get_async_model_aliases() -> dict[str, AnyAsyncModel]:
@@ -105,7 +141,7 @@ def get_async_model_aliases() -> dict[str, AnyAsyncModel]:
         name: entry.async_model
         for entry in _entries()
         if entry.async_model
-        for name in _names_of(entry)
+        for name in names_of(entry)
     }
 
 
@@ -121,7 +157,7 @@ def get_model(name: str | None = None) -> SyncModel:
     known = _known
     if known is not None and (make := known.models.get(name)) and known.holds():
         return make()
-    wanted, entries = _look_up(name)
+    wanted, entries = look_up(name)
     for entry in entries:
         if entry.model:
             return entry.model
@@ -140,23 +176,40 @@ def get_async_model(name: str | None = None) -> AnyAsyncModel:
     known = _known
     if known is not None and (make := known.twins.get(name)) and known.holds():
         return make()
-    wanted, entries = _look_up(name)
+    wanted, entries = look_up(name)
     for entry in entries:
         if entry.async_model:
             return entry.async_model
     raise UnknownModelError(f"Unknown async model (sync model exists): {wanted}")
 
 
-def _look_up(name: str | None) -> tuple[str, list[ModelWithAliases]]:
+def look_up(name: str | None) -> tuple[str, list[ModelWithAliases]]:
     """The name of the wanted model, and the models that bear it; an `UnknownModelError` for none.
 
     A model that has the name without the user's aliases does not need `aliases.json`, so it may be
     broken; it is a `ConfigError` where the name could be an alias.
     """
+    if plugins.can_load_some():
+        name = name or resolve_default_model()
+        with suppress(ConfigError), _some_models(meant_by(name)):
+            if found := list(bearing(name, _listed(name))):
+                return name, found
+    wanted, entries = _wanted_among_all(name)
+    found = list(bearing(wanted, entries))
+    if plugins.guests_loaded():
+        registering = {entry.plugin for entry in found}
+        plugins.check_index("register_models", meant_by(wanted), registering)
+    if found:
+        return wanted, found
+    raise unknown_model(wanted, entries)
+
+
+def _wanted_among_all(name: str | None) -> tuple[str, list[ModelWithAliases]]:
+    """The name of the wanted model, and all models."""
     global _leaves_out_user_aliases
     try:
         entries = _listed()
-        wanted = name or resolve_default_model(entries)
+        return name or resolve_default_model(entries), entries
     except ConfigError:
         _leaves_out_user_aliases = True
         try:
@@ -164,11 +217,17 @@ def _look_up(name: str | None) -> tuple[str, list[ModelWithAliases]]:
             wanted = name or resolve_default_model(entries)
         finally:
             _leaves_out_user_aliases = False
-        if not any(_bearing(wanted, entries)):
+        if not any(bearing(wanted, entries)):
             raise
-    if found := list(_bearing(wanted, entries)):
-        return wanted, found
-    raise _unknown_model(wanted, entries)
+    return wanted, entries
+
+
+def meant_by(name: str) -> list[str]:
+    """A name, and the id that it stands for if it is an alias of the user."""
+    with suppress(ConfigError):
+        meant = config.load_aliases().get(name)
+        return [name, meant] if isinstance(meant, str) else [name]
+    return [name]
 
 
 def resolve_default_model(entries: Sequence[ModelWithAliases] | None = None) -> str:
@@ -179,7 +238,7 @@ def resolve_default_model(entries: Sequence[ModelWithAliases] | None = None) -> 
     """
     if chosen := llm.get_default_model(default=None):
         return chosen
-    known = _entries() if entries is None else entries
+    known = listed_models(keyless=True) if entries is None else entries
     if (keyless := _keyless(known)) and _lacks_key(known):
         return keyless.model_id
     return llm.get_default_model()
@@ -189,7 +248,7 @@ def nothing_can_answer() -> bool:
     """Whether no default is set, the built-in one lacks its key and no model does without."""
     if llm.get_default_model(default=None):
         return False
-    entries = _entries()
+    entries = listed_models(keyless=True)
     return _lacks_key(entries) and not _keyless(entries)
 
 
@@ -204,7 +263,7 @@ def _keyless(entries: Iterable[ModelWithAliases]) -> ModelWithAliases | None:
 def _lacks_key(entries: Sequence[ModelWithAliases]) -> bool:
     """Whether the built-in default model is absent or has no key."""
     with suppress(NeedsKeyException):
-        for entry in _bearing(config.DEFAULT_MODEL, entries):
+        for entry in bearing(config.DEFAULT_MODEL, entries):
             entry.shown.get_key()
             return False
     return True
@@ -249,10 +308,15 @@ class _Known(NamedTuple):
             path: _stamp(path) for path in self.files
         }
 
-    def learn(self, again: list[ModelWithAliases]) -> None:
-        """Take down what can be given out without a list, now that there is a second one."""
+    def learn(self, again: list[ModelWithAliases], name: str | None) -> None:
+        """Take down what can be given out without a list, now that there is a second one.
+
+        Args:
+            again: The second list.
+            name: The one name that it is complete for; None for all.
+        """
         for old, new in zip(self.entries, again, strict=True):
-            names = _names_of(new)
+            names = [one for one in names_of(new) if name in (None, one)]
             # The later of two with one name counts, also where it has to be listed.
             if new.model:
                 self.models.update(dict.fromkeys(names, _maker(old.model, new.model)))
@@ -283,10 +347,14 @@ def _stamp(path: AnyPath) -> _Stamp:
     return None
 
 
-def _listed() -> list[ModelWithAliases]:
-    """The registered models; what the next look-up can do without a list is kept in `_known`."""
+def _listed(name: str | None = None) -> list[ModelWithAliases]:
+    """The registered models; what the next look-up can do without a list is kept in `_known`.
+
+    With a `name` just those that have it need be among them.
+    """
     global _known
-    plugins.load_plugins()
+    if name is None:
+        plugins.load_plugins()
     origin = _Origin.now()
     outer, files = getattr(_thread, "files", None), dict[str, _Stamp]()
     _thread.files = files
@@ -297,8 +365,8 @@ def _listed() -> list[ModelWithAliases]:
     before = _known
     if before is None or before[:2] != (origin, files) or len(before.entries) != len(entries):
         _known = None if origin.is_replaced else _Known(origin, files, entries, {}, {})
-    elif not before.models and not before.twins:
-        before.learn(entries)
+    elif name is not None or not (before.models or before.twins):
+        before.learn(entries, name)
     return entries
 
 
@@ -339,54 +407,6 @@ def _is_plain(value: object) -> bool:
     return _ATOMS.issuperset(map(type, items))
 
 
-# Embedding models
-
-
-def get_embedding_models_with_aliases() -> list[EmbeddingModelWithAliases]:
-    """All registered embedding models, each with the aliases of its plugin and of the user.
-
-    Raises:
-        ConfigError: `aliases.json` is not valid.
-    """
-    from .models.base import EmbeddingModelWithAliases
-
-    entries: list[EmbeddingModelWithAliases] = []
-    user_aliases = _user_aliases()
-
-    def register(model: EmbeddingModel, aliases: Iterable[str] | None = None) -> None:
-        names = [*(aliases or ()), *user_aliases.get(model.model_id, ())]
-        entries.append(EmbeddingModelWithAliases(model, names))
-
-    plugins.call_each("register_embedding_models", register=register)
-    return entries
-
-
-def get_embedding_models() -> list[EmbeddingModel]:
-    """A new instance of every registered embedding model, in order of registration."""
-    return [entry.model for entry in llm.get_embedding_models_with_aliases()]
-
-
-def get_embedding_model_aliases() -> dict[str, EmbeddingModel]:
-    """The embedding models by alias and by id; of two with one name the later counts."""
-    return {
-        name: entry.model
-        for entry in llm.get_embedding_models_with_aliases()
-        for name in _names_of(entry)
-    }
-
-
-def get_embedding_model(name: str) -> EmbeddingModel:
-    """The embedding model with an id or alias.
-
-    Raises:
-        UnknownModelError: No embedding model has that name.
-    """
-    entries = llm.get_embedding_models_with_aliases()
-    for entry in _bearing(name, entries):
-        return entry.model
-    raise _unknown_model(name, entries)
-
-
 # Names
 
 #: Those of the model that `llm local install` fetches.
@@ -394,21 +414,23 @@ INSTALLABLE = frozenset({"smollm2", "smollm2-135m", "local/smollm2-135m"})
 AnyEntry = TypeVar("AnyEntry", "ModelWithAliases", "EmbeddingModelWithAliases")
 
 
-def _names_of(entry: ModelWithAliases | EmbeddingModelWithAliases) -> list[str]:
+def names_of(entry: ModelWithAliases | EmbeddingModelWithAliases) -> list[str]:
+    """Everything that a model can be asked for by."""
     return [*entry.aliases, entry.model_id]
 
 
-def _bearing(name: str, entries: Sequence[AnyEntry]) -> Iterator[AnyEntry]:
+def bearing(name: str, entries: Sequence[AnyEntry]) -> Iterator[AnyEntry]:
     """The entries with that id or alias; the last registered, which counts, comes first."""
     for entry in reversed(entries):
         if entry.model_id == name or name in entry.aliases:
             yield entry
 
 
-def _unknown_model(
+def unknown_model(
     name: str, entries: Iterable[ModelWithAliases | EmbeddingModelWithAliases]
 ) -> UnknownModelError:
-    near = suggestion(name, [known for entry in entries for known in _names_of(entry)])
+    """The error about a name that none of these models has, with what may help."""
+    near = suggestion(name, [known for entry in entries for known in names_of(entry)])
     hints = " ".join(_hints(name))
     gap = " " if near else ". "
     return UnknownModelError(f"Unknown model: {name}{near}{hints and gap + hints}")
@@ -423,47 +445,3 @@ def _hints(name: str) -> Iterator[str]:
     with suppress(ConfigError):
         if name == llm.get_default_model(default=None):
             yield "It is your default model: 'llm models default MODEL' chooses another one"
-
-
-def set_alias(alias: str, model_id_or_alias: str) -> None:
-    """Store an alias in `aliases.json`.
-
-    Args:
-        alias: The new name.
-        model_id_or_alias: A chat or embedding model; what nobody knows is stored as it is.
-
-    Raises:
-        ConfigError: `aliases.json` is not valid or cannot be written.
-    """
-    added = {alias: resolve_model_id(model_id_or_alias)}
-    config.update_json(
-        config.aliases_path(), lambda aliases: aliases.update(added), indent=4, newline=True
-    )
-
-
-def resolve_model_id(name: str) -> str:
-    """The id of the chat model, else of the embedding model, with that name; else the name."""
-    for entry in _bearing(name, _entries()):
-        return entry.model_id
-    for embedding_entry in _bearing(name, llm.get_embedding_models_with_aliases()):
-        return embedding_entry.model_id
-    return name
-
-
-def remove_alias(alias: str) -> None:
-    """Remove an alias from `aliases.json`.
-
-    Raises:
-        AliasNotFound: There is no such alias, or no such file; it is a KeyError.
-        ConfigError: `aliases.json` is not valid or cannot be written.
-    """
-    path = config.aliases_path()
-    if not path.exists():
-        raise AliasNotFound("No aliases.json file exists")
-
-    def change(aliases: JSONObject) -> None:
-        if alias not in aliases:
-            raise AliasNotFound(f"No such alias: {alias}")
-        del aliases[alias]
-
-    config.update_json(path, change, indent=4, newline=True)

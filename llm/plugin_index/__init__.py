@@ -14,7 +14,7 @@ import sys
 import time
 from zlib import crc32
 
-from .files.config import user_path
+from ..files.config import user_path
 
 # A folder changed this recently may change again without its time showing it.
 _SETTLED_NS = 2_000_000_000
@@ -31,7 +31,7 @@ def any_plugin_installed() -> bool:
     finders = (finder for finder in sys.meta_path if finder is not PathFinder)
     if any(hasattr(finder, "find_distributions") for finder in finders):
         return True
-    folders = list(dict.fromkeys(map(os.path.abspath, sys.path)))
+    folders = searched_folders()
     cached = _cached_answer(folders)
     if cached is not None:
         return cached
@@ -41,6 +41,19 @@ def any_plugin_installed() -> bool:
         return True
     _write_cache(answer, folders, times)
     return answer
+
+
+def searched_folders() -> list[str]:
+    """The folders where Python finds modules, in order."""
+    return list(dict.fromkeys(map(os.path.abspath, sys.path)))
+
+
+def is_ours(descriptor: int) -> bool:
+    """Whether an open file belongs to this user and nobody else can write to it."""
+    if os.name == "nt":
+        return True
+    found = os.fstat(descriptor)
+    return found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 # Searching
@@ -100,6 +113,8 @@ def _cached_answer(folders: list[str]) -> bool | None:
     head = [sys.prefix, *folders, ""]
     try:
         with open(_cache_path(), encoding="utf-8", errors="surrogateescape") as file:
+            if not is_ours(file.fileno()):
+                return None
             answer, *lines = file.read().split("\n")
         if answer not in ("yes", "no") or lines[-1:] != ["end"] or lines[: len(head)] != head:
             return None
@@ -123,6 +138,7 @@ def _write_cache(answer: bool, folders: list[str], times: dict[str, int]) -> Non
     temporary = f"{path}.{os.getpid()}.tmp"
     with contextlib.suppress(OSError):
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as file:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write("\n".join([*lines, "end"]))
         os.replace(temporary, path)
