@@ -140,13 +140,6 @@ class _Root(LazyGroup):
         names = {*self._ready, *self._lazy, *self._remembered}
         return sorted(names, key=lambda name: (name != self.default, name))
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command with that name; the plugin that has it is imported now."""
-        if not self._knows(ctx, cmd_name):
-            return None
-        self._import(cmd_name)
-        return self._ready.get(cmd_name)
-
     def _knows(self, ctx: click.Context, name: str) -> bool:
         if name in self._asked_for or not self._may_ask(ctx):
             return self._has(name)

@@ -101,7 +101,8 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command with that name, imported now if need be, or None."""
-        self._complete(ctx)
+        if not self._knows(ctx, cmd_name):
+            return None
         self._import(cmd_name)
         found = self._ready.get(cmd_name)
         if type(found) is click.Group:
@@ -199,7 +200,8 @@ class LazyGroup(click.Group):
         return True
 
     def _knows(self, ctx: click.Context, name: str) -> bool:
-        return name in self.list_commands(ctx)
+        self._complete(ctx)
+        return name in self._ready or name in self._lazy
 
     def _default_has_arguments(self, ctx: click.Context) -> bool:
         command = self.get_command(ctx, self.default or "")
