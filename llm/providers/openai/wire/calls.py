@@ -48,6 +48,11 @@ class Nesting:
         return self._has_begun and self._depth <= 0 and not self._in_text
 
 
+# What is in a piece that brings more arguments of a call, and nothing else.
+_MORE_OF_ONE = frozenset({"index", "function"})
+_ARGUMENTS = frozenset({"arguments"})
+
+
 class _Piece:
     """What a server sends of a call at a time."""
 
@@ -72,6 +77,13 @@ class _Open:
         self.call = call
         self._nesting = Nesting()
         self._seen = 0
+
+    def more(self, arguments: str) -> Iterable[StreamEvent]:
+        """Put more arguments to the call; the events that say so."""
+        if not arguments:
+            return ()
+        self.call.pieces.append(arguments)
+        return (StreamEvent("tool_call_args", arguments, None, self.call.id),)
 
     def has_another_id(self, piece: _Piece) -> bool:
         """Whether the server gives a piece an id, and gave the call another one."""
@@ -106,6 +118,12 @@ class ChatCalls:
     def add(self, pieces: Iterable[Json], *, are_whole: bool) -> Iterator[StreamEvent]:
         """What some pieces add to the answer; of a whole message each one is a call."""
         for given in filter(None, pieces):
+            if given.keys() == _MORE_OF_ONE and (found := self._by_place.get(given["index"])):
+                function = given["function"]
+                if function.keys() == _ARGUMENTS and function["arguments"].__class__ is str:
+                    # The usual piece of a long call.
+                    yield from found.more(function["arguments"])
+                    continue
             piece = _Piece(given)
             if piece.says_something or piece.index in self._by_place:
                 call = self._begin(piece) if are_whole else self._place(piece)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from llm.parts import StreamEvent
@@ -122,24 +121,33 @@ class ChatAccumulator(Accumulator):
         events: list[Event] = []
         if role := delta.get("role"):
             self._role = role
-        if any(value is not None for name, value in delta.items() if name not in _USUAL):
-            events += self._take_unusual(delta)
+        for name, value in delta.items():
+            if value is not None and name not in _USUAL:
+                events += self._take_unusual(delta)
+                break
         else:
             events += self._content(delta.get("content"))
         if refusal := delta.get("refusal"):
             self._refusal.append(str(refusal))
         return events
 
-    def _take_unusual(self, delta: Json) -> Iterator[Event]:
+    def _take_unusual(self, delta: Json) -> list[Event]:
         """What there is beside role and content, and the content."""
         is_whole = self._whole is not None
-        self._kept.add(delta, is_whole=is_whole)
-        self._has_reasoning = self._has_reasoning or self._kept.has_details
-        yield from self._reasoning(self._kept.reasoning(delta))
-        content = self._content(delta.get("content"))
-        calls = self._pieces_of_calls.add(_pieces_of_calls(delta), are_whole=is_whole)
+        events: list[Event] = []
+        if self._kept.add(delta, is_whole=is_whole):
+            self._has_reasoning = True
+        if text := self._kept.reasoning(delta):
+            events += self._reasoning(text)
+        content, pieces = delta.get("content"), _pieces_of_calls(delta)
         # Of a whole message the calls come first.
-        yield from chain(calls, content) if is_whole else chain(content, calls)
+        if content and not is_whole:
+            events += self._content(content)
+        if pieces:
+            events += self._pieces_of_calls.add(pieces, are_whole=is_whole)
+        if content and is_whole:
+            events += self._content(content)
+        return events
 
     @cached_property
     def _kept(self) -> Kept:
@@ -225,9 +233,10 @@ def _texts(content: object, is_thought: bool = False) -> Iterator[tuple[bool, st
 
 def _pieces_of_calls(delta: Json) -> Iterable[Json]:
     """The pieces of tool calls in a message or a piece of one; the older API has one call."""
-    if older := delta.get("function_call"):
-        older = [{"index": "function_call", "function": older}]
-    return cast("Iterable[Json]", delta.get("tool_calls") or older or ())
+    if pieces := delta.get("tool_calls"):
+        return cast("Iterable[Json]", pieces)
+    older = delta.get("function_call")
+    return [{"index": "function_call", "function": older}] if older else ()
 
 
 class CompletionAccumulator(ChatAccumulator):

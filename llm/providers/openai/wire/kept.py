@@ -22,6 +22,7 @@ from .shapes import Call, Json, ran_here
 REASONING = ("reasoning_content", "reasoning", "reasoning_text")
 #: Fields of a message that go back as they came.
 KEPT_WITH_MESSAGE = ("reasoning_details", "thinking_blocks", "reasoning_opaque")
+_KEPT_WITH_MESSAGE = frozenset(KEPT_WITH_MESSAGE)
 # Stands beside the kept fields of the first call: the server's name for reasoning.
 _FIELD = "reasoning_field"
 # Texts of an entry that a stream brings in pieces.
@@ -77,32 +78,32 @@ class Kept:
         # The event that the message's fields are put to.
         self._reasoning: StreamEvent | None = None
 
-    @property
-    def has_details(self) -> bool:
-        """There is something to keep that only reasoning leaves behind."""
-        return bool(self._fields or self._entries)
-
     def reasoning(self, delta: Json) -> str:
         """The text of the reasoning in a message or a piece of one."""
         for name in REASONING:
             text = delta.get(name)
             if isinstance(text, str):
-                self._note_field(name, text)
+                if not self._has_text:
+                    self._note_field(name, text)
                 if text:
                     return text
         details = delta.get("reasoning_details")
-        pieces = details if isinstance(details, list) else ()
-        texts = (piece.get("text") or piece.get("summary") for piece in pieces if piece)
+        if not isinstance(details, list):
+            return ""
+        texts = (piece.get("text") or piece.get("summary") for piece in details if piece)
         return "".join(filter(_is_text, texts))
 
     def _note_field(self, name: str, text: str) -> None:
         """Remember the name of the first text, or of an empty one if there is no other."""
-        if self._field is None or (text and not self._has_text):
+        if self._field is None or text:
             self._field, self._has_text = name, bool(text)
 
-    def add(self, delta: Json, *, is_whole: bool) -> None:
-        """Keep what has to be kept of a message, or of a piece of one."""
-        for name in KEPT_WITH_MESSAGE:
+    def add(self, delta: Json, *, is_whole: bool) -> bool:
+        """Keep what has to be kept of a message, or of a piece of one; whether there was any."""
+        if _KEPT_WITH_MESSAGE.isdisjoint(delta):
+            return False
+        names = _KEPT_WITH_MESSAGE.intersection(delta)
+        for name in names:
             value = delta.get(name)
             if is_whole or not isinstance(value, list):
                 if value:
@@ -112,6 +113,7 @@ class Kept:
             for piece in value:
                 if not (entries and entries[-1].takes(piece)):
                     entries.append(_Entry(piece))
+        return any(delta[name] for name in names)
 
     def shown(self, event: StreamEvent) -> StreamEvent:
         """An event of reasoning, which is remembered if it is the first."""
