@@ -427,6 +427,12 @@ def answer_events(value: JSONObject, answer: ChatAccumulator) -> Iterator[Stream
     return iter(log)
 
 
+def test_empty_details_are_no_reasoning() -> None:
+    """Some servers send an empty list with each chunk."""
+    _, events = folded(chunk({"content": "a", "reasoning": None, "reasoning_details": []}))
+    assert events == [{"type": "text", "chunk": "a"}]
+
+
 def test_details_that_are_no_pieces_of_one_stay_apart() -> None:
     """Only texts of one entry are joined: same kind, same place, no other id."""
     pieces = [

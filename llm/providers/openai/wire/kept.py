@@ -103,11 +103,10 @@ class Kept:
         if _KEPT_WITH_MESSAGE.isdisjoint(delta):
             return False
         names = _KEPT_WITH_MESSAGE.intersection(delta)
-        for name in names:
-            value = delta.get(name)
+        for name in filter(delta.get, names):
+            value = delta[name]
             if is_whole or not isinstance(value, list):
-                if value:
-                    self._fields[name] = value
+                self._fields[name] = value
                 continue
             entries = self._entries.setdefault(name, [])
             for piece in value:
