@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from ._lazy import attach
 
 if TYPE_CHECKING:
-    from .logs.file.migrations import migrate
+    from .logs.file.migrations import migrate, migration
 
-__all__ = ["migrate"]
+__all__ = ["migrate", "migration"]
 
-__getattr__, __dir__ = attach(__name__, {}, migrate="llm.logs.file.migrations")
+__getattr__, __dir__ = attach(__name__, {"llm.logs.file.migrations": ("migrate", "migration")})

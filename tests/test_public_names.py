@@ -29,20 +29,24 @@ PACKAGE_NAMES = """
 MODULE_NAMES = {
     "llm": " ".join(llm.__all__) + PACKAGE_NAMES,
     "llm.cli": """
-        AttachmentError FragmentNotFound LoadTemplateError cli get_key load_conversation
-        load_template logs_db_path logs_on migrate resolve_fragments
+        AttachmentError AttachmentType FragmentNotFound LoadTemplateError _approve_tool_call
+        _debug_tool_call _gather_tools _get_conversation_tools cli get_key get_model_options
+        load_conversation load_template logs_db_path logs_on migrate process_fragments_in_chat
+        render_errors resolve_fragments
     """,
     "llm.default_plugins.default_tools": "",
     "llm.default_plugins.openai_models": """
-        AsyncChat AsyncResponses Chat CodeInterpreter Completion OpenAIEmbeddingModel Responses
-        SharedOptions WebSearch _Shared build_options_class combine_chunks not_nulls redact_data
+        AsyncChat AsyncKeyModel AsyncResponses Chat CodeInterpreter KeyModel StreamEvent
+        hookimpl logging_client remove_dict_none_values simplify_usage_dict
+        Completion OpenAIEmbeddingModel Responses SharedOptions WebSearch _Shared
+        build_options_class combine_chunks not_nulls redact_data
     """,
     "llm.embeddings": "Collection EmbeddingModel Entry",
     "llm.embeddings_migrations": "embeddings_migrations",
     "llm.errors": "ConversationNotSupported ModelError NeedsKeyException",
     "llm.hookspecs": "hookimpl hookspec",
     "llm.logs": "HASH_PREFIX LogStore canonical_json content_hash message_hash",
-    "llm.migrations": "migrate",
+    "llm.migrations": "migrate migration",
     "llm.models": """
         AfterCallAsync AfterCallSync AsyncChainResponse AsyncConversation AsyncKeyModel AsyncModel
         AsyncResponse Attachment BeforeCallAsync BeforeCallSync CONVERSATION_NAME_LENGTH

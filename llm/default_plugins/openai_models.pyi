@@ -1,5 +1,9 @@
 """Types of `llm/default_plugins/openai_models.py`, whose names are served lazily."""
 
+from llm import AsyncKeyModel as AsyncKeyModel
+from llm import KeyModel as KeyModel
+from llm import hookimpl as hookimpl
+from llm.parts import StreamEvent as StreamEvent
 from llm.providers.openai import catalog as catalog
 from llm.providers.openai.chat import AsyncChat as AsyncChat
 from llm.providers.openai.chat import AsyncResponses as AsyncResponses
@@ -22,6 +26,9 @@ from llm.providers.openai.wire.server_tools import CodeInterpreter as CodeInterp
 from llm.providers.openai.wire.server_tools import WebSearch as WebSearch
 from llm.providers.openai.wire.shapes import not_nulls as not_nulls
 from llm.providers.openai.wire.shapes import redact_data as redact_data
+from llm.utils import logging_client as logging_client
+from llm.utils import remove_dict_none_values as remove_dict_none_values
+from llm.utils import simplify_usage_dict as simplify_usage_dict
 _attachment = attachment_item
 __all__ = ["register_commands", "register_embedding_models", "register_models"]
 import click

@@ -32,6 +32,8 @@ from ..tools.policy import Candidate, Decision, Rule, Rules, decide
 from .toolset import Toolset
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..content import Attachment
     from ..tools.calling import ToolCall
     from ..tools.tool import Tool
@@ -74,6 +76,8 @@ class Gate:
         except ValueError as error:
             raise InvalidInput(str(error)) from error
         self._stored = load_rules()
+        # How an answer is read where there is no terminal.
+        self.read_line: Callable[[], str] = read_stdin_line
         self.interrupted: set[str | None] = set()
         self.doubted: dict[str | None, str] = {}
 
@@ -117,7 +121,7 @@ class Gate:
                 return
             if terminal is None and not self._settings.approve:
                 raise _unasked(call, reason)
-            answer = _answer(terminal or Terminal(read_stdin_line, sys.stderr), call)
+            answer = _answer(terminal or Terminal(self.read_line, sys.stderr), call)
         if answer in ("n", "no"):
             raise CancelToolCall("User cancelled tool call")
         if answer in ("a", "f"):

@@ -154,7 +154,7 @@ class _Chat:
 
     def _turn_input(self, typed: str) -> TurnInput | None:
         """What goes into the next turn; `None` where the user has only attached something."""
-        prompt, names, files = _read_instructions(typed, self._instructions)
+        prompt, names, files = read_instructions(typed, self._instructions)
         fragments, attachments = load_fragments(self._resolved.request.log, names)
         attached = [attachment_from(value) for value in files]
         # One that is refused must not be in the way of the prompts that follow.
@@ -173,7 +173,7 @@ class _Chat:
         )
 
 
-def _read_instructions(typed: str, words: Texts) -> tuple[str, list[str], list[str]]:
+def read_instructions(typed: str, words: Texts) -> tuple[str, list[str], list[str]]:
     """The prompt without the lines `!fragment A B` and `!attach A B`, and what those name."""
     lines: list[str] = []
     named: dict[str, list[str]] = {word: [] for word in INSTRUCTIONS}

@@ -131,7 +131,7 @@ def _restored(
     """The tools that the conversation began with, those still there; see `_chosen`."""
     named: list[ToolDef] = []
     for spec in conversation.loaded_tools or ():
-        if not (trust or _may_make(spec, conversation)):
+        if not (trust or may_make(spec, conversation)):
             show_note(
                 f"This conversation goes on without the tool {quoted(spec)}: it comes from "
                 "elsewhere. Name it with -T, or add --trust if you trust its author"
@@ -147,7 +147,7 @@ def _restored(
     return named
 
 
-def _may_make(spec: str, conversation: AnyConversation) -> bool:
+def may_make(spec: str, conversation: AnyConversation) -> bool:
     """Whether a tool may be made again: a toolbox does what its arguments say as soon as it is."""
     if not conversation.has_foreign_tools or name_in(spec) == spec:
         return True

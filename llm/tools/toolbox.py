@@ -29,8 +29,9 @@ class Toolbox:
     _extra_tools: list[Tool]
     _prepared: bool = False
     _async_prepared: bool = False
-    _blocked: ClassVar[frozenset[str]] = frozenset(
-        {"add_tool", "is_dynamic", "method_tools", "prepare", "prepare_async", "tools"}
+    # Methods that are no tools; subclasses add to them.
+    _blocked: ClassVar[tuple[str, ...]] = (
+        *("add_tool", "is_dynamic", "method_tools", "prepare", "prepare_async", "tools"),
     )
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:

@@ -22,6 +22,7 @@ from .migrations import (
     needs_migration,
     refuse_others,
     rows_if_any,
+    steps_of_plugins,
 )
 from .ownership import claim
 
@@ -178,7 +179,7 @@ def prepare(conn: sqlite3.Connection, path: FilePath) -> None:
     if conn.in_transaction or not path:
         migrate(conn)
         return
-    if needs_migration(conn):
+    if needs_migration(conn) or steps_of_plugins(conn):
         with _locked(path):
             refuse_others(conn)
             _switch_to_wal(conn)

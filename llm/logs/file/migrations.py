@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 Change = Callable[[sqlite3.Connection], None]
+# A step of a plugin; what it returns does not matter.
+ForeignStep = Callable[[Any], object]
+_FOREIGN_STEPS: dict[str, ForeignStep] = {}
 # A name, and SQL statements or functions.
 Step = tuple[str, tuple[str | Change, ...]]
 
@@ -47,11 +50,54 @@ def migrate(db: Database | sqlite3.Connection) -> None:
             cannot be written.
     """
     conn = connection_of(db)
-    if not needs_migration(conn):
-        return
-    with immediate(conn):
-        # Another process may have migrated while this one waited for the lock.
-        _apply_missing(conn)
+    if needs_migration(conn):
+        with immediate(conn):
+            # Another process may have migrated while this one waited for the lock.
+            _apply_missing(conn)
+    for name, step in steps_of_plugins(conn).items():
+        _apply_foreign(conn, name, step)
+
+
+def migration(step: ForeignStep) -> ForeignStep:
+    """Add a step of a plugin to what `migrate` does: it is called once for each database.
+
+    Use it as a decorator, at the import of the plugin. A step that fails is told and tried again
+    with the next process; the log goes on without it.
+
+    Args:
+        step: Takes the database (`sqlite_utils.Database`). Its name is remembered in the file.
+    """
+    _FOREIGN_STEPS[step.__name__] = step
+    return step
+
+
+def steps_of_plugins(conn: sqlite3.Connection) -> dict[str, ForeignStep]:
+    """The steps of plugins that the database lacks, by name."""
+    if not _FOREIGN_STEPS:
+        return {}
+    applied = applied_names(conn)
+    return {name: step for name, step in _FOREIGN_STEPS.items() if name not in applied}
+
+
+def _apply_foreign(conn: sqlite3.Connection, name: str, step: ForeignStep) -> None:
+    from sqlite_utils import Database
+
+    from ...terminal import show_note
+
+    try:
+        if not conn.in_transaction:
+            conn.execute("begin immediate")
+        step(Database(conn))
+        _note(conn, "_llm_migrations", [name])
+        conn.commit()
+    except Exception as error:  # whatever a plugin raises
+        conn.rollback()
+        # It is told once.
+        _FOREIGN_STEPS.pop(name, None)
+        show_note(
+            f"The migration {name} of a plugin failed, the log goes on without it: "
+            f"{type(error).__name__}: {error}"
+        )
 
 
 def connection_of(db: Database | sqlite3.Connection) -> sqlite3.Connection:
