@@ -1,5 +1,17 @@
 """Types of `llm/__init__.py`, whose names are served lazily."""
 
+from llm import embeddings as embeddings
+from llm import embeddings_migrations as embeddings_migrations
+from llm import errors as errors
+from llm import hookspecs as hookspecs
+from llm import migrations as migrations
+from llm import models as models
+from llm import parts as parts
+from llm import plugins as plugins
+from llm import serialization as serialization
+from llm import templates as templates
+from llm import tools as tools
+from llm import utils as utils
 from llm._version import VERSION
 from llm.commands._plugin_prompts import prompt_options as prompt_options
 from llm.commands._plugin_prompts import run_prompt as run_prompt

@@ -14,7 +14,8 @@ def attach(
 
     Args:
         module: `__name__` of the serving module.
-        names_by_module: The names by the module that each lives in.
+        names_by_module: The names by the module that each lives in; below `module` itself stand
+            those of its submodules.
         others: For each further name its module, or `module:attribute` where the two differ.
     """
     homes = homes_of(names_by_module, **others)
@@ -24,6 +25,8 @@ def attach(
         if home is None:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         path, _, attribute = home.partition(":")
+        if path == module:
+            return importlib.import_module(f"{path}.{name}")
         value: object = getattr(importlib.import_module(path), attribute or name)
         # Keep it as a plain attribute: faster next time, and replaceable by plugins.
         setattr(sys.modules[module], name, value)

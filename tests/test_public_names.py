@@ -90,6 +90,22 @@ def test_public_names_import(module: str) -> None:
     assert missing == []
 
 
+SUBMODULES = """
+    embeddings embeddings_migrations errors hookspecs migrations models parts plugins
+    serialization templates tools utils
+"""
+
+
+@pytest.mark.parametrize("name", SUBMODULES.split())
+def test_submodules_are_served_by_the_package(name: str) -> None:
+    """After `import llm` alone each is an attribute, imported when it is asked for."""
+    script = (
+        f"import llm, sys\nassert 'llm.{name}' not in sys.modules\n"
+        f"assert llm.{name} is sys.modules['llm.{name}']\nassert '{name}' in dir(llm)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_public_names_of_the_package_are_the_37() -> None:
     """`__all__` has the names of 0.36, and `dir()` shows them with all others."""
     assert len(llm.__all__) == 37

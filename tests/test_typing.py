@@ -31,6 +31,8 @@ llm.get_async_model().prompt("x").text().upper()
 model.conversation().prompt("x").nosuch()
 llm.Tool(description="no name")
 llm.nosuch
+llm.parts.nosuch
+llm.parts.TextPart(5)
 """
 
 
