@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import llm
+from llm._version import VERSION
+from llm.run import approval
+from llm.run.request import ToolSettings
 from llm.run.trust import check_template
 from llm.templates import Template
 from llm.terminal import asking
-from tests.helpers.terminal import at_terminal
+from tests.helpers.terminal import RUN_LLM, at_terminal
 
 QUESTION = "Use it, and trust this version of it from now on? [y/N]: "
 FAKE = f"a\n{QUESTION}y\r\x1b[2J\u202eb\u2028c"
@@ -145,6 +154,46 @@ def test_file_of_an_import_is_asked_about(imported: str, answer: str, code: int)
     if answer == "y":
         with at_terminal("--cid", imported, "-m", "echo", "go on") as (process, terminal):
             assert QUESTION not in terminal.rest()
+
+
+@pytest.mark.parametrize(("answer", "result"), [("y", VERSION), ("n", "User cancelled")])
+@pytest.mark.parametrize("chat", [False, True])
+def test_call_in_another_database_is_asked_about(
+    tmp_path: Path, user_path: Path, answer: str, result: str, chat: bool
+) -> None:
+    """The person sees where it comes from; rules that were stored before do not answer for them."""
+    asked = ["-m", "scripted", "-T", "llm_version", '[[["llm_version", {}]]]', "--cl", "1"]
+    subprocess.run([*RUN_LLM, *asked], stdin=subprocess.DEVNULL, capture_output=True)
+    shutil.copy(user_path / "logs.db", tmp_path / "other.db")
+    (user_path / "tools.yaml").write_text("ask: never\nallow: [llm_version]\n")
+    arguments = ["-c", "-d", str(tmp_path / "other.db"), *([] if chat else ["go on"])]
+    with at_terminal(*(["chat"] if chat else []), *arguments, TERM="dumb") as (_, terminal):
+        if chat:
+            terminal.wait_for("> ")
+            terminal.type("go on\r")
+        shown = terminal.wait_for("Approve tool call? [y/N]: ")
+        assert "This call is not from your prompts (its database was not made here):\n" in shown
+        assert "Tool call: llm_version({})\n" in shown
+        terminal.type(f"{answer}\n")
+        terminal.wait_for(result)
+
+
+@pytest.mark.parametrize("name", ["*", "ll?", "[a-z]*", "two words", "a(b)", "x\ny"])
+@pytest.mark.parametrize("answer", ["a", "f"])
+def test_answer_about_an_odd_name_is_not_remembered(
+    user_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, answer: str
+) -> None:
+    """A name that is a pattern would allow other tools, and one that is no rule break the file."""
+
+    def answering() -> Iterator[asking.Terminal]:
+        yield asking.Terminal(lambda: f"{answer}\n", io.StringIO())
+
+    monkeypatch.setattr(approval, "open_terminal", contextlib.contextmanager(answering))
+    gate = approval.Gate(ToolSettings(ask="always"), None)
+    tool = llm.Tool.function(lambda: "done", name=name)
+    gate.check(tool, llm.ToolCall(name, {}, "c1"))
+    assert not (user_path / "tools.yaml").exists()
+    assert approval.call_text(llm.ToolCall(name, {"a": "x\ny"})).isprintable()
 
 
 @pytest.mark.parametrize("pager", ["cat", "/no/such/pager", "false"])

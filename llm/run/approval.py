@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -121,13 +122,19 @@ class Gate:
                 return
             if terminal is None and not self._settings.approve:
                 raise _unasked(call, reason)
-            answer = _answer(terminal or Terminal(self.read_line, sys.stderr), call)
+            terminal = terminal or Terminal(self.read_line, sys.stderr)
+            if call.tool_call_id in self.doubted:
+                terminal.show(f"This call is not from your prompts ({reason}):")
+            answer = _answer(terminal, call)
         if answer in ("n", "no"):
             raise CancelToolCall("User cancelled tool call")
         if answer in ("a", "f"):
             self._remember(call.name, os.getcwd() if answer == "f" else None)
 
     def _remember(self, name: str, folder: str | None) -> None:
+        if not _PLAIN_NAME.fullmatch(name):
+            show_note(f"The answer is not remembered: {quoted(name)} could stand for other tools")
+            return
         self._stored = replace(self._stored, allow=(*self._stored.allow, Rule(name, name)))
         try:
             remember(name, folder)
@@ -146,7 +153,7 @@ def _answer(terminal: Terminal, call: ToolCall) -> str:
 def _unasked(call: ToolCall, reason: str) -> CancelToolCall:
     show_note(
         f"Refused {call_text(call)}: {reason}, and there is no terminal to ask on. "
-        f"To allow it: --allow {call.name}"
+        f"To allow it: --allow {shlex.quote(call.name)}"
     )
     return CancelToolCall("This call is not allowed: nobody can be asked about it")
 

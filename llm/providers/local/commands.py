@@ -101,8 +101,9 @@ def remove_command(name: str, yes: bool) -> None:
 
     model = store.find_model(name)
     if not yes:
-        what = f"Delete {model.path}" if model.is_owned else f"Forget {model.path} (the file stays)"
-        click.confirm(f"Remove {model.model_id}? {what}", abort=True, err=True)
+        path = f"{str(model.path)!r}"
+        what = f"Delete {path}" if model.is_owned else f"Forget {path} (the file stays)"
+        click.confirm(f"Remove {model.model_id!r}? {what}", abort=True, err=True)
     add.remove(model)
     llm.say(f"Removed {model.model_id}")
     if llm.get_default_model(default=None) in (model.model_id, *model.aliases):
