@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _WHENCE = {IMPORTED: "it was imported", RECOVERED: "it was left by a process that died"}
 _OTHER = "its database was not made here"
+# Fewer messages are looked at sooner than the database is known.
+_MANY = 200
 
 
 def has_calls(message: Message) -> bool:
@@ -33,6 +35,10 @@ def has_calls(message: Message) -> bool:
 def asks_for_something(message: Message) -> bool:
     """Whether a message has calls that this side runs, or attachments that are elsewhere."""
     return has_calls(message) or bool(attachments_of(message))
+
+
+def _only_says_something(message: Message) -> bool:
+    return all(part.type in ("text", "reasoning") for part in message.parts)
 
 
 def attachments_of(message: Message) -> list[Attachment]:
@@ -60,12 +66,13 @@ def mark_strangers(
         stored: What it holds of the conversation.
         first: The conversation whose first turn has its tools.
     """
-    messages = list(filter(asks_for_something, conversation.loaded_messages or ()))
+    messages = conversation.loaded_messages or ()
     specs = conversation.loaded_tools or ()
-    if not messages and not specs:
+    if len(messages) < _MANY and not specs and all(map(_only_says_something, messages)):
         return
     if not is_ours(conn, path):
-        conversation.foreign_messages = [(message, _OTHER) for message in messages]
+        asking = filter(asks_for_something, messages)
+        conversation.foreign_messages = [(message, _OTHER) for message in asking]
         conversation.has_foreign_tools = bool(specs)
         conversation.untrusted_tools |= {spec.partition("(")[0] for spec in specs}
         return
