@@ -56,11 +56,12 @@ class Attachment:
         return self._id
 
     def resolve_type(self) -> str | None:
-        """The MIME type: as given, else by the magic number of the bytes, else from the server.
+        """The MIME type: as given, else by the magic number of the bytes, else from the server,
+        else by the extension of the path or address.
 
         Returns:
-            The type, or `None` where the bytes have no magic number (plain text, for one).
-            Only a URL without a type touches the network, and that once.
+            The type, or `None` where the bytes have no magic number (plain text, for one), and
+            nothing else tells. Only a URL without a type touches the network, and that once.
 
         Raises:
             ValueError: There is neither a type nor anything to derive it from.
@@ -73,9 +74,9 @@ class Attachment:
             return type_of_path(self.path)
         if self.url:
             if self._served is None or self._served[0] != self.url:
-                from .net.http import head_content_type
+                from .net.http import type_at
 
-                self._served = (self.url, head_content_type(self.url))
+                self._served = (self.url, type_at(self.url))
             return self._served[1]
         if self.content:
             return type_of_bytes(self.content)

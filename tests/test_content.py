@@ -165,10 +165,10 @@ def test_attachment_type_of_nothing(content: bytes | None) -> None:
 
 
 def test_attachment_type_of_url_without_charset(site: Server) -> None:
-    """The type of a URL is what the server says to a HEAD request, without parameters."""
+    """The type of a URL of text is what the server says, asked once, without parameters."""
     attachment = llm.Attachment(url=f"{site.url}/text")
     assert attachment.resolve_type() == attachment.resolve_type() == "text/html"
-    assert site.log == [("HEAD", "/text")]
+    assert site.log == [("GET", "/text")]
     attachment.url = f"{site.url}/png"
     assert attachment.resolve_type() == "image/png"
 
@@ -241,7 +241,7 @@ def test_attachment_of_a_url_is_checked_before_anything_is_sent(site: Server, na
     result = CliRunner().invoke(cli, ["-m", "nosuch", "-a", site.url + name, "x"], input="")
     assert result.exit_code == 2
     assert site.url + name in result.stderr
-    assert {method for method, _ in site.log} == {"HEAD"}
+    assert {method for method, _ in site.log} == {"GET"}
 
 
 @pytest.mark.parametrize("path", ["/gone", "http://127.0.0.1:1/x", "http://[bad"])

@@ -128,7 +128,7 @@ def test_attachments_are_sent_in_their_order(tmp_path: Path) -> None:
 )
 def test_unusable_fragment_is_an_error(tmp_path: Path, arguments: list[str], message: str) -> None:
     """What cannot be found or read is told, with exit code 1, before anything is sent."""
-    (tmp_path / "binary").write_bytes(b"a\0b")
+    (tmp_path / "binary").write_bytes(b"\xff\0b")
     (tmp_path / "a folder").mkdir()
     result = run(*arguments, "x", code=1)
     assert message in result.stderr

@@ -627,7 +627,7 @@ def file_server() -> Iterator[str]:
 
 
 def test_attachment_of_url_takes_the_type_of_the_server(file_server: str) -> None:
-    """The type of a URL is what a HEAD request says, without parameters."""
+    """The type of a URL is what the server says, without parameters."""
     result = run("-m", "echo", "hi", "-a", f"{file_server}/dot.png")
     assert result.stdout == "user: hi + image/png 5 bytes\n"
 

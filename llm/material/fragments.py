@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..content import Attachment, Fragment
-from ..errors import FragmentNotFound
+from ..errors import FragmentNotFound, InvalidInput
 from ..terminal import STDIN, decode_text, read_stdin_text
 from ..text import has_plugin_prefix
 
@@ -27,9 +27,7 @@ def resolve_all(
 
 def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> list[Content]:
     if name.startswith(("http://", "https://")):
-        from ..net.http import fetch_text
-
-        return [Fragment(fetch_text(name), name)]
+        return [Fragment(_fetched(name), name)]
     if name == STDIN:
         return [Fragment(read_stdin_text(), STDIN)]
     is_file = os.path.exists(name)
@@ -46,6 +44,15 @@ def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> lis
     )
 
 
+def _fetched(url: str) -> str:
+    from ..net.http import fetch_text
+
+    try:
+        return fetch_text(url)
+    except InvalidInput as error:
+        raise FragmentNotFound(f"Fragment {error}") from error
+
+
 def _read(path: Path) -> Fragment:
     if path.is_dir():
         from shlex import quote
@@ -56,7 +63,9 @@ def _read(path: Path) -> Fragment:
         content = path.read_bytes()
     except OSError as error:
         raise FragmentNotFound(f"Fragment '{path}' cannot be read: {error.strerror}") from error
-    if b"\0" in content:
+    from ..text.media import is_binary
+
+    if is_binary(content):
         raise FragmentNotFound(
             f"Fragment '{path}' is not text. Attach it with -a, or with --at to name its type"
         )

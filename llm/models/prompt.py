@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Union, cast
 
@@ -365,7 +365,7 @@ def accepted_files(
     """The files that tools returned, as far as a model accepts their type."""
     accepted = set(model.attachment_types)
     files = [file for result in results for file in result.attachments]
-    return [file for file in files if file.resolve_type() in accepted]
+    return [file for file in files if _is_accepted(file, accepted)]
 
 
 def wrap_tools(tools: Iterable[ToolDef]) -> list[AnyTool]:
@@ -419,12 +419,25 @@ def check_attachments(attachments: Sequence[Attachment], model: _BaseModel) -> N
     if not accepted:
         raise ValueError("This model does not support attachments")
     for attachment in attachments:
-        found = attachment.resolve_type()
-        if found not in accepted:
+        if not _is_accepted(attachment, accepted):
             raise ValueError(
-                f"This model does not support attachments of type '{found}', "
+                f"This model does not support attachments of type '{attachment.resolve_type()}', "
                 f"only {', '.join(sorted(accepted))}"
             )
+
+
+def _is_accepted(attachment: Attachment, accepted: Collection[str]) -> bool:
+    """Whether a type is among those that a model accepts, if need be under its name of the type,
+    which the attachment then gets."""
+    found = attachment.resolve_type()
+    if found is None or found in accepted:
+        return found is not None
+    from ..text.media import canonical_type
+
+    usual = canonical_type(found)
+    other = next((name for name in sorted(accepted) if canonical_type(name) == usual), None)
+    attachment.type = other or attachment.type
+    return other is not None
 
 
 def _check_tools(prompt: Prompt, model: _BaseModel) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 from .._version import VERSION
-from ..errors import ConnectionLost
+from ..errors import ConnectionLost, InvalidInput
+from ..text.media import HEAD_BYTES, is_binary, served_type, type_of, type_of_bytes
 from ..text.secrets import remember_request
 from .network import make_client, proxy_variable
 from .reach import is_inner, leads_inside, permit_for
@@ -31,8 +33,10 @@ class Reply(NamedTuple):
     charset: str | None
 
 
-def request(method: str, url: str) -> Reply:
+def request(method: str, url: str, *, first_bytes: int | None = None) -> Reply:
     """The reply to one request, redirects followed up to three times.
+
+    With `first_bytes` no more of the body than about so many is waited for.
 
     Where an address that somebody else named leads into the network, `reach.guard` has said who
     decides about it.
@@ -65,14 +69,14 @@ def request(method: str, url: str) -> Reply:
             if permit and last not in reached and not proxy_variable(last) and leads_inside(reply):
                 permit(last)
             reply.raise_for_status()
-            content = _read_limited(reply, url)
+            content = _read_limited(reply, url, first_bytes)
             headers = {name.lower(): value for name, value in reply.headers.items()}
             return Reply(headers, content, reply.charset_encoding)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise ConnectionLost(f"Could not fetch {url}: {error}") from error
 
 
-def _read_limited(reply: httpx2.Response, url: str) -> bytes:
+def _read_limited(reply: httpx2.Response, url: str, first_bytes: int | None = None) -> bytes:
     """The body, given up as soon as it is too large or takes too long."""
     pieces: list[bytes] = []
     size_bytes = 0
@@ -87,13 +91,19 @@ def _read_limited(reply: httpx2.Response, url: str) -> bytes:
             reason = f"it was not complete after {TOTAL_SECONDS:.0f} seconds"
             raise ConnectionLost(f"Could not fetch {url}: {reason}")
         pieces.append(piece)
-    return b"".join(pieces)
+        if first_bytes is not None and size_bytes >= first_bytes:
+            break
+    return b"".join(pieces)[:first_bytes]
 
 
-def head_content_type(url: str) -> str | None:
-    """The MIME type that the server gives for `url`, without parameters such as the charset."""
-    header = request("HEAD", url).headers.get("content-type", "")
-    return header.partition(";")[0].strip() or None
+def type_at(url: str) -> str | None:
+    """The MIME type of what is at `url`: by its first bytes, else by the server, else by its name.
+
+    Many servers do not answer when they are asked for the type alone, or do not know it.
+    """
+    reply = request("GET", url, first_bytes=HEAD_BYTES)
+    served = served_type(reply.headers.get("content-type", ""))
+    return type_of(reply.content, name=urlsplit(url).path, served=served)
 
 
 def fetch(url: str) -> bytes:
@@ -105,13 +115,22 @@ def fetch_text(url: str) -> str:
     """The text at `url`, in the encoding that the server names, else UTF-8.
 
     A key in the address is masked wherever it is told from here on.
+
+    Raises:
+        InvalidInput: It is a picture, sound, or a document, and no text.
     """
     remember_request(url, {})
     reply = request("GET", url)
+    from shlex import quote
+
+    if is_binary(reply.content):
+        kind = type_of_bytes(reply.content) or "something else"
+        raise InvalidInput(f"'{url}' is not text but {kind}. Attach it: -a {quote(url)}")
     try:
-        return reply.content.decode(reply.charset or "utf-8", "replace")
+        text = reply.content.decode(reply.charset or "utf-8", "replace")
     except LookupError:
-        return reply.content.decode("utf-8", "replace")
+        text = reply.content.decode("utf-8", "replace")
+    return text.removeprefix("\ufeff")
 
 
 def logging_client() -> httpx2.Client:

@@ -12,6 +12,7 @@ from ..content import Attachment
 from ..errors import AttachmentError, ConfigError, InvalidInput, LLMError
 from ..files.config import load_keys
 from ..terminal import STDIN, read_stdin_bytes, read_stdin_line, stdin_is_terminal
+from ..text.media import canonical_type
 from ..text.secrets import remember
 
 
@@ -89,7 +90,7 @@ def _file_text(path: str) -> str:
 def attachment_from(value: str) -> Attachment:
     """The attachment that `-a VALUE` names: a path, a URL, or `-` for standard input.
 
-    Its type comes from the content, or for a URL from the server's answer to a HEAD request.
+    Its type comes from the content, else from the server of a URL, else from the extension.
 
     Raises:
         AttachmentError: It cannot be read, or its type cannot be found out.
@@ -110,11 +111,14 @@ def attachment_from(value: str) -> Attachment:
 
 
 def typed_attachment(value: str, mime_type: str) -> Attachment:
-    """The attachment that `--at VALUE MIMETYPE` names; nothing is guessed and nothing fetched."""
+    """The attachment that `--at VALUE MIMETYPE` names; nothing is guessed and nothing fetched.
+
+    Other names of a type, such as image/jpg, stand for the usual one.
+    """
     if not mime_type.strip():
         raise AttachmentError(f"No type is given for {value}. Name one, such as image/png")
     attachment = _attachment(value)
-    attachment.type = mime_type
+    attachment.type = canonical_type(mime_type)
     return attachment
 
 

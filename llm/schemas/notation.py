@@ -174,7 +174,7 @@ def parse_dsl(text: str, multi: bool = False) -> JSONObject:
 
 def _schema_file(path: Path) -> JSONObject:
     try:
-        schema = json.loads(path.read_text(encoding="utf-8"))
+        schema = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError) as error:
         raise ConfigError(path, f"no JSON schema ({error})", "Name a file of JSON") from error
     if not isinstance(schema, dict):

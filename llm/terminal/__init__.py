@@ -303,6 +303,8 @@ def is_text_piped_in() -> bool:
 def decode_text(raw: bytes, source: str = "standard input") -> str:
     """Text from bytes of unknown encoding: UTF-8, else the locale's, else what can be saved.
 
+    A mark of the byte order at the beginning is dropped; that of UTF-16 says that it is that.
+
     UTF-8 comes first even where the locale says otherwise (`LC_ALL=C` in a container): other
     encodings practically never pass as UTF-8 by accident. Where something cannot be read, a line
     on stderr says so.
@@ -310,6 +312,10 @@ def decode_text(raw: bytes, source: str = "standard input") -> str:
     Args:
         source: Where the bytes come from, for that line.
     """
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        with suppress(UnicodeDecodeError):
+            return raw.decode("utf-16")
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
     for encoding in ("utf-8", getattr(sys.stdin, "encoding", None) or "utf-8"):
         with suppress(UnicodeDecodeError, LookupError):
             return raw.decode(encoding)
