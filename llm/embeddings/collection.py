@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..errors import NotFound
-from ..logs.file.migrations import has_table, immediate
+from ..logs.file.migrations import connection_of, has_table, immediate
 from ..models.embedding import decode
 from ..text import JSONObject
-from .migrations import content_hash, migrate
-from .opening import AnyDatabase, Connections, reading
+from .generations import stop_counting
+from .migrations import content_hash
+from .nearest import Condition, Search, all_of
+from .opening import AnyDatabase, Connections, path_of, reading
+from .sidecar import sidecar_path
 from .storing import Batch, Item, embedded
-from .vectors import nearest
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from sqlite_utils import Database
     from typing_extensions import Self
 
@@ -35,10 +37,6 @@ _EVERYTHING: Final = str(object())
 
 _FIND_COLLECTION = "select id, model from collections where name = ?"
 _ADD_COLLECTION = "insert or ignore into collections (name, model) values (?, ?)"
-_VECTORS = r"""
-    select id, embedding from embeddings where collection_id = :collection
-        and id is not :skipped and (:pattern is null or id like :pattern escape '\')
-"""
 _ENTRY = """
     select embedding, content, content_blob, metadata from embeddings
     where collection_id = ? and id = ?
@@ -122,7 +120,6 @@ class Collection:
         self._model = model
         self._connections = Connections(db)
         try:
-            migrate(self.db)
             row = self._row()
             if row is None:
                 if not create:
@@ -146,10 +143,15 @@ class Collection:
     @property
     def db(self) -> Database:
         """The database; every thread has its own connection to it."""
+        return self._connections.wrapped()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The running thread's connection to the database."""
         return self._connections.current()
 
     def _row(self) -> tuple[int, str] | None:
-        return _found(self.db.conn, self.name)
+        return _found(self._connections.current(), self.name)
 
     def _create(self, model_id: str | None) -> tuple[int, str]:
         if self._model is None:
@@ -159,9 +161,10 @@ class Collection:
                 )
             self.model_id = model_id
         model = self.model()
-        with immediate(self.db.conn):
+        conn = self._connections.current()
+        with immediate(conn):
             # Another process may have made it meanwhile; then its model counts.
-            self.db.execute(_ADD_COLLECTION, [self.name, model.model_id])
+            conn.execute(_ADD_COLLECTION, [self.name, model.model_id])
             row = self._row()
         assert row is not None
         return row
@@ -169,14 +172,11 @@ class Collection:
     @classmethod
     def exists(cls, db: AnyDatabase, name: str) -> bool:
         """Whether the database has a collection of that name; nothing is written."""
-        if isinstance(db, (str, os.PathLike)):
-            with reading(db) as conn:
-                return conn is not None and _exists(conn, name)
-        connections = Connections(db)
-        try:
-            return _exists(connections.current().conn, name)
-        finally:
-            connections.close()
+        path = path_of(db)
+        if path is None:
+            return _exists(connection_of(cast("Database", db)), name)
+        with reading(path) as conn:
+            return conn is not None and _exists(conn, name)
 
     def model(self) -> EmbeddingModel:
         """The model that embeds.
@@ -224,9 +224,12 @@ class Collection:
             wanted = [ids] if isinstance(ids, str) else list(ids)
             sql = "delete from embeddings where collection_id = ? and id = ?"
             return self._change(sql, ((self.id, str(entry_id)) for entry_id in wanted))
-        with self._connections.turn() as db, immediate(db.conn):
+        with self._connections.turn() as conn, immediate(conn):
             removed = self._change("delete from embeddings where collection_id = ?", [(self.id,)])
             self._change("delete from collections where id = ?", [(self.id,)])
+            stop_counting(conn, self.id)
+        with suppress(OSError):
+            os.unlink(sidecar_path(self._connections.path, self.id))
         return removed
 
     def update_metadata(self, id: str, metadata: JSONObject | None) -> None:
@@ -244,12 +247,12 @@ class Collection:
         return self.DoesNotExist(f"ID not found: {id!r} is not in collection '{self.name}'")
 
     def _rows(self, sql: str, *values: object) -> list[Any]:
-        with self._connections.turn() as db:
-            return db.execute(sql, values).fetchall()
+        with self._connections.turn() as conn:
+            return conn.execute(sql, values).fetchall()
 
     def _change(self, sql: str, rows: Iterable[tuple[object, ...]]) -> int:
-        with self._connections.turn() as db, immediate(db.conn):
-            return max(db.conn.executemany(sql, rows).rowcount, 0)
+        with self._connections.turn() as conn, immediate(conn):
+            return max(conn.executemany(sql, rows).rowcount, 0)
 
     @staticmethod
     def content_hash(input: str | bytes) -> bytes:
@@ -314,9 +317,9 @@ class Collection:
         size = min(batch_size, self.model().batch_size or batch_size)
         remaining, done = iter(entries), 0
         while entries := list(islice(remaining, size)):
-            with self._connections.turn() as db:
-                batch = Batch(db.conn, self.id, (Item(*entry) for entry in entries))
-                batch.write(db.conn, embedded(self.model(), batch.new, key), store=store)
+            with self._connections.turn() as conn:
+                batch = Batch(conn, self.id, (Item(*entry) for entry in entries))
+                batch.write(conn, embedded(self.model(), batch.new, key), store=store)
             done += len(entries)
             if progress is not None:
                 progress(done)
@@ -370,15 +373,19 @@ class Collection:
         Raises:
             LLMError: The collection has vectors of another number of dimensions.
         """
-        pattern = re.sub(r"([\\%_])", r"\\\1", prefix) + "%" if prefix else None
-        values = {"collection": self.id, "skipped": skip_id, "pattern": pattern}
-        with self._connections.turn() as db:
-            best = nearest(db.execute(_VECTORS, values), vector, number)
-            return [self._entry(db, *pair) for pair in best]
-
-    def _entry(self, db: Database, id: str, score: float) -> Entry:
-        _, content, _, metadata = db.execute(_ENTRY, [self.id, id]).fetchone()
-        return Entry(id, score, content, _metadata(metadata))
+        conditions = []
+        if skip_id is not None:
+            conditions.append(Condition("id is not ?", (skip_id,)))
+        if prefix:
+            pattern = re.sub(r"([\\%_])", r"\\\1", prefix) + "%"
+            conditions.append(Condition(r"id like ? escape '\'", (pattern,)))
+        search = Search(self.id, vector, number, all_of(conditions))
+        with self._connections.turn() as conn:
+            found = search.run(conn, self._connections.path)
+        return [
+            Entry(entry.id, entry.score, entry.content, _metadata(entry.metadata))
+            for entry in found
+        ]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.name} - {self.model_id}>"

@@ -142,7 +142,7 @@ class Filling:
     def _part(self, rows: Sequence[Row], pool: Executor | None) -> _Part:
         collection = self.collection
         items = [Item(row.id, row.value, None) for row in rows]
-        batch = Batch(collection.db.conn, collection.id, items)
+        batch = Batch(collection.connection, collection.id, items)
         vectors = None
         if pool and batch.new:
             vectors = pool.submit(embedded, collection.model(), batch.new, self.key)
@@ -163,7 +163,7 @@ class Filling:
                 raise
             self._finish_one_by_one(part, error)
         else:
-            part.batch.write(collection.db.conn, vectors, store=self.store)
+            part.batch.write(collection.connection, vectors, store=self.store)
         if self.progress is not None:
             self.progress(part.end)
 

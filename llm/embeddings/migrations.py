@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 import time
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ..logs.file.migrations import immediate
+from ..logs.file.migrations import immediate, rows_if_any
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -45,22 +46,30 @@ _TABLES = (
 )
 
 
-def migrate(db: Database) -> None:
-    """Apply every migration that `db` lacks, all in one transaction; nothing is written otherwise.
+def migrate(conn: sqlite3.Connection) -> None:
+    """Apply every migration that a file lacks, all in one transaction; else write nothing.
 
     Args:
-        db: An open embedding database, or an empty one, which gets its tables.
+        conn: An open embedding database, or an empty one, which gets its tables.
 
     Raises:
         sqlite3.OperationalError: The database is locked for longer than its busy timeout, or
             cannot be written.
     """
-    migrations = _migrations()
-    if not migrations.pending(db):
+    if is_current(conn):
         return
-    with immediate(db.conn):
+    from sqlite_utils import Database
+
+    with immediate(conn):
         # Another process may have migrated while this one waited for the lock.
-        migrations.apply(db)
+        _migrations().apply(Database(conn))
+
+
+def is_current(conn: sqlite3.Connection) -> bool:
+    """Whether a file has had every migration; told without `sqlite_utils`, which costs time."""
+    sql = "select name from _sqlite_migrations where migration_set = ?"
+    done = {row[0] for row in rows_if_any(conn, sql, [SET_NAME])}
+    return done.issuperset(step.__name__ for step in _STEPS)
 
 
 def content_hash(value: str | bytes) -> bytes:

@@ -7,10 +7,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Union, cast
 from urllib.parse import quote
 
 from ..errors import EmbeddingsError
+from ..logs.file.migrations import connection_of
 from .migrations import migrate
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _remedy(problem: str) -> str:
 
 def open_embeddings(
     path: str | os.PathLike[str], *, any_thread: bool = False
-) -> sqlite_utils.Database:
+) -> sqlite3.Connection:
     """The database of embeddings at `path`, migrated and ready to be written.
 
     It is made where it is missing, readable by its owner only and in WAL mode; one that cannot be
@@ -63,34 +64,43 @@ def open_embeddings(
     Raises:
         EmbeddingsError: It is no database, or can be neither read nor made.
     """
-    from filelock import FileLock
-    from sqlite_utils import Database
-
     with embeddings_errors(path, "open"):
         if not os.path.exists(path):
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             # SQLite itself would give a new file, and its -wal, the mode of the umask.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         is_writable = _is_writable(path)
-        conn = (
-            _connect(path, "mode=rw", any_thread) if is_writable else _read_only(path, any_thread)
-        )
-        db = Database(conn)
+        conn = (_connect if is_writable else _read_only)(path, any_thread)
         try:
             if is_writable and _mode(conn) != "wal":
-                # To switch does not wait for others, so those who start at once take turns.
-                with FileLock(f"{os.fspath(path)}.lock", poll_interval=0.01):
-                    with suppress(sqlite3.OperationalError):
-                        conn.execute("pragma journal_mode=wal").fetchone()
-                    migrate(db)
-            migrate(db)
+                _switch_to_wal(conn, path)
+            migrate(conn)
             if _mode(conn) == "wal":
                 # A commit need not wait for the disk: a power cut leaves the file whole.
                 conn.execute("pragma synchronous=normal")
         except BaseException:
-            db.close()
+            conn.close()
             raise
-        return db
+        return conn
+
+
+def _switch_to_wal(conn: sqlite3.Connection, path: str | os.PathLike[str]) -> None:
+    """To switch does not wait for others, so those who start at once take turns."""
+    from filelock import FileLock
+
+    with FileLock(f"{os.fspath(path)}.lock", poll_interval=0.01):
+        with suppress(sqlite3.OperationalError):
+            conn.execute("pragma journal_mode=wal").fetchone()
+        migrate(conn)
+
+
+def path_of(db: AnyDatabase) -> str | None:
+    """The path that a database was named by; `None` for one that is open."""
+    if isinstance(db, (str, os.PathLike)):
+        return os.fspath(db)
+    # Only an `llm.Database` has this.
+    path: os.PathLike[str] | None = getattr(db, "path", None)
+    return None if path is None else os.fspath(path)
 
 
 class Connections:
@@ -108,39 +118,49 @@ class Connections:
         self._thread = threading.get_ident()
         self._others = threading.local()
         self._turns = threading.RLock()
-        self._opened: list[sqlite_utils.Database] = []
+        self._opened: list[sqlite3.Connection] = []
+        self._wrapper: sqlite_utils.Database | None = None
         self._main = self._first(_MEMORY if db is None else db)
+        migrate(self._main)
         #: The path of the file, empty for a database in memory.
         self.path = str(self._main.execute("pragma database_list").fetchone()[2])
 
-    def _first(self, db: AnyDatabase) -> sqlite_utils.Database:
-        import sqlite_utils
-
-        if isinstance(db, sqlite_utils.Database):
-            return db
-        if isinstance(db, sqlite3.Connection):
-            return sqlite_utils.Database(db)
-        if db == _MEMORY:
-            conn = sqlite3.connect(_MEMORY, check_same_thread=False)
-            self._opened.append(sqlite_utils.Database(conn))
+    def _first(self, db: AnyDatabase) -> sqlite3.Connection:
+        path = path_of(db)
+        if path is None:
+            if not isinstance(db, sqlite3.Connection):
+                self._wrapper = cast("sqlite_utils.Database", db)
+            return connection_of(cast("sqlite_utils.Database", db))
+        if path == _MEMORY:
+            self._opened.append(sqlite3.connect(_MEMORY, check_same_thread=False))
         else:
-            path = db if isinstance(db, (str, os.PathLike)) else db.path
             self._opened.append(open_embeddings(path, any_thread=True))
         return self._opened[0]
 
-    def current(self) -> sqlite_utils.Database:
-        """The database as the running thread may use it."""
+    def current(self) -> sqlite3.Connection:
+        """The connection that the running thread may use."""
         if not self.path or threading.get_ident() == self._thread:
             return self._main
-        found: sqlite_utils.Database | None = getattr(self._others, "db", None)
+        found: sqlite3.Connection | None = getattr(self._others, "conn", None)
         if found is None:
-            found = self._others.db = open_embeddings(self.path, any_thread=True)
+            found = self._others.conn = open_embeddings(self.path, any_thread=True)
             self._opened.append(found)
         return found
 
+    def wrapped(self) -> sqlite_utils.Database:
+        """The same as an object of `sqlite_utils`."""
+        from sqlite_utils import Database
+
+        conn = self.current()
+        if conn is not self._main:
+            return Database(conn)
+        if self._wrapper is None:
+            self._wrapper = Database(conn)
+        return self._wrapper
+
     @contextmanager
-    def turn(self) -> Iterator[sqlite_utils.Database]:
-        """The database, for as long as the running thread needs it."""
+    def turn(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for as long as the running thread needs it."""
         if self.path:
             yield self.current()
             return
@@ -166,16 +186,18 @@ def _read_only(path: str | os.PathLike[str], any_thread: bool = False) -> sqlite
     """A connection that reads; as it lies on the disk where no -wal can be made beside the file."""
     if _is_writable(path):
         # A connection that may only read would leave the -wal and -shm files behind.
-        conn = _connect(path, "mode=rw", any_thread)
+        conn = _connect(path, any_thread)
         conn.execute("pragma query_only=on")
         return conn
     try:
-        return _connect(path, "mode=ro", any_thread)
+        return _connect(path, any_thread, "mode=ro")
     except sqlite3.OperationalError:
-        return _connect(path, "mode=ro&immutable=1", any_thread)
+        return _connect(path, any_thread, "mode=ro&immutable=1")
 
 
-def _connect(path: str | os.PathLike[str], how: str, any_thread: bool) -> sqlite3.Connection:
+def _connect(
+    path: str | os.PathLike[str], any_thread: bool, how: str = "mode=rw"
+) -> sqlite3.Connection:
     uri = f"file:{quote(os.path.abspath(path))}?{how}"
     conn = sqlite3.connect(uri, BUSY_TIMEOUT_S, uri=True, check_same_thread=not any_thread)
     try:

@@ -1,0 +1,350 @@
+"""Which entries of a collection are nearest to a vector, by the cosine of the angle between them.
+
+First come scores that are quick and nearly right: of the mapped file beside the database where the
+collection is large and numpy is installed, else of the stored vectors, read in order. Those that
+may be among the best, whatever the rounding, are then compared exactly, so every way gives the same
+entries with the same scores; of two with one score that with the smaller id goes first.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import sqlite3
+import struct
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from operator import mul
+from typing import Any, NamedTuple
+
+from . import sidecar
+from .generations import Generation, generation_of, start_counting
+
+# A collection of fewer entries is read faster than a file is made.
+_FEW = 2000
+# Few enough for the numbers to stay in the processor's cache: 4096 take twice the time.
+_CHUNK_SIZE = 256
+# So many values may be bound in one statement by any SQLite.
+_MOST_BOUND = 900
+_LOCK_TIMEOUT_S = 60.0
+# The most that a sum of 32-bit products may be wrong, for each of them.
+_ROUNDING = 2.0**-24
+_ROUNDING_64 = 1e-12
+
+Scorer = Callable[[Sequence[bytes]], Iterable[float]]
+
+
+class Condition(NamedTuple):
+    """Which entries are looked at: an expression of SQL over `embeddings`, and its values."""
+
+    sql: str
+    values: tuple[object, ...]
+
+
+def all_of(conditions: Sequence[Condition]) -> Condition | None:
+    """A condition that holds where all of these do; `None` for none."""
+    if not conditions:
+        return None
+    sql = " and ".join(f"({condition.sql})" for condition in conditions)
+    return Condition(sql, tuple(value for _, values in conditions for value in values))
+
+
+class Found(NamedTuple):
+    """One of the nearest entries."""
+
+    id: str
+    score: float
+    content: str | None
+    metadata: str | None
+
+
+class Search(NamedTuple):
+    """What is looked for.
+
+    Attributes:
+        collection_id: The number of the collection.
+        vector: What the entries are compared with.
+        number: How many are wanted; all if negative.
+        condition: Which are looked at; all where missing.
+        min_score: The lowest score that is wanted.
+    """
+
+    collection_id: int
+    vector: Sequence[float]
+    number: int
+    condition: Condition | None = None
+    min_score: float | None = None
+
+    def run(self, conn: sqlite3.Connection, path: str) -> list[Found]:
+        """The nearest entries, best first.
+
+        Args:
+            conn: An open database of embeddings.
+            path: Its file; empty where it is in memory.
+
+        Raises:
+            LLMError: A stored vector has another number of dimensions.
+        """
+        if self.number == 0:
+            return []
+        numpy: Any = None
+        with suppress(ImportError):
+            numpy = import_module("numpy")
+        with _snapshot(conn, path, self.collection_id, len(self.vector), numpy) as vectors:
+            if vectors is None:
+                rowids, scores = self._streamed(conn, numpy)
+                margin = _ROUNDING_64
+            else:
+                rowids, scores = self._mapped(conn, vectors, numpy)
+                margin = _ROUNDING * (4 * len(self.vector) + 16)
+            candidates = self._candidates(rowids, scores, margin, numpy)
+            return self._best(conn, candidates, numpy)
+
+    # Scores that are nearly right
+
+    def _where(self) -> tuple[str, list[object]]:
+        if self.condition is None:
+            return "collection_id = ?", [self.collection_id]
+        sql, values = self.condition
+        return f"collection_id = ? and ({sql})", [self.collection_id, *values]
+
+    def _mapped(
+        self, conn: sqlite3.Connection, vectors: sidecar.Vectors, numpy: Any
+    ) -> tuple[Any, Any]:
+        rowids, matrix = vectors
+        query = numpy.empty((1, len(self.vector)), numpy.float32)
+        sidecar.normalise(numpy.asarray([self.vector], numpy.float32), query)
+        if self.condition is None:
+            return rowids, _products(matrix, query[0])
+        where, values = self._where()
+        sql = f"select rowid from embeddings where {where} order by rowid"
+        wanted = numpy.fromiter((row[0] for row in conn.execute(sql, values)), numpy.int64)
+        at = numpy.searchsorted(rowids, wanted)
+        if len(wanted) * 4 > len(rowids):
+            return wanted, _products(matrix, query[0])[at]
+        pieces = [matrix[at[n : n + 8192]] @ query[0] for n in range(0, len(at), 8192)]
+        return wanted, numpy.concatenate(pieces) if pieces else numpy.empty(0, numpy.float32)
+
+    def _streamed(self, conn: sqlite3.Connection, numpy: Any) -> tuple[Any, Any]:
+        where, values = self._where()
+        rows = conn.execute(f"select rowid, embedding from embeddings where {where}", values)
+        score = _numpy_scorer(numpy, self.vector) if numpy else _plain_scorer(self.vector)
+        rowids, scores = array("q"), array("d")
+        while chunk := rows.fetchmany(_CHUNK_SIZE):
+            sidecar.check_dimensions(conn, chunk, len(self.vector))
+            rowids.extend([rowid for rowid, _ in chunk])
+            scores.extend(score([vector for _, vector in chunk]))
+        if numpy:
+            return numpy.frombuffer(rowids, numpy.int64), numpy.frombuffer(scores, numpy.float64)
+        return rowids, scores
+
+    def _candidates(self, rowids: Any, scores: Any, margin: float, numpy: Any) -> list[int]:
+        """The rows of all entries that may be among the best."""
+        least = -math.inf if self.min_score is None else self.min_score
+        count = len(rowids)
+        if 0 <= self.number < count:
+            if numpy:
+                kth = float(numpy.partition(scores, count - self.number)[count - self.number])
+            else:
+                kth = heapq.nlargest(self.number, scores)[-1]
+            least = max(least, kth - margin)
+        if numpy:
+            found: list[int] = rowids[scores >= least - margin].tolist()
+            return found
+        return [
+            rowid for rowid, score in zip(rowids, scores, strict=True) if score >= least - margin
+        ]
+
+    # Scores that are right
+
+    def _best(self, conn: sqlite3.Connection, rowids: list[int], numpy: Any) -> list[Found]:
+        if numpy and 0 <= self.number < len(rowids) - _MOST_BOUND:
+            # Very many are as near as that: most of them can be told apart without Python's sums.
+            score = _numpy_scorer(numpy, self.vector)
+            chunks = _chunks(conn, "rowid, embedding", rowids)
+            scores = numpy.concatenate([score([row[1] for row in chunk]) for chunk in chunks])
+            rowids = self._candidates(numpy.asarray(rowids), scores, _ROUNDING_64, numpy)
+        exact = exact_scorer(self.vector)
+        scored: list[tuple[float, str, int]] = []
+        for chunk in _chunks(conn, "rowid, id, embedding", rowids):
+            for rowid, entry_id, vector in chunk:
+                scored.append((-exact(vector), entry_id, rowid))
+        if self.min_score is not None:
+            scored = [entry for entry in scored if -entry[0] >= self.min_score]
+        if 0 <= self.number < len(scored):
+            scored = heapq.nsmallest(self.number, scored)
+        scored.sort()
+        contents: dict[int, tuple[str, str]] = {}
+        for chunk in _chunks(conn, "rowid, content, metadata", [row for _, _, row in scored]):
+            contents.update((row[0], row[1:]) for row in chunk)
+        return [Found(entry_id, -score, *contents[row]) for score, entry_id, row in scored]
+
+
+def _chunks(conn: sqlite3.Connection, columns: str, rowids: list[int]) -> Iterator[list[Any]]:
+    for start in range(0, len(rowids), _MOST_BOUND):
+        part = rowids[start : start + _MOST_BOUND]
+        marks = ",".join("?" * len(part))
+        sql = f"select {columns} from embeddings where rowid in ({marks}) order by rowid"
+        yield conn.execute(sql, part).fetchall()
+
+
+def _products(matrix: sidecar.Floats, query: sidecar.Floats) -> Any:
+    return matrix @ query
+
+
+def exact_scorer(vector: Sequence[float]) -> Callable[[bytes], float]:
+    """What gives the cosine between `vector` and a stored one in 64-bit floats, as 0.36 does."""
+    query = list(vector)
+    length = sum(map(mul, query, query)) ** 0.5
+    unpack = struct.Struct(f"<{len(query)}f").unpack
+    known: dict[bytes, float] = {}
+
+    def score(stored: bytes) -> float:
+        found = known.get(stored)
+        if found is None:
+            values = unpack(stored)
+            lengths = length * sum(map(mul, values, values)) ** 0.5
+            found = sum(map(mul, query, values)) / lengths if lengths else 0.0
+            # Numbers that are not finite have no direction.
+            found = known[stored] = found if math.isfinite(found) else 0.0
+        return found
+
+    return score
+
+
+def _plain_scorer(vector: Sequence[float]) -> Scorer:
+    def score(stored: Sequence[bytes]) -> Iterable[float]:
+        # One for each chunk: it remembers what it has seen.
+        return map(exact_scorer(vector), stored)
+
+    return score
+
+
+def _numpy_scorer(numpy: Any, vector: Sequence[float]) -> Callable[[Sequence[bytes]], Any]:
+    query = numpy.asarray(vector, dtype="float64")
+    length = math.sqrt(float(query @ query))
+
+    def score(stored: Sequence[bytes]) -> Any:
+        matrix = numpy.frombuffer(b"".join(stored), dtype="<f4").reshape(len(stored), -1)
+        matrix = matrix.astype("float64")
+        with numpy.errstate(all="ignore"):
+            lengths = numpy.sqrt(numpy.einsum("ij,ij->i", matrix, matrix)) * length
+            lengths[lengths == 0] = numpy.inf
+            scores = matrix @ query / lengths
+        scores[~numpy.isfinite(scores)] = 0
+        return scores
+
+    return score
+
+
+# The file beside the database
+
+
+@contextmanager
+def _snapshot(
+    conn: sqlite3.Connection, path: str, collection_id: int, dimensions: int, numpy: Any
+) -> Iterator[sidecar.Vectors | None]:
+    """The database as it is at one moment, and the mapped vectors of the collection at that moment.
+
+    `None` in their place where there is no file and none can be, or need be, made.
+    """
+    if conn.in_transaction:
+        # Of what is not committed nobody can say whether it will be.
+        yield None
+        return
+    conn.execute("begin")
+    try:
+        vectors = None
+        if numpy and path:
+            vectors = _fresh(conn, path, collection_id, dimensions)
+            if vectors is None and _is_large(conn, collection_id):
+                conn.execute("commit")
+                with _renewing(conn, path, collection_id) as may_write:
+                    conn.execute("begin")
+                    if may_write:
+                        vectors = _renewed(conn, path, collection_id, dimensions)
+        yield vectors
+    finally:
+        if conn.in_transaction:
+            conn.execute("rollback")
+
+
+def _is_large(conn: sqlite3.Connection, collection_id: int) -> bool:
+    sql = "select count(*) from (select 1 from embeddings where collection_id = ? limit ?)"
+    return bool(conn.execute(sql, [collection_id, _FEW]).fetchone()[0] == _FEW)
+
+
+def _fresh(
+    conn: sqlite3.Connection, path: str, collection_id: int, dimensions: int
+) -> sidecar.Vectors | None:
+    file = sidecar.sidecar_path(path, collection_id)
+    header = sidecar.read_header(file)
+    if header is None or header.dimensions != dimensions:
+        return None
+    if header.generation != generation_of(conn, collection_id):
+        return None
+    with suppress(OSError, ValueError):
+        return sidecar.vectors_in(file, header)
+    return None
+
+
+@contextmanager
+def _renewing(conn: sqlite3.Connection, path: str, collection_id: int) -> Iterator[bool]:
+    """Whether the file may be written; one process may at a time."""
+    from filelock import FileLock
+
+    is_counted = generation_of(conn, collection_id) is not None
+    if not is_counted and not start_counting(conn, collection_id):
+        yield False
+        return
+    lock = FileLock(f"{path}.lock", _LOCK_TIMEOUT_S, poll_interval=0.01)
+    try:
+        lock.acquire()
+    except OSError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _renewed(
+    conn: sqlite3.Connection, path: str, collection_id: int, dimensions: int
+) -> sidecar.Vectors | None:
+    """The vectors of a file that was brought up to date; `None` where that cannot be done."""
+    if (vectors := _fresh(conn, path, collection_id, dimensions)) is not None:
+        # Another process was first.
+        return vectors
+    state = generation_of(conn, collection_id)
+    file = sidecar.sidecar_path(path, collection_id)
+    if state is None:
+        return None
+    with suppress(OSError, ValueError):
+        header = sidecar.read_header(file)
+        if header is not None and _is_beginning(conn, file, header, dimensions, state):
+            header = sidecar.write_more(conn, file, collection_id, header, state)
+        else:
+            header = sidecar.write_all(conn, file, collection_id, dimensions, state)
+        return sidecar.vectors_in(file, header)
+    return None
+
+
+def _is_beginning(
+    conn: sqlite3.Connection,
+    file: str,
+    header: sidecar.Header,
+    dimensions: int,
+    state: Generation,
+) -> bool:
+    """Whether a file has what the collection has, but for entries that came later."""
+    before = header.generation
+    return (
+        header.dimensions == dimensions
+        and header.count > 0
+        and (before.rewritten, before.schema) == (state.rewritten, state.schema)
+        and before.generation < state.generation
+        and sidecar.is_prefix(conn, file, header)
+    )
