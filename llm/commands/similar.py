@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from textwrap import indent
 from typing import TYPE_CHECKING
 
@@ -66,11 +69,27 @@ def similar(
     """
     with existing_collection(collection, database) as found:
         if id:
-            entries = found.similar_by_id(id, number, prefix)
+            with _one_thread():
+                entries = found.similar_by_id(id, number, prefix)
         else:
-            value = _content(content, input_path, binary)
-            entries = found.similar(value, number, prefix, key=key)
+            vector = found.model().embed(_content(content, input_path, binary), key=key)
+            with _one_thread():
+                entries = found.similar_by_vector(vector, number, prefix=prefix)
     print_pieces(map(as_text if plain else as_line, entries))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let numpy, where it is imported now, start no threads: they cost more than they save here."""
+    name = "OPENBLAS_NUM_THREADS"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _content(content: str | None, input_path: str | None, binary: bool) -> str | bytes:

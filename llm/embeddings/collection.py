@@ -374,12 +374,10 @@ class Collection:
             LLMError: The collection has vectors of another number of dimensions.
         """
         conditions = []
-        if skip_id is not None:
-            conditions.append(Condition("id is not ?", (skip_id,)))
         if prefix:
             pattern = re.sub(r"([\\%_])", r"\\\1", prefix) + "%"
             conditions.append(Condition(r"id like ? escape '\'", (pattern,)))
-        search = Search(self.id, vector, number, all_of(conditions))
+        search = Search(self.id, vector, number, all_of(conditions), skip_id=skip_id)
         with self._connections.turn() as conn:
             found = search.run(conn, self._connections.path)
         return [

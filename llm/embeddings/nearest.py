@@ -12,6 +12,7 @@ import heapq
 import math
 import sqlite3
 import struct
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,8 +23,8 @@ from typing import Any, NamedTuple
 from . import sidecar
 from .generations import Generation, generation_of, start_counting
 
-# A collection of fewer entries is read faster than a file is made.
-_FEW = 2000
+# So many numbers are compared in the time that it takes to import numpy.
+FEW_NUMBERS = 1 << 20
 # Few enough for the numbers to stay in the processor's cache: 4096 take twice the time.
 _CHUNK_SIZE = 256
 # So many values may be bound in one statement by any SQLite.
@@ -69,6 +70,7 @@ class Search(NamedTuple):
         number: How many are wanted; all if negative.
         condition: Which are looked at; all where missing.
         min_score: The lowest score that is wanted.
+        skip_id: An entry to leave out.
     """
 
     collection_id: int
@@ -76,6 +78,12 @@ class Search(NamedTuple):
     number: int
     condition: Condition | None = None
     min_score: float | None = None
+    skip_id: str | None = None
+
+    @property
+    def _count(self) -> int:
+        """How many of the best have to be found: one more where one is left out."""
+        return self.number + 1 if self.number > 0 and self.skip_id is not None else self.number
 
     def run(self, conn: sqlite3.Connection, path: str) -> list[Found]:
         """The nearest entries, best first.
@@ -89,15 +97,12 @@ class Search(NamedTuple):
         """
         if self.number == 0:
             return []
-        numpy: Any = None
-        with suppress(ImportError):
-            numpy = import_module("numpy")
-        with _snapshot(conn, path, self.collection_id, len(self.vector), numpy) as vectors:
+        with _snapshot(conn, path, self.collection_id, len(self.vector)) as (vectors, numpy):
             if vectors is None:
                 rowids, scores = self._streamed(conn, numpy)
                 margin = _ROUNDING_64
             else:
-                rowids, scores = self._mapped(conn, vectors, numpy)
+                rowids, scores = self._by_file(conn, vectors, numpy)
                 margin = _ROUNDING * (4 * len(self.vector) + 16)
             candidates = self._candidates(rowids, scores, margin, numpy)
             return self._best(conn, candidates, numpy)
@@ -110,7 +115,7 @@ class Search(NamedTuple):
         sql, values = self.condition
         return f"collection_id = ? and ({sql})", [self.collection_id, *values]
 
-    def _mapped(
+    def _by_file(
         self, conn: sqlite3.Connection, vectors: sidecar.Vectors, numpy: Any
     ) -> tuple[Any, Any]:
         rowids, matrix = vectors
@@ -144,11 +149,12 @@ class Search(NamedTuple):
         """The rows of all entries that may be among the best."""
         least = -math.inf if self.min_score is None else self.min_score
         count = len(rowids)
-        if 0 <= self.number < count:
+        if 0 <= self._count < count:
             if numpy:
-                kth = float(numpy.partition(scores, count - self.number)[count - self.number])
+                place = count - self._count
+                kth = float(numpy.partition(scores, place)[place])
             else:
-                kth = heapq.nlargest(self.number, scores)[-1]
+                kth = heapq.nlargest(self._count, scores)[-1]
             least = max(least, kth - margin)
         if numpy:
             found: list[int] = rowids[scores >= least - margin].tolist()
@@ -160,26 +166,31 @@ class Search(NamedTuple):
     # Scores that are right
 
     def _best(self, conn: sqlite3.Connection, rowids: list[int], numpy: Any) -> list[Found]:
-        if numpy and 0 <= self.number < len(rowids) - _MOST_BOUND:
+        if numpy and 0 <= self._count < len(rowids) - _MOST_BOUND:
             # Very many are as near as that: most of them can be told apart without Python's sums.
             score = _numpy_scorer(numpy, self.vector)
             chunks = _chunks(conn, "rowid, embedding", rowids)
             scores = numpy.concatenate([score([row[1] for row in chunk]) for chunk in chunks])
             rowids = self._candidates(numpy.asarray(rowids), scores, _ROUNDING_64, numpy)
-        exact = exact_scorer(self.vector)
-        scored: list[tuple[float, str, int]] = []
-        for chunk in _chunks(conn, "rowid, id, embedding", rowids):
-            for rowid, entry_id, vector in chunk:
-                scored.append((-exact(vector), entry_id, rowid))
-        if self.min_score is not None:
-            scored = [entry for entry in scored if -entry[0] >= self.min_score]
-        if 0 <= self.number < len(scored):
-            scored = heapq.nsmallest(self.number, scored)
-        scored.sort()
+        scored = sorted(self._scored(conn, rowids))
+        if self.number >= 0:
+            del scored[self.number :]
         contents: dict[int, tuple[str, str]] = {}
         for chunk in _chunks(conn, "rowid, content, metadata", [row for _, _, row in scored]):
             contents.update((row[0], row[1:]) for row in chunk)
         return [Found(entry_id, -score, *contents[row]) for score, entry_id, row in scored]
+
+    def _scored(
+        self, conn: sqlite3.Connection, rowids: list[int]
+    ) -> Iterator[tuple[float, str, int]]:
+        """The negative score, the id and the row of those that are wanted."""
+        exact = exact_scorer(self.vector)
+        for chunk in _chunks(conn, "rowid, id, embedding", rowids):
+            for rowid, entry_id, vector in chunk:
+                score = exact(vector)
+                is_wanted = self.min_score is None or score >= self.min_score
+                if is_wanted and entry_id != self.skip_id:
+                    yield -score, entry_id, rowid
 
 
 def _chunks(conn: sqlite3.Connection, columns: str, rowids: list[int]) -> Iterator[list[Any]]:
@@ -244,42 +255,61 @@ def _numpy_scorer(numpy: Any, vector: Sequence[float]) -> Callable[[Sequence[byt
 
 @contextmanager
 def _snapshot(
-    conn: sqlite3.Connection, path: str, collection_id: int, dimensions: int, numpy: Any
-) -> Iterator[sidecar.Vectors | None]:
-    """The database as it is at one moment, and the mapped vectors of the collection at that moment.
+    conn: sqlite3.Connection, path: str, collection_id: int, dimensions: int
+) -> Iterator[tuple[sidecar.Vectors | None, Any]]:
+    """The mapped vectors of a collection, and numpy, while the database stays as it is.
 
-    `None` in their place where there is no file and none can be, or need be, made.
+    `None` stands for vectors where there is no file and none can be, or need be, made, and for
+    numpy where it is not installed, or would take longer than it saves.
     """
+    is_large = _is_large(conn, collection_id, dimensions)
+    # Where it is imported already it costs nothing.
+    numpy = _numpy() if is_large or "numpy" in sys.modules else None
     if conn.in_transaction:
         # Of what is not committed nobody can say whether it will be.
-        yield None
+        yield None, numpy
         return
     conn.execute("begin")
     try:
         vectors = None
-        if numpy and path:
-            vectors = _fresh(conn, path, collection_id, dimensions)
-            if vectors is None and _is_large(conn, collection_id):
-                conn.execute("commit")
-                with _renewing(conn, path, collection_id) as may_write:
-                    conn.execute("begin")
-                    if may_write:
-                        vectors = _renewed(conn, path, collection_id, dimensions)
-        yield vectors
+        if is_large and numpy and path:
+            vectors = _mapped(conn, path, collection_id, dimensions)
+        yield vectors, numpy
     finally:
         if conn.in_transaction:
             conn.execute("rollback")
 
 
-def _is_large(conn: sqlite3.Connection, collection_id: int) -> bool:
+def _mapped(
+    conn: sqlite3.Connection, path: str, collection_id: int, dimensions: int
+) -> sidecar.Vectors | None:
+    """The vectors in the file, which is brought up to date; a transaction is left open."""
+    file = sidecar.sidecar_path(path, collection_id)
+    vectors = _fresh(conn, file, collection_id, dimensions)
+    if vectors is None:
+        conn.execute("rollback")
+        with _renewing(conn, path, collection_id) as may_write:
+            conn.execute("begin")
+            if may_write:
+                vectors = _renewed(conn, file, collection_id, dimensions)
+    return vectors
+
+
+def _numpy() -> Any:
+    with suppress(ImportError):
+        return import_module("numpy")
+    return None
+
+
+def _is_large(conn: sqlite3.Connection, collection_id: int, dimensions: int) -> bool:
+    few = FEW_NUMBERS // max(dimensions, 1)
     sql = "select count(*) from (select 1 from embeddings where collection_id = ? limit ?)"
-    return bool(conn.execute(sql, [collection_id, _FEW]).fetchone()[0] == _FEW)
+    return bool(conn.execute(sql, [collection_id, few]).fetchone()[0] == few)
 
 
 def _fresh(
-    conn: sqlite3.Connection, path: str, collection_id: int, dimensions: int
+    conn: sqlite3.Connection, file: str, collection_id: int, dimensions: int
 ) -> sidecar.Vectors | None:
-    file = sidecar.sidecar_path(path, collection_id)
     header = sidecar.read_header(file)
     if header is None or header.dimensions != dimensions:
         return None
@@ -312,14 +342,13 @@ def _renewing(conn: sqlite3.Connection, path: str, collection_id: int) -> Iterat
 
 
 def _renewed(
-    conn: sqlite3.Connection, path: str, collection_id: int, dimensions: int
+    conn: sqlite3.Connection, file: str, collection_id: int, dimensions: int
 ) -> sidecar.Vectors | None:
     """The vectors of a file that was brought up to date; `None` where that cannot be done."""
-    if (vectors := _fresh(conn, path, collection_id, dimensions)) is not None:
+    if (vectors := _fresh(conn, file, collection_id, dimensions)) is not None:
         # Another process was first.
         return vectors
     state = generation_of(conn, collection_id)
-    file = sidecar.sidecar_path(path, collection_id)
     if state is None:
         return None
     with suppress(OSError, ValueError):

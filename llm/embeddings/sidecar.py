@@ -194,8 +194,11 @@ def check_dimensions(
     Raises:
         LLMError: There is one; it is named.
     """
+    size = dimensions * FLOAT_BYTES
+    if {len(vector) for _, vector in rows} == {size}:
+        return
     for rowid, vector in rows:
-        if len(vector) != dimensions * FLOAT_BYTES:
+        if len(vector) != size:
             sql = "select id from embeddings where rowid = ?"
             entry_id = conn.execute(sql, [rowid]).fetchone()[0]
             raise LLMError(
