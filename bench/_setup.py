@@ -92,6 +92,13 @@ def _install_ours() -> None:
     stamp.write_text(wanted)
 
 
+def install(environment: Environment, package: str) -> None:
+    """Install a package into an environment where it is missing."""
+    probe = [environment.python, "-c", f"import {package}"]
+    if subprocess.run(probe, capture_output=True).returncode != 0:
+        _pip(environment, package)
+
+
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
     """Let two benchmarks that start together make the environments only once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from ..errors import ModelError
@@ -28,10 +29,14 @@ _SAME_IDS = """
     from embeddings where collection_id = ? and id in (%s)
 """
 # A text is not the bytes that spell it, which shows in the column where the content was kept. The
-# plus sign has the index of the hashes used, not that of the whole collection.
+# plus sign has the index of the hashes used, not that of the whole collection; one row of each
+# content is enough, however many have it.
 _SAME_CONTENT = """
-    select embedding from embeddings where +collection_id = ? and content_hash = ?
-        and case when ? then content_blob else content end is null limit 1
+    select is_text, hash, (
+        select embedding from embeddings where content_hash = hash and +collection_id = ?
+            and case when is_text then content_blob else content end is null limit 1
+    ) as found
+    from (select column1 as is_text, column2 as hash from (values %s)) where found is not null
 """
 _PUT = """
     insert or replace into embeddings
@@ -103,9 +108,12 @@ class Batch:
             sql = _SAME_IDS % ",".join("?" * len(ids))
             for row in conn.execute(sql, [collection_id, *ids]):
                 self._take(*row)
-        for kind in {item.kind for item in self._items} - self._vectors.keys():
-            if row := conn.execute(_SAME_CONTENT, [collection_id, kind[1], kind[0]]).fetchone():
-                self._vectors[kind] = row[0]
+        others = list({item.kind for item in self._items} - self._vectors.keys())
+        for start in range(0, len(others), _MOST_BOUND // 2):
+            part = others[start : start + _MOST_BOUND // 2]
+            sql = _SAME_CONTENT % ",".join(["(?, ?)"] * len(part))
+            for is_text, digest, vector in conn.execute(sql, [collection_id, *chain(*part)]):
+                self._vectors[bool(is_text), digest] = vector
         #: The contents that the collection does not have.
         self.new_by_kind = {
             item.kind: item.value for item in self._items if item.kind not in self._vectors
