@@ -1,6 +1,6 @@
 """Processor time of `llm similar` and `llm embed-multi`: whole processes, less that of a start.
 
-The vectors are random, of 384 and 1,536 numbers; the plugin's model costs next to nothing. A start is
+The vectors are random, of 384 and 1,536 numbers; the model costs next to nothing. A start is
 `llm collections` on an empty database. `--large` adds a million vectors, which takes 0.36 a minute.
 """
 
