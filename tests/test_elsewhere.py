@@ -3,6 +3,7 @@ nothing leaves this machine, before the person was asked."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.server
 import json
@@ -414,6 +415,22 @@ def test_bytes_of_an_import_are_sent_without_a_question(tmp_path: Path) -> None:
     (tmp_path / "import").write_text(json.dumps(shape))
     thread = printed("conversations", "import", str(tmp_path / "import")).strip()
     assert printed("--cid", thread, "-m", "sender", "go on") == "for.\n"
+
+
+def test_export_does_not_take_up_what_an_import_names(tmp_path: Path) -> None:
+    """Whoever gets the conversation back does not get the file: it was never attached here."""
+    own, secret = tmp_path / "own.txt", tmp_path / "secret.txt"
+    own.write_text("my own text")
+    secret.write_text(SECRET)
+    shape = conversation(_attached(path=str(secret)), _attached(path="/dev/zero"))
+    (tmp_path / "import").write_text(json.dumps(shape))
+    thread = printed("conversations", "import", str(tmp_path / "import")).strip()
+    encoded = base64.b64encode(SECRET.encode()).decode()
+    assert encoded not in printed("conversations", "export", thread)
+    fork = printed("conversations", "fork", thread).strip()
+    assert encoded not in printed("conversations", "export", fork)
+    printed("-m", "sender", "hi", "--at", str(own), "text/plain")
+    assert base64.b64encode(b"my own text").decode() in printed("conversations", "export")
 
 
 def test_import_reads_nothing_but_files(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ def confirm(question: str, about: str = "") -> bool | None:
         if about:
             terminal.show(about)
         try:
-            return terminal.ask(f"{visible(question)} [y/N]: ") in ("y", "yes")
+            line = visible(question).replace("\n", "\u240a")
+            return terminal.ask(f"{line} [y/N]: ") in ("y", "yes")
         except EOFError:
             return False

@@ -31,6 +31,7 @@ from ..records.outcome import (
     mark_foreign,
     mark_unprompted,
     mark_untrusted,
+    read_foreign,
     read_outcomes,
 )
 from ..records.threads import model_of_conversation
@@ -73,8 +74,9 @@ def export_conversation(conn: sqlite3.Connection, conversation_id: str) -> Conve
     """A conversation of the log, complete, in the shape of `Conversation.to_dict()`.
 
     It has beside that what only the log knows: content addresses, ids of attachments, fragments
-    within messages, where it was forked. Files that are attached by path are put in where they
-    are still what they were. No model and no plugin has to be installed.
+    within messages, where it was forked. Files that a prompt has attached by path are put in where
+    they are still what they were; what an import names by a path stays a path. No model and no
+    plugin has to be installed.
 
     Args:
         conn: A migrated log database.
@@ -95,8 +97,10 @@ def export_conversation(conn: sqlite3.Connection, conversation_id: str) -> Conve
     shape = serialize_conversation(stored.id, stored.name, model, turns, tables, history)
     shape["loaded_tools"] = tool_specs(conn, with_turns(conn, stored))
     hashed = HashedTables(tables, trusts_ids=True).messages
+    strange = read_foreign(conn, conversation_id)
     for entry, message in zip(shape["messages"], hashed, strict=True):
-        _complete_attachments(entry["parts"], message.attachments)
+        is_own = message.hash not in strange
+        _complete_attachments(entry["parts"], message.attachments, reads_files=is_own)
         entry["hash"] = message.hash
     _add_fragments_of_messages(conn, shape["messages"], tables)
     if stored.forked_from:
@@ -107,17 +111,19 @@ def export_conversation(conn: sqlite3.Connection, conversation_id: str) -> Conve
     return shape
 
 
-def _complete_attachments(parts: Iterable[PartDict], attachments: Iterable[Attachment]) -> None:
+def _complete_attachments(
+    parts: Iterable[PartDict], attachments: Iterable[Attachment], *, reads_files: bool
+) -> None:
     """Put ids and bytes of the attachments of a message, which are in order, into its parts."""
     left = iter(attachments)
     for shape in chain.from_iterable(map(_files_of, parts)):
-        _complete(shape, next(left))
+        _complete(shape, next(left), reads_files=reads_files)
 
 
-def _complete(shape: AttachmentDict, attachment: Attachment) -> None:
+def _complete(shape: AttachmentDict, attachment: Attachment, *, reads_files: bool) -> None:
     if attachment.known_id is not None:
         shape["id"] = attachment.known_id
-    if attachment.path and not attachment.content:
+    if reads_files and attachment.path and not attachment.content:
         with suppress(OSError), open(attachment.path, "rb") as file:
             content = file.read()
             # Another file may lie there by now.

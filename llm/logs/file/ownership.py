@@ -75,6 +75,11 @@ def is_ours(conn: sqlite3.Connection, path: FilePath) -> bool:
     return found is not None and known.get(place) == found
 
 
+def path_of(conn: sqlite3.Connection) -> str:
+    """The file of a connection; empty for a database in memory."""
+    return str(conn.execute("pragma database_list").fetchone()[2])
+
+
 def _register() -> Path:
     return config.user_dir() / REGISTER
 

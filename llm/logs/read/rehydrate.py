@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Union, cast
 from ...text import JSONObject
 from ..file.db import brought_up_to_date, log_errors, open_readonly, shows_any_text
 from ..file.migrations import connection_of, needs_migration
+from ..file.ownership import path_of
 from ..older.legacy import legacy_row, legacy_tool_specs, load_legacy_rows
 from ..records.chains import hash_chain
 from ..records.messages import StoredMessage, load_messages
@@ -100,7 +101,9 @@ def load_conversation(
         if model is None:
             model = _get_model(model_of_conversation(conn, stored.id), async_)
         reading = partial(_reading, source, may_change)
-        return _assemble(conn, reading, _path_of(source, conn), stored, model, async_)
+        # A file of an older release may be read through a copy in memory.
+        path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else path_of(conn)
+        return _assemble(conn, reading, path, stored, model, async_)
 
 
 def response_from_row(
@@ -129,13 +132,6 @@ def _reading(source: Source, may_change: bool) -> Iterator[sqlite3.Connection]:
         conn = brought_up_to_date(source, conn, may_change=may_change)
     with closing(conn), log_errors(source, "read"):
         yield shows_any_text(conn)
-
-
-def _path_of(source: Source, conn: sqlite3.Connection) -> str:
-    """The file; empty for a database in memory."""
-    if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source)
-    return str(conn.execute("pragma database_list").fetchone()[2])
 
 
 def _get_model(model_id: str | None, async_: bool) -> _BaseModel:
