@@ -69,6 +69,7 @@ __getattr__, __dir__ = attach(
         ),
         "llm.tools.tool": ("ServerSideTool", "Tool", "tool"),
     },
+    for_hints="llm._lazy",
     Collection="llm.embeddings",
     hookimpl="llm.hookspecs",
     Prompt="llm.models.prompt",

@@ -12,6 +12,7 @@ from llm import serialization as serialization
 from llm import templates as templates
 from llm import tools as tools
 from llm import utils as utils
+from llm._lazy import for_hints as for_hints
 from llm._version import VERSION
 from llm.commands._plugin_prompts import prompt_options as prompt_options
 from llm.commands._plugin_prompts import run_prompt as run_prompt

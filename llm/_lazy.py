@@ -6,6 +6,10 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def attach(
     module: str, names_by_module: Mapping[str, Iterable[str]], **others: str
@@ -42,3 +46,86 @@ def homes_of(names_by_module: Mapping[str, Iterable[str]], **others: str) -> dic
     """Where each of these names lives; the arguments are those of `attach`."""
     found = {name: module for module, names in names_by_module.items() for name in names}
     return {**found, **others}
+
+
+def for_hints(names: dict[str, object], homes: Mapping[str, str], **unions: str) -> None:
+    """Let `typing.get_type_hints` find what a module imports for type checkers alone.
+
+    It evaluates the names in the module; each stands for an expression that imports the type then.
+
+    Args:
+        names: `globals()` of the module.
+        homes: The names, with blanks between them, by the module that each lives in; none where
+            the module itself is meant.
+        unions: Names that stand for one of several types: `module.Name | module.Name`.
+    """
+    for module, listed in homes.items():
+        for name in listed.split():
+            names.setdefault(name, _expression(module, name))
+        if not listed:
+            names.setdefault(module, Expression(_IMPORT.format(module)))
+    for name, types in unions.items():
+        parts = (part.rpartition(".") for part in types.split(" | "))
+        text = " | ".join(_expression(module, part) for module, _, part in parts)
+        names[name] = Expression(text)
+
+
+_IMPORT = "__import__('importlib').import_module({!r})"
+
+
+def _expression(module: str, name: str) -> Expression:
+    return Expression(f"{_IMPORT.format(module)}.{name}")
+
+
+class Expression(str):
+    """A type, as an expression that `typing` evaluates when somebody asks for type hints."""
+
+    __slots__ = ()
+
+    def __or__(self, other: object) -> object:
+        from typing import Union
+
+        return Union[self, other]
+
+    def __ror__(self, other: object) -> object:
+        from typing import Union
+
+        return Union[other, self]
+
+    def __getattr__(self, name: str) -> Expression:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return Expression(f"{self}.{name}")
+
+    def __getitem__(self, item: object) -> Any:
+        if isinstance(item, (int, slice)):
+            return super().__getitem__(item)
+        # A class with parameters that cannot be written down is known without them.
+        return Expression(f"{self}[{item}]" if isinstance(item, Expression) else self)
+
+
+#: The types that the modules of `llm.models` name.
+MODEL_TYPES: dict[str, object] = {}
+for_hints(
+    MODEL_TYPES,
+    {
+        "asyncio": "Future",
+        "llm.models": """
+        AfterCallAsync AfterCallSync AsyncChainResponse AsyncConversation AsyncResponse
+        Attachment BeforeCallAsync BeforeCallSync ChainResponse Conversation
+        EmbeddingModel NextPrompt Options Prompt Response ToolCall ToolDef ToolResult
+        _AsyncModel _BaseChainResponse _BaseConversation _BaseModel _BaseResponse _Model
+    """,
+        "llm.models.prompt": "AnyTool Schema",
+        "llm.models.response_base": "ResponseLog",
+        "llm.net.policy": "CallPolicy",
+        "llm.parts": "Message",
+        "llm.serialization": "ConversationDict ResponseDict UsageDict",
+        "pydantic": "BaseModel",
+        "sqlite_utils": "Database",
+        "typing_extensions": "Self TypedDict Unpack",
+    },
+    AnyConversation="llm.models._BaseConversation",
+    # A dictionary for type checkers alone.
+    PromptValues="typing.Any",
+)

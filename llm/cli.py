@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._lazy import attach
+from ._lazy import attach, for_hints
 from ._version import VERSION
 from .commands._errors import reported
 from .commands._group import Lazy, LazyGroup
@@ -20,6 +20,14 @@ from .commands._group import Lazy, LazyGroup
 if TYPE_CHECKING:
     from .models.conversation import AsyncConversation, Conversation
     from .plugin_index.records import CommandRecord
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.models.conversation": "AsyncConversation Conversation",
+            "llm.plugin_index.records": "CommandRecord",
+        },
+    )
 
 _HELP = {
     "aliases": "Manage aliases of models.",

@@ -8,8 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._lazy import for_hints
+
 if TYPE_CHECKING:
     from .serialization import AttachmentDict
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.serialization": "AttachmentDict",
+        },
+    )
 
 __all__ = ["Attachment", "Fragment"]
 

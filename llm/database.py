@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, overload
 
+from ._lazy import for_hints
 from .errors import NotFound
 from .files import config
 from .logs.file.db import open_for_reading, open_log
@@ -23,10 +24,21 @@ if TYPE_CHECKING:
     from .logs.read.rows import Row
     from .models.base import _AsyncModel, _BaseModel, _Model
     from .models.conversation import AsyncConversation, Conversation
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.logs.read.rows": "Row",
+            "llm.models.base": "_AsyncModel _BaseModel _Model",
+            "llm.models.conversation": "AsyncConversation Conversation",
+            "sqlite_utils": "",
+            "typing_extensions": "Self",
+        },
+    )
 
 __all__ = ["ConversationInfo", "Database"]
 
-Moment: TypeAlias = "date | timedelta | str"
+Moment: TypeAlias = Union[date, timedelta, str]
 
 
 class Database:

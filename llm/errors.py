@@ -31,11 +31,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._lazy import attach
+from ._lazy import attach, for_hints
 
 if TYPE_CHECKING:
     from pathlib import Path
 else:
+    for_hints(globals(), {"pathlib": "Path"})
     __getattr__, __dir__ = attach(__name__, {"llm.tools.calling": ("CancelToolCall", "PauseChain")})
 
 __all__ = [

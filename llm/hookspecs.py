@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pluggy import HookimplMarker, HookspecMarker
+
+from ._lazy import for_hints
 
 if TYPE_CHECKING:
     import click
@@ -62,6 +64,24 @@ if TYPE_CHECKING:
 
         def __call__(self, prefix: str, loader: FragmentLoader) -> None:
             """Register a loader for fragments named `prefix:rest`."""
+else:
+    for_hints(
+        globals(),
+        {
+            "click": "",
+            "llm.content": "Attachment Fragment",
+            "llm.models.base": "AnyAsyncModel ModelWithAliases SyncModel",
+            "llm.models.embedding": "EmbeddingModel",
+            "llm.templates": "Template",
+            "llm.tools.tool": "Tool",
+            "llm.tools.toolbox": "Toolbox",
+        },
+        AnyTool="llm.tools.tool.Tool | builtins.type",
+    )
+    TemplateLoader = Callable[[str], Template]
+    FragmentLoader = Callable[[str], Any]
+    RegisterModel = RegisterEmbeddingModel = RegisterTool = Callable[..., None]
+    RegisterTemplateLoader = RegisterFragmentLoader = Callable[..., None]
 
 
 hookspec = HookspecMarker("llm")

@@ -11,11 +11,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from ._lazy import for_hints
 from .content import Attachment
 from .text import JSONObject
 
 if TYPE_CHECKING:
     from .serialization import MessageDict, PartDict
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.serialization": "MessageDict PartDict",
+        },
+    )
 
 __all__ = [
     "AttachmentPart", "Message", "Part", "ReasoningPart", "StreamEvent", "TextPart", "ToolCallPart",

@@ -1,7 +1,5 @@
 """The dictionary shapes of messages and responses, for type checkers and for pydantic."""
 
-from __future__ import annotations
-
 from typing import Any, Literal, Union
 
 # pydantic refuses typing.TypedDict before Python 3.12; whoever imports this module wants pydantic.

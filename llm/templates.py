@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
+from ._lazy import for_hints
 from .errors import LLMError, LoadTemplateError
 from .files import template_files as files
 from .files.yaml_files import yaml_lines_of
@@ -19,6 +20,13 @@ from .text import JSONObject, has_plugin_prefix, suggestion
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+else:
+    for_hints(
+        globals(),
+        {
+            "pydantic_core": "ErrorDetails",
+        },
+    )
 
 _SHOWN_PROBLEMS = 10
 Origin = Literal["code", "file", "loader", "url"]

@@ -23,7 +23,8 @@ PACKAGE_NAMES = """
     get_template_loaders get_tools json_pieces key_argument load_keys load_plugins
     make_http_client mask_secrets needs_tls notice option_values parse_arguments pm
     prompt_options proxy_variable read_json_object read_text remember_request remember_secret
-    remove_alias request_sent retry_after_s run_prompt say set_alias set_default_embedding_model
+    for_hints remove_alias request_sent retry_after_s run_prompt say set_alias
+    set_default_embedding_model
     set_default_model set_key update_json update_text watch_file
 """
 MODULE_NAMES = {

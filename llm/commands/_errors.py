@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .._lazy import for_hints
 from ..errors import (
     EXIT_INTERRUPTED,
     EXIT_PIPE_CLOSED,
@@ -23,6 +24,13 @@ from ..text.secrets import mask_tracebacks
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+else:
+    for_hints(
+        globals(),
+        {
+            "pydantic_core": "ErrorDetails",
+        },
+    )
 
 _LOCAL_HINT = (
     ", or run 'llm local install' to get a model that works on this computer and needs no key"

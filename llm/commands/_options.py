@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .._lazy import for_hints
+
 if TYPE_CHECKING:
     from ..content import Attachment
     from ..run.request import Request
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 else:
     # Generic only in newer releases of click.
     _AttachmentParam = click.ParamType
+    for_hints(globals(), {"llm.content": "Attachment", "llm.run.request": "Request"})
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .._lazy import for_hints
 from ..errors import LLMError
 from ._errors import error_text
 
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
     from ..run.request import AnyConversation
     from ..tools.calling import ToolCall, ToolResult
     from ..tools.tool import Tool
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.content": "Attachment Fragment",
+            "llm.logs.records.shared": "AnyDatabase",
+            "llm.models.base": "_BaseModel",
+            "llm.models.prompt": "ToolDef",
+            "llm.run.request": "AnyConversation",
+            "llm.tools.calling": "ToolCall ToolResult",
+            "llm.tools.tool": "Tool",
+        },
+    )
 
 
 @contextmanager

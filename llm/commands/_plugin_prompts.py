@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from .._lazy import for_hints
 from ..errors import LLMError
 from . import _options as shared
 
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
     from ..run.material import Material
     from ..run.request import Request
     from ._options import Command
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.commands._options": "Command",
+            "llm.models.base": "_Model",
+            "llm.run.material": "Material",
+            "llm.run.request": "Request",
+        },
+    )
 
 
 def prompt_options(*names: str) -> Callable[[Command], Command]:

@@ -5,7 +5,8 @@ The hooks are here at once, everything else on first use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+# Where the types of options are looked up by name.
+from typing import TYPE_CHECKING, Any, Optional, Union  # noqa: F401
 
 import llm
 from llm._lazy import attach

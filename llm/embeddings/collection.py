@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from .._lazy import for_hints
 from ..errors import NotFound
 from ..logs.file.migrations import connection_of, has_table, immediate
 from ..models.embedding import decode
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..models.embedding import EmbeddingModel
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.models.embedding": "EmbeddingModel",
+            "sqlite3": "",
+            "sqlite_utils": "Database",
+            "typing_extensions": "Self",
+        },
+    )
 
 Metadata = JSONObject
 BATCH_SIZE = 100

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Union, cast
 from urllib.parse import quote
 
+from .._lazy import for_hints
 from ..errors import EmbeddingsError
 from ..logs.file.migrations import connection_of
 from .migrations import migrate
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
     from ..database import Database
 
+else:
+    for_hints(globals(), {"sqlite_utils": "", "llm.database": "Database"})
+
 #: What a collection takes for its database: a path, a connection, or an object that has one.
-AnyDatabase = Union[
-    "str", "os.PathLike[str]", sqlite3.Connection, "sqlite_utils.Database", "Database"
-]
+AnyDatabase = Union["str", os.PathLike[str], sqlite3.Connection, sqlite_utils.Database, Database]
 _MEMORY = ":memory:"
 
 BUSY_TIMEOUT_S = 30.0

@@ -8,10 +8,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._lazy import for_hints
 from ..errors import ConfigError, InvalidInput
 
 if TYPE_CHECKING:
     from yaml import CSafeLoader, Event, Node, SafeLoader
+else:
+    for_hints(
+        globals(),
+        {
+            "yaml": "CSafeLoader Event Node SafeLoader",
+        },
+    )
 
 MAX_DEPTH = 200
 # What the YAML library raises, beside its own errors, for values that contradict their tag.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import llm
 
 from .. import plugins
+from .._lazy import for_hints
 from ..tools.tool import Tool
 from ..tools.toolbox import Toolbox
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from ..hookspecs import AnyTool, FragmentLoader, TemplateLoader
 
     AnyFunction = AnyTool | Callable[..., object]
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.hookspecs": "AnyTool FragmentLoader TemplateLoader",
+        },
+        AnyFunction="llm.hookspecs.AnyTool | collections.abc.Callable",
+    )
 
 
 def get_tools() -> dict[str, AnyTool]:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from .. import models
+from .._lazy import MODEL_TYPES
 from .options import all_options
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .plan import NextPrompt
     from .prompt import Prompt, PromptValues, Schema, ToolDef
     from .response_base import ResponseLog, _BaseResponse
+else:
+    globals().update({**MODEL_TYPES, **globals()})
 
 R = TypeVar("R", bound="_BaseResponse")
 C = TypeVar("C", bound="_BaseChainResponse[Any]")

@@ -14,6 +14,7 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any
 
+from .._lazy import MODEL_TYPES
 from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.running import prepare_async, run_calls_async
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from .base import _AsyncModel
     from .conversation import AsyncConversation
     from .prompt import ToolDef
+else:
+    globals().update({**MODEL_TYPES, **globals()})
 
 
 class AsyncResponse(_BaseResponse):

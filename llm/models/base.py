@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from .. import models
+from .._lazy import MODEL_TYPES
 from ..errors import NeedsKeyException
 from ..parts import StreamEvent
 from ..text.secrets import remember
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from .prompt import PromptValues, ToolDef
     from .response import Response
     from .response_base import ResponseLog
+else:
+    globals().update({**MODEL_TYPES, **globals()})
 
 # Stands for the plugin of a model that no hook has registered.
 UNKNOWN_PLUGIN = "(unknown)"

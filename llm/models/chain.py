@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .._lazy import MODEL_TYPES
 from ..parts import StreamEvent
 from ..text import needs_space
 from ..tools.calling import ToolResult
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from .base import _BaseModel
     from .conversation import _BaseConversation
     from .prompt import ToolDef
+else:
+    globals().update({**MODEL_TYPES, **globals()})
 
 
 P = TypeVar("P", str, StreamEvent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._lazy import MODEL_TYPES
 from ..parts import Message, ToolCallPart, ToolResultPart
 from ..text import new_ulid
 from .asking import Asking, C, R, installed_model
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .chain import AsyncChainResponse, ChainResponse  # noqa: F401
     from .prompt import PromptValues, ToolDef
     from .response import Response  # noqa: F401
+else:
+    globals().update({**MODEL_TYPES, **globals()})
 
 
 class _BaseConversation(Asking[R, C]):

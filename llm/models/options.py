@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
+from .._lazy import for_hints
 from ..text import JSONObject
 
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from .prompt import Prompt
 
     Options = BaseModel
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.models.base": "_BaseModel",
+            "llm.models.prompt": "Prompt",
+            "pydantic": "BaseModel",
+        },
+    )
 
 
 class LazyOptions:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Union, cast
 
+from .._lazy import MODEL_TYPES
 from ..errors import ConversationNotSupported
 from ..parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
 from ..text import JSONObject
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from .conversation import _BaseConversation
     from .options import Options
     from .response_base import _BaseResponse
+else:
+    globals().update({**MODEL_TYPES, **globals()})
 
 #: What may be passed as a tool.
 ToolDef = Union[Tool, Toolbox, ServerSideTool, Callable[..., Any]]
 AnyTool = Union[Tool, ServerSideTool]
 #: What an answer has to fit: a JSON schema, or a pydantic class.
-Schema = Union[JSONObject, "type[BaseModel]"]
+Schema = Union[JSONObject, type[BaseModel]]
 
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._lazy import MODEL_TYPES
 from ..parts import Message, StreamEvent
 from ..text import JSONObject
 from ..tools.calling import ToolCall
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from .base import _Model
     from .conversation import Conversation
     from .prompt import ToolDef
+else:
+    globals().update({**MODEL_TYPES, **globals()})
 
 
 class Response(_BaseResponse):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from .._lazy import MODEL_TYPES
 from ..errors import ContextTooLong
 from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from .prompt import AnyTool, ToolDef
 
     AnyConversation = _BaseConversation[Any, Any]
+else:
+    globals().update({**MODEL_TYPES, **globals()})
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from .._lazy import for_hints
 from .._version import VERSION
 from ..errors import ConnectionLost, InvalidInput
 from ..text.media import HEAD_BYTES, is_binary, served_type, type_of, type_of_bytes
@@ -16,6 +17,13 @@ from .reach import is_inner, leads_inside, permit_for
 
 if TYPE_CHECKING:
     import httpx2
+else:
+    for_hints(
+        globals(),
+        {
+            "httpx2": "",
+        },
+    )
 
 # The address is that of 0.36: sites that know the program by it go on knowing it.
 USER_AGENT = f"llm/{VERSION} (https://llm.datasette.io/)"

@@ -14,11 +14,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._lazy import for_hints
 from ..errors import ConnectionLost
 from ..text.secrets import remember_request
 
 if TYPE_CHECKING:
     import ssl
+else:
+    for_hints(
+        globals(),
+        {
+            "ssl": "",
+        },
+    )
 
 C = TypeVar("C")
 

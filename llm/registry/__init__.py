@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import llm
 
 from .. import plugins
+from .._lazy import for_hints
 from ..errors import ConfigError, NeedsKeyException, UnknownModelError
 from ..files import AnyPath, config
 from ..text import suggestion
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 
     from ..models.base import AnyAsyncModel, EmbeddingModelWithAliases, ModelWithAliases, SyncModel
     from ..plugin_index.records import PluginRecord
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.models.base": "AnyAsyncModel EmbeddingModelWithAliases ModelWithAliases SyncModel",
+            "llm.plugin_index.records": "PluginRecord",
+            "pluggy": "HookImpl",
+        },
+    )
 
 # Models
 

@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING
 import llm
 
 from .. import plugins
+from .._lazy import for_hints
 from . import bearing, meant_by, names_of, some_of, unknown_model, user_aliases
 
 if TYPE_CHECKING:
     from ..models.base import EmbeddingModelWithAliases
     from ..models.embedding import EmbeddingModel
 
+    EmbeddingEntries = list[EmbeddingModelWithAliases]
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.models.base": "EmbeddingModelWithAliases",
+            "llm.models.embedding": "EmbeddingModel",
+        },
+    )
     EmbeddingEntries = list[EmbeddingModelWithAliases]
 
 

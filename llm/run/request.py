@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from .._lazy import for_hints
 from ..errors import LLMError, NotFound, UnknownModelError
 from ..files import config
 from ..files.model_options import OPTIONS, CallDefaults, call_defaults
@@ -38,6 +39,24 @@ if TYPE_CHECKING:
     AnyConversation: TypeAlias = Conversation | AsyncConversation
     AnyResponse: TypeAlias = Response | AsyncResponse
     AnyChain: TypeAlias = ChainResponse | AsyncChainResponse
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.content": "Attachment",
+            "llm.models.async_response": "AsyncResponse",
+            "llm.models.base": "_AsyncModel _Model",
+            "llm.models.chain": "AsyncChainResponse ChainResponse",
+            "llm.models.conversation": "AsyncConversation Conversation",
+            "llm.models.response": "Response",
+            "llm.run.toolset": "Toolset",
+            "pydantic": "ValidationError",
+        },
+        AnyModel="llm.models.base._Model | llm.models.base._AsyncModel",
+        AnyConversation="llm.Conversation | llm.AsyncConversation",
+        AnyResponse="llm.Response | llm.AsyncResponse",
+        AnyChain="llm.models.chain.ChainResponse | llm.models.chain.AsyncChainResponse",
+    )
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from .._lazy import for_hints
 from ..errors import ConfigError, InvalidInput, NotFound
 from ..text import JSONObject
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+else:
+    for_hints(
+        globals(),
+        {
+            "sqlite_utils": "Database",
+        },
+    )
 
 
 class HasSchema(Protocol):

@@ -12,11 +12,19 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from .._lazy import for_hints
 from ..text import extract_fenced_code_block, visible
 from ..text.secrets import masked
 
 if TYPE_CHECKING:
     from ..parts import StreamEvent
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.parts": "StreamEvent",
+        },
+    )
 
 DIM = "\x1b[2m"
 RED = "\x1b[31m"

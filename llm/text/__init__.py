@@ -13,8 +13,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._lazy import for_hints
+
 if TYPE_CHECKING:
     from ulid import ULID
+else:
+    for_hints(
+        globals(),
+        {
+            "ulid": "ULID",
+        },
+    )
 
 #: An object of JSON, as Python has it: texts to JSON values.
 JSONObject = dict[str, Any]

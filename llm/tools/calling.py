@@ -6,12 +6,21 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .._lazy import for_hints
 from ..text import JSONObject
 from ..text.stored import MOST_LEVELS
 
 if TYPE_CHECKING:
     from ..content import Attachment
     from .toolbox import Toolbox
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.content": "Attachment",
+            "llm.tools.toolbox": "Toolbox",
+        },
+    )
 
 
 @dataclass

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Optional, Union
 
+from .._lazy import for_hints
 from .calling import CancelToolCall, PauseChain, ToolCall, ToolOutput, ToolResult
 from .signatures import signature_of
 from .tool import INJECTED_PARAMETER, ServerSideTool, Tool
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from asyncio import Task
 
     from ..content import Attachment
+else:
+    for_hints(
+        globals(),
+        {
+            "asyncio": "Task",
+            "llm.content": "Attachment",
+        },
+    )
 
 BeforeCallSync = Callable[[Optional[Tool], ToolCall], None]
 AfterCallSync = Callable[[Tool, ToolCall, ToolResult], None]

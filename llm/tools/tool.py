@@ -9,6 +9,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
+from .._lazy import for_hints
 from ..text import JSONObject
 from .signatures import signature_of, type_hints_of
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..serialization import InstanceDict, ToolDict
+else:
+    for_hints(
+        globals(),
+        {
+            "inspect": "",
+            "llm.serialization": "InstanceDict ToolDict",
+            "typing_extensions": "Self",
+        },
+    )
 
 # Given by the engine to a tool that declares it, never by the model.
 INJECTED_PARAMETER = "llm_tool_call"

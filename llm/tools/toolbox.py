@@ -8,11 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MethodType
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from .._lazy import for_hints
 from ..text import JSONObject
 from .tool import Tool, captured_arguments
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+else:
+    for_hints(
+        globals(),
+        {
+            "typing_extensions": "Self",
+        },
+    )
 
 
 class Toolbox:

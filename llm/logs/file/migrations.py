@@ -20,11 +20,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from ..._lazy import for_hints
 from . import schema
 from .first_table import FIRST_TABLE_TAKEN, take_over_first_table
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
+else:
+    for_hints(
+        globals(),
+        {
+            "sqlite_utils": "Database",
+        },
+    )
 
 Change = Callable[[sqlite3.Connection], None]
 # A step of a plugin; what it returns does not matter.

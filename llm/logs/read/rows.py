@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping, Sequence
 
-    Row = JSONObject
+#: A turn as the listings of the log have it.
+Row = JSONObject
 
 # The order of the columns, here and below, is that of the keys of `--json`.
 TURNS = """

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..._lazy import for_hints
 from ...text import JSONObject
 from ..file.db import pass_interrupt
 from ..file.lookups import decoded_object
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from ...content import Attachment, Fragment
     from ..file.lookups import SQLRow
     from ..records.shared import AnyDatabase
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.content": "Attachment Fragment",
+            "llm.logs.file.lookups": "SQLRow",
+            "llm.logs.records.shared": "AnyDatabase",
+        },
+    )
 
 # What has the alias comes before what has the hash.
 _FIND = (

@@ -7,8 +7,10 @@ them commits a transaction that the caller has opened.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..._lazy import for_hints
 from ...content import Fragment
 from ...models.turn_record import tool_dict
 from ...text import JSONObject
@@ -20,7 +22,6 @@ from .kept import not_kept
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
 
     from sqlite_utils import Database
 
@@ -29,6 +30,18 @@ if TYPE_CHECKING:
     from ...tools.tool import ServerSideTool, Tool
 
     AnyDatabase = Database | sqlite3.Connection
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.content": "Attachment",
+            "llm.serialization": "ToolDict",
+            "llm.tools.tool": "ServerSideTool Tool",
+            "sqlite3": "",
+            "sqlite_utils": "Database",
+        },
+        AnyDatabase="sqlite_utils.Database | sqlite3.Connection",
+    )
 
 _FIND_FRAGMENT = "select id from fragments where hash = ?"
 _ADD_FRAGMENT = (

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from ..._lazy import for_hints
 from ...models.turn_record import Tables, record_turn
 from ...parts import ToolCallPart
 from ...text import conversation_name, new_ulid
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 
     from ...models.response_base import _BaseResponse
     from ...parts import Message
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.models.response_base": "_BaseResponse",
+            "llm.parts": "Message",
+            "sqlite3": "",
+            "sqlite_utils": "Database",
+        },
+    )
 
 # Databases seen before: one that was migrated once stays so.
 _migrated: WeakSet[Database] = WeakSet()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import llm
@@ -9,8 +10,6 @@ import llm
 from .shared import DEFAULT_BASE, FlaggedOptions, _Shared, flags_of, image_detail
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
-
     from llm import AsyncConversation, AsyncResponse, Conversation, Prompt, Response
     from llm.parts import StreamEvent
 
@@ -18,6 +17,18 @@ if TYPE_CHECKING:
     from .wire.chat_answers import ChatAccumulator
     from .wire.responses_answers import Item, ResponsesAccumulator
     from .wire.shapes import Json
+else:
+    llm.for_hints(
+        globals(),
+        {
+            "llm": "AsyncConversation AsyncResponse Conversation Prompt Response",
+            "llm.parts": "StreamEvent",
+            "llm.providers.openai.wire.chat_answers": "ChatAccumulator",
+            "llm.providers.openai.wire.responses_answers": "Item ResponsesAccumulator",
+            "llm.providers.openai.wire.shapes": "Json",
+            "llm.providers.openai.shared": "AnyConversation AnyResponse",
+        },
+    )
 
 
 class _Driver(_Shared, llm.KeyModel):

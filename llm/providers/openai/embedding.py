@@ -5,6 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/embeddings
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import llm
@@ -13,9 +14,9 @@ from .shared import AtServer
 from .wire.shapes import malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
     from .wire.shapes import Json
+else:
+    llm.for_hints(globals(), {"llm.providers.openai.wire.shapes": "Json"})
 
 
 class OpenAIEmbeddingModel(AtServer, llm.EmbeddingModel):

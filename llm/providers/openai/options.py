@@ -7,14 +7,16 @@ from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
+import llm
+
 if TYPE_CHECKING:
     from typing import TypeAlias
 
     from pydantic import BaseModel
 
-    import llm
-
     SharedOptions: TypeAlias = llm.Options
+else:
+    llm.for_hints(globals(), {"pydantic": "BaseModel"})
 
 
 class ReasoningEffortEnum(str, Enum):
@@ -100,8 +102,6 @@ def _described(description: str, **limits: float) -> Any:
 def shared_options() -> type[BaseModel]:
     """`SharedOptions`: the options of every OpenAI model."""
     from pydantic import field_validator
-
-    import llm
 
     class SharedOptions(llm.Options):
         """Options of every OpenAI model."""

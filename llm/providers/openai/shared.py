@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Optional
@@ -10,8 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Optional
 import llm
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-
     from openai import AsyncOpenAI, OpenAI
     from pydantic import BaseModel
 
@@ -21,6 +20,19 @@ if TYPE_CHECKING:
 
     AnyResponse = llm.Response | llm.AsyncResponse
     AnyConversation = llm.Conversation | llm.AsyncConversation
+else:
+    llm.for_hints(
+        globals(),
+        {
+            "openai": "AsyncOpenAI OpenAI",
+            "pydantic": "BaseModel",
+            "llm.providers.openai.transport.fast": "Call",
+            "llm.providers.openai.transport.faults": "Endpoint",
+            "llm.providers.openai.wire.shapes": "Accumulator Event Forms Json",
+        },
+        AnyResponse="llm.Response | llm.AsyncResponse",
+        AnyConversation="llm.Conversation | llm.AsyncConversation",
+    )
 
 DEFAULT_BASE = "https://api.openai.com/v1"
 

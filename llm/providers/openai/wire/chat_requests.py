@@ -27,6 +27,8 @@ from .shapes import (
 
 if TYPE_CHECKING:
     from llm import Attachment, Prompt
+else:
+    llm.for_hints(globals(), {"llm": "Attachment Prompt"})
 
 
 def chat_messages(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+import llm
 from llm.parts import Message, ReasoningPart, ToolCallPart, ToolResultPart
 
 from .shapes import (
@@ -24,6 +25,8 @@ from .shapes import (
 
 if TYPE_CHECKING:
     from llm import Attachment
+else:
+    llm.for_hints(globals(), {"llm": "Attachment"})
 
 # Options that this API does not know. Subclasses may find another place for them.
 UNKNOWN_OPTIONS = ("frequency_penalty", "presence_penalty", "stop", "logit_bias", "seed")
