@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import plugin_index
+from .text.stored import said_by
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -476,7 +477,7 @@ def _report(plugin: str, ex: BaseException) -> None:
             raise RuntimeError(f"{plugin} wants to end the program") from ex
         raise ex
     name, version = _origins.get(plugin, (plugin, None))
-    problem = " ".join(f"{type(ex).__name__}: {ex}".split()).removesuffix(":")
+    problem = " ".join(f"{type(ex).__name__}: {said_by(ex)}".split()).removesuffix(":")
     _tell_fault(Fault(plugin, name, version, problem))
 
 

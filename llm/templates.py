@@ -17,6 +17,7 @@ from .errors import LLMError, LoadTemplateError
 from .files import template_files as files
 from .files.yaml_files import yaml_lines_of
 from .text import JSONObject, has_plugin_prefix, suggestion
+from .text.stored import said_by
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -194,7 +195,7 @@ def _load(name: str) -> Template:
         if not isinstance(template, Template):
             raise TypeError(f"its loader returned {type(template).__name__}")
     except Exception as error:  # whatever the loader of a plugin raises
-        text = str(error) or type(error).__name__
+        text = said_by(error) or type(error).__name__
         if isinstance(error, ValidationError):
             text = "\n".join(map(_describe_problem, error.errors()[:_SHOWN_PROBLEMS]))
         raise LoadTemplateError(f"Could not load template {name}: {text}") from error

@@ -7,7 +7,8 @@ import errno
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -62,10 +63,11 @@ class _Reported(contextlib.ContextDecorator):
 
             # Declared final for those who catch it.
             vars(error)["message"] = for_stderr(error.message)
+            vars(error)["show"] = partial(_show, error)
         elif isinstance(error, KeyboardInterrupt) or _is_interrupt(error):
-            from ..terminal import say
+            from ..terminal import write_err
 
-            say("\nAborted!", err=True)
+            write_err("\nAborted!\n")
             raise click.exceptions.Exit(EXIT_INTERRUPTED) from error
         elif isinstance(error, OSError) and error.errno == errno.EPIPE:
             raise click.exceptions.Exit(EXIT_PIPE_CLOSED) from error
@@ -76,6 +78,16 @@ class _Reported(contextlib.ContextDecorator):
 
 
 reported = _Reported()
+
+
+def _show(error: click.ClickException, file: IO[str] | None = None) -> None:
+    """Tell an error; where that fails, the exit code tells it all the same."""
+    try:
+        type(error).show(error, file)
+    except (OSError, ValueError):
+        from ..terminal import discard
+
+        discard(sys.stderr)
 
 
 def _is_interrupt(error: BaseException) -> bool:
@@ -131,7 +143,9 @@ def _plain_text(error: Exception) -> str:
             return problems_text(error.errors())
     if isinstance(error, KeyError) and error.args and not isinstance(error, LLMError):
         return f"{type(error).__name__}: {error}"
-    return str(error) or type(error).__name__
+    from ..text.stored import said_by
+
+    return said_by(error) or type(error).__name__
 
 
 def problems_text(problems: Iterable[ErrorDetails]) -> str:

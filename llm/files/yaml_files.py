@@ -249,4 +249,10 @@ def _dump(value: object) -> str:
 
 
 def _quote(text: str) -> str:
+    if not text.isprintable():
+        import yaml
+
+        # A line break, or half a character of a name that is no UTF-8.
+        quoted = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=float("inf"))
+        return str(quoted).rstrip("\n")
     return "'" + text.replace("'", "''") + "'"

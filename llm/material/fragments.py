@@ -10,6 +10,7 @@ from ..content import Attachment, Fragment
 from ..errors import FragmentNotFound, InvalidInput
 from ..terminal import STDIN, decode_text, read_stdin_text
 from ..text import has_plugin_prefix
+from ..text.stored import said_by
 
 Content = Fragment | Attachment
 FindStored = Callable[[str], Fragment | None]
@@ -88,7 +89,7 @@ def _load(name: str, allow_attachments: bool) -> list[Content]:
         if not allow_attachments and any(isinstance(item, Attachment) for item in found):
             raise ValueError(f"Fragment loader {prefix} returned a disallowed attachment")
     except Exception as error:  # whatever the loader of a plugin raises
-        text = str(error) or type(error).__name__
+        text = said_by(error) or type(error).__name__
         raise FragmentNotFound(f"Could not load fragment {name}: {text}") from error
     return found
 

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ..errors import LLMError, NotFound
+from ..text.stored import said_by
 from ..tools.signatures import signature_of, type_hints_of
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox, instantiate_from_spec
@@ -206,5 +207,5 @@ def _as_tool(name: str, function: object) -> Tool | None:
     except Exception as error:  # a type hint can be anything
         if getattr(function, "__module__", CODE_MODULE) != CODE_MODULE:
             return None
-        reason = str(error).splitlines()[0]
+        reason = (said_by(error) or type(error).__name__).splitlines()[0]
         raise LLMError(f"{name} of --functions cannot be a tool: {reason}") from error

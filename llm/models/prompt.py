@@ -10,6 +10,7 @@ from .._lazy import MODEL_TYPES
 from ..errors import ConversationNotSupported
 from ..parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
 from ..text import JSONObject
+from ..text.stored import said_by
 from ..tools.calling import ToolCall, ToolResult
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
@@ -358,7 +359,7 @@ def result_part(result: ToolResult) -> ToolResultPart:
         output=result.output,
         tool_call_id=result.tool_call_id,
         attachments=list(result.attachments),
-        exception=f"{type(error).__name__}: {error}" if error is not None else None,
+        exception=f"{type(error).__name__}: {said_by(error)}" if error is not None else None,
     )
 
 

@@ -28,6 +28,7 @@ from ..terminal import (
 )
 from ..terminal.asking import Terminal, open_terminal, quoted
 from ..text import JSONObject
+from ..text.stored import said_by
 from ..tools.calling import CancelToolCall, ToolResult
 from ..tools.policy import Candidate, Decision, Rule, Rules, decide
 from .toolset import Toolset
@@ -129,7 +130,7 @@ class Gate:
         if answer in ("n", "no"):
             raise CancelToolCall("User cancelled tool call")
         if answer in ("a", "f"):
-            self._remember(call.name, os.getcwd() if answer == "f" else None)
+            self._remember(call.name, _folder() if answer == "f" else None)
 
     def _remember(self, name: str, folder: str | None) -> None:
         if not _PLAIN_NAME.fullmatch(name):
@@ -138,7 +139,7 @@ class Gate:
         self._stored = replace(self._stored, allow=(*self._stored.allow, Rule(name, name)))
         try:
             remember(name, folder)
-        except ConfigError as error:
+        except (ConfigError, ValueError) as error:
             show_note(f"The answer is not remembered: {error}")
 
 
@@ -158,6 +159,14 @@ def _unasked(call: ToolCall, reason: str) -> CancelToolCall:
     return CancelToolCall("This call is not allowed: nobody can be asked about it")
 
 
+def _folder() -> str:
+    """The current folder; where it was deleted, one that nobody gives rules for."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return os.devnull
+
+
 def call_text(call: ToolCall) -> str:
     """A tool call as one line for a person."""
     name = call.name if _PLAIN_NAME.fullmatch(call.name) else quoted(call.name)
@@ -171,7 +180,7 @@ def load_rules() -> Rules:
     if text is None:
         return Rules()
     try:
-        return Rules.from_data(parse_yaml(text), os.getcwd(), os.path.realpath)
+        return Rules.from_data(parse_yaml(text), _folder(), os.path.realpath)
     except InvalidYAML as error:
         raise error.in_file(path, _REMEDY) from error
     except ValueError as error:
@@ -182,8 +191,14 @@ def remember(rule: str, folder: str | None = None) -> None:
     """Add to `tools.yaml` that calls which a rule covers need no question any more.
 
     It holds in a folder, an absolute path, or everywhere. Comments and the order of the file stay.
+
+    Raises:
+        ConfigError: The file cannot be read or written.
+        UnicodeError: The name of the folder is no UTF-8.
     """
     path = config.user_dir() / RULES_NAME
+    # YAML has no way to write half a character.
+    (folder or "").encode()
     keys = ["allow"] if folder is None else ["folders", folder, "allow"]
 
     def change(text: str) -> str:
@@ -264,7 +279,7 @@ class ToolWatch:
         if self._settings.debug:
             show_call(call, result)
         elif result.exception is not None:
-            show_note(f"Tool {call.name} failed: {result.exception}")
+            show_note(f"Tool {call.name} failed: {said_by(result.exception)}")
 
 
 def _whence(conversation: AnyConversation) -> dict[str | None, str]:
@@ -296,7 +311,7 @@ def show_call(call: ToolCall, result: ToolResult) -> None:
             coloured(f"    {_described(attachment)}", RESET) for attachment in result.attachments
         ]
     if result.exception is not None:
-        lines.append(coloured(f"  Exception: {result.exception}", RED))
+        lines.append(coloured(f"  Exception: {said_by(result.exception)}", RED))
     write_err("\n".join([*lines, "", ""]))
 
 

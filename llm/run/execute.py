@@ -18,6 +18,7 @@ from ..terminal import (
     write_out,
 )
 from ..text import needs_space
+from ..text.stored import said_by
 from .material import TurnInput, first_input
 from .recorder import Recorder
 from .request import resolve, standing_in
@@ -116,7 +117,7 @@ def ask(resolved: Resolved, recorder: Recorder, turn: TurnInput) -> list[AnyResp
     except Exception as error:  # whatever a model plugin raises
         if not resolved.fallbacks or any(map(_has_come, progress.responses)):
             raise
-        show_note(f"{resolved.model.model_id} failed: {error}")
+        show_note(f"{resolved.model.model_id} failed: {said_by(error)}")
         show_note(f"Trying {resolved.fallbacks[0].model_id}")
     with standing_in(resolved) as stand_in:
         return ask(stand_in, recorder, turn)
@@ -240,7 +241,7 @@ def _explain(error: BaseException) -> BaseException:
     if isinstance(error, SystemExit):
         return ModelError(f"The model tried to end the program with exit code {error.code}")
     if not isinstance(error, (Exception, KeyboardInterrupt)):
-        return ModelError(f"{type(error).__name__}: {error}")
+        return ModelError(f"{type(error).__name__}: {said_by(error)}")
     return error
 
 

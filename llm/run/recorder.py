@@ -15,6 +15,7 @@ from ..net.policy import forget, meanwhile
 from ..terminal import show_note
 from ..text import JSONObject
 from ..text.secrets import masked
+from ..text.stored import said_by
 from .journal import Journal, ResultsJournal
 from .journal_lines import described
 
@@ -98,7 +99,7 @@ class Recorder:
 
             is_failure = isinstance(error, Exception) and not isinstance(error, BrokenPipeError)
             status = FAILED if is_failure else INTERRUPTED
-            response.outcome = Outcome(status, type(error).__name__, masked(str(error)))
+            response.outcome = Outcome(status, type(error).__name__, masked(said_by(error)))
         self._keep(response)
 
     def expect_result(self, conversation: AnyConversation) -> None:

@@ -130,7 +130,7 @@ def write_err(text: str) -> None:
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
-    except OSError:
+    except (OSError, ValueError):
         discard(sys.stderr)
 
 

@@ -61,6 +61,14 @@ def said_by(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+def shown_as(value: object) -> str:
+    """`repr(value)`; the name of its class where that fails."""
+    try:
+        return repr(value)
+    except Exception:  # as above
+        return f"<{type(value).__name__}>"
+
+
 def storable_count(value: object) -> int | None:
     """A number of tokens as a whole number that a column holds; `None` for anything else."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:

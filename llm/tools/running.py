@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Optional, Union
 
 from .._lazy import for_hints
+from ..text.stored import said_by, shown_as
 from .calling import CancelToolCall, PauseChain, ToolCall, ToolOutput, ToolResult
 from .signatures import signature_of
 from .tool import INJECTED_PARAMETER, ServerSideTool, Tool
@@ -37,7 +38,7 @@ BeforeCallAsync = Callable[[Optional[Tool], ToolCall], Union[None, Awaitable[Non
 AfterCallAsync = Callable[[Tool, ToolCall, ToolResult], Union[None, Awaitable[None]]]
 AnyTool = Union[Tool, ServerSideTool]
 # `json.dumps` makes an encoder for every call that gives it a default.
-_encode = json.JSONEncoder(default=repr).encode
+_encode = json.JSONEncoder(default=shown_as).encode
 
 
 @dataclass(slots=True)
@@ -102,7 +103,7 @@ def call_steps(
         try:
             yield Step(partial(before_call, tool, call), "before_call")
         except CancelToolCall as refusal:
-            return _result(call, f"Cancelled: {refusal}", error=refusal)
+            return _result(call, f"Cancelled: {said_by(refusal)}", error=refusal)
     if tool is None:
         unknown = KeyError(f'tool "{call.name}" does not exist')
         return _result(call, f"Error: {unknown.args[0]}", error=unknown)
@@ -114,7 +115,7 @@ def call_steps(
         pause.tool_call = call
         raise
     except Exception as error:  # whatever a tool raises, the model is told
-        result = _result(call, f"Error: {error}", box, error)
+        result = _result(call, f"Error: {said_by(error)}", box, error)
     if after_call is not None:
         yield Step(partial(after_call, tool, call, result), "after_call")
     return result
@@ -163,7 +164,7 @@ def _text(value: object) -> str:
         return _encode(value)
     except (TypeError, ValueError, RecursionError):
         # Keys that are no text, or a value that contains itself.
-        return repr(value)
+        return shown_as(value)
 
 
 def run_calls(

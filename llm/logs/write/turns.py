@@ -33,6 +33,16 @@ _ADD_TURN = (
 )
 _FIND_TURN = "select tip_message_hash from turns where id = ?"
 _FIND_THREAD = "select 1 from threads where id = ?"
+_THREAD_TIP = "select tip_message_hash from threads where id = ?"
+# Whether the chain that ends in one message has another one in it.
+_IS_ABOVE = """
+with recursive chain (hash) as (
+    select ?1
+    union all
+    select messages.parent_hash from chain join messages on messages.hash = chain.hash
+    where chain.hash <> ?2
+)
+select 1 from chain where hash = ?2 limit 1"""
 _OF_TURN = ("turn_search", "turn_tools", "turn_fragments", "tool_instantiations")
 _ADD_TOOL = "insert or ignore into turn_tools (turn_id, tool_id, instance_id) values (?, ?, ?)"
 _ADD_FRAGMENT = (
@@ -243,15 +253,24 @@ class TurnWriter:
     def move_thread(self, conn: sqlite3.Connection, thread_id: str, thread_name: str) -> None:
         """Let the thread, which is made where it does not exist, go on after the turn."""
         is_complete = "outcome" not in self.turn
-        # While a process lay dead it may have gone on.
-        later = "select 1 from turns where thread_id = ? and id > ? limit 1"
-        if not is_complete and conn.execute(later, (thread_id, self.turn["id"])).fetchone():
+        if not is_complete and self._is_late(conn, thread_id):
             add_thread(conn, thread_id, thread_name)
             return
         tip = self.tip if is_complete or self._outputs else self._end_of_results()
         is_new = add_thread(conn, thread_id, thread_name, tip)
         if not is_new and (tip is not None or is_complete):
             conn.execute(MOVE_THREAD, (tip, thread_id))
+
+    def _is_late(self, conn: sqlite3.Connection, thread_id: str) -> bool:
+        """Whether the thread has gone on without the turn, while its process lay dead.
+
+        A later id alone does not say so: the clock may have been set back since.
+        """
+        later = "select 1 from turns where thread_id = ? and id > ? limit 1"
+        if conn.execute(later, (thread_id, self.turn["id"])).fetchone() is None:
+            return False
+        (tip,) = conn.execute(_THREAD_TIP, [thread_id]).fetchone() or (None,)
+        return tip is not None and conn.execute(_IS_ABOVE, [self.parent, tip]).fetchone() is None
 
     def _end_of_results(self) -> str | None:
         """Where the thread goes on after an answer that says nothing; `None` for where it was.
