@@ -99,3 +99,31 @@ def test_answer_of_another_shape_is_our_error(
     model = OpenAIEmbeddingModel("e", "m", api_base=server.url)
     with pytest.raises(ModelError, match=message):
         model.embed("a", key="k")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"data": [{"embedding": [1]}, {"embedding": [2]}]},
+        {"data": [{"index": None, "embedding": [1]}, {"index": None, "embedding": [2]}]},
+        {"data": [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [2]}]},
+        {"data": [{"index": 1, "embedding": [2]}, {"index": 0, "embedding": [1]}]},
+        {"data": [{"index": "0", "embedding": [1]}, {"embedding": [2]}]},
+        [{"embedding": [1]}, {"embedding": [2]}],
+    ],
+)
+def test_vectors_are_in_the_order_of_their_index_or_in_their_own(
+    server: OpenAIServer, answer: object
+) -> None:
+    """Servers that give no index send the vectors in the order of the texts."""
+    server.add(json_reply(answer))
+    model = OpenAIEmbeddingModel("e", "m", api_base=server.url)
+    assert list(model.embed_batch(["a", "b"], key="k")) == [[1.0], [2.0]]
+
+
+def test_vector_may_come_on_its_own(server: OpenAIServer) -> None:
+    """A list of one, without anything around it."""
+    server.add(json_reply([{"embedding": [1]}]))
+    model = OpenAIEmbeddingModel("e", "m", api_base=f" {server.url}/embeddings?a=1 ")
+    assert model.embed("a", key="k") == [1.0]
+    assert server.last.path == "/v1/embeddings?a=1"

@@ -178,6 +178,30 @@ def test_endpoint_lists_models(server: OpenAIServer) -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "names"),
+    [
+        ({"object": "list", "data": [{"id": "a"}, {"id": "b"}]}, "a\nb\n"),
+        ([{"id": "a"}, {"id": "b"}], "a\nb\n"),
+        ([{"id": "a", "description": "small"}], "a\n"),
+        ({"data": [{"id": "a"}], "message": "ok"}, "a\n"),
+        ({"models": [{"id": "a"}]}, "a\n"),
+        (["a", "b"], "a\nb\n"),
+        (["a"], "a\n"),
+        ([], ""),
+        (None, ""),
+        ({"object": "list", "data": None}, ""),
+    ],
+)
+def test_models_are_listed_in_whatever_shape(
+    server: OpenAIServer, answer: object, names: str
+) -> None:
+    """A bare array, of one, and no list at all are lists of models."""
+    server.add(json_reply(answer))
+    result = endpoint(server.url, "--models")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, names, "")
+
+
+@pytest.mark.parametrize(
     ("args", "code", "problem"),
     [
         (("--models", "hi"), 1, "--models cannot be used with a prompt"),

@@ -37,6 +37,8 @@ def test_case_comes_out_as_it_should(case: Case, way: Way) -> None:
             server.add(*(server.reply(reply, way.form) for reply in turn["replies"]))
             begun = len(server.taken)
             check_outcome(asker.ask(turn), turn, way)
+            paths = [request.path for request in server.taken[begun:]]
+            assert paths == turn.get("paths", paths)
             sent = [request.body for request in server.taken[begun:]]
             check_requests(sent, turn.get("requests", [{}] * len(turn["replies"])), way)
         if way.by == "command" or not case.turns[-1].get("error"):

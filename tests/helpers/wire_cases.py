@@ -232,10 +232,15 @@ class Outcome:
     exit_code: int = 0
 
 
-def settings_of(case: Case) -> dict[str, Any]:
+def settings_of(case: Case, server: WireServer) -> dict[str, Any]:
     """Arguments for the class of the model, which are keys of an entry as well."""
+    own = {
+        name: value.replace("{server}", server.url) if isinstance(value, str) else value
+        for name, value in case.data.get("model", {}).items()
+    }
     chat = {"supports_tools": True, "supports_schema": True, "vision": True, "reasoning": True}
-    return {**({} if case.data.get("api") == "completions" else chat), **case.data.get("model", {})}
+    usual = {} if case.data.get("api") == "completions" else chat
+    return {"api_base": server.url, **usual, **own}
 
 
 class Library:
@@ -243,7 +248,7 @@ class Library:
 
     def __init__(self, case: Case, way: Way, server: WireServer) -> None:
         name = ("Async" if way.by == "async" else "") + _KINDS[case.data.get("api", "chat")]
-        settings = {"api_base": server.url, **settings_of(case)}
+        settings = settings_of(case, server)
         model = getattr(openai_models, name)("served", key="sk-wire-key", **settings)
         self.way = way
         self.conversation = model.conversation(policy=llm.CallPolicy(retries=0))
@@ -304,7 +309,7 @@ class Command:
     def __init__(self, case: Case, way: Way, server: WireServer) -> None:
         kinds = {"completions": {"completion": True}, "responses": {"responses": True}}
         kind = kinds.get(case.data.get("api", "chat"), {})
-        entry = {"model_id": "served", "api_base": server.url, **kind, **settings_of(case)}
+        entry = {"model_id": "served", **kind, **settings_of(case, server)}
         path = llm.user_dir() / "extra-openai-models.yaml"
         path.write_text(json.dumps([entry]), encoding="utf-8")
         self.way = way

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import llm
 
-from .shared import DEFAULT_BASE, FlaggedOptions, _Shared, flags_of, image_detail
+from .addresses import DEFAULT_BASE
+from .shared import FlaggedOptions, _Shared, flags_of, image_detail
 
 if TYPE_CHECKING:
     from llm import AsyncConversation, AsyncResponse, Conversation, Prompt, Response

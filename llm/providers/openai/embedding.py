@@ -72,7 +72,10 @@ class OpenAIEmbeddingModel(AtServer, llm.EmbeddingModel):
 def _vectors(answer: Json, count: int) -> list[list[float]]:
     """The vectors of an answer, in the order of the texts."""
     try:
-        items = sorted(answer["data"], key=lambda item: int(item.get("index", 0)))
+        # A list on its own, and one of its kind, come without `data`.
+        items = answer["data"] if "data" in answer else answer.get("value") or [answer]
+        if all(isinstance(item.get("index"), int) for item in items):
+            items = sorted(items, key=lambda item: int(item["index"]))
         vectors = [_vector(item["embedding"]) for item in items]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise malformed(error, answer) from error

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Optional
 
 import llm
 
+from .addresses import address_of, base_url, with_query
+
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
     from pydantic import BaseModel
@@ -33,14 +35,6 @@ else:
         AnyResponse="llm.Response | llm.AsyncResponse",
         AnyConversation="llm.Conversation | llm.AsyncConversation",
     )
-
-DEFAULT_BASE = "https://api.openai.com/v1"
-
-
-def base_url(api_base: str | None = None) -> str:
-    """Where requests go that name no other address: what the environment says, else OpenAI."""
-    return (api_base or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE).rstrip("/")
-
 
 LISTING_TIMEOUT_S = 30.0
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "application/pdf")
@@ -130,13 +124,19 @@ class AtServer:
         return (self.api_type or "").lower() in ("azure", "azure_ad", "azuread")
 
     def _url(self, path: str) -> str:
-        base = base_url(self.api_base)
         if self._is_azure():
             from urllib.parse import quote
 
             deployment = quote(self.api_engine or self._name(), safe="")
-            base = f"{base}/openai/deployments/{deployment}"
-        return f"{base}/{path}"
+            path = f"openai/deployments/{deployment}/{path}"
+        return address_of(path, self._api_base())
+
+    def _api_base(self) -> str | None:
+        """The address without what is added to it, where Azure shows it with that."""
+        if self.api_base and self._is_azure():
+            base, _, rest = self.api_base.partition("/openai/deployments/")
+            return base + "".join(rest.partition("?")[1:])
+        return self.api_base
 
     def _name(self) -> str:
         return self.model_name or self.model_id
@@ -163,7 +163,7 @@ class AtServer:
         if self.api_version:
             query.setdefault("api-version", self.api_version)
         if query:
-            endpoint.url = _with_query(endpoint.url, query)
+            endpoint.url = with_query(endpoint.url, query)
         headers = self._headers(sent_key, request)
         asked = request.get("timeout")
         if isinstance(asked, (int, float)):
@@ -323,11 +323,15 @@ class _Shared(AtServer):
             "default_headers": dict(self.headers) if self.headers else None,
         }
         if self._is_azure():
-            settings["azure_endpoint"] = self.api_base
+            settings["azure_endpoint"] = base_url(self._api_base())[0] if self.api_base else None
             settings["azure_deployment"] = self.api_engine or None
             settings["api_version"] = self.api_version or "2023-05-15"
         else:
-            settings["base_url"] = self.api_base or None
+            settings["base_url"] = base_url(self.api_base)[0] if self.api_base else None
+            if query := base_url(self.api_base)[1]:
+                from urllib.parse import parse_qsl
+
+                settings["default_query"] = dict(parse_qsl(query, keep_blank_values=True))
         return make_client(settings, is_azure=self._is_azure(), is_async=async_)
 
     def set_usage(self, response: AnyResponse, usage: Json) -> None:
@@ -474,12 +478,6 @@ class _Shared(AtServer):
     def _tell(self, notice: str) -> None:
         """Let the user know something about the answer."""
         llm.notice(notice)
-
-
-def _with_query(url: str, query: Mapping[str, str]) -> str:
-    from urllib.parse import urlencode
-
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
 
 
 def _account_headers() -> dict[str, str]:

@@ -42,6 +42,7 @@ class Server:
         headers: Sequence[tuple[str, str]] = (),
         responses: bool = False,
     ) -> None:
+        url = url.strip()
         if not url.startswith(("http://", "https://")):
             raise llm.InvalidInput(f"{url} is no address: begin it with http:// or https://")
         llm.remember_request(url, {})

@@ -62,7 +62,7 @@ def fetch_models(key: str | None) -> list[Json]:
         NeedsKeyException: There is no key.
         ModelError: OpenAI refused, or could not be reached.
     """
-    from ..shared import base_url
+    from ..addresses import address_of
     from ..transport.fast import Call, exchange
     from ..transport.faults import Endpoint
     from ..wire.shapes import listed_models
@@ -74,7 +74,7 @@ def fetch_models(key: str | None) -> list[Json]:
             " or set the OPENAI_API_KEY environment variable"
         )
     headers = {"authorization": f"Bearer {found.strip()}"}
-    endpoint = Endpoint(f"{base_url()}/models", key_name="openai", secrets=[found.strip()])
+    endpoint = Endpoint(address_of("models"), key_name="openai", secrets=[found.strip()])
     return listed_models(next(exchange(Call(endpoint, headers, None))))
 
 

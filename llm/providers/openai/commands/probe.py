@@ -34,8 +34,11 @@ def find_server(server: Server) -> tuple[Server, list[str]]:
     Raises:
         ModelError: There is no list of models at either address.
     """
-    longer = Server(f"{server.url}/v1", server.key, server.headers, server.responses)
-    has_path = "/" in server.url.partition("://")[2]
+    address, mark, query = server.url.partition("?")
+    longer = Server(
+        f"{address.rstrip('/')}/v1{mark}{query}", server.key, server.headers, server.responses
+    )
+    has_path = "/" in address.partition("://")[2].rstrip("/")
     first, second = (server, longer) if has_path else (longer, server)
     try:
         return first, _probed(first, "").list_model_ids()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import llm
 
 from ..wire.shapes import DONE, DUMMY_KEY, ENDED, Json
-from ..wire.sse import ErrorPayload, EventDecoder
+from ..wire.sse import BOM, END, ErrorPayload, EventDecoder
 from . import faults, http_log
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _USUAL = llm.CallPolicy()
 LONGEST_EVENT = 16_000_000
 LONGEST_BODY = 100_000_000
 LONGEST_REFUSAL = 1_000_000
+MOST_REDIRECTS = 5
 
 
 class _Enough(Exception):
@@ -100,7 +101,8 @@ class Reader:
         self._endpoint = endpoint
         self._decoder = EventDecoder()
         self._whole: list[bytes] | None = None
-        self._begun = False
+        # What came before the first byte that tells what the reply is; `None` from then on.
+        self._before: bytes | None = b""
         # The bytes since the last event ended, or of the body.
         self._size = 0
         self.is_done = False
@@ -113,11 +115,8 @@ class Reader:
                 it sends has no end.
         """
         self._size += len(piece)
-        if not self._begun:
-            start = piece.lstrip()
-            self._begun = bool(start)
-            if start[:1] in (b"{", b"[", b"<"):
-                self._whole = []
+        if self._before is not None:
+            piece = self._begin(self._before + piece)
         if self._whole is None:
             payloads = self._decoder.feed(piece)
             if payloads:
@@ -129,6 +128,21 @@ class Reader:
             raise faults.too_long(self._endpoint, "an answer", LONGEST_BODY)
         self._whole.append(piece)
         return ()
+
+    def _begin(self, piece: bytes) -> bytes:
+        """What there is from the first byte on that is no blank and in no comment."""
+        start = piece.removeprefix(BOM).lstrip()
+        while start[:1] == b":":
+            line = start.splitlines(True)[0]
+            if line[-1:] not in (b"\n", b"\r"):
+                break
+            start = start[len(line) :].lstrip()
+        is_open = start[:1] in (b"", b":") or start in (BOM[:1], BOM[:2])
+        self._before = start if is_open else None
+        # What begins so is no field of an event.
+        if start[:1] in (b"{", b"[", b"<", b'"', b"n"):
+            self._whole = []
+        return b"" if is_open else start
 
     def finish(self, is_framed: bool) -> Iterator[Json]:
         """The objects left when the reply has ended, and the word that it has.
@@ -147,7 +161,9 @@ class Reader:
 
     def _objects(self, payloads: list[bytes]) -> Iterator[Json]:
         for payload in payloads:
-            if payload[:6] == b"[DONE]":
+            if payload[:1] != b"{" and not isinstance(payload, ErrorPayload):
+                payload = _bare(payload)
+            if payload[:6] == END:
                 self.is_done = True
                 yield DONE
                 return
@@ -164,11 +180,20 @@ class Reader:
             raise faults.not_json(self._endpoint, payload) from None
         if is_error:
             raise faults.told_in_stream(self._endpoint, value)
-        if isinstance(value, list) and len(value) == 1:
+        if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
             value = value[0]
         if not isinstance(value, dict):
             value = {"value": value}
         return value if value.get("choices") else faults.checked(self._endpoint, value)
+
+
+def _bare(payload: bytes) -> bytes:
+    """What an event says, without blanks and comments, and without a field name that stands there
+    twice: gateways put whole events into the data of theirs."""
+    payload = payload.strip()
+    while payload[:5] == b"data:":
+        payload = payload[5:].lstrip()
+    return b"" if payload[:1] == b":" else payload
 
 
 def _is_framed(headers: Mapping[str, str]) -> bool:
@@ -198,6 +223,8 @@ class Course:
 
     def __init__(self, call: Call) -> None:
         self._endpoint = call.endpoint
+        self._method = call.method
+        self._redirects = 0
         self._attempts = call.policy.attempts(call.endpoint.host)
         self._begun = False
         self.reader = Reader(call.endpoint)
@@ -242,10 +269,29 @@ class Course:
             yield shown
         if not reply.is_success:
             refusal = reply.status_code, reply.headers, bytes(body[:LONGEST_REFUSAL])
+            if self._follows(reply.status_code, reply.headers):
+                return
             pause = self._attempts.pause_s(*refusal)
             if pause is None:
                 raise faults.refusal(self._endpoint, *refusal)
             self.pause_s = pause
+
+    def _follows(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Whether a redirect leads to another path of the same server, which is asked next."""
+        redirects = (301, 302, 303, 307, 308) if self._method == "GET" else (307, 308)
+        location = headers.get("location", "")
+        target = faults.redirected(self._endpoint.url, location)
+        is_own = (
+            status in redirects
+            and location
+            and faults.origin(target) == faults.origin(self._endpoint.url)
+        )
+        if not is_own or self._redirects == MOST_REDIRECTS:
+            return False
+        self._redirects += 1
+        self._endpoint.url = target
+        self.pause_s = 0.0
+        return True
 
     @contextmanager
     def _shown(self, reply: httpx2.Response | Reply, take: Take) -> Iterator[Take]:

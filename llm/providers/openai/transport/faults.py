@@ -163,9 +163,43 @@ def refusal(
         model = f" and the model {endpoint.model}" if endpoint.model and not is_listing else ""
         advice = f"Check the address {endpoint.url}{model}"
     elif 300 <= status < 400:
-        target = headers.get("location", "another address")
-        advice = f"It redirects to {target}: use that as api_base"
+        advice = _redirect_advice(endpoint, headers.get("location", ""))
     return kind(_sentences(message, advice))
+
+
+def redirected(url: str, location: str) -> str:
+    """Where a redirect from `url` leads to."""
+    from urllib.parse import urljoin
+
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location
+
+
+def origin(url: str) -> tuple[str, str | None, int | None] | None:
+    """Scheme, host and port of an address; `None` where it has none."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (KeyError, ValueError):
+        return None
+
+
+# What is added to the address of an API.
+_PATHS = re.compile(r"/(chat/completions|completions|responses|embeddings|models)/?(?=$|\?)")
+
+
+def _redirect_advice(endpoint: Endpoint, location: str) -> str:
+    if not location:
+        return "It redirects, but does not say where to: check api_base"
+    target = redirected(endpoint.url, location)
+    base = _PATHS.sub("", target)
+    if base == target:
+        return f"It redirects to {endpoint.safe(target)}, which is no API: check api_base"
+    return f"It redirects to {endpoint.safe(target)}: use {endpoint.safe(base)} as api_base"
 
 
 def _sentences(message: str, advice: str) -> str:

@@ -421,11 +421,14 @@ def redacted_messages(messages: list[Json]) -> list[Json]:
 
 
 def listed_models(answer: Json) -> list[Json]:
-    """The models that a server lists."""
-    models = answer.get("data")
-    if not isinstance(models, list):
-        raise malformed(TypeError("data is not a list"), answer)
-    return [model for model in models if isinstance(model, dict)]
+    """The models that a server lists: in `data`, as a list on its own, or none at all."""
+    listed: object = [answer] if "id" in answer else answer
+    for name in ("value", "models", "data"):
+        listed = answer.get(name, listed)
+    if not isinstance(listed, (list, type(None))):
+        raise malformed(TypeError("it lists no models"), answer)
+    entries = [{"id": model} if isinstance(model, str) else model for model in listed or ()]
+    return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def malformed(error: Exception, value: Json) -> ModelError:

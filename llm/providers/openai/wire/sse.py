@@ -5,7 +5,12 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-a
 
 from __future__ import annotations
 
-_BOM = b"\xef\xbb\xbf"
+import json
+from collections.abc import Iterator
+
+BOM = b"\xef\xbb\xbf"
+#: The data of the event that ends a stream.
+END = b"[DONE]"
 
 
 class ErrorPayload(bytes):
@@ -22,6 +27,8 @@ class EventDecoder:
         self._rest: list[bytes] = []
         self._data: list[bytes] = []
         self._is_error = False
+        # What the event was named when its first data came.
+        self._began_as_error = False
         self._after_cr = False
         self._at_start = True
 
@@ -57,20 +64,48 @@ class EventDecoder:
         events: list[bytes] = []
         if self._at_start:
             self._at_start = False
-            lines[0] = lines[0].removeprefix(_BOM)
+            lines[0] = lines[0].removeprefix(BOM)
         for line in lines:
             if line.startswith(b"data:"):
                 value = line[5:].rstrip(b"\r\n")
-                self._data.append(value[1:] if value[:1] == b" " else value)
+                value = value[1:] if value[:1] == b" " else value
+                if self._data or value == END:
+                    events += self._more(value)
+                else:
+                    self._data.append(value)
+                    self._began_as_error = self._is_error
             elif line in (b"\n", b"\r\n", b"\r", b""):
                 if self._data:
-                    events.append(self._dispatch())
+                    events.append(self._dispatch(self._is_error))
                 self._is_error = False
             elif line.startswith(b"event:"):
                 self._is_error = line[6:].strip() == b"error"
         return events
 
-    def _dispatch(self) -> bytes:
+    def _more(self, value: bytes) -> Iterator[bytes]:
+        """Take a line of data that may be one more of its event, unless that is whole already.
+
+        Some servers leave out the empty line between events; the end marker is always an event.
+        """
+        if len(self._data) == 1 and _is_whole(self._data[0]):
+            yield self._dispatch(self._began_as_error)
+        if not self._data:
+            self._began_as_error = self._is_error
+        self._data.append(value)
+        if value == END:
+            yield self._dispatch(is_error=False)
+
+    def _dispatch(self, is_error: bool) -> bytes:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
         self._data = []
-        return ErrorPayload(data) if self._is_error else data
+        return ErrorPayload(data) if is_error else data
+
+
+def _is_whole(data: bytes) -> bool:
+    if data[:1] != b"{":
+        return False
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    return True
