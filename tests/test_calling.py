@@ -131,6 +131,34 @@ def test_policy_reaches_the_model_of_a_plugin() -> None:
 # The options of the command
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_busy_server_is_asked_more_often_unless_told_otherwise(status: int) -> None:
+    """Four times by default; a number that somebody chose counts for every failure."""
+    for policy, count in (
+        (CallPolicy(), 4),
+        (CallPolicy(retries=2), 2),
+        (CallPolicy(retries=0), 0),
+    ):
+        attempts = policy.attempts()
+        pauses = [attempts.pause_s(status, {"retry-after": "1"}) for _ in range(6)]
+        assert pauses == [1.0] * count + [None] * (6 - count)
+    others = CallPolicy().attempts()
+    assert [others.pause_s(500) is None for _ in range(3)] == [False, False, True]
+
+
+def test_own_pauses_have_an_end_together() -> None:
+    """At most a minute, however many retries there are; what a server asks for does not count."""
+    attempts = CallPolicy(retries=100).attempts()
+    pauses: list[float] = []
+    while (pause := attempts.pause_s(429, {"retry-after": "100"} if pauses else {})) is not None:
+        pauses.append(pause)
+    assert len(pauses) == 100
+    attempts = CallPolicy(retries=100).attempts()
+    own = [pause for _ in range(100) if (pause := attempts.pause_s(500)) is not None]
+    assert sum(own) == pytest.approx(60)
+    assert 8 < len(own) < 20
+
+
 def test_retries_are_as_many_as_asked_for(server: OpenAIServer) -> None:
     """`--retries 0` asks once; each pause is one line on stderr that names the host."""
     server.add(*[error_reply(503, "busy", {"retry-after-ms": "1"}) for _ in range(5)])

@@ -160,11 +160,22 @@ def test_passing_trouble_is_retried_twice(server: OpenAIServer, run: Run, status
     assert 0.75 <= sleeps[1] <= 1.0
 
 
-def test_third_failure_is_told(server: OpenAIServer, run: Run) -> None:
-    """After two retries the server's own words reach the user."""
-    server.add(*[error_reply(503, "Loading model") for _ in range(3)])
-    with pytest.raises(Overloaded, match=r"answered 503: Loading model\. .*try again"):
+@pytest.mark.parametrize(("status", "count"), [(500, 3), (502, 3), (503, 5)])
+def test_last_failure_is_told(server: OpenAIServer, run: Run, status: int, count: int) -> None:
+    """After two retries, four for a busy server, its own words reach the user."""
+    server.add(*[error_reply(status, "Loading model") for _ in range(6)])
+    with pytest.raises(Overloaded, match=rf"answered {status}: Loading model\. .*try again"):
         run(call_to(server), Sleeps())
+    assert len(server.requests) == count
+
+
+def test_busy_server_may_ask_for_four_pauses(server: OpenAIServer, run: Run) -> None:
+    """Its own words are kept each time."""
+    server.add(*[error_reply(429, "slow down", {"Retry-After": "1"}) for _ in range(4)])
+    server.add(sse_reply([{"a": 1}]))
+    sleeps = Sleeps()
+    assert run(call_to(server), sleeps) == [{"a": 1}, DONE]
+    assert sleeps == [1.0, 1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(

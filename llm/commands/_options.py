@@ -201,7 +201,8 @@ conversation_option = option(
 name_option = option("--name", metavar="TITLE", help="Title of the conversation.")
 retries_option = number(
     "--retries",
-    help="How often to send a request again that failed for a passing reason. Default: 2.",
+    help="How often to send a request again that failed for a passing reason. Default: 2, and 4"
+    " where the server is busy.",
 )
 timeout_option = _seconds(
     "--timeout",

@@ -15,11 +15,21 @@ from dataclasses import dataclass, field
 
 __all__ = ["Attempts", "CallPolicy", "retry_after_s"]
 
-RETRIES = 2
+
+class _Usual(int):
+    """A number of retries that nobody has asked for; who is only busy is asked more often."""
+
+
+RETRIES = _Usual(2)
+#: For a server that says that it is busy, or that it is asked too often.
+BUSY_RETRIES = 4
+BUSY = (429, 503)
 TIMEOUT_S = 600.0
 CONNECT_TIMEOUT_S = 10.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
+# All the pauses of a call that no server has asked for, together.
+LONGEST_OWN_PAUSES_S = 60.0
 LONGEST_RETRY_AFTER_S = 120.0
 
 
@@ -28,7 +38,8 @@ class CallPolicy:
     """The rules for calls over a network, the same for every provider.
 
     Args:
-        retries: How often a request that failed is sent again, at most.
+        retries: How often a request that failed is sent again, at most; without it twice, and four
+            times where the server is busy (HTTP 429 and 503).
         timeout_s: The longest silence of the server, in seconds: before its answer begins, and
             between two pieces of it.
         tell: Called with one line for the user before each pause; nobody is told where missing.
@@ -37,6 +48,11 @@ class CallPolicy:
     retries: int = RETRIES
     timeout_s: float = TIMEOUT_S
     tell: Callable[[str], object] | None = field(default=None, compare=False, repr=False)
+
+    def retries_after(self, status: int | None) -> int:
+        """How often a request is sent again that failed with this HTTP status, or with none."""
+        is_usual = isinstance(self.retries, _Usual)
+        return BUSY_RETRIES if is_usual and status in BUSY else self.retries
 
     @property
     def connect_timeout_s(self) -> float:
@@ -55,6 +71,7 @@ class Attempts:
     policy: CallPolicy
     server: str
     _failed: int = 0
+    _own_pauses_s: float = 0.0
 
     def pause_s(
         self,
@@ -73,25 +90,40 @@ class Attempts:
         """
         self._failed += 1
         headers = headers or {}
-        if self._failed > self.policy.retries or not _is_worth_retrying(status, headers, body):
+        retries = self.policy.retries_after(status)
+        if self._failed > retries or not _is_worth_retrying(status, headers, body):
             return None
         pause = retry_after_s(headers)
         if pause is None:
-            import random
-
-            # A little less than double each time, so that many who failed together do not come
-            # back so.
-            backoff = min(FIRST_PAUSE_S * 2.0 ** (self._failed - 1), LONGEST_PAUSE_S)
-            pause = backoff * (1 - 0.25 * random.random())
+            pause = self._own_pause_s()
         elif pause > LONGEST_RETRY_AFTER_S:
+            return None
+        if pause is None:
             return None
         if self.policy.tell is not None:
             happened = reason or "did not answer" if status is None else f"answered {status}"
             self.policy.tell(
                 f"{self.server} {happened}, trying again in {pause:.1f} s"
-                f" ({self._failed} of {self.policy.retries})"
+                f" ({self._failed} of {retries})"
             )
         return pause
+
+    def _own_pause_s(self) -> float | None:
+        """A pause where the server asks for none; `None` where there were enough of them."""
+        left = LONGEST_OWN_PAUSES_S - self._own_pauses_s
+        if left <= 0:
+            return None
+        import random
+
+        # A little less than double each time, so that many who failed together do not come back so.
+        backoff = min(FIRST_PAUSE_S * 2.0 ** (self._failed - 1), LONGEST_PAUSE_S)
+        pause = min(backoff * (1 - 0.25 * random.random()), left)
+        self._own_pauses_s += pause
+        return pause
+
+
+# The latter are llama.cpp's words for a request that it will not understand the next time either.
+_HOPELESS = {429: (b"insufficient_quota",), 500: (b"Failed to parse", b"Jinja")}
 
 
 def _is_worth_retrying(status: int | None, headers: Mapping[str, str], body: bytes) -> bool:
@@ -100,9 +132,7 @@ def _is_worth_retrying(status: int | None, headers: Mapping[str, str], body: byt
     told = headers.get("x-should-retry")
     if told in ("true", "false"):
         return told == "true"
-    # The latter is llama.cpp's word for a request that it will not understand the next time either.
-    hopeless = {429: b"insufficient_quota", 500: b"Failed to parse"}.get(status)
-    if hopeless and hopeless in body:
+    if any(word in body for word in _HOPELESS.get(status, ())):
         return False
     return status in (408, 409, 429) or status >= 500
 
