@@ -417,6 +417,24 @@ def test_bytes_of_an_import_are_sent_without_a_question(tmp_path: Path) -> None:
     assert printed("--cid", thread, "-m", "sender", "go on") == "for.\n"
 
 
+def test_marks_of_an_import_outlast_redaction_and_go_with_it(log: Path, tmp_path: Path) -> None:
+    """Messages get other addresses when a text is redacted; they stay somebody else's."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text(SECRET)
+    text = {"type": "text", "text": "a word to redact"}
+    (tmp_path / "import").write_text(json.dumps(conversation(text, _attached(path=str(secret)))))
+    thread = printed("conversations", "import", str(tmp_path / "import")).strip()
+    fork = printed("conversations", "fork", thread).strip()
+    printed("logs", "redact", "word", "-y")
+    for one in (thread, fork):
+        refused = run("--cid", one, "-m", "sender", "go on")
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert str(secret) in refused.stderr
+    printed("conversations", "delete", thread, fork, "-y")
+    with contextlib.closing(sqlite3.connect(log)) as conn:
+        assert conn.execute("select count(*) from thread_foreign_messages").fetchone() == (0,)
+
+
 def test_export_does_not_take_up_what_an_import_names(tmp_path: Path) -> None:
     """Whoever gets the conversation back does not get the file: it was never attached here."""
     own, secret = tmp_path / "own.txt", tmp_path / "secret.txt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import json
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import llm
 from llm._version import VERSION
@@ -20,6 +23,7 @@ from llm.run.request import ToolSettings
 from llm.run.trust import check_template
 from llm.templates import Template
 from llm.terminal import asking
+from llm.text import visible
 from tests.helpers.terminal import RUN_LLM, at_terminal
 
 QUESTION = "Use it, and trust this version of it from now on? [y/N]: "
@@ -110,6 +114,25 @@ def test_lines_that_are_too_wide_go_on_indented(text: str) -> None:
     assert all(row.startswith("      ") for row in rows[1:])
     assert all(len(row) * (1 if row.isascii() else 2) <= 80 for row in rows)
     assert "".join([rows[0], *(row[6:] for row in rows[1:])]) == f"  {text}"
+
+
+@given(st.text())
+def test_any_value_stands_on_one_line(value: str) -> None:
+    """Whatever a value is, it is shown in quotes, on one line, and nothing in it is executed."""
+    shown = asking.quoted(value)
+    assert shown.isprintable()
+    assert shown[0] == shown[-1]
+    assert ast.literal_eval(shown) == value
+
+
+@given(st.text(), st.integers(20, 200))
+def test_any_code_is_shown_whole(code: str, columns: int) -> None:
+    """Every row of the screen begins with blanks, and nothing of the code is missing."""
+    text = visible(asking.numbered(code))
+    rows = [row for line in text.split("\n") for row in asking._folded(line, columns)]
+    assert all(row.startswith("    ") for row in rows)
+    lines = code.replace("\r\n", "\n").expandtabs(4).split("\n")
+    assert text.count("\n") == len(code.expandtabs(4).split("\n")) - 1 == len(lines) - 1
 
 
 @pytest.fixture

@@ -31,10 +31,10 @@ _MANY = 200
 def claim(conn: sqlite3.Connection, path: FilePath) -> None:
     """Make a database ours, which has no choices of somebody else in it; it can be written.
 
-    Where the file of the user cannot be written it stays somebody else's.
+    Where the file of the user cannot be written, or the database is busy, it stays somebody else's.
     """
     place = _place(path)
-    with suppress(ConfigError):
+    with suppress(ConfigError, sqlite3.OperationalError):
         conn.execute(f"create table if not exists {IDENTITY} (id text)")
         found = _id_of(conn)
         if found is None:
