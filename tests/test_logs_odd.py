@@ -158,6 +158,27 @@ def test_first_table_of_a_log_that_is_up_to_date_is_shown(log: Path) -> None:
     assert "First plain prompt" in prompts()
 
 
+@pytest.mark.parametrize("form", FIRST_TABLES)
+def test_first_table_that_was_marked_as_migrated_is_shown(form: str, log: Path) -> None:
+    """A file that says it has all migrations, and has them not, is mended."""
+    copy_of("0.36", log.parent).rename(log)
+    known = set(prompts())
+    change(log, *FIRST_TABLES[form])
+    for _ in range(2):
+        assert sorted(set(prompts()) - known) == sorted({p for chat in CHATS[form] for p in chat})
+
+
+def test_tables_of_others_beside_a_log_are_left_alone(log: Path) -> None:
+    """In a file that is a log, a table `logs` of something else stays as it is."""
+    copy_of("0.36", log.parent).rename(log)
+    change(log, "create table logs (line text)", "insert into logs values ('x')")
+    known = prompts()
+    assert prompts() == known
+    with closing(sqlite3.connect(log)) as conn:
+        assert conn.execute("select * from logs").fetchall() == [("x",)]
+        assert not needs_migration(conn)
+
+
 def test_first_table_goes_on_and_is_deleted_as_a_whole(log: Path) -> None:
     """A conversation of 2023 goes on, and what is deleted of it is nowhere in the file."""
     change(log, *FIRST_TABLES["0.4.1"])
@@ -394,6 +415,22 @@ def test_prompt_after_an_empty_answer_is_its_own(log: Path) -> None:
         done("conversations", "fork", conversation.id)
         done("-c", "and on")
     assert prompts("-n", "1") == ["and on"]
+
+
+def test_prompt_after_an_empty_answer_of_an_older_release_is_its_own(log: Path) -> None:
+    """A conversation that an older release logged goes on in the same way."""
+    copy_of("0.13", log.parent).rename(log)
+    done("logs")
+    change(log, "update responses set response = '' where id = (select max(id) from responses)")
+    with saying("fine"):
+        done("-c", "go on", "-m", "says")
+        assert prompts("-c")[-2:] == ["Conversation turn three", "go on"]
+        conversation = load_conversation(log, None)
+    assert conversation is not None
+    assert [response.prompt.prompt for response in conversation.responses][-2:] == [
+        "Conversation turn three",
+        "go on",
+    ]
 
 
 def test_result_given_to_an_unanswered_turn_is_not_given_to_the_next(log: Path) -> None:

@@ -144,13 +144,13 @@ def test_index_of_writings_without_spaces_is_made_when_it_is_needed(user_path: P
     log.turn("01", "日本語テキスト", "x")
 
     def indexes() -> list[str]:
-        sql = "select name from sqlite_master where name like 'idx_x_%_unsplit' order by 1"
+        sql = "select name from sqlite_master where name like 'idx_x_%_beyond_ascii' order by 1"
         return [name for (name,) in log.conn.execute(sql)]
 
     assert found("-q", "hello") == []
     assert indexes() == []
     assert found("-q", "日本語") == ["01"]
-    assert indexes() == ["idx_x_responses_unsplit", "idx_x_turn_search_unsplit"]
+    assert indexes() == ["idx_x_responses_beyond_ascii", "idx_x_turn_search_beyond_ascii"]
     log.turn("02", "新しい日本語", "x")
     assert found("-q", "日本語") == ["02", "01"]
 

@@ -44,6 +44,11 @@ _NEEDED = {
 }
 
 
+def is_in_last_form(conn: sqlite3.Connection) -> bool:
+    """Whether the table has its last name, and all that it had at the end."""
+    return {name for (name,) in conn.execute(_COLUMNS)} >= _NEEDED
+
+
 def take_over_first_table(conn: sqlite3.Connection) -> None:
     """Copy the rows of `logs` to `conversations` and `responses`; within the caller's transaction.
 

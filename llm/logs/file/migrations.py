@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..._lazy import for_hints
 from . import schema
-from .first_table import FIRST_TABLE_TAKEN, take_over_first_table
+from .first_table import FIRST_TABLE_TAKEN, is_in_last_form, take_over_first_table
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -120,7 +120,7 @@ def needs_migration(conn: sqlite3.Connection) -> bool:
     present = _present(conn)
     if not present.issuperset(schema.OBJECTS):
         return True
-    return "logs" in present and FIRST_TABLE_TAKEN not in _noted(conn)
+    return not present.isdisjoint(_FIRST_TABLES) and FIRST_TABLE_TAKEN not in _noted(conn)
 
 
 def applied_names(conn: sqlite3.Connection) -> set[str]:
@@ -149,8 +149,8 @@ def refuse_others(conn: sqlite3.Connection) -> None:
     if applied_names(conn):
         return
     present = _present(conn)
-    for table, needed in _FIRST_TABLE_NEEDS.items():
-        _refuse(table, needed if table in present else set(), conn)
+    for table in _FIRST_TABLES & present:
+        _refuse(table, _FIRST_TABLE_NEEDS, conn)
     if present.isdisjoint(schema.OBJECTS):
         return
     with closing(sqlite3.connect(":memory:")) as log:
@@ -169,7 +169,7 @@ def _refuse(table: str, needed: Iterable[str], conn: sqlite3.Connection) -> None
 def _apply_missing(conn: sqlite3.Connection) -> None:
     refuse_others(conn)
     applied, present = applied_names(conn), _present(conn)
-    is_new = not applied and present.isdisjoint({*schema.OBJECTS, *_FIRST_TABLE_NEEDS})
+    is_new = not applied and present.isdisjoint(schema.OBJECTS | _FIRST_TABLES)
     later = STEPS[len(_STEPS_OF_2023) :]
     _apply(conn, later if is_new else [step for step in STEPS if step[0] not in applied])
     if not _present(conn).issuperset(schema.OBJECTS):
@@ -178,8 +178,18 @@ def _apply_missing(conn: sqlite3.Connection) -> None:
     _note(conn, "_llm_migrations", NAMES)
     if is_new:
         _make_indexes(conn, INDEXES)
-    elif has_table(conn, "logs") and FIRST_TABLE_TAKEN not in _noted(conn):
+    elif FIRST_TABLE_TAKEN not in _noted(conn):
+        _take_over(conn)
+
+
+def _take_over(conn: sqlite3.Connection) -> None:
+    found = sorted(_FIRST_TABLES & _present(conn))
+    if len(found) == 1 and _FIRST_TABLE_NEEDS.issubset(_columns(conn, found[0])):
+        if not is_in_last_form(conn):
+            # It was marked as migrated without being so.
+            _finish_old_logs(conn)
         take_over_first_table(conn)
+    if found:
         _note(conn, "_llm_x_migrations", [FIRST_TABLE_TAKEN])
 
 
@@ -208,8 +218,9 @@ def _columns(conn: sqlite3.Connection, table: str) -> list[str]:
 
 # The columns that tables of the first releases lack, by table.
 _ADDED: dict[str, set[str]] = {"tool_instantiations": {"instance_id"}}
-# What each release has had in the table of 2023, under both of its names.
-_FIRST_TABLE_NEEDS = {name: {"model", "prompt", "response"} for name in ("log", "logs")}
+# Both names of the table of 2023, and what each release has had in it.
+_FIRST_TABLES = {"log", "logs"}
+_FIRST_TABLE_NEEDS = {"model", "prompt", "response"}
 
 
 def _adding(table: str, **definitions: str) -> Change:

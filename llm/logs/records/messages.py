@@ -55,6 +55,11 @@ _UNANSWERED = """
 select tip_message_hash from turns where tip_message_hash = parent_message_hash
 and tip_message_hash in
 """
+# A thread that goes on with what an older release logged has the messages that this had sent.
+_UNANSWERED_BEFORE = """
+select message_hash from parts join responses on prompt = text and ifnull(response, '') = ''
+where type = 'text' and message_hash in
+"""
 _PARTS = "select message_hash, id, type, text, payload from parts where message_hash in"
 _PARTS_ORDER = "order by message_hash, position"
 _METADATA = """
@@ -428,7 +433,8 @@ class Chains:
         links = self._links
         before = {links[parent][0] for parent, _ in pairs if parent in links}
         asked = [key for key in before if key in links and links[key][1] in ("user", "tool")]
-        return {key for (key,) in rows_by_ids(self._conn, _UNANSWERED, asked)} if asked else set()
+        selects = (_UNANSWERED, _UNANSWERED_BEFORE) if asked else ()
+        return {key for sql in selects for (key,) in rows_by_ids(self._conn, sql, asked)}
 
     def _first(self, message_hash: str | None) -> str | None:
         """The beginning of the chain; what was passed on the way remembers it."""
