@@ -319,31 +319,11 @@ where instance_id is null
 """
 
 
-def _full_text_index(table: str) -> tuple[str, ...]:
-    """The SQL for a full-text index over `prompt` and `response` of `table`, kept by triggers."""
-    index = f"{table}_fts"
-    columns = "rowid, prompt, response"
-    add = f"insert into {index} ({columns}) values (new.rowid, new.prompt, new.response)"
-    remove = (
-        f"insert into {index} ({index}, {columns})"
-        " values ('delete', old.rowid, old.prompt, old.response)"
-    )
-    on = "create trigger if not exists"
-    return (
-        f"create virtual table if not exists {index}"
-        f" using fts5 (prompt, response, content={table})",
-        f"{on} {table}_ai after insert on {table} begin {add}; end",
-        f"{on} {table}_ad after delete on {table} begin {remove}; end",
-        f"{on} {table}_au after update on {table} begin {remove}; {add}; end",
-        f"insert into {index} ({index}) values ('rebuild')",
-    )
-
-
 def _step(name: str, *changes: str | Change) -> Step:
     return name, changes
 
 
-_INDEX_RESPONSES = _full_text_index("responses")
+_INDEX_RESPONSES = schema.full_text_index("responses")
 
 # Those without changes made intermediate forms, which m007_finish_logs_table skips.
 _STEPS_OF_2023 = (
@@ -387,7 +367,7 @@ STEPS = (
     _step("m020_tool_results_attachments", schema.TOOL_RESULTS_ATTACHMENTS),
     _step("m021_tool_results_exception", _adding("tool_results", exception="text")),
     _step("m022_response_reasoning", _adding("responses", reasoning="text")),
-    _step("m023_message_store", *schema.MESSAGE_STORE, *_full_text_index("turn_search")),
+    _step("m023_message_store", *schema.MESSAGE_STORE, *schema.full_text_index("turn_search")),
     _step(
         "m024_tool_instance_references",
         _adding("turn_tools", instance_id="integer references tool_instances(id)"),

@@ -285,3 +285,23 @@ from descent
 join opening on opening.hash = descent.hash
 left join first_seen on first_seen.hash = descent.hash
 order by descent.path"""
+
+
+def full_text_index(table: str) -> tuple[str, ...]:
+    """The SQL for a full-text index over `prompt` and `response` of `table`, kept by triggers."""
+    index = f"{table}_fts"
+    columns = "rowid, prompt, response"
+    add = f"insert into {index} ({columns}) values (new.rowid, new.prompt, new.response)"
+    remove = (
+        f"insert into {index} ({index}, {columns})"
+        " values ('delete', old.rowid, old.prompt, old.response)"
+    )
+    on = "create trigger if not exists"
+    return (
+        f"create virtual table if not exists {index}"
+        f" using fts5 (prompt, response, content={table})",
+        f"{on} {table}_ai after insert on {table} begin {add}; end",
+        f"{on} {table}_ad after delete on {table} begin {remove}; end",
+        f"{on} {table}_au after update on {table} begin {remove}; {add}; end",
+        f"insert into {index} ({index}) values ('rebuild')",
+    )
