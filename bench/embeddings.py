@@ -140,9 +140,9 @@ def main() -> int:
             bench.compare(f"{name}, next", partial(bench.similar, path), following)
             path.unlink()
         source = bench.folder / "rows.csv"
-        lines = (f"{n},text number {n}\n" for n in range(100_000))
+        lines = (f"{n},text number {n}\n" for n in range(20_000))
         source.write_text("id,text\n" + "".join(lines))
-        bench.compare("embed-multi, 100,000 rows", partial(bench.embed_multi, source), 0.5)
+        bench.compare("embed-multi, 20,000 rows", partial(bench.embed_multi, source), 0.5)
         if given.large:
             path = bench.filled(1_000_000, 384)
             bench.similar(path, ours)

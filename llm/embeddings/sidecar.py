@@ -15,7 +15,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,6 +35,8 @@ _HEADER_BYTES = 4096
 _ROWID_BYTES = 8
 FLOAT_BYTES = 4
 _CHUNK_ROWS = 1024
+# SQLite takes no more.
+_MOST_MAPPED = 0x7FFF0000
 # In the order of the rows in the file, not by way of an index.
 _ROWS = """
     select rowid, embedding from embeddings not indexed
@@ -127,7 +129,7 @@ def is_prefix(conn: sqlite3.Connection, path: str, header: Header) -> bool:
     row = conn.execute(sql, [header.last_rowid]).fetchone()
     if row is None or len(row[0]) != header.dimensions * FLOAT_BYTES:
         return False
-    records = next(_records([(header.last_rowid, row[0])], header.dimensions))
+    records = _records([(header.last_rowid, row[0])], header.dimensions)
     with open(path, "rb") as file:
         file.seek(header.end - header.record_bytes)
         return file.read(header.record_bytes) == bytes(records)
@@ -170,20 +172,31 @@ def _append(
 ) -> Header:
     file.seek(header.end)
     count, last = header.count, header.last_rowid
-    cursor = conn.execute(_ROWS, [collection_id, header.last_rowid])
-    while rows := cursor.fetchmany(_CHUNK_ROWS):
-        check_dimensions(conn, rows, header.dimensions)
-        for records in _records(rows, header.dimensions):
-            view = memoryview(records).cast("B")
+    with _read_by_map(conn):
+        cursor = conn.execute(_ROWS, [collection_id, header.last_rowid])
+        while rows := cursor.fetchmany(_CHUNK_ROWS):
+            check_dimensions(conn, rows, header.dimensions)
+            view = memoryview(_records(rows, header.dimensions)).cast("B")
             while view:
                 view = view[file.write(view) :]
-        count, last = count + len(rows), rows[-1][0]
+            count, last = count + len(rows), rows[-1][0]
     # The records have to be there before anything says so.
     os.fsync(file.fileno())
     written = Header(header.dimensions, count, last, state)
     file.seek(0)
     file.write(written.packed())
     return written
+
+
+@contextmanager
+def _read_by_map(conn: sqlite3.Connection) -> Iterator[None]:
+    """Let SQLite read the file by a map of it: to read it page by page takes twice the time."""
+    before = conn.execute("pragma mmap_size").fetchone()
+    conn.execute(f"pragma mmap_size = {_MOST_MAPPED}").fetchone()
+    try:
+        yield
+    finally:
+        conn.execute(f"pragma mmap_size = {before[0] if before else 0}").fetchone()
 
 
 def check_dimensions(
@@ -208,7 +221,7 @@ def check_dimensions(
             )
 
 
-def _records(rows: list[tuple[int, bytes]], dimensions: int) -> Iterator[Any]:
+def _records(rows: list[tuple[int, bytes]], dimensions: int) -> Any:
     import numpy as np
 
     vectors = np.frombuffer(b"".join([vector for _, vector in rows]), "<f4")
@@ -217,7 +230,7 @@ def _records(rows: list[tuple[int, bytes]], dimensions: int) -> Iterator[Any]:
     rowids, matrix = _split(records)
     rowids[:] = [rowid for rowid, _ in rows]
     normalise(vectors, matrix)
-    yield records
+    return records
 
 
 def normalise(vectors: Floats, out: Floats) -> None:
