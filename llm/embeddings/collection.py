@@ -24,6 +24,7 @@ from .nearest import Condition, Search, all_of
 from .opening import AnyDatabase, Connections, path_of, reading
 from .sidecar import sidecar_path
 from .storing import Batch, Item, embedded
+from .where import where as condition_on_metadata
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -221,6 +222,17 @@ class Collection:
             return StoredEntry(id, decode(vector), content, _metadata(metadata))
         return None
 
+    def require(self, id: str) -> StoredEntry:
+        """The entry with that id.
+
+        Raises:
+            Collection.DoesNotExist: The collection has no such id.
+        """
+        found = self.get(id)
+        if found is None:
+            raise self._no_id(id)
+        return found
+
     def delete(self, ids: str | Iterable[str] = _EVERYTHING) -> int:
         """Remove entries, or the whole collection.
 
@@ -343,28 +355,42 @@ class Collection:
         number: int = 10,
         prefix: str | None = None,
         *,
+        where: str | None = None,
+        min_score: float | None = None,
         key: str | None = None,
     ) -> list[Entry]:
         """The entries nearest to a text or to bytes, which the model embeds first, best first.
 
         Args:
             value: What to compare with.
-            number: How many at most.
-            prefix: Only ids that start so, whatever their case.
+            number, prefix, where, min_score: See `similar_by_vector`.
             key: A key, or the name of a stored one.
         """
-        return self.similar_by_vector(self.model().embed(value, key=key), number, prefix=prefix)
+        vector = self.model().embed(value, key=key)
+        return self.similar_by_vector(
+            vector, number, prefix=prefix, where=where, min_score=min_score
+        )
 
-    def similar_by_id(self, id: str, number: int = 10, prefix: str | None = None) -> list[Entry]:
+    def similar_by_id(
+        self,
+        id: str,
+        number: int = 10,
+        prefix: str | None = None,
+        *,
+        where: str | None = None,
+        min_score: float | None = None,
+    ) -> list[Entry]:
         """The entries nearest to the one with that id, itself left out, best first.
+
+        Args:
+            id: The id.
+            number, prefix, where, min_score: See `similar_by_vector`.
 
         Raises:
             Collection.DoesNotExist: The collection has no such id.
         """
-        found = self._rows(_ENTRY, self.id, id)
-        if not found:
-            raise self._no_id(id)
-        return self.similar_by_vector(decode(found[0][0]), number, skip_id=id, prefix=prefix)
+        vector = self.require(id).vector
+        return self.similar_by_vector(vector, number, id, prefix, where=where, min_score=min_score)
 
     def similar_by_vector(
         self,
@@ -372,6 +398,9 @@ class Collection:
         number: int = 10,
         skip_id: str | None = None,
         prefix: str | None = None,
+        *,
+        where: str | None = None,
+        min_score: float | None = None,
     ) -> list[Entry]:
         """The entries nearest to a vector, best first.
 
@@ -380,15 +409,22 @@ class Collection:
             number: How many at most; all of them if negative.
             skip_id: An id to leave out.
             prefix: Only ids that start so, whatever their case.
+            where: Only entries whose metadata fits, as `year > 2020 and lang = "en"`: comparisons
+                of keys (`author.name`, `tags[0]`) with numbers, texts in quotes, `true`, `false`
+                and `null`, joined by `and`, `or`, `not` and parentheses.
+            min_score: Only entries with this score at least.
 
         Raises:
+            InvalidInput: `where` is not such a condition.
             LLMError: The collection has vectors of another number of dimensions.
         """
         conditions = []
         if prefix:
             pattern = re.sub(r"([\\%_])", r"\\\1", prefix) + "%"
             conditions.append(Condition(r"id like ? escape '\'", (pattern,)))
-        search = Search(self.id, vector, number, all_of(conditions), skip_id=skip_id)
+        if where:
+            conditions.append(condition_on_metadata(where))
+        search = Search(self.id, vector, number, all_of(conditions), min_score, skip_id)
         with self._connections.turn() as conn:
             found = search.run(conn, self._connections.path)
         return [
