@@ -44,7 +44,7 @@ def parse_answer(text: str, schema: JSONObject | None) -> Any:
         SchemaMismatch: It is not JSON or does not fit; the message says where.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = _read(text)
     except ValueError as error:
         problem = f"it is not JSON ({error})" if text.strip() else "it is empty"
         message = f"The answer does not fit the schema: {problem}"
@@ -54,6 +54,23 @@ def parse_answer(text: str, schema: JSONObject | None) -> Any:
     if schema is not None:
         validate(value, schema)
     return value
+
+
+def _read(text: str) -> Any:
+    """The value of a JSON text; around it may be what models put there: thinking, and a fence."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except ValueError:
+        bare = text.partition("</think>")[2] or text
+        _, fence, fenced = bare.partition("```")
+        if fence:
+            bare = fenced.rpartition("```")[0] or fenced
+            bare = bare.lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-")
+        if bare == text:
+            raise
+        with suppress(ValueError):
+            return json.loads(bare, parse_constant=_refuse_constant)
+        raise
 
 
 def _refuse_constant(name: str) -> None:

@@ -404,7 +404,12 @@ class _Shared(AtServer):
         from .wire.chat_answers import ChatAccumulator
 
         names = [tool.name for tool in prompt.tools if isinstance(tool, llm.Tool)]
-        return ChatAccumulator(server=self._server(), tools=names, failure=self._failure)
+        return ChatAccumulator(
+            server=self._server(),
+            tools=names,
+            failure=self._failure,
+            unwraps=prompt.schema is not None,
+        )
 
     def _failure(self, value: object) -> llm.ModelError:
         """The error for an object in which the server tells of one."""

@@ -28,6 +28,7 @@ from .shapes import (
 if TYPE_CHECKING:
     from .calls import ChatCalls
     from .kept import Kept
+    from .unwrapped import Unwrapper
 
 # Fields of a message that are read without more code than most answers need.
 _USUAL = frozenset({"role", "content", "refusal"})
@@ -48,6 +49,7 @@ class ChatAccumulator(Accumulator):
         server: The host that answers, under whose name is kept what it wants back.
         tools: The names of the tools that may be called.
         failure: Makes the error for an object in which the server tells of one.
+        unwraps: The text is to be JSON: thinking before it and a fence around it are no part of it.
     """
 
     _details = "completion_tokens_details"
@@ -58,8 +60,15 @@ class ChatAccumulator(Accumulator):
         server: str = "",
         tools: Collection[str] = (),
         failure: Failure = plain_failure,
+        *,
+        unwraps: bool = False,
     ) -> None:
         super().__init__(new_id, failure)
+        self._unwrapper: Unwrapper | None = None
+        if unwraps:
+            from .unwrapped import Unwrapper
+
+            self._unwrapper = Unwrapper()
         self._whole: Json | None = None
         self._role: str | None = None
         self._finish_reason: str | None = None
@@ -161,12 +170,25 @@ class ChatAccumulator(Accumulator):
 
         return ChatCalls(self._ids, self._tools, self._calls)
 
-    def _text(self, text: str) -> Sequence[str]:
+    def _text(self, text: str) -> Sequence[Event]:
         text = self._mender.mend(text)
         if not text:
             return ()
+        if self._unwrapper is not None:
+            return [
+                self._thought(found) if is_thought else self._said(found)
+                for is_thought, found in self._unwrapper.feed(text)
+            ]
         self._text_utf8 += text.encode()
         return (text,)
+
+    def _said(self, text: str) -> str:
+        self._text_utf8 += text.encode()
+        return text
+
+    def _thought(self, text: str) -> StreamEvent:
+        self._has_reasoning = True
+        return StreamEvent("reasoning", text)
 
     def _content(self, content: object) -> Iterator[Event]:
         """Text, or the typed pieces of text and thinking that some servers send in its place."""
@@ -192,6 +214,8 @@ class ChatAccumulator(Accumulator):
             ModelError: The reply holds no answer.
         """
         events = super().finish()
+        if self._unwrapper is not None and (left := self._unwrapper.end()):
+            events.append(self._said(left))
         return [*events, *self._kept.events(self._calls)] if "_kept" in vars(self) else events
 
     def response_json(self) -> Json:
