@@ -503,6 +503,14 @@ def test_what_is_no_slip_is_sent(server: OpenAIServer, user_path: Path, key: str
     assert server.last.headers["authorization"] == f"Bearer {names.get(key, key)}"
 
 
+def test_stand_in_for_a_key_is_no_secret(server: OpenAIServer) -> None:
+    """The name of a program stays readable in the log, where it is given for a key."""
+    server.add(text_stream("ollama runs models"))
+    assert run("-m", "mine", "--key", "ollama", "what is ollama?").returncode == 0
+    [row] = json.loads(run("logs", "--json").stdout)
+    assert (row["prompt"], row["response"]) == ("what is ollama?", "ollama runs models")
+
+
 def test_slip_goes_as_it_is_from_a_file(
     server: OpenAIServer, user_path: Path, tmp_path: Path
 ) -> None:

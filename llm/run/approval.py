@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -152,6 +151,8 @@ def _answer(terminal: Terminal, call: ToolCall) -> str:
 
 
 def _unasked(call: ToolCall, reason: str) -> CancelToolCall:
+    import shlex
+
     show_note(
         f"Refused {call_text(call)}: {reason}, and there is no terminal to ask on. "
         f"To allow it: --allow {shlex.quote(call.name)}"

@@ -13,7 +13,7 @@ from ..errors import AttachmentError, ConfigError, InvalidInput, LLMError
 from ..files.config import load_keys
 from ..terminal import STDIN, read_stdin_bytes, read_stdin_line, stdin_is_terminal
 from ..text.media import canonical_type
-from ..text.secrets import remember
+from ..text.secrets import STAND_INS, remember
 
 
 def key_argument(value: str | None) -> str | None:
@@ -52,14 +52,12 @@ def key_argument(value: str | None) -> str | None:
     return found.strip()
 
 
-# Texts that stand where a server wants any key.
-_STAND_INS = ("x", "none", "ollama")
 _LONGEST_SLIP = 20
 
 
 def _check_for_slip(value: str, names: Iterable[str]) -> None:
     """Refuse what somebody has mistyped who meant one of these names."""
-    if len(value) > _LONGEST_SLIP or value.casefold() in _STAND_INS:
+    if len(value) > _LONGEST_SLIP or value.casefold() in STAND_INS:
         return
     for name in names:
         if _is_one_edit_away(value.casefold(), name.casefold()):

@@ -16,6 +16,8 @@ from itertools import chain
 MASK = "[...]"
 # A shorter text would be found by chance in the middle of other words.
 LEAST_LENGTH = 6
+#: Texts that stand where a server wants any key; they are no secrets.
+STAND_INS = ("x", "none", "ollama")
 
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 _SECRET_WORDS = ("authorization", "key", "token", "secret", "password", "credential")
@@ -38,7 +40,7 @@ def remember(secret: object) -> None:
     if not isinstance(secret, str):
         return
     text = secret.strip()
-    if len(text) < LEAST_LENGTH or text in _escaped:
+    if len(text) < LEAST_LENGTH or text in _escaped or text.casefold() in STAND_INS:
         return
     _escaped[text] = _Escaped(text)
     found = {*_forms, *_written(text)}
