@@ -101,6 +101,26 @@ def test_add_writes_what_the_server_can_do(server: OpenAIServer, user_path: Path
     assert (model.supports_tools, model.supports_schema, model.needs_key) == (True, True, None)
 
 
+def test_add_of_what_is_there_changes_nothing(server: OpenAIServer, user_path: Path) -> None:
+    """The same command again is no error and asks nothing; another address or header is one."""
+    able(server)
+    assert add("house", "--base-url", server.url).exit_code == 0
+    before, asked = (user_path / "extra-openai-models.yaml").read_text(), len(server.requests)
+    again = add("house", "--base-url", server.url + "/", "-m", "big")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "house is there already, and stays as it is" in again.stderr
+    for change in (
+        ["--base-url", "http://localhost:9"],
+        ["-m", "other"],
+        ["-H", "X-Team", "birds"],
+    ):
+        result = add("house", "--base-url", server.url, *change)
+        assert result.exit_code == 2
+        assert "There is a model named house already" in result.stderr
+    assert (user_path / "extra-openai-models.yaml").read_text() == before
+    assert len(server.requests) == asked
+
+
 def test_add_leaves_out_what_the_server_refuses(server: OpenAIServer, user_path: Path) -> None:
     """Errors and answers that miss the point mean no, at the second attempt; none is repeated."""
     plain(server)

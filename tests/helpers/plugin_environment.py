@@ -86,25 +86,32 @@ def plugin_environment(*requirements: str) -> PluginEnvironment:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llm-tests"
     folder = cache / f"plugins-{_digest(requirements)}"
     cache.mkdir(parents=True, exist_ok=True)
-    environment = PluginEnvironment(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
     with FileLock(cache / f"{folder.name}.lock"):
         if not (folder / _MARK).exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _make(folder, environment, requirements)
+            new_environment(folder, *requirements)
             (folder / _MARK).write_text("\n".join(requirements))
-    return environment
+    return _environment_in(folder)
 
 
-def _make(folder: Path, environment: PluginEnvironment, requirements: tuple[str, ...]) -> None:
+def _environment_in(folder: Path) -> PluginEnvironment:
+    return PluginEnvironment(folder / ("Scripts" if os.name == "nt" else "bin") / "python")
+
+
+def new_environment(folder: Path, *requirements: str) -> PluginEnvironment:
+    """As `plugin_environment`, one in a folder that is made for it, and may be changed."""
+    environment = _environment_in(folder)
     _run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
     tell = "import sysconfig; print(sysconfig.get_path('purelib'))"
     purelib = Path(_run([str(environment.python), "-c", tell]).strip())
     (purelib / "site_of_the_tests.pth").write_text(_PTH)
     # The pip of the tests runs there; it counts the `llm` of the tests as installed.
-    _run(
-        [str(environment.python), "-m", "pip", "install", "-q", *requirements],
-        env=environment.variables(),
-    )
+    if requirements:
+        _run(
+            [str(environment.python), "-m", "pip", "install", "-q", *requirements],
+            env=environment.variables(),
+        )
+    return environment
 
 
 def _digest(requirements: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from llm.errors import ConfigError, InvalidInput, ModelError, NotFound
 from llm.utils import InvalidYAML, parse_yaml, yaml_with_item
 
 from ..catalog import extra_models_path
-from ..extra_models import ExtraModel, model_from
+from ..extra_models import ExtraModel, model_from, read_extra_models
 from ..wire.shapes import Json, not_nulls
 from .endpoint import Server
 from .probe import find_server, probe
@@ -43,6 +43,19 @@ class Addition:
     def server(self) -> Server:
         """The server to ask."""
         return Server(self.base_url.rstrip("/"), self.key, self.headers, self.responses)
+
+
+def is_there(wanted: Addition) -> bool:
+    """Whether the file has a model of that name, at that address and with these headers."""
+    base = wanted.server.url
+    return any(
+        model.model_id == wanted.name
+        and model.settings.get("api_base") in (base, f"{base}/v1")
+        and wanted.model_name in (None, model.settings.get("model_name"))
+        and model.settings.get("headers", {}) == dict(wanted.headers)
+        and {*wanted.aliases} <= {*model.aliases}
+        for model in read_extra_models().models
+    )
 
 
 def check(wanted: Addition) -> None:

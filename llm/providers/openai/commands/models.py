@@ -119,9 +119,13 @@ def add(edit: bool, yes: bool, **given: Any) -> None:
         llm openai add qwen --base-url http://localhost:8080/v1
         llm openai add big --base-url https://gateway.example.com/v1 --key sk-... -m big-model
     """
-    from .adding import Addition, check, make_entry, write
+    from ..catalog import extra_models_path
+    from .adding import Addition, check, is_there, make_entry, write
 
     wanted = Addition(**given)
+    if is_there(wanted):
+        _note(f"{wanted.name} is there already, and stays as it is: {extra_models_path()}")
+        return
     check(wanted)
     entry = _reviewed(make_entry(wanted, _choose, _note), edit=edit, yes=yes)
     path = write(wanted, entry)
