@@ -182,12 +182,31 @@ class _Root(LazyGroup):
 
     def _wants_default(self, ctx: click.Context, args: list[str]) -> bool:
         if super()._wants_default(ctx, args):
+            if len(args) == 1 and not ctx.resilient_parsing:
+                self._check_for_slip(ctx, args[0])
             return True
         if len(args) != 1 or args[0] not in _NEW_COMMANDS - self._of_plugins:
             return False
         from .terminal import is_text_piped_in
 
         return not ctx.resilient_parsing and is_text_piped_in()
+
+    def _check_for_slip(self, ctx: click.Context, word: str) -> None:
+        """Ask a person whether a word that is almost a command is a prompt, where it stands alone.
+
+        Off a terminal nobody can be asked, and nobody has mistyped it: it is sent.
+        """
+        from .terminal import stdin_is_terminal
+
+        if not stdin_is_terminal() or not word.replace("-", "").replace("_", "").isalpha():
+            return
+        meant = "--help" if word == "help" else _nearest(word, self.list_commands(ctx))
+        if meant is None:
+            return
+        from .terminal.asking import confirm
+
+        if confirm(f"Send {word!r} as a prompt? Did you mean `llm {meant}`?") is False:
+            ctx.fail(f"No such command {word!r}: did you mean 'llm {meant}'?")
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command in place of one that has the same name; say once if that is ours."""
@@ -240,6 +259,14 @@ class _Root(LazyGroup):
             if sys.stdout is not None:
                 sys.stdout.flush()
             return done
+
+
+def _nearest(word: str, names: list[str]) -> str | None:
+    """The name that somebody who wrote a word has probably mistyped; `None` where none is."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word.lower(), names, n=1, cutoff=0.75)
+    return near[0] if near else None
 
 
 def _end_quickly() -> None:

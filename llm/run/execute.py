@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..errors import ConnectionLost, ModelError, SchemaMismatch, mark_partial
+from ..errors import ConnectionLost, InvalidInput, ModelError, SchemaMismatch, mark_partial
 from ..terminal import (
     Display,
     OutputClosed,
@@ -55,6 +55,7 @@ def run_prompt(
     resolved = resolve(request, material, model)
     output = request.output
     turn = first_input(request, resolved.material, may_wait=not resolved.goes_on)
+    _check_for_something(resolved, turn)
     with dying_tidily(), Recorder(request.log, wants_rows=output.json) as recorder:
         responses = ask(resolved, recorder, turn)
         note_ignored_history(responses[0])
@@ -71,6 +72,19 @@ def run_prompt(
             write_attachments(responses, output.out)
         if mismatch is not None:
             raise mismatch
+
+
+def _check_for_something(resolved: Resolved, turn: TurnInput) -> None:
+    """Refuse to send nothing to a service; a model that runs here may make something of it."""
+    request, material, model = resolved.request, resolved.material, resolved.model
+    given = (turn.attachments, turn.fragments, turn.system_fragments, request.system)
+    around = (request.continues, material.templates, material.schema)
+    is_service = model.needs_key or getattr(model, "api_base", None)
+    if is_service and not (turn.text.strip() or any(given) or any(around)):
+        raise InvalidInput(
+            f"The prompt is empty: nothing was typed or piped in that {model.model_id} could answer."
+            " Write it behind the command, as in llm 'Hello'"
+        )
 
 
 def follow_up(

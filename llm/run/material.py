@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from ..content import Attachment, Fragment
 from ..errors import AttachmentError
-from ..terminal import clean_argument, read_stdin_text, stdin_is_terminal
+from ..terminal import clean_argument, read_stdin_text, show_note, stdin_is_terminal
 from ..text import JSONObject
 
 if TYPE_CHECKING:
@@ -242,7 +242,10 @@ def prompt_text(typed: str | None, *, may_wait: bool) -> str:
 
     Standard input that is a terminal is waited for only where `may_wait` says so.
     """
-    piped = read_stdin_text() if may_wait or not stdin_is_terminal() else ""
+    is_terminal = stdin_is_terminal()
+    if may_wait and is_terminal:
+        show_note("Type the prompt, and end it with Ctrl-D on a line of its own")
+    piped = read_stdin_text() if may_wait or not is_terminal else ""
     if typed is None:
         return piped
     return f"{piped} {clean_argument(typed)}" if piped else clean_argument(typed)

@@ -377,6 +377,11 @@ def _load_conversation(request: Request, model: AnyModel | None) -> AnyConversat
             ) from error
     if found is None and wanted:
         raise NotFound(f"No conversation found with id={wanted}")
+    if found is not None:
+        from ..logs.read.gone_files import replace_gone
+
+        for problem in replace_gone(found.loaded_messages or ()):
+            show_note(f"{problem}: the conversation goes on with a note in its place")
     return found
 
 
