@@ -82,7 +82,7 @@ def _check_for_something(resolved: Resolved, turn: TurnInput) -> None:
     is_service = model.needs_key or getattr(model, "api_base", None)
     if is_service and not (turn.text.strip() or any(given) or any(around)):
         raise InvalidInput(
-            f"The prompt is empty: nothing was typed or piped in that {model.model_id} could answer."
+            f"The prompt is empty: there is nothing that {model.model_id} could answer."
             " Write it behind the command, as in llm 'Hello'"
         )
 
