@@ -7,6 +7,7 @@ two drivers `exchange` and `exchange_async`, which differ in `for` and `async fo
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
@@ -103,6 +104,8 @@ class Reader:
         self._whole: list[bytes] | None = None
         # What came before the first byte that tells what the reply is; `None` from then on.
         self._before: bytes | None = b""
+        # The beginning of a body in which no event has been found.
+        self._shown = b""
         # The bytes since the last event ended, or of the body.
         self._size = 0
         self.is_done = False
@@ -120,7 +123,7 @@ class Reader:
         if self._whole is None:
             payloads = self._decoder.feed(piece)
             if payloads:
-                self._size = 0
+                self._size, self._shown = 0, b""
             elif self._size > LONGEST_EVENT:
                 raise faults.too_long(self._endpoint, "a line", LONGEST_EVENT)
             return self._objects(payloads)
@@ -131,17 +134,14 @@ class Reader:
 
     def _begin(self, piece: bytes) -> bytes:
         """What there is from the first byte on that is no blank and in no comment."""
-        start = piece.removeprefix(BOM).lstrip()
-        while start[:1] == b":":
-            line = start.splitlines(True)[0]
-            if line[-1:] not in (b"\n", b"\r"):
-                break
-            start = start[len(line) :].lstrip()
+        start = _SILENCE.sub(b"", piece.removeprefix(BOM), count=1)
         is_open = start[:1] in (b"", b":") or start in (BOM[:1], BOM[:2])
         self._before = start if is_open else None
         # What begins so is no field of an event.
         if start[:1] in (b"{", b"[", b"<", b'"', b"n"):
             self._whole = []
+        elif not is_open:
+            self._shown = start[:200]
         return b"" if is_open else start
 
     def finish(self, is_framed: bool) -> Iterator[Json]:
@@ -155,7 +155,10 @@ class Reader:
             yield self._object(b"".join(self._whole))
             yield DONE
             return
-        yield from self._objects(self._decoder.finish())
+        left = self._decoder.finish()
+        if self._shown and not left:
+            raise faults.not_json(self._endpoint, self._shown)
+        yield from self._objects(left)
         if is_framed and not self.is_done:
             yield ENDED
 
@@ -185,6 +188,10 @@ class Reader:
         if not isinstance(value, dict):
             value = {"value": value}
         return value if value.get("choices") else faults.checked(self._endpoint, value)
+
+
+# Blanks and comments, before anything that has a meaning.
+_SILENCE = re.compile(rb"\A(?:\s|:[^\r\n]*[\r\n])+")
 
 
 def _bare(payload: bytes) -> bytes:
