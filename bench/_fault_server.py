@@ -140,6 +140,29 @@ class Handler(BaseHTTPRequestHandler):
         self.hold.wait(60)
         self._end()
 
+    def answer_odd(self, request: dict[str, object], count: int) -> None:
+        """Say what no column of a database takes: a number of 70 bits, half a character, `NaN`."""
+        self._send(word("first "), word("second"))
+        usage = b'{"prompt_tokens": 1180591620717411303424, "completion_tokens": NaN}'
+        self._send(b'data: {"model": "\\ud800", "choices": [], "usage": ' + usage + b"}\n\n")
+        self._end()
+
+    def answer_lines(self, request: dict[str, object], count: int) -> None:
+        """Never end a line."""
+        self._send(word("first "), word("second "))
+        while True:
+            self._send(b"x" * 1_000_000)
+
+    def answer_fences(self, request: dict[str, object], count: int) -> None:
+        """Open 60,000 blocks of code, and close none."""
+        self._send(*[word(f"```x{number}\n") for number in range(60_000)])
+        self._end()
+
+    def answer_repeated(self, request: dict[str, object], count: int) -> None:
+        """Give a text on which a careless pattern never ends."""
+        self._send(word('"' + "a" * 60 + '!"'))
+        self._end()
+
     def answer_endless(self, request: dict[str, object], count: int) -> None:
         """Never stop."""
         while True:

@@ -12,6 +12,7 @@ the exit code tells the truth.
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import functools
 import itertools
@@ -43,6 +44,7 @@ AT_ONCE = 5
 ON_ONE_LOG = 15
 MODELS = (
     *("steady", "steady-300", "held", "stuck", "endless", "reset", "unended", "failing", "garbled"),
+    *("odd", "lines", "fences", "repeated"),
     *("filtered", "cut", "surrogate", "rude", "tools-2", "tools-9", "busy", "down", "refused"),
     *(
         "framed",
@@ -943,6 +945,165 @@ def _surrogate(ground: Ground) -> None:
     done = ground.run("-m", "surrogate", "hi", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     need(done.returncode == 0, f"exit code {done.returncode}")
     need("snow \u2603" in str(ground.rows()), "not in the log")
+
+
+# One bad thing never stops all that follows
+
+SITE = {
+    "no locks on files": "import fcntl\ndef flock(fd, operation):\n"
+    "    raise OSError(37, 'No locks available')\nfcntl.flock = flock\n",
+    "no threads": "import threading\ndef start(self):\n"
+    '    raise RuntimeError("can\'t start new thread")\nthreading.Thread.start = start\n',
+    "clock set back": "import os, time\nback = int(os.environ.get('BACK', '0'))\n"
+    "now, now_ns = time.time, time.time_ns\ntime.time = lambda: now() - back\n"
+    "time.time_ns = lambda: now_ns() - back * 10 ** 9\n",
+}
+JOURNALS = ('{"journal": 1}\n', '{"journal": 1, "database": 7}\n', "7\n", "[" * 100_000 + "\n")
+
+
+def _site(ground: Ground, name: str) -> None:
+    """Let every Python of the ground begin with a piece of code."""
+    (ground.base / "site" / "sitecustomize.py").write_text(SITE[name])
+    paths = [str(ground.base / "site"), ground.env.get("PYTHONPATH", "")]
+    ground.env["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+
+
+def _goes_on(ground: Ground, *commands: list[str]) -> None:
+    """Raise `Lost` unless commands succeed, and say nothing of a traceback."""
+    for command in commands:
+        done = ground.run(*command)
+        need(
+            done.returncode == 0, f"{command} ended with {done.returncode}: {done.stderr[-200:]!r}"
+        )
+        need(b"Traceback" not in done.stderr, "traceback")
+
+
+@fault("a reply that no log can hold")
+def _odd_reply(ground: Ground) -> None:
+    _goes_on(ground, ["-m", "odd", "say it"], ["-m", "steady", "hi"], ["-c", "on"], ["logs"])
+    ground.need_turn("say it", "first second")
+
+
+@fault("journals that nobody can read")
+def _bad_journals(ground: Ground) -> None:
+    folder = ground.user / "inflight"
+    folder.mkdir(0o700)
+    for number, text in enumerate(JOURNALS):
+        path = folder / f"{number}.jsonl"
+        path.write_text(text)
+        path.chmod(0o600)
+    _goes_on(ground, ["-m", "steady", "hi"], ["-c", "on", "-m", "steady"], ["logs"])
+    kept = sorted(path.read_text() for path in folder.iterdir())
+    need(kept == sorted(JOURNALS), f"{len(kept)} of {len(JOURNALS)} are kept")
+    need(ground.run("logs", "recover").returncode == 1, "they are not shown")
+
+
+@each("no locks on files, no threads")
+def _scarce(ground: Ground, name: str) -> None:
+    _site(ground, name)
+    _goes_on(ground, ["keys", "set", "mine", "--value", "abcdefgh"], ["-m", "steady", "hi"])
+    ground.need_turn("hi", "word0 word1 word2")
+
+
+@fault("a trigger that swallows the turn")
+def _swallowed(ground: Ground) -> None:
+    ground.run("-m", "steady", "before")
+    with contextlib.closing(sqlite3.connect(ground.log)) as conn:
+        conn.execute(
+            "create trigger swallow before insert on turns begin select raise(ignore); end"
+        )
+    done = ground.run("-m", "steady", "hi")
+    need(b"swallow" in done.stderr, f"said {done.stderr[-200:]!r}")
+    with contextlib.closing(sqlite3.connect(ground.log)) as conn:
+        conn.execute("drop trigger swallow")
+    ground.need_turn("hi", "word0 word1 word2")
+
+
+@fault("Ctrl-C in a long query")
+def _long_query(ground: Ground) -> None:
+    ground.run("-m", "steady", "before")
+    with contextlib.closing(sqlite3.connect(ground.log)) as conn:
+        conn.execute(
+            "create trigger endless after insert on turns begin select count(*) from (with"
+            " recursive c(x) as (select 1 union all select x + 1 from c) select x from c); end"
+        )
+    process = ground.start("-m", "steady", "hi")
+    printed_until(process, b"word2")
+    for _ in range(20):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+            break
+    else:
+        process.kill()
+    process.communicate()
+    need(process.returncode == 130, f"exit code {process.returncode}")
+
+
+@each("60,000 fences, a schema on which a pattern never ends, a line that never ends")
+def _unbounded(ground: Ground, name: str) -> None:
+    pattern = json.dumps({"type": "string", "pattern": "^(a+)+$"})
+    commands = {"6": ("fences", "-x"), "s": ("repeated", "--schema", pattern), "l": ("lines",)}
+    model, *more = commands[name[2 if name.startswith("a") else 0]]
+    code = 3 if model == "lines" else 0
+    began = time.monotonic()
+    done = ground.run("-m", model, "hi", *more)
+    need(done.returncode == code, f"exit code {done.returncode}: {done.stderr[-200:]!r}")
+    need(time.monotonic() - began < 60, "took more than a minute")
+
+
+@fault("patterns of a cloned folder")
+def _ignored(ground: Ground) -> None:
+    folder = ground.base / "cloned"
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".gitignore").write_text("*a" * 25 + "b\n" + "**/" * 25 + "x\n")
+    (folder / ("a" * 200)).write_text("text")
+    _goes_on(ground, ["-m", "steady", "-f", f"dir:{folder}", "hi"])
+
+
+@fault("a tool that fails without words")
+def _mute_tool(ground: Ground) -> None:
+    mute = (
+        "class Mute(Exception):\n    def __str__(self):\n        raise ValueError('no words')\n"
+        "def note():\n    raise Mute\ndef wait():\n    return 'waited'\n"
+    )
+    _goes_on(ground, ["-m", "tools-2", "--functions", mute, "--ask", "never", "use tools"])
+
+
+@fault("clock set back")
+def _clock(ground: Ground) -> None:
+    _site(ground, "clock set back")
+    ground.run("-m", "steady", "first")
+    ground.run("-m", "steady", "second", BACK="7200")
+    _goes_on(ground, ["-c", "third", "-m", "steady"])
+    threads = {str(row["prompt"]): row["conversation_id"] for row in ground.rows()}
+    need(threads["third"] == threads["second"], "another conversation went on")
+
+
+@fault("nothing to send")
+def _nothing(ground: Ground) -> None:
+    for args in ((), ("",)):
+        done = ground.run("-m", "steady", *args)
+        need(done.returncode == 2, f"exit code {done.returncode}")
+    need(not ground.rows(), "something was sent")
+
+
+@each("an attachment that is gone, an attachment that has changed")
+def _gone(ground: Ground, name: str) -> None:
+    (ground.user / "extra-openai-models.yaml").open("a").write("  vision: true\n")
+    model = MODELS[-1]
+    image = ground.base / "image.png"
+    image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(20))
+    ground.run("-m", model, "look", "-a", str(image))
+    if name.endswith("gone"):
+        image.unlink()
+    else:
+        image.write_bytes(b"\x89PNG\r\n\x1a\n" + b"secret")
+    Handler.received.clear()
+    done = ground.run("-c", "on")
+    need(str(image).encode() in done.stderr, f"said {done.stderr[-200:]!r}")
+    secret = base64.b64encode(b"\x89PNG\r\n\x1a\nsecret").decode()
+    need(Handler.received and secret not in str(Handler.received), "other bytes were sent")
 
 
 # Running them
