@@ -15,7 +15,6 @@ from ..errors import UnknownModelError
 from ..files.model_options import CALLS, OPTIONS, PARSERS, parse_fallback
 from ..plugins import isolated
 from ..registry import listed_models, resolve_default_model
-from ..registry.aliases import resolve_model_id
 from ..terminal import print_json, say
 from ..text import JSONObject
 from ._errors import problems_text
@@ -210,7 +209,7 @@ def models_options_list(json_: bool) -> None:
 @json_flag
 def models_options_show(model: str, json_: bool) -> None:
     """List the default options of one model."""
-    model_id = resolve_model_id(model)
+    model_id = _id_of(model)
     options = _stored_options().get(model_id, {})
     if json_:
         print_json(options)
@@ -238,7 +237,7 @@ def models_options_set(model: str, key: str, value: str) -> None:
     retries, timeout, fallback (models separated by commas) and truncate can be set for every
     model; they are what the options of 'llm prompt' with these names mean.
     """
-    model_id = resolve_model_id(model)
+    model_id = _id_of(model)
     _store_option(model_id, key, value)
     say(f"Set default option {key}={value} for model {model_id}", err=True)
 
@@ -253,7 +252,7 @@ def models_options_clear(model: str, key: str | None) -> None:
         llm models options clear gpt-4.1
         llm models options clear gpt-4.1 temperature
     """
-    model_id = resolve_model_id(model)
+    model_id = _id_of(model)
     cleared = [key] if key else list(_stored_options().get(model_id, {}))
     OPTIONS.clear(model_id, key)
     CALLS.clear(model_id, key)
@@ -261,6 +260,12 @@ def models_options_clear(model: str, key: str | None) -> None:
         say(f"Cleared option '{cleared[0]}' for model {model_id}")
     elif cleared:
         say(f"Cleared {', '.join(cleared)} options for model {model_id}")
+
+
+def _id_of(name: str) -> str:
+    from ..registry.aliases import resolve_model_id
+
+    return resolve_model_id(name)
 
 
 # Default options of a model and defaults of its calls, two files, are one list for the user.
@@ -286,7 +291,7 @@ def _store_option(model_id: str, name: str, value: str) -> None:
         OPTIONS.set(model_id, name, value)
         return
     if name == "fallback":
-        value = ",".join(map(resolve_model_id, parse_fallback(value)))
+        value = ",".join(map(_id_of, parse_fallback(value)))
         for entry in parse_fallback(value):
             llm.get_model(entry)
     PARSERS[name](value)
