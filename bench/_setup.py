@@ -47,6 +47,10 @@ class Environment:
 
 THEIRS = Environment("0.36", BENCH / ".venv-036")
 OURS = Environment("ours", BENCH / ".venv-ours")
+# With plugins, and one that has a single plugin.
+THEIRS_PLUGINS = Environment("0.36", BENCH / ".venv-036-plugins")
+OURS_PLUGINS = Environment("ours", BENCH / ".venv-ours-plugins")
+OURS_ONE = Environment("ours", BENCH / ".venv-ours-one")
 
 
 def _source_stamp() -> str:
@@ -79,16 +83,16 @@ def _copy_of_sources() -> Path:
     return target
 
 
-def _install_ours() -> None:
-    stamp = OURS.folder / "source.sha256"
+def _install_ours(ours: Environment = OURS) -> None:
+    stamp = ours.folder / "source.sha256"
     wanted = _source_stamp()
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    first = not OURS.folder.exists()
+    first = not ours.folder.exists()
     source = str(_copy_of_sources())
-    _pip(OURS, source)
+    _pip(ours, source)
     if not first:
-        _pip(OURS, "--no-deps", "--force-reinstall", source)
+        _pip(ours, "--no-deps", "--force-reinstall", source)
     stamp.write_text(wanted)
 
 
@@ -125,6 +129,35 @@ def environments(*, fresh: bool = False) -> tuple[Environment, Environment]:
             (THEIRS.folder / "installed").write_text(REFERENCE)
         _install_ours()
     return THEIRS, OURS
+
+
+def environments_with_plugins(
+    plugins: tuple[str, ...], fake: Path
+) -> tuple[Environment, Environment, Environment]:
+    """Return those of 0.36 and ours with the same releases of plugins, and ours with one.
+
+    Args:
+        plugins: Distributions of the package index.
+        fake: The project of one more plugin, which all three have, the third it alone.
+    """
+    with _one_at_a_time():
+        if not (THEIRS_PLUGINS.folder / "installed").exists():
+            _pip(THEIRS_PLUGINS, REFERENCE, *plugins, str(fake))
+            (THEIRS_PLUGINS.folder / "installed").write_text("\n".join(plugins))
+        _install_ours(OURS_PLUGINS)
+        _install_ours(OURS_ONE)
+        for ours, wanted in ((OURS_PLUGINS, _releases(plugins)), (OURS_ONE, [])):
+            if not (ours.folder / "installed").exists():
+                _pip(ours, *wanted, str(fake))
+                (ours.folder / "installed").write_text("\n".join(wanted))
+    return THEIRS_PLUGINS, OURS_PLUGINS, OURS_ONE
+
+
+def _releases(plugins: tuple[str, ...]) -> list[str]:
+    """The requirements for the releases that 0.36 has."""
+    command = [THEIRS_PLUGINS.python, "-m", "pip", "freeze"]
+    frozen = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [line for line in frozen.splitlines() if line.partition("==")[0] in plugins]
 
 
 if __name__ == "__main__":

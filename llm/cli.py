@@ -75,6 +75,7 @@ _WITHOUT_PLUGINS = frozenset(
         *(("aliases", "path"), ("keys", "path"), ("logs", "path"), ("templates", "path")),
         ("collections", "path"),
         *(("--version",), ("install",), ("uninstall",)),
+        *(("plugins", "disable"), ("plugins", "enable")),
     }
 )
 COLLECT_AFTER_ALLOCATIONS = 100_000

@@ -184,8 +184,10 @@ def parse(arguments: list[str]) -> list[str]:
         path.append(arguments[0])
         command, arguments = found, arguments[1:]
         context = click.Context(command, info_name=path[-1], parent=context)
-    if isinstance(command, click.Group) and arguments[:1] not in (["--version"], ["--help"]):
+    has_default = isinstance(command, click.Group) and not command.invoke_without_command
+    if has_default and arguments[:1] not in (["--version"], ["--help"]):
         default = "prompt" if command is cli else "list"
+        assert isinstance(command, click.Group)
         found = command.get_command(context, default)
         assert found is not None
         command = found

@@ -181,6 +181,7 @@ QUESTIONS = (
 )
 MORE_QUESTIONS = (
     ["models", "--json", "-m", "common"],
+    ["embed-models", "--json"],
     ["models", "options", "show", "4o"],
     ["models", "options", "show", "none"],
     ["-n", "-m", "common", "hi"],

@@ -44,6 +44,16 @@ def register_commands(cli):
         "Say what it is."
         click.echo("it is COMMAND")
 """
+EMBEDDING = """
+class Embedding(llm.EmbeddingModel):
+    model_id = "vec"
+    def embed_batch(self, items):
+        return ([1.0] for item in items)
+
+@llm.hookimpl
+def register_embedding_models(register):
+    register(Embedding(), aliases=("v",))
+"""
 LIVE = """
 import socket
 
@@ -101,7 +111,7 @@ def record(user_path: Path, name: str) -> dict[str, Any]:
 def test_listings_import_no_plugin(run: Run, install_plugin: Callable[..., Path]) -> None:
     """Help, models, aliases and the log come from the index once it is there."""
     model_plugin(install_plugin, "one", COMMAND.replace("COMMAND", "one"))
-    model_plugin(install_plugin, "two")
+    model_plugin(install_plugin, "two", EMBEDDING)
     run("--help")
     printed, imported = run("--help")
     assert "  one            Say what it is.\n" in printed
@@ -111,6 +121,9 @@ def test_listings_import_no_plugin(run: Run, install_plugin: Callable[..., Path]
     assert "Model: two (aliases: the-two)\nModel: one (aliases: the-one)\n" in printed
     assert imported == []
     assert "the-two " in run("aliases")[0]
+    printed, imported = run("embed-models")
+    assert "Embedding: vec (aliases: v)" in printed
+    assert imported == []
     run("-m", "one", "hi")
     printed, imported = run("logs", "-n", "1")
     assert "one says hi" in printed
@@ -224,6 +237,16 @@ def test_uncertain_plugin_is_imported(
     assert record(user_path, "odd")["uncertain"] == {"*": reason}
     assert record(user_path, "one")["uncertain"] == {}
     assert run("--help", error=error)[1] == ["llm_odd"]
+
+
+def test_plugin_with_a_folder_of_its_own(
+    run: Run, install_plugin: Callable[..., Path], user_path: Path
+) -> None:
+    """A plugin may make a folder in the user directory, and need not be imported for that."""
+    model_plugin(install_plugin, "one", "(llm.user_dir() / 'one' / 'x').mkdir(parents=True)\n")
+    run("--help")
+    assert (user_path / "one" / "x").is_dir()
+    assert record(user_path, "one")["uncertain"] == {}
 
 
 @pytest.mark.parametrize("missing", ["RECORD", "editable", "hooks"])
@@ -410,3 +433,22 @@ def test_recent_install_is_loaded(
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.stderr == "imported: llm_one\n"
     assert list((user_path / "cache").glob("*.json")) == []
+
+
+def test_disabled_plugin_is_not_there(
+    run: Run, install_plugin: Callable[..., Path], user_path: Path
+) -> None:
+    """Switching a plugin off and on is noticed, before and after the index is made anew."""
+    model_plugin(install_plugin, "one")
+    model_plugin(install_plugin, "two")
+    run("--help")
+    run("plugins", "disable", "llm-one")
+    assert "Model: one" not in run("models")[0]
+    for path in (user_path / "disabled_plugins.json", *(user_path / "cache").glob("*.json")):
+        os.utime(path, (2_000_000, 2_000_000))
+    assert "Model: one" not in run("models")[0]
+    printed, imported = run("models")
+    assert "Model: two" in printed
+    assert imported == []
+    run("plugins", "enable", "llm-one")
+    assert "Model: one" in run("models")[0]

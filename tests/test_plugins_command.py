@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -130,3 +131,88 @@ def test_install_for_real() -> None:
     )
     assert result.returncode != 0
     assert "/nonexistent/package" in result.stderr + result.stdout
+
+
+def test_plugins_disable(
+    fresh_plugins: None, install_plugin: Callable[..., Path], user_path: Path
+) -> None:
+    """A plugin that is disabled is not imported, and listed as that, until it is enabled."""
+    folder = install_plugin("llm-Some_One", "1 / 0", entry_points="someone = llm_Some_One")
+    listed = {"name": "llm-Some_One", "hooks": [], "version": "1.5"}
+    for name in ("llm-some-one", "llm.some.one", "someone"):
+        assert invoke("plugins", "disable", name).output == ""
+        assert in_process("plugins") == [{**listed, "disabled": True}]
+        assert in_process("plugins", "--hook", "register_models") == []
+        assert invoke("plugins", "enable", name).output == ""
+    assert in_process("plugins", error="Plugin llm-Some_One failed to load: Zero") == [
+        {**listed, "fault": "ZeroDivisionError: division by zero"}
+    ]
+    assert json.loads((user_path / "disabled_plugins.json").read_text()) == {"disabled": []}
+    assert (folder / "llm_Some_One.py").exists()
+
+
+def in_process(*arguments: str, error: str = "", **variables: str) -> Any:
+    """The JSON that a process of its own prints."""
+    command = [sys.executable, "-m", "llm", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables})
+    assert done.stderr.startswith(error)
+    assert bool(done.stderr) == bool(error)
+    return json.loads(done.stdout)
+
+
+def test_plugins_disabled_but_named(install_plugin: Callable[..., Path], user_path: Path) -> None:
+    """LLM_LOAD_PLUGINS names what is wanted, disabled or not."""
+    install_plugin("llm-one", "import llm")
+    invoke("plugins", "disable", "llm-one")
+    assert in_process("plugins", LLM_LOAD_PLUGINS="llm-one") == [
+        {"name": "llm-one", "hooks": [], "version": "1.5"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("disable", "llm-on"), "No plugin llm-on is installed - did you mean llm-one?"),
+        (("disable", "xyzzy"), "No plugin xyzzy is installed. See: llm plugins"),
+        (("enable", "xyzzy"), "No plugin xyzzy is installed. See: llm plugins"),
+        (("enable", "llm-one"), "The plugin llm-one is not disabled"),
+        (("enable",), "Missing argument 'PLUGIN'"),
+        (("disabel",), "No such command 'disabel'"),
+    ],
+)
+def test_plugins_disable_refuses(
+    install_plugin: Callable[..., Path], arguments: tuple[str, ...], problem: str
+) -> None:
+    """What is not installed cannot be disabled, what is not disabled not enabled."""
+    install_plugin("llm-one", "import llm")
+    result = invoke("plugins", *arguments)
+    assert result.exit_code in (1, 2)
+    assert problem in result.stderr
+
+
+def test_plugins_disabled_is_gone_meanwhile(
+    install_plugin: Callable[..., Path], user_path: Path
+) -> None:
+    """The name of a plugin that was uninstalled can still be enabled."""
+    (user_path / "disabled_plugins.json").write_text('{"disabled": ["llm-gone"]}')
+    assert in_process("plugins") == []
+    assert invoke("plugins", "enable", "llm_gone").exit_code == 0
+    assert json.loads((user_path / "disabled_plugins.json").read_text()) == {"disabled": []}
+
+
+def test_plugins_disabled_file_is_broken(
+    install_plugin: Callable[..., Path], user_path: Path
+) -> None:
+    """A file that cannot be read costs a line, and disables nothing; it is never replaced."""
+    install_plugin("llm-one", "import llm")
+    (user_path / "disabled_plugins.json").write_text("{")
+    done = subprocess.run(
+        [sys.executable, "-m", "llm", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "disabled_plugins.json" in done.stderr
+    assert "Traceback" not in done.stderr
+    for arguments in (("disable", "llm-one"), ("enable", "llm-one"), ()):
+        result = invoke("plugins", *arguments)
+        assert result.exit_code == 1
+        assert "not valid JSON" in result.stderr
+    assert (user_path / "disabled_plugins.json").read_text() == "{"

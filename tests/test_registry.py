@@ -209,6 +209,45 @@ def test_get_model_unknown(models: None, get: Callable[[str], object]) -> None:
     assert str(caught.value).startswith("Unknown model: frist - did you mean first")
 
 
+@pytest.mark.parametrize(
+    ("name", "distribution"),
+    [
+        ("claude-opus-9", "llm-anthropic"),
+        ("anthropic/claude-opus-9", "llm-anthropic"),
+        ("Gemini-9-pro", "llm-gemini"),
+        ("openrouter/openai/gpt-9", "llm-openrouter"),
+        ("codestral-latest", "llm-mistral"),
+        ("echo", "llm-echo"),
+        ("sentence-transformers/all", "llm-sentence-transformers"),
+    ],
+)
+def test_unknown_model_of_a_known_plugin(models: None, name: str, distribution: str) -> None:
+    """An unknown model names the well-known plugin that has such names, for embeddings too."""
+    remedy = f"A plugin may have it: llm install {distribution}"
+    for look_up in (llm.get_model, llm.get_async_model, llm.get_embedding_model):
+        with pytest.raises(llm.UnknownModelError) as caught:
+            look_up(name)
+        assert str(caught.value).endswith(f" {remedy}")
+
+
+@pytest.mark.parametrize("name", ["echoes", "my-claude-1", "gpt-9", ""])
+def test_unknown_model_of_nobody(models: None, name: str) -> None:
+    """Other names say nothing about plugins."""
+    with pytest.raises(llm.UnknownModelError) as caught:
+        llm.get_embedding_model(name)
+    assert "plugin" not in str(caught.value)
+
+
+def test_unknown_model_of_an_installed_plugin(
+    models: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin that is there is not recommended."""
+    monkeypatch.setattr(plugins, "_origins", {"anthropic": ("LLM_Anthropic", "1")})
+    with pytest.raises(llm.UnknownModelError) as caught:
+        llm.get_model("claude-opus-9")
+    assert "plugin" not in str(caught.value)
+
+
 def test_models_listed(models: None) -> None:
     """The lists keep the order of registration and leave out the kind that is missing."""
     ids = ["one", "two", "three"]

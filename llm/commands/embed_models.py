@@ -22,9 +22,9 @@ def embed_models() -> None:
 @json_flag
 def embed_models_list(query: tuple[str, ...], json_: bool) -> None:
     """List the available embedding models."""
-    entries = [
-        entry for entry in llm.get_embedding_models_with_aliases() if all(map(entry.matches, query))
-    ]
+    from ..registry.embedding import listed_embedding_models
+
+    entries = [entry for entry in listed_embedding_models() if all(map(entry.matches, query))]
     if json_:
         print_json(
             [

@@ -3,32 +3,90 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
+import click
+
+from ..errors import NotFound
+from ..files.disabled_plugins import disabled_plugins, normal_name, set_disabled
 from ..terminal import print_json, show_note
-from ._group import command
+from ..text import suggestion
+from ._group import LazyGroup
 from ._options import flag, several
 
 
-@command("plugins")
+@click.group("plugins", cls=LazyGroup, invoke_without_command=True)
 @flag("--all", help="Include the plugins that come with llm.")
 @several("hooks", "--hook", metavar="HOOK", help="Only plugins that implement this hook.")
 @flag("json_", "--json", help="Output as JSON, which it always is.")
 @flag("--reindex", help="First note anew what each plugin registers.")
-def plugins(all: bool, hooks: tuple[str, ...], json_: bool, reindex: bool) -> None:
+@click.pass_context
+def plugins(
+    ctx: click.Context, all: bool, hooks: tuple[str, ...], json_: bool, reindex: bool
+) -> None:
     """List the installed plugins, with the hooks that each implements.
 
-    A plugin that fails has the reason as its "fault".
+    A plugin that fails has the reason as its "fault"; one that is switched off is "disabled".
     """
+    if ctx.invoked_subcommand is not None:
+        return
     from ..registry.plugin_list import get_plugins
 
     if reindex:
         _reindex()
     if get_plugins():
         _call_hooks()
-    rows = get_plugins(all=all)
+    rows = [*get_plugins(all=all), *_disabled_rows()]
     if hooks:
         rows = [row for row in rows if _implemented(row) & set(hooks)]
     print_json(rows)
+
+
+@plugins.command("disable")
+@click.argument("plugin")
+def plugins_disable(plugin: str) -> None:
+    """Switch a plugin off: it stays installed, and is not imported.
+
+    \b
+        llm plugins disable llm-some-plugin
+    """
+    set_disabled(_installed(plugin), True)
+
+
+@plugins.command("enable")
+@click.argument("plugin")
+def plugins_enable(plugin: str) -> None:
+    """Switch a plugin on again."""
+    disabled = disabled_plugins()
+    name = normal_name(plugin)
+    if name not in disabled:
+        name = normal_name(_installed(plugin))
+    if name not in disabled:
+        raise NotFound(f"The plugin {plugin} is not disabled{suggestion(name, sorted(disabled))}")
+    set_disabled(name, False)
+
+
+def _installed(plugin: str) -> str:
+    """The distribution of an installed plugin, which may be given by its own name, too."""
+    from ..plugin_index.finding import all_plugins
+
+    found = {one.distribution: one.name for one in all_plugins()}
+    for distribution, name in found.items():
+        if normal_name(plugin) in (normal_name(distribution), normal_name(name)):
+            return distribution
+    near = suggestion(plugin, list(found))
+    raise NotFound(f"No plugin {plugin} is installed{near or '. See: llm plugins'}")
+
+
+def _disabled_rows() -> list[dict[str, object]]:
+    from ..plugin_index.finding import all_plugins
+
+    disabled = set() if "LLM_LOAD_PLUGINS" in os.environ else disabled_plugins()
+    return [
+        {"name": one.distribution, "hooks": [], "version": one.version, "disabled": True}
+        for one in (all_plugins() if disabled else ())
+        if normal_name(one.distribution) in disabled
+    ]
 
 
 def _reindex() -> None:

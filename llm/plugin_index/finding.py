@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from typing import NamedTuple
+
+from ..errors import ConfigError
+from ..files.disabled_plugins import disabled_plugins, normal_name
 
 GROUP = "llm"
 
@@ -31,7 +34,9 @@ class Found(NamedTuple):
 def find_plugins(
     tell: Callable[[str], None], report: Callable[[str, Exception], None]
 ) -> Iterator[Found]:
-    """The installed plugins in a stable order: as LLM_LOAD_PLUGINS has them, else by distribution.
+    """The plugins to load in a stable order: as LLM_LOAD_PLUGINS has them, else by distribution.
+
+    Those that the user has switched off are left out where the variable does not name them.
 
     Args:
         tell: Called with a line about a distribution that there is not.
@@ -47,10 +52,32 @@ def find_plugins(
             distributions.append(metadata.distribution(name))
         except metadata.PackageNotFoundError:
             tell(f"Plugin {name} could not be found")
+    off = _switched_off(tell) if chosen is None else set()
+    for found in _installed_among(distributions, report):
+        if normal_name(found.distribution) not in off:
+            yield found
+
+
+def all_plugins() -> list[Found]:
+    """Every plugin that is installed, whether it is to be loaded or not."""
+    return list(_installed_among(metadata.distributions(), lambda name, error: None))
+
+
+def _installed_among(
+    distributions: Iterable[metadata.Distribution], report: Callable[[str, Exception], None]
+) -> Iterator[Found]:
     for found in distributions:
         for entry_point in _entry_points_of(found, report):
             name = _field(found, "Name") or entry_point.name
             yield Found(entry_point.name, name, _field(found, "Version"), entry_point, found)
+
+
+def _switched_off(tell: Callable[[str], None]) -> set[str]:
+    try:
+        return disabled_plugins()
+    except ConfigError as error:
+        tell(str(error))
+        return set()
 
 
 def _entry_points_of(

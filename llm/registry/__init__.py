@@ -452,6 +452,11 @@ def _hints(name: str) -> Iterator[str]:
         yield "To install it: llm local install"
     elif name.startswith("local/"):
         yield "'llm local list' shows what is installed"
+    else:
+        from .known_plugins import plugin_for
+
+        if plugin := plugin_for(name):
+            yield f"A plugin may have it: llm install {plugin}"
     with suppress(ConfigError):
         if name == llm.get_default_model(default=None):
             yield "It is your default model: 'llm models default MODEL' chooses another one"

@@ -21,7 +21,7 @@ FEATURES = (
     *("can_stream", "supports_schema", "supports_tools", "supports_conversation"),
     *("attachment_types", "answers_without_key"),
 )
-EMBEDDING_FEATURES = ("supports_text", "supports_binary")
+EMBEDDING_FEATURES = ("supports_text", "supports_binary", "batch_size")
 
 E = TypeVar("E", bound=ModelWithAliases | EmbeddingModelWithAliases)
 

@@ -11,10 +11,13 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ... import plugins
 from ...cli import cli
+from ...errors import ConfigError
+from ...files.disabled_plugins import disabled_plugins
 from ...material.loaders import BUILTIN_LOADERS
 from ...material.registered import as_tool
 from ...models.base import EmbeddingModelWithAliases, ModelWithAliases
@@ -71,7 +74,8 @@ class _Survey:
         self.watch = Watch(plugins.running_plugins())
         # Where the names that others have taken decide about the names that something gets.
         self.taken: dict[str, list[tuple[str, str]]] = {}
-        self.gives_up = False
+        # Where it cannot be read which of them are switched off, that is told each time.
+        self.gives_up = True
 
     def run(self) -> None:
         """Import every plugin and call every hook of it."""
@@ -81,6 +85,9 @@ class _Survey:
         for name in ("call_each", "call_others", "load_plugins"):
             setattr(plugins, name, self._watched(getattr(plugins, name)))
         self.watch.start()
+        with suppress(ConfigError):
+            disabled_plugins()
+            self.gives_up = False
         loading = iter(plugins.loading())
         found = next(loading, None)
         while found is not None:

@@ -188,7 +188,9 @@ class Watch:
     def _note_folder(self, path: Any) -> None:
         self._is_noting = True
         try:
-            if not os.path.isdir(path):
+            # One for its own files in the user directory changes nothing for anybody.
+            where = os.path.abspath(os.fsdecode(path))
+            if not (os.path.isdir(where) or where.startswith(f"{self._user_path}{os.sep}")):
                 self.doubt("it makes folders")
         finally:
             self._is_noting = False
