@@ -48,7 +48,7 @@ def plugins_disable(plugin: str) -> None:
     """Switch a plugin off: it stays installed, and is not imported.
 
     \b
-        llm plugins disable llm-some-plugin
+        llm plugins disable llm-markov
     """
     set_disabled(_installed(plugin), True)
 
