@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
@@ -147,6 +148,85 @@ def test_attachments_of_tools_travel_in_result_and_user_message(text: Callable[.
     assert isinstance(result, ToolResultPart)
     assert result == ToolResultPart("draw", "drawn", result.tool_call_id, attachments=[picture])
     assert (user.role, user.parts) == ("user", [AttachmentPart(picture)])
+
+
+def test_files_of_tools_reach_a_model_that_names_no_types() -> None:
+    """Whatever a tool returns goes to a model that does not say what it accepts; to one that does,
+    what it accepts; nothing to one that accepts nothing."""
+    files = [
+        llm.Attachment(type="image/png", content=b"\x89PNG"),
+        llm.Attachment(type="text/csv", content=b"a,b"),
+    ]
+
+    def draw() -> llm.ToolOutput:
+        return llm.ToolOutput("drawn", files)
+
+    class Plain(llm.Model):
+        model_id = "plain"
+        supports_tools = True
+
+        def __init__(self) -> None:
+            self.prompts: list[llm.Prompt] = []
+
+        def execute(
+            self,
+            prompt: llm.Prompt,
+            stream: bool,
+            response: llm.Response,
+            conversation: llm.Conversation | None,
+        ) -> Iterator[str]:
+            self.prompts.append(prompt)
+            if not prompt.tool_results:
+                response.add_tool_call(ToolCall("draw", {}))
+            yield ""
+
+    class Nothing(Plain):
+        attachment_types = ()
+
+    for kind, sent in ((Plain, files), (Nothing, [])):
+        model = kind()
+        model.chain("go", tools=[draw]).text()
+        assert model.prompts[-1].attachments == sent
+        last = model.prompts[-1].messages[-1]
+        assert last.role == ("user" if sent else "tool")
+        assert not sent or last.parts == [AttachmentPart(file) for file in files]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_reply_runs_the_calls_of_a_response_that_was_read_back(is_async: bool) -> None:
+    """`from_dict` knows no tools; those given to `reply()` are run, and their files are sent before
+    the text."""
+    picture = llm.Attachment(type="image/png", content=b"\x89PNG")
+
+    def draw() -> llm.ToolOutput:
+        return llm.ToolOutput("drawn", [picture])
+
+    first = Script(["draw"]).prompt("go", tools=[draw])
+    first.text()
+    shape = json.loads(json.dumps(first.to_dict()))
+    if is_async:
+        twin = AsyncScript("seen")
+
+        async def reply() -> None:
+            again = llm.AsyncResponse.from_dict(shape, model=twin)
+            await (await again.reply("Well?", tools=[draw])).text()
+
+        asyncio.run(reply())
+        sent = twin.prompts[-1]
+    else:
+        model = Script("seen")
+        again = llm.Response.from_dict(shape, model=model)
+        assert [call.name for call in again.tool_calls()] == ["draw"]
+        again.reply("Well?", tools=[draw]).text()
+        sent = model.prompts[-1]
+    assert [message.role for message in sent.messages] == [
+        *("user", "assistant", "tool", "user", "user")
+    ]
+    (result,) = sent.messages[2].parts
+    assert isinstance(result, ToolResultPart)
+    assert result.output == "drawn"
+    assert sent.messages[3].parts == [AttachmentPart(picture)]
+    assert sent.messages[4].text() == "Well?"
 
 
 def test_text_of_rounds_is_parted_by_a_space(text: Callable[..., str]) -> None:

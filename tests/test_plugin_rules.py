@@ -541,12 +541,14 @@ async def text_of(response: llm.AsyncResponse) -> str:
 
 
 def test_history_that_was_not_looked_at_is_told_once(plugin: Callable[..., object]) -> None:
-    """`llm -c` with a model that ignores the history says so on stderr, in one line."""
+    """`llm -c` with a model that ignores the history says so on stderr, in one line, the first
+    time; programs that read both streams have the next answers alone."""
     plugin("test-old", register_models=serving(Old()))
     assert run("-m", "old", "one").stderr == ""
     result = run("-c", "two")
     assert result.stdout == "None:two\n"
     assert result.stderr == "old did not look at the earlier turns of this conversation\n"
+    assert [run("-c", "three").stderr, run("-c", "four").stderr] == ["", ""]
 
 
 def test_completion_plugin_gets_the_history_as_text(plugin: Callable[..., object]) -> None:

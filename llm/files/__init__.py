@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -42,11 +43,18 @@ def tell_if_open(path: AnyPath, told: AnyPath) -> None:
         tell_once(os.path.abspath(path), text, told)
 
 
-def tell_once(subject: str, text: str, told: AnyPath, *, or_always: bool = False) -> None:
-    """Say a line on stderr, once for each subject.
+def tell_once(
+    subject: str,
+    text: str,
+    told: AnyPath,
+    *,
+    or_always: bool = False,
+    say: Callable[[str], object] | None = None,
+) -> None:
+    """Say a line on stderr, once for each subject: programs may read it for output of theirs.
 
     The file `told` remembers the subjects; where it cannot be written nothing is said, or the
-    line each time for `or_always`.
+    line each time for `or_always`. `say` writes the line.
     """
     known: list[object] = []
     with suppress(OSError, ValueError), open(told, encoding="utf-8") as file:
@@ -61,7 +69,7 @@ def tell_once(subject: str, text: str, told: AnyPath, *, or_always: bool = False
             json.dump([*known, subject], file)
         is_told = True
     if is_told:
-        print(text, file=sys.stderr)
+        say(text) if say else print(text, file=sys.stderr)
 
 
 def _is_open(path: AnyPath) -> bool:

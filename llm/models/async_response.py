@@ -257,7 +257,7 @@ class AsyncResponse(_BaseResponse):
         """
         self._require_awaited("reply")
         if tool_results is None and self._tool_calls:
-            tool_results = await self.execute_tool_calls()
+            tool_results = await self.execute_tool_calls(tools=tools)
         return self._reply(prompt, messages, tool_results, tools, options, kwargs)
 
     def to_dict(self) -> ResponseDict:

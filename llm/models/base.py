@@ -100,6 +100,13 @@ class _BaseModel(ABC, _get_key_mixin):
     takes_key: ClassVar[bool] = False
 
     @property
+    def declares_attachment_types(self) -> bool:
+        """Whether it says which types of attachments it accepts, if only that it accepts none."""
+        kinds = type(self).__mro__
+        above = kinds[: kinds.index(_BaseModel)]
+        return any("attachment_types" in vars(owner) for owner in (self, *above))
+
+    @property
     def supported_server_side_tools(self) -> tuple[type[ServerSideTool], ...]:
         """Classes of the tools that the provider runs itself; none here."""
         return ()

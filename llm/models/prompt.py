@@ -78,6 +78,8 @@ class Prompt:
     #: What this prompt goes on from, which knows where that ends in the log.
     continues: _BaseResponse | _BaseConversation[Any, Any] | None = None
     _chain: MessageChain | None = None
+    # Those of the attachments that tools returned.
+    _files_of_tools: Sequence[Attachment] = ()
     # The chain goes on with the list of what `continues` sent; made when somebody looks.
     _in_place: bool = False
     # What is sent of the chain where that is not all of it.
@@ -307,10 +309,19 @@ class Prompt:
         return request
 
     def attach_results(self, tool_results: Iterable[ToolResult | ToolResultPart]) -> None:
-        """Send the files that tools returned, where the model accepts their type."""
+        """Send the files that tools returned, where the model accepts their type: in a message of
+        their own, before what the user says."""
         for result in tool_results:
             if result.attachments:
-                self.attachments += accepted_files(self.model, [result])
+                files = accepted_files(self.model, [result])
+                self.attachments += files
+                self._files_of_tools = [*self._files_of_tools, *files]
+
+    @property
+    def typed_attachments(self) -> list[Attachment]:
+        """The attachments without the files that tools returned."""
+        of_tools = {id(file) for file in self._files_of_tools}
+        return [file for file in self.attachments if id(file) not in of_tools]
 
     def _input(self, before: str) -> list[Message]:
         """This turn's messages; providers want results of tools right after the calls."""
@@ -323,13 +334,15 @@ class Prompt:
 
     def _results(self) -> list[Message]:
         results: list[Part] = [result_part(result) for result in self.tool_results]
-        return [Message("tool", results)] if results else []
+        files: list[Part] = [*map(AttachmentPart, self._files_of_tools)]
+        given = (("tool", results), ("user", files))
+        return [Message(role, parts) for role, parts in given if parts]
 
     def _typed(self) -> list[Message]:
         """Text and attachments of the user."""
         text = self.prompt
         parts: list[Part] = [TextPart(text)] if text else []
-        parts += map(AttachmentPart, self.attachments)
+        parts += map(AttachmentPart, self.typed_attachments)
         return [Message("user", parts)] if parts else []
 
     def __repr__(self) -> str:
@@ -366,9 +379,12 @@ def result_part(result: ToolResult) -> ToolResultPart:
 def accepted_files(
     model: _BaseModel, results: Iterable[ToolResult | ToolResultPart]
 ) -> list[Attachment]:
-    """The files that tools returned, as far as a model accepts their type."""
-    accepted = set(model.attachment_types)
+    """The files that tools returned, as far as a model accepts their type: all of them where it
+    does not say which types it accepts."""
     files = [file for result in results for file in result.attachments]
+    if not model.declares_attachment_types:
+        return files
+    accepted = set(model.attachment_types)
     return [file for file in files if _is_accepted(file, accepted)]
 
 
@@ -401,8 +417,8 @@ def check_prompt(prompt: Prompt, model: _BaseModel) -> None:
         ConversationNotSupported: There is a history and the model cannot take one.
         ValueError: Attachments, a schema or tools are given that the model does not support.
     """
-    if prompt.attachments:
-        check_attachments(prompt.attachments, model)
+    if prompt.attachments and (typed := prompt.typed_attachments):
+        check_attachments(typed, model)
     if prompt.schema and not model.supports_schema:
         raise ValueError(f"{model} does not support schemas")
     if prompt.tool_sources:

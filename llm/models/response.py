@@ -216,7 +216,7 @@ class Response(_BaseResponse):
         """
         self._force()
         if tool_results is None and self._tool_calls:
-            tool_results = self.execute_tool_calls()
+            tool_results = self.execute_tool_calls(tools=tools)
         return self._reply(prompt, messages, tool_results, tools, options, kwargs)
 
     def to_dict(self) -> ResponseDict:

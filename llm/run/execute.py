@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from dataclasses import replace
@@ -260,10 +261,18 @@ def _explain(error: BaseException) -> BaseException:
 
 
 def note_ignored_history(response: AnyResponse) -> bool:
-    """Tell the user if a model answered without looking at the conversation so far; whether."""
+    """Tell the user if a model answered without looking at the conversation so far; whether.
+
+    It is told once for each model: models that do so always do.
+    """
     if response.history_ignored:
+        from ..files import tell_once
+        from ..files.config import user_path
+
         name = response.model.model_id
-        show_note(f"{name} did not look at the earlier turns of this conversation")
+        text = f"{name} did not look at the earlier turns of this conversation"
+        told = os.path.join(user_path(), "told.json")
+        tell_once(f"history: {name}", text, told, or_always=True, say=show_note)
     return response.history_ignored
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing, closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -80,6 +80,7 @@ class _Local:
     """What both kinds of local model are: an id, options, and how a prompt becomes a request."""
 
     can_stream = True
+    attachment_types: Iterable[str] = ()
     supports_schema = True
     # Lets the registry fall back on a local model where no key can be found.
     answers_without_key = True
