@@ -110,7 +110,7 @@ class Ground:
             (base / name).mkdir()
         lines = [
             f"- model_id: {name}\n  model_name: {name}\n  api_base: {server.url}\n"
-            f"  supports_tools: true\n  api_key_name: fault\n"
+            f"  supports_tools: true\n  supports_schema: true\n  api_key_name: fault\n"
             for name in MODELS
         ]
         self.models_file = self.user / "extra-openai-models.yaml"
