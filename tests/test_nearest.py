@@ -265,6 +265,24 @@ def test_search_without_numpy(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert look(path) == "none"
 
 
+def test_search_with_simsimd(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where simsimd is installed it makes the products, of the mapped rows as they are."""
+    shapes: list[Any] = []
+
+    class Module:
+        """The one function that is used, as simsimd has it: rows need not lie side by side."""
+
+        @staticmethod
+        def dot(query: Any, matrix: Any) -> Any:
+            """Products in 64-bit floats."""
+            shapes.append((query.shape, matrix.shape, matrix.strides))
+            return matrix.astype("f8") @ query.astype("f8")
+
+    monkeypatch.setitem(sys.modules, "simsimd", Module)
+    assert look(path) == "made"
+    assert shapes == [((16,), (50, 16), (8 + 16 * 4, 4))]
+
+
 @pytest.mark.parametrize("number", [0, 1, 49, 50, 51, -1])
 def test_number_of_entries(path: Path, number: int) -> None:
     """There are as many as are wanted, or all, with and without one that is left out."""
