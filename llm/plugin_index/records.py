@@ -322,7 +322,9 @@ def _can_be_made(old: Index | None) -> bool:
     # A program that is frozen has no interpreter that could be started.
     if not sys.executable or getattr(sys, "frozen", False) or not os.path.isdir(user_path()):
         return False
-    paths = [*searched_folders(), *(old.content["files"] if old else ())]
+    files = old.content["files"] if old else {}
+    # Of other folders only that they are there counts.
+    paths = [*searched_folders(), *(path for path, stamp in files.items() if "times" in stamp)]
     return is_settled(map(stamp_of, paths))
 
 
