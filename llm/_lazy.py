@@ -6,10 +6,6 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 
 def attach(
     module: str, names_by_module: Mapping[str, Iterable[str]], **others: str
@@ -97,7 +93,7 @@ class Expression(str):
             raise AttributeError(name)
         return Expression(f"{self}.{name}")
 
-    def __getitem__(self, item: object) -> Any:
+    def __getitem__(self, item: object) -> str:
         if isinstance(item, (int, slice)):
             return super().__getitem__(item)
         # A class with parameters that cannot be written down is known without them.

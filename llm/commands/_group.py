@@ -169,7 +169,7 @@ class LazyGroup(click.Group):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Run the command; an option that the default one does not know may be one of ours."""
         try:
             return super().invoke(ctx)

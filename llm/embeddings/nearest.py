@@ -18,10 +18,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from operator import mul
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import sidecar
 from .generations import Generation, generation_of, start_counting
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Doubles = NDArray[np.float64]
 
 # So many numbers are compared in the time that it takes to import numpy.
 FEW_NUMBERS = 1 << 20
@@ -116,7 +124,7 @@ class Search(NamedTuple):
         return f"collection_id = ? and ({sql})", [self.collection_id, *values]
 
     def _by_file(
-        self, conn: sqlite3.Connection, vectors: sidecar.Vectors, numpy: Any
+        self, conn: sqlite3.Connection, vectors: sidecar.Vectors, numpy: ModuleType
     ) -> tuple[Any, Any]:
         rowids, matrix = vectors
         query = numpy.empty((1, len(self.vector)), numpy.float32)
@@ -132,7 +140,7 @@ class Search(NamedTuple):
         pieces = [matrix[at[n : n + 8192]] @ query[0] for n in range(0, len(at), 8192)]
         return wanted, numpy.concatenate(pieces) if pieces else numpy.empty(0, numpy.float32)
 
-    def _streamed(self, conn: sqlite3.Connection, numpy: Any) -> tuple[Any, Any]:
+    def _streamed(self, conn: sqlite3.Connection, numpy: ModuleType | None) -> tuple[Any, Any]:
         where, values = self._where()
         rows = conn.execute(f"select rowid, embedding from embeddings where {where}", values)
         score = _numpy_scorer(numpy, self.vector) if numpy else _plain_scorer(self.vector)
@@ -145,7 +153,9 @@ class Search(NamedTuple):
             return numpy.frombuffer(rowids, numpy.int64), numpy.frombuffer(scores, numpy.float64)
         return rowids, scores
 
-    def _candidates(self, rowids: Any, scores: Any, margin: float, numpy: Any) -> list[int]:
+    def _candidates(
+        self, rowids: Any, scores: Any, margin: float, numpy: ModuleType | None
+    ) -> list[int]:
         """The rows of all entries that may be among the best."""
         least = -math.inf if self.min_score is None else self.min_score
         count = len(rowids)
@@ -165,7 +175,9 @@ class Search(NamedTuple):
 
     # Scores that are right
 
-    def _best(self, conn: sqlite3.Connection, rowids: list[int], numpy: Any) -> list[Found]:
+    def _best(
+        self, conn: sqlite3.Connection, rowids: list[int], numpy: ModuleType | None
+    ) -> list[Found]:
         if numpy and 0 <= self._count < len(rowids) - _MOST_BOUND:
             # Very many are as near as that: most of them can be told apart without Python's sums.
             score = _numpy_scorer(numpy, self.vector)
@@ -239,17 +251,19 @@ def _plain_scorer(vector: Sequence[float]) -> Scorer:
     return score
 
 
-def _numpy_scorer(numpy: Any, vector: Sequence[float]) -> Callable[[Sequence[bytes]], Any]:
+def _numpy_scorer(
+    numpy: ModuleType, vector: Sequence[float]
+) -> Callable[[Sequence[bytes]], Doubles]:
     query = numpy.asarray(vector, dtype="float64")
     length = math.sqrt(float(query @ query))
 
-    def score(stored: Sequence[bytes]) -> Any:
+    def score(stored: Sequence[bytes]) -> Doubles:
         matrix = numpy.frombuffer(b"".join(stored), dtype="<f4").reshape(len(stored), -1)
         matrix = matrix.astype("float64")
         with numpy.errstate(all="ignore"):
             lengths = numpy.sqrt(numpy.einsum("ij,ij->i", matrix, matrix)) * length
             lengths[lengths == 0] = numpy.inf
-            scores = matrix @ query / lengths
+            scores: Doubles = matrix @ query / lengths
         scores[~numpy.isfinite(scores)] = 0
         return scores
 
@@ -301,7 +315,7 @@ def _mapped(
     return vectors
 
 
-def _numpy() -> Any:
+def _numpy() -> ModuleType | None:
     with suppress(ImportError):
         return import_module("numpy")
     return None

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
     Integers = NDArray[np.int64]
+    Bytes = NDArray[np.uint8]
 
 _HEADER_BYTES = 4096
 _ROWID_BYTES = 8
@@ -117,7 +118,7 @@ def vectors_in(path: str, header: Header) -> Vectors:
     return _split(records.reshape(header.count, header.record_bytes))
 
 
-def _split(records: Any) -> Vectors:
+def _split(records: Bytes) -> Vectors:
     return Vectors(
         records[:, :_ROWID_BYTES].view("<i8")[:, 0], records[:, _ROWID_BYTES:].view("<f4")
     )

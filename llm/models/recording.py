@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
 from ..parts import (
     AttachmentPart,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .response_base import _BaseResponse
 
 T = TypeVar("T")
+E = TypeVar("E", bound="StreamEvent | _Run")
 
 #: An answer that has so many characters is not read on.
 LONGEST_ANSWER = 100_000_000
@@ -209,7 +210,7 @@ class EventLog(_Readable[StreamEvent]):
                 pieces.append(event.chunk)
         self._count += 1
 
-    def _enter(self, entry: Any) -> Any:
+    def _enter(self, entry: E) -> E:
         self._entries.append(entry)
         self._starts.append(self._count)
         return entry

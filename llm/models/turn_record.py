@@ -278,7 +278,7 @@ def instance_dict(owner: object) -> InstanceDict | None:
     return shape
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """`value` in JSON values alone; what JSON cannot express becomes its `str()`."""
     return json.loads(json.dumps(value, default=str)) if value else value
 

@@ -253,7 +253,7 @@ class Journaled:
         what the lines say."""
         return bool(self.request["journal"] <= FORMAT)
 
-    def take(self, line: Any) -> None:
+    def take(self, line: object) -> None:
         """Take up what one line says."""
         from ..models.recording import continuation
         from ..parts import Part

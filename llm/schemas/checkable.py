@@ -47,7 +47,7 @@ class _Reader:
     def __init__(self, whole: JSONObject) -> None:
         self._whole = whole
         self.notes: list[str] = []
-        self._read: dict[str, Callable[[Any, Place], Any]] = {
+        self._read: dict[str, Callable[[object, Place], object]] = {
             "pattern": self._pattern,
             "type": self._type,
             "$ref": self._reference,
@@ -73,7 +73,7 @@ class _Reader:
                 copy[key] = read
         return copy if self._has_flags else self._without_flags(copy, place)
 
-    def _keyword(self, key: str, item: Any, here: Place) -> Any:
+    def _keyword(self, key: str, item: object, here: Place) -> object:
         """The value of a keyword as it can be checked; `None` where it cannot."""
         if key in _LISTS and isinstance(item, list):
             return [self.schema(one, (*here, number)) for number, one in enumerate(item)]
@@ -110,7 +110,7 @@ class _Reader:
                 self.note((*place, key), f"{str(flag).lower()}, not checked")
         return copy
 
-    def _pattern(self, text: Any, here: Place) -> Any:
+    def _pattern(self, text: object, here: Place) -> Any:
         if not isinstance(text, str):
             return text
         known = _GROUP_AGAIN.sub(r"(?P=\1)", _NAMED_GROUP.sub("(?P<", text))
@@ -122,7 +122,7 @@ class _Reader:
         self.note(here, f"the pattern {text!r} is not one that Python knows, not checked")
         return None
 
-    def _type(self, item: Any, here: Place) -> Any:
+    def _type(self, item: object, here: Place) -> object:
         names = item if isinstance(item, list) else [item]
         lowered = [name.lower() if isinstance(name, str) else name for name in names]
         if lowered != names and _TYPES.issuperset(map(str, lowered)):
@@ -131,13 +131,13 @@ class _Reader:
             return lowered if isinstance(item, list) else lowered[0]
         return item
 
-    def _draft(self, item: Any, here: Place) -> Any:
+    def _draft(self, item: object, here: Place) -> object:
         if isinstance(item, str):
             return item
         self.note(here, f"{item!r} is no draft, not checked")
         return None
 
-    def _reference(self, reference: Any, here: Place) -> Any:
+    def _reference(self, reference: object, here: Place) -> object:
         """A reference that leads somewhere within the schema, or may do so."""
         if not isinstance(reference, str):
             return reference

@@ -216,7 +216,9 @@ def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _put(container: Any, name: str | None, value: object) -> None:
+def _put(
+    container: list[object] | dict[str | None, object], name: str | None, value: object
+) -> None:
     if isinstance(container, list):
         container.append(value)
     else:

@@ -56,7 +56,7 @@ def parse_answer(text: str, schema: JSONObject | None) -> Any:
     return value
 
 
-def _read(text: str) -> Any:
+def _read(text: str) -> object:
     """The value of a JSON text; around it may be what models put there: thinking, and a fence."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)

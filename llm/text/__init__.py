@@ -184,7 +184,7 @@ def simplify_usage_dict(usage: Mapping[str, object]) -> JSONObject:
     return simple
 
 
-def remove_dict_none_values(value: Any) -> Any:
+def remove_dict_none_values(value: object) -> Any:
     """The dictionary without `None` and without what is an empty dictionary then, at every level.
 
     Lists keep their length; anything that is no dictionary comes back as it is.

@@ -14,7 +14,7 @@ TOO_DEEP = "(nested too deeply to be kept)"
 _MOST_BITS = 4096
 
 
-def storable_value(value: Any) -> Any:
+def storable_value(value: object) -> Any:
     """`value` in JSON values that can be stored: every text as `storable` gives it.
 
     What JSON has no form for becomes its `str()`, and `None` where it is no number at all
@@ -24,7 +24,7 @@ def storable_value(value: Any) -> Any:
     return _storable(value, ())
 
 
-def _storable(value: Any, above: tuple[int, ...]) -> Any:
+def _storable(value: object, above: tuple[int, ...]) -> object:
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, (dict, list, tuple)):
@@ -37,7 +37,7 @@ def _storable(value: Any, above: tuple[int, ...]) -> Any:
     return _single(value)
 
 
-def _single(value: Any) -> Any:
+def _single(value: object) -> object:
     """A value that is neither text nor made of others."""
     if value is None or isinstance(value, bool):
         return value

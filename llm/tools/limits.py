@@ -6,10 +6,12 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TypeVar
 
 # How soon a tool that swallows the interruption is interrupted again.
 REPEAT_SECONDS = 0.1
+
+T = TypeVar("T")
 
 
 class _Expired(BaseException):
@@ -21,7 +23,7 @@ def too_slow(timeout_s: float) -> TimeoutError:
     return TimeoutError(f"the call took longer than {timeout_s:g} s")
 
 
-def call_within(timeout_s: float, function: Callable[[], Any]) -> Any:
+def call_within(timeout_s: float, function: Callable[[], T]) -> T:
     """What a function returns, if it does so in time.
 
     In the main thread of a system with timers the function is interrupted. Elsewhere it goes on in
@@ -54,10 +56,10 @@ def _interrupting(timeout_s: float) -> Iterator[None]:
         raise too_slow(timeout_s) from None
 
 
-def _call_aside(timeout_s: float, function: Callable[[], Any]) -> Any:
+def _call_aside(timeout_s: float, function: Callable[[], T]) -> T:
     from concurrent.futures import Future, wait
 
-    future: Future[Any] = Future()
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
@@ -71,7 +73,7 @@ def _call_aside(timeout_s: float, function: Callable[[], Any]) -> Any:
     return future.result()
 
 
-async def wait_within(timeout_s: float, awaitable: Awaitable[Any]) -> Any:
+async def wait_within(timeout_s: float, awaitable: Awaitable[T]) -> T:
     """The value of an awaitable, if it comes in time; it is cancelled otherwise.
 
     Raises:

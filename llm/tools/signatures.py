@@ -55,7 +55,7 @@ def type_hints_of(function: Callable[..., object]) -> JSONObject:
         return hints
 
 
-def _annotated(function: Any) -> Any:
+def _annotated(function: Callable[..., Any]) -> Callable[..., Any]:
     """What has the annotations: not a functools.partial, nor an object with `__call__`."""
     if isinstance(function, functools.partial):
         return _annotated(function.func)

@@ -141,7 +141,7 @@ def definition_of(tool: Tool | ServerSideTool, instance: InstanceDict | None = N
     return shape
 
 
-def _without_titles(value: Any) -> Any:
+def _without_titles(value: object) -> Any:
     """The schema without the `title`s that pydantic adds and no model needs."""
     if isinstance(value, dict):
         return {

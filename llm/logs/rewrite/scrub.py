@@ -30,7 +30,7 @@ class Scrubber:
         text = self._plain(text)
         return self.json(text) if "\\" in text and text.lstrip()[:1] in ("{", "[") else text
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: object) -> Any:
         """A JSON value with every match in a text, number or key of it replaced."""
         if isinstance(value, str):
             return self.text(value)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..records import EVERY_HOOK, CommandRecord
 from .watch import Watch
+
+if TYPE_CHECKING:
+    from _collections_abc import dict_items, dict_keys, dict_values
 
 
 class WatchedCommands(dict[str, click.Command]):
@@ -55,19 +58,19 @@ class WatchedCommands(dict[str, click.Command]):
         self._note(EVERY_HOOK)
         return super().__len__()
 
-    def keys(self) -> Any:
+    def keys(self) -> dict_keys[str, click.Command]:
         self._note(EVERY_HOOK)
         return super().keys()
 
-    def values(self) -> Any:
+    def values(self) -> dict_values[str, click.Command]:
         self._note(EVERY_HOOK)
         return super().values()
 
-    def items(self) -> Any:
+    def items(self) -> dict_items[str, click.Command]:
         self._note(EVERY_HOOK)
         return super().items()
 
-    def copy(self) -> Any:
+    def copy(self) -> dict[str, click.Command]:
         self._note(EVERY_HOOK)
         return super().copy()
 

@@ -10,9 +10,9 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ... import plugins
 from ...cli import cli
@@ -41,12 +41,18 @@ from .commands import WatchedCommands, all_of, command_record, is_same, parts_of
 from .watch import Watch, house, is_altered
 
 if TYPE_CHECKING:
+    from ...models.base import AnyAsyncModel, SyncModel
+    from ...models.embedding import EmbeddingModel
+    from ...tools.tool import Tool
+    from ...tools.toolbox import Toolbox
     from ..finding import Found
 
 # More files than this are not looked at each time: such a plugin is always loaded.
 _MOST_FILES = 300
 _TOOLS = "register_tools"
 _LOADERS = ("register_template_loaders", "register_fragment_loaders")
+
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -101,7 +107,7 @@ class _Survey:
     def _watched(self, look_up: Callable[..., Any]) -> Callable[..., Any]:
         """A look-up; what a plugin sees that calls it while it is imported depends on the order."""
 
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: object, **kwargs: object) -> object:
             self.gives_up |= bool(self.watch.plugins) and self.watch.hook == EVERY_HOOK
             return look_up(*args, **kwargs)
 
@@ -228,7 +234,11 @@ class _Survey:
     def _call_models(self, plugin: str) -> None:
         entries: list[ModelWithAliases] = []
 
-        def register(model: Any, async_model: Any = None, aliases: Any = None) -> None:
+        def register(
+            model: SyncModel | None,
+            async_model: AnyAsyncModel | None = None,
+            aliases: Iterable[str] | None = None,
+        ) -> None:
             entry = ModelWithAliases(model, async_model, list(aliases or ()), plugin)
             entry.aliases += ()
             _ = entry.model_id
@@ -245,7 +255,7 @@ class _Survey:
     def _call_embedding_models(self, plugin: str) -> None:
         entries: list[EmbeddingModelWithAliases] = []
 
-        def register(model: Any, aliases: Any = None) -> None:
+        def register(model: EmbeddingModel, aliases: Iterable[str] | None = None) -> None:
             names = [*(aliases or ())]
             _ = model.model_id
             entries.append(EmbeddingModelWithAliases(model, names, plugin))
@@ -262,7 +272,9 @@ class _Survey:
         return _Showing(self.watch, plugin, hook)
 
     def _call_tools(self, plugin: str) -> None:
-        def register(tool_or_function: Any, name: str | None = None) -> None:
+        def register(
+            tool_or_function: Tool | type[Toolbox] | Callable[..., object], name: str | None = None
+        ) -> None:
             tool = as_tool(tool_or_function, name)
             self._take(_TOOLS, plugin, tool.name or "")
             if isinstance(tool, type):
@@ -428,7 +440,7 @@ def _embedding_record(entry: EmbeddingModelWithAliases) -> ModelRecord:
     }
 
 
-def _same_as_json(record: Any) -> Any:
+def _same_as_json(record: T) -> T:
     """The record, if reading it gives what was written."""
     if json.loads(json.dumps(record)) != record:
         raise TypeError("it cannot be written down")

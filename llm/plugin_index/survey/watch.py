@@ -119,7 +119,7 @@ class Watch:
     def _wrap(self, module: ModuleType, name: str) -> None:
         original = getattr(module, name)
 
-        def ask(path: Any, *args: Any, **kwargs: Any) -> Any:
+        def ask(path: object, *args: object, **kwargs: object) -> object:
             self.read(path, whole=False)
             return original(path, *args, **kwargs)
 
@@ -185,7 +185,7 @@ class Watch:
         elif event in _DOUBTS:
             self.doubt(*_DOUBTS[event])
 
-    def _note_folder(self, path: Any) -> None:
+    def _note_folder(self, path: str | bytes | os.PathLike[str]) -> None:
         self._is_noting = True
         try:
             # One for its own files in the user directory changes nothing for anybody.
@@ -228,7 +228,7 @@ def _environment_class(watch: Watch) -> type:
     class Watched(kind):  # type: ignore[misc]  # the class of os.environ is not public
         """`os.environ`, which tells what is asked of it."""
 
-        def __getitem__(self, name: str) -> Any:
+        def __getitem__(self, name: str) -> object:
             watch.note_variable(name)
             return super().__getitem__(name)
 

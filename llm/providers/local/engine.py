@@ -20,6 +20,7 @@ import llm
 from llm.errors import ModelError
 
 if TYPE_CHECKING:
+    from types import ModuleType
     from typing import Protocol, TypeAlias, TypeGuard
 
     from .wire import Chunk
@@ -226,7 +227,7 @@ def _import_package() -> Any:
     return xllamacpp
 
 
-def _parameters(package: Any, settings: EngineSettings) -> Any:
+def _parameters(package: ModuleType, settings: EngineSettings) -> Any:
     import secrets
 
     parameters = package.CommonParams()

@@ -211,7 +211,7 @@ def _is_framed(headers: Mapping[str, str]) -> bool:
 _scan = json.JSONDecoder().raw_decode
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str) -> object:
     """The JSON value of `text`; a third faster than `json.loads` for an object without padding."""
     if text[:1] == "{":
         value, end = _scan(text)

@@ -47,7 +47,7 @@ def under(policy: llm.CallPolicy, client: Any) -> Any:
     return client.with_options(max_retries=policy.retries, timeout=policy.timeout_s)
 
 
-def exchange(client: Any, path: str, endpoint: faults.Endpoint, request: Json) -> Iterator[Json]:
+def exchange(client: object, path: str, endpoint: faults.Endpoint, request: Json) -> Iterator[Json]:
     """The JSON objects of the answer as they arrive, then `DONE`; from a client of `openai`, or one
     like it, whose resource `path` leads to.
 
@@ -70,7 +70,7 @@ def exchange(client: Any, path: str, endpoint: faults.Endpoint, request: Json) -
 
 
 async def exchange_async(
-    client: Any, path: str, endpoint: faults.Endpoint, request: Json
+    client: object, path: str, endpoint: faults.Endpoint, request: Json
 ) -> AsyncIterator[Json]:
     """As `exchange`, without blocking the event loop."""
     with _translated(endpoint):
@@ -88,7 +88,7 @@ async def exchange_async(
     yield DONE
 
 
-def _resource(client: Any, path: str) -> Any:
+def _resource(client: object, path: str) -> Any:
     return attrgetter(path.replace("/", "."))(client)
 
 

@@ -399,7 +399,7 @@ def redact_data(value: V) -> V:
     return value
 
 
-def _redacted(value: Any, name: str = "") -> Any:
+def _redacted(value: object, name: str = "") -> Any:
     """A copy of a JSON value without binary data; `name` is that of the field it stands in."""
     if isinstance(value, str):
         is_data = name in ("url", "image_url", "file_data") and value.startswith("data:")
