@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import plugin_index
-from .text.stored import said_by
+from .text.secrets import said_by
 
 if TYPE_CHECKING:
     from pluggy import PluginManager

@@ -17,7 +17,7 @@ from .errors import LLMError, LoadTemplateError
 from .files import template_files as files
 from .files.yaml_files import yaml_lines_of
 from .text import JSONObject, has_plugin_prefix, suggestion
-from .text.stored import said_by
+from .text.secrets import said_by
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -15,7 +15,7 @@ from llm.logs import HASH_PREFIX, canonical_json, content_hash, message_hash
 from llm.logs.records.chains import attachment_digest, attachment_type
 from llm.parts import AttachmentPart, Message, TextPart, ToolResultPart
 from llm.text import JSONObject
-from llm.text.stored import storable_value
+from llm.text.secrets import storable_value
 from tests.helpers.databases import DATA
 
 VECTORS = json.loads((DATA / "hash_vectors.json").read_text("utf-8"))

@@ -27,7 +27,7 @@ from llm.run.journal_lines import FORMAT
 from llm.run.recorder import Recorder
 from llm.run.recovery import take_up
 from llm.run.request import LogSettings
-from llm.text.stored import MOST_LEVELS, TOO_DEEP, storable_count, storable_value
+from llm.text.secrets import MOST_LEVELS, TOO_DEEP, storable_count, storable_value
 from llm.tools.calling import parse_arguments
 from tests.helpers.log_models import Says, plugin_of
 

@@ -143,7 +143,7 @@ def _plain_text(error: Exception) -> str:
             return problems_text(error.errors())
     if isinstance(error, KeyError) and error.args and not isinstance(error, LLMError):
         return f"{type(error).__name__}: {error}"
-    from ..text.stored import said_by
+    from ..text.secrets import said_by
 
     return said_by(error) or type(error).__name__
 

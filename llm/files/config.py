@@ -193,7 +193,7 @@ def update_text(path: Path, change: Callable[[str], str], mode: int | None = Non
 def _locked(path: Path) -> Iterator[None]:
     from filelock import Timeout
 
-    from .locks import locked
+    from . import locked
 
     with contextlib.ExitStack() as held:
         with _accessing(path, "written"):

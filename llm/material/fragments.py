@@ -10,7 +10,7 @@ from ..content import Attachment, Fragment
 from ..errors import FragmentNotFound, InvalidInput
 from ..terminal import STDIN, decode_text, read_stdin_text
 from ..text import has_plugin_prefix
-from ..text.stored import said_by
+from ..text.secrets import said_by
 
 Content = Fragment | Attachment
 FindStored = Callable[[str], Fragment | None]

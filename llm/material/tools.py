@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ..errors import LLMError, NotFound
-from ..text.stored import said_by
+from ..text.secrets import said_by
 from ..tools.signatures import signature_of, type_hints_of
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox, instantiate_from_spec

@@ -10,7 +10,7 @@ from .._lazy import MODEL_TYPES
 from ..errors import ConversationNotSupported
 from ..parts import AttachmentPart, Message, Part, TextPart, ToolResultPart
 from ..text import JSONObject
-from ..text.stored import said_by
+from ..text.secrets import said_by
 from ..tools.calling import ToolCall, ToolResult
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox

@@ -18,8 +18,7 @@ from ..errors import ContextTooLong
 from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, ToolCallPart
 from ..text import JSONObject, encode_ulid, new_ulid, new_ulid_int, token_usage_string
-from ..text.secrets import storable
-from ..text.stored import said_by, storable_count, storable_value
+from ..text.secrets import said_by, storable, storable_count, storable_value
 from ..tools.calling import ToolCall
 from .options import all_options
 from .prompt import Prompt, check_prompt, wrap_tools

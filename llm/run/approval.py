@@ -27,7 +27,7 @@ from ..terminal import (
 )
 from ..terminal.asking import Terminal, open_terminal, quoted
 from ..text import JSONObject
-from ..text.stored import said_by
+from ..text.secrets import said_by
 from ..tools.calling import CancelToolCall, ToolResult
 from ..tools.policy import Candidate, Decision, Rule, Rules, decide
 from .toolset import Toolset

@@ -19,7 +19,7 @@ from ..terminal import (
     write_out,
 )
 from ..text import needs_space
-from ..text.stored import said_by
+from ..text.secrets import said_by
 from .material import TurnInput, first_input
 from .recorder import Recorder
 from .request import resolve, standing_in

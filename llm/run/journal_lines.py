@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import InvalidInput, LLMError
 from ..text import JSONObject
-from ..text.secrets import WatchedText, masked, unfinished
-from ..text.stored import said_by, storable_value
+from ..text.secrets import WatchedText, masked, said_by, storable_value, unfinished
 
 if TYPE_CHECKING:
     from ..models.response_base import _BaseResponse

@@ -14,8 +14,7 @@ from ..files import config, tighten_database
 from ..net.policy import forget, meanwhile
 from ..terminal import show_note
 from ..text import JSONObject
-from ..text.secrets import masked
-from ..text.stored import said_by
+from ..text.secrets import masked, said_by
 from .journal import Journal, ResultsJournal
 from .journal_lines import described
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .._lazy import for_hints
 from ..text import JSONObject
-from ..text.stored import MOST_LEVELS
+from ..text.secrets import MOST_LEVELS
 
 if TYPE_CHECKING:
     from ..content import Attachment

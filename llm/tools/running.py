@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Optional, Union
 
 from .._lazy import for_hints
-from ..text.stored import said_by, shown_as
+from ..text.secrets import said_by, shown_as
 from .calling import CancelToolCall, PauseChain, ToolCall, ToolOutput, ToolResult
 from .signatures import signature_of
 from .tool import INJECTED_PARAMETER, ServerSideTool, Tool

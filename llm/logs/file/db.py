@@ -234,7 +234,7 @@ def _is_garbage(path: FilePath) -> bool:
 
 
 def _locked(path: FilePath) -> AbstractContextManager[object]:
-    from ...files.locks import locked
+    from ...files import locked
 
     return locked(f"{path}.lock", poll_s=0.01)
 
@@ -390,3 +390,27 @@ def status(path: FilePath) -> LogStatus | None:
             for table in ("threads", "turns", "conversations", "responses")
         )
         return LogStatus(size.fetchone()[0], *counts)
+
+
+# Those of the search indexes do nothing but write into the index.
+_ODD = """
+select group_concat(name, ', ') from sqlite_master where type = 'trigger' and (
+    name not in ('responses_ai', 'responses_ad', 'responses_au',
+        'turn_search_ai', 'turn_search_ad', 'turn_search_au')
+    or sql like '%raise%' or sql like '%delete%from%' or sql like '%update%set%')
+"""
+
+
+def odd_triggers(conn: sqlite3.Connection) -> str:
+    """The names of triggers in the file that are none of this program; empty if there are none."""
+    return conn.execute(_ODD).fetchone()[0] or ""
+
+
+def not_kept(conn: sqlite3.Connection, what: str) -> LogError:
+    """What to raise where something that was written is not there."""
+    names = odd_triggers(conn)
+    cause = f"its triggers ({names}) changed or dropped it" if names else "it is not there"
+    return LogError(
+        f"The log database did not keep {what}: {cause}. Remove the triggers, or log to another"
+        " file with --database"
+    )

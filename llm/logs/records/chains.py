@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...content import Attachment
 from ...parts import AttachmentPart, Message, ToolResultPart
 from ...text import JSONObject, json_pieces, slices
-from ...text.secrets import storable
-from ...text.stored import storable_value
+from ...text.secrets import storable, storable_value
 from .shared import add_attachment, ensure_fragment
 
 if TYPE_CHECKING:

@@ -14,11 +14,10 @@ from ..._lazy import for_hints
 from ...content import Fragment
 from ...models.turn_record import tool_dict
 from ...text import JSONObject
-from ...text.secrets import storable
-from ...text.stored import storable_value
+from ...text.secrets import storable, storable_value
 from ...tools.tool import definition_hash
+from ..file.db import not_kept
 from ..file.migrations import connection_of
-from .kept import not_kept
 
 if TYPE_CHECKING:
     import sqlite3

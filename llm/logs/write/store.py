@@ -11,11 +11,10 @@ from ..._lazy import for_hints
 from ...models.turn_record import Tables, record_turn
 from ...parts import ToolCallPart
 from ...text import conversation_name, new_ulid
-from ..file.db import log_errors, prepare
+from ..file.db import log_errors, odd_triggers, prepare
 from ..file.migrations import immediate
 from ..records.chains import hash_message, is_stored
 from ..records.condense import load_reply
-from ..records.kept import odd_triggers
 from .turns import MOVE_THREAD, HashedTables, TurnWriter, add_thread
 
 if TYPE_CHECKING:

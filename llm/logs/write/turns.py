@@ -6,11 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 from ...content import Fragment
-from ...text.secrets import masked, storable
-from ...text.stored import said_by, storable_count, storable_value
+from ...text.secrets import masked, said_by, storable, storable_count, storable_value
 from ..records.chains import HashedMessage, hash_message, is_stored, store_message
 from ..records.condense import condensed_json, replacements_for
-from ..records.messages import payload_of
 from ..records.shared import ensure_definition, ensure_fragment, ensure_schema, ensure_tool_instance
 
 if TYPE_CHECKING:
@@ -233,7 +231,7 @@ class TurnWriter:
 
     def check(self, conn: sqlite3.Connection, thread_id: str) -> None:
         """See to it that the turn and its messages are in the database as they were written."""
-        from ..records.kept import not_kept
+        from ..file.db import not_kept
         from ..records.messages import load_messages
 
         for sql, key in ((_FIND_TURN, self.turn["id"]), (_FIND_THREAD, thread_id)):
@@ -294,6 +292,8 @@ def typed(text: str | None, payload: str | None) -> str:
     """What was typed of a stored text part: the text without the fragments in it."""
     if text is not None or not payload:
         return text or ""
+    from ..records.messages import payload_of
+
     pieces = payload_of(payload).get("text_ref", ())
     return "".join([piece["literal"] for piece in pieces if "literal" in piece])
 
