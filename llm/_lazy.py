@@ -6,6 +6,10 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
 
 def attach(
     module: str, names_by_module: Mapping[str, Iterable[str]], **others: str
@@ -66,6 +70,34 @@ def for_hints(names: dict[str, object], homes: Mapping[str, str], **unions: str)
         names[name] = Expression(text)
 
 
+def stand_in(
+    name: str, hooks: tuple[str, ...], mark: Callable[[Callable[..., object]], object]
+) -> ModuleType:
+    """A module that imports the default plugin `name` when one of its hooks is called.
+
+    Args:
+        name: The module of the plugin.
+        hooks: The names of the functions in it that implement a hook.
+        mark: What marks such a function.
+    """
+
+    def call(hook: str, argument: object) -> None:
+        # The root group has a table of what the default plugins add to it.
+        if name not in getattr(argument, "provides", ()):
+            getattr(importlib.import_module(name), hook)(argument)
+
+    def caller(hook: str) -> Callable[[object], None]:
+        # The hooks know their arguments by name.
+        if hook == "register_commands":
+            return lambda cli: call(hook, cli)
+        return lambda register: call(hook, register)
+
+    module = type(sys)(name, f"Stands in for {name} until one of its hooks is called.")
+    for hook in hooks:
+        setattr(module, hook, mark(caller(hook)))
+    return module
+
+
 _IMPORT = "__import__('importlib').import_module({!r})"
 
 
@@ -89,7 +121,8 @@ class Expression(str):
         return Union[other, self]
 
     def __getattr__(self, name: str) -> Expression:
-        if name.startswith("_"):
+        # Nor does it have the marks of hooks, which pluggy looks for on whatever is in a module.
+        if name.startswith("_") or name.endswith(("_spec", "_impl")):
             raise AttributeError(name)
         return Expression(f"{self}.{name}")
 

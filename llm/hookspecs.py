@@ -7,7 +7,6 @@ subset of the parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pluggy import HookimplMarker, HookspecMarker
@@ -149,27 +148,3 @@ def register_fragment_loaders(register: RegisterFragmentLoader) -> None:
         register: `register(prefix, loader)`. The loader is called with `rest` and returns a
             `Fragment`, an `Attachment` or a list of both, or raises ValueError.
     """
-
-
-# The default plugins
-
-
-def stand_in(name: str, hooks: tuple[str, ...]) -> ModuleType:
-    """A module that imports the default plugin `name` when one of its hooks is called."""
-    from importlib import import_module
-
-    def call(hook: str, argument: object) -> None:
-        # The root group has a table of what the default plugins add to it.
-        if name not in getattr(argument, "provides", ()):
-            getattr(import_module(name), hook)(argument)
-
-    def caller(hook: str) -> Callable[[object], None]:
-        # The hooks know their arguments by name.
-        if hook == "register_commands":
-            return lambda cli: call(hook, cli)
-        return lambda register: call(hook, register)
-
-    module = ModuleType(name, f"Stands in for {name} until one of its hooks is called.")
-    for hook in hooks:
-        setattr(module, hook, hookimpl(caller(hook)))
-    return module

@@ -14,7 +14,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import plugin_index
-from .text.secrets import said_by
+from ._lazy import stand_in
+from .text.secrets import masked, said_by
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -213,11 +214,11 @@ def _is_free(name: str) -> bool:
 def _in_order() -> Iterator[dict[str, object]]:
     """Register installed plugins within it: the default ones follow them.
 
-    It gives those that were registered since the first such time. They are registered anew: those
-    that are taken out in their turn, others at the end.
+    It gives those that came since the first such time. What is taken out is registered in its turn,
+    the others at the end.
     """
     global _earlier
-    from .hookspecs import stand_in
+    from .hookspecs import hookimpl
 
     registered = {name: found for name, found in manager().list_name_plugin() if found is not None}
     _earlier = list(registered) if _earlier is None else _earlier
@@ -227,8 +228,9 @@ def _in_order() -> Iterator[dict[str, object]]:
     try:
         yield aside
     finally:
+        ours = {name: stand_in(name, hooks, hookimpl) for name, hooks in DEFAULT_PLUGINS.items()}
         for name in filter(_is_free, DEFAULT_PLUGINS):
-            _register(name, aside.pop(name, None) or stand_in(name, DEFAULT_PLUGINS[name]))
+            _register(name, aside.pop(name, None) or ours[name])
         for name, plugin in aside.items():
             _register(name, plugin)
 
@@ -490,7 +492,6 @@ def _tell_fault(fault: Fault) -> None:
 def _tell(line: str) -> None:
     """Say a line about a plugin on stderr."""
     from .text import visible
-    from .text.secrets import masked
 
     err = sys.stderr
     if err is not None:

@@ -323,7 +323,8 @@ def _step(name: str, *changes: str | Change) -> Step:
     return name, changes
 
 
-_INDEX_RESPONSES = schema.full_text_index("responses")
+_INDEX_RESPONSES = [sql.format(table="responses") for sql in schema.FULL_TEXT_INDEX]
+_INDEX_TURNS = [sql.format(table="turn_search") for sql in schema.FULL_TEXT_INDEX]
 
 # Those without changes made intermediate forms, which m007_finish_logs_table skips.
 _STEPS_OF_2023 = (
@@ -367,7 +368,7 @@ STEPS = (
     _step("m020_tool_results_attachments", schema.TOOL_RESULTS_ATTACHMENTS),
     _step("m021_tool_results_exception", _adding("tool_results", exception="text")),
     _step("m022_response_reasoning", _adding("responses", reasoning="text")),
-    _step("m023_message_store", *schema.MESSAGE_STORE, *schema.full_text_index("turn_search")),
+    _step("m023_message_store", *schema.MESSAGE_STORE, *_INDEX_TURNS),
     _step(
         "m024_tool_instance_references",
         _adding("turn_tools", instance_id="integer references tool_instances(id)"),

@@ -287,21 +287,21 @@ left join first_seen on first_seen.hash = descent.hash
 order by descent.path"""
 
 
-def full_text_index(table: str) -> tuple[str, ...]:
-    """The SQL for a full-text index over `prompt` and `response` of `table`, kept by triggers."""
-    index = f"{table}_fts"
-    columns = "rowid, prompt, response"
-    add = f"insert into {index} ({columns}) values (new.rowid, new.prompt, new.response)"
-    remove = (
-        f"insert into {index} ({index}, {columns})"
-        " values ('delete', old.rowid, old.prompt, old.response)"
-    )
-    on = "create trigger if not exists"
-    return (
-        f"create virtual table if not exists {index}"
-        f" using fts5 (prompt, response, content={table})",
-        f"{on} {table}_ai after insert on {table} begin {add}; end",
-        f"{on} {table}_ad after delete on {table} begin {remove}; end",
-        f"{on} {table}_au after update on {table} begin {remove}; {add}; end",
-        f"insert into {index} ({index}) values ('rebuild')",
-    )
+_ADD_TO_INDEX = (
+    "insert into {table}_fts (rowid, prompt, response) values (new.rowid, new.prompt, new.response)"
+)
+_REMOVE_FROM_INDEX = (
+    "insert into {table}_fts ({table}_fts, rowid, prompt, response)"
+    " values ('delete', old.rowid, old.prompt, old.response)"
+)
+#: The SQL for a full-text index over `prompt` and `response` of `{table}`, kept by triggers.
+FULL_TEXT_INDEX = (
+    "create virtual table if not exists {table}_fts using fts5 (prompt, response, content={table})",
+    "create trigger if not exists {table}_ai after insert on {table}"
+    f" begin {_ADD_TO_INDEX}; end",
+    "create trigger if not exists {table}_ad after delete on {table}"
+    f" begin {_REMOVE_FROM_INDEX}; end",
+    "create trigger if not exists {table}_au after update on {table}"
+    f" begin {_REMOVE_FROM_INDEX}; {_ADD_TO_INDEX}; end",
+    "insert into {table}_fts ({table}_fts) values ('rebuild')",
+)

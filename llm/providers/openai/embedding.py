@@ -44,7 +44,8 @@ class OpenAIEmbeddingModel(AtServer, llm.EmbeddingModel):
         self.openai_model_id = self.model_name = openai_model_id
         self.dimensions = dimensions
         self.api_base = api_base
-        llm.remember_request(api_base or "", {})
+        if api_base:
+            llm.remember_request(api_base, {})
         self.headers = headers
 
     def embed_batch(

@@ -258,7 +258,8 @@ class _Shared(AtServer):
         self.supports_tools = supports_tools
         self.model_name = model_name
         self.api_base = api_base
-        llm.remember_request(api_base or "", {})
+        if api_base:
+            llm.remember_request(api_base, {})
         self.api_type = api_type
         self.api_version = api_version
         self.api_engine = api_engine
