@@ -76,15 +76,16 @@ def test_output_is_text_or_json(run: Runner, value: object, output: str) -> None
     assert result.exception is None
 
 
-def test_value_that_cannot_be_written_is_an_error(run: Runner) -> None:
-    """A value that fails to describe itself costs the call, not the chain."""
+def test_value_that_cannot_be_written_is_told_by_its_class(run: Runner) -> None:
+    """A value that fails to describe itself ends neither the chain nor the call."""
 
     class Mute:
         def __repr__(self) -> str:
             raise RuntimeError("no words")
 
     (result,) = run([ToolCall("mute", {})], [Tool("mute", implementation=Mute)])
-    assert result.output == "Error: no words"
+    assert json.loads(result.output) == "<Mute>"
+    assert result.exception is None
 
 
 def test_tool_does_not_end_the_program(run: Runner) -> None:

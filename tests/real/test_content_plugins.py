@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from .helpers.openai_server import OpenAIServer, text_stream
-from .helpers.plugin_environment import PluginEnvironment, plugin_environment
-from .helpers.recorded_web import RecordedWeb, recorded_web
+from ..helpers.openai_server import OpenAIServer, text_stream
+from ..helpers.plugin_environment import PluginEnvironment, plugin_environment
+from ..helpers.recorded_web import RecordedWeb, recorded_web
 
 PLUGINS = (
     "llm-templates-github",

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from .helpers.openai_server import (
+from ..helpers.openai_server import (
     OpenAIServer,
     completion,
     json_reply,
@@ -22,7 +22,7 @@ from .helpers.openai_server import (
     tool_call_reply,
     tool_call_stream,
 )
-from .helpers.plugin_environment import PluginEnvironment, plugin_environment
+from ..helpers.plugin_environment import PluginEnvironment, plugin_environment
 
 PLUGINS = (
     "llm-tools-simpleeval",

@@ -23,8 +23,8 @@ from llm.commands import _plugin_chats
 from llm.logs.file import migrations
 from llm.logs.file.db import open_log
 
-from .helpers.openai_server import OpenAIServer, text_stream, tool_call_stream
-from .helpers.plugin_environment import PluginEnvironment, plugin_environment
+from ..helpers.openai_server import OpenAIServer, text_stream, tool_call_stream
+from ..helpers.plugin_environment import PluginEnvironment, plugin_environment
 
 PLUGINS = (
     "llm-greenpt==0.0.2",

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from .helpers.authority import Authority
-from .helpers.openai_server import (
+from ..helpers.authority import Authority
+from ..helpers.openai_server import (
     OpenAIServer,
     Received,
     Reply,
@@ -25,7 +25,7 @@ from .helpers.openai_server import (
     text_stream,
     tool_call_stream,
 )
-from .helpers.plugin_environment import PluginEnvironment, plugin_environment
+from ..helpers.plugin_environment import PluginEnvironment, plugin_environment
 
 PLUGINS = (
     "llm-azure==2.1",

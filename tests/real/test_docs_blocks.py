@@ -25,9 +25,9 @@ import pytest
 
 import llm
 
-from .helpers.plugin_environment import PluginEnvironment, new_environment
-from .helpers.smollm import ensure_engine, gguf_path, register_default_model
-from .test_docs import BLOCK, PAGES, ROOT, blocks, name_of
+from ..helpers.plugin_environment import PluginEnvironment, new_environment
+from ..helpers.smollm import ensure_engine, gguf_path, register_default_model
+from ..test_docs import BLOCK, PAGES, ROOT, blocks, name_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the blocks are for a Unix shell")
 
