@@ -1090,7 +1090,8 @@ def _nothing(ground: Ground) -> None:
 
 @each("an attachment that is gone, an attachment that has changed")
 def _gone(ground: Ground, name: str) -> None:
-    (ground.user / "extra-openai-models.yaml").open("a").write("  vision: true\n")
+    with (ground.user / "extra-openai-models.yaml").open("a") as models:
+        models.write("  vision: true\n")
     model = MODELS[-1]
     image = ground.base / "image.png"
     image.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(20))

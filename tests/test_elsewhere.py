@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import http.server
 import json
 import shutil
@@ -354,7 +355,8 @@ def _as_json(path: str) -> tuple[str, str]:
 
 
 def _as_json_with_id(path: str) -> tuple[str, str]:
-    return "json", json.dumps(conversation(_attached(path=path, id="0" * 64)))
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return "json", json.dumps(conversation(_attached(path=path, id=digest)))
 
 
 def _as_result(path: str) -> tuple[str, str]:
@@ -405,6 +407,18 @@ def test_file_that_an_import_names_is_not_sent_unasked(
         consented = run("--cid", thread, "-m", "sender", "go on", "--trust")
         assert (consented.exit_code, consented.stdout) == (0, f"{SECRET}.\n")
         assert printed("--cid", thread, "-m", "sender", "and on") == f"{SECRET}.\n"
+
+
+def test_file_of_other_bytes_than_an_import_names_is_not_sent(tmp_path: Path) -> None:
+    """A file that is another one than the id says is told, and a note goes in its place."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text(SECRET)
+    shape = conversation(_attached(path=str(secret), id="0" * 64))
+    (tmp_path / "import").write_text(json.dumps(shape))
+    thread = printed("conversations", "import", "-f", "json", str(tmp_path / "import")).strip()
+    result = run("--cid", thread, "-m", "sender", "go on")
+    assert str(secret) in result.stderr
+    assert SECRET not in result.output
 
 
 def test_bytes_of_an_import_are_sent_without_a_question(tmp_path: Path) -> None:

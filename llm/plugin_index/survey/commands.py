@@ -35,14 +35,17 @@ class WatchedCommands(dict[str, click.Command]):
         return super().__contains__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
+        """The command of that name; the question is noted, as in all of these."""
         self._note(name)
         return super().get(name, default)
 
     def pop(self, name: str, *default: Any) -> Any:
+        """Take a command out."""
         self._note(name)
         return super().pop(name, *default)
 
     def setdefault(self, name: str, default: Any = None) -> Any:
+        """The command of that name, which is put there where it is missing."""
         self._note(name)
         return super().setdefault(name, default)
 
@@ -59,23 +62,28 @@ class WatchedCommands(dict[str, click.Command]):
         return super().__len__()
 
     def keys(self) -> dict_keys[str, click.Command]:
+        """The names of all commands."""
         self._note(EVERY_HOOK)
         return super().keys()
 
     def values(self) -> dict_values[str, click.Command]:
+        """All commands."""
         self._note(EVERY_HOOK)
         return super().values()
 
     def items(self) -> dict_items[str, click.Command]:
+        """All commands with their names."""
         self._note(EVERY_HOOK)
         return super().items()
 
     def copy(self) -> dict[str, click.Command]:
+        """A plain dictionary of all commands."""
         self._note(EVERY_HOOK)
         return super().copy()
 
 
 def all_of(commands: Any) -> list[tuple[str, click.Command]]:
+    """The commands with their names; nothing is noted."""
     return list(dict.items(commands))
 
 
@@ -114,10 +122,16 @@ def _pieces(value: object) -> Iterator[object]:
 
 
 def is_same(old: list[object], new: list[object]) -> bool:
+    """Whether two commands consist of the same objects; the arguments are those of `parts_of`."""
     return len(old) == len(new) and all(a is b for a, b in zip(old, new, strict=True))
 
 
 def command_record(command: click.Command) -> CommandRecord:
+    """What the index keeps of a command for listings.
+
+    Raises:
+        TypeError: Its short help is made by code of its own.
+    """
     if type(command).get_short_help_str is not click.Command.get_short_help_str:
         raise TypeError("it makes its short help itself")
     return {
