@@ -70,17 +70,21 @@ def for_hints(names: dict[str, object], homes: Mapping[str, str], **unions: str)
         names[name] = Expression(text)
 
 
-def stand_in(
-    name: str, hooks: tuple[str, ...], mark: Callable[[Callable[..., object]], object]
-) -> ModuleType:
-    """A module that imports the default plugin `name` when one of its hooks is called.
+def stand_ins(
+    plugins: Mapping[str, Iterable[str]], mark: Callable[[Callable[..., object]], object]
+) -> dict[str, ModuleType]:
+    """For each of these plugins a module that imports it when one of its hooks is called.
 
     Args:
-        name: The module of the plugin.
-        hooks: The names of the functions in it that implement a hook.
+        plugins: The names of the functions that implement a hook, by the module that has them.
         mark: What marks such a function.
     """
+    return {name: _stand_in(name, hooks, mark) for name, hooks in plugins.items()}
 
+
+def _stand_in(
+    name: str, hooks: Iterable[str], mark: Callable[[Callable[..., object]], object]
+) -> ModuleType:
     def call(hook: str, argument: object) -> None:
         # The root group has a table of what the default plugins add to it.
         if name not in getattr(argument, "provides", ()):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import plugin_index
-from ._lazy import stand_in
+from ._lazy import stand_ins
 from .text.secrets import masked, said_by
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _in_order() -> Iterator[dict[str, object]]:
     try:
         yield aside
     finally:
-        ours = {name: stand_in(name, hooks, hookimpl) for name, hooks in DEFAULT_PLUGINS.items()}
+        ours = stand_ins(DEFAULT_PLUGINS, hookimpl)
         for name in filter(_is_free, DEFAULT_PLUGINS):
             _register(name, aside.pop(name, None) or ours[name])
         for name, plugin in aside.items():
