@@ -293,7 +293,9 @@ def test_github_copilot_uses_its_token_and_headers(plugins: Plugins, driver: Dri
     listed = json_reply({"data": [{"id": "g", "capabilities": {"supports": abilities}}]})
     replies = [listed, tool_call_stream(("shout", {"text": "hi"})), text_stream("HI")]
     asked = ("-m", "github_copilot/g", "--functions", SHOUT, *driver, "go")
-    assert plugins.ask(*asked, replies=replies) == "HI\n"
+    # Making the index asks for the list, too.
+    env = {"LLM_NO_PLUGIN_INDEX": "1"}
+    assert plugins.ask(*asked, replies=replies, env=env) == "HI\n"
     assert set(plugins.vendors.tunnels) == {"api.githubcopilot.com:443"}
     assert plugins.last.headers["authorization"] == "Bearer copilot-token"
     assert plugins.last.headers["editor-version"].startswith("vscode/")
