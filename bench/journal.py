@@ -25,7 +25,7 @@ def inside() -> None:
     """Measure in this process; print seconds a prompt and a chunk."""
     import llm
     from llm.models.response import Response
-    from llm.run.journal import Journal
+    from llm.prompting.journal import Journal
 
     class Talks(llm.Model):
         model_id = "talks"

@@ -85,6 +85,7 @@ from llm.parts import tool_message as tool_message
 from llm.parts import user as user
 from llm.plugins import load_plugins as load_plugins
 from llm.plugins import pm as pm
+from llm.prompting.inputs import key_argument as key_argument
 from llm.registry import get_async_model as get_async_model
 from llm.registry import get_async_model_aliases as get_async_model_aliases
 from llm.registry import get_async_models as get_async_models
@@ -100,7 +101,6 @@ from llm.registry.embedding import get_embedding_model_aliases as get_embedding_
 from llm.registry.embedding import get_embedding_models as get_embedding_models
 from llm.registry.embedding import get_embedding_models_with_aliases as get_embedding_models_with_aliases
 from llm.registry.plugin_list import get_plugins as get_plugins
-from llm.run.inputs import key_argument as key_argument
 from llm.schemas.notation import schema_dsl as schema_dsl
 from llm.templates import Template as Template
 from llm.terminal import notice as notice

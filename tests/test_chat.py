@@ -227,9 +227,9 @@ def test_chat_at_a_terminal_edits_lines(monkeypatch: pytest.MonkeyPatch) -> None
     from prompt_toolkit.input import create_pipe_input
     from prompt_toolkit.output import DummyOutput
 
-    from llm.run import line_editor, repl
+    from llm.prompting import line_editor, repl
 
-    monkeypatch.setattr("llm.run.line_editor.stdin_is_terminal", lambda: True)
+    monkeypatch.setattr("llm.prompting.line_editor.stdin_is_terminal", lambda: True)
     with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
         keys.send_text("frst\x1b[D\x1b[D\x1b[Di\rmistake\x03right\r\x03")
         prompts = list(repl.read_prompts(line_editor.make_reader(), lambda: None))

@@ -25,8 +25,8 @@ from llm._version import VERSION
 from llm.cli import cli
 from llm.logs.file.db import open_log
 from llm.net import reach
-from llm.run import approval
-from llm.run.journal import Journal
+from llm.prompting import approval
+from llm.prompting.journal import Journal
 from llm.terminal import asking
 from tests.helpers.log_models import Says
 from tests.helpers.models import registered
@@ -579,7 +579,7 @@ def test_name_that_is_looked_up_otherwise_later_is_noticed(
     monkeypatch.undo()
     real = reach.is_inner
     monkeypatch.setattr("llm.net.http.is_inner", lambda url: False)
-    monkeypatch.setattr("llm.run.trust.is_inner", lambda url: False)
+    monkeypatch.setattr("llm.prompting.trust.is_inner", lambda url: False)
     assert real(f"{site}/a")
     reach.guard(f"{site}/a", _refusing)
     with pytest.raises(llm.errors.LLMError, match="refused"):

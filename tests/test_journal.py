@@ -19,13 +19,13 @@ from llm.logs.file.db import open_log
 from llm.logs.read.rows import build_rows
 from llm.logs.write.store import LogStore
 from llm.parts import StreamEvent, ToolResultPart
-from llm.run import journal as journals
-from llm.run import journal_lines
-from llm.run.journal import Journal, ResultsJournal, leftovers
-from llm.run.journal_lines import EventLines, read_lines
-from llm.run.recorder import Recorder
-from llm.run.recovery import take_up
-from llm.run.request import LogSettings
+from llm.prompting import journal as journals
+from llm.prompting import journal_lines
+from llm.prompting.journal import Journal, ResultsJournal, leftovers
+from llm.prompting.journal_lines import EventLines, read_lines
+from llm.prompting.recorder import Recorder
+from llm.prompting.recovery import take_up
+from llm.prompting.request import LogSettings
 from llm.text import JSONObject
 from tests.helpers.log_models import Says, Search, event
 

@@ -36,8 +36,8 @@ HOMES = {
         "providers.openai.commands.",
         "providers.local.commands",
     ),
-    # run.recorder only loads it early, while the network is waited for.
-    "sqlite_utils": ("logs.", "database", "embeddings.", "run.recorder"),
+    # prompting.recorder only loads it early, while the network is waited for.
+    "sqlite_utils": ("logs.", "database", "embeddings.", "prompting.recorder"),
     "openai": ("providers.openai.transport.sdk",),
     "xllamacpp": ("providers.local.engine",),
 }

@@ -379,7 +379,7 @@ def test_trust_is_asked_for_and_remembered(
     monkeypatch: pytest.MonkeyPatch, user_path: Path
 ) -> None:
     """On a terminal the wishes are shown; no is no, yes is remembered."""
-    from llm.run.trust import check_template
+    from llm.prompting.trust import check_template
     from llm.templates import load_template
 
     screen = answering(monkeypatch, "n\n")
@@ -399,7 +399,7 @@ def test_trust_is_asked_for_and_remembered(
 
 def test_attachments_of_templates_need_trust(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attachments of both kinds and local system fragments are wishes, addresses are not."""
-    from llm.run.trust import check_template
+    from llm.prompting.trust import check_template
     from llm.templates import load_template
 
     wishes = {

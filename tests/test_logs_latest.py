@@ -19,8 +19,8 @@ from llm.logs.exchange.as_json import export_conversation, import_conversation
 from llm.logs.file.db import open_log, open_memory
 from llm.logs.records.outcome import IMPORTED, mark_unprompted
 from llm.logs.records.threads import latest_conversation_id
-from llm.run.journal import Journal
-from llm.run.recovery import take_up
+from llm.prompting.journal import Journal
+from llm.prompting.recovery import take_up
 from llm.text import new_ulid
 from tests.helpers.log_models import Says
 from tests.helpers.logged import LogBuilder, use_log

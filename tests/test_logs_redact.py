@@ -23,7 +23,7 @@ from llm.logs.read.query import LogFilters
 from llm.logs.rewrite.redact import find, redact
 from llm.logs.rewrite.scrub import Scrubber
 from llm.logs.rewrite.upkeep import find_damage
-from llm.run.journal import Journal, leftovers
+from llm.prompting.journal import Journal, leftovers
 from tests.helpers.databases import RELEASES, copy_of, plugin_of_the_data
 from tests.helpers.log_models import Says, event
 from tests.helpers.logged import LogBuilder, select_rows

@@ -87,7 +87,7 @@ def test_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
 def test_taken_names_are_left_alone(tmp_path: Path) -> None:
     """A name that exists gets a number."""
-    from llm.run.made_files import _unused
+    from llm.prompting.made_files import _unused
 
     (tmp_path / "a.png").write_text("x")
     (tmp_path / "a-2.png").write_text("x")
@@ -96,7 +96,7 @@ def test_taken_names_are_left_alone(tmp_path: Path) -> None:
 
 def test_files_outlive_the_journal() -> None:
     """An event with a file is the same after it was written down."""
-    from llm.run.journal_lines import _data, _read_event
+    from llm.prompting.journal_lines import _data, _read_event
 
     event = StreamEvent("attachment", "", attachment=llm.Attachment(content=PNG, type="image/png"))
     assert _read_event(json.loads(_data(event, "", False))) == event

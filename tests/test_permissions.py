@@ -10,9 +10,9 @@ import pytest
 
 from llm import files
 from llm.files import config
-from llm.run.recorder import Recorder
-from llm.run.recovery import reading
-from llm.run.request import LogSettings
+from llm.prompting.recorder import Recorder
+from llm.prompting.recovery import reading
+from llm.prompting.request import LogSettings
 from tests.helpers.log_models import Says
 
 

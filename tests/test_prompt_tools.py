@@ -428,7 +428,7 @@ def test_chat_drops_calls_that_were_stopped(monkeypatch: pytest.MonkeyPatch) -> 
 
     tools = [llm.Tool.function(first), llm.Tool.function(stopped)]
     monkeypatch.setattr("llm.material.tools.tools_from_code", lambda code: tools)
-    monkeypatch.setattr("llm.run.toolset.tools_from_code", lambda code: tools)
+    monkeypatch.setattr("llm.prompting.toolset.tools_from_code", lambda code: tools)
     lines = f"{script([call('first'), call('stopped'), call('later')])}\n[]\n[]\n"
     result = CliRunner().invoke(cli, ["chat", "-m", "scripted", "--functions", "x"], input=lines)
     assert runs == ["first", "stopped"]

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 import llm
 from llm._version import VERSION
-from llm.run import approval
-from llm.run.request import ToolSettings
-from llm.run.trust import check_template
+from llm.prompting import approval
+from llm.prompting.request import ToolSettings
+from llm.prompting.trust import check_template
 from llm.templates import Template
 from llm.terminal import asking
 from llm.text import visible
@@ -45,7 +45,7 @@ def shown(template: Template, monkeypatch: pytest.MonkeyPatch) -> str:
         texts.append(about)
         return False
 
-    monkeypatch.setattr("llm.run.trust.confirm", confirm)
+    monkeypatch.setattr("llm.prompting.trust.confirm", confirm)
     with pytest.raises(Exception, match="you declined"):
         check_template(template, trust=False)
     return texts[0]
@@ -94,9 +94,9 @@ def test_code_in_a_file_is_part_of_what_is_trusted(
     path.write_text("def f(): return 1")
     text = shown(foreign(functions=str(path)), monkeypatch)
     assert f"functions of {str(path)!r}, 1 line:\n    1 | def f(): return 1" in text
-    monkeypatch.setattr("llm.run.trust.confirm", lambda question, about="": True)
+    monkeypatch.setattr("llm.prompting.trust.confirm", lambda question, about="": True)
     check_template(foreign(functions=str(path)), trust=False)
-    monkeypatch.setattr("llm.run.trust.confirm", lambda question, about="": None)
+    monkeypatch.setattr("llm.prompting.trust.confirm", lambda question, about="": None)
     again = foreign(functions=str(path))
     check_template(again, trust=False)
     path.write_text("def f(): return 2")

@@ -21,8 +21,8 @@ from click.testing import CliRunner
 from llm.cli import cli
 from llm.logs.file.db import open_log
 from llm.logs.read.rows import build_rows
-from llm.run.journal import Journal, leftovers, set_aside
-from llm.run.recovery import take_up
+from llm.prompting.journal import Journal, leftovers, set_aside
+from llm.prompting.recovery import take_up
 from tests.helpers.log_models import AsyncSays, Says, plugin_of
 
 ENDLESS = (

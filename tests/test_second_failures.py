@@ -18,9 +18,9 @@ from llm.cli import cli
 from llm.logs.file.db import open_log
 from llm.logs.write.store import LogStore
 from llm.parts import ToolResultPart
-from llm.run.approval import load_rules, remember
-from llm.run.journal import Journal
-from llm.run.recovery import take_up
+from llm.prompting.approval import load_rules, remember
+from llm.prompting.journal import Journal
+from llm.prompting.recovery import take_up
 from llm.tools.running import run_calls
 from tests.helpers.content import registered
 from tests.helpers.log_models import Says, plugin_of

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from llm.cli import cli
 from llm.files.config import get_key
 from llm.net.http_log import ShownBody
-from llm.run.inputs import key_argument
+from llm.prompting.inputs import key_argument
 from llm.text import secrets
 
 from .helpers.openai_server import OpenAIServer, Reply, error_reply, text_stream

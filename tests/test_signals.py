@@ -17,7 +17,7 @@ from llm.cli import cli
 from llm.errors import LogError, ModelError, exit_code_of, mark_partial
 from llm.files.config import logs_db_path
 from llm.logs.file.db import open_log, set_aside
-from llm.run.signals import Stopped, dying_tidily
+from llm.prompting.signals import Stopped, dying_tidily
 from tests.helpers.log_models import plugin_of
 
 

@@ -22,11 +22,11 @@ from llm.logs.file.db import open_log
 from llm.logs.read.rows import build_rows
 from llm.logs.write.store import LogStore
 from llm.parts import StreamEvent
-from llm.run.journal import Journal, leftovers, set_aside
-from llm.run.journal_lines import FORMAT
-from llm.run.recorder import Recorder
-from llm.run.recovery import take_up
-from llm.run.request import LogSettings
+from llm.prompting.journal import Journal, leftovers, set_aside
+from llm.prompting.journal_lines import FORMAT
+from llm.prompting.recorder import Recorder
+from llm.prompting.recovery import take_up
+from llm.prompting.request import LogSettings
 from llm.text.secrets import MOST_LEVELS, TOO_DEEP, storable_count, storable_value
 from llm.tools.calling import parse_arguments
 from tests.helpers.log_models import Says, plugin_of

@@ -22,10 +22,10 @@ import llm
 from llm._version import VERSION
 from llm.cli import cli
 from llm.errors import ConfigError
-from llm.run import approval
-from llm.run.execute import run_prompt
-from llm.run.material import gather_material
-from llm.run.request import LogSettings, Request, ToolSettings
+from llm.prompting import approval
+from llm.prompting.execute import run_prompt
+from llm.prompting.material import gather_material
+from llm.prompting.request import LogSettings, Request, ToolSettings
 from tests.helpers.models import registered
 from tests.helpers.terminal import LIMIT_SECONDS, RUN_LLM, at_terminal
 

@@ -44,7 +44,7 @@ def reading(database: str | None) -> Iterator[sqlite3.Connection]:
     Before anything is logged in a user directory its log is an empty one; a file that was named has
     to be there.
     """
-    from ..run import recovery
+    from ..prompting import recovery
 
     path = database_path(database)
     with closing(recovery.reading(path, missing_is_empty=database is None)) as conn:
@@ -58,7 +58,7 @@ def writing(database: str | None, *, create: bool = False) -> Iterator[Database]
     A log that is missing is made with `create`, and an error without.
     """
     from ..logs.file.db import open_log
-    from ..run.recovery import take_up
+    from ..prompting.recovery import take_up
 
     path = database_path(database)
     take_up(path, tell=True)

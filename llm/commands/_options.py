@@ -14,13 +14,13 @@ from .._lazy import for_hints
 
 if TYPE_CHECKING:
     from ..content import Attachment
-    from ..run.request import Request
+    from ..prompting.request import Request
 
     _AttachmentParam = click.ParamType[Attachment]
 else:
     # Generic only in newer releases of click.
     _AttachmentParam = click.ParamType
-    for_hints(globals(), {"llm.content": "Attachment", "llm.run.request": "Request"})
+    for_hints(globals(), {"llm.content": "Attachment", "llm.prompting.request": "Request"})
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -87,7 +87,7 @@ class AttachmentType(_AttachmentParam):
     ) -> Attachment:
         """The attachment with its type; exit code 2 where it cannot be read."""
         from ..content import Attachment
-        from ..run.inputs import attachment_from
+        from ..prompting.inputs import attachment_from
 
         with _refusing(ctx, param):
             return value if isinstance(value, Attachment) else attachment_from(value)
@@ -96,7 +96,7 @@ class AttachmentType(_AttachmentParam):
 def _typed_attachments(
     ctx: click.Context, param: click.Parameter, values: tuple[tuple[str, str], ...]
 ) -> tuple[Attachment, ...]:
-    from ..run.inputs import typed_attachment
+    from ..prompting.inputs import typed_attachment
 
     with _refusing(ctx, param):
         return tuple(typed_attachment(value, mime_type) for value, mime_type in values)
@@ -111,7 +111,7 @@ def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 def _read_key(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     if value is None:
         return None
-    from ..run.inputs import key_argument
+    from ..prompting.inputs import key_argument
 
     with _refusing(ctx, param):
         return key_argument(value)
@@ -310,7 +310,7 @@ _FIELDS = {
 def request_from(given: Mapping[str, Any]) -> Request:
     """The request that the options of `llm prompt` or `llm chat` make, by their parameters."""
     from ..files.model_options import CallDefaults
-    from ..run.request import LogSettings, OutputSettings, Request, ToolSettings
+    from ..prompting.request import LogSettings, OutputSettings, Request, ToolSettings
 
     values = {_FIELDS.get(name, name): value for name, value in given.items()}
     template = values.get("templates")

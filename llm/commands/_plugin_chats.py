@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..logs.records.shared import AnyDatabase
     from ..models.base import _BaseModel
     from ..models.prompt import ToolDef
-    from ..run.request import AnyConversation
+    from ..prompting.request import AnyConversation
     from ..tools.calling import ToolCall, ToolResult
     from ..tools.tool import Tool
 else:
@@ -29,7 +29,7 @@ else:
             "llm.logs.records.shared": "AnyDatabase",
             "llm.models.base": "_BaseModel",
             "llm.models.prompt": "ToolDef",
-            "llm.run.request": "AnyConversation",
+            "llm.prompting.request": "AnyConversation",
             "llm.tools.calling": "ToolCall ToolResult",
             "llm.tools.tool": "Tool",
         },
@@ -87,7 +87,7 @@ def conversation_tools(
     if conversation is None or tools or not conversation.responses:
         return None
     from ..material.tools import spec_of
-    from ..run.toolset import may_make
+    from ..prompting.toolset import may_make
 
     specs = conversation.loaded_tools
     if specs is None:
@@ -103,8 +103,8 @@ def approve_tool_call(tool: Tool | None, tool_call: ToolCall) -> None:
         CancelToolCall: It may not.
         Abort: Nobody answers.
     """
-    from ..run.approval import Gate
-    from ..run.request import ToolSettings
+    from ..prompting.approval import Gate
+    from ..prompting.request import ToolSettings
     from ..tools.tool import Tool
 
     with _as_in_036():
@@ -119,7 +119,7 @@ def approve_tool_call(tool: Tool | None, tool_call: ToolCall) -> None:
 
 def debug_tool_call(tool: Tool | None, tool_call: ToolCall, tool_result: ToolResult) -> None:
     """Show a call and its result on standard error, as `--td` does; for `after_call`."""
-    from ..run.approval import show_call
+    from ..prompting.approval import show_call
 
     show_call(tool_call, tool_result)
 
@@ -134,7 +134,7 @@ def process_fragments_in_chat(
     """
     from ..content import Attachment, Fragment
     from ..logs.read.shared import resolve_fragments
-    from ..run.repl import read_instructions
+    from ..prompting.repl import read_instructions
 
     text, names, _ = read_instructions(prompt, ("!fragment",))
     with _as_in_036():

@@ -11,8 +11,8 @@ from . import _options as shared
 
 if TYPE_CHECKING:
     from ..models.base import _Model
-    from ..run.material import Material
-    from ..run.request import Request
+    from ..prompting.material import Material
+    from ..prompting.request import Request
     from ._options import Command
 else:
     for_hints(
@@ -20,8 +20,8 @@ else:
         {
             "llm.commands._options": "Command",
             "llm.models.base": "_Model",
-            "llm.run.material": "Material",
-            "llm.run.request": "Request",
+            "llm.prompting.material": "Material",
+            "llm.prompting.request": "Request",
         },
     )
 
@@ -66,7 +66,7 @@ def run_prompt(
     """
     from dataclasses import replace
 
-    from ..run.material import find_schema, gather_material
+    from ..prompting.material import find_schema, gather_material
 
     request = shared.request_from({**given, "no_log": True})
     if chat and request.prompt is not None:
@@ -80,13 +80,13 @@ def run_prompt(
         raise LLMError("No model is named: add -m MODEL; --models lists those of the server")
     model = make_model(name)
     if chat:
-        from ..run.repl import run_chat
+        from ..prompting.repl import run_chat
         from .chat import make_console
 
         # Stored fragments belong to the log.
         run_chat(request, make_console(), ("!attach",), material, model)
     else:
-        from ..run.execute import run_prompt
+        from ..prompting.execute import run_prompt
 
         run_prompt(_with_input(request, material), material, model)
 

@@ -13,7 +13,7 @@ from ._errors import error_text
 from ._group import command
 
 if TYPE_CHECKING:
-    from ..run.repl import Console
+    from ..prompting.repl import Console
 
 
 @command("chat")
@@ -39,7 +39,7 @@ def chat(**given: Any) -> None:
 
     Ctrl-C stops an answer; on an empty line it leaves, as Ctrl-D does.
     """
-    from ..run.repl import run_chat
+    from ..prompting.repl import run_chat
 
     request = shared.request_from(given)
     run_chat(request, make_console(keeps_history=request.log.is_on))
@@ -47,8 +47,8 @@ def chat(**given: Any) -> None:
 
 def make_console(*, keeps_history: bool = False) -> Console:
     """The terminal as a chat needs it, which may remember the lines for later chats."""
-    from ..run.line_editor import make_reader
-    from ..run.repl import Console
+    from ..prompting.line_editor import make_reader
+    from ..prompting.repl import Console
 
     read_line = make_reader(keeps_history=keeps_history)
     return Console(read_line=read_line, edit=_edit, report=_report)
@@ -56,7 +56,7 @@ def make_console(*, keeps_history: bool = False) -> Console:
 
 def _edit() -> str | None:
     """What the user wrote in their editor, stripped; says so where nothing was saved."""
-    from ..run.signals import sparing_ctrl_c
+    from ..prompting.signals import sparing_ctrl_c
 
     try:
         with sparing_ctrl_c():

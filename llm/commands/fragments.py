@@ -78,8 +78,8 @@ def fragments_set(alias: str, fragment: str) -> None:
 
 def _resolved(name: str) -> list[Fragment]:
     """The texts that a name stands for; a loader may give several."""
-    from ..run.material import load_fragments
-    from ..run.request import LogSettings
+    from ..prompting.material import load_fragments
+    from ..prompting.request import LogSettings
 
     return load_fragments(LogSettings(), [name], only_text=True)[0]
 

@@ -45,9 +45,9 @@ def path() -> None:
 def status() -> None:
     """Show whether prompts are logged, and what the log holds."""
     from ..logs.file import db
-    from ..run.journal import set_aside
-    from ..run.recovery import take_up
-    from ..run.salvage import count_of
+    from ..prompting.journal import set_aside
+    from ..prompting.recovery import take_up
+    from ..prompting.salvage import count_of
 
     file = logs_db_path()
     take_up(file)
@@ -84,7 +84,7 @@ def off() -> None:
 def backup(path: str) -> None:
     """Write a compact copy of the log database to the file PATH."""
     from ..logs.file import db
-    from ..run.recovery import take_up
+    from ..prompting.recovery import take_up
 
     take_up(logs_db_path())
     size_bytes = db.backup(logs_db_path(), path)

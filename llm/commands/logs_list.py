@@ -189,8 +189,8 @@ def _with_content(filters: LogFilters, given: _Options) -> LogFilters:
     schema_input, schema_multi = given["schema_input"], given["schema_multi"]
     if not (given["fragments"] or schema_input or schema_multi):
         return filters
-    from ..run.material import find_schema, load_fragments
-    from ..run.request import LogSettings
+    from ..prompting.material import find_schema, load_fragments
+    from ..prompting.request import LogSettings
     from ..schemas.notation import make_schema_id
 
     log = LogSettings(given["path"] or given["database"])

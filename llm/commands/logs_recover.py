@@ -11,7 +11,7 @@ from ._logs import database_option, json_option
 from ._options import flag
 
 if TYPE_CHECKING:
-    from ..run.salvage import Salvaged
+    from ..prompting.salvage import Salvaged
 
 
 @command()
@@ -25,7 +25,7 @@ def recover(only_list: bool, database: str | None, json_output: bool) -> None:
     was meant for, or that of --database, and its file is deleted. Lines that cannot be read are
     left out.
     """
-    from ..run.salvage import salvage
+    from ..prompting.salvage import salvage
 
     kept, found = 0, []
     for journal in salvage(database=database, tries=not only_list):

@@ -177,8 +177,8 @@ def redact(
     """
     from ..logs.rewrite import redact as log_redact
     from ..logs.rewrite.scrub import Scrubber
-    from ..run.journal import leftovers, set_aside
-    from ..run.salvage import count_of
+    from ..prompting.journal import leftovers, set_aside
+    from ..prompting.salvage import count_of
 
     path = database_path(database)
     scrubber = Scrubber(_compiled(pattern, is_literal=fixed_string), replacement)

@@ -11,7 +11,7 @@ from ._group import command
 from ._options import flag, number, option
 
 if TYPE_CHECKING:
-    from ..run.request import Request
+    from ..prompting.request import Request
 
 
 @command("prompt")
@@ -107,19 +107,19 @@ def prompt(show_model_options: bool, save: str | None, **given: Any) -> None:
     if show_model_options:
         _show_options(request)
     elif save is not None:
-        from ..run.save import save_template
+        from ..prompting.save import save_template
 
         save_template(save, request)
     else:
-        from ..run.execute import run_prompt
+        from ..prompting.execute import run_prompt
 
         run_prompt(request)
 
 
 def _show_options(request: Request) -> None:
     """What `llm models --options -m MODEL` prints for the model that would answer."""
-    from ..run.material import gather_material
-    from ..run.request import resolve_conversation
+    from ..prompting.material import gather_material
+    from ..prompting.request import resolve_conversation
     from .models import models_list
 
     model_id = resolve_conversation(request, gather_material(request)).model.model_id

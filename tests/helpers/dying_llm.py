@@ -29,7 +29,7 @@ from click.testing import CliRunner
 
 from llm.cli import cli
 from llm.logs.write import store
-from llm.run import journal
+from llm.prompting import journal
 from tests.helpers.models import Scripted, registered
 
 

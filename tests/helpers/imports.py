@@ -18,7 +18,7 @@ ROOMS = (
     *("hookspecs", "plugins", "material", "registry"),
     *("logs.file", "logs.records", "logs.older", "logs.read", "logs.write"),
     *("logs.exchange", "logs.rewrite", "logs.render", "logs", "database", "embeddings"),
-    *("run", "commands", "cli", "plugin_index.survey", "__main__"),
+    *("prompting", "commands", "cli", "plugin_index.survey", "__main__"),
 )
 # Public methods that need what stands above them, each with its reason.
 UPWARD: dict[tuple[str, str], str] = {

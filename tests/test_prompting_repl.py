@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llm.run.line_editor import LineReader
-from llm.run.repl import START_LINES, read_prompts, reply_to
+from llm.prompting.line_editor import LineReader
+from llm.prompting.repl import START_LINES, read_prompts, reply_to
 from llm.text import edit_distance
 
 

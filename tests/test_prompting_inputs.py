@@ -11,7 +11,7 @@ import pytest
 
 from llm import terminal
 from llm.errors import AttachmentError
-from llm.run import inputs, material
+from llm.prompting import inputs, material
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"

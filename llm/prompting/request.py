@@ -49,7 +49,7 @@ else:
             "llm.models.chain": "AsyncChainResponse ChainResponse",
             "llm.models.conversation": "AsyncConversation Conversation",
             "llm.models.response": "Response",
-            "llm.run.toolset": "Toolset",
+            "llm.prompting.toolset": "Toolset",
             "pydantic": "ValidationError",
         },
         AnyModel="llm.models.base._Model | llm.models.base._AsyncModel",

@@ -15,8 +15,8 @@ import pytest
 from llm import terminal
 from llm.net import policy
 from llm.parts import StreamEvent
-from llm.run import recorder
-from llm.run.request import LogSettings
+from llm.prompting import recorder
+from llm.prompting.request import LogSettings
 from tests.helpers.models import Echo
 
 Clock: TypeAlias = Callable[[], float] | None
