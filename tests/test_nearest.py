@@ -255,7 +255,7 @@ def test_search_where_nothing_can_be_written(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "not here")
 
-    monkeypatch.setattr(sidecar, "write_all", refuse)
+    monkeypatch.setattr(sidecar, "write", refuse)
     assert look(path) == "none"
 
 

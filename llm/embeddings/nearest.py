@@ -372,11 +372,10 @@ def _renewed(
     if state is None:
         return None
     with suppress(OSError, ValueError):
-        header = sidecar.read_header(file)
-        if header is not None and _is_beginning(conn, file, header, dimensions, state):
-            header = sidecar.write_more(conn, file, collection_id, header, state)
-        else:
-            header = sidecar.write_all(conn, file, collection_id, dimensions, state)
+        start = sidecar.read_header(file)
+        if start is None or not _is_beginning(conn, file, start, dimensions, state):
+            start = sidecar.Header(dimensions, 0, -1, state)
+        header = sidecar.write(conn, file, collection_id, start, state)
         return sidecar.vectors_in(file, header)
     return None
 

@@ -7,11 +7,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Union, cast
 from urllib.parse import quote
 
 from .._lazy import for_hints
 from ..errors import EmbeddingsError
+from ..logs.file.db import file_errors
 from ..logs.file.migrations import connection_of
 from .migrations import migrate
 
@@ -30,29 +32,7 @@ _MEMORY = ":memory:"
 BUSY_TIMEOUT_S = 30.0
 
 
-@contextmanager
-def embeddings_errors(path: object, doing: str) -> Iterator[None]:
-    """Turn an error of SQLite or of the file system into one that says what to do.
-
-    Args:
-        path: What names the file in the message.
-        doing: What was attempted, e.g. `open`.
-    """
-    try:
-        yield
-    except (sqlite3.DatabaseError, OSError) as error:
-        text = f"Cannot {doing} the embeddings database {path}: {error}. {_remedy(str(error))}"
-        raise EmbeddingsError(text) from error
-
-
-def _remedy(problem: str) -> str:
-    if "locked" in problem:
-        return "Another program is writing to it: try again when it has ended"
-    if "not a database" in problem or "malformed" in problem:
-        return "Move the file away, or name another one with --database"
-    if "full" in problem:
-        return "Free some space on the disk"
-    return "Check that the file and its directory exist and can be written by you"
+_errors = partial(file_errors, EmbeddingsError, "embeddings")
 
 
 def open_embeddings(
@@ -66,7 +46,7 @@ def open_embeddings(
     Raises:
         EmbeddingsError: It is no database, or can be neither read nor made.
     """
-    with embeddings_errors(path, "open"):
+    with _errors(path, "open"):
         if not os.path.exists(path):
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             # SQLite itself would give a new file, and its -wal, the mode of the umask.
@@ -220,5 +200,5 @@ def reading(path: str | os.PathLike[str]) -> Iterator[sqlite3.Connection | None]
     if not os.path.exists(path):
         yield None
         return
-    with embeddings_errors(path, "read"), closing(_read_only(path)) as conn:
+    with _errors(path, "read"), closing(_read_only(path)) as conn:
         yield conn

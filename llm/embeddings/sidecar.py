@@ -136,36 +136,32 @@ def is_prefix(conn: sqlite3.Connection, path: str, header: Header) -> bool:
         return file.read(header.record_bytes) == bytes(records)
 
 
-def write_all(
-    conn: sqlite3.Connection, path: str, collection_id: int, dimensions: int, state: Generation
+def write(
+    conn: sqlite3.Connection, path: str, collection_id: int, start: Header, state: Generation
 ) -> Header:
-    """Make the file anew.
+    """Bring the file to the present state of its collection.
+
+    Args:
+        conn: An open database of embeddings.
+        path: The file.
+        collection_id: The number of the collection.
+        start: What the file holds of it already; with no vectors it is made anew.
+        state: The present state.
 
     Raises:
         LLMError: A stored vector has another number of dimensions.
         OSError: The file cannot be written.
     """
+    if start.count:
+        with open(path, "r+b", buffering=0) as file:
+            return _append(conn, file, collection_id, start, state)
     new = f"{path}.new"
     with suppress(FileNotFoundError):
         os.unlink(new)
     with open(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file:
-        header = Header(dimensions, 0, -1, state)
-        header = _append(conn, file, collection_id, header, state)
+        written = _append(conn, file, collection_id, start, state)
     os.replace(new, path)
-    return header
-
-
-def write_more(
-    conn: sqlite3.Connection, path: str, collection_id: int, header: Header, state: Generation
-) -> Header:
-    """Add what the collection has more than the file.
-
-    Raises:
-        LLMError: A stored vector has another number of dimensions.
-        OSError: The file cannot be written.
-    """
-    with open(path, "r+b", buffering=0) as file:
-        return _append(conn, file, collection_id, header, state)
+    return written
 
 
 def _append(

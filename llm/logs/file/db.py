@@ -12,7 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from ...errors import LogError
+from ...errors import LLMError, LogError
 from .migrations import (
     NotALog,
     build_indexes,
@@ -48,10 +48,12 @@ class LogStatus(NamedTuple):
 
 
 @contextmanager
-def log_errors(path: object, doing: str) -> Iterator[None]:
-    """Turn an error of SQLite or of the file system into a `LogError` that says what to do.
+def file_errors(kind: type[LLMError], name: str, path: object, doing: str) -> Iterator[None]:
+    """Turn an error of SQLite or of the file system into one that says what to do.
 
     Args:
+        kind: The class of that error.
+        name: What the file is called in the message, e.g. `log`.
         path: What names the file in the message.
         doing: What was attempted, e.g. `open`.
     """
@@ -59,8 +61,11 @@ def log_errors(path: object, doing: str) -> Iterator[None]:
         yield
     except (sqlite3.DatabaseError, OSError) as error:
         pass_interrupt(error)
-        text = f"Cannot {doing} the log database {path}: {error}. {_remedy(error)}"
-        raise LogError(text) from error
+        text = f"Cannot {doing} the {name} database {path}: {error}. {_remedy(error)}"
+        raise kind(text) from error
+
+
+log_errors = partial(file_errors, LogError, "log")
 
 
 def interruptible(conn: sqlite3.Connection) -> sqlite3.Connection:
