@@ -79,6 +79,7 @@ __getattr__, __dir__ = attach(
     Database="llm.database",
     HTTPLog="llm.net.http_log",
     key_argument="llm.prompting.inputs",
+    load_once="llm.models.loading",
     remember_request="llm.text.secrets",
     schema_dsl="llm.schemas.notation",
     Template="llm.templates",

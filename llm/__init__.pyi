@@ -63,6 +63,7 @@ from llm.models.embedding import EmbeddingModel as EmbeddingModel
 from llm.models.embedding import cosine_similarity as cosine_similarity
 from llm.models.embedding import decode as decode
 from llm.models.embedding import encode as encode
+from llm.models.loading import load_once as load_once
 from llm.models.options import LazyOptions as LazyOptions
 from llm.models.options import Options as Options
 from llm.models.options import option_values as option_values

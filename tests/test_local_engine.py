@@ -25,7 +25,7 @@ import llm
 from llm.errors import ContextTooLong, ModelError
 from llm.parts import StreamEvent
 from llm.providers.local import engine, store
-from llm.providers.local.model import default_threads
+from llm.providers.local.model import AsyncLocalModel, LocalModel, default_threads
 
 from .helpers.smollm import gguf_path, register_default_model
 
@@ -72,6 +72,12 @@ def fields(**values: Any) -> engine.EngineSettings:
     return engine.EngineSettings(
         **{"path": str(gguf_path()), "context": 512, "threads": 1, **values}
     )
+
+
+def loaded(model: llm.Model | llm.AsyncModel, **values: Any) -> engine.Engine:
+    """The engine that a model has for such settings."""
+    assert isinstance(model, (LocalModel, AsyncLocalModel))
+    return model.load(fields(**values))
 
 
 def test_prompt_streams_an_answer(model: llm.Model) -> None:
@@ -184,7 +190,7 @@ def wait_for_threads() -> None:
 
 def test_stream_that_is_closed_stops_the_engine(model: llm.Model) -> None:
     """Who leaves a story early does not pay for its end."""
-    chunks = engine.open_engine(fields(context=1024)).stream(
+    chunks = loaded(model, context=1024).stream(
         {"messages": [{"role": "user", "content": "Tell a story"}], "stream": True, "seed": 1}
     )
     next(chunks)
@@ -197,7 +203,7 @@ def test_stream_that_is_closed_stops_the_engine(model: llm.Model) -> None:
 
 def test_end_of_the_process_stops_every_answer(model: llm.Model) -> None:
     """No thread is left in the engine when the interpreter goes down."""
-    chunks = engine.open_engine(fields(context=1024)).stream(
+    chunks = loaded(model, context=1024).stream(
         {"messages": [{"role": "user", "content": "Tell a story"}], "stream": True}
     )
     next(chunks)
@@ -209,7 +215,7 @@ def test_async_stream_that_is_closed_stops_the_engine(model: llm.Model) -> None:
     """The same on an event loop."""
 
     async def leave_early() -> None:
-        chunks = engine.open_engine(fields(context=1024)).astream(
+        chunks = loaded(model, context=1024).astream(
             {"messages": [{"role": "user", "content": "Tell a story"}], "stream": True}
         )
         await anext(chunks)
@@ -223,7 +229,7 @@ def test_async_stream_that_is_closed_stops_the_engine(model: llm.Model) -> None:
 def test_event_loop_that_is_gone_ends_the_answer(model: llm.Model) -> None:
     """An event loop closed in the middle neither hangs nor prints a traceback."""
     loop = asyncio.new_event_loop()
-    chunks = engine.open_engine(fields(context=1024)).astream(
+    chunks = loaded(model, context=1024).astream(
         {"messages": [{"role": "user", "content": "Tell a story"}], "stream": True}
     )
     loop.run_until_complete(anext(chunks))
@@ -334,7 +340,7 @@ def test_log_of_the_engine_is_shown_only_when_asked_for(model: llm.Model) -> Non
 
 def test_port_of_the_engine_needs_a_key(model: llm.Model) -> None:
     """The engine listens on this machine only, and nobody can use it."""
-    server: Any = engine.open_engine(fields())._server
+    server: Any = loaded(model)._server
     assert server.listening_address.startswith("http://127.0.0.1:")
     with pytest.raises(urllib.error.HTTPError, match="401") as caught:
         urllib.request.urlopen(f"{server.listening_address}/v1/models", timeout=10)
@@ -344,31 +350,34 @@ def test_port_of_the_engine_needs_a_key(model: llm.Model) -> None:
 @pytest.fixture
 def no_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a process that has loaded no model yet."""
-    monkeypatch.setattr(engine, "_loaded", {})
+    monkeypatch.setattr("llm.models.loading._kept", {})
 
 
 def test_engine_is_kept_for_the_same_settings(
-    no_engines: None, monkeypatch: pytest.MonkeyPatch
+    model: llm.Model,
+    async_model: llm.AsyncModel,
+    no_engines: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A model is loaded once; of several, those used last are kept."""
-    loaded: list[engine.EngineSettings] = []
+    """A model is loaded once for its twin, too; the two used last stay until they are let go."""
+    sizes: list[int] = []
 
     def load(settings: engine.EngineSettings) -> Any:
-        loaded.append(settings)
+        sizes.append(settings.context)
         return object()
 
     monkeypatch.setattr(engine, "_load", load)
-    first, second, third = (fields(context=size) for size in (128, 256, 512))
-    kept = engine.open_engine(first)
-    engine.open_engine(second)
-    assert engine.open_engine(first) is kept
-    engine.open_engine(third)
-    assert engine.open_engine(first) is kept
-    engine.open_engine(second)
-    assert loaded == [first, second, third, second]
+    for size in (128, 256, 128, 512):
+        assert loaded(model, context=size) is loaded(async_model, context=size)
+    loaded(model, context=128)
+    loaded(model, context=256)
+    assert sizes == [128, 256, 512, 256]
+    model.unload()
+    loaded(async_model, context=256)
+    assert sizes == [128, 256, 512, 256, 256]
 
 
-def test_damaged_file_is_a_readable_error(no_engines: None, tmp_path: Path) -> None:
+def test_damaged_file_is_a_readable_error(tmp_path: Path) -> None:
     """A file that is no model says so, and how to learn more."""
     damaged = tmp_path / "a.gguf"
     damaged.write_bytes(gguf_path().read_bytes()[:500_000])
@@ -449,7 +458,9 @@ def test_registering_imports_neither_engine_nor_pydantic(model: llm.Model) -> No
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_reasoning_is_an_event_of_its_own(model: llm.Model, no_engines: None) -> None:
+def test_reasoning_is_an_event_of_its_own(
+    model: llm.Model, no_engines: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a model thinks aloud is not part of the answer, streamed or whole."""
 
     class Server:
@@ -460,8 +471,7 @@ def test_reasoning_is_an_event_of_its_own(model: llm.Model, no_engines: None) ->
                 callback({"choices": [{"delta": delta}]})
 
     def events(stream: bool) -> Iterator[StreamEvent]:
-        settings = engine.EngineSettings(str(gguf_path()), 4096, default_threads())
-        engine._loaded[settings] = engine.Engine(Server())
+        monkeypatch.setattr(engine, "_load", lambda settings: Server())
         return model.prompt("x", stream=stream).stream_events()
 
     for stream in (True, False):

@@ -73,6 +73,15 @@ class _get_key_mixin:
             message += f" or set the {self.key_env_var} environment variable"
         raise NeedsKeyException(message, getattr(self, "model_id", None))
 
+    def unload(self) -> None:
+        """Let go of what `load`, marked with `llm.load_once`, has made for models of this id.
+
+        An answer that is being made with it goes on; the next prompt loads again.
+        """
+        from .loading import unload
+
+        unload(self)
+
     def __str__(self) -> str:
         return f"{type(self).__name__}: {self.model_id}"
 

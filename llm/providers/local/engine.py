@@ -41,8 +41,6 @@ QUIET, INFORMATIVE = -1, 3
 # A prompt is read in batches, and only between two of them can it be stopped. 128 tokens are as
 # fast as 512 on a processor; smaller batches are slower.
 BATCH_TOKENS = 128
-# Loaded models that a process keeps. Each has its memory; two allow for going back and forth.
-MAX_LOADED = 2
 # On Windows a wait without end cannot be interrupted with Ctrl-C.
 WAIT_SECONDS = 0.2
 
@@ -164,25 +162,13 @@ class Engine:
                 yield item
 
 
-_loaded: dict[EngineSettings, Engine] = {}
-_loading = threading.Lock()
-
-
 def open_engine(settings: EngineSettings) -> Engine:
-    """The engine with the model of `settings`, loaded at the first call and then kept.
+    """A new engine with the model of `settings`.
 
     Raises:
         ModelError: The engine is not installed, or cannot use the file.
     """
-    with _loading:
-        engine = _loaded.pop(settings, None)
-        if engine is None:
-            engine = Engine(_load(settings))
-            while len(_loaded) >= MAX_LOADED:
-                del _loaded[next(iter(_loaded))]
-        # The end of the dict is the one used last.
-        _loaded[settings] = engine
-        return engine
+    return Engine(_load(settings))
 
 
 def _load(settings: EngineSettings) -> Server:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import llm
 from llm.errors import ModelError
 
-from .engine import EngineSettings, open_engine
+from .engine import Engine, EngineSettings, open_engine
 from .store import DEFAULT_NAME
 from .wire import Reply, build_request
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 DEFAULT_CONTEXT = 4096
+# Loaded models that a process keeps. Each has its memory; two allow for going back and forth.
+MAX_LOADED = 2
 # Threads of the engine spin while they wait for each other: where every core is busy, two threads
 # gave 2.5 tokens a second and one gave 30. Half of the cores leaves room for everything else.
 MAX_DEFAULT_THREADS = 4
@@ -93,6 +95,11 @@ class _Local:
     def __str__(self) -> str:
         return f"Local: {self.model_id}"
 
+    @llm.load_once(most=MAX_LOADED)
+    def load(self, settings: EngineSettings) -> Engine:
+        """The engine with the model in it, for both kinds of model."""
+        return open_engine(settings)
+
     def _prepare(self, prompt: Prompt) -> tuple[EngineSettings, llm.JSONObject, Reply]:
         if not self.installed.path.is_file():
             raise ModelError(
@@ -124,7 +131,7 @@ class LocalModel(_Local, llm.Model):
     ) -> Iterator[str | StreamEvent]:
         """Yield the answer as it is made; the model is loaded at the first prompt."""
         settings, request, reply = self._prepare(prompt)
-        with closing(open_engine(settings).stream(request)) as chunks:
+        with closing(self.load(settings).stream(request)) as chunks:
             for chunk in chunks:
                 for event in reply.take(chunk):
                     if stream:
@@ -148,7 +155,7 @@ class AsyncLocalModel(_Local, llm.AsyncModel):
         import asyncio
 
         settings, request, reply = self._prepare(prompt)
-        engine = await asyncio.to_thread(open_engine, settings)
+        engine = await asyncio.to_thread(self.load, settings)
         async with aclosing(engine.astream(request)) as chunks:
             async for chunk in chunks:
                 for event in reply.take(chunk):
