@@ -352,7 +352,7 @@ __getattr__, __dir__ = attach(
     _debug_tool_call="llm.commands._plugin_chats:debug_tool_call",
     _gather_tools="llm.commands._plugin_chats:gather_tools",
     _get_conversation_tools="llm.commands._plugin_chats:conversation_tools",
-    resolve_fragments="llm.logs.read.shared",
+    resolve_fragments="llm.material.fragments",
     migrate="llm.migrations",
     load_template="llm.templates",
     **{name.replace("-", "_"): entry.target for name, entry in _COMMANDS.items()},

@@ -6,7 +6,8 @@ subset of the parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pluggy import HookimplMarker, HookspecMarker
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from .content import Attachment, Fragment
     from .models.base import AnyAsyncModel, ModelWithAliases, SyncModel
     from .models.embedding import EmbeddingModel
+    from .parts import Message
     from .templates import Template
     from .tools.tool import Tool
     from .tools.toolbox import Toolbox
 
     AnyTool = Tool | type[Toolbox]
     TemplateLoader = Callable[[str], Template]
-    FragmentLoader = Callable[[str], Fragment | Attachment | list[Fragment | Attachment]]
+    # One that has a second parameter is given a `FragmentContext` by its name.
+    FragmentLoader = Callable[..., Fragment | Attachment | list[Fragment | Attachment]]
 
     class RegisterModel(Protocol):
         """What the hook `register_models` gets as `register`."""
@@ -71,6 +74,7 @@ else:
             "llm.content": "Attachment Fragment",
             "llm.models.base": "AnyAsyncModel ModelWithAliases SyncModel",
             "llm.models.embedding": "EmbeddingModel",
+            "llm.parts": "Message",
             "llm.templates": "Template",
             "llm.tools.tool": "Tool",
             "llm.tools.toolbox": "Toolbox",
@@ -78,13 +82,26 @@ else:
         AnyTool="llm.tools.tool.Tool | builtins.type",
     )
     TemplateLoader = Callable[[str], Template]
-    FragmentLoader = Callable[[str], Any]
+    FragmentLoader = Callable[..., Any]
     RegisterModel = RegisterEmbeddingModel = RegisterTool = Callable[..., None]
     RegisterTemplateLoader = RegisterFragmentLoader = Callable[..., None]
 
 
 hookspec = HookspecMarker("llm")
 hookimpl = HookimplMarker("llm")
+
+
+@dataclass(frozen=True)
+class FragmentContext:
+    """What a loader of fragments is given that has a second parameter, `context`.
+
+    Args:
+        prompt: The text of the prompt, standard input and templates included; never empty.
+        history: The messages of the conversation before it, the system prompt included.
+    """
+
+    prompt: str
+    history: Sequence[Message] = ()
 
 
 # The hooks
@@ -146,5 +163,7 @@ def register_fragment_loaders(register: RegisterFragmentLoader) -> None:
 
     Args:
         register: `register(prefix, loader)`. The loader is called with `rest` and returns a
-            `Fragment`, an `Attachment` or a list of both, or raises ValueError.
+            `Fragment`, an `Attachment` or a list of both, or raises ValueError. One that has a
+            second parameter `context` is called when everything else is known, with a
+            `FragmentContext`; in a chat for each prompt anew.
     """

@@ -115,7 +115,7 @@ def test_attachments_are_sent_in_their_order(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["-f", "nosuch"], "Fragment 'nosuch' not found"),
-        (["-f", "zz:x"], "Unknown fragment prefix: zz (loaders: fl, dir, cmd)"),
+        (["-f", "zz:x"], "Unknown fragment prefix: zz (loaders: fl, dir, cmd, similar)"),
         (["-f", "fl:bad"], "Could not load fragment fl:bad: nope"),
         (["-f", "fl:number"], "Could not load fragment fl:number: the loader returned int"),
         (["--sf", "fl:x"], "Fragment loader fl returned a disallowed attachment"),

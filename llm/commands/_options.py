@@ -162,7 +162,7 @@ fragment_option = several(
     "--fragment",
     "fragments",
     help="Fragment for the prompt: an alias, hash, path or URL, - for standard input, dir:PATH, "
-    "cmd:'COMMAND', or the prefix of a plugin.",
+    "cmd:'COMMAND', similar:COLLECTION, or the prefix of a plugin.",
 )
 system_fragment_option = several(
     "--sf", "--system-fragment", "system_fragments", help="Fragment for the system prompt."

@@ -133,7 +133,7 @@ def process_fragments_in_chat(
         ClickException: A fragment cannot be found.
     """
     from ..content import Attachment, Fragment
-    from ..logs.read.shared import resolve_fragments
+    from ..material.fragments import resolve_fragments
     from ..prompting.repl import read_instructions
 
     text, names, _ = read_instructions(prompt, ("!fragment",))

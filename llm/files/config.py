@@ -363,6 +363,11 @@ def embeddings_db_path() -> Path:
     return user_dir() / "embeddings.db"
 
 
+def embeddings_db() -> str:
+    """What `LLM_EMBEDDINGS_DB` names for the database of embeddings, else its path."""
+    return os.environ.get("LLM_EMBEDDINGS_DB") or str(embeddings_db_path())
+
+
 def logs_on() -> bool:
     """Whether prompts are logged unless a command says otherwise."""
     return not (user_dir() / "logs-off").exists()

@@ -4,29 +4,111 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+from .._lazy import for_hints
 from ..content import Attachment, Fragment
 from ..errors import FragmentNotFound, InvalidInput
 from ..terminal import STDIN, decode_text, read_stdin_text
 from ..text import has_plugin_prefix
 from ..text.secrets import said_by
 
+if TYPE_CHECKING:
+    from ..hookspecs import FragmentContext, FragmentLoader
+    from ..logs.records.shared import AnyDatabase
+else:
+    for_hints(
+        globals(),
+        {
+            "llm.hookspecs": "FragmentContext FragmentLoader",
+            "llm.logs.records.shared": "AnyDatabase",
+        },
+    )
+
 Content = Fragment | Attachment
 FindStored = Callable[[str], Fragment | None]
 
 
+class Late(NamedTuple):
+    """A fragment that depends on the prompt: its place is known, its content not yet.
+
+    Args:
+        name: What the user calls it.
+        loader: What gives it.
+        allow_attachments: Whether the loader may return attachments.
+    """
+
+    name: str
+    loader: FragmentLoader
+    allow_attachments: bool = False
+
+    def load(self, context: FragmentContext | None) -> list[Content]:
+        """What the loader gives for a prompt.
+
+        Raises:
+            FragmentNotFound: The loader raised an error, or there is no text to go by.
+        """
+        if context is None or not context.prompt.strip():
+            raise FragmentNotFound(
+                f"Fragment {self.name} is found by the text of a prompt, and there is none"
+            )
+        return _loaded(self.name, partial(self.loader, context=context), self.allow_attachments)
+
+
+Item = Content | Late
+
+
+def resolve_fragments(
+    db: AnyDatabase, fragments: Iterable[str], allow_attachments: bool = False
+) -> list[Fragment | Attachment]:
+    """The texts, and attachments, that people name.
+
+    Args:
+        db: The log database, searched for aliases and hashes.
+        fragments: For each: a URL, `-` for standard input, `prefix:rest` for a loader, an alias,
+            a hash or a path; tried in this order.
+        allow_attachments: Whether a loader may return attachments.
+
+    Returns:
+        The content in order; a loader may give several for one name.
+
+    Raises:
+        FragmentNotFound: One of them cannot be found or read.
+    """
+    from ..logs.read.shared import find_fragment
+
+    found = resolve_all(fragments, lambda name: find_fragment(db, name), allow_attachments)
+    return contents_of(found)
+
+
 def resolve_all(
     fragments: Iterable[str], find_stored: FindStored, allow_attachments: bool = False
-) -> list[Content]:
-    """As `resolve_fragments`, with a function that finds a stored fragment."""
-    found: list[Content] = []
+) -> list[Item]:
+    """As `resolve_fragments`, with a function that finds a stored fragment.
+
+    What depends on the prompt is left to be loaded.
+    """
+    found: list[Item] = []
     for name in fragments:
         found += _resolve(name, find_stored, allow_attachments)
     return found
 
 
-def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> list[Content]:
+def contents_of(found: Iterable[Item], context: FragmentContext | None = None) -> list[Content]:
+    """Everything in order, with what depends on the prompt loaded for this one.
+
+    Raises:
+        FragmentNotFound: There is such a fragment, and no prompt.
+    """
+    contents: list[Content] = []
+    for item in found:
+        contents += item.load(context) if isinstance(item, Late) else [item]
+    return contents
+
+
+def _resolve(name: str, find_stored: FindStored, allow_attachments: bool) -> list[Item]:
     if name.startswith(("http://", "https://")):
         return [Fragment(_fetched(name), name)]
     if name == STDIN:
@@ -73,17 +155,35 @@ def _read(path: Path) -> Fragment:
     return Fragment(decode_text(content), str(path.resolve()))
 
 
-def _load(name: str, allow_attachments: bool) -> list[Content]:
-    """What the loader of the prefix gives."""
+def _load(name: str, allow_attachments: bool) -> list[Item]:
+    """What the loader of the prefix gives, or will give."""
     from .registered import fragment_loaders_for
 
-    prefix, _, rest = name.partition(":")
+    prefix = name.partition(":")[0]
     loaders = fragment_loaders_for(prefix)
     if prefix not in loaders:
         known = ", ".join(loaders) or "none"
         raise FragmentNotFound(f"Unknown fragment prefix: {prefix} (loaders: {known})")
+    loader = loaders[prefix]
+    if _takes_context(loader):
+        return [Late(name, loader, allow_attachments)]
+    return [*_loaded(name, loader, allow_attachments)]
+
+
+def _takes_context(loader: FragmentLoader) -> bool:
+    from inspect import signature
+
     try:
-        result = loaders[prefix](rest)
+        parameters = list(signature(loader).parameters)
+    except (TypeError, ValueError):
+        return False
+    return "context" in parameters[1:]
+
+
+def _loaded(name: str, loader: FragmentLoader, allow_attachments: bool) -> list[Content]:
+    prefix, _, rest = name.partition(":")
+    try:
+        result = loader(rest)
         items = [result] if isinstance(result, (str, Attachment)) else list(result)
         found = [_content(item, name) for item in items]
         if not allow_attachments and any(isinstance(item, Attachment) for item in found):

@@ -1,6 +1,7 @@
-"""The loaders of fragments that are always there: `dir:` for folders, `cmd:` for commands.
+"""The loaders of fragments that are always there: `dir:` for folders, `cmd:` for commands,
+`similar:` for the entries of a collection that are nearest to the prompt.
 
-A plugin that registers one of these prefixes keeps it; ours is then `llm-dir:` or `llm-cmd:`.
+A plugin that registers one of these prefixes keeps it; ours is then `llm-dir:` and so on.
 """
 
 from __future__ import annotations
@@ -8,23 +9,39 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._lazy import for_hints
 from ..content import Attachment, Fragment
 from ..errors import LLMError
+from ..files import config
 from ..terminal import decode_text, show_note
 from ..terminal.asking import confirm, quoted
 from .gitignore import IgnoreRules, glob_pattern
 
 if TYPE_CHECKING:
-    from ..hookspecs import FragmentLoader
+    from ..embeddings.collection import Entry
+    from ..hookspecs import FragmentContext, FragmentLoader
+    from ..text import JSONObject
+else:
+    for_hints(globals(), {"llm.hookspecs": "FragmentContext"})
 
 ASK_ABOVE_BYTES = 1_000_000
 # As git does: a file with a NUL in its first bytes is binary.
 _SNIFFED_BYTES = 8000
+# What `similar:` takes behind a question mark, and what reads each.
+_SETTINGS: dict[str, Callable[[str], object]] = {
+    "n": int,
+    "chars": int,
+    "min_score": float,
+    "prefix": str,
+    "where": str,
+}
+_NEAREST = 5
+_MOST_CHARACTERS = 20_000
 
 
 def load_folder(rest: str) -> list[Fragment | Attachment]:
@@ -197,4 +214,67 @@ def load_command_output(rest: str) -> Fragment:
     return Fragment(decode_text(done.stdout), f"cmd:{rest}")
 
 
-BUILTIN_LOADERS: dict[str, FragmentLoader] = {"dir": load_folder, "cmd": load_command_output}
+def load_similar(rest: str, context: FragmentContext) -> list[Fragment | Attachment]:
+    """The entries of a collection that are nearest to the prompt, as in similar:notes.
+
+    At most 5 of them, and at most 20,000 characters: similar:notes?n=3&chars=8000. Further settings
+    are min_score, prefix and where, as for llm similar. The texts must have been kept: --store.
+    """
+    name, _, query = rest.partition("?")
+    settings = _settings(query)
+    most = settings.pop("chars", _MOST_CHARACTERS)
+    number = settings.pop("n", _NEAREST)
+    from ..embeddings.collection import Collection
+
+    path = config.embeddings_db()
+    if not Collection.exists(path, name):
+        raise LLMError(f"there is no collection {name!r} in {path} ('llm collections' lists them)")
+    with Collection(name, path, create=False) as collection:
+        found = collection.similar(context.prompt, number, **settings)
+    entries = list(_within(found, most))
+    characters = sum(len(entry.content or "") for entry in entries)
+    ids = ", ".join(entry.id for entry in entries) or "nothing"
+    show_note(f"similar:{name}: {ids} ({_count(characters, 'character')})")
+    return [
+        Fragment(f"{entry.id}\n---\n{entry.content}\n---\n", f"similar:{name}#{entry.id}")
+        for entry in entries
+    ]
+
+
+def _settings(query: str) -> JSONObject:
+    found: JSONObject = {}
+    for setting in filter(None, query.split("&")):
+        key, _, value = setting.partition("=")
+        if key not in _SETTINGS:
+            raise LLMError(f"{key!r} is no setting: there are {', '.join(_SETTINGS)}")
+        try:
+            found[key] = _SETTINGS[key](value)
+        except ValueError:
+            raise LLMError(f"{key} is a number, not {value!r}") from None
+    return found
+
+
+def _within(found: Iterable[Entry], most: int) -> Iterator[Entry]:
+    """The first entries whose texts have so many characters together."""
+    left = most
+    for entry in found:
+        if entry.content is None:
+            raise LLMError(
+                f"the text of {entry.id!r} was not kept: put it into the collection with --store"
+            )
+        left -= len(entry.content)
+        if left < 0:
+            if left + len(entry.content) == most:
+                raise LLMError(
+                    f"{entry.id!r}, the nearest, has {len(entry.content):,} characters, more than "
+                    f"the {most:,} that may be sent: chars=NUMBER allows more"
+                )
+            return
+        yield entry
+
+
+BUILTIN_LOADERS: dict[str, FragmentLoader] = {
+    "dir": load_folder,
+    "cmd": load_command_output,
+    "similar": load_similar,
+}

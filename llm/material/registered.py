@@ -66,8 +66,7 @@ def get_template_loaders() -> dict[str, TemplateLoader]:
 def get_fragment_loaders() -> dict[str, FragmentLoader]:
     """The loaders of fragments by prefix; a prefix that is taken gets `_1`, `_2` and so on.
 
-    Those of plugins come first. Ours, `dir` and `cmd`, are `llm-dir` and `llm-cmd` where a plugin
-    has the prefix.
+    Those of plugins come first. Ours, such as `dir`, is `llm-dir` where a plugin has the prefix.
     """
     from .loaders import BUILTIN_LOADERS
 

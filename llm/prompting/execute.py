@@ -123,6 +123,8 @@ def ask(resolved: Resolved, recorder: Recorder, turn: TurnInput) -> list[AnyResp
 
     Another model is asked where one fails before its first token. What the last one raises passes.
     """
+    if turn.fragments or turn.system_fragments:
+        turn = turn.completed(resolved.conversation)
     progress = Progress(_make_display(resolved), recorder)
     try:
         _run_turn(resolved, progress, turn)

@@ -15,8 +15,11 @@ from ..text import JSONObject
 if TYPE_CHECKING:
     import sqlite3
 
+    from ..material.fragments import Content, Item, Late
     from ..templates import Template
-    from .request import LogSettings, OutputSettings, Request
+    from .request import AnyConversation, LogSettings, OutputSettings, Request
+
+    Text: TypeAlias = Fragment | Late
 
 Found = TypeVar("Found")
 # What an option gives that may be repeated.
@@ -94,15 +97,15 @@ class TurnInput(NamedTuple):
 
     Args:
         text: The prompt, templates applied.
-        fragments: Texts in front of the prompt.
-        system_fragments: Texts in front of the system prompt.
+        fragments: Texts in front of the prompt; some may have to be found by it.
+        system_fragments: The same in front of the system prompt.
         drops_pending: Do not run the tool calls that the conversation ends in.
     """
 
     text: str = ""
     system: str | None = None
-    fragments: Sequence[str] = ()
-    system_fragments: Sequence[str] = ()
+    fragments: Sequence[Text] = ()
+    system_fragments: Sequence[Text] = ()
     attachments: Sequence[Attachment] = ()
     drops_pending: bool = False
 
@@ -115,6 +118,31 @@ class TurnInput(NamedTuple):
             "system_fragments": list(self.system_fragments),
             "attachments": list(self.attachments),
         }
+
+    def completed(self, conversation: AnyConversation) -> TurnInput:
+        """The same with every fragment that is found by the prompt.
+
+        Raises:
+            FragmentNotFound: One cannot be found.
+        """
+        if not any(map(_is_late, (*self.fragments, *self.system_fragments))):
+            return self
+        from ..hookspecs import FragmentContext
+        from ..material.fragments import contents_of
+
+        context = FragmentContext(self.text, conversation.next_prompt(None).messages)
+        texts, attachments = _sorted_out(contents_of(self.fragments, context))
+        return self._replace(
+            fragments=texts,
+            system_fragments=_sorted_out(contents_of(self.system_fragments, context))[0],
+            attachments=[*self.attachments, *attachments],
+        )
+
+    def lasting(self) -> TurnInput:
+        """What is found anew by each further prompt of a chat."""
+        # A system prompt takes the place of the one before, so all of it is given again.
+        system = self.system_fragments if any(map(_is_late, self.system_fragments)) else ()
+        return TurnInput(fragments=list(filter(_is_late, self.fragments)), system_fragments=system)
 
 
 def gather_material(request: Request) -> Material:
@@ -253,8 +281,8 @@ def prompt_text(typed: str | None, *, may_wait: bool) -> str:
 
 def load_content(material: Material, log: LogSettings) -> TurnInput:
     """The fragments and attachments of a prompt, without its text."""
-    fragments, attachments = load_fragments(log, material.fragments)
-    system_fragments, _ = load_fragments(log, material.system_fragments, only_text=True)
+    fragments, attachments = find_fragments(log, material.fragments)
+    system_fragments, _ = find_fragments(log, material.system_fragments, only_text=True)
     return TurnInput(
         fragments=fragments,
         system_fragments=system_fragments,
@@ -265,14 +293,38 @@ def load_content(material: Material, log: LogSettings) -> TurnInput:
 def load_fragments(
     log: LogSettings, names: Sequence[str], *, only_text: bool = False
 ) -> tuple[list[Fragment], list[Attachment]]:
-    """The texts and attachments of some fragments; `FragmentNotFound` where there is no such."""
+    """The texts and attachments of some fragments, without a prompt that they could be found by;
+    `FragmentNotFound` where there is no such."""
     if not names:
         return [], []
+    from ..material.fragments import contents_of
+
+    return _sorted_out(contents_of(_resolved(log, names, only_text=only_text)))
+
+
+def find_fragments(
+    log: LogSettings, names: Sequence[str], *, only_text: bool = False
+) -> tuple[list[Text], list[Attachment]]:
+    """As `load_fragments`; those that depend on the prompt are found when it is known."""
+    if not names:
+        return [], []
+    found = _resolved(log, names, only_text=only_text)
+    texts = [item for item in found if not isinstance(item, Attachment)]
+    return texts, [item for item in found if isinstance(item, Attachment)]
+
+
+def _resolved(log: LogSettings, names: Sequence[str], *, only_text: bool) -> list[Item]:
     from ..logs.read.shared import find_fragment
     from ..material.fragments import resolve_all
 
-    find_stored = _stored(log, find_fragment)
-    found = resolve_all(names, find_stored, allow_attachments=not only_text)
+    return resolve_all(names, _stored(log, find_fragment), allow_attachments=not only_text)
+
+
+def _is_late(text: Text) -> bool:
+    return not isinstance(text, str)
+
+
+def _sorted_out(found: Sequence[Content]) -> tuple[list[Fragment], list[Attachment]]:
     texts = [item for item in found if isinstance(item, Fragment)]
     return texts, [item for item in found if isinstance(item, Attachment)]
 

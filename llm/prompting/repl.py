@@ -12,7 +12,7 @@ from ..terminal import OutputClosed, say, write_err
 from ..text import edit_distance
 from .execute import ask, follow_up, note_ignored_history
 from .inputs import attachment_from
-from .material import Material, Texts, TurnInput, load_content, load_fragments
+from .material import Material, Texts, TurnInput, find_fragments, load_content
 from .recorder import Recorder
 from .request import resolve
 from .signals import Stopped, dying_tidily
@@ -107,7 +107,8 @@ class _Chat:
         self._instructions = instructions
         # A variable without a value is refused before anything is read.
         resolved.material.fill("")
-        # What goes with the first prompt only: from then on it is in the history.
+        # What goes with the first prompt, from then on it is in the history; and what is found
+        # by each prompt anew.
         self._content = load_content(resolved.material, resolved.request.log)
         self._check(self._content.attachments)
         self._attached: list[Attachment] = []
@@ -146,7 +147,7 @@ class _Chat:
         finally:
             begun = self._recorder.begun[count:]
             if any(response.has_ended and not response.said_nothing() for response in begun):
-                self._content, self._attached = TurnInput(), []
+                self._content, self._attached = self._content.lasting(), []
         self._told_ignored = self._told_ignored or note_ignored_history(responses[0])
         mismatch = follow_up(self._resolved, self._recorder, responses)
         if mismatch is not None:
@@ -155,7 +156,7 @@ class _Chat:
     def _turn_input(self, typed: str) -> TurnInput | None:
         """What goes into the next turn; `None` where the user has only attached something."""
         prompt, names, files = read_instructions(typed, self._instructions)
-        fragments, attachments = load_fragments(self._resolved.request.log, names)
+        fragments, attachments = find_fragments(self._resolved.request.log, names)
         attached = [attachment_from(value) for value in files]
         # One that is refused must not be in the way of the prompts that follow.
         self._check(attached)

@@ -15,10 +15,10 @@ PACKAGE = Path(llm.__file__).parent
 ROOMS = (
     *("_version", "_lazy", "errors", "text", "files", "net", "serialization", "content", "parts"),
     *("terminal", "schemas", "templates", "plugin_index", "tools", "models"),
-    *("hookspecs", "plugins", "material", "registry"),
+    *("hookspecs", "plugins", "registry"),
     *("logs.file", "logs.records", "logs.older", "logs.read", "logs.write"),
     *("logs.exchange", "logs.rewrite", "logs.render", "logs", "database", "embeddings"),
-    *("prompting", "commands", "cli", "plugin_index.survey", "__main__"),
+    *("material", "prompting", "commands", "cli", "plugin_index.survey", "__main__"),
 )
 # Public methods that need what stands above them, each with its reason.
 UPWARD: dict[tuple[str, str], str] = {

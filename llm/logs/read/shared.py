@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +15,7 @@ from ..file.lookups import decoded_object
 from ..file.migrations import connection_of, has_table, immediate
 
 if TYPE_CHECKING:
-    from ...content import Attachment, Fragment
+    from ...content import Fragment
     from ..file.lookups import SQLRow
     from ..records.shared import AnyDatabase
 else:
@@ -68,28 +68,6 @@ def find_fragment(db: AnyDatabase, name: str) -> Fragment | None:
     from ...content import Fragment
 
     return Fragment(row[0], row[1] or "")
-
-
-def resolve_fragments(
-    db: AnyDatabase, fragments: Iterable[str], allow_attachments: bool = False
-) -> list[Fragment | Attachment]:
-    """The texts, and attachments, that people name.
-
-    Args:
-        db: The log database, searched for aliases and hashes.
-        fragments: For each: a URL, `-` for standard input, `prefix:rest` for a loader, an alias,
-            a hash or a path; tried in this order.
-        allow_attachments: Whether a loader may return attachments.
-
-    Returns:
-        The content in order; a loader may give several for one name.
-
-    Raises:
-        FragmentNotFound: One of them cannot be found or read.
-    """
-    from ...material.fragments import resolve_all
-
-    return resolve_all(fragments, lambda name: find_fragment(db, name), allow_attachments)
 
 
 def iter_fragments(
