@@ -30,7 +30,9 @@ def words(tmp_path: Path) -> Iterator[llm.Collection]:
 def test_get_gives_the_entry_as_it_is_stored(words: llm.Collection) -> None:
     """Text and bytes come back as what they were, a missing id gives nothing."""
     one, two, three = (words.get(entry_id) for entry_id in ("a/1", "a/2", "b/1"))
-    assert one and two and three
+    assert one
+    assert two
+    assert three
     assert (one.id, one.content, one.metadata) == ("a/1", "one", {"n": 1})
     assert (two.content, two.metadata) == (b"two", None)
     assert (three.content, list(three.vector)) == (None, Fake().embed("three"))
@@ -52,13 +54,14 @@ def test_update_metadata_asks_no_model(words: llm.Collection) -> None:
     assert [entry.id for entry in words.similar_by_id("b/1", where='lang = "en"')] == ["a/1"]
     words.update_metadata("a/1", None)
     entry = words.get("a/1")
-    assert entry and (entry.content, entry.metadata) == ("one", None)
+    assert entry
+    assert (entry.content, entry.metadata) == ("one", None)
     assert len(asked(words)) == before
 
 
 def test_update_metadata_of_an_unknown_id(words: llm.Collection) -> None:
     """The error names the id and the collection, and can be caught as the collection's own."""
-    with pytest.raises(llm.Collection.DoesNotExist, match="ID not found: 'x' is not in .*'words'"):
+    with pytest.raises(llm.Collection.DoesNotExist, match=r"ID not found: 'x' is not in .*'words'"):
         words.update_metadata("x", {})
 
 
