@@ -44,7 +44,9 @@ __getattr__, __dir__ = attach(
             "ModelWithAliases",
         ),
         "llm.models.conversation": ("AsyncConversation", "Conversation"),
-        "llm.models.embedding": ("EmbeddingModel", "cosine_similarity", "decode", "encode"),
+        "llm.models.embedding": (
+            "AsyncEmbeddingModel", "EmbeddingModel", "cosine_similarity", "decode", "encode",
+        ),
         "llm.models.options": ("LazyOptions", "Options", "option_values"),
         "llm.parts": ("Message", "assistant", "system", "tool_message", "user"),
         "llm.net.network": ("has_proxy", "needs_tls", "proxy_variable", "tls_context"),
@@ -55,8 +57,8 @@ __getattr__, __dir__ = attach(
         "llm.material.registered": ("get_fragment_loaders", "get_template_loaders", "get_tools"),
         "llm.registry.aliases": ("remove_alias", "set_alias"),
         "llm.registry.embedding": (
-            "get_embedding_model", "get_embedding_model_aliases", "get_embedding_models",
-            "get_embedding_models_with_aliases",
+            "get_async_embedding_model", "get_embedding_model", "get_embedding_model_aliases",
+            "get_embedding_models", "get_embedding_models_with_aliases",
         ),
         "llm.registry": (
             "get_async_model", "get_async_model_aliases", "get_async_models", "get_model",
@@ -70,6 +72,7 @@ __getattr__, __dir__ = attach(
         "llm.tools.tool": ("ServerSideTool", "Tool", "tool"),
     },
     for_hints="llm._lazy",
+    AsyncCollection="llm.embeddings",
     Collection="llm.embeddings",
     hookimpl="llm.hookspecs",
     Prompt="llm.models.prompt",

@@ -19,6 +19,7 @@ from llm.commands._plugin_prompts import run_prompt as run_prompt
 from llm.content import Attachment as Attachment
 from llm.content import Fragment as Fragment
 from llm.database import Database as Database
+from llm.embeddings import AsyncCollection as AsyncCollection
 from llm.embeddings import Collection as Collection
 from llm.errors import AuthError as AuthError
 from llm.errors import ConfigError as ConfigError
@@ -59,6 +60,7 @@ from llm.models.base import Model as Model
 from llm.models.base import ModelWithAliases as ModelWithAliases
 from llm.models.conversation import AsyncConversation as AsyncConversation
 from llm.models.conversation import Conversation as Conversation
+from llm.models.embedding import AsyncEmbeddingModel as AsyncEmbeddingModel
 from llm.models.embedding import EmbeddingModel as EmbeddingModel
 from llm.models.embedding import cosine_similarity as cosine_similarity
 from llm.models.embedding import decode as decode
@@ -97,6 +99,7 @@ from llm.registry import get_models_with_aliases as get_models_with_aliases
 from llm.registry import watch_file as watch_file
 from llm.registry.aliases import remove_alias as remove_alias
 from llm.registry.aliases import set_alias as set_alias
+from llm.registry.embedding import get_async_embedding_model as get_async_embedding_model
 from llm.registry.embedding import get_embedding_model as get_embedding_model
 from llm.registry.embedding import get_embedding_model_aliases as get_embedding_model_aliases
 from llm.registry.embedding import get_embedding_models as get_embedding_models

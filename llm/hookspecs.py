@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .content import Attachment, Fragment
     from .models.base import AnyAsyncModel, ModelWithAliases, SyncModel
-    from .models.embedding import EmbeddingModel
+    from .models.embedding import AsyncEmbeddingModel, EmbeddingModel
     from .parts import Message
     from .templates import Template
     from .tools.tool import Tool
@@ -44,8 +44,13 @@ if TYPE_CHECKING:
     class RegisterEmbeddingModel(Protocol):
         """What the hook `register_embedding_models` gets as `register`."""
 
-        def __call__(self, model: EmbeddingModel, aliases: Iterable[str] | None = None) -> None:
-            """Register an embedding model, with further names."""
+        def __call__(
+            self,
+            model: EmbeddingModel,
+            aliases: Iterable[str] | None = None,
+            async_model: AsyncEmbeddingModel | None = None,
+        ) -> None:
+            """Register an embedding model, with further names and its asynchronous twin."""
 
     class RegisterTool(Protocol):
         """What the hook `register_tools` gets as `register`."""
@@ -73,7 +78,7 @@ else:
             "click": "",
             "llm.content": "Attachment Fragment",
             "llm.models.base": "AnyAsyncModel ModelWithAliases SyncModel",
-            "llm.models.embedding": "EmbeddingModel",
+            "llm.models.embedding": "AsyncEmbeddingModel EmbeddingModel",
             "llm.parts": "Message",
             "llm.templates": "Template",
             "llm.tools.tool": "Tool",
@@ -132,7 +137,7 @@ def register_embedding_models(register: RegisterEmbeddingModel) -> None:
     """Register embedding models.
 
     Args:
-        register: `register(model, aliases=None)`.
+        register: `register(model, aliases=None, async_model=None)`.
     """
 
 

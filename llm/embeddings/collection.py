@@ -7,11 +7,12 @@ import os
 import re
 import sqlite3
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from .._lazy import for_hints
 from ..errors import NotFound
@@ -30,18 +31,19 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from typing_extensions import Self
 
-    from ..models.embedding import EmbeddingModel
+    from ..models.embedding import AsyncEmbeddingModel, EmbeddingModel
 else:
     for_hints(
         globals(),
         {
-            "llm.models.embedding": "EmbeddingModel",
+            "llm.models.embedding": "AsyncEmbeddingModel EmbeddingModel",
             "sqlite3": "",
             "sqlite_utils": "Database",
             "typing_extensions": "Self",
         },
     )
 
+M = TypeVar("M", "EmbeddingModel", "AsyncEmbeddingModel")
 Metadata = JSONObject
 BATCH_SIZE = 100
 # A string of its own: nobody can hand in the same one by accident.
@@ -89,29 +91,8 @@ class StoredEntry:
     metadata: Metadata | None = None
 
 
-class Collection:
-    """A named set of embeddings in a database.
-
-    It may be used from several threads.
-
-    Args:
-        name: The name, unique in the database.
-        db: The path of a database, an `llm.Database`, a connection of `sqlite3` or a
-            `sqlite_utils.Database`; migrated if it has to be. One in memory where missing.
-        model: The model that embeds; the one that the collection was made with where missing.
-        model_id: Its id or alias instead.
-        create: Make the collection where it does not exist.
-
-    Attributes:
-        id: The number of the collection in the database.
-        model_id: The id of the model that it was made with.
-
-    Raises:
-        Collection.DoesNotExist: It does not exist and is not to be made.
-        EmbeddingsError: `db` is the path of something that is no database.
-        ValueError: A new collection was given no model.
-        UnknownModelError: No model is called `model_id`.
-    """
+class BaseCollection(Generic[M]):
+    """What a collection is whose model is called, or awaited: all that asks no model."""
 
     id: int
     model_id: str
@@ -124,12 +105,12 @@ class Collection:
         name: str,
         db: AnyDatabase | None = None,
         *,
-        model: EmbeddingModel | None = None,
+        model: M | None = None,
         model_id: str | None = None,
         create: bool = True,
     ) -> None:
         self.name = name
-        self._model = model
+        self._model: M | None = model
         self._connections = Connections(db)
         try:
             row = self._row()
@@ -190,17 +171,13 @@ class Collection:
         with reading(path) as conn:
             return conn is not None and _exists(conn, name)
 
-    def model(self) -> EmbeddingModel:
+    @abstractmethod
+    def model(self) -> M:
         """The model that embeds.
 
         Raises:
             UnknownModelError: The plugin that brings it is not installed.
         """
-        if self._model is None:
-            import llm
-
-            self._model = llm.get_embedding_model(self.model_id)
-        return self._model
 
     def count(self) -> int:
         """How many embeddings there are."""
@@ -282,94 +259,7 @@ class Collection:
         """The MD5 digest by which the collection knows what it has embedded already."""
         return content_hash(input)
 
-    # Putting in
-
-    def embed(
-        self,
-        id: str,
-        value: str | bytes,
-        metadata: JSONObject | None = None,
-        store: bool = False,
-        *,
-        key: str | None = None,
-    ) -> None:
-        """Put one embedding into the collection; see `embed_multi_with_metadata`."""
-        self.embed_multi_with_metadata([(id, value, metadata)], store, 1, key=key)
-
-    def embed_multi(
-        self,
-        entries: Iterable[tuple[str, str | bytes]],
-        store: bool = False,
-        batch_size: int = BATCH_SIZE,
-        *,
-        key: str | None = None,
-        progress: Callable[[int], object] | None = None,
-    ) -> None:
-        """Put pairs of id and value into the collection; see `embed_multi_with_metadata`."""
-        triples = ((entry_id, value, None) for entry_id, value in entries)
-        self.embed_multi_with_metadata(triples, store, batch_size, key=key, progress=progress)
-
-    def embed_multi_with_metadata(
-        self,
-        entries: Iterable[tuple[str, str | bytes, JSONObject | None]],
-        store: bool = False,
-        batch_size: int = BATCH_SIZE,
-        *,
-        key: str | None = None,
-        progress: Callable[[int], object] | None = None,
-    ) -> None:
-        """Put entries into the collection, a batch at a time, each batch in one transaction.
-
-        The model is asked only for content that the collection does not have: the same content
-        under another id gets the same vector, and an id that has this content stays as it is but
-        for metadata that is new.
-
-        Args:
-            entries: Id, text or bytes, and metadata. Where an id has that content already,
-                `None` leaves its metadata as it is and `{}` removes it. May be a generator of any
-                length.
-            store: Keep the content too, not only its vector.
-            batch_size: Entries per request; fewer where the model takes fewer.
-            key: A key, or the name of a stored one.
-            progress: Called after each batch with how many entries are done by then.
-
-        Raises:
-            ValueError: The model does not take this kind of value.
-            ModelError: The model did not give a vector for each value.
-        """
-        size = min(batch_size, self.model().batch_size or batch_size)
-        remaining, done = iter(entries), 0
-        while entries := list(islice(remaining, size)):
-            with self._connections.turn() as conn:
-                batch = Batch(conn, self.id, (Item(*entry) for entry in entries))
-                batch.write(conn, embedded(self.model(), batch.new, key), store=store)
-            done += len(entries)
-            if progress is not None:
-                progress(done)
-
     # Finding
-
-    def similar(
-        self,
-        value: str | bytes,
-        number: int = 10,
-        prefix: str | None = None,
-        *,
-        where: str | None = None,
-        min_score: float | None = None,
-        key: str | None = None,
-    ) -> list[Entry]:
-        """The entries nearest to a text or to bytes, which the model embeds first, best first.
-
-        Args:
-            value: What to compare with.
-            number, prefix, where, min_score: See `similar_by_vector`.
-            key: A key, or the name of a stored one.
-        """
-        vector = self.model().embed(value, key=key)
-        return self.similar_by_vector(
-            vector, number, prefix=prefix, where=where, min_score=min_score
-        )
 
     def similar_by_id(
         self,
@@ -434,6 +324,128 @@ class Collection:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.name} - {self.model_id}>"
+
+
+class Collection(BaseCollection["EmbeddingModel"]):
+    """A named set of embeddings in a database.
+
+    It may be used from several threads.
+
+    Args:
+        name: The name, unique in the database.
+        db: The path of a database, an `llm.Database`, a connection of `sqlite3` or a
+            `sqlite_utils.Database`; migrated if it has to be. One in memory where missing.
+        model: The model that embeds; the one that the collection was made with where missing.
+        model_id: Its id or alias instead.
+        create: Make the collection where it does not exist.
+
+    Attributes:
+        id: The number of the collection in the database.
+        model_id: The id of the model that it was made with.
+
+    Raises:
+        Collection.DoesNotExist: It does not exist and is not to be made.
+        EmbeddingsError: `db` is the path of something that is no database.
+        ValueError: A new collection was given no model.
+        UnknownModelError: No model is called `model_id`.
+    """
+
+    def model(self) -> EmbeddingModel:
+        """The model that embeds.
+
+        Raises:
+            UnknownModelError: The plugin that brings it is not installed.
+        """
+        if self._model is None:
+            import llm
+
+            self._model = llm.get_embedding_model(self.model_id)
+        return self._model
+
+    def embed(
+        self,
+        id: str,
+        value: str | bytes,
+        metadata: JSONObject | None = None,
+        store: bool = False,
+        *,
+        key: str | None = None,
+    ) -> None:
+        """Put one embedding into the collection; see `embed_multi_with_metadata`."""
+        self.embed_multi_with_metadata([(id, value, metadata)], store, 1, key=key)
+
+    def embed_multi(
+        self,
+        entries: Iterable[tuple[str, str | bytes]],
+        store: bool = False,
+        batch_size: int = BATCH_SIZE,
+        *,
+        key: str | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> None:
+        """Put pairs of id and value into the collection; see `embed_multi_with_metadata`."""
+        triples = ((entry_id, value, None) for entry_id, value in entries)
+        self.embed_multi_with_metadata(triples, store, batch_size, key=key, progress=progress)
+
+    def embed_multi_with_metadata(
+        self,
+        entries: Iterable[tuple[str, str | bytes, JSONObject | None]],
+        store: bool = False,
+        batch_size: int = BATCH_SIZE,
+        *,
+        key: str | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> None:
+        """Put entries into the collection, a batch at a time, each batch in one transaction.
+
+        The model is asked only for content that the collection does not have: the same content
+        under another id gets the same vector, and an id that has this content stays as it is but
+        for metadata that is new.
+
+        Args:
+            entries: Id, text or bytes, and metadata. Where an id has that content already,
+                `None` leaves its metadata as it is and `{}` removes it. May be a generator of any
+                length.
+            store: Keep the content too, not only its vector.
+            batch_size: Entries per request; fewer where the model takes fewer.
+            key: A key, or the name of a stored one.
+            progress: Called after each batch with how many entries are done by then.
+
+        Raises:
+            ValueError: The model does not take this kind of value.
+            ModelError: The model did not give a vector for each value.
+        """
+        size = min(batch_size, self.model().batch_size or batch_size)
+        remaining, done = iter(entries), 0
+        while entries := list(islice(remaining, size)):
+            with self._connections.turn() as conn:
+                batch = Batch(conn, self.id, (Item(*entry) for entry in entries))
+                batch.write(conn, embedded(self.model(), batch.new, key), store=store)
+            done += len(entries)
+            if progress is not None:
+                progress(done)
+
+    def similar(
+        self,
+        value: str | bytes,
+        number: int = 10,
+        prefix: str | None = None,
+        *,
+        where: str | None = None,
+        min_score: float | None = None,
+        key: str | None = None,
+    ) -> list[Entry]:
+        """The entries nearest to a text or to bytes, which the model embeds first, best first.
+
+        Args:
+            value: What to compare with.
+            number, prefix, where, min_score: See `similar_by_vector`.
+            key: A key, or the name of a stored one.
+        """
+        vector = self.model().embed(value, key=key)
+        return self.similar_by_vector(
+            vector, number, prefix=prefix, where=where, min_score=min_score
+        )
 
 
 def _metadata(text: str | None) -> Metadata | None:

@@ -80,12 +80,21 @@ def embedded(model: EmbeddingModel, values: list[Value], key: str | None) -> lis
         ModelError: The model gave another number of vectors.
     """
     vectors = list(model.embed_multi(values, len(values), key=key)) if values else []
+    check_count(model.model_id, vectors, values)
+    return vectors
+
+
+def check_count(model_id: str, vectors: Sequence[object], values: Sequence[Value]) -> None:
+    """Refuse another number of vectors than of values.
+
+    Raises:
+        ModelError: The model lost some, or gave too many.
+    """
     if len(vectors) != len(values):
         raise ModelError(
-            f"{model.model_id} gave {len(vectors)} vectors for {len(values)} values; "
+            f"{model_id} gave {len(vectors)} vectors for {len(values)} values; "
             "nothing of this batch was stored"
         )
-    return vectors
 
 
 class Batch:

@@ -26,6 +26,7 @@ __getattr__, __dir__ = attach(
     Response="llm.models.response",
     AsyncResponse="llm.models.async_response",
     NextPrompt="llm.models.plan",
+    AsyncEmbeddingModel="llm.models.embedding",
     EmbeddingModel="llm.models.embedding",
     CONVERSATION_NAME_LENGTH="llm.text",
     Toolbox="llm.tools.toolbox",

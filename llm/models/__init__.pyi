@@ -19,6 +19,7 @@ from llm.models.chain import _BaseChainResponse as _BaseChainResponse
 from llm.models.conversation import AsyncConversation as AsyncConversation
 from llm.models.conversation import Conversation as Conversation
 from llm.models.conversation import _BaseConversation as _BaseConversation
+from llm.models.embedding import AsyncEmbeddingModel as AsyncEmbeddingModel
 from llm.models.embedding import EmbeddingModel as EmbeddingModel
 from llm.models.options import LazyOptions as LazyOptions
 from llm.models.options import Options as Options

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .async_response import AsyncResponse
     from .chain import AsyncChainResponse, ChainResponse  # noqa: F401  # named in text below
     from .conversation import AsyncConversation, Conversation, _BaseConversation
-    from .embedding import EmbeddingModel
+    from .embedding import AsyncEmbeddingModel, EmbeddingModel
     from .prompt import PromptValues, ToolDef
     from .response import Response
     from .response_base import ResponseLog
@@ -296,12 +296,13 @@ class ModelWithAliases:
 
 @dataclass
 class EmbeddingModelWithAliases:
-    """A registered embedding model and its aliases."""
+    """A registered embedding model, its aliases and its asynchronous twin."""
 
     model: EmbeddingModel
     aliases: list[str]
     #: The name of the plugin that registered it.
     plugin: str = field(default=UNKNOWN_PLUGIN, compare=False, repr=False)
+    async_model: AsyncEmbeddingModel | None = field(default=None, compare=False, repr=False)
 
     @property
     def model_id(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,12 @@ import llm
 
 from .. import plugins
 from .._lazy import for_hints
+from ..errors import NeedsKeyException, UnknownModelError
 from . import bearing, meant_by, names_of, some_of, unknown_model, user_aliases
 
 if TYPE_CHECKING:
     from ..models.base import EmbeddingModelWithAliases
-    from ..models.embedding import EmbeddingModel
+    from ..models.embedding import AsyncEmbeddingModel, EmbeddingModel
 
     EmbeddingEntries = list[EmbeddingModelWithAliases]
 else:
@@ -22,7 +24,7 @@ else:
         globals(),
         {
             "llm.models.base": "EmbeddingModelWithAliases",
-            "llm.models.embedding": "EmbeddingModel",
+            "llm.models.embedding": "AsyncEmbeddingModel EmbeddingModel",
         },
     )
     EmbeddingEntries = list[EmbeddingModelWithAliases]
@@ -40,10 +42,14 @@ def get_embedding_models_with_aliases() -> list[EmbeddingModelWithAliases]:
     of_user = user_aliases()
     running = plugins.running_plugins()
 
-    def register(model: EmbeddingModel, aliases: Iterable[str] | None = None) -> None:
+    def register(
+        model: EmbeddingModel,
+        aliases: Iterable[str] | None = None,
+        async_model: AsyncEmbeddingModel | None = None,
+    ) -> None:
         names = [*(aliases or ()), *of_user.get(model.model_id, ())]
         plugin = running[-1] if running else UNKNOWN_PLUGIN
-        entries.append(EmbeddingModelWithAliases(model, names, plugin))
+        entries.append(EmbeddingModelWithAliases(model, names, plugin, async_model))
 
     plugins.call_each("register_embedding_models", register=register)
     return entries
@@ -73,6 +79,46 @@ def get_embedding_model(name: str) -> EmbeddingModel:
     for entry in found:
         return entry.model
     raise unknown_model(name, entries)
+
+
+def get_async_embedding_model(name: str) -> AsyncEmbeddingModel:
+    """The asynchronous embedding model with an id or alias.
+
+    Raises:
+        UnknownModelError: No embedding model has that name, or none that is awaited.
+    """
+    found, entries = look_up_embedding(name)
+    for entry in found:
+        if entry.async_model:
+            return entry.async_model
+    if found:
+        raise UnknownModelError(f"Unknown async embedding model (sync model exists): {name}")
+    raise unknown_model(name, entries)
+
+
+def resolve_default_embedding_model() -> str | None:
+    """The id of the model that embeds where none is named, or `None`.
+
+    The one the user has set; else, unless the key of some registered model is found, the first
+    that has a true attribute `answers_without_key`.
+    """
+    if chosen := llm.get_default_embedding_model():
+        return chosen
+    keyless = None
+    for entry in llm.get_embedding_models_with_aliases():
+        with plugins.isolated(entry.plugin):
+            if entry.model.needs_key and has_key(entry.model):
+                return None
+            if keyless is None and getattr(entry.model, "answers_without_key", False):
+                keyless = entry.model_id
+    return keyless
+
+
+def has_key(model: EmbeddingModel) -> bool:
+    """Whether the key that a model needs is found."""
+    with suppress(NeedsKeyException):
+        return model.get_key() is not None
+    return False
 
 
 def listed_embedding_models() -> list[EmbeddingModelWithAliases]:

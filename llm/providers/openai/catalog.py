@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, TypeVar
 import llm
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from .chat import AsyncChat, AsyncResponses, Chat, Responses
-    from .embedding import OpenAIEmbeddingModel
+    from .embedding import AsyncOpenAIEmbeddingModel, OpenAIEmbeddingModel
     from .shared import _Shared
     from .wire.shapes import Json
 
     SyncModel = Chat | Responses
     TwinModel = AsyncChat | AsyncResponses
+    EmbeddingEntry = tuple[OpenAIEmbeddingModel, Sequence[str], AsyncOpenAIEmbeddingModel]
 
 Family = TypeVar("Family", bound="_Shared")
 
@@ -118,23 +120,23 @@ def _member(family: Family, model_id: str) -> Family:
     return model
 
 
-def embedding_models() -> list[tuple[OpenAIEmbeddingModel, tuple[str, ...]]]:
-    """The embedding models with their aliases, in the order of listings."""
-    from .embedding import OpenAIEmbeddingModel
+def embedding_models() -> list[EmbeddingEntry]:
+    """The embedding models with their aliases and twins, in the order of listings."""
+    from .embedding import AsyncOpenAIEmbeddingModel, OpenAIEmbeddingModel
 
     return [
-        (OpenAIEmbeddingModel(model_id, name, dimensions), aliases)
-        for model_id, name, dimensions, aliases in _EMBEDDINGS
+        (OpenAIEmbeddingModel(*model), aliases, AsyncOpenAIEmbeddingModel(*model))
+        for model, aliases in _EMBEDDINGS
     ]
 
 
-# (id, name at the server, dimensions or None for the model's own length of vectors, aliases)
+# ((id, name at the server, dimensions or None for the model's own length of vectors), aliases)
 _ADA, _SMALL, _LARGE = "text-embedding-ada-002", "text-embedding-3-small", "text-embedding-3-large"
 _EMBEDDINGS = (
-    (_ADA, _ADA, None, ("ada", "ada-002")),
-    (_SMALL, _SMALL, None, ("3-small",)),
-    (_LARGE, _LARGE, None, ("3-large",)),
-    (f"{_SMALL}-512", _SMALL, 512, ("3-small-512",)),
-    (f"{_LARGE}-256", _LARGE, 256, ("3-large-256",)),
-    (f"{_LARGE}-1024", _LARGE, 1024, ("3-large-1024",)),
+    ((_ADA, _ADA, None), ("ada", "ada-002")),
+    ((_SMALL, _SMALL, None), ("3-small",)),
+    ((_LARGE, _LARGE, None), ("3-large",)),
+    ((f"{_SMALL}-512", _SMALL, 512), ("3-small-512",)),
+    ((f"{_LARGE}-256", _LARGE, 256), ("3-large-256",)),
+    ((f"{_LARGE}-1024", _LARGE, 1024), ("3-large-1024",)),
 )

@@ -5,7 +5,8 @@ Source: https://platform.openai.com/docs/api-reference/embeddings
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import llm
@@ -14,23 +15,19 @@ from .shared import AtServer
 from .wire.shapes import malformed
 
 if TYPE_CHECKING:
+    from .transport.fast import Call
     from .wire.shapes import Json
 else:
-    llm.for_hints(globals(), {"llm.providers.openai.wire.shapes": "Json"})
+    llm.for_hints(
+        globals(),
+        {"llm.providers.openai.transport.fast": "Call", "llm.providers.openai.wire.shapes": "Json"},
+    )
 
 
-class OpenAIEmbeddingModel(AtServer, llm.EmbeddingModel):
-    """An embedding model at OpenAI or any compatible server.
+class _Embedding(AtServer):
+    """What both kinds of embedding model have: the request."""
 
-    Args:
-        model_id: The id in `llm`.
-        openai_model_id: The model's name at the server.
-        dimensions: Length of the vectors to ask for; the model's own where missing.
-        api_base: The base URL; that of OpenAI where missing.
-        headers: HTTP headers to add.
-    """
-
-    batch_size = 100
+    batch_size: int | None = 100
 
     def __init__(
         self,
@@ -48,6 +45,27 @@ class OpenAIEmbeddingModel(AtServer, llm.EmbeddingModel):
             llm.remember_request(api_base, {})
         self.headers = headers
 
+    def _request(self, texts: list[str], key: str | None, policy: llm.CallPolicy) -> Call:
+        """One request for all of them."""
+        # Compatible servers know plain numbers only; OpenAI sends half the bytes as base64.
+        encoding = "float" if self.api_base else "base64"
+        request: Json = {"input": texts, "model": self.openai_model_id, "encoding_format": encoding}
+        if self.dimensions:
+            request["dimensions"] = self.dimensions
+        return self._call("embeddings", request, key, policy)
+
+
+class OpenAIEmbeddingModel(_Embedding, llm.EmbeddingModel):
+    """An embedding model at OpenAI or any compatible server.
+
+    Args:
+        model_id: The id in `llm`.
+        openai_model_id: The model's name at the server.
+        dimensions: Length of the vectors to ask for; the model's own where missing.
+        api_base: The base URL; that of OpenAI where missing.
+        headers: HTTP headers to add.
+    """
+
     def embed_batch(
         self, items: Iterable[str | bytes], *, key: str | None = None
     ) -> Iterator[list[float]]:
@@ -58,16 +76,29 @@ class OpenAIEmbeddingModel(AtServer, llm.EmbeddingModel):
         """
         from .transport.fast import exchange
 
-        texts = [item if isinstance(item, str) else item.decode("utf-8") for item in items]
-        if not texts:
-            return
-        # Compatible servers know plain numbers only; OpenAI sends half the bytes as base64.
-        encoding = "float" if self.api_base else "base64"
-        request: Json = {"input": texts, "model": self.openai_model_id, "encoding_format": encoding}
-        if self.dimensions:
-            request["dimensions"] = self.dimensions
-        call = self._call("embeddings", request, key, self.policy)
-        yield from _vectors(next(exchange(call)), len(texts))
+        if texts := _texts(items):
+            call = self._request(texts, key, self.policy)
+            yield from _vectors(next(exchange(call)), len(texts))
+
+
+class AsyncOpenAIEmbeddingModel(_Embedding, llm.AsyncEmbeddingModel):
+    """The same for an event loop."""
+
+    async def embed_batch(
+        self, items: Iterable[str | bytes], *, key: str | None = None
+    ) -> AsyncGenerator[list[float], None]:
+        """As `OpenAIEmbeddingModel.embed_batch`."""
+        from .transport.fast import exchange_async
+
+        if texts := _texts(items):
+            async with aclosing(exchange_async(self._request(texts, key, self.policy))) as answers:
+                answer = await anext(answers)
+            for vector in _vectors(answer, len(texts)):
+                yield vector
+
+
+def _texts(items: Iterable[str | bytes]) -> list[str]:
+    return [item if isinstance(item, str) else item.decode("utf-8") for item in items]
 
 
 def _vectors(answer: Json, count: int) -> list[list[float]]:

@@ -15,8 +15,7 @@ from llm.utils import InvalidYAML, parse_yaml, yaml_lines_of
 from .catalog import classes, extra_models_path
 
 if TYPE_CHECKING:
-    from .catalog import SyncModel, TwinModel
-    from .embedding import OpenAIEmbeddingModel
+    from .catalog import EmbeddingEntry, SyncModel, TwinModel
     from .wire.shapes import Json
 
 LineOf = Callable[[Sequence[Union[str, int]]], int]
@@ -80,16 +79,17 @@ def chat_models() -> list[tuple[SyncModel, TwinModel | None, Sequence[str]]]:
     return found
 
 
-def embedding_models() -> list[tuple[OpenAIEmbeddingModel, Sequence[str]]]:
-    """The embedding models of the file, with their aliases."""
-    from .embedding import OpenAIEmbeddingModel
+def embedding_models() -> list[EmbeddingEntry]:
+    """The embedding models of the file, with their aliases and twins."""
+    from .embedding import AsyncOpenAIEmbeddingModel, OpenAIEmbeddingModel
 
-    found = []
+    found: list[EmbeddingEntry] = []
     for extra in _usable_models():
         if extra.kind == "embedding":
             model = OpenAIEmbeddingModel(extra.model_id, **extra.settings)
-            _set_key_rules(extra, model)
-            found.append((model, extra.aliases))
+            twin = AsyncOpenAIEmbeddingModel(extra.model_id, **extra.settings)
+            _set_key_rules(extra, model, twin)
+            found.append((model, extra.aliases, twin))
     return found
 
 

@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -423,7 +423,7 @@ def _tell_when_sent(event: str, info: Mapping[str, Any]) -> None:
 
 async def exchange_async(
     call: Call, sleep: Callable[[float], Awaitable[object]] | None = None
-) -> AsyncIterator[Json]:
+) -> AsyncGenerator[Json, None]:
     """As `exchange`, without blocking the event loop."""
     import asyncio
 
