@@ -824,6 +824,23 @@ def _link_out(ground: Ground) -> None:
     need(b"1 link" in done.stderr, "the link is not counted")
 
 
+@each("a device that an import names, a pipe that an import names")
+def _endless_file(ground: Ground, name: str) -> None:
+    pipe, given = ground.base / "pipe", ground.base / "import.json"
+    os.mkfifo(pipe)
+    path = "/dev/zero" if "device" in name else str(pipe)
+    attached = {"type": "attachment", "attachment": {"type": "image/png", "path": path}}
+    messages = [{"role": "user", "parts": [attached]}]
+    shape: dict[str, object] = {"format": "llm-conversation", "version": 1}
+    shape |= {"id": "01aaaaaaaaaaaaaaaaaaaaaaaa", "name": "named", "model": "steady"}
+    shape |= {"turns": [], "messages": messages, "tip": 0}
+    given.write_text(json.dumps(shape))
+    thread = ground.run("conversations", "import", str(given)).stdout.decode().strip()
+    done = ground.run("--cid", thread, "-m", "steady", "go on")
+    need(done.returncode == 0, f"exit code {done.returncode}: {done.stderr[-200:]!r}")
+    need(path.encode() in done.stderr, "the file is not named")
+
+
 def _open_mask() -> None:
     os.umask(0)
 
@@ -857,6 +874,20 @@ def _key_in_address(ground: Ground) -> None:
     for path in ground.user.rglob("*"):
         if path.is_file() and path != ground.models_file:
             need(key.encode() not in path.read_bytes(), f"in {path.name}")
+
+
+@each("a key in the address of an attachment, a key in the address of a fragment")
+def _key_in_named_address(ground: Ground, name: str) -> None:
+    key, host = "named-key-0123456789", Handler.pages["host"]
+    Handler.pages[f"/notes?token={key}"] = "some notes"
+    for path in (f"/notes?token={key}", f"/nothing?token={key}"):
+        address = f"{host.replace('//', f'//me:{key}@')}{path}"
+        option = ("--at", address, "image/png") if "attach" in name else ("-f", address)
+        done = ground.run("-m", "steady", "hi", *option)
+        need(key.encode() not in done.stdout + done.stderr, "shown")
+    for file in ground.user.rglob("*"):
+        if file.is_file():
+            need(key.encode() not in file.read_bytes(), f"in {file.name}")
 
 
 # Plugins
@@ -1309,6 +1340,10 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=0, help="number of kills at random moments")
     parser.add_argument("--only", help="only faults whose name contains this text")
     args = parser.parse_args()
+    # In the background of a shell they are ignored, and would be by the processes that are tried.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     if args.llm:
         commands = {args.llm: [args.llm]}
     else:

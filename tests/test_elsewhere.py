@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import http.server
 import json
+import os
 import shutil
 import sqlite3
 import threading
@@ -224,6 +225,42 @@ def test_rules_of_the_command_line_decide_about_calls_from_elsewhere(
     shutil.move(options[0], tmp_path / "third.db")
     allowed = printed("-c", "-d", str(tmp_path / "third.db"), "--allow", "llm_*")
     assert allowed == f"{VERSION}\n"
+
+
+@pytest.mark.parametrize("handed_over", [_copied, _without_id_at_another_path, _replaced])
+def test_adopted_database_is_ours(
+    log: Path, tmp_path: Path, handed_over: Callable[[Path, Path], list[str]]
+) -> None:
+    """Whoever says that a copy, or a log from before there were ids, is theirs is not asked."""
+    leave_calls()
+    options = handed_over(log, tmp_path)
+    adopted = printed("logs", "adopt", *options)
+    assert adopted == f"Adopted {options[1] if options else log}\n"
+    assert printed("-c", *options) == f"{VERSION}\n"
+
+
+def test_imports_of_an_adopted_database_are_asked_about(log: Path, tmp_path: Path) -> None:
+    """Who owns the file says nothing of what was put into it from elsewhere."""
+    secret = tmp_path / "secret.txt"
+    secret.write_text(SECRET)
+    (tmp_path / "import").write_text(json.dumps(conversation(_attached(path=str(secret)))))
+    printed("conversations", "import", str(tmp_path / "import"))
+    options = _copied(log, tmp_path)
+    printed("logs", "adopt", *options)
+    assert run("-c", "go on", *options).exit_code == 1
+
+
+def test_database_that_cannot_be_adopted(log: Path, tmp_path: Path) -> None:
+    """What is in the way is named, and nothing is changed."""
+    leave_calls()
+    options = _copied(log, tmp_path)
+    missing = run("logs", "adopt", "-d", str(tmp_path / "missing.db"))
+    (log.parent / "databases.json").write_text("[")
+    refused = run("logs", "adopt", *options)
+    assert (missing.exit_code, refused.exit_code) == (1, 1)
+    assert "missing.db" in missing.stderr
+    assert "databases.json, line 1: not valid JSON" in refused.stderr
+    assert (log.parent / "databases.json").read_text() == "["
 
 
 def test_tools_of_another_database_are_foreign(log: Path, tmp_path: Path) -> None:
@@ -466,10 +503,14 @@ def test_export_does_not_take_up_what_an_import_names(tmp_path: Path) -> None:
 
 
 def test_import_reads_nothing_but_files(tmp_path: Path) -> None:
-    """A path to a device or a pipe is not read while it is imported."""
-    shape = conversation(_attached(path="/dev/zero"))
-    (tmp_path / "import").write_text(json.dumps(shape))
-    assert printed("conversations", "import", str(tmp_path / "import"))
+    """A path to a device or a pipe is read neither when it is imported nor when it goes on."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", str(tmp_path / "pipe")):
+        (tmp_path / "import").write_text(json.dumps(conversation(_attached(path=path))))
+        thread = printed("conversations", "import", str(tmp_path / "import")).strip()
+        result = run("--cid", thread, "-m", "sender", "go on")
+        assert (result.exit_code, result.stdout) == (0, ".\n")
+        assert f"The attachment {path} is gone" in result.stderr
 
 
 def test_import_does_not_change_where_own_attachments_are(tmp_path: Path) -> None:

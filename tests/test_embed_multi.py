@@ -226,6 +226,25 @@ def test_embed_multi_reads_what_036_refuses(
     assert contents(user_path) == stored
 
 
+@pytest.mark.parametrize("options", [[], ["--binary"]])
+def test_links_out_of_the_directory_are_passed_over(
+    user_path: Path, tmp_path: Path, options: list[str]
+) -> None:
+    """A cloned repository cannot have any file embedded that lies elsewhere; each link is named."""
+    folder = tmp_path / "cloned"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "own.txt").write_text("own")
+    (folder / "sub" / "link.txt").symlink_to("../../secret.txt")
+    (folder / "out").symlink_to(tmp_path)
+    (folder / "again.txt").symlink_to("own.txt")
+    given = ("c", "--files", str(folder), "**/*.txt", "--files", str(folder), "*/secret.txt")
+    result = ok(*given, "-m", "fe", "--store", *options)
+    assert set(contents(user_path)) == {"own.txt", "again.txt"}
+    assert result.stderr.count(f"is a link that leads out of {folder}") == 2
+    assert "secret" not in str(contents(user_path))
+
+
 def test_embed_multi_of_a_query_over_the_embeddings(user_path: Path) -> None:
     """A query may read the collections themselves."""
     ok("c", "a.csv", "-m", "fe", "--store")

@@ -195,7 +195,7 @@ def test_call_in_another_database_is_asked_about(
             terminal.wait_for("> ")
             terminal.type("go on\r")
         shown = terminal.wait_for("Approve tool call? [y/N]: ")
-        assert "This call is not from your prompts (its database was not made here):\n" in shown
+        assert "This call is not from your prompts: its database was not made here" in shown
         assert "Tool call: llm_version({})\n" in shown
         terminal.type(f"{answer}\n")
         terminal.wait_for(result)

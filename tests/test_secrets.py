@@ -40,6 +40,7 @@ def server(user_path: Path) -> Iterator[OpenAIServer]:
             {"model_id": "open", "api_base": running.url},
             {"model_id": "unstored", "api_base": running.url, "api_key_name": "absent"},
             {"model_id": "items", "api_base": running.url, "responses": True},
+            {"model_id": "sees", "api_base": running.url, "vision": True},
         ]
         (user_path / "extra-openai-models.yaml").write_text(json.dumps(entries))
         (user_path / "keys.json").write_text(json.dumps({"vault": KEY, "openai": "sk-of-openai"}))
@@ -105,6 +106,8 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     ),
     "address, all of it": lambda key: "".join(f"%{ord(character):02x}" for character in key),
     "address in an address": lambda key: quote(quote(key, safe=""), safe=""),
+    "address in an address, all of it": lambda key: "".join(f"%25{ord(one):02X}" for one in key),
+    "JSON, all of it": lambda key: "".join(f"\\u{ord(one):04x}" for one in key),
     "form": quote_plus,
     "HTML of Python": html.escape,
     "HTML of others": lambda key: "".join(ENTITIES.get(character, character) for character in key),
@@ -114,6 +117,7 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "HTML, all of it": lambda key: "".join(f"&#{ord(character)};" for character in key),
     "HTML, all of it in hex": lambda key: "".join(f"&#x{ord(character):02X};" for character in key),
     "HTML in HTML": lambda key: html.escape(html.escape(key)),
+    "HTML in HTML, all of it": lambda key: "".join(f"&amp;#{ord(one)};" for one in key),
 }
 BASE64 = {
     "base64": _base64(b"", b""),
@@ -232,6 +236,35 @@ def test_key_in_pieces_is_masked_as_in_one(words: list[str], data: st.DataObject
         shown[former:] = pieces.add(piece)
     assert "".join(shown) == secrets.masked(text)
     assert len(shown) == len(cut)
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 40])
+def test_key_in_pieces_is_masked_in_every_encoding(key: str, encoding: str, size: int) -> None:
+    """Wherever an escaped key is cut, nothing of it is left but a last semicolon."""
+    secrets.remember(key)
+    text = f"no key {ENCODINGS[encoding](key)}, you see"
+    pieces, shown = secrets.WatchedText(), list[str]()
+    for at in range(0, len(text), size):
+        former = len(shown) - pieces.open_count
+        shown[former:] = pieces.add(text[at : at + size])
+    assert "".join(shown).replace("];", "]") == "no key [...], you see"
+    assert pieces.open_count == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("\\" * 100_000 + "u0070", "Abc" + "\\" * 100_000, "&#" + "0" * 100_000 + "112;"),
+        *("&" + "amp;" * 100_000 + "#112;", "%" + "25" * 100_000 + "70%26", "\\u0070" * 100_000),
+    ],
+)
+def test_masking_takes_no_longer_than_the_text(text: str) -> None:
+    """A text that a server has made for it does not take for ever; see the limit of the tests."""
+    secrets.remember("p&ssAbc")
+    secrets.masked(text)
+    secrets.unfinished(text)
 
 
 @given(
@@ -399,6 +432,29 @@ def test_key_in_the_address_of_a_fragment_or_template_is_not_shown(
     text = "".join(result.stdout + result.stderr for result in failed)
     assert "s3cret-of-url" not in text + stored_text(user_path)
     assert "token=[...]&v=1" in text
+
+
+def test_key_in_the_address_of_an_attachment_is_not_shown(
+    server: OpenAIServer, user_path: Path, tmp_path: Path
+) -> None:
+    """The service gets the whole address, the log none of the key, and a conversation that goes on
+    says that it is not there any more."""
+    secret, password = "s3cret-of-url", "passw0rd-of-url"
+    address = server.url.replace("//", f"//me:{password}@") + f"/x.png?token={secret}&v=1"
+    server.add(Reply(status=302, headers={"location": f"/y?sig={secret}"}), Reply(status=404))
+    results = [run("-m", "sees", "-a", address, "hi")]
+    server.add(text_stream("seen"), text_stream("not seen"))
+    results.append(run("-m", "sees", "--at", address, "image/png", "hi"))
+    assert address in json.dumps(server.last.body)
+    results.append(run("-c", "and now?"))
+    results.append(run("logs", "--json"))
+    assert [result.returncode for result in results] == [2, 0, 0, 0]
+    assert "?sig=[...]" in results[0].stderr
+    assert "token=[...]&v=1 is not kept" in results[2].stderr
+    assert "cannot be shown any more" in json.dumps(server.last.body)
+    text = "".join(result.stdout + result.stderr for result in results)
+    text += stored_text(user_path) + json.dumps(server.last.body)
+    assert (secret in text, password in text) == (False, False)
 
 
 def test_key_split_between_chunks_does_not_stay_in_the_journal(

@@ -15,6 +15,7 @@ _UPKEEP = {
     "redact": "Replace what matches PATTERN everywhere in the log.",
     "vacuum": "Write the log database anew, without the space that deleted rows have left.",
     "verify": "Check that the log is whole, and that every message is the one that was stored.",
+    "adopt": "Take a log database that was not made here for your own.",
 }
 
 

@@ -1,5 +1,5 @@
-"""`llm logs delete`, `expire`, `redact`, `vacuum` and `verify`: taking things out of the log for
-good, keeping it small, and finding out whether it is whole."""
+"""`llm logs delete`, `expire`, `redact`, `vacuum`, `verify` and `adopt`: taking things out of the
+log for good, keeping it small, finding out whether it is whole, and saying whose it is."""
 
 from __future__ import annotations
 
@@ -269,6 +269,24 @@ def verify(database: str | None) -> None:
             " A copy from before may help: llm logs backup makes one"
         )
     say(f"Verified {count:,} messages: the log is whole")
+
+
+@command()
+@database_option
+def adopt(database: str | None) -> None:
+    """Take a log database that was not made here for your own.
+
+    Its conversations then go on as yours do: their files are sent, and their tool calls run, by
+    your rules alone. Adopt only what nobody else has written: a copy or a backup of your log, or
+    one that an older release has made. What was imported into it is still asked about.
+    """
+    from ..logs.file.db import log_errors
+    from ..logs.file.ownership import claim
+
+    path = database_path(database)
+    with writing(database) as db, log_errors(path, "write to"):
+        claim(db.conn, path)
+    say(f"Adopted {path}")
 
 
 def _progress(total: int) -> Callable[[int], None]:

@@ -294,6 +294,9 @@ def files(
 
 def _file_row(path: Path, folder: str, encodings: Sequence[str], binary: bool) -> Row:
     file_id = path.relative_to(folder).as_posix()
+    # As for the fragments of `dir:`, whoever made the folder may have put links in it.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        return Row(str(path), "", "", f"{path} is a link that leads out of {folder}", True)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -44,7 +44,8 @@ class Reply(NamedTuple):
 def request(method: str, url: str, *, first_bytes: int | None = None) -> Reply:
     """The reply to one request, redirects followed up to three times.
 
-    With `first_bytes` no more of the body than about so many is waited for.
+    Keys in the address, and in those that it leads to, are masked wherever they are told from here
+    on. With `first_bytes` no more of the body than about so many is waited for.
 
     Where an address that somebody else named leads into the network, `reach.guard` has said who
     decides about it.
@@ -55,11 +56,14 @@ def request(method: str, url: str, *, first_bytes: int | None = None) -> Reply:
     """
     import httpx2
 
+    remember_request(url, {})
     permit = permit_for(url)
     reached: list[str] = []
 
     def look(request: httpx2.Request) -> None:
-        if permit is not None and is_inner(address := str(request.url)):
+        address = str(request.url)
+        remember_request(address, {})
+        if permit is not None and is_inner(address):
             permit(address)
             reached.append(address)
 
@@ -122,12 +126,9 @@ def fetch(url: str) -> bytes:
 def fetch_text(url: str) -> str:
     """The text at `url`, in the encoding that the server names, else UTF-8.
 
-    A key in the address is masked wherever it is told from here on.
-
     Raises:
         InvalidInput: It is a picture, sound, or a document, and no text.
     """
-    remember_request(url, {})
     reply = request("GET", url)
     from shlex import quote
 

@@ -124,7 +124,7 @@ class Gate:
                 raise _unasked(call, reason)
             terminal = terminal or Terminal(self.read_line, sys.stderr)
             if call.tool_call_id in self.doubted:
-                terminal.show(f"This call is not from your prompts ({reason}):")
+                terminal.show(f"This call is not from your prompts: {reason}")
             answer = _answer(terminal, call)
         if answer in ("n", "no"):
             raise CancelToolCall("User cancelled tool call")

@@ -13,7 +13,7 @@ from ..errors import AttachmentError, ConfigError, InvalidInput, LLMError
 from ..files.config import load_keys
 from ..terminal import STDIN, read_stdin_bytes, read_stdin_line, stdin_is_terminal
 from ..text.media import canonical_type
-from ..text.secrets import STAND_INS, remember
+from ..text.secrets import STAND_INS, remember, remember_request
 
 
 def key_argument(value: str | None) -> str | None:
@@ -124,6 +124,8 @@ def _attachment(value: str) -> Attachment:
     if value == STDIN:
         return Attachment(content=read_stdin_bytes())
     if "://" in value:
+        # Now: with a type, or for a model that fetches it by itself, nobody here asks for it.
+        remember_request(value, {})
         return Attachment(url=value)
     path = Path(value)
     if not path.exists():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from typing import Any
 
@@ -34,6 +34,11 @@ _beginnings: dict[int, tuple[int, Callable[[str, int], object]]] = {}
 _LEAST_BASE64 = 10
 # A parameter without a name that is as long is taken for a key.
 _LEAST_BARE = 16
+# What an escaped character begins with, the beginning of one, and how long one may be.
+_MARKS = "\\%&"
+_MARK = re.compile(r"[\\%&]")
+_CUT_OFF = re.compile(r"[\\%&][\w#;%\\]{0,30}\Z")
+_LONGEST_ESCAPE = 16
 _QUERY_WORDS = ("auth", "code", "jwt", "pass", "pwd", "sas", "sig", "signature")
 
 
@@ -99,42 +104,75 @@ class _Escaped:
         # Usually most of it is as it was. A program that escapes everything begins with the first.
         self._piece = max(re.split(r"[\W_]", key), key=len) or key[0]
         first, second = (ord(character) for character in key[:2])
-        self._in_html = (f"&#{first}", f"&#x{first:x}", f"&#x{first:X}", f"&#X{first:X}")
-        self._in_address = (f"%{first:02X}%{second:02X}", f"%{first:02x}%{second:02x}")
+        self._starts = {
+            "&": ("&amp;#", f"&#{first}", f"&#x{first:x}", f"&#x{first:X}", f"&#X{first:X}"),
+            "%": ("%25", f"%{first:02X}%{second:02X}", f"%{first:02x}%{second:02x}"),
+            "\\": (f"u{first:04x}", f"u{first:04X}"),
+        }
+        self._window = _LONGEST_ESCAPE * len(key)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         return re.compile("".join(map(_any_form, self._key)))
 
-    def masked(self, text: str, *, has_html: bool, has_address: bool) -> str:
-        """`text` with a mask in its place."""
-        starts = (*(self._in_html if has_html else ()), *(self._in_address if has_address else ()))
-        if self._piece in text or any(start in text for start in starts):
+    def masked(self, text: str, marks: Iterable[str]) -> str:
+        """`text`, in which there are these marks, with a mask in its place."""
+        if self._piece in text or any(
+            start in text for mark in marks for start in self._starts[mark]
+        ):
             return self._pattern.sub(MASK, text)
         return text
 
+    def unfinished(self, text: str) -> int:
+        """How many characters at the end of `text` may be its beginning."""
+        start = max(len(text) - self._window, 0)
+        if not _MARK.search(text, start):
+            return 0
+        firsts = f"{self._key[0]}{_MARKS}"
+        starts = range(start, len(text))
+        found = (at for at in starts if text[at] in firsts and self._may_begin(text, at))
+        return len(text) - next(found, len(text))
+
+    def _may_begin(self, text: str, start: int) -> bool:
+        ends = {start}
+        for character in self._key:
+            if any(end == len(text) or _CUT_OFF.match(text, end) for end in ends):
+                return True
+            found = (form.match(text, end) for form in _patterns(character) for end in ends)
+            if not (ends := {match.end() for match in found if match}):
+                break
+        return False
+
 
 def _without_escaped(text: str) -> str:
-    has_html, has_address = "&" in text, "%" in text
-    if has_html or has_address or "\\" in text:
+    if marks := [mark for mark in _MARKS if mark in text]:
         for escaped in _escaped.values():
-            text = escaped.masked(text, has_html=has_html, has_address=has_address)
+            text = escaped.masked(text, marks)
     return text
 
 
 def _any_form(character: str) -> str:
+    return f"(?:{'|'.join(_escapes(character))})"
+
+
+@cache
+def _patterns(character: str) -> list[re.Pattern[str]]:
+    return [re.compile(form) for form in _escapes(character)]
+
+
+def _escapes(character: str) -> tuple[str, ...]:
+    """Patterns of the ways in which a character is written, itself among them."""
     from html.entities import html5
 
     code = ord(character)
     names = [name.rstrip(";") for name, meant in html5.items() if meant == character]
     bytes_ = character.encode("utf-8", "surrogatepass")
-    forms = (
-        rf"\\*{re.escape(character)}",
+    return (
+        rf"\\{{0,8}}{re.escape(character)}",
         "".join(f"%(?:25)*(?i:{byte:02x})" for byte in bytes_),
         rf"&(?:amp;)*(?i:#0*{code}|#x0*{code:x}{''.join(f'|{name}' for name in set(names))});?",
-        rf"\\+u(?i:{code:04x})",
+        rf"\\{{1,8}}u(?i:{code:04x})",
     )
-    return f"(?:{'|'.join(forms)})"
 
 
 def is_secret_header(name: str) -> bool:
@@ -202,6 +240,7 @@ def unfinished(text: str, also: Iterable[str] = ()) -> int:
         start = len(text) - length
         if may_begin(text, start if start > 0 else 0):
             longest = max(longest, *(_unfinished(text, form) for form in _forms))
+        longest = max(longest, *(escaped.unfinished(text) for escaped in _escaped.values()))
     return longest
 
 

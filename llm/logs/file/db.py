@@ -24,7 +24,7 @@ from .migrations import (
     rows_if_any,
     steps_of_plugins,
 )
-from .ownership import claim
+from .ownership import claim_new
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,7 +147,7 @@ def open_log(
             is_empty = not os.path.getsize(path) and _has_no_tables(conn)
             prepare(conn, path)
             if is_empty:
-                claim(conn, path)
+                claim_new(conn, path)
             if _is_wal(conn):
                 # In WAL mode a commit need not wait for the disk: whatever happens to this process
                 # it stays, and a power cut leaves the file whole.

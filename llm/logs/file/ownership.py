@@ -29,27 +29,34 @@ _MANY = 200
 
 
 def claim(conn: sqlite3.Connection, path: FilePath) -> None:
-    """Make a database ours, which has no choices of somebody else in it; it can be written.
+    """Make a database ours; it can be written.
 
-    Where the file of the user cannot be written, or the database is busy, it stays somebody else's.
+    Raises:
+        ConfigError: The file of the user cannot be written, or is not valid.
+        sqlite3.OperationalError: The database is busy.
     """
     place = _place(path)
+    conn.execute(f"create table if not exists {IDENTITY} (id text)")
+    found = _id_of(conn)
+    if found is None:
+        found = os.urandom(16).hex()
+        with conn:
+            conn.execute(f"insert into {IDENTITY} values (?)", [found])
+
+    def register(known: dict[str, object]) -> None:
+        if len(known) >= _MANY:
+            gone = [name for name in known if not os.path.exists(_path(name))]
+            for name in gone:
+                del known[name]
+        known[place] = found
+
+    config.update_json(_register(), register, indent=2, newline=True, mode=0o600)
+
+
+def claim_new(conn: sqlite3.Connection, path: FilePath) -> None:
+    """As `claim`, for a database that was made right now; where that fails it is not ours."""
     with suppress(ConfigError, sqlite3.OperationalError):
-        conn.execute(f"create table if not exists {IDENTITY} (id text)")
-        found = _id_of(conn)
-        if found is None:
-            found = os.urandom(16).hex()
-            with conn:
-                conn.execute(f"insert into {IDENTITY} values (?)", [found])
-
-        def register(known: dict[str, object]) -> None:
-            if len(known) >= _MANY:
-                gone = [name for name in known if not os.path.exists(_path(name))]
-                for name in gone:
-                    del known[name]
-            known[place] = found
-
-        config.update_json(_register(), register, indent=2, newline=True, mode=0o600)
+        claim(conn, path)
 
 
 def is_ours(conn: sqlite3.Connection, path: FilePath) -> bool:
@@ -70,7 +77,7 @@ def is_ours(conn: sqlite3.Connection, path: FilePath) -> bool:
         return False
     if found is None and place not in known and place == _place(config.logs_db_path()):
         with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as own:
-            claim(own, path)
+            claim_new(own, path)
         return True
     return found is not None and known.get(place) == found
 

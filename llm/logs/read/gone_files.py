@@ -1,11 +1,14 @@
-"""Attachments of earlier turns whose files are not what they were: the log knows them by digest."""
+"""Attachments of earlier turns that are not what they were: the log knows files by their digest,
+and of an address with a key in it all but the key."""
 
 from __future__ import annotations
 
+import os
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from ...parts import AttachmentPart, TextPart, ToolResultPart
+from ...text.secrets import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,12 +18,13 @@ if TYPE_CHECKING:
 
 
 def replace_gone(messages: Iterable[Message]) -> list[str]:
-    """Put a note in place of each attachment whose file is gone, or has changed since.
+    """Put a note in place of each attachment whose file is gone, or has changed since, or whose
+    address had a key in it.
 
-    Bytes that the log holds are sent as they were. Nothing is fetched: an address stays.
+    Bytes that the log holds are sent as they were. Nothing is fetched: another address stays.
 
     Returns:
-        A line for each such file.
+        A line for each such attachment.
     """
     told: dict[str, None] = {}
     for message in messages:
@@ -43,11 +47,17 @@ def _without_gone(part: ToolResultPart) -> list[str]:
 
 
 def _problem(attachment: Attachment) -> str:
-    """What has become of the file of an attachment; empty where it is as it was."""
-    if not attachment.path or attachment.content is not None:
+    """What has become of an attachment; empty where it is as it was."""
+    if attachment.content is not None:
         return ""
+    if not attachment.path:
+        is_masked = MASK in (attachment.url or "")
+        return f"The key in the address of {attachment.url} is not kept" if is_masked else ""
     digest = sha256()
     try:
+        if not os.path.isfile(attachment.path):
+            # What is read from a device or a pipe may never end.
+            raise FileNotFoundError
         with open(attachment.path, "rb") as file:
             while piece := file.read(1 << 20):
                 digest.update(piece)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .rehydrate import StoredConversation
 
 _WHENCE = {IMPORTED: "it was imported", RECOVERED: "it was left by a process that died"}
-_OTHER = "its database was not made here"
+_OTHER = "its database was not made here (llm logs adopt makes it yours)"
 # Fewer messages are looked at sooner than the database is known.
 _MANY = 200
 

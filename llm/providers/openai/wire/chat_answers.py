@@ -84,7 +84,7 @@ class ChatAccumulator(Accumulator):
             for name in _HEAD:
                 if chunk.get(name):
                     self._head.setdefault(name, chunk[name])
-        if usage := chunk.get("usage"):
+        if isinstance(usage := chunk.get("usage"), dict) and usage:
             self.usage = dict(usage)
         choices = chunk.get("choices")
         if not choices:

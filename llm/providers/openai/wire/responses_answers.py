@@ -369,7 +369,7 @@ class ResponsesAccumulator(Accumulator):
     def _note_final(self, final: Json) -> None:
         self.is_complete = self._answered = True
         self._head = dict(final)
-        if usage := final.get("usage"):
+        if isinstance(usage := final.get("usage"), dict):
             self.usage = dict(usage)
 
     def _is_whole(self) -> bool:
