@@ -84,8 +84,8 @@ class ChatAccumulator(Accumulator):
             for name in _HEAD:
                 if chunk.get(name):
                     self._head.setdefault(name, chunk[name])
-        if isinstance(usage := chunk.get("usage"), dict) and usage:
-            self.usage = dict(usage)
+        if usage := chunk.get("usage"):
+            self._note_usage(usage)
         choices = chunk.get("choices")
         if not choices:
             self._unknown = self._unknown or chunk

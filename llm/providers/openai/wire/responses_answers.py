@@ -369,8 +369,8 @@ class ResponsesAccumulator(Accumulator):
     def _note_final(self, final: Json) -> None:
         self.is_complete = self._answered = True
         self._head = dict(final)
-        if isinstance(usage := final.get("usage"), dict):
-            self.usage = dict(usage)
+        if usage := final.get("usage"):
+            self._note_usage(usage)
 
     def _is_whole(self) -> bool:
         left = [part.call for part in self._parts if part.call and not part.is_done]

@@ -248,6 +248,11 @@ class Accumulator(ABC):
     def _take(self, value: Json) -> Iterable[Event]:
         """What one object adds to the answer, whatever goes wrong with it."""
 
+    def _note_usage(self, usage: object) -> None:
+        """Keep what is said about tokens; what has no names for them says nothing."""
+        if isinstance(usage, dict):
+            self.usage = dict(usage)
+
     @abstractmethod
     def _text(self, text: str) -> Sequence[Event]:
         """What a piece of text adds to the answer."""
