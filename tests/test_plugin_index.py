@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llm import plugin_index
-from llm.plugin_index import any_plugin_installed
+from llm.plugin_index import any_plugin_installed, records
 
 # Times long ago, each later than the one before.
 TIMES = itertools.count(int(time.time()) - 100_000)
@@ -106,6 +106,15 @@ def test_recent_change_is_not_cached(site: Path, user_path: Path) -> None:
     """A folder that may still be changing is looked at again next time."""
     assert not any_plugin_installed()
     assert not (user_path / "cache").exists()
+
+
+def test_folder_of_tomorrow_is_cached(site: Path, user_path: Path) -> None:
+    """Where the clock was set back, a folder with a time ahead is no reason to look each time."""
+    moment = time.time() + 86_400
+    os.utime(site, (moment, moment))
+    assert not any_plugin_installed()
+    assert cache_file(user_path).exists()
+    assert records.is_settled([records.stamp_of(str(site))])
 
 
 @pytest.mark.parametrize("content", ["", "no", "maybe\nend", "no\nelsewhere\n\nend", "\xff"])

@@ -17,7 +17,7 @@ from zlib import crc32
 from ..files.config import user_path
 
 # A folder changed this recently may change again without its time showing it.
-_SETTLED_NS = 2_000_000_000
+SETTLED_NS = 2_000_000_000
 
 
 def any_plugin_installed() -> bool:
@@ -54,6 +54,14 @@ def is_ours(descriptor: int) -> bool:
         return True
     found = os.fstat(descriptor)
     return found.st_uid == os.getuid() and not found.st_mode & 0o022
+
+
+def has_settled(time_ns: int) -> bool:
+    """Whether a change that comes after `time_ns`, when something changed last, would show.
+
+    It may lie ahead, where the clock was set back: then, too, a change has another time.
+    """
+    return abs(time.time_ns() - time_ns) > SETTLED_NS
 
 
 # Searching
@@ -127,8 +135,7 @@ def _cached_answer(folders: list[str]) -> bool | None:
 
 
 def _write_cache(answer: bool, folders: list[str], times: dict[str, int]) -> None:
-    newest = max(times.values(), default=0)
-    if time.time_ns() - newest < _SETTLED_NS or not os.path.isdir(user_path()):
+    if not all(map(has_settled, times.values())) or not os.path.isdir(user_path()):
         return
     lines = ["yes" if answer else "no", sys.prefix, *folders, ""]
     lines += [f"{recorded} {path}" for path, recorded in times.items()]

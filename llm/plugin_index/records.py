@@ -20,15 +20,13 @@ from zlib import crc32
 
 from .._version import VERSION
 from ..files.config import user_dir, user_path
-from . import is_ours, searched_folders
+from . import SETTLED_NS, has_settled, is_ours, searched_folders
 
 if TYPE_CHECKING:
     from pluggy import HookImpl
 
     from ..text import JSONObject
 
-# A file changed this recently may change again without its time showing it.
-SETTLED_NS = 2_000_000_000
 COMMANDS = "register_commands"
 #: A hook that stands for all of them, and for the import.
 EVERY_HOOK = "*"
@@ -130,7 +128,7 @@ class Index(NamedTuple):
     def may_be_renewed(self) -> bool:
         """Whether it is not too recent for that."""
         with contextlib.suppress(OSError):
-            return time.time_ns() - os.stat(self.path).st_mtime_ns > _REST_NS
+            return abs(time.time_ns() - os.stat(self.path).st_mtime_ns) > _REST_NS
         return True
 
     def forget_if_wrong(self, hook: str, names: Iterable[str], plugins: Iterable[str]) -> bool:
@@ -178,8 +176,7 @@ def stamp_of(path: str, *, whole: bool = True) -> Stamp:
 
 def is_settled(stamps: Iterable[Stamp]) -> bool:
     """Whether a further change of any of these files would show."""
-    newest = max((stamp["times"][0] for stamp in stamps if stamp.get("times")), default=0)
-    return time.time_ns() - newest > SETTLED_NS
+    return all(has_settled(stamp["times"][0]) for stamp in stamps if stamp.get("times"))
 
 
 # The file
