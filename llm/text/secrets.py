@@ -228,7 +228,8 @@ def masked(text: str, also: Iterable[str] = ()) -> str:
 def storable(text: str) -> str:
     """`text` as it may be stored: each lone surrogate, which no encoding can express, replaced by
     U+FFFD, and each key in use by a mask."""
-    text = masked(text)
+    if len(text) >= LEAST_LENGTH:
+        text = masked(text)
     return text if text.isascii() else _LONE_SURROGATES.sub("\ufffd", text)
 
 
@@ -351,6 +352,8 @@ def _single(value: object) -> object:
 
 
 def _key(key: object) -> object:
+    if isinstance(key, str):
+        return storable(key)
     is_plain = key is None or isinstance(key, (bool, int, float))
     return _single(key) if is_plain else storable(said_by(key))
 

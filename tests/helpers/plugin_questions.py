@@ -27,7 +27,8 @@ class Asker:
 
     def __init__(self, folder: Path) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).resolve())],
+            # What is compiled would change the folders of the plugins.
+            [sys.executable, "-B", str(Path(__file__).resolve())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
