@@ -71,7 +71,6 @@ from llm.models.options import Options as Options
 from llm.models.options import option_values as option_values
 from llm.models.prompt import Prompt as Prompt
 from llm.models.response import Response as Response
-from llm.models.response_base import Usage as Usage
 from llm.net.http_log import HTTPLog as HTTPLog
 from llm.net.network import has_proxy as has_proxy
 from llm.net.network import make_client
@@ -82,6 +81,7 @@ from llm.net.policy import CallPolicy as CallPolicy
 from llm.net.policy import request_sent as request_sent
 from llm.net.policy import retry_after_s as retry_after_s
 from llm.parts import Message as Message
+from llm.parts import Usage as Usage
 from llm.parts import assistant as assistant
 from llm.parts import system as system
 from llm.parts import tool_message as tool_message
@@ -117,6 +117,7 @@ from llm.text.secrets import remember_request as remember_request
 from llm.tools.calling import CancelToolCall as CancelToolCall
 from llm.tools.calling import PauseChain as PauseChain
 from llm.tools.calling import ToolCall as ToolCall
+from llm.tools.calling import ToolContext as ToolContext
 from llm.tools.calling import ToolOutput as ToolOutput
 from llm.tools.calling import ToolResult as ToolResult
 from llm.tools.calling import parse_arguments as parse_arguments

@@ -88,7 +88,9 @@ class _Root(LazyGroup):
     """The root group: plugins are loaded before anything else is looked up."""
 
     # Default plugins whose commands stand in the table above already.
-    provides = frozenset({"llm.default_plugins.local", "llm.default_plugins.openai_models"})
+    provides: frozenset[str] = frozenset(
+        {"llm.default_plugins.local", "llm.default_plugins.openai_models"}
+    )
     # Those of plugins are their own affair.
     command_class = None
     default_takes_words = True

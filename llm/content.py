@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,13 @@ else:
 __all__ = ["Attachment", "Fragment"]
 
 
-@dataclass
+@dataclass(init=False)
 class Attachment:
     """A file or media item for a model: bytes, a path or a URL, with its MIME type if known.
 
     Args:
         type: MIME type, e.g. `image/png`; found by `resolve_type()` where it is missing.
-        path: A file on this machine.
+        path: A file on this machine; kept as text.
         url: A web address; fetched only when the bytes are asked for.
         content: The bytes themselves.
     """
@@ -42,6 +43,20 @@ class Attachment:
     _id: str | None = field(default=None, compare=False)
     # The address that a server was asked about, and the type that it gave.
     _served: tuple[str, str | None] | None = field(default=None, init=False, compare=False)
+
+    def __init__(
+        self,
+        type: str | None = None,
+        path: str | PathLike[str] | None = None,
+        url: str | None = None,
+        content: bytes | None = None,
+        _id: str | None = None,
+    ) -> None:
+        self.type = type
+        self.path = path if path is None else fspath(path)
+        self.url = url
+        self.content = content
+        self._id = _id
 
     def id(self) -> str:
         """The SHA-256 hex digest of the bytes, or of `{"url": ...}` for a URL; kept once made.

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, overload
 
 from ._lazy import for_hints
 from .errors import NotFound
 from .files import config
-from .logs.file.db import open_for_reading, open_log
+from .logs.file.db import open_for_reading, open_in_memory, open_log
+from .logs.file.migrations import connection_of
 from .logs.read.query import LogFilters, iter_rows, matching_ids
 from .logs.records.threads import ConversationInfo, list_conversations, require_conversation_id
 from .text.times import parse_time
 
 if TYPE_CHECKING:
+    import sqlite3
+
     import sqlite_utils
     from typing_extensions import Self
 
@@ -31,6 +35,7 @@ else:
             "llm.logs.read.rows": "Row",
             "llm.models.base": "_AsyncModel _BaseModel _Model",
             "llm.models.conversation": "AsyncConversation Conversation",
+            "sqlite3": "",
             "sqlite_utils": "",
             "typing_extensions": "Self",
         },
@@ -49,7 +54,8 @@ class Database:
     threads. The file is opened, and made where it is missing, with the first response to log.
 
     Args:
-        path: The file; the `logs.db` of the user directory where missing.
+        path: The file; the `logs.db` of the user directory where missing. `:memory:` is a log that
+            no file holds; it is gone once it is closed.
 
     Example:
         >>> import llm
@@ -59,7 +65,8 @@ class Database:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = Path(path) if path is not None else config.logs_db_path()
+        self.path: Path = Path(path) if path is not None else config.logs_db_path()
+        self._is_in_memory = str(path) == ":memory:"
         self._database: sqlite_utils.Database | None = None
         self._lock = threading.RLock()
 
@@ -84,11 +91,27 @@ class Database:
             ValueError: An asynchronous response was not awaited.
         """
         with self._lock:
-            if self._database is None:
-                self._database = open_log(self.path, any_thread=True)
-            response.log_to_db(self._database)
+            response.log_to_db(self._opened())
 
     __call__ = log
+
+    def _opened(self) -> sqlite_utils.Database:
+        with self._lock:
+            if self._database is None:
+                make = open_in_memory if self._is_in_memory else partial(open_log, self.path)
+                self._database = make(any_thread=True)
+            return self._database
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """A connection that reads; `None` where there is no file yet."""
+        if self._is_in_memory:
+            yield connection_of(self._opened())
+        elif self.path.exists():
+            with closing(open_for_reading(self.path)) as conn:
+                yield conn
+        else:
+            yield None
 
     def turns(
         self,
@@ -127,10 +150,9 @@ class Database:
             since=_time(since),
             until=_time(until, end_of_day=True),
         )
-        if not self.path.exists():
-            return
-        with closing(open_for_reading(self.path)) as conn:
-            yield from iter_rows(conn, matching_ids(conn, filters))
+        with self._reading() as conn:
+            if conn is not None:
+                yield from iter_rows(conn, matching_ids(conn, filters))
 
     def conversations(
         self, query: str | None = None, *, limit: int | None = None
@@ -144,10 +166,9 @@ class Database:
         Raises:
             LogError: The file cannot be read.
         """
-        if not self.path.exists():
-            return
-        with closing(open_for_reading(self.path)) as conn:
-            yield from list_conversations(conn, limit=limit, query=query)
+        with self._reading() as conn:
+            if conn is not None:
+                yield from list_conversations(conn, limit=limit, query=query)
 
     @overload
     def conversation(
@@ -177,10 +198,11 @@ class Database:
         from .logs.read.rehydrate import load_conversation
 
         wanted = id
-        if id is not None and self.path.exists():
-            with closing(open_for_reading(self.path)) as conn:
+        with self._reading() as conn:
+            if id is not None and conn is not None:
                 wanted = require_conversation_id(conn, id)
-        found = load_conversation(self.path, wanted, async_=async_, model=model)
+        source = self._opened() if self._is_in_memory else self.path
+        found = load_conversation(source, wanted, async_=async_, model=model)
         if found is None:
             raise NotFound(f"No conversation found in {self.path}: nothing has been logged there")
         found.log = self

@@ -92,8 +92,8 @@ else:
     RegisterTemplateLoader = RegisterFragmentLoader = Callable[..., None]
 
 
-hookspec = HookspecMarker("llm")
-hookimpl = HookimplMarker("llm")
+hookspec: HookspecMarker = HookspecMarker("llm")
+hookimpl: HookimplMarker = HookimplMarker("llm")
 
 
 @dataclass(frozen=True)

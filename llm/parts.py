@@ -1,4 +1,4 @@
-"""Messages, the parts they are made of, and the events that a model streams.
+"""Messages, the parts they are made of, the events that a model streams, and what they cost.
 
 A `Message` has a role and a list of parts. A part is text, reasoning, a tool call, a tool result
 or an attachment. All are plain values: equal when their fields are, and the same after a round
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, cast
 
 from ._lazy import for_hints
 from .content import Attachment
@@ -26,11 +26,19 @@ else:
     )
 
 __all__ = [
-    "AttachmentPart", "Message", "Part", "ReasoningPart", "StreamEvent", "TextPart", "ToolCallPart",
-    "ToolResultPart", "assistant", "normalize_parts", "system", "tool_message", "user",
+    "AttachmentPart", "EventType", "Message", "Part", "ReasoningPart", "Role", "StreamEvent",
+    "TextPart", "ToolCallPart", "ToolResultPart", "Usage", "assistant", "normalize_parts", "system",
+    "tool_message", "user",
 ]  # fmt: skip
 
 Metadata = JSONObject
+#: Who may say something in a conversation.
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+ROLES = ("system", "user", "assistant", "tool")
+#: What a `StreamEvent` may bring.
+EventType: TypeAlias = Literal[
+    "text", "reasoning", "tool_call_name", "tool_call_args", "tool_result", "attachment"
+]
 # What the dictionary of a part that has it never lacks, even where it is empty.
 _ALWAYS = frozenset({"text", "name", "arguments", "output"})
 
@@ -234,7 +242,7 @@ class StreamEvent:
         attachment: A file that the model made, on an `attachment`, which has an empty chunk.
     """
 
-    type: str
+    type: EventType
     chunk: str
     part_index: int | None = None
     tool_call_id: str | None = None
@@ -244,3 +252,36 @@ class StreamEvent:
     provider_metadata: Metadata | None = None
     message_index: int = 0
     attachment: Attachment | None = None
+
+
+# Where services say, in their details, what came from a cache and what was thought.
+_CACHED = ("cached_tokens", "cache_read_input_tokens", "cachedContentTokenCount", "cached")
+_REASONING = ("reasoning_tokens", "thoughtsTokenCount", "reasoning")
+
+
+@dataclass
+class Usage:
+    """Tokens read, tokens written, and the provider's own details; `None` where not known."""
+
+    input: int | None = None
+    output: int | None = None
+    details: JSONObject | None = None
+
+    @property
+    def cached(self) -> int | None:
+        """How many of the tokens read came from a cache, as far as the details tell."""
+        return _count_in(self.details, _CACHED)
+
+    @property
+    def reasoning(self) -> int | None:
+        """How many of the tokens written were reasoning, as far as the details tell."""
+        return _count_in(self.details, _REASONING)
+
+
+def _count_in(details: JSONObject | None, names: tuple[str, ...]) -> int | None:
+    for name, value in (details or {}).items():
+        if name in names and isinstance(value, int):
+            return value
+        if isinstance(value, dict) and (found := _count_in(value, names)) is not None:
+            return found
+    return None

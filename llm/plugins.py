@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import plugin_index
@@ -32,7 +32,7 @@ _WITHOUT_INDEX = ("LLM_NO_PLUGIN_INDEX", "LLM_RAISE_ERRORS")
 
 # The default plugins and the hooks that each implements: their modules are imported when a hook of
 # theirs is called. Later ones are called earlier.
-DEFAULT_PLUGINS = {
+DEFAULT_PLUGINS: Mapping[str, tuple[str, ...]] = {
     "llm.default_plugins.local": ("register_commands", "register_models"),
     "llm.default_plugins.openai_models": (
         "register_commands",

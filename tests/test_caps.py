@@ -15,7 +15,7 @@ import llm
 from llm.cli import cli
 from llm.errors import ModelError
 from llm.models import recording, response_base
-from llm.parts import StreamEvent
+from llm.parts import EventType, StreamEvent
 from llm.providers.openai.transport import fast, faults
 from tests.helpers.log_models import plugin_of
 
@@ -118,7 +118,7 @@ class Endless(llm.Model):
     model_id = "endless"
     can_stream = True
     closed = False
-    kind = "text"
+    kind: EventType = "text"
 
     def execute(
         self,

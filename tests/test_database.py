@@ -17,6 +17,7 @@ from llm.errors import LogError, NotFound, UnknownModelError
 from llm.logs.file.db import open_log
 from tests.helpers.databases import copy_of
 from tests.helpers.log_models import AsyncSays, Says, plugin_of
+from tests.helpers.quick import Echo
 
 
 @pytest.fixture
@@ -311,3 +312,19 @@ def test_database_finds_conversations_by_title_and_words(tmp_path: Path) -> None
         assert [info.id for info in db.conversations("OF ONE")] == [first.id]
         assert [info.id for info in db.conversations("%")] == []
         assert len(list(db.conversations("o", limit=1))) == 1
+
+
+def test_database_in_memory_is_a_log_without_a_file(tmp_path: Path, monkeypatch: Any) -> None:
+    """It takes turns, lists them and lets a conversation go on; nothing is written to disk."""
+    monkeypatch.chdir(tmp_path)
+    with llm.Database(":memory:") as db:
+        assert list(db.turns()) == []
+        conversation = Echo().conversation(log=db)
+        conversation.prompt("one").text()
+        again = db.conversation(conversation.id, model=Echo())
+        again.prompt("two").text()
+        assert [turn["prompt"] for turn in db.turns()] == ["one", "two"]
+        assert [talk.turns for talk in db.conversations()] == [2]
+        assert len(again.responses) == 2
+    assert list(db.turns()) == []
+    assert not (tmp_path / ":memory:").exists()

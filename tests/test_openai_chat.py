@@ -144,8 +144,10 @@ def test_transports_and_drivers_give_the_same(server: OpenAIServer, name: str) -
                 "usage": response.usage(),
                 "json": response.response_json,
                 "model": response.resolved_model,
+                "ended": response.finish_reason,
             }
         )
+    assert found[0]["ended"] in (None, "stop", "tool_calls")
     assert found[0]["events"]
     assert found.count(found[0]) == len(KINDS)
 
@@ -587,3 +589,24 @@ def test_prompt_without_options_needs_no_pydantic(server: OpenAIServer) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "Hi\n[]\n"
+
+
+@pytest.mark.parametrize("kind", [Chat, AsyncChat])
+def test_response_knows_what_the_service_said(server: OpenAIServer, kind: type) -> None:
+    """How the answer ended, the id of the request, the model, and the details of the tokens."""
+    details = {"cached_tokens": 3, "audio_tokens": 0}
+    usage = {
+        "prompt_tokens": 9,
+        "completion_tokens": 5,
+        "prompt_tokens_details": details,
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    }
+    reply = text_stream("Hel", "lo", usage=usage)
+    reply.headers["X-Request-Id"] = "req_1"
+    server.add(reply)
+    response = run(kind, server.url)
+    assert (response.request_id, response.finish_reason) == ("req_1", "stop")
+    found = response.usage()
+    assert (found.input, found.output, found.cached, found.reasoning) == (9, 5, 3, 2)
+    assert response.first_token_ms is not None
+    assert 0 <= response.first_token_ms <= response.duration_ms()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import llm
 from llm.models.recording import EventLog, PartIndexer, Pieces, assemble
-from llm.parts import StreamEvent
+from llm.parts import EventType, StreamEvent
 
 MANY = 3_000
 TEXTS = st.lists(st.text(max_size=3), max_size=20)
@@ -97,7 +97,7 @@ class Talker(llm.Model):
     """Says many short words."""
 
     model_id = "talker"
-    kind = "text"
+    kind: EventType = "text"
 
     def execute(
         self,
@@ -113,7 +113,7 @@ class Talker(llm.Model):
 
 @pytest.mark.parametrize("kind", ["text", "reasoning"])
 @pytest.mark.parametrize("way", ["__iter__", "stream_events"])
-def test_long_answer_takes_its_text_and_little_more(kind: str, way: str) -> None:
+def test_long_answer_takes_its_text_and_little_more(kind: EventType, way: str) -> None:
     """50,000 pieces need 12 bytes each beside their characters, whoever reads them."""
     model = Talker()
     model.kind = kind

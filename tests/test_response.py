@@ -84,11 +84,11 @@ def test_response_replay_keeps_timings() -> None:
 
 def test_response_timings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The duration is from the first request to the last piece; the start is in UTC."""
-    ticks = iter([10.0, 11.5])
+    ticks = iter([10.0, 10.25, 11.5])
     monkeypatch.setattr(time, "monotonic", lambda: next(ticks))
     response = Echo().prompt("x")
-    assert (response.elapsed_ms(), response.started_utc()) == (0, "")
-    assert response.duration_ms() == 1500
+    assert (response.elapsed_ms(), response.started_utc(), response.first_token_ms) == (0, "", None)
+    assert (response.duration_ms(), response.first_token_ms) == (1500, 250)
     started = datetime.fromisoformat(response.datetime_utc())
     assert started.tzinfo == timezone.utc
 
@@ -340,3 +340,51 @@ def test_response_log_to_db(tmp_path: Path) -> None:
     response.log_to_db(db)
     assert [row["id"] for row in db["turns"].rows] == [response.id]
     db.close()
+
+
+def test_response_facts_are_none_where_unknown() -> None:
+    """Nothing is made up: not before it has begun, nor where the service told nothing."""
+    response = Echo().prompt("x")
+    for _ in range(2):
+        facts = (response.finish_reason, response.request_id)
+        assert facts == (None, None)
+        assert response.usage_so_far().reasoning is None
+        response.text()
+    restored = llm.Response.from_dict(response.to_dict(), model=Echo())
+    assert restored.first_token_ms is None
+
+
+@pytest.mark.parametrize(
+    ("details", "cached", "reasoning"),
+    [
+        ({"cache_read_input_tokens": 4}, 4, None),
+        ({"cachedContentTokenCount": 5, "thoughtsTokenCount": 6}, 5, 6),
+        ({"input_tokens_details": {"cached_tokens": 7}}, 7, None),
+        ({"other": 1, "deep": {"deeper": {"reasoning_tokens": 8}}}, None, 8),
+        ({"cached_tokens": "many"}, None, None),
+    ],
+)
+def test_usage_finds_what_services_call_differently(
+    details: dict[str, Any], cached: int | None, reasoning: int | None
+) -> None:
+    """Tokens of a cache, and of reasoning, are looked for in the details of each provider."""
+    usage = llm.Usage(10, 5, details)
+    assert (usage.cached, usage.reasoning) == (cached, reasoning)
+
+
+def test_response_repr_is_short() -> None:
+    """A long prompt or answer is cut in its middle."""
+    response = Echo().prompt("p" * 10_000)
+    response.text()
+    assert len(repr(response)) < 300
+    assert repr(response).startswith("<Response prompt='ppp")
+
+
+def test_response_is_shown_in_notebooks() -> None:
+    """As Markdown, what has come; showing it asks for nothing."""
+    response = Echo().prompt("x")
+    assert response._repr_markdown_() is None
+    next(iter(response))
+    assert response._repr_markdown_() == "abc"
+    response.text()
+    assert response._repr_markdown_() == "abcdef"

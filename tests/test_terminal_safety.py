@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llm
-from llm.parts import StreamEvent
+from llm.parts import EventType, StreamEvent
 from llm.terminal import StreamDisplay, WholeDisplay, coloured, say
 from llm.text import visible
 
@@ -58,7 +58,7 @@ def cut(text: str, places: list[int]) -> list[str]:
     return [text[a:b] for a, b in zip([0, *at], [*at, len(text)], strict=True)]
 
 
-def shown(pieces: list[str], kind: str = "text", raw: bool = False) -> tuple[str, str]:
+def shown(pieces: list[str], kind: EventType = "text", raw: bool = False) -> tuple[str, str]:
     """What a terminal gets on stdout and stderr when these pieces arrive."""
     out, err = Terminal(), Terminal()
     with pytest.MonkeyPatch.context() as patch:

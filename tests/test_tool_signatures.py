@@ -132,8 +132,8 @@ def test_calls_need_no_types(module: ModuleType) -> None:
 def test_schema_of_a_function_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each tool has a schema of its own; pydantic is asked once for each name of a function."""
 
-    def look_up(word: str, count: int = 1) -> str:
-        return word * count
+    def look_up(word: str, count: int | None = 1) -> str:
+        return word * (count or 1)
 
     made: list[str] = []
     create_model = pydantic.create_model

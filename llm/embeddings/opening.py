@@ -105,7 +105,7 @@ class Connections:
         self._main = self._first(_MEMORY if db is None else db)
         migrate(self._main)
         #: The path of the file, empty for a database in memory.
-        self.path = str(self._main.execute("pragma database_list").fetchone()[2])
+        self.path: str = str(self._main.execute("pragma database_list").fetchone()[2])
 
     def _first(self, db: AnyDatabase) -> sqlite3.Connection:
         path = path_of(db)

@@ -58,12 +58,12 @@ class Item:
     __slots__ = ("hash", "id", "is_text", "keeps_metadata", "kind", "metadata", "value")
 
     def __init__(self, id: object, value: Value, metadata: JSONObject | None) -> None:
-        self.id = str(id)
-        self.value = value
-        self.metadata = json.dumps(metadata) if metadata else None
-        self.keeps_metadata = metadata is None
-        self.is_text = isinstance(value, str)
-        self.hash = content_hash(value)
+        self.id: str = str(id)
+        self.value: Value = value
+        self.metadata: str | None = json.dumps(metadata) if metadata else None
+        self.keeps_metadata: bool = metadata is None
+        self.is_text: bool = isinstance(value, str)
+        self.hash: bytes = content_hash(value)
         # Equal for items that have the same vector.
         self.kind: _Kind = (self.is_text, self.hash)
 
@@ -124,7 +124,7 @@ class Batch:
             for is_text, digest, vector in conn.execute(sql, [collection_id, *chain(*part)]):
                 self._vectors[bool(is_text), digest] = vector
         #: The contents that the collection does not have.
-        self.new_by_kind = {
+        self.new_by_kind: dict[_Kind, Value] = {
             item.kind: item.value for item in self._items if item.kind not in self._vectors
         }
 

@@ -12,7 +12,6 @@ __getattr__, __dir__ = attach(
         ),
         "llm.models.options": ("LazyOptions", "Options"),
         "llm.models.prompt": ("Prompt", "ToolDef", "_partition_tools"),
-        "llm.models.response_base": ("Usage", "_BaseResponse"),
         "llm.models.conversation": ("AsyncConversation", "Conversation", "_BaseConversation"),
         "llm.models.chain": ("AsyncChainResponse", "ChainResponse", "_BaseChainResponse"),
         "llm.tools.running": (
@@ -25,8 +24,10 @@ __getattr__, __dir__ = attach(
     },
     Response="llm.models.response",
     AsyncResponse="llm.models.async_response",
+    _BaseResponse="llm.models.response_base",
     NextPrompt="llm.models.plan",
     AsyncEmbeddingModel="llm.models.embedding",
+    Usage="llm.parts",
     EmbeddingModel="llm.models.embedding",
     CONVERSATION_NAME_LENGTH="llm.text",
     Toolbox="llm.tools.toolbox",

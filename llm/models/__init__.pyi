@@ -28,8 +28,8 @@ from llm.models.prompt import Prompt as Prompt
 from llm.models.prompt import ToolDef as ToolDef
 from llm.models.prompt import _partition_tools as _partition_tools
 from llm.models.response import Response as Response
-from llm.models.response_base import Usage as Usage
 from llm.models.response_base import _BaseResponse as _BaseResponse
+from llm.parts import Usage as Usage
 from llm.text import CONVERSATION_NAME_LENGTH as CONVERSATION_NAME_LENGTH
 from llm.text import conversation_name
 from llm.tools.calling import CancelToolCall as CancelToolCall

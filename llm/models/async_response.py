@@ -15,12 +15,12 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import MODEL_TYPES
-from ..parts import Message, StreamEvent
+from ..parts import Message, StreamEvent, Usage
 from ..text import JSONObject
 from ..tools.running import prepare_async, run_calls_async
 from .recording import AnswerIsFull
 from .response import Response
-from .response_base import ResponseLog, Usage, _BaseResponse
+from .response_base import ResponseLog, _BaseResponse
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -296,7 +296,7 @@ class AsyncResponse(_BaseResponse):
         self._require_awaited("log_to_db")
         twin = self._finished_twin()
         twin.log_to_db(db)
-        self.stored_tip = twin.stored_tip
+        self.stored_tip: tuple[int, str] | None = twin.stored_tip
         if self.conversation is not None and twin.conversation is not None:
             self.conversation.stored_name = twin.conversation.stored_name
 

@@ -14,7 +14,7 @@ from ..parts import StreamEvent
 from ..text.secrets import remember
 from ..tools.tool import ServerSideTool
 from .asking import Asking, C, R
-from .options import NO_OPTIONS
+from .options import NO_OPTIONS, OptionsT
 from .prompt import Prompt
 
 if TYPE_CHECKING:
@@ -182,17 +182,25 @@ class _Model(_Answering["Response", "ChainResponse", "Conversation"]):
         return self.chain(prompt, **kwargs).responses()
 
 
-class Model(_Model):
-    """A model that answers synchronously and needs no key, or finds its key itself."""
+class Model(_Model, Generic[OptionsT]):
+    """A model that answers synchronously and needs no key, or finds its key itself.
+
+    `Model[MyOptions]` has the options of that class, and so has `prompt.options` in `execute`; the
+    same goes for the other three classes of models.
+    """
 
     @abstractmethod
     def execute(
-        self, prompt: Prompt, stream: bool, response: Response, conversation: Conversation | None
+        self,
+        prompt: Prompt[OptionsT],
+        stream: bool,
+        response: Response,
+        conversation: Conversation | None,
     ) -> Iterator[str | StreamEvent]:
         """Answer `prompt`: yield text or `StreamEvent`s as they come."""
 
 
-class KeyModel(_Model):
+class KeyModel(_Model, Generic[OptionsT]):
     """A model that answers synchronously and is given its key."""
 
     takes_key = True
@@ -200,7 +208,7 @@ class KeyModel(_Model):
     @abstractmethod
     def execute(
         self,
-        prompt: Prompt,
+        prompt: Prompt[OptionsT],
         stream: bool,
         response: Response,
         conversation: Conversation | None,
@@ -228,13 +236,13 @@ class _AsyncModel(_Answering["AsyncResponse", "AsyncChainResponse", "AsyncConver
         return f"{type(self).__name__} (async): {self.model_id}"
 
 
-class AsyncModel(_AsyncModel):
+class AsyncModel(_AsyncModel, Generic[OptionsT]):
     """A model that answers asynchronously and needs no key, or finds its key itself."""
 
     @abstractmethod
     def execute(
         self,
-        prompt: Prompt,
+        prompt: Prompt[OptionsT],
         stream: bool,
         response: AsyncResponse,
         conversation: AsyncConversation | None,
@@ -242,7 +250,7 @@ class AsyncModel(_AsyncModel):
         """Answer `prompt`: an async generator of text or `StreamEvent`s."""
 
 
-class AsyncKeyModel(_AsyncModel):
+class AsyncKeyModel(_AsyncModel, Generic[OptionsT]):
     """A model that answers asynchronously and is given its key."""
 
     takes_key = True
@@ -250,7 +258,7 @@ class AsyncKeyModel(_AsyncModel):
     @abstractmethod
     def execute(
         self,
-        prompt: Prompt,
+        prompt: Prompt[OptionsT],
         stream: bool,
         response: AsyncResponse,
         conversation: AsyncConversation | None,

@@ -251,6 +251,7 @@ class ChainResponse(_BaseChainResponse[Response]):
             self.before_call,
             self.after_call,
             self.tool_timeout_s,
+            self.conversation,
         )
 
     def responses(self) -> Iterator[Response]:
@@ -326,7 +327,12 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
             return _checked(await given if isinstance(given, Awaitable) else given)
         tools = action.prompt.tools
         return await run_calls_async(
-            action.calls, tools, self.before_call, self.after_call, self.tool_timeout_s
+            action.calls,
+            tools,
+            self.before_call,
+            self.after_call,
+            self.tool_timeout_s,
+            self.conversation,
         )
 
     async def responses(self) -> AsyncIterator[AsyncResponse]:

@@ -76,7 +76,7 @@ class _BaseConversation(Asking[R, C]):
         log: ResponseLog | None = None,
     ) -> None:
         self.model = model
-        self.id = id or new_ulid()
+        self.id: str = id or new_ulid()
         self.name = name
         self._responses: list[R] = list(responses) if responses is not None else []
         self._load_history: Callable[[], list[R]] | None = None

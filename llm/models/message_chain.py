@@ -30,7 +30,7 @@ class MessageChain:
         # Where this chain ends, once a later one goes on in its list.
         self._end: int | None = None
         self._system = system
-        self.history_count = history_count
+        self.history_count: int = history_count
 
     @property
     def messages(self) -> list[Message]:

@@ -10,19 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._lazy import for_hints
 from ..text import JSONObject
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from typing_extensions import TypeVar as TypeVarWithDefault
 
     from .base import _BaseModel
     from .prompt import Prompt
 
     Options = BaseModel
+    #: The options of a model class: `Model[MyOptions]`. A model that does not say takes any.
+    OptionsT = TypeVarWithDefault("OptionsT", bound=Options, default=Any)
+    OptionsT_co = TypeVarWithDefault("OptionsT_co", bound=Options, covariant=True, default=Options)
 else:
+    OptionsT, OptionsT_co = TypeVar("OptionsT"), TypeVar("OptionsT_co", covariant=True)
     for_hints(
         globals(),
         {
@@ -55,7 +60,10 @@ def is_lazy(model: _BaseModel) -> bool:
     """Whether the options of `model` are known to default to `None` without building them."""
     for owner in (model, *type(model).__mro__):
         if "Options" in getattr(owner, "__dict__", ()):
-            return isinstance(vars(owner)["Options"], LazyOptions)
+            found = vars(owner)["Options"]
+            return isinstance(found, LazyOptions) and not (
+                found is NO_OPTIONS and _named_options(type(model))
+            )
     return False
 
 
@@ -109,8 +117,27 @@ def _options_class() -> type[Options]:
     return Options
 
 
+class _NamedOptions(LazyOptions):
+    """Those that a model class names as `Model[MyOptions]`; without any where it names none."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> type[Options]:
+        return _named_options(owner or type(instance)) or super().__get__(instance, owner)
+
+
+def _named_options(model_class: type) -> type[Options] | None:
+    for kind in model_class.__mro__:
+        for base in vars(kind).get("__orig_bases__", ()):
+            for named in getattr(base, "__args__", ()):
+                if hasattr(named, "model_fields"):
+                    found: type[Options] = named
+                    return found
+    return None
+
+
 # A class of its own: changing it must not change what every other model inherits.
-NO_OPTIONS = LazyOptions(lambda: type("Options", (_options_class(),), {"__module__": "llm.models"}))
+NO_OPTIONS = _NamedOptions(
+    lambda: type("Options", (_options_class(),), {"__module__": "llm.models"})
+)
 
 
 if not TYPE_CHECKING:

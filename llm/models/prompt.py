@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Union, cast
+from typing import TYPE_CHECKING, Any, Generic, Union, cast
 
 from .._lazy import MODEL_TYPES
 from ..errors import ConversationNotSupported
@@ -16,7 +16,7 @@ from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
 from .asking import installed_model
 from .message_chain import MessageChain, last_system_text
-from .options import validated
+from .options import OptionsT_co, validated
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         hide_reasoning: bool
 
 
-class Prompt:
+class Prompt(Generic[OptionsT_co]):
     """One request to a model, complete: `messages` is exactly what is sent, history included.
 
     Args:
@@ -109,10 +109,10 @@ class Prompt:
     ) -> None:
         self._prompt = prompt
         self.model = model
-        self.fragments = list(fragments) if fragments else []
-        self.attachments = list(attachments) if attachments else []
+        self.fragments: list[str] = list(fragments) if fragments else []
+        self.attachments: list[Attachment] = list(attachments) if attachments else []
         self.own_system = system
-        self.system_fragments = list(system_fragments) if system_fragments else []
+        self.system_fragments: list[str] = list(system_fragments) if system_fragments else []
         self.prompt_json = prompt_json
         if isinstance(schema, type):
             self.schema_class = schema
@@ -120,7 +120,7 @@ class Prompt:
         self.schema: JSONObject | None = schema
         self.tool_sources: list[ToolDef] = list(tools) if tools else []
         self.tools: list[AnyTool] = wrap_tools(self.tool_sources) if tools else []
-        self.tool_results = list(tool_results) if tool_results else []
+        self.tool_results: list[ToolResult] = list(tool_results) if tool_results else []
         self._options = None if options is None else validated(model, options)
         self.hide_reasoning = hide_reasoning
         self._given = list(messages) if messages is not None else None
@@ -179,22 +179,20 @@ class Prompt:
         return system_text(self.system_fragments, self.own_system)
 
     @property
-    def options(self) -> Options:
+    def options(self) -> OptionsT_co:
         """The validated options; the model's defaults where none were given."""
-        if self._options is not None:
-            return self._options
-        if self._defaults is None:
+        if self._options is None and self._defaults is None:
             self._defaults = self.model.Options()
-        return self._defaults
+        return cast("OptionsT_co", self._defaults if self._options is None else self._options)
 
     @options.setter
     def options(self, options: Options) -> None:
         self._options = options
 
     @property
-    def given_options(self) -> Options | None:
+    def given_options(self) -> OptionsT_co | None:
         """The validated options; `None` where none were given."""
-        return self._options
+        return cast("OptionsT_co | None", self._options)
 
     @property
     def messages(self) -> list[Message]:
@@ -262,7 +260,7 @@ class Prompt:
     def _go_on(self) -> None:
         # Nobody may have looked at a thousand prompts before this one.
         waiting: list[tuple[Prompt, _BaseResponse]] = []
-        prompt = self
+        prompt: Prompt[Any] = self
         while prompt._chain is None and prompt._in_place:
             last = cast("_BaseResponse", prompt.continues)
             waiting.append((prompt, last))

@@ -181,7 +181,7 @@ class EventLog(_Readable[StreamEvent]):
 
     def __init__(self, texts: Sequence[str] = ()) -> None:
         #: The text of each text event.
-        self.texts = Pieces(texts)
+        self.texts: Pieces = Pieces(texts)
         self._others = Pieces()
         self._indexer = PartIndexer()
         # Single events, and runs of them; with the number of the first event of each.

@@ -6,11 +6,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import MODEL_TYPES
-from ..parts import Message, StreamEvent
+from ..parts import Message, StreamEvent, Usage
 from ..text import JSONObject
 from ..tools.calling import ToolCall
 from .recording import AnswerIsFull
-from .response_base import Usage, _BaseResponse
+from .response_base import _BaseResponse
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

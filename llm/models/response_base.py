@@ -9,14 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from .._lazy import MODEL_TYPES
 from ..errors import ContextTooLong
 from ..net.policy import CallPolicy
-from ..parts import Message, StreamEvent, TextPart, ToolCallPart
+from ..parts import Message, StreamEvent, TextPart, ToolCallPart, Usage
 from ..text import JSONObject, encode_ulid, new_ulid, new_ulid_int, token_usage_string
 from ..text.secrets import said_by, storable, storable_count, storable_value
 from ..tools.calling import ToolCall
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ..content import Attachment
-    from ..serialization import ResponseDict, UsageDict
+    from ..serialization import ResponseDict
     from ..tools.calling import ToolResult
     from ..tools.running import AfterCallAsync, BeforeCallAsync
     from .base import _BaseModel
@@ -50,20 +49,6 @@ if TYPE_CHECKING:
     AnyConversation = _BaseConversation[Any, Any]
 else:
     globals().update({**MODEL_TYPES, **globals()})
-
-
-@dataclass
-class Usage:
-    """Tokens read, tokens written, and the provider's own details; `None` where not known."""
-
-    input: int | None = None
-    output: int | None = None
-    details: JSONObject | None = None
-
-    def known(self) -> UsageDict:
-        """Only what is known, by name."""
-        known = {name: value for name, value in vars(self).items() if value is not None}
-        return cast("UsageDict", known)
 
 
 #: Takes each finished response, to keep it: an `llm.Database`, or any function.
@@ -79,8 +64,7 @@ class _BaseResponse:
         stream: Ask the provider for the answer piece by piece.
         conversation: The conversation that it belongs to.
         key: A key, or the name of a stored one.
-        before_call: Called before each tool call.
-        after_call: Called after each tool call.
+        before_call, after_call: Called before and after each tool call.
         log: Is given this response, and replies to it, once complete.
 
     Raises:
@@ -95,6 +79,9 @@ class _BaseResponse:
     output_tokens: int | None = None
     token_details: JSONObject | None = None
     resolved_model: str | None = None
+    #: Why it ended, in the service's own word, such as `stop`; the service's id of the request.
+    finish_reason: str | None = None
+    request_id: str | None = None
     #: The longest time that a tool call may take, in seconds; no limit for `None`.
     tool_timeout_s: float | None = None
     # The model, or whoever reads for it, has looked at the history.
@@ -102,6 +89,7 @@ class _BaseResponse:
     _prompt_json: Any = None
     _done: bool = False
     _start: float | None = None
+    _first: float | None = None
     _end: float | None = None
     _start_utcnow: datetime | None = None
     _id: str | None = None
@@ -250,8 +238,7 @@ class _BaseResponse:
 
     @property
     def event_log(self) -> EventLog:
-        """What has come, piece by piece. It is made when it is first needed, for most models give
-        nothing but text and most readers want nothing else."""
+        """What has come, piece by piece; made when it is first needed: most want only text."""
         if self._event_log is None:
             self._event_log = EventLog(self._chunks)
             self._chunks = self._event_log.texts
@@ -285,13 +272,14 @@ class _BaseResponse:
         tools: Iterable[ToolDef] | None = None,
         before_call: BeforeCallAsync | None = None,
         after_call: AfterCallAsync | None = None,
-    ) -> tuple[list[AnyTool], BeforeCallAsync | None, AfterCallAsync | None, float | None]:
-        """What tool calls are run with: tools, hooks, time limit."""
+    ) -> tuple[list[AnyTool], BeforeCallAsync | None, AfterCallAsync | None, float | None, object]:
+        """What tool calls are run with: tools, hooks, time limit, conversation."""
         return (
             self.prompt.tools if tools is None else wrap_tools(tools),
             before_call or self.before_call,
             after_call or self.after_call,
             self.tool_timeout_s,
+            self.conversation,
         )
 
     # What a model says while it answers.
@@ -361,12 +349,15 @@ class _BaseResponse:
         self._tool_calls.clear()
         self._call_ids.clear()
         self._output = self.response_json = self.resolved_model = None
+        self.finish_reason = self.request_id = self._first = None
         self._room = LONGEST_ANSWER
         self.set_usage()
 
     def _record(self, chunk: str | StreamEvent) -> None:
         assert chunk is not None, f"{self.model} yielded None"
         text = chunk if isinstance(chunk, str) else chunk.chunk
+        if self._first is None and text:
+            self._first = time.monotonic()
         self._room -= len(text)
         if self._room < 0:
             self.cut_off = f"The answer is cut off: it is longer than {LONGEST_ANSWER:,} characters"
@@ -458,13 +449,18 @@ class _BaseResponse:
             return 0
         return int((self._end - self._start) * 1000)
 
-    def started_utc(self) -> str:
-        """When the model was asked, in ISO 8601 with `+00:00`; empty where that is not known."""
-        return self._start_utcnow.isoformat() if self._start_utcnow else ""
+    @property
+    def first_token_ms(self) -> int | None:
+        """Milliseconds from the question to the first piece of the answer; `None` until then."""
+        return None if self._first is None else int((self._first - (self._start or 0)) * 1000)
 
     def token_usage(self) -> str:
         """The tokens as a person reads them: `1,234 input, 56 output, {"details": 1}`."""
         return token_usage_string(self.input_tokens, self.output_tokens, self.token_details)
+
+    def started_utc(self) -> str:
+        """When the model was asked, in ISO 8601 with `+00:00`; empty where that is not known."""
+        return self._start_utcnow.isoformat() if self._start_utcnow else ""
 
     def _reply(
         self,
@@ -493,7 +489,12 @@ class _BaseResponse:
         return type(self)(request, self.model, stream, self.conversation, key, log=self._log)
 
     def __repr__(self) -> str:
-        text = self.text_so_far if self._done else self._unfinished
-        return f"<{type(self).__name__} prompt={self.prompt.prompt!r} text={text!r}>"
+        from .shown import described
+
+        return described(self, self._unfinished)
+
+    def _repr_markdown_(self) -> str | None:
+        """What a notebook shows: the text that has come; nothing is asked for."""
+        return self.text_so_far if self.has_begun else None
 
     _unfinished = "... not yet done ..."

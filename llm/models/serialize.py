@@ -18,6 +18,7 @@ from .prompt import Prompt, wrap_tools
 from .turn_record import (
     INSTANCE,
     Tables,
+    known_usage,
     moment_of,
     parents_of,
     path_to,
@@ -380,7 +381,7 @@ def response_dict(response: _BaseResponse) -> ResponseDict:
         "messages": [message.to_dict() for message in response.output_messages()],
         "id": response.id,
     }
-    if usage := response.usage_so_far().known():
+    if usage := known_usage(response):
         shape["usage"] = usage
     if started := response.started_utc():
         shape["datetime_utc"] = started

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         MessageNodeDict,
         ToolDict,
         TurnDict,
+        UsageDict,
     )
     from .base import _BaseModel
     from .options import Options
@@ -192,6 +193,12 @@ def parents_of(shape: ConversationDict) -> list[int | None]:
     return parents
 
 
+def known_usage(response: _BaseResponse) -> UsageDict:
+    """What is known of the tokens that a response cost, by name."""
+    usage = vars(response.usage_so_far())
+    return cast("UsageDict", {name: value for name, value in usage.items() if value is not None})
+
+
 def record_turn(response: _BaseResponse, tables: Tables, skip: int = 0) -> TurnDict:
     """The record of a response that has ended; the tables take up what it refers to.
 
@@ -201,7 +208,7 @@ def record_turn(response: _BaseResponse, tables: Tables, skip: int = 0) -> TurnD
     turn = record_request(response, tables, skip)
     turn["output"] = tables.add_messages(response.output_messages(), turn["input"])
     optional = {
-        "usage": response.usage_so_far().known() or None,
+        "usage": known_usage(response) or None,
         "resolved_model": response.resolved_model or None,
         "datetime_utc": response.started_utc() or None,
         "duration_ms": response.elapsed_ms() or None,

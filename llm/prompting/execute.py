@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -197,7 +197,7 @@ class Progress:
         self.display = display
         self.recorder = recorder
         #: Takes each event of the last response.
-        self.show = display.event
+        self.show: Callable[[StreamEvent], None] = display.event
         #: The responses so far, one for each call of the model.
         self.responses: list[AnyResponse] = []
         self._before = ""

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..files.config import user_path
+from ..text import JSONObject
 from ..text.secrets import masked
 from .journal_lines import FORMAT, EventLines, done_line, json_line, request_lines
 
@@ -288,7 +289,7 @@ class ResultsJournal(_Kept):
         self, thread_id: str, caller: str | None, tip: str | None, database: str | None
     ) -> None:
         super().__init__(database)
-        self.request = {"results_of": caller, "thread": thread_id, "tip": tip}
+        self.request: JSONObject = {"results_of": caller, "thread": thread_id, "tip": tip}
         self.parts: list[Part] = []
 
     def add(self, result: ToolResult) -> None:

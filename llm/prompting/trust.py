@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .request import AnyConversation
 
 # Names are looked up once for a question, and again when something is fetched.
-is_inner = cache(reach.is_inner)
+is_inner: Callable[[str], bool] = cache(reach.is_inner)
 _WEB = ("http://", "https://")
 _INNER = " (within your network)"
 _NOBODY = "There is no terminal to ask on. Add --trust if you trust its author"

@@ -6,7 +6,7 @@ from ..files.disabled_plugins import normal_name
 from ..plugins import origins
 
 # The first that fits counts.
-PREFIXES = {
+PREFIXES: dict[str, tuple[str, ...]] = {
     "llm-anthropic": ("anthropic/", "claude-"),
     "llm-gemini": ("gemini/", "gemini-", "gemma-"),
     "llm-openrouter": ("openrouter/",),

@@ -32,7 +32,7 @@ class Remembered:
     def __init__(self, model_id: str, shown: str, record: ModelRecord) -> None:
         self.model_id = model_id
         self.shown = shown
-        self.supported_server_side_tools = tuple(
+        self.supported_server_side_tools: tuple[SimpleNamespace, ...] = tuple(
             SimpleNamespace(__name__=tool["name"], plugin=tool["plugin"])
             for tool in record["server_side_tools"]
         )

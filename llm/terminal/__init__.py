@@ -224,7 +224,7 @@ class WholeDisplay(Display):
         """Print the text, or the block that was asked for."""
         block = extract_fenced_code_block(text, last=self._last) if self._extract else None
         shown = text if block is None else block
-        self.has_shown = bool(shown)
+        self.has_shown: bool = bool(shown)
         print_pieces((shown, "\n"), raw=self._raw)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._lazy import for_hints
 from ..text import JSONObject
@@ -106,6 +106,27 @@ class ToolOutput:
 
     output: object = None
     attachments: list[Attachment] = field(default_factory=list)
+
+
+@dataclass
+class ToolContext:
+    """What a tool is told about its call that has a parameter of this type.
+
+    Args:
+        tool_call: The call, with the arguments as the model wrote them.
+        conversation: The conversation that it is part of; `None` where there is none.
+        cancelled: Nobody waits for the result any more: its time was over, or the chain was
+            cancelled. A tool that runs in a thread may look now and then, and stop.
+    """
+
+    tool_call: ToolCall
+    conversation: Any = None
+    cancelled: bool = False
+
+    @property
+    def tool_call_id(self) -> str | None:
+        """The provider's id of the call."""
+        return self.tool_call.tool_call_id
 
 
 class CancelToolCall(Exception):

@@ -6,29 +6,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Optional, Union
 
 from .._lazy import for_hints
-from ..text.secrets import said_by, shown_as
-from .calling import CancelToolCall, PauseChain, ToolCall, ToolOutput, ToolResult
-from .signatures import signature_of
-from .tool import INJECTED_PARAMETER, ServerSideTool, Tool
+from ..text.secrets import said_by
+from .arguments import INJECTED_PARAMETER, converted, wishes_of
+from .calling import CancelToolCall, PauseChain, ToolCall, ToolContext, ToolResult
+from .results import taken_apart
+from .tool import ServerSideTool, Tool
 from .toolbox import Toolbox
 
 if TYPE_CHECKING:
-    from asyncio import Task
-
-    from ..content import Attachment
+    from asyncio import Future, Task
+    from concurrent.futures import ThreadPoolExecutor
 else:
     for_hints(
         globals(),
         {
-            "asyncio": "Task",
-            "llm.content": "Attachment",
+            "asyncio": "Future Task",
+            "concurrent.futures": "ThreadPoolExecutor",
         },
     )
 
@@ -37,8 +36,8 @@ AfterCallSync = Callable[[Tool, ToolCall, ToolResult], None]
 BeforeCallAsync = Callable[[Optional[Tool], ToolCall], Union[None, Awaitable[None]]]
 AfterCallAsync = Callable[[Tool, ToolCall, ToolResult], Union[None, Awaitable[None]]]
 AnyTool = Union[Tool, ServerSideTool]
-# `json.dumps` makes an encoder for every call that gives it a default.
-_encode = json.JSONEncoder(default=shown_as).encode
+# The most tools that run in threads at the same time.
+MOST_THREADS = 16
 
 
 @dataclass(slots=True)
@@ -48,6 +47,10 @@ class Step:
     run: Callable[[], object]
     #: Name of the hook; `None` for the tool.
     hook: str | None = None
+    #: What the tool was told about its call, if it asked.
+    context: ToolContext | None = None
+    #: It is to be called in a thread where a loop runs.
+    threaded: bool = False
 
 
 Steps = Generator[Step, object, ToolResult]
@@ -97,6 +100,7 @@ def call_steps(
     tool: Tool | None,
     before_call: BeforeCallAsync | None,
     after_call: AfterCallAsync | None,
+    conversation: object = None,
 ) -> Steps:
     """What happens to one tool call: the hooks, the tool, and the result that the model is told."""
     if before_call is not None:
@@ -109,7 +113,7 @@ def call_steps(
         return _result(call, f"Error: {unknown.args[0]}", error=unknown)
     box = box_behind(tool)
     try:
-        value = yield Step(_bound(call, tool))
+        value = yield _bound(call, tool, conversation)
         result = _result(call, value, box)
     except PauseChain as pause:
         pause.tool_call = call
@@ -121,50 +125,30 @@ def call_steps(
     return result
 
 
-def _bound(call: ToolCall, tool: Tool) -> Callable[[], object]:
-    """The function of a tool with the arguments of a call."""
+def _bound(call: ToolCall, tool: Tool, conversation: object) -> Step:
+    """The function of a tool, to be called with the arguments of a call."""
     function, arguments = tool.implementation, call.arguments
     if function is None:
         raise NotImplementedError(f'tool "{tool.name}" has no implementation')
     if [*arguments] == ["_raw"] and "_raw" not in tool.input_schema.get("properties", {}):
         raise ValueError(f"the arguments are not a JSON object: {arguments['_raw']}")
-    if _wants_call(function):
-        return partial(function, **{**arguments, INJECTED_PARAMETER: call})
-    return partial(function, **arguments)
-
-
-def _wants_call(function: Callable[..., object]) -> bool:
-    code = getattr(function, "__code__", None)
-    if code is not None and not hasattr(function, "__wrapped__"):
-        count = code.co_argcount + code.co_kwonlyargcount
-        return INJECTED_PARAMETER in code.co_varnames[:count]
-    try:
-        return INJECTED_PARAMETER in signature_of(function).parameters
-    except (TypeError, ValueError):
-        return False
+    wishes = wishes_of(function)
+    if wishes.converters:
+        arguments = converted(arguments, wishes)
+    if wishes.wants_call:
+        arguments = {**arguments, INJECTED_PARAMETER: call}
+    context = None
+    if wishes.contexts:
+        context = ToolContext(call, conversation)
+        arguments = {**arguments, **dict.fromkeys(wishes.contexts, context)}
+    return Step(partial(function, **arguments), None, context, tool.threaded)
 
 
 def _result(
     call: ToolCall, value: object, box: Toolbox | None = None, error: Exception | None = None
 ) -> ToolResult:
-    files: list[Attachment] = []
-    if isinstance(value, ToolOutput):
-        files = list(value.attachments)
-        value = value.output
-    return ToolResult(call.name, _text(value), files, call.tool_call_id, box, error)
-
-
-def _text(value: object) -> str:
-    """What the model is told of a value: text as it is, else JSON, else what Python writes."""
-    if isinstance(value, str):
-        return value
-    if value.__class__ is int:
-        return str(value)  # as in JSON, at a tenth of the price
-    try:
-        return _encode(value)
-    except (TypeError, ValueError, RecursionError):
-        # Keys that are no text, or a value that contains itself.
-        return shown_as(value)
+    text, files = taken_apart(value)
+    return ToolResult(call.name, text, files, call.tool_call_id, box, error)
 
 
 def run_calls(
@@ -173,6 +157,7 @@ def run_calls(
     before_call: BeforeCallAsync | None = None,
     after_call: AfterCallAsync | None = None,
     timeout_s: float | None = None,
+    conversation: object = None,
 ) -> list[ToolResult]:
     """The results of the calls, in order, one after the other.
 
@@ -181,6 +166,7 @@ def run_calls(
         tools: What there is; of two with the same name the later one counts. Toolboxes behind them
             get ready first.
         timeout_s: The longest time that a tool may take, in seconds; no limit where missing.
+        conversation: What tools that ask are told that they are called in.
 
     Raises:
         PauseChain: A tool wants the chain to stop. It carries the call and the results so far;
@@ -192,7 +178,7 @@ def run_calls(
     results: list[ToolResult] = []
     try:
         for call in calls:
-            steps = call_steps(call, named.get(call.name), before_call, after_call)
+            steps = call_steps(call, named.get(call.name), before_call, after_call, conversation)
             results.append(_drive(steps, timeout_s))
     except PauseChain as pause:
         pause.tool_results = results
@@ -225,7 +211,11 @@ def _kept_in(step: Step, error: Exception | SystemExit) -> Exception:
 
 
 def _perform(step: Step, timeout_s: float | None) -> object:
-    value = step.run() if timeout_s is None else _called(step, timeout_s)
+    try:
+        value = step.run() if timeout_s is None else _called(step, timeout_s)
+    except BaseException:
+        _give_up(step)
+        raise
     if not hasattr(value, "__await__"):
         return value
     if step.hook is None:
@@ -276,8 +266,9 @@ async def run_calls_async(
     before_call: BeforeCallAsync | None = None,
     after_call: AfterCallAsync | None = None,
     timeout_s: float | None = None,
+    conversation: object = None,
 ) -> list[ToolResult]:
-    """The results of the calls, in order; asynchronous tools run at the same time.
+    """The results of the calls, in order; asynchronous and threaded tools run at the same time.
 
     Raises:
         PauseChain: A tool wants the chain to stop. It carries the call, and the results of all
@@ -291,7 +282,7 @@ async def run_calls_async(
     outcomes: list[Task[ToolResult] | ToolResult | Exception] = []
     for call in calls:
         tool = named.get(call.name)
-        steps = call_steps(call, tool, before_call, after_call)
+        steps = call_steps(call, tool, before_call, after_call, conversation)
         if _is_async(tool):
             outcomes.append(asyncio.create_task(_drive_async(steps, timeout_s)))
             continue
@@ -313,7 +304,7 @@ async def run_calls_async(
 def _is_async(tool: Tool | None) -> bool:
     import inspect
 
-    return tool is not None and inspect.iscoroutinefunction(tool.implementation)
+    return tool is not None and (tool.threaded or inspect.iscoroutinefunction(tool.implementation))
 
 
 def _settle(outcomes: Iterable[Task[ToolResult] | ToolResult | Exception]) -> list[ToolResult]:
@@ -333,14 +324,48 @@ def _settle(outcomes: Iterable[Task[ToolResult] | ToolResult | Exception]) -> li
     return results
 
 
+async def _perform_async(step: Step, timeout_s: float | None) -> object:
+    try:
+        if step.threaded:
+            value = await _limited(_in_thread(step.run), timeout_s)
+        else:
+            value = step.run() if timeout_s is None else _called(step, timeout_s)
+        if hasattr(value, "__await__"):
+            value = await (value if step.hook else _limited(value, timeout_s))
+    except BaseException:
+        _give_up(step)
+        raise
+    return value
+
+
+def _give_up(step: Step) -> None:
+    """Tell a tool that may still run that nobody waits for it."""
+    if step.context is not None:
+        step.context.cancelled = True
+
+
+def _in_thread(function: Callable[[], object]) -> Future[object]:
+    import asyncio
+    from contextvars import copy_context
+
+    run = copy_context().run
+    return asyncio.get_running_loop().run_in_executor(_threads(), run, function)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    # Not the one of the loop, in which names of hosts are looked up.
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="llm-tool")
+
+
 async def _drive_async(steps: Steps, timeout_s: float | None) -> ToolResult:
     try:
         step = next(steps)
         while True:
             try:
-                value = step.run() if timeout_s is None else _called(step, timeout_s)
-                if hasattr(value, "__await__"):
-                    value = await (value if step.hook else _limited(value, timeout_s))
+                value = await _perform_async(step, timeout_s)
             except (Exception, SystemExit) as error:
                 step = steps.throw(_kept_in(step, error))
             else:

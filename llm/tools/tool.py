@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -11,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from .._lazy import for_hints
 from ..text import JSONObject
+from .arguments import INJECTED_PARAMETER, is_context
 from .signatures import signature_of, type_hints_of
 
 if TYPE_CHECKING:
@@ -29,14 +32,18 @@ else:
         },
     )
 
-# Given by the engine to a tool that declares it, never by the model.
-INJECTED_PARAMETER = "llm_tool_call"
 _SIDE_EFFECTS = "llm_side_effects"
+_THREADED = "llm_threaded"
+# What JSON calls the types that need no pydantic.
+_PLAIN_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+# A docstring without any of these says nothing of single arguments.
+_MAY_DESCRIBE = re.compile(r"^\s*(Arg|Param|Other Param|:(param|arg))", re.MULTILINE)
 
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def tool(*, side_effects: bool = True) -> Callable[[F], F]:
+def tool(*, side_effects: bool = True, threaded: bool = False) -> Callable[[F], F]:
     """A decorator that declares what a function or method does when it is called as a tool.
 
     The function stays as it is otherwise.
@@ -44,10 +51,12 @@ def tool(*, side_effects: bool = True) -> Callable[[F], F]:
     Args:
         side_effects: Whether calling it can change or send anything. Rules about which tools may
             run can let those pass that only look.
+        threaded: Run it in a thread where the model is asynchronous, so that the loop goes on.
     """
 
     def declare(function: F) -> F:
         setattr(function, _SIDE_EFFECTS, side_effects)
+        setattr(function, _THREADED, threaded)
         return function
 
     return declare
@@ -63,6 +72,9 @@ class Tool:
         input_schema: JSON schema of the arguments, or a pydantic class, which is converted.
         implementation: The function; it gets the arguments by name.
         plugin: Name of the plugin that registered it.
+        threaded: In an asynchronous chain it runs in a thread of a pool, with the context variables
+            of the caller, at the same time as others. Otherwise it runs in the thread of the loop,
+            in its turn.
     """
 
     name: str
@@ -70,8 +82,10 @@ class Tool:
     input_schema: JSONObject = field(default_factory=dict)
     implementation: Callable[..., Any] | None = None
     plugin: str | None = None
+    threaded: bool = False
 
     def __post_init__(self) -> None:
+        self.threaded = self.threaded or bool(getattr(self.implementation, _THREADED, False))
         if not isinstance(self.input_schema, dict):
             self.input_schema = _without_titles(self.input_schema.model_json_schema())
 
@@ -90,15 +104,20 @@ class Tool:
         function: Callable[..., object],
         name: str | None = None,
         description: str | None = None,
+        *,
+        threaded: bool = False,
     ) -> Tool:
         """The tool that a Python function makes.
 
         Args:
             function: Its signature becomes the schema: annotations are types (`str` where there
-                is none), defaults make an argument optional. `self`, `llm_tool_call`, `*args` and
-                `**kwargs` are left out.
+                is none), defaults make an argument optional. `self`, `llm_tool_call`, `*args`,
+                `**kwargs` and what is annotated `ToolContext` are left out. What the docstring says
+                of an argument describes it.
             name: The tool's name; a lambda needs one, others have their own.
-            description: What the model is told; the docstring where it is missing.
+            description: What the model is told; where it is missing the docstring, without what
+                that says of arguments.
+            threaded: See the class.
 
         Raises:
             ValueError: A lambda came without a name.
@@ -108,12 +127,15 @@ class Tool:
         name = name or getattr(named, "__name__", None) or type(named).__name__
         if name == "<lambda>":
             raise ValueError("Cannot create a Tool from a lambda function without providing name=")
-        return cls(
-            name=name,
-            description=description or getattr(named, "__doc__", None) or None,
-            input_schema=_schema_of(function, name),
-            implementation=function,
-        )
+        schema = _schema_of(function, name)
+        text = getattr(named, "__doc__", None) or None
+        if text and _MAY_DESCRIBE.search(text):
+            from .docstrings import split
+
+            text, said = split(text, schema["properties"])
+            for argument, sentence in said.items():
+                schema["properties"][argument].setdefault("description", sentence)
+        return cls(name, description or text, schema, function, threaded=threaded)
 
 
 def definition_hash(definition: ToolDict) -> str:
@@ -170,16 +192,45 @@ def _schema_of(function: Callable[..., object], name: str) -> JSONObject:
 
 
 def _computed_schema(function: Callable[..., object], name: str) -> JSONObject:
+    hints = type_hints_of(function)
+    arguments = [
+        (parameter, hint)
+        for parameter in signature_of(function).parameters.values()
+        if _is_argument(parameter) and not is_context(hint := hints.get(parameter.name, str))
+    ]
+    if all(_is_plain(parameter, hint) for parameter, hint in arguments):
+        return _plain_schema(arguments)
     from pydantic import create_model
 
-    hints = type_hints_of(function)
     fields: JSONObject = {}
-    for parameter in signature_of(function).parameters.values():
-        if not _is_argument(parameter):
-            continue
+    for parameter, hint in arguments:
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints.get(parameter.name, str), default)
+        fields[parameter.name] = (hint, default)
     return create_model(name, **fields).model_json_schema()
+
+
+def _is_plain(parameter: inspect.Parameter, hint: object) -> bool:
+    """Whether the schema of an argument needs no pydantic, which leaves out names with `_`."""
+    default = parameter.default
+    is_usual = default is parameter.empty or default is None or type(default) is hint
+    if isinstance(default, float) and not math.isfinite(default):
+        return False
+    return is_usual and hint in _PLAIN_TYPES and not parameter.name.startswith("_")
+
+
+def _plain_schema(arguments: Sequence[tuple[inspect.Parameter, type]]) -> JSONObject:
+    """What pydantic makes of arguments that are all plain."""
+    properties: JSONObject = {}
+    required = []
+    for parameter, hint in arguments:
+        shape: JSONObject = {"type": _PLAIN_TYPES[hint]}
+        if parameter.default is parameter.empty:
+            required.append(parameter.name)
+        else:
+            shape = {"default": parameter.default, **shape}
+        properties[parameter.name] = shape
+    listed = {"required": required} if required else {}
+    return {"properties": properties, **listed, "type": "object"}
 
 
 def _is_argument(parameter: inspect.Parameter) -> bool:

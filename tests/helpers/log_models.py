@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import llm
 from llm.models import Options
-from llm.parts import StreamEvent
+from llm.parts import EventType, StreamEvent
 from llm.text import JSONObject
 
 Piece: TypeAlias = str | StreamEvent
@@ -83,7 +83,7 @@ class AsyncSays(llm.AsyncModel):
         yield "ok"
 
 
-def event(kind: str, chunk: str, **values: Any) -> StreamEvent:
+def event(kind: EventType, chunk: str, **values: Any) -> StreamEvent:
     """One event of a stream."""
     return StreamEvent(kind, chunk, **values)
 

@@ -155,6 +155,19 @@ def open_log(
         return Database(conn)
 
 
+def open_in_memory(*, any_thread: bool = False) -> Database:
+    """A log database without a file, which is gone once it is closed.
+
+    Args:
+        any_thread: As for `open_log`.
+    """
+    from sqlite_utils import Database
+
+    conn = sqlite3.connect(":memory:", check_same_thread=not any_thread)
+    migrate(conn)
+    return Database(shows_any_text(conn))
+
+
 @contextmanager
 def _closed_on_failure(conn: sqlite3.Connection) -> Iterator[None]:
     try:

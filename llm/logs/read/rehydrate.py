@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Union, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 from ...text import JSONObject
 from ..file.db import brought_up_to_date, log_errors, open_readonly, shows_any_text
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ...parts import Message
     from ...serialization import TurnDict
 
-    Source = Union[str, Path, Database, sqlite3.Connection]
+    Source: TypeAlias = Union[str, Path, Database, sqlite3.Connection]
 
 _THREAD = "select name, tip_message_hash, forked_from from threads where id = ?"
 _TURN_ENDS = "select id, tip_message_hash from turns where thread_id = ? order by id"

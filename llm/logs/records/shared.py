@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..._lazy import for_hints
 from ...content import Fragment
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ...serialization import ToolDict
     from ...tools.tool import ServerSideTool, Tool
 
-    AnyDatabase = Database | sqlite3.Connection
+    AnyDatabase: TypeAlias = Database | sqlite3.Connection
 else:
     for_hints(
         globals(),

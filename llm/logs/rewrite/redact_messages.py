@@ -82,11 +82,11 @@ class MessageRedaction:
         self._merged_into: dict[int, str] = {}
         self._names: dict[str, str] = {}
         keys = self._keys("select id from attachments")
-        self.attachments = set(filter(scrubber.pattern.fullmatch, keys))
+        self.attachments: set[str] = set(filter(scrubber.pattern.fullmatch, keys))
         # The texts of fragments that change, as they were.
         sql = "select id, content from fragments where scrub_text(content) is not content"
         self.fragments: dict[int, str] = dict(conn.execute(sql).fetchall())
-        self.changed = set(self._matching())
+        self.changed: set[str] = set(self._matching())
 
     def note_names(self, texts: Iterable[tuple[str, str]]) -> None:
         """Remember how a conversation that was named after a text is called from now on."""

@@ -141,14 +141,14 @@ class TurnWriter:
         model_replacements: Mapping[str, object] | None = None,
     ) -> None:
         self.turn = turn
-        self.fragments = {
+        self.fragments: dict[str, list[int]] = {
             "prompt": turn.get("fragments", []),
             "system": turn.get("system_fragments", []),
         }
-        self.parent = hashed.address(turn["input"])
+        self.parent: str | None = hashed.address(turn["input"])
         self.hashed = hashed
         self._outputs = hashed.between(turn["input"], turn["output"])
-        self.tip = self._outputs[-1].hash if self._outputs else self.parent
+        self.tip: str | None = self._outputs[-1].hash if self._outputs else self.parent
         self._tools = [hashed.tables.tools[number] for number in turn.get("tools", ())]
         self._reply = turn.get("condensed_json") or self._condense_reply(model_replacements)
 

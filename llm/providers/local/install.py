@@ -32,7 +32,7 @@ MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 MODEL_SPACE_BYTES = 2 * MODEL_SIZE_BYTES
 # So few parameters ramble at the usual temperature of 0.8; these are the values its makers advise.
 # Without a limit this small model may repeat itself until the context is full, for minutes.
-MODEL_OPTIONS = {"temperature": 0.2, "top_p": 0.9, "max_tokens": 400}
+MODEL_OPTIONS: dict[str, float] = {"temperature": 0.2, "top_p": 0.9, "max_tokens": 400}
 
 _BLOCK_BYTES = 1 << 20
 

@@ -86,11 +86,11 @@ class _Local:
     supports_schema = True
     # Lets the registry fall back on a local model where no key can be found.
     answers_without_key = True
-    Options = llm.LazyOptions(build_options)
+    Options: llm.LazyOptions = llm.LazyOptions(build_options)
 
     def __init__(self, installed: InstalledModel) -> None:
         self.installed = installed
-        self.model_id = installed.model_id
+        self.model_id: str = installed.model_id
 
     def __str__(self) -> str:
         return f"Local: {self.model_id}"

@@ -15,14 +15,14 @@ from llm.parts import AttachmentPart, StreamEvent, TextPart, ToolCallPart, ToolR
 
 if TYPE_CHECKING:
     from llm import AsyncResponse, Response
-    from llm.parts import Message, Part
+    from llm.parts import EventType, Message, Part
 
 Chunk = dict[str, Any]
 
 # Many chat templates bring a system prompt of their own; that of SmolLM2 spoils its answers.
 DEFAULT_SYSTEM = "You are a helpful assistant."
 # Where a message has what events of these types tell.
-_FIELDS = {"reasoning": "reasoning_content", "text": "content"}
+_FIELDS: dict[EventType, str] = {"reasoning": "reasoning_content", "text": "content"}
 SAMPLING_OPTIONS = ("temperature", "max_tokens", "top_p", "seed")
 
 
@@ -95,7 +95,7 @@ class Reply:
         self._model_id = model_id
         self._last: Chunk = {}
         # The pieces that have come, by the type of their events.
-        self._pieces: dict[str, list[str]] = {kind: [] for kind in _FIELDS}
+        self._pieces: dict[EventType, list[str]] = {kind: [] for kind in _FIELDS}
         self._finish_reason: str | None = None
         self._usage: llm.JSONObject | None = None
 
@@ -139,6 +139,7 @@ class Reply:
         response.response_json = {
             name: value for name, value in payload.items() if value is not None
         }
+        response.finish_reason = self._finish_reason
         if self._usage:
             cached = self._usage.get("prompt_tokens_details", {}).get("cached_tokens")
             response.set_usage(

@@ -38,7 +38,8 @@ class _Embedding(AtServer):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.model_id = model_id
-        self.openai_model_id = self.model_name = openai_model_id
+        self.openai_model_id: str = openai_model_id
+        self.model_name: str = openai_model_id
         self.dimensions = dimensions
         self.api_base = api_base
         if api_base:

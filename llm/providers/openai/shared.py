@@ -378,8 +378,8 @@ class _Shared(AtServer):
         return Prepared(
             Forms(self._url(self._path), request),
             answer,
-            partial(self._sent, key, response.policy),
-            partial(self._sent_async, key, response.policy),
+            partial(self._sent, key, response),
+            partial(self._sent_async, key, response),
             partial(self._settle, answer, response),
         )
 
@@ -423,36 +423,37 @@ class _Shared(AtServer):
         """Whether somebody has overridden `get_client`."""
         return type(self).get_client is not _Shared.get_client or "get_client" in vars(self)
 
-    def _sent(self, key: str | None, policy: llm.CallPolicy, request: Json) -> Iterator[Json]:
+    def _sent(self, key: str | None, response: AnyResponse, request: Json) -> Iterator[Json]:
         """The JSON objects of the answer, through the transport that this model takes."""
         if not self._uses_own_client():
             from .transport.fast import exchange
 
-            return exchange(self._call(self._path, request, key, policy))
+            return exchange(self._call(self._path, request, key, response.policy), told=response)
         from .transport import sdk
 
-        return sdk.exchange(*self._own(policy, self.get_client(key)), request)
+        return sdk.exchange(*self._own(response, self.get_client(key)), request)
 
     def _sent_async(
-        self, key: str | None, policy: llm.CallPolicy, request: Json
+        self, key: str | None, response: AnyResponse, request: Json
     ) -> AsyncIterator[Json]:
         """As `_sent`, without blocking the event loop."""
         if not self._uses_own_client():
             from .transport.fast import exchange_async
 
-            return exchange_async(self._call(self._path, request, key, policy))
+            call = self._call(self._path, request, key, response.policy)
+            return exchange_async(call, told=response)
         from .transport import sdk
 
-        return sdk.exchange_async(*self._own(policy, self.get_client(key, async_=True)), request)
+        return sdk.exchange_async(*self._own(response, self.get_client(key, async_=True)), request)
 
-    def _own(self, policy: llm.CallPolicy, client: object) -> tuple[object, str, Endpoint]:
+    def _own(self, response: AnyResponse, client: object) -> tuple[object, str, Endpoint]:
         """A client that a subclass made, where it leads to, and what errors say about that."""
         from .transport.sdk import under
 
         endpoint = self._endpoint(self._path, str(getattr(client, "api_key", "") or ""))
         if base := getattr(client, "base_url", None):
             endpoint.url = f"{str(base).rstrip('/')}/{self._path}"
-        return under(policy, client), self._path, endpoint
+        return under(response.policy, client), self._path, endpoint
 
     def _settle(self, answer: Accumulator, response: AnyResponse) -> Iterable[Event]:
         """Register what the answer amounts to; returns what is left of it to say.
@@ -469,6 +470,7 @@ class _Shared(AtServer):
         if answer.usage:
             self._record_usage(response, answer.usage)
         response.response_json = answer.response_json()
+        response.finish_reason = answer.finish_reason
         if not answer.is_complete:
             trouble = TransportError("the end marker is missing")
             raise lost(Endpoint(self._url(self._path)), trouble, begun=True)

@@ -46,7 +46,10 @@ class Server:
         if not url.startswith(("http://", "https://")):
             raise llm.InvalidInput(f"{url} is no address: begin it with http:// or https://")
         llm.remember_request(url, {})
-        self.url, self.key, self.headers, self.responses = url, key, headers, responses
+        self.url: str = url
+        self.key: str | None = key
+        self.headers: Sequence[tuple[str, str]] = headers
+        self.responses: bool = responses
 
     def model(self, name: str) -> Chat | Responses:
         """The model of that name there."""

@@ -108,7 +108,7 @@ class Reader:
         self._shown = b""
         # The bytes since the last event ended, or of the body.
         self._size = 0
-        self.is_done = False
+        self.is_done: bool = False
 
     def feed(self, piece: bytes) -> Iterable[Json]:
         """The objects that `piece` completes; `DONE` among them where the stream says it ends.
@@ -228,14 +228,15 @@ class Course:
         pause_s: The pause before the next attempt, in seconds.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, told: llm.Response | llm.AsyncResponse | None) -> None:
+        self._told = told
         self._endpoint = call.endpoint
         self._method = call.method
         self._redirects = 0
         self._attempts = call.policy.attempts(call.endpoint.host)
         self._begun = False
-        self.reader = Reader(call.endpoint)
-        self.pause_s = 0.0
+        self.reader: Reader = Reader(call.endpoint)
+        self.pause_s: float = 0.0
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
@@ -271,6 +272,8 @@ class Course:
                 raise _Enough
             return ()
 
+        if self._told is not None:
+            self._told.request_id = reply.headers.get("x-request-id")
         take: Take = self.reader.feed if reply.is_success else refused
         with suppress(_Enough), self._shown(reply, take) as shown:
             yield shown
@@ -356,17 +359,22 @@ def close() -> None:
         plain.close()
 
 
-def exchange(call: Call, sleep: Callable[[float], object] = time.sleep) -> Iterator[Json]:
+def exchange(
+    call: Call,
+    sleep: Callable[[float], object] = time.sleep,
+    *,
+    told: llm.Response | llm.AsyncResponse | None = None,
+) -> Iterator[Json]:
     """The JSON objects of the answer as they arrive: events, or one whole body.
 
     `DONE` comes where the server said that the answer was complete, `ENDED` where it said nothing
-    and the body is whole.
+    and the body is whole. The response `told` learns the id that the server gave the request.
 
     Raises:
         ModelError: The server refused (AuthError, RateLimited, ContextTooLong, Overloaded), sent
             what cannot be read, or the connection failed (ConnectionLost).
     """
-    course = Course(call)
+    course = Course(call, told)
     reader = course.reader
     while True:
         with course.attempt(), closing(_send(call)) as reply, course.reading(reply) as take:
@@ -422,14 +430,17 @@ def _tell_when_sent(event: str, info: Mapping[str, Any]) -> None:
 
 
 async def exchange_async(
-    call: Call, sleep: Callable[[float], Awaitable[object]] | None = None
+    call: Call,
+    sleep: Callable[[float], Awaitable[object]] | None = None,
+    *,
+    told: llm.Response | llm.AsyncResponse | None = None,
 ) -> AsyncGenerator[Json, None]:
     """As `exchange`, without blocking the event loop."""
     import asyncio
 
     import httpx2
 
-    course = Course(call)
+    course = Course(call, told)
     # A client belongs to its event loop, so it is made for the call.
     async with _make_client(httpx2.AsyncClient, call) as client:
         while True:

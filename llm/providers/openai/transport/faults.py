@@ -121,7 +121,7 @@ class Endpoint:
         self.model = model
         self.key_name = key_name
         self.key_advice = key_advice
-        self.secrets = tuple(secret for secret in secrets if len(secret) >= 6)
+        self.secrets: tuple[str, ...] = tuple(secret for secret in secrets if len(secret) >= 6)
 
     @property
     def host(self) -> str:

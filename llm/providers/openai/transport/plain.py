@@ -157,7 +157,7 @@ class Reply:
     """The reply of a server, whose body is read as it arrives."""
 
     def __init__(self, target: Target, connection: HTTPConnection, raw: HTTPResponse) -> None:
-        self.status_code = raw.status
+        self.status_code: int = raw.status
         self.headers: dict[str, str] = {}
         for name, value in raw.getheaders():
             known = self.headers.get(name.lower())

@@ -231,6 +231,11 @@ class ChatAccumulator(Accumulator):
         }
         return cast("Json", remove_dict_none_values(combined))
 
+    @property
+    def finish_reason(self) -> str | None:
+        """As the last chunk, or the whole completion, says."""
+        return self._finish_reason
+
     def notices(self) -> list[str]:
         """What the user should be told about how the answer ended."""
         reason = _ENDS.get((self._finish_reason or "").lower())

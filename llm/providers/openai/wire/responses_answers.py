@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, NoReturn, cast
 
-from llm.parts import StreamEvent
+from llm.parts import EventType, StreamEvent
 from llm.utils import remove_dict_none_values
 
 from .shapes import CUT_OFF, FILTERED, Accumulator, Call, Event, Failure, Json, arguments_text
@@ -165,7 +165,7 @@ class ResponsesAccumulator(Accumulator):
             return (StreamEvent("text", text, message_index=self._message_index),)
         return (text,)
 
-    def _event(self, kind: str, chunk: str, **fields: Any) -> StreamEvent:
+    def _event(self, kind: EventType, chunk: str, **fields: Any) -> StreamEvent:
         return StreamEvent(kind, chunk, message_index=self._message_index, **fields)
 
     # Items, and the pieces that belong to them.
@@ -392,6 +392,13 @@ class ResponsesAccumulator(Accumulator):
         for index, item in enumerate(value.get("output") or ()):
             yield from self._done({"item": item, "output_index": index})
         self._note_final(value)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The status of the answer, or what has made it incomplete."""
+        details = self._head.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
+        return reason or self._head.get("status")
 
     def response_json(self) -> Json:
         """The final response, without nulls."""

@@ -94,22 +94,30 @@ class WebSearch(llm.ServerSideTool):
         include_results: bool = False,
     ) -> None:
         super().__init__()
-        self.allowed_domains = _checked_domains("allowed_domains", allowed_domains)
-        self.blocked_domains = _checked_domains("blocked_domains", blocked_domains)
-        self.search_context_size = _checked_choice(
+        self.allowed_domains: list[str] | None = _checked_domains(
+            "allowed_domains", allowed_domains
+        )
+        self.blocked_domains: list[str] | None = _checked_domains(
+            "blocked_domains", blocked_domains
+        )
+        self.search_context_size: str | None = _checked_choice(
             "search_context_size", search_context_size, ("high", "low", "medium")
         )
-        self.return_token_budget = _checked_choice(
+        self.return_token_budget: str | None = _checked_choice(
             "return_token_budget", return_token_budget, ("default", "unlimited")
         )
-        self.search_content_types = _checked_list("search_content_types", search_content_types)
+        self.search_content_types: list[Literal["text", "image"]] | None = _checked_list(
+            "search_content_types", search_content_types
+        )
         for content_type in search_content_types or ():
             _checked_choice("search_content_types", content_type, ("image", "text"))
-        self.image_settings = _checked_images(image_settings)
-        self.external_web_access = _checked_flag("external_web_access", external_web_access)
-        self.include_sources = _checked_flag("include_sources", include_sources)
-        self.include_results = _checked_flag("include_results", include_results)
-        self.user_location = _located(user_location)
+        self.image_settings: Json | None = _checked_images(image_settings)
+        self.external_web_access: bool | None = _checked_flag(
+            "external_web_access", external_web_access
+        )
+        self.include_sources: bool = _checked_flag("include_sources", include_sources)
+        self.include_results: bool = _checked_flag("include_results", include_results)
+        self.user_location: Json | None = _located(user_location)
 
     def tool_spec(self, model: object) -> Json:
         """The tool as the API takes it."""
@@ -153,8 +161,10 @@ class CodeInterpreter(llm.ServerSideTool):
         if container is not None and (memory_limit is not None or file_ids is not None):
             raise ValueError("container cannot be combined with memory_limit or file_ids")
         self.container = container
-        self.memory_limit = _checked_choice("memory_limit", memory_limit, _MEMORY_LIMITS)
-        self.file_ids = _checked_list("file_ids", file_ids)
+        self.memory_limit: str | None = _checked_choice(
+            "memory_limit", memory_limit, _MEMORY_LIMITS
+        )
+        self.file_ids: list[str] | None = _checked_list("file_ids", file_ids)
 
     def tool_spec(self, model: object) -> Json:
         """The tool as the API takes it."""

@@ -213,7 +213,7 @@ class Accumulator(ABC):
         self, new_id: Callable[[], str] | None = None, failure: Failure = plain_failure
     ) -> None:
         self._failure = failure
-        self.is_complete = False
+        self.is_complete: bool = False
         self._has_ended = False
         self._answered = False
         # The first object that was no part of an answer.
@@ -302,6 +302,11 @@ class Accumulator(ABC):
     def notices(self) -> list[str]:
         """What the user should be told about how the answer ended."""
         return [f"The model refused: {''.join(self._refusal)}"] if self._refusal else []
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the answer ended, in the server's own word."""
+        return None
 
     @property
     def resolved_model(self) -> str | None:
