@@ -155,9 +155,7 @@ class _BaseResponse:
     ) -> Self:
         """A finished response put together from what was stored; nothing is checked or run.
 
-        Args:
-            messages: The output, as the model gave it.
-            started: When it began, in UTC.
+        Its output are `messages`, as the model gave them; it `started` then, in UTC.
         """
         response = cls.__new__(cls)
         response._done = True
@@ -366,7 +364,9 @@ class _BaseResponse:
         if is_bare and len(self._chunks) < BLOCK:
             self._chunks.append(text)
             return
-        event = StreamEvent("text", chunk) if isinstance(chunk, str) else chunk
+        self._take_event(StreamEvent("text", chunk) if isinstance(chunk, str) else chunk)
+
+    def _take_event(self, event: StreamEvent) -> None:
         self.event_log.append(event)
         if self.observer is not None:
             self.observer.recorded(event)
