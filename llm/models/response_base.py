@@ -354,7 +354,7 @@ class _BaseResponse:
     def _record(self, chunk: str | StreamEvent) -> None:
         assert chunk is not None, f"{self.model} yielded None"
         text = chunk if isinstance(chunk, str) else chunk.chunk
-        if self._first is None and text:
+        if self._first is None:
             self._first = time.monotonic()
         self._room -= len(text)
         if self._room < 0:
