@@ -2,6 +2,9 @@
 
 Everything is read from the source and from one traced run, so the figures are the same on every
 machine. Run it with an environment that has the extra `dev`: `.venv/bin/python bench/house.py`.
+Size has no limit of its own, since each ability needs room: the rooms are listed with theirs, the
+largest first, so that what a change costs can be seen. With what 0.36 does, without its commands
+for embeddings, the whole took 170,616 tokens in 32,188 lines.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import re
 import subprocess
 import sys
 import tokenize
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -85,11 +89,11 @@ print(len(entered), moves, file=sys.stderr)
 
 
 class Row(NamedTuple):
-    """One figure of the house, and what it may be at the most."""
+    """One figure of the house, and what it may be at the most, if it has a limit."""
 
     name: str
     value: int
-    limit: int
+    limit: int | None
 
 
 class Source(NamedTuple):
@@ -178,12 +182,23 @@ def traced(*arguments: str) -> tuple[int, int]:
     return int(entered), int(moves)
 
 
+def room(path: Path) -> str:
+    """The room that a file is in."""
+    within = path.relative_to(PACKAGE)
+    return f"{within.parts[0]}/" if len(within.parts) > 1 else "the ground floor"
+
+
 def rows() -> Iterator[Row]:
     """The figures."""
     files = sources()
     lines = [len(source.text.splitlines()) for source in files]
-    yield Row("tokens of code", sum(map(code_tokens, files)), 172_000)
-    yield Row("lines", sum(lines), 33_000)
+    sizes = Counter[str]()
+    for source in files:
+        sizes[room(source.path)] += code_tokens(source)
+    yield Row("tokens of code", sizes.total(), None)
+    for name, size in sizes.most_common():
+        yield Row(f"  {name}", size, None)
+    yield Row("lines", sum(lines), None)
     yield Row("longest file", max(lines), 500)
     yield Row("longest function", max(n for one in files for n in function_lines(one)), 60)
     yield Row("largest circle of files, run time", largest_circle(str, "top", "function"), 0)
@@ -214,8 +229,10 @@ def main() -> int:
     argparse.ArgumentParser(description=__doc__).parse_args()
     over = 0
     for name, value, limit in rows():
-        over += value > limit
-        print(f"{name:42} {value:8,}   at most {limit:8,}{'   OVER' if value > limit else ''}")
+        is_over = limit is not None and value > limit
+        over += is_over
+        most = "" if limit is None else f"   at most {limit:8,}{'   OVER' if is_over else ''}"
+        print(f"{name:42} {value:8,}{most}")
     return min(over, 1)
 
 
