@@ -38,6 +38,7 @@ _HELP = {
     "embed-multi": "Embed many texts or files, and store the vectors in a collection.",
     "fragments": "Manage stored fragments of prompts.",
     "conversations": "Manage logged conversations.",
+    "docs": "Manage documents that answers go by, and check what answers quote of them.",
     "install": "Install packages, such as plugins, beside llm.",
     "keys": "Manage stored API keys.",
     "logs": "Explore logged prompts and responses.",
@@ -66,7 +67,7 @@ _COMMANDS = {
     ),
 }
 # Those that 0.36 does not have: a word there, or the command of a plugin.
-_NEW_COMMANDS = frozenset({"conversations", "local"})
+_NEW_COMMANDS = frozenset({"conversations", "docs", "local"})
 
 # No plugin can have a say in these; they have to answer at once, or rid the user of a plugin that
 # never ends its import.

@@ -22,6 +22,7 @@
     ├── AttachmentError               1   an attachment cannot be read or is not accepted
     ├── LoadTemplateError             1   also a ValueError
     ├── SchemaMismatch                4   also a ValueError: an answer does not fit its schema
+    ├── QuoteNotFound                 5   an answer cites words that its sources do not have
     └── InvalidInput                  2   also a ValueError: a value given by the user is malformed
 
 `CancelToolCall` and `PauseChain` are no errors: they steer the calls of tools, and live with them.
@@ -43,7 +44,7 @@ __all__ = [
     "AliasNotFound", "AttachmentError", "AuthError", "ChainLimitExceeded", "ConfigError",
     "ConnectionLost", "ContextTooLong", "ConversationNotSupported", "EmbeddingsError",
     "FragmentNotFound", "InvalidInput", "LLMError", "LoadTemplateError", "LogError", "ModelError",
-    "NeedsKeyException", "NotFound", "Overloaded", "RateLimited", "SchemaMismatch",
+    "NeedsKeyException", "NotFound", "Overloaded", "QuoteNotFound", "RateLimited", "SchemaMismatch",
     "UnknownModelError",
 ]  # fmt: skip
 
@@ -189,6 +190,12 @@ class SchemaMismatch(LLMError, ValueError):
         super().__init__(message)
         self.place = place
         self.problem = problem
+
+
+class QuoteNotFound(LLMError):
+    """An answer cites words that are not in its sources, or has a sentence that cites nothing."""
+
+    exit_code = 5
 
 
 class InvalidInput(LLMError, ValueError):

@@ -19,7 +19,9 @@ def test_error_is_on_the_tree(name: str) -> None:
     """Everything that is raised on purpose has the common base, and an exit code."""
     error = getattr(errors, name)
     assert issubclass(error, errors.LLMError)
-    assert error.exit_code == {"InvalidInput": 2, "SchemaMismatch": 4}.get(name, 1)
+    assert error.exit_code == {"InvalidInput": 2, "QuoteNotFound": 5, "SchemaMismatch": 4}.get(
+        name, 1
+    )
 
 
 def test_error_tree_in_the_docstring_is_complete() -> None:

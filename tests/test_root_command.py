@@ -297,7 +297,7 @@ def test_plugin_command_of_a_new_name_wins_and_is_told_once(
     assert invoke(root(), "local", input="text").stdout == "theirs\n"
 
 
-@pytest.mark.parametrize("name", ["conversations", "local"])
+@pytest.mark.parametrize("name", ["conversations", "docs", "local"])
 @pytest.mark.parametrize(
     ("args", "text", "is_prompt"),
     [

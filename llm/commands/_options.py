@@ -117,6 +117,17 @@ def _read_key(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         return key_argument(value)
 
 
+def all_of(*options: Decorator[Command]) -> Decorator[Command]:
+    """Several options at once, in the order in which `--help` lists them."""
+
+    def decorate(command: Command) -> Command:
+        for add in reversed(options):
+            command = add(command)
+        return command
+
+    return decorate
+
+
 number = partial(option, type=click.IntRange(min=0))
 _pairs = partial(several, type=(str, str))
 _seconds = partial(
@@ -166,6 +177,11 @@ fragment_option = several(
 )
 system_fragment_option = several(
     "--sf", "--system-fragment", "system_fragments", help="Fragment for the system prompt."
+)
+docs_options = all_of(
+    option("--docs", metavar="NAME", help="Answer from these documents: see 'llm docs'."),
+    flag("--quotes", help="Have each sentence quote the documents, and check the quotes."),
+    flag("--strict", help="End with exit code 5 where a quote is not found."),
 )
 template_option = option("-t", "--template", help="Template to use.")
 param_option = _pairs(
@@ -225,17 +241,6 @@ functions_option = several(
     "python_tools",
     help="Python code, or the path of a .py file, whose functions are tools.",
 )
-
-
-def all_of(*options: Decorator[Command]) -> Decorator[Command]:
-    """Several options at once, in the order in which `--help` lists them."""
-
-    def decorate(command: Command) -> Command:
-        for add in reversed(options):
-            command = add(command)
-        return command
-
-    return decorate
 
 
 # How a model is called, and how its answer is shown.

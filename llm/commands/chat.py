@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @shared.name_option
 @shared.fragment_option
 @shared.system_fragment_option
+@shared.docs_options
 @shared.template_option
 @shared.param_option
 @shared.trust_option

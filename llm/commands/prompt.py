@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 )
 @shared.fragment_option
 @shared.system_fragment_option
+@shared.docs_options
 @shared.several(
     "-t",
     "--template",

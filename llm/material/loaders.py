@@ -50,8 +50,8 @@ def load_folder(rest: str) -> list[Fragment | Attachment]:
     Files that .gitignore leaves out, binary files, and links that lead out of the folder are
     skipped. The number of files and their size are shown; above 1 MB you are asked.
     """
-    files, links_out = _find_files(rest or ".")
-    sizes = {path: size for path in files if (size := _text_size(path))}
+    files, links_out = find_files(rest or ".")
+    sizes = {path: size for path in files if (size := text_size(path))}
     left_out = f" ({_count(links_out, 'link')} out of it left out)" if links_out else ""
     if not sizes:
         raise LLMError(f"no text files found in {rest!r}; .gitignore is honoured{left_out}")
@@ -91,7 +91,7 @@ def _format_size(size_bytes: int) -> str:
     return f"{size_bytes / 1_000_000:.1f} MB"
 
 
-def _find_files(rest: str) -> tuple[list[Path], int]:
+def find_files(rest: str) -> tuple[list[Path], int]:
     """The files, sorted, that the part after the prefix stands for, and how many links were left
     out."""
     path = Path(rest).expanduser()
@@ -162,7 +162,7 @@ def _is_left_out(name: str, rules: IgnoreRules, *, is_folder: bool) -> bool:
 
 
 def _match_files(pattern: str) -> tuple[list[Path], int]:
-    """As `_find_files`, the files that match a pattern.
+    """As `find_files`, the files that match a pattern.
 
     As in a shell, a wildcard stands for no hidden file.
     """
@@ -189,7 +189,7 @@ def _has_wildcard(text: str) -> bool:
     return any(character in text for character in "*?[")
 
 
-def _text_size(path: Path) -> int:
+def text_size(path: Path) -> int:
     """The size of a text file in bytes; 0 for a binary one and one that nobody may read."""
     try:
         with open(path, "rb") as file:

@@ -59,6 +59,7 @@ def run_prompt(
     _check_for_something(resolved, turn)
     with dying_tidily(), Recorder(request.log, wants_rows=output.json) as recorder:
         responses = ask(resolved, recorder, turn)
+        answers = list(responses)
         note_ignored_history(responses[0])
         mismatch = follow_up(resolved, recorder, responses)
         if output.json:
@@ -71,8 +72,23 @@ def run_prompt(
             from .made_files import write_attachments
 
             write_attachments(responses, output.out)
+        cite(request, answers)
         if mismatch is not None:
             raise mismatch
+
+
+def cite(request: Request, responses: list[AnyResponse]) -> None:
+    """Tell the sources of an answer that goes by documents, and whether they have what it quotes.
+
+    Raises:
+        QuoteNotFound: They have not, and the request is strict.
+    """
+    if request.docs is not None:
+        from ..documents.asking import report
+
+        answer = "\n\n".join(response.text_or_raise() for response in responses)
+        fragments = responses[0].prompt.fragments
+        report(fragments, answer, quotes=request.quotes, strict=request.strict)
 
 
 def _check_for_something(resolved: Resolved, turn: TurnInput) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from ..content import Attachment, Fragment
-from ..errors import AttachmentError
+from ..errors import AttachmentError, InvalidInput
 from ..terminal import clean_argument, read_stdin_text, show_note, stdin_is_terminal
 from ..text import JSONObject
 
@@ -256,7 +256,7 @@ def first_input(request: Request, material: Material, *, may_wait: bool = True) 
     is_empty = typed is None and not (material.attachments or material.fragments or material.schema)
     may_wait = may_wait and is_empty
     # `-f -` and `-a -` have standard input for themselves, so they come before the text.
-    content = load_content(material, request.log)
+    content = load_content(request, material)
     if any(template.uses_input for template in material.templates):
         text, system = material.fill(prompt_text(typed, may_wait=may_wait))
         return content._replace(text=text or "", system=system)
@@ -279,10 +279,18 @@ def prompt_text(typed: str | None, *, may_wait: bool) -> str:
     return f"{piped} {clean_argument(typed)}" if piped else clean_argument(typed)
 
 
-def load_content(material: Material, log: LogSettings) -> TurnInput:
+def load_content(request: Request, material: Material) -> TurnInput:
     """The fragments and attachments of a prompt, without its text."""
+    log = request.log
     fragments, attachments = find_fragments(log, material.fragments)
     system_fragments, _ = find_fragments(log, material.system_fragments, only_text=True)
+    if request.docs is not None:
+        from ..documents.asking import question_about
+
+        sources = question_about(request.docs, quotes=request.quotes or request.strict)
+        fragments = [sources, *fragments]
+    elif request.quotes or request.strict:
+        raise InvalidInput("--quotes and --strict are about documents: name them with --docs")
     return TurnInput(
         fragments=fragments,
         system_fragments=system_fragments,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import ConversationNotSupported
 from ..terminal import OutputClosed, say, write_err
 from ..text import edit_distance
-from .execute import ask, follow_up, note_ignored_history
+from .execute import ask, cite, follow_up, note_ignored_history
 from .inputs import attachment_from
 from .material import Material, Texts, TurnInput, find_fragments, load_content
 from .recorder import Recorder
@@ -109,7 +109,7 @@ class _Chat:
         resolved.material.fill("")
         # What goes with the first prompt, from then on it is in the history; and what is found
         # by each prompt anew.
-        self._content = load_content(resolved.material, resolved.request.log)
+        self._content = load_content(resolved.request, resolved.material)
         self._check(self._content.attachments)
         self._attached: list[Attachment] = []
         self._told_ignored = False
@@ -148,6 +148,7 @@ class _Chat:
             begun = self._recorder.begun[count:]
             if any(response.has_ended and not response.said_nothing() for response in begun):
                 self._content, self._attached = self._content.lasting(), []
+        cite(self._resolved.request, responses)
         self._told_ignored = self._told_ignored or note_ignored_history(responses[0])
         mismatch = follow_up(self._resolved, self._recorder, responses)
         if mismatch is not None:

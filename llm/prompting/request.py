@@ -142,6 +142,9 @@ class Request:
         then: Further prompts, each on the answer before, for which `$input` stands.
         functions: Python code, or paths of files with it, whose functions are tools.
         key: A key, or the name of a stored key.
+        docs: The set of documents to answer from.
+        quotes: Have each sentence quote its sources, and check the quotes.
+        strict: Fail where a quote is not found.
     """
 
     prompt: str | None = None
@@ -168,6 +171,9 @@ class Request:
     functions: Texts = ()
     tool_settings: ToolSettings = field(default_factory=ToolSettings)
     key: str | None = None
+    docs: str | None = None
+    quotes: bool = False
+    strict: bool = False
     call: CallDefaults = field(default_factory=CallDefaults)
     log: LogSettings = field(default_factory=LogSettings)
     output: OutputSettings = field(default_factory=OutputSettings)

@@ -27,6 +27,7 @@ def save_template(name: str, request: Request) -> None:
         ("--template", request.templates),
         ("--continue", request.continue_latest),
         ("--cid", request.conversation_id),
+        ("--docs", request.docs),
     ):
         if is_given:
             raise LLMError(f"--save cannot be used with {option}")

@@ -95,8 +95,8 @@ def test_fragment_loaders_are_listed(llm: Run) -> None:
     listing = shown(llm("fragments", "loaders"))
     prefixes = [line[:-1] for line in listing.splitlines() if line.endswith(":") and line[0] != " "]
     theirs = {"github", "issue", "pr", "hn", "docs", "docs-preview", "reader", "video-frames"}
-    assert set(prefixes[:-2]) == theirs | {"pypi"}
-    assert prefixes[-2:] == ["dir", "cmd"]
+    assert set(prefixes[:-3]) == theirs | {"pypi"}
+    assert prefixes[-3:] == ["dir", "cmd", "similar"]
     assert "\nhn:\n  Given a Hacker News article ID returns the full nested conv" in listing
     assert "\npypi:\n  Undocumented\n" in listing
 
