@@ -258,7 +258,7 @@ def test_collection_takes_its_documents_along(manual: Path, release: Release) ->
     ("arguments", "code", "problem"),
     [
         ("docs add other", 1, "There are no documents 'other' yet: name a folder or file"),
-        ("docs add other nosuch", 1, "there is no folder"),
+        ("docs add other nosuch", 2, "Path 'nosuch' does not exist"),
         ("docs add words manual", 1, "'words' is a collection of other entries"),
         ("docs show other", 1, "Collection does not exist: 'other'"),
         ("docs status words", 1, "The collection 'words' is no set of documents"),

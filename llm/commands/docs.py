@@ -43,7 +43,7 @@ def docs() -> None:
 
 @docs.command("add")
 @click.argument("name")
-@click.argument("paths", nargs=-1, metavar="[FOLDER|FILE]...")
+@click.argument("paths", nargs=-1, metavar="[FOLDER|FILE]...", type=click.Path(exists=True))
 @model_option
 @shared.key_option
 @database_option
@@ -61,12 +61,9 @@ def docs_add(
     """
     from ..documents.store import Documents
     from ..embeddings.collection import Collection
-    from ..material.loaders import find_files
 
     if not paths and not Collection.exists(database_path(database), name):
         raise NotFound(f"There are no documents {name!r} yet: name a folder or file to take in")
-    for path in paths:
-        find_files(path)
     with collection_to_fill(name, database, model_id) as collection:
         documents = Documents(collection, create=True)
         changes = documents.add(paths, key=key, progress=_taking_in)

@@ -211,16 +211,11 @@ class Documents:
         Only what is new or has changed is embedded; what has left a folder leaves the set.
 
         Args:
-            paths: Folders and files; all that were added before where empty.
+            paths: Folders and files that are there; all that were added before where empty.
             key: A key, or the name of a stored one, for the model.
             progress: Called with the path of each file that is taken in.
-
-        Raises:
-            LLMError: There is no such file, or it holds no text.
         """
         roots = [_absolute(path) for path in paths]
-        for root in roots:
-            find_files(root)
         with self._locked():
             self._note_roots(roots)
             roots = roots or self.roots()
@@ -320,11 +315,7 @@ class Documents:
             sql = "delete from _llm_x_docs_sets where collection_id = ? and root = ?"
             with immediate(self._conn):
                 self._conn.executemany(sql, [(self._id, root) for root in wanted])
-            self._forget(
-                file.path
-                for file in self.files()
-                if not any(_is_below(file.path, root) for root in left)
-            )
+            self._forget(_outside([file.path for file in self.files()], left))
 
     # Finding
 
@@ -375,6 +366,10 @@ def _read(paths: Iterable[str], roots: Sequence[str]) -> Iterator[_Taken]:
 
 def _absolute(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
+
+
+def _outside(paths: Iterable[str], roots: Sequence[str]) -> list[str]:
+    return [path for path in paths if not any(_is_below(path, root) for root in roots)]
 
 
 def _is_below(path: str, root: str) -> bool:
