@@ -182,14 +182,26 @@ class SchemaMismatch(LLMError, ValueError):
         message: The text for the user.
         place: Where in the answer, as `$.items[2].name`; `$` stands for all of it.
         problem: What is wrong there.
+        path: The place as names and numbers, from the outside in: `("items", 2, "name")`.
+        value: What is there; the whole text where it is no JSON.
     """
 
     exit_code = 4
 
-    def __init__(self, message: str, place: str = "$", problem: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        place: str = "$",
+        problem: str = "",
+        *,
+        path: tuple[str | int, ...] = (),
+        value: object = None,
+    ) -> None:
         super().__init__(message)
         self.place = place
         self.problem = problem
+        self.path = path
+        self.value = value
 
 
 class QuoteNotFound(LLMError):

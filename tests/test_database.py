@@ -97,7 +97,7 @@ def test_log_that_cannot_be_called_is_refused_at_once(path: Path) -> None:
     """A path given as `log=` is an error before anything is sent, not after the answer."""
     model = Says("never said")
     with pytest.raises(TypeError, match=r"log= takes an llm\.Database or a function, not '"):
-        model.prompt("a", log=str(path))  # type: ignore[arg-type]
+        model.prompt("a", log=str(path))  # type: ignore[call-overload]
     assert model.prompt("b").text() == "never said"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import shlex
 import subprocess
@@ -18,6 +19,8 @@ import llm
 from llm import hookspecs
 from llm.cli import cli
 from llm.plugins import pm
+
+from .helpers.sample import sample
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -73,7 +76,7 @@ class DocsModel(llm.Model):
         """Answer in three pieces, or with what fits the schema of the pages."""
         assert prompt.messages
         if prompt.schema:
-            yield '{"name": "Cleo", "age": 3}'
+            yield json.dumps(sample(prompt.schema))
         else:
             yield from ("One, ", "two, ", "three")
 
@@ -133,6 +136,8 @@ def test_docs_python_blocks_run(
     """Every Python block runs, after the ones before it on its page; plugins are registered. The
     same is true of a second time in the same user directory."""
     monkeypatch.chdir(tmp_path)
+    # A dataclass looks for the module that it is defined in.
+    monkeypatch.setitem(sys.modules, "docs", types.ModuleType("docs"))
     for _ in range(2):
         run_python_of(page)
 

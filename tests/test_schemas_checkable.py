@@ -20,7 +20,8 @@ from llm.cli import cli
 from llm.errors import SchemaMismatch
 from llm.schemas.checkable import checkable
 from llm.schemas.notation import schema_summary
-from llm.schemas.validation import check_schema, parse_answer, parse_model, validate
+from llm.schemas.typed import AnswerType
+from llm.schemas.validation import check_schema, parse_answer, validate
 from tests.helpers.content import Scripted, registered
 
 UPPER = r"^\p{Lu}"
@@ -188,8 +189,8 @@ class Weighed(pydantic.BaseModel):
 def test_what_is_no_number_does_not_fit_a_class() -> None:
     """Nor does a class take one, and it takes the words."""
     with pytest.raises(SchemaMismatch, match="NaN is no number"):
-        parse_model('{"name": "x", "weight": NaN}', Weighed)
-    named = parse_model('{"name": "NaN Infinity", "weight": 1}', Weighed)
+        AnswerType(Weighed).parse('{"name": "x", "weight": NaN}')
+    named = AnswerType(Weighed).parse('{"name": "NaN Infinity", "weight": 1}')
     assert named == Weighed(name="NaN Infinity", weight=1)
 
 

@@ -40,6 +40,10 @@ llm.Tool(description="no name")
 llm.nosuch
 llm.parts.nosuch
 llm.parts.TextPart(5)
+model.prompt("x", schema=int).parsed().upper()
+model.prompt("x", schema=list[str]).parsed().nosuch
+model.prompt("x", schema=5)
+model.prompt("x", schema=int, repair="twice")
 """
 
 

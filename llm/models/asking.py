@@ -8,29 +8,33 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 
 from .. import models
 from .._lazy import MODEL_TYPES
 from .options import all_options
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import TypeForm, Unpack
 
     from ..content import Attachment
     from ..parts import Message
+    from ..text import JSONObject
     from ..tools.calling import ToolResult
     from ..tools.running import AfterCallAsync, BeforeCallAsync
-    from .chain import _BaseChainResponse
+    from .async_response import AsyncResponse
+    from .chain import AsyncChainResponse, ChainResponse, _BaseChainResponse
     from .conversation import _BaseConversation
     from .plan import NextPrompt
     from .prompt import Prompt, PromptValues, Schema, ToolDef
+    from .response import Response
     from .response_base import ResponseLog, _BaseResponse
 else:
     globals().update({**MODEL_TYPES, **globals()})
 
 R = TypeVar("R", bound="_BaseResponse")
 C = TypeVar("C", bound="_BaseChainResponse[Any]")
+S = TypeVar("S")
 
 
 class Asking(Generic[R, C]):
@@ -51,13 +55,76 @@ class Asking(Generic[R, C]):
     @abstractmethod
     def _new_response(
         self, request: Prompt, stream: bool, key: str | None, log: ResponseLog | None
-    ) -> R:
+    ) -> Any:
         """The response to a prompt."""
 
     @abstractmethod
     def _own_conversation(self) -> _BaseConversation[R, C]:
         """The conversation that a chain belongs to."""
 
+    @overload
+    def prompt(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: JSONObject | str | None = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        options: Mapping[str, object] | None = None,
+        hide_reasoning: bool = False,
+        key: str | None = None,
+        log: ResponseLog | None = None,
+        repair: int = 0,
+        **kwargs: object,
+    ) -> R: ...
+    @overload
+    def prompt(
+        self: Asking[Response, ChainResponse],
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: TypeForm[S],
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        options: Mapping[str, object] | None = None,
+        hide_reasoning: bool = False,
+        key: str | None = None,
+        log: ResponseLog | None = None,
+        repair: int = 0,
+        **kwargs: object,
+    ) -> Response[S]: ...
+    @overload
+    def prompt(
+        self: Asking[AsyncResponse, AsyncChainResponse],
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: TypeForm[S],
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        options: Mapping[str, object] | None = None,
+        hide_reasoning: bool = False,
+        key: str | None = None,
+        log: ResponseLog | None = None,
+        repair: int = 0,
+        **kwargs: object,
+    ) -> AsyncResponse[S]: ...
     def prompt(
         self,
         prompt: str | None = None,
@@ -75,8 +142,9 @@ class Asking(Generic[R, C]):
         hide_reasoning: bool = False,
         key: str | None = None,
         log: ResponseLog | None = None,
+        repair: int = 0,
         **kwargs: object,
-    ) -> R:
+    ) -> Any:
         """The response to a prompt; nothing is sent before somebody reads from it.
 
         Args:
@@ -88,6 +156,7 @@ class Asking(Generic[R, C]):
             key: A key, or the name of a stored one.
             log: An `llm.Database`, or any function; it is given the finished response, in place
                 of the log of the conversation.
+            repair: How often `parsed()` asks again for an answer that does not fit the schema.
             kwargs: Model options.
 
         Raises:
@@ -108,8 +177,91 @@ class Asking(Generic[R, C]):
             options=all_options(options, kwargs),
             hide_reasoning=hide_reasoning,
         )
-        return self._new_response(request, stream, key, log)
+        response = self._new_response(request, stream, key, log)
+        if repair:
+            from .following import checked_repair
 
+            response.repair = checked_repair(repair, request)
+        return response
+
+    @overload
+    def chain(
+        self,
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: JSONObject | str | None = None,
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        chain_limit: int | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
+        key: str | None = None,
+        options: Mapping[str, object] | None = None,
+        hide_reasoning: bool = False,
+        next: NextPrompt | None = None,
+        once: bool = False,
+        repeat: int | None = None,
+        log: ResponseLog | None = None,
+        repair: int = 0,
+    ) -> C: ...
+    @overload
+    def chain(
+        self: Asking[Response, ChainResponse],
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: TypeForm[S],
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        chain_limit: int | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
+        key: str | None = None,
+        options: Mapping[str, object] | None = None,
+        hide_reasoning: bool = False,
+        next: NextPrompt | None = None,
+        once: bool = False,
+        repeat: int | None = None,
+        log: ResponseLog | None = None,
+        repair: int = 0,
+    ) -> ChainResponse[S]: ...
+    @overload
+    def chain(
+        self: Asking[AsyncResponse, AsyncChainResponse],
+        prompt: str | None = None,
+        *,
+        fragments: Sequence[str] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        system: str | None = None,
+        system_fragments: Sequence[str] | None = None,
+        messages: Sequence[Message] | None = None,
+        stream: bool = True,
+        schema: TypeForm[S],
+        tools: Iterable[ToolDef] | None = None,
+        tool_results: Iterable[ToolResult] | None = None,
+        chain_limit: int | None = None,
+        before_call: BeforeCallAsync | None = None,
+        after_call: AfterCallAsync | None = None,
+        key: str | None = None,
+        options: Mapping[str, object] | None = None,
+        hide_reasoning: bool = False,
+        next: NextPrompt | None = None,
+        once: bool = False,
+        repeat: int | None = None,
+        log: ResponseLog | None = None,
+        repair: int = 0,
+    ) -> AsyncChainResponse[S]: ...
     def chain(
         self,
         prompt: str | None = None,
@@ -133,7 +285,8 @@ class Asking(Generic[R, C]):
         once: bool = False,
         repeat: int | None = None,
         log: ResponseLog | None = None,
-    ) -> C:
+        repair: int = 0,
+    ) -> Any:
         """The chain of a prompt: tool calls are run and their results sent until none is asked for.
 
         Hooks, tools and `next` may be asynchronous where the model is; the rest is as for `prompt`.
@@ -143,7 +296,7 @@ class Asking(Generic[R, C]):
             next: Called with each answer that asks for no tools (and its prompt, if it takes two
                 arguments), `once` or at most `repeat` times; gives `None` to end the chain, a
                 text in which `$input` stands for the answer, or a `Prompt`.
-            log: Is given each finished response, in place of the log of the conversation.
+            repair: How often to ask again for an answer that does not fit; not beside `next`.
         """
         owner = self._own_conversation()
         request = owner.next_prompt(
@@ -159,11 +312,16 @@ class Asking(Generic[R, C]):
             options=options,
             hide_reasoning=hide_reasoning,
         )
+        follow = next
+        if repair:
+            from .following import next_of_repair
+
+            follow, repeat = next_of_repair(next, repair, request), repair
         limit = owner.chain_limit if chain_limit is None else chain_limit
         hooks = (before_call or owner.before_call, after_call or owner.after_call)
         chain_class = models.AsyncChainResponse if self.is_async else models.ChainResponse
         make = partial(cast("type[C]", chain_class), request, owner.model, stream, owner, key)
-        return make(limit, *hooks, next=next, once=once, repeat=repeat, log=log)
+        return make(limit, *hooks, next=follow, once=once, repeat=repeat, log=log)
 
 
 def installed_model(model_id: str | None, is_async: bool) -> Any:

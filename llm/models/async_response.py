@@ -12,7 +12,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from .._lazy import MODEL_TYPES
 from ..parts import Message, StreamEvent, Usage
@@ -20,7 +20,7 @@ from ..text import JSONObject
 from ..tools.running import prepare_async, run_calls_async
 from .recording import AnswerIsFull
 from .response import Response
-from .response_base import ResponseLog, _BaseResponse
+from .response_base import ResponseLog, T, _BaseResponse
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -37,7 +37,7 @@ else:
     globals().update({**MODEL_TYPES, **globals()})
 
 
-class AsyncResponse(_BaseResponse):
+class AsyncResponse(_BaseResponse, Generic[T]):
     """What an asynchronous model answers: await it, or iterate over it with `async for`."""
 
     is_async = True
@@ -101,7 +101,7 @@ class AsyncResponse(_BaseResponse):
         while await self._advance():
             pass
 
-    def __await__(self) -> Generator[Any, None, AsyncResponse]:
+    def __await__(self) -> Generator[Any, None, AsyncResponse[T]]:
         """The response itself, complete."""
         yield from self._force().__await__()
         return self
@@ -163,16 +163,21 @@ class AsyncResponse(_BaseResponse):
         await self._force()
         return self.response_json
 
-    async def parsed(self) -> Any:
+    async def parsed(self) -> T:
         """The value that the answer describes; see `Response.parsed`."""
+        from .following import again
+
         await self._force()
-        return self.parsed_value()
+        while (following := again(self)) is not None:
+            await following.text()
+        value: T = (self.repairs[-1] if self.repairs else self).parsed_value()
+        return value
 
-    async def stream_objects(self) -> AsyncIterator[Any]:
-        """The JSON object or list of the answer as it grows; see `Response.stream_objects`."""
-        from ..schemas.growing import GrowingValue
+    async def stream_objects(self) -> AsyncIterator[T]:
+        """The value of the answer as it grows; see `Response.stream_objects`."""
+        from .following import growing_answer
 
-        growing = GrowingValue()
+        growing = growing_answer(self.prompt)
         async for piece in self:
             for value in growing.feed(piece):
                 yield value
@@ -213,7 +218,7 @@ class AsyncResponse(_BaseResponse):
         await self._force()
         return self.started_utc()
 
-    async def on_done(self, callback: Callable[[AsyncResponse], object]) -> None:
+    async def on_done(self, callback: Callable[[AsyncResponse[T]], object]) -> None:
         """Call or await `callback` with this response once it is complete, or at once if it is."""
         if self._done:
             await _called(callback, self)
@@ -258,7 +263,9 @@ class AsyncResponse(_BaseResponse):
         self._require_awaited("reply")
         if tool_results is None and self._tool_calls:
             tool_results = await self.execute_tool_calls(tools=tools)
-        return self._reply(prompt, messages, tool_results, tools, options, kwargs)
+        from .following import reply_to
+
+        return reply_to(self, prompt, messages, tool_results, tools, options, kwargs)
 
     def to_dict(self) -> ResponseDict:
         """The response as plain JSON values, complete.
@@ -271,12 +278,12 @@ class AsyncResponse(_BaseResponse):
 
         return response_dict(self)
 
-    async def to_sync_response(self) -> Response:
+    async def to_sync_response(self) -> Response[T]:
         """A synchronous response with the same id and everything that came."""
         await self._force()
         return self._finished_twin()
 
-    def _finished_twin(self) -> Response:
+    def _finished_twin(self) -> Response[T]:
         conversation = self.conversation
         twin = Response.__new__(Response)
         vars(twin).update(

@@ -21,7 +21,7 @@ from .async_response import AsyncResponse
 from .plan import AskNext, CallTools, NextPrompt, chain_plan, unanswered_results
 from .prompt import Prompt
 from .response import Response
-from .response_base import ResponseLog
+from .response_base import ResponseLog, T
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -78,7 +78,7 @@ class _BaseChainResponse(Generic[R]):
 
     #: The longest time that a tool call may take, in seconds; no limit for `None`.
     tool_timeout_s: float | None = None
-    _response_class: type[R]
+    _response_class: Any
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class _BaseChainResponse(Generic[R]):
         return f"<{type(self).__name__} prompt={self.prompt.prompt!r} model={self.model}>"
 
 
-class ChainResponse(_BaseChainResponse[Response]):
+class ChainResponse(_BaseChainResponse[Response[T]]):
     """A chain with a synchronous model. Nothing is sent before somebody reads from it."""
 
     _response_class = Response
@@ -254,7 +254,7 @@ class ChainResponse(_BaseChainResponse[Response]):
             self.conversation,
         )
 
-    def responses(self) -> Iterator[Response]:
+    def responses(self) -> Iterator[Response[T]]:
         """The responses, each as soon as it can be read from; from the first one each time."""
         index = 0
         while True:
@@ -286,7 +286,7 @@ class ChainResponse(_BaseChainResponse[Response]):
         return "".join(self)
 
 
-class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
+class AsyncChainResponse(_BaseChainResponse[AsyncResponse[T]]):
     """A chain with an asynchronous model. Nothing is sent before somebody reads from it."""
 
     _response_class = AsyncResponse
@@ -335,7 +335,7 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse]):
             self.conversation,
         )
 
-    async def responses(self) -> AsyncIterator[AsyncResponse]:
+    async def responses(self) -> AsyncIterator[AsyncResponse[T]]:
         """The responses, each as soon as it can be read from; from the first one each time."""
         index = 0
         while True:

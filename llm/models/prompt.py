@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Generic, Union, cast
 
@@ -19,10 +19,10 @@ from .message_chain import MessageChain, last_system_text
 from .options import OptionsT_co, validated
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-    from typing_extensions import TypedDict, Unpack
+    from typing_extensions import TypedDict, TypeForm, Unpack
 
     from ..content import Attachment
+    from ..schemas.typed import AnswerType
     from .base import _BaseModel
     from .conversation import _BaseConversation
     from .options import Options
@@ -33,11 +33,11 @@ else:
 #: What may be passed as a tool.
 ToolDef = Union[Tool, Toolbox, ServerSideTool, Callable[..., Any]]
 AnyTool = Union[Tool, ServerSideTool]
-#: What an answer has to fit: a JSON schema, or a pydantic class.
-Schema = Union[JSONObject, type[BaseModel]]
 
 
 if TYPE_CHECKING:
+    #: What an answer has to fit: a JSON schema, the short notation, or a type.
+    Schema = Union[JSONObject, str, TypeForm[Any]]
 
     class PromptValues(TypedDict, total=False):
         """Arguments of `Prompt` that `Model.prompt` takes, too; model options by name."""
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
         tool_results: Iterable[ToolResult] | None
         options: Mapping[str, object] | None
         hide_reasoning: bool
+else:
+    Schema = object
 
 
 class Prompt(Generic[OptionsT_co]):
@@ -66,7 +68,7 @@ class Prompt(Generic[OptionsT_co]):
         system_fragments: Longer texts that go before the system prompt.
         prompt_json: The provider's own form of the request, where somebody kept it.
         options: Model options, validated or by name; the model's defaults where missing.
-        schema: JSON schema that the answer has to fit, or a pydantic class.
+        schema: What the answer has to fit: JSON schema, the short notation, or a type.
         tools: What the model may call: functions, `Tool`s, toolboxes, server-side tools.
         tool_results: Results of the tool calls of the response before.
         messages: Exactly what is sent, complete; made from the other arguments where missing.
@@ -87,8 +89,8 @@ class Prompt(Generic[OptionsT_co]):
     _defaults: Options | None = None
     #: Calls that the history ends in, to be run before this prompt is sent, not instead of it.
     calls_before: Sequence[ToolCall] = ()
-    #: The pydantic class that the schema was made from.
-    schema_class: type[BaseModel] | None = None
+    #: The type that the schema was made from.
+    answer_type: AnswerType | None = None
 
     def __init__(
         self,
@@ -114,16 +116,21 @@ class Prompt(Generic[OptionsT_co]):
         self.own_system = system
         self.system_fragments: list[str] = list(system_fragments) if system_fragments else []
         self.prompt_json = prompt_json
-        if isinstance(schema, type):
-            self.schema_class = schema
-            schema = schema.model_json_schema()
-        self.schema: JSONObject | None = schema
+        self.schema: JSONObject | None = self._take_schema(schema)
         self.tool_sources: list[ToolDef] = list(tools) if tools else []
         self.tools: list[AnyTool] = wrap_tools(self.tool_sources) if tools else []
         self.tool_results: list[ToolResult] = list(tool_results) if tool_results else []
         self._options = None if options is None else validated(model, options)
         self.hide_reasoning = hide_reasoning
         self._given = list(messages) if messages is not None else None
+
+    def _take_schema(self, schema: object) -> JSONObject | None:
+        if schema is None or isinstance(schema, dict):
+            return schema
+        from ..schemas.typed import answer_type
+
+        found, self.answer_type = answer_type(schema)
+        return found
 
     @classmethod
     def of_call(
@@ -287,7 +294,7 @@ class Prompt(Generic[OptionsT_co]):
         )
         # They were made ready, and checked against the model, for the first prompt.
         following.tools = list(self.tools)
-        following.schema_class = self.schema_class
+        following.answer_type = self.answer_type
         following.attach_results(tool_results)
         return following
 
@@ -311,6 +318,8 @@ class Prompt(Generic[OptionsT_co]):
         their own, before what the user says."""
         for result in tool_results:
             if result.attachments:
+                from .accepting import accepted_files
+
                 files = accepted_files(self.model, [result])
                 self.attachments += files
                 self._files_of_tools = [*self._files_of_tools, *files]
@@ -374,18 +383,6 @@ def result_part(result: ToolResult) -> ToolResultPart:
     )
 
 
-def accepted_files(
-    model: _BaseModel, results: Iterable[ToolResult | ToolResultPart]
-) -> list[Attachment]:
-    """The files that tools returned, as far as a model accepts their type: all of them where it
-    does not say which types it accepts."""
-    files = [file for result in results for file in result.attachments]
-    if not model.declares_attachment_types:
-        return files
-    accepted = set(model.attachment_types)
-    return [file for file in files if _is_accepted(file, accepted)]
-
-
 def wrap_tools(tools: Iterable[ToolDef]) -> list[AnyTool]:
     """Tools from what people pass; a toolbox gives all of its own.
 
@@ -416,6 +413,8 @@ def check_prompt(prompt: Prompt, model: _BaseModel) -> None:
         ValueError: Attachments, a schema or tools are given that the model does not support.
     """
     if prompt.attachments and (typed := prompt.typed_attachments):
+        from .accepting import check_attachments
+
         check_attachments(typed, model)
     if prompt.schema and not model.supports_schema:
         raise ValueError(f"{model} does not support schemas")
@@ -425,37 +424,6 @@ def check_prompt(prompt: Prompt, model: _BaseModel) -> None:
         message.role in ("assistant", "tool") for message in prompt.full_messages
     ):
         raise ConversationNotSupported(f"{model} does not support conversations")
-
-
-def check_attachments(attachments: Sequence[Attachment], model: _BaseModel) -> None:
-    """Refuse attachments that the model does not take.
-
-    Raises:
-        ValueError: It takes none, or none of that type.
-    """
-    accepted = set(model.attachment_types)
-    if not accepted:
-        raise ValueError("This model does not support attachments")
-    for attachment in attachments:
-        if not _is_accepted(attachment, accepted):
-            raise ValueError(
-                f"This model does not support attachments of type '{attachment.resolve_type()}', "
-                f"only {', '.join(sorted(accepted))}"
-            )
-
-
-def _is_accepted(attachment: Attachment, accepted: Collection[str]) -> bool:
-    """Whether a type is among those that a model accepts, if need be under its name of the type,
-    which the attachment then gets."""
-    found = attachment.resolve_type()
-    if found is None or found in accepted:
-        return found is not None
-    from ..text.media import canonical_type
-
-    usual = canonical_type(found)
-    other = next((name for name in sorted(accepted) if canonical_type(name) == usual), None)
-    attachment.type = other or attachment.type
-    return other is not None
 
 
 def _check_tools(prompt: Prompt, model: _BaseModel) -> None:

@@ -29,6 +29,7 @@ from ..parts import (
     ToolCallPart,
     ToolResultPart,
 )
+from ..text import JSONObject
 from ..tools.calling import ToolCall, parse_arguments
 
 if TYPE_CHECKING:
@@ -413,6 +414,22 @@ def spelled(text: str, calls: Sequence[ToolCall]) -> list[Message]:
     parts: list[Part] = [TextPart(text)] if text else []
     parts += [ToolCallPart(call.name, call.arguments, call.tool_call_id) for call in calls]
     return [Message("assistant", parts)] if parts else []
+
+
+def finished(messages: Sequence[Message]) -> JSONObject:
+    """What a response has, by the names of its attributes, whose answer is these messages."""
+    calls = [
+        ToolCall(part.name, part.arguments, part.tool_call_id)
+        for message in messages
+        for part in message.parts
+        if isinstance(part, ToolCallPart) and not part.server_executed
+    ]
+    return {
+        "_output": list(messages),
+        "_chunks": [text for message in messages if (text := message.text())],
+        "_event_log": EventLog(),
+        "_tool_calls": calls,
+    }
 
 
 def events_of(messages: Iterable[Message]) -> list[StreamEvent]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from .._lazy import MODEL_TYPES
 from ..parts import Message, StreamEvent, Usage
 from ..text import JSONObject
 from ..tools.calling import ToolCall
 from .recording import AnswerIsFull
-from .response_base import _BaseResponse
+from .response_base import T, _BaseResponse
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -25,7 +25,7 @@ else:
     globals().update({**MODEL_TYPES, **globals()})
 
 
-class Response(_BaseResponse):
+class Response(_BaseResponse, Generic[T]):
     """What a synchronous model answers. Nothing is sent before somebody reads from it."""
 
     model: _Model
@@ -96,27 +96,35 @@ class Response(_BaseResponse):
         self._force()
         return self.response_json
 
-    def parsed(self) -> Any:
+    def parsed(self) -> T:
         """The value that the answer describes: JSON that fits the schema of the prompt.
 
+        With `repair=` the model is asked again, as often as that, where it does not fit.
+
         Returns:
-            An instance where the schema was given as a pydantic class, else what JSON gives.
+            A value of the type that was given as the schema, else what JSON gives.
 
         Raises:
             SchemaMismatch: The answer does not fit; it tells where.
         """
+        from .following import again
+
         self._force()
-        return self.parsed_value()
+        while (following := again(self)) is not None:
+            following.text()
+        value: T = (self.repairs[-1] if self.repairs else self).parsed_value()
+        return value
 
-    def stream_objects(self) -> Iterator[Any]:
-        """The JSON object or list of the answer as it grows, each time it says more than before.
+    def stream_objects(self) -> Iterator[T]:
+        """The value of the answer as it grows, each time it says more than before.
 
-        What is yielded is not checked; `parsed()` gives the complete value, checked. What is
-        complete of a value is part of those after it, too: copy what you want to change.
+        What is yielded is not checked; `parsed()` gives the complete value, checked. Fields that
+        have not come yet are `None`, or what they are by default. What is complete of a value is
+        part of those after it, too: copy what you want to change.
         """
-        from ..schemas.growing import GrowingValue
+        from .following import growing_answer
 
-        growing = GrowingValue()
+        growing = growing_answer(self.prompt)
         for piece in self:
             yield from growing.feed(piece)
         yield from growing.end()
@@ -187,7 +195,7 @@ class Response(_BaseResponse):
         self._name_call(tool_call)
         return run_calls([tool_call], *self._run_with())[0]
 
-    def on_done(self, callback: Callable[[Response], object]) -> None:
+    def on_done(self, callback: Callable[[Response[T]], object]) -> None:
         """Call `callback` with this response once it is complete, or at once if it is."""
         if self._done:
             callback(self)
@@ -217,7 +225,9 @@ class Response(_BaseResponse):
         self._force()
         if tool_results is None and self._tool_calls:
             tool_results = self.execute_tool_calls(tools=tools)
-        return self._reply(prompt, messages, tool_results, tools, options, kwargs)
+        from .following import reply_to
+
+        return reply_to(self, prompt, messages, tool_results, tools, options, kwargs)
 
     def to_dict(self) -> ResponseDict:
         """The response as plain JSON values, complete: the request, the answer, usage, time."""

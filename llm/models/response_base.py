@@ -7,19 +7,19 @@ Everything that is decided about an answer happens here, without asking the mode
 from __future__ import annotations
 
 import time
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from .._lazy import MODEL_TYPES
-from ..errors import ContextTooLong
+from ..errors import ContextTooLong, SchemaMismatch
 from ..net.policy import CallPolicy
-from ..parts import Message, StreamEvent, TextPart, ToolCallPart, Usage
+from ..parts import Message, StreamEvent, TextPart, Usage
 from ..text import JSONObject, encode_ulid, new_ulid, new_ulid_int, token_usage_string
 from ..text.secrets import said_by, storable, storable_count, storable_value
 from ..tools.calling import ToolCall
-from .options import all_options
 from .prompt import Prompt, check_prompt, wrap_tools
 from .recording import (
     BLOCK,
@@ -30,24 +30,27 @@ from .recording import (
     Pieces,
     assemble,
     events_of,
+    finished,
     joined,
     spelled,
 )
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
-    from typing_extensions import Self
+    from typing_extensions import Self, TypeVar
 
     from ..content import Attachment
     from ..serialization import ResponseDict
-    from ..tools.calling import ToolResult
     from ..tools.running import AfterCallAsync, BeforeCallAsync
     from .base import _BaseModel
     from .conversation import _BaseConversation
     from .prompt import AnyTool, ToolDef
 
     AnyConversation = _BaseConversation[Any, Any]
+    #: The type of the value that the answer describes.
+    T = TypeVar("T", covariant=True, default=Any)
 else:
+    T = typing.TypeVar("T", covariant=True)
     globals().update({**MODEL_TYPES, **globals()})
 
 
@@ -101,6 +104,10 @@ class _BaseResponse:
     _room: int = LONGEST_ANSWER
     #: It ended before it was complete.
     broke_off: bool = False
+    #: How often `parsed()` asks again for an answer that does not fit.
+    repair: int = 0
+    #: The responses that were asked for because the one before did not fit the schema.
+    repairs: Sequence[Self] = ()
     #: Told about the course of the answer as it happens.
     observer: Observer | None = None
     #: What became of an answer that is not complete: status, error class, error text.
@@ -160,16 +167,8 @@ class _BaseResponse:
         response = cls.__new__(cls)
         response._done = True
         _BaseResponse.__init__(response, prompt, model, False, conversation)
+        vars(response).update(finished(messages))
         response._id = id
-        response._output = list(messages)
-        response._chunks = [text for message in messages if (text := message.text())]
-        response._event_log = EventLog()
-        response._tool_calls = [
-            ToolCall(part.name, part.arguments, part.tool_call_id)
-            for message in messages
-            for part in message.parts
-            if isinstance(part, ToolCallPart) and not part.server_executed
-        ]
         response._start_utcnow = started
         response._start, response._end = 0.0, duration_ms / 1000
         return response
@@ -433,11 +432,20 @@ class _BaseResponse:
 
     def parsed_value(self) -> Any:
         """The answer as a value that fits the schema; see `Response.parsed`."""
-        from ..schemas.validation import parse_answer, parse_model
+        if (kind := self.prompt.answer_type) is not None:
+            return kind.parse(self.text_so_far)
+        from ..schemas.validation import parse_answer
 
-        if self.prompt.schema_class is not None:
-            return parse_model(self.text_so_far, self.prompt.schema_class)
         return parse_answer(self.text_so_far, self.prompt.schema)
+
+    def mismatch(self) -> SchemaMismatch | None:
+        """What is wrong with the answer; `None` where it fits its schema, or has none."""
+        if self.prompt.schema is not None:
+            try:
+                self.parsed_value()
+            except SchemaMismatch as error:
+                return error
+        return None
 
     def usage_so_far(self) -> Usage:
         """The tokens that are known by now."""
@@ -462,31 +470,10 @@ class _BaseResponse:
         """When the model was asked, in ISO 8601 with `+00:00`; empty where that is not known."""
         return self._start_utcnow.isoformat() if self._start_utcnow else ""
 
-    def _reply(
-        self,
-        prompt: str | None,
-        messages: Sequence[Message] | None,
-        tool_results: Iterable[ToolResult] | None,
-        tools: Iterable[ToolDef] | None,
-        options: Mapping[str, object] | None,
-        values: JSONObject,
-    ) -> Self:
-        key, stream = values.pop("key", self._key), values.pop("stream", self.stream)
-        shaping = ("fragments", "attachments", "system", "system_fragments", "schema")
-        named = {name: values.pop(name) for name in shaping if name in values}
-        named["hide_reasoning"] = values.pop("hide_reasoning", self.prompt.hide_reasoning)
-        request = Prompt.of_call(
-            prompt,
-            self.model,
-            tools=self.prompt.tools if tools is None else tools,
-            tool_results=tool_results,
-            options=all_options(options, values),
-            **named,
-        )
-        request.attach_results(request.tool_results)
-        request.continue_after(self)
-        request.full_messages.extend(messages or ())
-        return type(self)(request, self.model, stream, self.conversation, key, log=self._log)
+    def next_response(self, request: Prompt, **changed: Any) -> Self:
+        """The response to a prompt that goes on after this one, asked for in the same way."""
+        given = {"stream": self.stream, "key": self._key, "log": self._log, **changed}
+        return type(self)(request, self.model, conversation=self.conversation, **given)
 
     def __repr__(self) -> str:
         from .shown import described

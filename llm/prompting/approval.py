@@ -239,7 +239,7 @@ class ToolWatch:
             results += map(_dropped, pending)
             pending = []
         if results and not pending:
-            from ..models.prompt import accepted_files
+            from ..models.accepting import accepted_files
 
             files = accepted_files(conversation.model, results)
             values = {**values, "attachments": [*values["attachments"], *files]}

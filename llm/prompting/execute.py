@@ -34,11 +34,6 @@ if TYPE_CHECKING:
     from .material import Material
     from .request import AnyChain, AnyModel, AnyResponse, Request, Resolved
 
-REPAIR_PROMPT = (
-    "Your answer does not fit the JSON schema that was given. At {place}: {problem}\n"
-    "Answer again, with JSON that fits the schema and nothing else."
-)
-
 
 def run_prompt(
     request: Request, material: Material | None = None, model: AnyModel | None = None
@@ -115,23 +110,16 @@ def follow_up(
     for prompt in request.then:
         text = clean_argument(prompt).replace("$input", responses[-1].text_or_raise())
         responses += ask(resolved, recorder, TurnInput(text))
+    if responses[-1].prompt.schema is None:
+        return None
     attempt = 0
-    while (mismatch := _mismatch_of(responses[-1])) is not None and attempt < request.repair:
+    while (mismatch := responses[-1].mismatch()) is not None and attempt < request.repair:
         attempt += 1
         show_note(f"{mismatch}. Asking again ({attempt} of {request.repair})")
-        text = REPAIR_PROMPT.format(place=mismatch.place, problem=mismatch.problem)
-        responses += ask(resolved, recorder, TurnInput(text))
+        from ..schemas.validation import repair_prompt
+
+        responses += ask(resolved, recorder, TurnInput(repair_prompt(mismatch)))
     return mismatch
-
-
-def _mismatch_of(response: AnyResponse) -> SchemaMismatch | None:
-    """What is wrong with an answer; `None` where it fits its schema or has none."""
-    if response.prompt.schema is not None:
-        try:
-            response.parsed_value()
-        except SchemaMismatch as error:
-            return error
-    return None
 
 
 def ask(resolved: Resolved, recorder: Recorder, turn: TurnInput) -> list[AnyResponse]:

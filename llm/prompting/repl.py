@@ -117,7 +117,7 @@ class _Chat:
 
     def _check(self, attachments: Sequence[Attachment]) -> None:
         if attachments:
-            from ..models.prompt import check_attachments
+            from ..models.accepting import check_attachments
 
             check_attachments(attachments, self._resolved.model)
 

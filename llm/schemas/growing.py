@@ -11,9 +11,6 @@ from typing import Any, ClassVar
 _MOST_LEVELS = 200
 # A number of more digits is none that Python reads.
 _LONGEST_SCALAR = 5000
-# A value is only given when so many times the characters that have come since the last one are as
-# much as there is to copy: all of them together then take a time that grows with the text alone.
-_COPIES_PER_CHARACTER = 4096
 _BYTES_PER_ITEM = 16
 
 _BLANKS = re.compile(r"[ \t\n\r]*")
@@ -36,6 +33,10 @@ class _NoJSON(ValueError):
 class GrowingValue:
     """Reads a JSON object or list while its text arrives, each character once."""
 
+    #: A value is only given when so many times the characters that have come since the last one are
+    #: as much as there is to copy: all of them together take a time that grows with the text alone.
+    copies_per_character = 4096
+
     def __init__(self) -> None:
         # What is open, from the outside in, with the name under which an object takes its next
         # value.
@@ -52,7 +53,7 @@ class GrowingValue:
         self._has_more = False
         self._fresh = 0
 
-    def feed(self, piece: str) -> Iterator[object]:
+    def feed(self, piece: str) -> Iterator[Any]:
         """Take the next piece of text; the value as it is then, if it says more than before.
 
         A value is not changed any more, but shares what is complete with those after it. Where it
@@ -69,14 +70,14 @@ class GrowingValue:
         if self._has_more and (self._is_over or self._is_worth_it()):
             yield self._value()
 
-    def end(self) -> Iterator[object]:
+    def end(self) -> Iterator[Any]:
         """The value at the end of the text, if it says more than the last one given."""
         if self._has_more and self._open:
             yield self._value()
 
     def _is_worth_it(self) -> bool:
         size = _BYTES_PER_ITEM * sum(map(len, self._open)) + sum(map(len, self._string or ()))
-        return self._fresh * _COPIES_PER_CHARACTER >= size
+        return self._fresh * self.copies_per_character >= size
 
     def _value(self) -> object:
         """What has been read, with copies of what is open."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import InvalidInput, SchemaMismatch
 from ..text import JSONObject
@@ -14,8 +15,15 @@ from .checkable import checkable, place_of, validator_of
 # So many of the things that are not checked are told.
 _SHOWN = 3
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+_REPAIR_PROMPT = (
+    "Your answer does not fit the JSON schema that was given. At {place}: {problem}\n"
+    "Answer again, with JSON that fits the schema and nothing else."
+)
+
+
+def repair_prompt(mismatch: SchemaMismatch) -> str:
+    """What a model is told whose answer does not fit."""
+    return _REPAIR_PROMPT.format(place=mismatch.place, problem=mismatch.problem)
 
 
 def check_schema(schema: JSONObject) -> None:
@@ -37,8 +45,11 @@ def check_schema(schema: JSONObject) -> None:
         _tell(f"The schema is sent as it is, but not all of it is checked: {told}{more}")
 
 
-def parse_answer(text: str, schema: JSONObject | None) -> Any:
+def parse_answer(text: str, schema: JSONObject | None, what: str = "the schema") -> Any:
     """The JSON value of an answer, which fits the schema if there is one.
+
+    Args:
+        what: What it should fit, as errors name it.
 
     Raises:
         SchemaMismatch: It is not JSON or does not fit; the message says where.
@@ -47,10 +58,11 @@ def parse_answer(text: str, schema: JSONObject | None) -> Any:
         value = _read(text)
     except ValueError as error:
         problem = f"it is not JSON ({error})" if text.strip() else "it is empty"
-        message = f"The answer does not fit the schema: {problem}"
-        raise SchemaMismatch(message, "$", str(error)) from error
+        message = f"The answer does not fit {what}: {problem}"
+        raise SchemaMismatch(message, "$", str(error), value=text) from error
     except RecursionError as error:
-        raise SchemaMismatch("The answer is nested too deeply", "$", str(error)) from error
+        message = "The answer is nested too deeply"
+        raise SchemaMismatch(message, "$", str(error), value=text) from error
     if schema is not None:
         validate(value, schema)
     return value
@@ -97,19 +109,47 @@ def validate(value: object, schema: JSONObject) -> None:
             found = limits.call_aside(limits.LIMIT_S, __name__, name, [value, schema], [None, {}])
     except (OSError, RecursionError) as error:
         # The time is up, no process can be started, or there is no end to it.
-        found = "", "", str(error)
+        found = None, str(error), 0
     if found is None:
         return
-    if not found[0]:
-        _tell(f"The answer was not checked against its schema: {found[2]}")
+    path, problem, others = found
+    if path is None:
+        _tell(f"The answer was not checked against its schema: {problem}")
         return
-    raise SchemaMismatch(*found)
+    for step in path:
+        value = value[step]  # type: ignore[index]  # a list or an object, or there were no step
+    more = f" (and {others} more)" if others else ""
+    raise mismatch(path, problem, value, more=more)
 
 
-def find_mismatch(value: object, schema: JSONObject) -> tuple[str, str, str] | None:
-    """What is wrong with a JSON value that does not fit a schema: message, place and reason.
+def mismatch(
+    path: Iterable[str | int],
+    problem: str,
+    value: object,
+    what: str = "the schema",
+    more: str = "",
+) -> SchemaMismatch:
+    """The error for an answer with a value that does not fit.
 
-    Where the check itself fails, message and place are empty.
+    Args:
+        path: Where in the answer: names and numbers from the outside in.
+        problem: What is wrong there.
+        value: What is there.
+        what: What it should fit.
+        more: What else there is to say.
+    """
+    steps = tuple(path)
+    place = place_of(steps)
+    text = f"The answer does not fit {what}: {place}: {problem}{more}"
+    return SchemaMismatch(text, place, problem, path=steps, value=value)
+
+
+def find_mismatch(
+    value: object, schema: JSONObject
+) -> tuple[list[str | int] | None, str, int] | None:
+    """What is wrong with a JSON value that does not fit a schema: where, why, and how much else.
+
+    Where the check itself fails, there is no place.
     """
     from jsonschema.exceptions import best_match
     from referencing import Registry
@@ -119,41 +159,18 @@ def find_mismatch(value: object, schema: JSONObject) -> tuple[str, str, str] | N
     try:
         errors = list(checker.iter_errors(value))
     except Unresolvable as error:
-        return "", "", f"the schema refers to {error.ref!r}, which is not in it"
+        return None, f"the schema refers to {error.ref!r}, which is not in it", 0
     except RecursionError:
-        return "", "", "the schema refers to itself without end"
+        return None, "the schema refers to itself without end", 0
     except Exception as error:  # a schema that contradicts itself can fail in any way
-        return "", "", f"{type(error).__name__}: {error}"
+        return None, f"{type(error).__name__}: {error}", 0
     if not errors:
         return None
     first = best_match(errors) or errors[0]
-    place = place_of(first.absolute_path)
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    text = f"The answer does not fit the schema: {place}: {first.message}{more}"
-    return text, place, first.message
+    return list(first.absolute_path), first.message, len(errors) - 1
 
 
 def _tell(text: str) -> None:
     """Say a line on stderr, if anybody can hear it."""
     with suppress(OSError, ValueError, AttributeError):
         print(text, file=sys.stderr)
-
-
-def parse_model(text: str, schema_class: type[BaseModel]) -> BaseModel:
-    """The instance of a pydantic class that an answer describes.
-
-    Raises:
-        SchemaMismatch: It is not JSON, or the class refuses it; the message says where.
-    """
-    from pydantic import ValidationError
-
-    if "NaN" in text or "Infinity" in text:
-        # Those that are no texts pydantic would take.
-        parse_answer(text, None)
-    try:
-        return schema_class.model_validate_json(text)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place, reason = place_of(problem["loc"]), problem["msg"]
-        message = f"The answer does not fit {schema_class.__name__}: {place}: {reason}"
-        raise SchemaMismatch(message, place, reason) from error

@@ -26,6 +26,7 @@ import pytest
 import llm
 
 from ..helpers.plugin_environment import PluginEnvironment, new_environment
+from ..helpers.sample import sample
 from ..helpers.smollm import ensure_engine, gguf_path, register_default_model
 from ..test_docs import BLOCK, PAGES, ROOT, blocks, name_of
 
@@ -82,16 +83,6 @@ def _plugin(name, source):
     if hasattr(module, "register_commands"):
         module.register_commands(cli)
 """
-
-
-def sample(schema: Any) -> Any:
-    """A value that fits a schema of the kind that the pages make."""
-    kind = schema.get("type")
-    if kind == "object":
-        return {name: sample(part) for name, part in schema.get("properties", {}).items()}
-    if kind == "array":
-        return [sample(schema["items"])]
-    return {"integer": 3, "number": 0.5, "boolean": True}.get(kind, "Cleo")
 
 
 class Service(BaseHTTPRequestHandler):
