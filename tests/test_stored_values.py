@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -299,6 +299,53 @@ def test_bad_journal_is_set_aside(log: Path, user_path: Path, name: str) -> None
     assert aside.read_text() == BAD[name]
     assert leftovers() == []
     assert [row["response"] for row in rows(log) if row["prompt"] == "hi"] == ["ok", "one"]
+
+
+TOOL = {"name": "t", "description": None, "input_schema": {}, "plugin": None}
+LARGE = {
+    **GOOD,
+    "tools": [{**TOOL, "server_side": False, "instance": ["Box", None, {}]}],
+    "instances": [["c1", ["Box", None, {}]]],
+    "fragments": [["f", "source"]],
+    "options": {"a": 1},
+    "schema": {"type": "object"},
+}
+ENDED = {"outcome": None, "duration_ms": 5, "usage": [1, 2, {}], "calls": [["t", {}, "c1"]]}
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place in JSON values: what holds it, and its key."""
+    keys = (
+        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
+    for key in keys:
+        yield value, key
+        yield from places(value[key])
+
+
+@pytest.mark.parametrize("odd", [None, 7, "\ud800", {"a": 1}], ids=ascii)
+def test_value_of_another_kind_anywhere_hinders_nobody(
+    log: Path, user_path: Path, odd: object
+) -> None:
+    """What is logged of such a journal every reader takes, what is not is set aside."""
+    count = sum(1 for _ in places([LARGE, TEXT, {"done": ENDED}]))
+    for number in range(count):
+        journal = json.loads(json.dumps([LARGE, TEXT, {"done": ENDED}]))
+        journal[0]["id"] = f"01j{number:023}"
+        holder, key = list(places(journal))[number]
+        holder[key] = odd
+        put(user_path, lines(*journal), f"{number}.jsonl")
+        take_up(log)
+    rest = [json.loads(Path(path).read_text().splitlines()[0]) for path in leftovers()]
+    # Those that name another form or database belong to somebody else.
+    assert all(line["journal"] == 7 or line["database"] for line in rest)
+    for command in (
+        ["logs", "-n", "0"],
+        ["logs", "-n", "0", "--json"],
+        ["conversations", "export"],
+    ):
+        assert invoke(*command).exit_code == 0, command
+    assert invoke("logs", "verify").exit_code == 0
 
 
 def test_field_of_a_later_release_is_passed_over(log: Path, user_path: Path) -> None:

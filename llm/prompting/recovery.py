@@ -215,6 +215,7 @@ def _log_turn(db: Database, journaled: Journaled) -> None:
         mark_untrusted,
     )
     from ..logs.write.turns import HashedTables, TurnWriter
+    from ..models.serialize import add_tables, check_conversation, serialize_conversation
     from ..models.turn_record import Tables
     from ..text import conversation_name, new_ulid
     from ..text.secrets import storable
@@ -227,6 +228,10 @@ def _log_turn(db: Database, journaled: Journaled) -> None:
         turn["outcome"] = done["outcome"] or [RECOVERED, "", ""]
     name = request.get("name") or conversation_name(request.get("title", ""))
     thread_id = request["thread"] or new_ulid()
+    # A database takes more than readers of the log do: this has to be what an import has to be.
+    shape = serialize_conversation(thread_id, name, None, [{**turn}], tables, None)
+    add_tables(shape, tables)
+    check_conversation(shape)
     with _writing(db) as store, immediate(db.conn):
         _, before = request["after"] or (0, None)
         if before is not None and not is_stored(db.conn, before):
