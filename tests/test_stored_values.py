@@ -301,7 +301,7 @@ def test_bad_journal_is_set_aside(log: Path, user_path: Path, name: str) -> None
     assert [row["response"] for row in rows(log) if row["prompt"] == "hi"] == ["ok", "one"]
 
 
-TOOL = {"name": "t", "description": None, "input_schema": {}, "plugin": None}
+TOOL: dict[str, Any] = {"name": "t", "description": None, "input_schema": {}, "plugin": None}
 LARGE = {
     **GOOD,
     "tools": [{**TOOL, "server_side": False, "instance": ["Box", None, {}]}],
