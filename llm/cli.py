@@ -75,8 +75,7 @@ _WITHOUT_PLUGINS = frozenset(
     {
         *(("aliases", "path"), ("keys", "path"), ("logs", "path"), ("templates", "path")),
         ("collections", "path"),
-        *(("--version",), ("install",), ("uninstall",)),
-        *(("plugins", "disable"), ("plugins", "enable")),
+        *(("--version",), ("install",), ("uninstall",), ("plugins",)),
     }
 )
 COLLECT_AFTER_ALLOCATIONS = 100_000
@@ -124,16 +123,16 @@ class _Root(LazyGroup):
         # A hook may read `cli.commands`.
         if is_quick or self._has_asked_all or self._asks_now or not self.asks_plugins:
             return False
-        from .plugins import guests_possible
+        from . import plugins
 
-        return guests_possible()
+        plugins.makes_index = self._is_program
+        return plugins.guests_possible()
 
     def _ask(self, name: str | None) -> None:
         """Let plugins register the command with a name; without one what a listing has to have."""
         from . import plugins
 
         plugins.outlasts_interrupts = self._sends_nothing
-        plugins.makes_index = self._is_program
         hook = "register_commands"
         self._asks_now = True
         try:

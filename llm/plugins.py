@@ -172,7 +172,7 @@ def _entry_points_possible() -> bool:
         return any(name.strip() for name in chosen.split(","))
     if hasattr(sys, "_called_from_test"):
         return False
-    return plugin_index.any_plugin_installed()
+    return plugin_index.any_plugin_installed(offers=makes_index)
 
 
 def loading() -> Iterator[Found]:

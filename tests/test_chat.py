@@ -129,7 +129,7 @@ def test_error_of_the_model_is_raised_on_demand() -> None:
     ("args", "reason"),
     [
         (["-m", "nope"], "Unknown model: nope"),
-        (["-m", "single"], "Single: single does not support conversations"),
+        (["-m", "single"], "ScriptedModel: single does not support conversations"),
         (["-m", "echo", "-o", "times", "x"], "times\n  Input should be a valid integer"),
         (["-m", "echo", "--cid", "nope"], "No conversation found with id=nope"),
     ],

@@ -154,7 +154,7 @@ def test_conversation_goes_on(conversation: llm.Conversation) -> None:
     again = llm.Conversation.from_dict(through_json(conversation.to_dict()), model=model)
     again.prompt("And now?").text()
     expected = [*conversation.responses[-1].prompt.messages, *conversation.responses[-1].messages()]
-    assert model.seen[0] == [*expected, llm.user("And now?")]
+    assert model.sent[0] == [*expected, llm.user("And now?")]
 
 
 def test_conversation_takes_functions_of_the_caller(conversation: llm.Conversation) -> None:
@@ -319,7 +319,7 @@ def test_chain_comes_back() -> None:
     assert [r.id for r in again.responses()] == [r.id for r in chain.responses()]
     assert again.chain_limit == 4
     assert through_json(again.to_dict()) == shape
-    assert silent.seen == []
+    assert silent.sent == []
     assert again.prompt.prompt == "Go"
     assert list(again.stream_events())
 
@@ -343,8 +343,8 @@ def test_chain_that_paused_goes_on_elsewhere() -> None:
     tool = llm.Tool.function(approved, name="approve")
     again = ChainResponse.from_dict(shape, model=model)
     assert again.conversation.chain(tools=[tool]).text() == "Thanks"
-    assert [message.role for message in model.seen[0]] == ["user", "assistant", "tool"]
-    (result,) = model.seen[0][-1].parts
+    assert [message.role for message in model.sent[0]] == ["user", "assistant", "tool"]
+    (result,) = model.sent[0][-1].parts
     assert isinstance(result, ToolResultPart)
     assert result.output == "paid 3"
 

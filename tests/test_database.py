@@ -250,7 +250,7 @@ def test_database_conversation_goes_on(path: Path) -> None:
         model = Says("fine")
         again = db.conversation(first.id, model=model)
         again.prompt("two").text()
-        assert [message.text() for message in model.seen[0]] == ["one", "ok", "two"]
+        assert [message.text() for message in model.sent[0]] == ["one", "ok", "two"]
         assert [info.turns for info in db.conversations()] == [2]
         assert db.conversation(model=model).id == first.id
 

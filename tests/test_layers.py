@@ -33,6 +33,7 @@ HOMES = {
         "__main__",
         "commands.",
         "plugin_index.survey.",
+        "testing.command",
         "providers.openai.commands.",
         "providers.local.commands",
     ),
@@ -56,6 +57,7 @@ LOADED_LAZILY = {
     "providers.openai.transport.long_body": {"httpx2"},
     "providers.openai.transport.plain": {"http"},
     "templates": {"pydantic"},
+    "testing.watching": {"asyncio"},
 }
 # Places in the code that reach for a `_name` of another module's object (ruff's SLF001).
 MOST_PRIVATE_REACHES = 20

@@ -71,7 +71,7 @@ def test_load_conversation_goes_on_in_the_same_thread(
     model = Says("3")
     after = loaded(path, before.id, model=model)
     say(db, after, "c")
-    assert texts(model.seen[0]) == ["S", "a", "1", "b", "2", "c"]
+    assert texts(model.sent[0]) == ["S", "a", "1", "b", "2", "c"]
     store = LogStore(db)
     assert texts(store.thread_messages(before.id)) == ["S", "a", "1", "b", "2", "c", "3"]
     assert db["threads"].count == 1
@@ -155,7 +155,7 @@ def test_load_conversation_responses_are_made_when_looked_at(
     assert first.conversation is after
     assert texts(second.prompt.messages) == ["S", "frag\na", "first", "b"]
     assert second.prompt._options is None
-    assert model.seen == [[*m] for m in model.seen]
+    assert model.sent == [[*m] for m in model.sent]
     assert repr(after) == f"<Conversation: {before.id} - 2 responses>"
 
 
@@ -168,7 +168,7 @@ def test_load_conversation_does_not_run_the_model_again(
     model = Says()
     after = loaded(path, before.id, model=model)
     assert after.responses[0].text() == "ok"
-    assert model.seen == []
+    assert model.sent == []
 
 
 def test_load_conversation_looked_at_late_has_no_response_twice(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +19,8 @@ from click.testing import CliRunner, Result
 import llm
 from llm import plugins
 from llm.cli import cli
+from llm.plugin_index.installed import note_installed, note_removed
+from llm.registry import installing
 
 
 def invoke(*arguments: str, **keywords: Any) -> Result:
@@ -80,6 +84,59 @@ def test_plugins_show_faults(plugin: Callable[..., ModuleType], user_path: Path)
     assert invoke("plugins").exit_code == 0
 
 
+# What was installed, and is gone
+
+
+def test_plugins_gone_and_brought_back(
+    install_plugin: Callable[..., Path],
+    user_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A plugin that an upgrade took away is told of once, and brought back as it was installed."""
+    folder = install_plugin("llm-one", "import llm")
+    editable = install_plugin("llm-two", "import llm") / "llm_two-1.5.dist-info"
+    listed = {"url": "file:///work/llm%20two", "dir_info": {"editable": True}}
+    (editable / "direct_url.json").write_text(json.dumps(listed))
+    note_installed(["socksio>=1", "llm", "git+https://example.com/x.git", "./llm-three"])
+    note_installed(["llm-one==1.5"])
+    path = user_path / "installed_plugins.json"
+    assert json.loads(path.read_text())["environments"][sys.prefix] == {
+        "llm-one": "llm-one==1.5",
+        "llm-two": "-e /work/llm two",
+        "socksio": "socksio>=1",
+    }
+    assert "Nothing is missing" in invoke("plugins", "sync").stderr
+    assert in_subprocess("models", "--json").stderr == ""
+    shutil.rmtree(folder)
+    told = "Installed here before, and gone: llm-one, llm-two. To bring back: llm plugins sync\n"
+    assert in_subprocess("models", "--json").stderr == told
+    assert in_subprocess("plugins").stderr == told
+    # Nothing has changed since.
+    assert in_subprocess("models", "--json").stderr == ""
+    with monkeypatch.context() as patched:
+        called: list[tuple[str, ...]] = []
+        patched.setattr(installing, "run_installer", lambda *words: called.append(words))
+        assert invoke("plugins", "sync").exit_code == 0
+    assert called == [("install", "llm-one==1.5", "-e", "/work/llm two")]
+    note_removed(["llm_one", "llm-two", "nobody", "socksio"])
+    assert in_subprocess("plugins").stderr == ""
+    assert list(json.loads(path.read_text())["environments"][sys.prefix]) == ["socksio"]
+
+
+def test_plugins_list_of_installed_is_broken(
+    install_plugin: Callable[..., Path], user_path: Path
+) -> None:
+    """A list that cannot be read costs a line, or is an error, and is never replaced."""
+    (user_path / "installed_plugins.json").write_text("{")
+    assert (
+        "installed_plugins.json, line 1: not valid JSON" in in_subprocess("models", "--json").stderr
+    )
+    assert invoke("plugins", "sync").exit_code == 1
+    with pytest.raises(llm.ConfigError):
+        note_installed(["llm-one"])
+    assert (user_path / "installed_plugins.json").read_text() == "{"
+
+
 # install, uninstall
 
 
@@ -116,6 +173,63 @@ def test_install_runs_pip(pip: list[list[str]], arguments: list[str], passed: li
     assert pip == [[sys.executable, "-m", "pip", *passed]]
 
 
+@pytest.mark.parametrize(
+    ("made_by", "way"),
+    [
+        ("pyvenv.cfg", "python -m venv DIRECTORY, then DIRECTORY/bin/pip install llm PACKAGE"),
+        ("uv-receipt.toml", "uv tool install --with PACKAGE llm"),
+        ("pipx_metadata.json", "pipx inject llm PACKAGE"),
+    ],
+)
+def test_install_into_what_cannot_be_written(
+    pip: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    made_by: str,
+    way: str,
+) -> None:
+    """pip is not even asked; the error says why, and how to get an environment of one's own."""
+    (tmp_path / made_by).write_text("")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / "gone"))
+    result = invoke("install", "llm-one")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"Error: Cannot install anything: the environment of llm, {tmp_path}, cannot be written. "
+        f"Another one that is yours: {way}\n"
+    )
+    assert pip == []
+
+
+def test_install_into_the_python_of_the_system(
+    pip: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It belongs to the system, which says so with a file."""
+    (tmp_path / "EXTERNALLY-MANAGED").write_text("[externally-managed]\n")
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    result = invoke("uninstall", "llm-one")
+    assert result.exit_code == 1
+    assert "belongs to the operating system. Another one that is yours: python" in result.stderr
+    assert pip == []
+
+
+def test_install_without_pip(
+    pip: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment of uv may have no pip: uv does it; without uv the error says what to do."""
+    monkeypatch.setattr(installing, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = invoke("install", "llm-one")
+    assert (result.exit_code, pip) == (1, [])
+    assert f"Run: {sys.executable} -m ensurepip" in result.stderr
+    uv = tmp_path / ("uv.exe" if os.name == "nt" else "uv")
+    uv.write_text("")
+    uv.chmod(0o700)
+    assert invoke("uninstall", "-y", "llm-one").exit_code == 3
+    assert pip == [[str(uv), "pip", "uninstall", "--python", sys.executable, "llm-one"]]
+
+
 def test_uninstall_needs_a_package(pip: list[list[str]]) -> None:
     """Uninstalling nothing is a usage error."""
     assert invoke("uninstall").exit_code == 2
@@ -149,6 +263,12 @@ def test_plugins_disable(
     ]
     assert json.loads((user_path / "disabled_plugins.json").read_text()) == {"disabled": []}
     assert (folder / "llm_Some_One.py").exists()
+
+
+def in_subprocess(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What a process of its own does."""
+    command = [sys.executable, "-m", "llm", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def in_process(*arguments: str, error: str = "", **variables: str) -> Any:

@@ -403,7 +403,7 @@ def test_model_without_conversations_refuses_history() -> None:
     assert run("-m", "single", "hi").exit_code == 0
     result = run("-c", "more")
     assert result.exit_code == 1
-    assert result.stderr == "Error: Single: single does not support conversations\n"
+    assert result.stderr == "Error: ScriptedModel: single does not support conversations\n"
 
 
 # Attachments

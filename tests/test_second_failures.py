@@ -84,7 +84,7 @@ def test_tool_without_words(function: Callable[..., Any]) -> None:
     assert response.text() == "done"
     [part] = [
         part
-        for message in model.seen[-1]
+        for message in model.sent[-1]
         for part in message.parts
         if isinstance(part, ToolResultPart)
     ]

@@ -1,9 +1,6 @@
-"""`llm install` and `llm uninstall`: pip, in the environment that llm runs in."""
+"""`llm install` and `llm uninstall`: pip, or uv, in the environment that llm runs in."""
 
 from __future__ import annotations
-
-import sys
-from typing import NoReturn
 
 import click
 
@@ -24,9 +21,12 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 @click.option("--pre", is_flag=True, help="Include pre-releases and development versions.")
 def install(packages: tuple[str, ...], editable: str | None, **flags: bool) -> None:
     """Install packages, such as plugins, beside llm."""
+    from ..plugin_index.installed import note_installed
+
     chosen = [f"--{name.replace('_', '-')}" for name, is_set in flags.items() if is_set]
     where = ["--editable", editable] if editable else []
-    _pip("install", *chosen, *where, *packages)
+    run("install", *chosen, *where, *packages)
+    note_installed(packages)
 
 
 @command("uninstall", context_settings=_HELP)
@@ -34,12 +34,16 @@ def install(packages: tuple[str, ...], editable: str | None, **flags: bool) -> N
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 def uninstall(packages: tuple[str, ...], yes: bool) -> None:
     """Uninstall packages that are installed beside llm."""
-    _pip("uninstall", *packages, *(["--yes"] if yes else []))
+    from ..plugin_index.installed import note_removed
+
+    run("uninstall", *packages, *(["--yes"] if yes else []))
+    note_removed(packages)
 
 
-def _pip(*arguments: str) -> NoReturn:
-    """Run pip in this environment, and end with its exit code."""
-    import subprocess
+def run(*arguments: str) -> None:
+    """Run pip in this environment; where it fails, end with its exit code."""
+    from ..registry.installing import run_installer
 
-    pip = subprocess.run([sys.executable, "-m", "pip", *arguments], check=False)
-    raise click.exceptions.Exit(pip.returncode)
+    code = run_installer(*arguments)
+    if code:
+        raise click.exceptions.Exit(code)

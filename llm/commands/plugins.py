@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 
 import click
 
 from ..errors import NotFound
 from ..files.disabled_plugins import disabled_plugins, normal_name, set_disabled
-from ..terminal import print_json, show_note
+from ..terminal import is_terminal, print_json, print_pieces, show_note
 from ..text import suggestion
 from ._group import LazyGroup
 from ._options import flag, several
@@ -18,28 +19,59 @@ from ._options import flag, several
 @click.group("plugins", cls=LazyGroup, invoke_without_command=True)
 @flag("--all", help="Include the plugins that come with llm.")
 @several("hooks", "--hook", metavar="HOOK", help="Only plugins that implement this hook.")
-@flag("json_", "--json", help="Output as JSON, which it always is.")
+@flag("json_", "--json", help="Output as JSON on a terminal, too.")
 @flag("--reindex", help="First note anew what each plugin registers.")
 @click.pass_context
 def plugins(
     ctx: click.Context, all: bool, hooks: tuple[str, ...], json_: bool, reindex: bool
 ) -> None:
-    """List the installed plugins, with the hooks that each implements.
+    """List the installed plugins: on a terminal what each adds, in a pipe JSON with its hooks.
 
     A plugin that fails has the reason as its "fault"; one that is switched off is "disabled".
     """
     if ctx.invoked_subcommand is not None:
         return
-    from ..registry.plugin_list import get_plugins
+    from ..plugin_index.installed import offer_sync
+    from ..registry.plugin_list import plugins_by_name
 
     if reindex:
         _reindex()
-    if get_plugins():
+    is_table = is_terminal(sys.stdout) and not json_
+    times = _load_times_ms()
+    if plugins_by_name():
         _call_hooks()
-    rows = [*get_plugins(all=all), *_disabled_rows()]
+    rows = {**plugins_by_name(all), **_disabled_rows()}
     if hooks:
-        rows = [row for row in rows if _implemented(row) & set(hooks)]
-    print_json(rows)
+        rows = {name: row for name, row in rows.items() if _implemented(row) & set(hooks)}
+    offer_sync()
+    if is_table:
+        _print_table(rows, times)
+    else:
+        print_json(list(rows.values()))
+
+
+@plugins.command("sync")
+def plugins_sync() -> None:
+    """Install again what was installed here with 'llm install' and is gone.
+
+    \b
+    An upgrade of llm with pipx or uv may make its environment anew, without plugins.
+    """
+    from ..plugin_index.installed import missing
+    from .install import run
+
+    requirements = missing()
+    if not requirements:
+        show_note("Nothing is missing: all that was installed here is there")
+        return
+    # An editable one is an option and its value.
+    arguments = (part for one in requirements.values() for part in _as_arguments(one))
+    run("install", *arguments)
+
+
+def _as_arguments(requirement: str) -> list[str]:
+    option, _, path = requirement.partition(" ")
+    return [option, path] if option == "-e" else [requirement]
 
 
 @plugins.command("disable")
@@ -78,15 +110,39 @@ def _installed(plugin: str) -> str:
     raise NotFound(f"No plugin {plugin} is installed{near or '. See: llm plugins'}")
 
 
-def _disabled_rows() -> list[dict[str, object]]:
+def _disabled_rows() -> dict[str, dict[str, object]]:
     from ..plugin_index.finding import all_plugins
 
     disabled = set() if "LLM_LOAD_PLUGINS" in os.environ else disabled_plugins()
-    return [
-        {"name": one.distribution, "hooks": [], "version": one.version, "disabled": True}
+    return {
+        one.name: {
+            "name": one.distribution,
+            "hooks": [],
+            "version": one.version,
+            "disabled": True,
+        }
         for one in (all_plugins() if disabled else ())
         if normal_name(one.distribution) in disabled
-    ]
+    }
+
+
+def _load_times_ms() -> dict[str, float]:
+    import llm
+
+    from ..registry.plugin_table import load_times_ms
+
+    # Somebody who is tired of a plugin wants to see the others.
+    llm.plugins.outlasts_interrupts = True
+    return load_times_ms()
+
+
+def _print_table(rows: dict[str, dict[str, object]], times: dict[str, float]) -> None:
+    if not rows:
+        show_note("No plugin is installed")
+        return
+    from ..registry.plugin_table import plugin_table
+
+    print_pieces(f"{line}\n" for line in plugin_table(rows, times))
 
 
 def _reindex() -> None:

@@ -20,11 +20,14 @@ from ..files.config import user_path
 SETTLED_NS = 2_000_000_000
 
 
-def any_plugin_installed() -> bool:
+def any_plugin_installed(*, offers: bool = False) -> bool:
     """Whether some installed distribution may have an `llm` entry point.
 
     False is certain. Reads the folders of `sys.path`; writes one cache file, and only where the
     user directory exists.
+
+    Args:
+        offers: Where something has changed, tell of plugins that were installed and are gone.
     """
     from importlib.machinery import PathFinder
 
@@ -40,6 +43,10 @@ def any_plugin_installed() -> bool:
     except OSError:
         return True
     _write_cache(answer, folders, times)
+    if offers:
+        from .installed import offer_sync
+
+        offer_sync()
     return answer
 
 

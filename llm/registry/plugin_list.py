@@ -16,13 +16,23 @@ def get_plugins(all: bool = False) -> list[dict[str, object]]:
         A dict for each with `name` (of the distribution where it has one), `hooks` (sorted names),
         `version` where it is known, and `fault` (a text) where it has failed.
     """
+    return list(plugins_by_name(all).values())
+
+
+def plugins_by_name(all: bool = False) -> dict[str, dict[str, object]]:
+    """As `get_plugins`, by the names under which they are registered."""
     plugins.load_plugins()
     registered = {name: plugin for name, plugin in manager().list_name_plugin() if plugin}
     failed = {fault.plugin: fault.problem for fault in faults()}
-    rows = [
-        _describe(name, registered.get(name), failed.get(name)) for name in {**registered, **failed}
-    ]
-    return [row for row in rows if all or not str(row["name"]).startswith(DEFAULTS_PREFIX)]
+    rows = {
+        name: _describe(name, registered.get(name), failed.get(name))
+        for name in {**registered, **failed}
+    }
+    return {
+        name: row
+        for name, row in rows.items()
+        if all or not str(row["name"]).startswith(DEFAULTS_PREFIX)
+    }
 
 
 def _describe(plugin_name: str, plugin: object | None, problem: str | None) -> dict[str, object]:

@@ -18,7 +18,8 @@ ROOMS = (
     *("hookspecs", "plugins", "registry"),
     *("logs.file", "logs.records", "logs.older", "logs.read", "logs.write"),
     *("logs.exchange", "logs.rewrite", "logs.render", "logs", "database", "embeddings"),
-    *("material", "documents", "prompting", "commands", "cli", "plugin_index.survey", "__main__"),
+    *("material", "documents", "prompting", "commands", "cli", "plugin_index.survey", "testing"),
+    "__main__",
 )
 # Public methods that need what stands above them, each with its reason.
 UPWARD: dict[tuple[str, str], str] = {

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import llm
 from llm.models import Options
 from llm.parts import EventType, StreamEvent
+from llm.testing import AsyncScriptedModel, ScriptedModel
+from llm.testing.models import Piece
 from llm.text import JSONObject
 
-Piece: TypeAlias = str | StreamEvent
-Answer: TypeAlias = Piece | llm.ToolCall | Sequence[Piece | llm.ToolCall]
+Answer: TypeAlias = str | StreamEvent | llm.ToolCall | Sequence[str | StreamEvent | llm.ToolCall]
 
 
 class SaidOptions(Options):
@@ -30,57 +31,37 @@ class Search(llm.ServerSideTool):
         self.depth = depth
 
 
-class Says(llm.Model):
-    """Answers what it is told to: text, events, calls, a raw reply."""
+class Says(ScriptedModel):
+    """Answers what it is told to, and then `ok`."""
 
     model_id = "says"
-    can_stream = True
-    supports_tools = True
-    supports_schema = True
     attachment_types = {"image/png", "text/plain"}
     json_replacements = {"note": "boilerplate"}
     Options = SaidOptions
     supported_server_side_tools = (Search,)
 
     def __init__(self, *answers: Answer, raw: JSONObject | None = None) -> None:
+        super().__init__(self._next)
         self.answers = list(answers)
         self.raw = raw
-        self.seen: list[list[llm.Message]] = []
 
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[Piece]:
-        self.seen.append(prompt.messages)
+    def _next(self, prompt: llm.Prompt) -> Iterator[Piece]:
         answer = self.answers.pop(0) if self.answers else "ok"
-        if isinstance(answer, (str, StreamEvent, llm.ToolCall)):
-            answer = [answer]
-        for piece in answer:
-            if isinstance(piece, llm.ToolCall):
-                response.add_tool_call(piece)
-            else:
-                yield piece
+        yield from [answer] if isinstance(answer, (str, StreamEvent, llm.ToolCall)) else answer
         if self.raw is not None:
-            response.response_json = self.raw
+            yield self.raw
 
 
-class AsyncSays(llm.AsyncModel):
+class AsyncSays(AsyncScriptedModel):
     """The asynchronous twin, which always says `ok`."""
 
     model_id = "says"
+    can_stream = supports_tools = supports_schema = False
+    attachment_types = ()
     Options = SaidOptions
 
-    async def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.AsyncResponse,
-        conversation: llm.AsyncConversation | None,
-    ) -> AsyncGenerator[str, None]:
-        yield "ok"
+    def __init__(self) -> None:
+        super().__init__(lambda prompt: "ok")
 
 
 def event(kind: EventType, chunk: str, **values: Any) -> StreamEvent:

@@ -7,6 +7,7 @@ with these models installed.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import sys
@@ -15,8 +16,11 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 
 import llm
+import llm.testing
 from llm.models import Options
 from llm.parts import StreamEvent, ToolCallPart, ToolResultPart
+from llm.testing import AsyncScriptedModel, ScriptedModel
+from llm.testing.models import Answer
 
 FENCED = "One:\n```python\nfirst()\n```\nTwo:\n```\nsecond()\n```\nEnd."
 
@@ -61,25 +65,6 @@ class Echo(llm.Model):
         response.set_usage(input=1234, output=5, details={"cached": 1})
 
 
-class AsyncEcho(llm.AsyncModel):
-    """The asynchronous twin of the echo model."""
-
-    model_id = "echo"
-    can_stream = True
-    Options = EchoOptions
-
-    async def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.AsyncResponse,
-        conversation: llm.AsyncConversation | None,
-    ) -> AsyncGenerator[str, None]:
-        yield "async "
-        yield transcript(prompt)
-        response.set_usage(input=1, output=2)
-
-
 class Forgetful(llm.Model):
     """Answers the new prompt and looks at nothing else."""
 
@@ -94,46 +79,6 @@ class Forgetful(llm.Model):
         conversation: llm.Conversation | None,
     ) -> Iterator[str]:
         yield f"Only {prompt.prompt}"
-
-
-class Reasoner(llm.Model):
-    """Thinks aloud, before and between."""
-
-    model_id = "reasoner"
-    can_stream = True
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[str | StreamEvent]:
-        yield StreamEvent("reasoning", "Let me ")
-        yield StreamEvent("reasoning", "think")
-        yield StreamEvent("text", "")
-        yield "A"
-        yield StreamEvent("reasoning", "Hm")
-        yield "B"
-        yield StreamEvent("reasoning", "Done")
-        if prompt.hide_reasoning:
-            yield " hidden"
-
-
-class Fenced(llm.Model):
-    """Answers with two fenced blocks."""
-
-    model_id = "fenced"
-    can_stream = True
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[str]:
-        yield FENCED
 
 
 class Plain(llm.Model):
@@ -152,68 +97,12 @@ class Plain(llm.Model):
         yield f"stream={stream}"
 
 
-class Fails(llm.Model):
-    """Breaks off in the middle of its answer."""
-
-    model_id = "fails"
-    can_stream = True
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[str]:
-        if "now" not in (prompt.prompt or ""):
-            yield "partial "
-            yield "answer"
-        if "silently" in (prompt.prompt or ""):
-            raise KeyError
-        raise ValueError("boom")
-
-
 class PickyOptions(Options):
     """Options of the picky model."""
 
     shout: bool | None = None
     length: int | None = None
     timeout: str | None = None
-
-
-class Picky(llm.Model):
-    """Answers nobody."""
-
-    model_id = "picky"
-    can_stream = True
-    Options = PickyOptions
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[str]:
-        raise llm.ModelError("not in the mood")
-        yield ""
-
-
-class AsyncFails(llm.AsyncModel):
-    """The asynchronous twin of the failing model."""
-
-    model_id = "fails"
-    can_stream = True
-
-    async def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.AsyncResponse,
-        conversation: llm.AsyncConversation | None,
-    ) -> AsyncGenerator[str, None]:
-        yield "partial"
-        raise ValueError("async boom")
 
 
 class Slow(llm.Model):
@@ -298,132 +187,6 @@ class Leaky(llm.KeyModel):
         raise ValueError(f"GET https://api.example.com/?key={key} failed")
 
 
-class Single(llm.Model):
-    """Takes no conversation."""
-
-    model_id = "single"
-    can_stream = True
-    supports_conversation = False
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[str]:
-        yield "once"
-
-
-class Endless(llm.Model):
-    """Never stops talking."""
-
-    model_id = "endless"
-    can_stream = True
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[str]:
-        while True:
-            yield "line after line\n"
-
-
-class Odd(llm.Model):
-    """Answers with characters that few encodings have, and a lone surrogate."""
-
-    model_id = "odd"
-    can_stream = True
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[str]:
-        yield "snow \u2603 half \ud83d end"
-
-
-class Rude(llm.Model):
-    """Answers with control sequences for the terminal."""
-
-    model_id = "rude"
-    can_stream = True
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[str]:
-        yield "a\x1b]0;title\x07b\r\nc\td"
-
-
-class Evil(llm.Model):
-    """Thinks and fails with control sequences for the terminal."""
-
-    model_id = "evil"
-    can_stream = True
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[str | StreamEvent]:
-        if prompt.prompt != "now":
-            yield StreamEvent("reasoning", "\x1b]0;title\x07 thoughts")
-        raise ValueError("\x1b]0;title\x07 trouble")
-
-
-class Interrupted(llm.Model):
-    """Is stopped by its user in the middle, or loses its connection."""
-
-    model_id = "interrupted"
-    can_stream = True
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[str]:
-        yield "begun"
-        if prompt.prompt == "stop":
-            raise KeyboardInterrupt
-        if prompt.prompt == "cut":
-            raise BrokenPipeError(32, "Broken pipe")
-
-
-class Patient(llm.Model):
-    """Waits, as for a network, until what logging needs was imported meanwhile."""
-
-    model_id = "patient"
-    can_stream = True
-
-    def execute(
-        self,
-        prompt: llm.Prompt,
-        stream: bool,
-        response: llm.Response,
-        conversation: llm.Conversation | None,
-    ) -> Iterator[str]:
-        before = "sqlite_utils" in sys.modules
-        deadline = time.monotonic() + 60
-        while "llm.logs.write.store" not in sys.modules or "sqlite_utils" not in sys.modules:
-            if time.monotonic() > deadline:
-                raise llm.ModelError("nothing was imported within a minute")
-            threading.Event().wait(0.01)
-        yield f"loaded before {before}, while waiting True"
-
-
 def script_turn(prompt: llm.Prompt) -> Iterator[str | llm.ToolCall]:
     """What a scripted model does next: the last user message is the JSON list of its turns."""
     said = prompt.messages
@@ -492,43 +255,90 @@ class AsyncScripted(llm.AsyncModel):
                 yield piece
 
 
-class FakeModels:
-    """The plugin that registers all of them."""
-
-    @llm.hookimpl
-    def register_models(self, register: Callable[..., None]) -> None:
-        register(Echo(), AsyncEcho(), aliases=["e"])
-        register(Fails(), AsyncFails())
-        register(Slow(), AsyncSlow())
-        register(Scripted(), AsyncScripted())
-        for model in (
-            Forgetful,
-            Picky,
-            Reasoner,
-            Fenced,
-            Plain,
-            Keyed,
-            Leaky,
-            Single,
-            Endless,
-            Evil,
-            Odd,
-            Interrupted,
-            Patient,
-            Rude,
-        ):
-            register(model())
+def model(model_id: str, script: Callable[[llm.Prompt], Answer], **more: object) -> ScriptedModel:
+    """A model that takes nothing but text."""
+    takes = {"supports_tools": False, "supports_schema": False, "attachment_types": ()}
+    return ScriptedModel(script, model_id=model_id, **{**takes, **more})
 
 
-@contextlib.contextmanager
-def registered() -> Iterator[None]:
+def fail(prompt: llm.Prompt) -> Iterator[str]:
+    """Break off in the middle of the answer."""
+    if "now" not in (prompt.prompt or ""):
+        yield "partial "
+        yield "answer"
+    if "silently" in (prompt.prompt or ""):
+        raise KeyError
+    raise ValueError("boom")
+
+
+def think(prompt: llm.Prompt) -> Iterator[str | StreamEvent]:
+    """Think aloud, before and between."""
+    yield StreamEvent("reasoning", "Let me ")
+    yield StreamEvent("reasoning", "think")
+    yield StreamEvent("text", "")
+    yield "A"
+    yield StreamEvent("reasoning", "Hm")
+    yield "B"
+    yield StreamEvent("reasoning", "Done")
+    if prompt.hide_reasoning:
+        yield " hidden"
+
+
+def threaten(prompt: llm.Prompt) -> Iterator[str | StreamEvent]:
+    """Think and fail with control sequences for the terminal."""
+    if prompt.prompt != "now":
+        yield StreamEvent("reasoning", "\x1b]0;title\x07 thoughts")
+    raise ValueError("\x1b]0;title\x07 trouble")
+
+
+def wait(prompt: llm.Prompt) -> Iterator[str]:
+    """Wait, as for a network, until what logging needs was imported meanwhile."""
+    before = "sqlite_utils" in sys.modules
+    deadline = time.monotonic() + 60
+    while "llm.logs.write.store" not in sys.modules or "sqlite_utils" not in sys.modules:
+        if time.monotonic() > deadline:
+            raise llm.ModelError("nothing was imported within a minute")
+        threading.Event().wait(0.01)
+    yield f"loaded before {before}, while waiting True"
+
+
+# What stops its user, or the connection, in the middle of an answer.
+INTERRUPTIONS = {"stop": KeyboardInterrupt(), "cut": BrokenPipeError(32, "Broken pipe")}
+
+
+def registered() -> contextlib.AbstractContextManager[None]:
     """The models are there while the block runs."""
-    from llm.plugins import load_plugins, pm
-
-    load_plugins()
-    plugin = FakeModels()
-    pm.register(plugin, "fake-models")
-    try:
-        yield
-    finally:
-        pm.unregister(plugin)
+    return llm.testing.registered(
+        Echo(),
+        AsyncScriptedModel(
+            lambda prompt: ["async ", transcript(prompt), llm.Usage(1, 2)],
+            model_id="echo",
+            Options=EchoOptions,
+        ),
+        model("fails", fail),
+        AsyncScriptedModel([["partial", ValueError("async boom")]] * 9, model_id="fails"),
+        Slow(),
+        AsyncSlow(),
+        Scripted(),
+        AsyncScripted(),
+        Forgetful(),
+        model("picky", lambda prompt: llm.ModelError("not in the mood"), Options=PickyOptions),
+        model("reasoner", think),
+        model("fenced", lambda prompt: FENCED),
+        Plain(),
+        Keyed(),
+        Leaky(),
+        model("single", lambda prompt: "once", supports_conversation=False),
+        # It never stops talking.
+        model("endless", lambda prompt: itertools.repeat("line after line\n")),
+        model("evil", threaten),
+        # Few encodings have these characters, one of which is half of a pair.
+        model("odd", lambda prompt: "snow \u2603 half \ud83d end"),
+        model(
+            "interrupted",
+            lambda prompt: filter(None, ["begun", INTERRUPTIONS.get(prompt.prompt)]),
+        ),
+        model("patient", wait),
+        model("rude", lambda prompt: "a\x1b]0;title\x07b\r\nc\td"),
+        aliases={"echo": ["e"]},
+    )

@@ -19,6 +19,7 @@ LAZY_MODULES = (
     "llm/default_plugins/openai_models.py",
     "llm/embeddings/__init__.py",
     "llm/models/__init__.py",
+    "llm/testing/__init__.py",
     "llm/tools/__init__.py",
     "llm/utils.py",
 )
