@@ -30,15 +30,12 @@ DEFAULTS_PREFIX = "llm.default_plugins."
 # Everything is loaded where one of these is set: the second one wants the exceptions themselves.
 _WITHOUT_INDEX = ("LLM_NO_PLUGIN_INDEX", "LLM_RAISE_ERRORS")
 
+_OF_PROVIDERS = ("register_commands", "register_embedding_models", "register_models")
 # The default plugins and the hooks that each implements: their modules are imported when a hook of
 # theirs is called. Later ones are called earlier.
 DEFAULT_PLUGINS: Mapping[str, tuple[str, ...]] = {
-    "llm.default_plugins.local": ("register_commands", "register_models"),
-    "llm.default_plugins.openai_models": (
-        "register_commands",
-        "register_embedding_models",
-        "register_models",
-    ),
+    "llm.default_plugins.local": _OF_PROVIDERS,
+    "llm.default_plugins.openai_models": _OF_PROVIDERS,
     "llm.default_plugins.default_tools": ("register_tools",),
 }
 

@@ -110,6 +110,7 @@ def test_add_checks_the_hash(user_path: Path, gguf: Path) -> None:
             "sha256": digest,
             "source": str(gguf),
             "is_owned": False,
+            "embeds": False,
             "exists": True,
         }
     ]

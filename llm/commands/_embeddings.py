@@ -54,7 +54,7 @@ def database_path(database: str | None) -> Path:
 
 
 def embedding_model(model_id: str | None) -> EmbeddingModel:
-    """The model to embed with: the one named, else the default one.
+    """The model to embed with: the one named, else the default one, else a local one.
 
     Raises:
         UnknownModelError: There is no model of that name.
@@ -62,11 +62,14 @@ def embedding_model(model_id: str | None) -> EmbeddingModel:
     """
     import llm
 
-    name = model_id or llm.get_default_embedding_model()
+    from ..registry.embedding import resolve_default_embedding_model
+
+    name = model_id or resolve_default_embedding_model()
     if name is None:
         raise NotFound(
             "You need to specify an embedding model (no default model is set): name one with -m, "
-            "or choose it with 'llm embed-models default'; 'llm embed-models' lists them"
+            "or choose it with 'llm embed-models default'; 'llm embed-models' lists them, and "
+            "'llm local install --embeddings' brings one that needs no key"
         )
     return llm.get_embedding_model(name)
 

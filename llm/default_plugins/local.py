@@ -10,9 +10,9 @@ from llm.providers.local import LIST
 if TYPE_CHECKING:
     import click
 
-    from llm.hookspecs import RegisterModel
+    from llm.hookspecs import RegisterEmbeddingModel, RegisterModel
 
-__all__ = ["register_commands", "register_models"]
+__all__ = ["register_commands", "register_embedding_models", "register_models"]
 
 
 @llm.hookimpl
@@ -24,8 +24,20 @@ def register_models(register: RegisterModel) -> None:
         from llm.providers.local.model import AsyncLocalModel, LocalModel
         from llm.providers.local.store import installed_models
 
-        for model in installed_models():
+        for model in installed_models(embeds=False):
             register(LocalModel(model), AsyncLocalModel(model), aliases=model.aliases)
+
+
+@llm.hookimpl
+def register_embedding_models(register: RegisterEmbeddingModel) -> None:
+    """Register each installed model that embeds texts, and is told apart in the same list."""
+    if (llm.user_dir() / LIST).exists():
+        from llm.providers.local.embedding import AsyncLocalEmbeddingModel, LocalEmbeddingModel
+        from llm.providers.local.store import installed_models
+
+        for model in installed_models(embeds=True):
+            twin = AsyncLocalEmbeddingModel(model)
+            register(LocalEmbeddingModel(model), model.aliases, twin)
 
 
 @llm.hookimpl

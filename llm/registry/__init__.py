@@ -419,8 +419,11 @@ def _is_plain(value: object) -> bool:
 
 # Names
 
-#: Those of the model that `llm local install` fetches.
-INSTALLABLE = frozenset({"smollm2", "smollm2-135m", "local/smollm2-135m"})
+#: Those of the models that `llm local install` fetches, with what it is given for them.
+INSTALLABLE = {
+    **dict.fromkeys(("smollm2", "smollm2-135m", "local/smollm2-135m"), ""),
+    **dict.fromkeys(("wordllama", "local/wordllama"), " --embeddings"),
+}
 AnyEntry = TypeVar("AnyEntry", "ModelWithAliases", "EmbeddingModelWithAliases")
 
 
@@ -449,7 +452,7 @@ def unknown_model(
 def _hints(name: str) -> Iterator[str]:
     """What may help somebody whose model is not there."""
     if name in INSTALLABLE:
-        yield "To install it: llm local install"
+        yield f"To install it: llm local install{INSTALLABLE[name]}"
     elif name.startswith("local/"):
         yield "'llm local list' shows what is installed"
     else:

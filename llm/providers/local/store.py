@@ -18,10 +18,17 @@ from llm.errors import ConfigError, InvalidInput, ModelError, NotFound
 from . import list_path, local_dir
 
 DEFAULT_NAME = "smollm2-135m"
+EMBEDDING_NAME = "wordllama"
 ID_PREFIX = "local/"
 GGUF_MAGIC = b"GGUF"
+# A table with a vector for each token; what splits texts into tokens lies beside it.
+TABLE_SUFFIX = ".safetensors"
 # What an entry of the list may have beside its file and its size.
-_OPTIONAL = ("sha256", "source", "aliases", "options")
+_OPTIONAL = ("sha256", "source", "aliases", "options", "embeds")
+_INSTALLING = {
+    DEFAULT_NAME: "llm local install",
+    EMBEDDING_NAME: "llm local install --embeddings",
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -38,6 +45,7 @@ class InstalledModel:
         source: Where it came from: a URL, a package or a path.
         aliases: Further names of the model.
         options: Values sent for the options that a prompt leaves open.
+        embeds: Whether it embeds texts, and answers no prompts.
     """
 
     name: str
@@ -48,6 +56,40 @@ class InstalledModel:
     source: str | None = None
     aliases: tuple[str, ...] = ()
     options: llm.JSONObject = field(default_factory=dict)
+    embeds: bool = False
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a table of vectors, which needs no engine."""
+        return self.path.suffix == TABLE_SUFFIX
+
+    @property
+    def tokenizer(self) -> Path:
+        """What splits texts into the tokens of a table."""
+        return self.path.with_suffix(".json")
+
+    @property
+    def files(self) -> list[Path]:
+        """All files of the model."""
+        return [self.path, self.tokenizer] if self.is_table else [self.path]
+
+    def require_files(self) -> None:
+        """Refuse to go on without the files.
+
+        Raises:
+            ModelError: One is missing; the message says how to get it back.
+        """
+        for path in self.files:
+            if not path.is_file():
+                raise ModelError(
+                    f"The file of {self.model_id} is missing: {path}. Run: {self._remedy()}"
+                )
+
+    def _remedy(self) -> str:
+        if self.name in _INSTALLING:
+            return _INSTALLING[self.name]
+        add = f"llm local add {'--embeddings ' if self.embeds else ''}{self.name}"
+        return f"llm local remove {self.name}; {add} {self.source or 'FILE.gguf'}"
 
     @property
     def model_id(self) -> str:
@@ -64,8 +106,11 @@ class InstalledModel:
         }
 
 
-def installed_models() -> list[InstalledModel]:
-    """The installed models, the default one first, then in the order of their addition.
+def installed_models(*, embeds: bool | None = None) -> list[InstalledModel]:
+    """The installed models, the default ones first, then in the order of their addition.
+
+    Args:
+        embeds: Only those that embed texts, or only the others.
 
     Raises:
         ConfigError: `models.json` cannot be used.
@@ -78,7 +123,8 @@ def installed_models() -> list[InstalledModel]:
     if not isinstance(entries, dict):
         raise ConfigError(path, "'models' is not a JSON object", "Repair the file or delete it")
     models = [_from_entry(path, name, entry) for name, entry in entries.items()]
-    return sorted(models, key=lambda model: model.name != DEFAULT_NAME)
+    wanted = [model for model in models if embeds in (None, model.embeds)]
+    return sorted(wanted, key=lambda model: model.name not in _INSTALLING)
 
 
 def _from_entry(list_file: Path, name: str, entry: object) -> InstalledModel:
@@ -125,9 +171,9 @@ def check_new_name(name: str) -> None:
         )
 
 
-def owned_path(name: str) -> Path:
+def owned_path(name: str, suffix: str = ".gguf") -> Path:
     """Where the file of a model lies that belongs to us."""
-    return local_dir() / f"{name}.gguf"
+    return local_dir() / f"{name}{suffix}"
 
 
 def check_gguf(path: Path) -> int:
