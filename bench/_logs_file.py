@@ -19,6 +19,7 @@ _WORDS = [f"w{number:04}" for number in range(5000)]
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _EMPTY = "import sqlite_utils, sys; from llm.migrations import migrate; "
 _EMPTY += "migrate(sqlite_utils.Database(sys.argv[1]))"
+_RARE = " rareword これは日本語テキストです。"
 _STARTED_MS = 1_700_000_000_000
 _TURN = (
     "insert into turns (id, thread_id, parent_message_hash, tip_message_hash, model,"
@@ -30,10 +31,11 @@ _TURN = (
 def turns_file(environment: Environment, turns: int) -> Path:
     """Return a file that 0.36 made, filled with so many turns; kept for the next time.
 
-    Every turn holds the word `common`, one in a hundred `rareword`.
+    Every turn holds the word `common`, one in a hundred `rareword` and a Japanese sentence, one in
+    three a sign beyond ASCII.
     """
     WORK.mkdir(exist_ok=True)
-    path = WORK / f"logs-{turns}.db"
+    path = WORK / f"logs-{turns}-turns.db"
     if not path.exists():
         print(f"making a log of {turns:,} turns in {path}")
         unfinished = path.with_suffix(".unfinished")
@@ -108,7 +110,8 @@ def _message(conn: sqlite3.Connection, parent: str | None, role: str, text: str)
 
 
 def _text(rnd: random.Random, words: int, *, rare: bool = False) -> str:
-    return f"common {' '.join(rnd.choices(_WORDS, k=words))}{' rareword' if rare else ''}"
+    sign = " \u2014 so" if rnd.random() < 1 / 3 else ""
+    return f"common {' '.join(rnd.choices(_WORDS, k=words))}{sign}{_RARE if rare else ''}"
 
 
 def _ulid(rnd: random.Random, number: int) -> str:

@@ -53,8 +53,8 @@ COMMANDS = [
     Case("logs list --json -n 100", 28, 15),
     Case("logs status", 23, 10),
     Case("conversations list -n 20", None, 10),
-    # Nothing is in a writing without spaces; the first search makes an index.
-    Case("logs -q 日本語", None, 10),
+    # A text within a writing without spaces; the first search makes an index.
+    Case("logs -q 日本語", None, 30),
 ]
 CONTINUE = Case("-c, finding and loading", 121, 5)
 CONTINUED = ["prompt", "-c", "hello", "--no-log", "--no-stream"]

@@ -27,6 +27,7 @@ __getattr__, __dir__ = attach(
             "embeddings", "embeddings_migrations", "errors", "hookspecs", "migrations", "models",
             "parts", "plugins", "serialization", "templates", "tools", "utils",
         ),
+        "llm.files": ("locked",),
         "llm.files.config": (
             "DEFAULT_MODEL", "get_default_embedding_model", "get_default_model", "get_key",
             "load_keys", "read_json_object", "read_text", "set_default_embedding_model",

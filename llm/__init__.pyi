@@ -34,6 +34,7 @@ from llm.errors import NotFound as NotFound
 from llm.errors import Overloaded as Overloaded
 from llm.errors import RateLimited as RateLimited
 from llm.errors import UnknownModelError as UnknownModelError
+from llm.files import locked as locked
 from llm.files.config import DEFAULT_MODEL as DEFAULT_MODEL
 from llm.files.config import get_default_embedding_model as get_default_embedding_model
 from llm.files.config import get_default_model as get_default_model

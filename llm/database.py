@@ -185,6 +185,9 @@ class Database:
     ) -> Conversation | AsyncConversation:
         """A conversation that can go on: with its history, and with this database as its log.
 
+        Where the file of an attachment is gone, or has changed since, a warning says so, and the
+        model gets a note in its place.
+
         Args:
             id: Its id or its title, or an unambiguous beginning of either; the conversation that
                 was used last where missing.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import plugin_index
 from ._lazy import stand_ins
-from .text.secrets import masked, said_by
+from .text.secrets import said_by
 
 if TYPE_CHECKING:
     from pluggy import PluginManager
@@ -175,11 +175,12 @@ def _entry_points_possible() -> bool:
 def loading() -> Iterator[Found]:
     """As `load_plugins`, one plugin at a time; each is given before it is imported."""
     global _loaded
+    from .plugin_index.faults import tell
     from .plugin_index.finding import find_plugins
 
     _loaded = True
     with _in_order() as aside:
-        for found in find_plugins(_tell, _report):
+        for found in find_plugins(tell, _report):
             yield found
             _load_found(found, aside)
 
@@ -481,16 +482,11 @@ def _report(plugin: str, ex: BaseException) -> None:
 
 
 def _tell_fault(fault: Fault) -> None:
-    """Say, once for each plugin, that it has failed."""
+    """Say, once for each plugin, that it has failed; the program, once for each fault."""
     if _faults.setdefault(fault.plugin, fault) is fault:
-        _tell(f"Plugin {fault.name} failed to load: {fault.problem}")
+        from .plugin_index.faults import tell, tell_new
 
-
-def _tell(line: str) -> None:
-    """Say a line about a plugin on stderr."""
-    from .text import visible
-
-    err = sys.stderr
-    if err is not None:
-        line = masked(line)
-        print(visible(line) if err.isatty() else line, file=err)
+        if makes_index:
+            tell_new(*fault[1:])
+        else:
+            tell(f"Plugin {fault.name} failed to load: {fault.problem}")

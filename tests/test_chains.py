@@ -11,7 +11,7 @@ import pytest
 
 import llm
 from llm.models.plan import pending_tool_calls
-from llm.parts import AttachmentPart, ToolCallPart, ToolResultPart
+from llm.parts import AttachmentPart, Message, TextPart, ToolCallPart, ToolResultPart
 from llm.tools.calling import ToolCall
 
 
@@ -190,6 +190,40 @@ def test_files_of_tools_reach_a_model_that_names_no_types() -> None:
         last = model.prompts[-1].messages[-1]
         assert last.role == ("user" if sent else "tool")
         assert not sent or last.parts == [AttachmentPart(file) for file in files]
+
+
+@pytest.mark.parametrize("way", ["prompt", "conversation", "chain", "messages", "reply"])
+@pytest.mark.parametrize("is_typed", [False, True])
+def test_files_of_results_that_are_handed_over(way: str, is_typed: bool) -> None:
+    """Results that a program brings have their files in a message after them, once."""
+    picture = llm.Attachment(type="image/png", content=b"\x89PNG")
+    result = llm.ToolResult("draw", "drawn", [picture], "c1")
+    model = Script(*(["drawing"] if way in ("conversation", "reply") else []), "seen")
+    given: dict[str, Any] = {"tool_results": [result]}
+    if is_typed:
+        given["attachments"] = [picture]
+    if way == "prompt":
+        model.prompt("Well?", **given).text()
+    elif way == "conversation":
+        conversation = model.conversation()
+        conversation.prompt("draw").text()
+        conversation.prompt("Well?", **given).text()
+    elif way == "chain":
+        model.chain("Well?", **given).text()
+    elif way == "messages":
+        history = [Message("user", [TextPart("draw")])]
+        model.prompt("Well?", messages=history, **given).text()
+    else:
+        model.prompt("draw").reply("Well?", **given).text()
+    sent = model.prompts[-1]
+    assert sent.attachments == [picture]
+    parts = [part for message in sent.messages for part in message.parts]
+    files = [part for part in parts if isinstance(part, AttachmentPart)]
+    assert files == [AttachmentPart(picture)]
+    roles = [message.role for message in sent.messages]
+    # What was attached by hand stands beside the text.
+    expected = ["tool", "user"] if is_typed else ["tool", "user", "user"]
+    assert roles[-len(expected) :] == expected
 
 
 @pytest.mark.parametrize("is_async", [False, True])

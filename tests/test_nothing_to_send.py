@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import llm
 from llm.cli import cli
 
 from .helpers.models import registered
@@ -171,6 +174,39 @@ def test_attachment_that_is_not_what_it_was(
     with_image = json.loads(invoke("logs", "-c", "--json").stdout)[0]
     assert with_image["attachments"][0]["path"] == str(image)
     assert invoke("-c", "once more").exit_code == 0
+
+
+async def read(response: llm.AsyncResponse) -> str:
+    """The text of an asynchronous response."""
+    return await response.text()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("change", ["gone", "changed", "same"])
+def test_attachment_that_is_not_what_it_was_in_python(
+    server: OpenAIServer, tmp_path: Path, change: str, is_async: bool
+) -> None:
+    """A conversation of a `Database` warns of it, and has a note in its place."""
+    image = tmp_path / "image.png"
+    image.write_bytes(PNG)
+    with llm.Database() as log:
+        attachments = [llm.Attachment(path=str(image))]
+        llm.get_model("served").prompt("look", attachments=attachments, log=log).text()
+        if change == "changed":
+            image.write_bytes(PNG + b"secret")
+        elif change == "gone":
+            image.unlink()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            if is_async:
+                response = asyncio.run(read(log.conversation(async_=True).prompt("again")))
+            else:
+                response = log.conversation().prompt("again").text()
+    assert response == "fine"
+    problem = {"changed": "has changed since it was sent", "gone": "is gone", "same": ""}[change]
+    sent = json.dumps(server.last.body)
+    assert [problem in str(warning.message) for warning in told] == ([True] if problem else [])
+    assert ("image_url" in sent, "cannot be shown" in sent) == (not problem, bool(problem))
 
 
 def test_attachment_whose_bytes_are_logged(server: OpenAIServer) -> None:

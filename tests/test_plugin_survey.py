@@ -281,20 +281,29 @@ def test_nothing_is_certain(
     assert run("--help")[1] == ["llm_one", "llm_two"]
 
 
-def test_broken_plugins_cost_a_line_each(run: Run, install_plugin: Callable[..., Path]) -> None:
-    """What failed while it was indexed is told each time, without another try."""
+def test_broken_plugins_cost_a_line_each(
+    run: Run, install_plugin: Callable[..., Path], tmp_path: Path
+) -> None:
+    """What failed while it was indexed is told once, without another try; and again where
+    something is missing, or somebody looks at the plugins."""
     install_plugin("llm-a", "raise ValueError('a')")
     install_plugin("llm-b", MODEL + "\n@llm.hookimpl\ndef register_models(register):\n    1 / 0\n")
     model_plugin(install_plugin, "one")
     told = "Plugin llm-a failed to load: ValueError: a"
     division = "Plugin llm-b failed to load: ZeroDivisionError: division by zero"
     run("--help", error=told)
-    assert run("--help", error=told)[1] == []
-    printed, imported = run("models", error=f"{told}\n{division}")
+    assert run("--help")[1] == []
+    printed, imported = run("models", error=division)
     assert "Model: one" in printed
     assert imported == []
-    printed, imported = run("-n", "-m", "one", "hi", error=f"{told}\n{division}")
+    assert run("models")[1] == []
+    printed, imported = run("-n", "-m", "one", "hi")
     assert (printed, imported) == ("one says hi\n", ["llm_one"])
+    run("plugins", error=f"{told}\n{division}")
+    run("-n", "-m", "of-b", "hi", error=f"{told}\n{division}\nError: Unknown model: of-b")
+    # Another fault is news.
+    (tmp_path / "site" / "llm_a.py").write_text("raise ValueError('another')")
+    run("--help", error="Plugin llm-a failed to load: ValueError: another")
 
 
 @pytest.mark.parametrize("variable", ["LLM_NO_PLUGIN_INDEX", "LLM_RAISE_ERRORS"])

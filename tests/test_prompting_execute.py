@@ -54,7 +54,7 @@ def test_broken_off_answer_ends_its_line_on_a_terminal(
     def show() -> None:
         display = terminal.StreamDisplay(show_reasoning=True)
         display.event(event)
-        display.break_off()
+        display.break_off("part")
 
     assert seen(monkeypatch, show) == shown
 

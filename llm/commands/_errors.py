@@ -17,8 +17,11 @@ from ..errors import (
     EXIT_INTERRUPTED,
     EXIT_PIPE_CLOSED,
     LLMError,
+    LoadTemplateError,
     ModelError,
     NeedsKeyException,
+    NotFound,
+    UnknownModelError,
     exit_code_of,
 )
 from ..text.secrets import mask_tracebacks
@@ -58,6 +61,8 @@ class _Reported(contextlib.ContextDecorator):
         if error is None:
             return
         _let_go_of_output()
+        if (faults := sys.modules.get("llm.plugin_index.faults")) and _may_be_missing(error):
+            faults.tell_held_back()
         if isinstance(error, click.ClickException):
             from ..terminal import for_stderr
 
@@ -88,6 +93,12 @@ def _show(error: click.ClickException, file: IO[str] | None = None) -> None:
         from ..terminal import discard
 
         discard(sys.stderr)
+
+
+def _may_be_missing(error: BaseException) -> bool:
+    """Whether something was not found, which a plugin that failed might have brought."""
+    kinds = (click.UsageError, UnknownModelError, NotFound, LoadTemplateError)
+    return isinstance(error, kinds)
 
 
 def _is_interrupt(error: BaseException) -> bool:

@@ -10,6 +10,7 @@ import click
 
 from ..errors import NotFound
 from ..files.disabled_plugins import disabled_plugins, normal_name, set_disabled
+from ..plugin_index.faults import tell_held_back
 from ..terminal import is_terminal, print_json, print_pieces, show_note
 from ..text import suggestion
 from ._group import LazyGroup
@@ -40,6 +41,7 @@ def plugins(
     times = _load_times_ms()
     if plugins_by_name():
         _call_hooks()
+        tell_held_back()
     rows = {**plugins_by_name(all), **_disabled_rows()}
     if hooks:
         rows = {name: row for name, row in rows.items() if _implemented(row) & set(hooks)}

@@ -15,7 +15,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from operator import mul
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -343,22 +343,19 @@ def _fresh(
 @contextmanager
 def _renewing(conn: sqlite3.Connection, path: str, collection_id: int) -> Iterator[bool]:
     """Whether the file may be written; one process may at a time."""
-    from filelock import FileLock
+    from ..files import locked
 
     is_counted = generation_of(conn, collection_id) is not None
     if not is_counted and not start_counting(conn, collection_id):
         yield False
         return
-    lock = FileLock(f"{path}.lock", _LOCK_TIMEOUT_S, poll_interval=0.01)
-    try:
-        lock.acquire()
-    except OSError:
-        yield False
-        return
-    try:
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(f"{path}.lock", timeout_s=_LOCK_TIMEOUT_S, poll_s=0.01))
+        except OSError:
+            yield False
+            return
         yield True
-    finally:
-        lock.release()
 
 
 def _renewed(

@@ -68,9 +68,9 @@ def open_embeddings(
 
 def _switch_to_wal(conn: sqlite3.Connection, path: str | os.PathLike[str]) -> None:
     """To switch does not wait for others, so those who start at once take turns."""
-    from filelock import FileLock
+    from ..files import locked
 
-    with FileLock(f"{os.fspath(path)}.lock", poll_interval=0.01):
+    with locked(f"{os.fspath(path)}.lock", poll_s=0.01):
         with suppress(sqlite3.OperationalError):
             conn.execute("pragma journal_mode=wal").fetchone()
         migrate(conn)

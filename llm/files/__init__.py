@@ -100,7 +100,7 @@ def locked(path: AnyPath, *, timeout_s: float = -1, poll_s: float = 0.05) -> Ite
         poll_s: How often to try.
 
     Raises:
-        filelock.Timeout: Somebody held it all that time.
+        TimeoutError: Somebody held it all that time.
         OSError: The file cannot be made.
     """
     from filelock import FileLock

@@ -191,8 +191,6 @@ def update_text(path: Path, change: Callable[[str], str], mode: int | None = Non
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    from filelock import Timeout
-
     from . import locked
 
     with contextlib.ExitStack() as held:
@@ -200,7 +198,7 @@ def _locked(path: Path) -> Iterator[None]:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 held.enter_context(locked(path.parent / _LOCK_NAME, timeout_s=_LOCK_TIMEOUT_S))
-            except Timeout as ex:
+            except TimeoutError as ex:
                 problem = f"another process has kept it locked for {_LOCK_TIMEOUT_S:g} seconds"
                 raise ConfigError(path, problem, "Try again when that process has ended") from ex
         yield

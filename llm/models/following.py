@@ -43,7 +43,6 @@ def reply_to(
         options=all_options(options, values),
         **named,
     )
-    request.attach_results(request.tool_results)
     request.continue_after(response)
     request.full_messages.extend(messages or ())
     return response.next_response(request, **changed)

@@ -143,6 +143,8 @@ class Prompt(Generic[OptionsT_co]):
                 goes in front of these, unless they have a system message of their own.
         """
         request = cls(prompt, model, **values)
+        if request.tool_results:
+            request.attach_results(request.tool_results)
         if (history := request._given) is not None:
             if not any(message.role == "system" for message in history):
                 history = request._lead_in() + history
@@ -315,12 +317,13 @@ class Prompt(Generic[OptionsT_co]):
 
     def attach_results(self, tool_results: Iterable[ToolResult | ToolResultPart]) -> None:
         """Send the files that tools returned, where the model accepts their type: in a message of
-        their own, before what the user says."""
+        their own, before what the user says. What is attached already is not sent twice."""
         for result in tool_results:
             if result.attachments:
                 from .accepting import accepted_files
 
-                files = accepted_files(self.model, [result])
+                known = set(map(id, self.attachments))
+                files = [f for f in accepted_files(self.model, [result]) if id(f) not in known]
                 self.attachments += files
                 self._files_of_tools = [*self._files_of_tools, *files]
 

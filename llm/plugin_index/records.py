@@ -350,14 +350,15 @@ def make_index(wait_s: float = 0) -> None:
     """
     import subprocess
 
-    from filelock import FileLock, Timeout
+    from ..files import locked
 
     folder = os.path.dirname(index_path(made_for()))
     # Folders that change meanwhile make the index one that does not hold.
     files = {path: stamp_of(path) for path in searched_folders()}
-    with contextlib.suppress(OSError, Timeout):
+    # A lock that somebody holds is an OSError as well.
+    with contextlib.suppress(OSError):
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        with FileLock(os.path.join(folder, "plugins.lock"), timeout=wait_s):
+        with locked(os.path.join(folder, "plugins.lock"), timeout_s=wait_s):
             process = subprocess.Popen(
                 [sys.executable, "-c", _SURVEY, json.dumps(searched_folders())],
                 stdin=subprocess.DEVNULL,

@@ -246,7 +246,7 @@ class Progress:
     def break_off(self, error: BaseException) -> None:
         """Leave the output tidy, and keep what there is of the last response."""
         with suppress(OSError):
-            self.display.break_off()
+            self.display.break_off(self.text())
         if not self._is_kept:
             self._is_kept = True
             self.recorder.break_off(self.responses[-1], error)

@@ -375,7 +375,12 @@ def _load_conversation(request: Request, model: AnyModel | None) -> AnyConversat
     if path.exists():
         try:
             found = load_conversation(
-                path, wanted, async_=request.is_async, model=model, may_change=request.log.is_on
+                path,
+                wanted,
+                async_=request.is_async,
+                model=model,
+                may_change=request.log.is_on,
+                tell=show_note,
             )
         except UnknownModelError as error:
             raise UnknownModelError(
@@ -383,11 +388,6 @@ def _load_conversation(request: Request, model: AnyModel | None) -> AnyConversat
             ) from error
     if found is None and wanted:
         raise NotFound(f"No conversation found with id={wanted}")
-    if found is not None:
-        from ..logs.read.gone_files import replace_gone
-
-        for problem in replace_gone(found.loaded_messages or ()):
-            show_note(f"{problem}: the conversation goes on with a note in its place")
     return found
 
 

@@ -58,8 +58,8 @@ class Display:
     def pause(self) -> None:
         """Leave the line to something else that is about to be shown."""
 
-    def break_off(self) -> None:
-        """Leave the output tidy after a response that ended early."""
+    def break_off(self, text: str) -> None:
+        """Leave the output tidy after a response that ended early, with this text."""
         self.pause()
 
 
@@ -226,6 +226,11 @@ class WholeDisplay(Display):
         shown = text if block is None else block
         self.has_shown: bool = bool(shown)
         print_pieces((shown, "\n"), raw=self._raw)
+
+    def break_off(self, text: str) -> None:
+        """Print what there is of the text; half a block is of no use."""
+        if text and not (self._extract or self.has_shown):
+            self.finish(text)
 
 
 def notice(text: str) -> None:

@@ -28,6 +28,7 @@ from .openai_server import (
     chunk,
     completion,
     json_reply,
+    sse_reply,
     text_stream,
 )
 
@@ -64,7 +65,8 @@ class Way(NamedTuple):
     """One way of asking.
 
     Attributes:
-        by: `sync`, `client` (synchronous, over httpx2), `async` or `command`.
+        by: `sync`, `client` (synchronous, over httpx2), `sdk` (over the client of `openai` that a
+            class of its own returns), `async` or `command`.
         streams: Whether a stream is asked for.
     """
 
@@ -81,7 +83,9 @@ class Way(NamedTuple):
 
 
 WAYS = [
-    Way(by, streams) for by in ("sync", "client", "async", "command") for streams in (True, False)
+    Way(by, streams)
+    for by in ("sync", "client", "sdk", "async", "command")
+    for streams in (True, False)
 ]
 
 
@@ -98,6 +102,8 @@ class Case(NamedTuple):
 
     def goes(self, way: Way) -> bool:
         """Whether it can be asked for in a way."""
+        if way.by == "sdk" and not self.data.get("sdk", True):
+            return False
         # The older API has no asynchronous class.
         if self.data.get("api") == "completions" and way.by == "async":
             return False
@@ -206,10 +212,14 @@ def last_reply(api: str, streams: bool) -> Reply:
     if api == "chat":
         return text_stream("Fine.") if streams else json_reply(completion({"content": "Fine."}))
     if api == "completions":
-        return json_reply({"choices": [{"index": 0, "text": "Fine.", "finish_reason": "stop"}]})
+        choice = {"index": 0, "text": "Fine.", "finish_reason": "stop"}
+        whole: dict[str, Any] = {"choices": [choice]}
+        return sse_reply([whole]) if streams else json_reply(whole)
     content = [{"type": "output_text", "text": "Fine."}]
     item = {"type": "message", "id": "last", "role": "assistant", "content": content}
-    return json_reply({"object": "response", "status": "completed", "output": [item]})
+    whole = {"object": "response", "status": "completed", "output": [item]}
+    event = {"type": "response.completed", "response": whole}
+    return sse_reply([event]) if streams else json_reply(whole)
 
 
 # Asking
@@ -243,13 +253,21 @@ def settings_of(case: Case, server: WireServer) -> dict[str, Any]:
     return {"api_base": server.url, **usual, **own}
 
 
+def own_client(model: Any, key: str | None) -> Any:
+    """The client that the model has anyway: a class with this method takes the library's way."""
+    return openai_models.Chat.get_client(model, key)
+
+
 class Library:
     """A conversation in Python."""
 
     def __init__(self, case: Case, way: Way, server: WireServer) -> None:
         name = ("Async" if way.by == "async" else "") + _KINDS[case.data.get("api", "chat")]
         settings = settings_of(case, server)
-        model = getattr(openai_models, name)("served", key="sk-wire-key", **settings)
+        kind = getattr(openai_models, name)
+        if way.by == "sdk":
+            kind = type(name, (kind,), {"get_client": own_client})
+        model = kind("served", key="sk-wire-key", **settings)
         self.way = way
         self.conversation = model.conversation(policy=llm.CallPolicy(retries=0))
 

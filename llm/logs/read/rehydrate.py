@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
@@ -71,8 +72,11 @@ def load_conversation(
     async_: bool = False,
     model: _BaseModel | None = None,
     may_change: bool = True,
+    tell: Callable[[str], object] = warnings.warn,
 ) -> Conversation | AsyncConversation | None:
     """A conversation from the log, with its whole history, ready for the next prompt.
+
+    Where the file of an attachment is gone, or has changed since, there is a note in its place.
 
     Args:
         source: The file, or an open database.
@@ -81,6 +85,7 @@ def load_conversation(
         async_: Make an `AsyncConversation`.
         model: The model to go on with; the one that answered last where missing.
         may_change: Migrate a file of an older release, which is read through a copy otherwise.
+        tell: Is told of each attachment that is not what it was.
 
     Returns:
         The conversation; `None` where there is none of that id, or none at all.
@@ -103,7 +108,12 @@ def load_conversation(
         reading = partial(_reading, source, may_change)
         # A file of an older release may be read through a copy in memory.
         path = os.fspath(source) if isinstance(source, (str, os.PathLike)) else path_of(conn)
-        return _assemble(conn, reading, path, stored, model, async_)
+        found_there = _assemble(conn, reading, path, stored, model, async_)
+    from .gone_files import replace_gone
+
+    for problem in replace_gone(found_there.loaded_messages or ()):
+        tell(f"{problem}: the conversation goes on with a note in its place")
+    return found_there
 
 
 def response_from_row(

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import llm
 from llm.errors import ConnectionLost, InvalidInput, LLMError, ModelError
 
 from . import store
@@ -45,16 +46,17 @@ def download(url: str, part: Path, progress: Progress) -> None:
         ConnectionLost: The server cannot be reached, refuses, or the connection breaks off.
         LLMError: There is no space, or another download of the same file is running.
     """
-    import filelock
     import httpx2
 
-    lock = filelock.FileLock(f"{part}.lock", timeout=0)
     with writing(part):
         try:
-            with lock, httpx2.Client(follow_redirects=True, timeout=TIMEOUT_SECONDS) as client:
+            with (
+                llm.locked(f"{part}.lock", timeout_s=0),
+                httpx2.Client(follow_redirects=True, timeout=TIMEOUT_SECONDS) as client,
+            ):
                 while not _attempt(client, url, part, progress):
                     forget(part)
-        except filelock.Timeout as error:
+        except TimeoutError as error:
             raise LLMError(f"Another download of {part.name} is running") from error
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             problem = f"{url} is not a web address that can be used: {error}"

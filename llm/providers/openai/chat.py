@@ -329,7 +329,10 @@ class _SharedResponses(_Shared):
         from .wire.responses_answers import ResponsesAccumulator
 
         return ResponsesAccumulator(
-            self._server_tool_events, self._refresh_server_tool_events, self._failure
+            self._server_tool_events,
+            self._refresh_server_tool_events,
+            self._failure,
+            unwraps=prompt.schema is not None,
         )
 
     def _record_usage(self, response: AnyResponse, usage: Json) -> None:

@@ -323,16 +323,17 @@ class _Shared(AtServer):
             "api_key": self._key_to_send(key),
             "default_headers": dict(self.headers) if self.headers else None,
         }
-        if self._is_azure():
-            settings["azure_endpoint"] = base_url(self._api_base())[0] if self.api_base else None
-            settings["azure_deployment"] = self.api_engine or None
-            settings["api_version"] = self.api_version or "2023-05-15"
-        else:
-            settings["base_url"] = base_url(self.api_base)[0] if self.api_base else None
-            if query := base_url(self.api_base)[1]:
-                from urllib.parse import parse_qsl
+        base, query = base_url(self._api_base())
+        settings["azure_endpoint" if self._is_azure() else "base_url"] = self.api_base and base
+        added = {}
+        if query:
+            from urllib.parse import parse_qsl
 
-                settings["default_query"] = dict(parse_qsl(query, keep_blank_values=True))
+            settings["default_query"] = added = dict(parse_qsl(query, keep_blank_values=True))
+        if self._is_azure():
+            settings["azure_deployment"] = self.api_engine or None
+            version = self.api_version or added.pop("api-version", None)
+            settings["api_version"] = version or "2023-05-15"
         return make_client(settings, is_azure=self._is_azure(), is_async=async_)
 
     def set_usage(self, response: AnyResponse, usage: Json) -> None:

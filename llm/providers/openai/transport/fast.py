@@ -203,7 +203,7 @@ def _bare(payload: bytes) -> bytes:
     return b"" if payload[:1] == b":" else payload
 
 
-def _is_framed(headers: Mapping[str, str]) -> bool:
+def is_framed(headers: Mapping[str, str]) -> bool:
     """Whether a body tells where it ends: by a last chunk, or by its length."""
     return "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
 
@@ -383,7 +383,7 @@ def exchange(
                 if reader.is_done:
                     return
             if reply.is_success:
-                yield from reader.finish(_is_framed(reply.headers))
+                yield from reader.finish(is_framed(reply.headers))
                 return
         sleep(course.pause_s)
 
@@ -454,7 +454,7 @@ async def exchange_async(
                             if course.reader.is_done:
                                 return
                         if reply.is_success:
-                            for value in course.reader.finish(_is_framed(reply.headers)):
+                            for value in course.reader.finish(is_framed(reply.headers)):
                                 yield value
                             return
             await (sleep or asyncio.sleep)(course.pause_s)

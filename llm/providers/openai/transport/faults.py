@@ -136,11 +136,17 @@ class Endpoint:
 
 
 def refusal(
-    endpoint: Endpoint, status: int, headers: Mapping[str, str], body: object
+    endpoint: Endpoint,
+    status: int,
+    headers: Mapping[str, str],
+    body: object,
+    *,
+    said: str = "",
 ) -> ModelError:
     """The error for a reply whose status is not a success.
 
     The names of its headers are lower-case; its body is bytes, or a JSON value that was parsed.
+    `said` stands in place of the status where the server sent another one.
     """
     from ..wire.reasons import told_by
 
@@ -148,7 +154,8 @@ def refusal(
     told = endpoint.safe(found.text)
     if _is_context(status, found, told):
         return _context_error(endpoint, told, found)
-    message = ": ".join(filter(None, (f"{endpoint.host} answered {status}", told)))
+    whence = f"{endpoint.host} {said or f'answered {status}'}"
+    message = ": ".join(filter(None, (whence, told)))
     kind: type[ModelError] = ModelError
     advice = ""
     if status in (401, 403):
@@ -250,21 +257,23 @@ def told_in_stream(endpoint: Endpoint, value: object) -> ModelError:
     """The error that a server reports inside an answer that began well."""
     from ..wire.reasons import told_by
 
-    return refusal(endpoint, _status_in(told_by(value)), {}, value)
+    status, is_told = _status_in(told_by(value))
+    said = f"reported error {status}" if is_told else "reported an error"
+    return refusal(endpoint, status, {}, value, said=said)
 
 
 _STATUSES = {"rate_limit_exceeded": 429, "server_error": 500}
 
 
-def _status_in(found: Told) -> int:
-    """The HTTP status that an error would have had."""
+def _status_in(found: Told) -> tuple[int, bool]:
+    """The HTTP status that an error would have had, and whether the server names it."""
     for value in found.field("status", "status_code", "code", "statusCode", "type"):
-        number = _STATUSES.get(value) if isinstance(value, str) else value
-        if isinstance(value, str) and value.isdecimal():
-            number = int(value[:4])
+        if isinstance(value, str) and value in _STATUSES:
+            return _STATUSES[value], False
+        number = int(value[:4]) if isinstance(value, str) and value.isdecimal() else value
         if isinstance(number, int) and 400 <= number < 600:
-            return number
-    return 400
+            return number, True
+    return 400, False
 
 
 def checked(endpoint: Endpoint, value: Json) -> Json:
@@ -306,6 +315,8 @@ def too_long(endpoint: Endpoint, what: str, limit: int) -> ModelError:
 
 def not_json(endpoint: Endpoint, data: bytes) -> ModelError:
     """The error for data that should have been JSON."""
+    if not data.strip():
+        return ModelError("The server's reply holds no answer: it is empty")
     shown = endpoint.safe(data[:200].decode("utf-8", "replace"))
     if shown.startswith("<"):
         return ModelError(f"{endpoint.url} answered with a web page. Is the address right?")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,8 @@ import httpx2
 
 import llm
 
-from ..wire.shapes import DONE, Json, plain
-from . import faults, http_log
+from ..wire.shapes import DONE, ENDED, Json, plain
+from . import fast, faults, http_log
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -48,8 +49,8 @@ def under(policy: llm.CallPolicy, client: Any) -> Any:
 
 
 def exchange(client: object, path: str, endpoint: faults.Endpoint, request: Json) -> Iterator[Json]:
-    """The JSON objects of the answer as they arrive, then `DONE`; from a client of `openai`, or one
-    like it, whose resource `path` leads to.
+    """The JSON objects of the answer as they arrive, then `DONE`, or `ENDED` after a stream; from a
+    client of `openai`, or one like it, whose resource `path` leads to.
 
     Raises:
         ModelError: As for the fast transport.
@@ -58,15 +59,17 @@ def exchange(client: object, path: str, endpoint: faults.Endpoint, request: Json
         answer = _resource(client, path).create(**request)
     with _translated(endpoint, begun=True):
         if not request.get("stream"):
-            yield faults.checked(endpoint, plain(answer))
+            yield _object(endpoint, answer)
         else:
             try:
                 for chunk in answer:
-                    yield faults.checked(endpoint, plain(chunk))
+                    yield _object(endpoint, chunk)
             finally:
                 if hasattr(answer, "close"):
                     answer.close()
-    yield DONE
+            if not _is_whole(answer):
+                return
+    yield ENDED if request.get("stream") else DONE
 
 
 async def exchange_async(
@@ -77,15 +80,32 @@ async def exchange_async(
         answer = await _resource(client, path).create(**request)
     with _translated(endpoint, begun=True):
         if not request.get("stream"):
-            yield faults.checked(endpoint, plain(answer))
+            yield _object(endpoint, answer)
         else:
             try:
                 async for chunk in answer:
-                    yield faults.checked(endpoint, plain(chunk))
+                    yield _object(endpoint, chunk)
             finally:
                 if hasattr(answer, "close"):
                     await answer.close()
-    yield DONE
+            if not _is_whole(answer):
+                return
+    yield ENDED if request.get("stream") else DONE
+
+
+def _object(endpoint: faults.Endpoint, value: object) -> Json:
+    """An object of an answer, from whatever the library makes of what the server sends."""
+    if isinstance(value, str):
+        raise faults.not_json(endpoint, value.encode(errors="replace"))
+    if isinstance(value, list):
+        value = value[0] if len(value) == 1 else {"value": list(map(plain, value))}
+    return faults.checked(endpoint, plain(value))
+
+
+def _is_whole(answer: object) -> bool:
+    """Whether a stream that ended had an end of its own; not where only the connection ended."""
+    reply = getattr(answer, "response", None)
+    return reply is None or fast.is_framed(reply.headers)
 
 
 def _resource(client: object, path: str) -> Any:
@@ -108,5 +128,7 @@ def _translated(endpoint: faults.Endpoint, *, begun: bool = False) -> Iterator[N
         raise faults.lost(endpoint, trouble, begun=begun) from error
     except openai.APIError as error:
         raise faults.told_in_stream(endpoint, error.body or {"message": str(error)}) from error
+    except JSONDecodeError as error:
+        raise faults.not_json(endpoint, error.doc.encode(errors="replace")) from error
     except USUAL_ERRORS as error:
         raise faults.lost(endpoint, faults.trouble_of(error), begun=begun) from error

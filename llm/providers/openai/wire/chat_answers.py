@@ -28,7 +28,6 @@ from .shapes import (
 if TYPE_CHECKING:
     from .calls import ChatCalls
     from .kept import Kept
-    from .unwrapped import Unwrapper
 
 # Fields of a message that are read without more code than most answers need.
 _USUAL = frozenset({"role", "content", "refusal"})
@@ -63,12 +62,7 @@ class ChatAccumulator(Accumulator):
         *,
         unwraps: bool = False,
     ) -> None:
-        super().__init__(new_id, failure)
-        self._unwrapper: Unwrapper | None = None
-        if unwraps:
-            from .unwrapped import Unwrapper
-
-            self._unwrapper = Unwrapper()
+        super().__init__(new_id, failure, unwraps=unwraps)
         self._whole: Json | None = None
         self._role: str | None = None
         self._finish_reason: str | None = None
@@ -175,20 +169,13 @@ class ChatAccumulator(Accumulator):
         if not text:
             return ()
         if self._unwrapper is not None:
-            return [
-                self._thought(found) if is_thought else self._said(found)
-                for is_thought, found in self._unwrapper.feed(text)
-            ]
+            return self._told_apart(self._unwrapper, text)
         self._text_utf8 += text.encode()
         return (text,)
 
     def _said(self, text: str) -> str:
         self._text_utf8 += text.encode()
         return text
-
-    def _thought(self, text: str) -> StreamEvent:
-        self._has_reasoning = True
-        return StreamEvent("reasoning", text)
 
     def _content(self, content: object) -> Iterator[Event]:
         """Text, or the typed pieces of text and thinking that some servers send in its place."""
@@ -214,8 +201,6 @@ class ChatAccumulator(Accumulator):
             ModelError: The reply holds no answer.
         """
         events = super().finish()
-        if self._unwrapper is not None and (left := self._unwrapper.end()):
-            events.append(self._said(left))
         return [*events, *self._kept.events(self._calls)] if "_kept" in vars(self) else events
 
     def response_json(self) -> Json:

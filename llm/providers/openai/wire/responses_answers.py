@@ -115,6 +115,7 @@ class ResponsesAccumulator(Accumulator):
             nothing for other items.
         refresh_tool_events: Puts the final values of items into the events that were given.
         failure: Makes the error for a failure that the server reports.
+        unwraps: As for every accumulator.
     """
 
     _details = "output_tokens_details"
@@ -125,8 +126,10 @@ class ResponsesAccumulator(Accumulator):
         tool_events: ToolEvents,
         refresh_tool_events: RefreshToolEvents,
         failure: Failure,
+        *,
+        unwraps: bool = False,
     ) -> None:
-        super().__init__(failure=failure)
+        super().__init__(failure=failure, unwraps=unwraps)
         self._tool_events = tool_events
         self._refresh_tool_events = refresh_tool_events
         self._messages = 0
@@ -161,9 +164,14 @@ class ResponsesAccumulator(Accumulator):
         if not text:
             return ()
         self._answered = True
+        if self._unwrapper is not None:
+            return self._told_apart(self._unwrapper, text)
+        return (self._said(text),) if self._message_index else (text,)
+
+    def _said(self, text: str) -> Event:
         if self._message_index:
-            return (StreamEvent("text", text, message_index=self._message_index),)
-        return (text,)
+            return StreamEvent("text", text, message_index=self._message_index)
+        return text
 
     def _event(self, kind: EventType, chunk: str, **fields: Any) -> StreamEvent:
         return StreamEvent(kind, chunk, message_index=self._message_index, **fields)

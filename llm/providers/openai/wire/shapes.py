@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llm import Attachment, Tool
 
     from .amend import Amendment
+    from .unwrapped import Unwrapper
 
 Json = dict[str, Any]
 Event = Union[str, StreamEvent]
@@ -198,6 +199,7 @@ class Accumulator(ABC):
     Args:
         new_id: Makes an id for a tool call that comes without one.
         failure: Makes the error for an object in which the server tells of one.
+        unwraps: The text is to be JSON: thinking before it and a fence around it are no part of it.
 
     Attributes:
         is_complete: The answer is complete, as the server said or its body tells by ending.
@@ -210,9 +212,18 @@ class Accumulator(ABC):
     _is_told_by_marker: ClassVar[bool] = True
 
     def __init__(
-        self, new_id: Callable[[], str] | None = None, failure: Failure = plain_failure
+        self,
+        new_id: Callable[[], str] | None = None,
+        failure: Failure = plain_failure,
+        *,
+        unwraps: bool = False,
     ) -> None:
         self._failure = failure
+        self._unwrapper: Unwrapper | None = None
+        if unwraps:
+            from .unwrapped import Unwrapper
+
+            self._unwrapper = Unwrapper()
         self.is_complete: bool = False
         self._has_ended = False
         self._answered = False
@@ -257,6 +268,21 @@ class Accumulator(ABC):
     def _text(self, text: str) -> Sequence[Event]:
         """What a piece of text adds to the answer."""
 
+    @abstractmethod
+    def _said(self, text: str) -> Event:
+        """Take down a text that is shown."""
+
+    def _told_apart(self, unwrapper: Unwrapper, text: str) -> list[Event]:
+        """As `_text`, where not all of the text is shown as such."""
+        return [
+            self._thought(found) if is_thought else self._said(found)
+            for is_thought, found in unwrapper.feed(text)
+        ]
+
+    def _thought(self, text: str) -> StreamEvent:
+        self._has_reasoning = True
+        return StreamEvent("reasoning", text, message_index=self._message_index)
+
     def finish(self) -> list[Event]:
         """What is left to say: half a character, and that there was reasoning nobody saw.
 
@@ -269,6 +295,8 @@ class Accumulator(ABC):
         events: list[Event] = []
         if self._text(rest := self._mender.rest()):
             events.append(StreamEvent("text", rest, message_index=self._message_index))
+        if self._unwrapper is not None and (left := self._unwrapper.end()):
+            events.append(self._said(left))
         details = (self.usage or {}).get(self._details)
         counted = details.get("reasoning_tokens") if isinstance(details, dict) else None
         if counted and not self._has_reasoning:
@@ -363,7 +391,12 @@ def plain(value: object) -> Json:
         return value
     for method in ("to_dict", "model_dump", "dict"):
         if hasattr(value, method):
-            shape: Json = getattr(value, method)()
+            make = getattr(value, method)
+            try:
+                # What its types do not expect is read all the same.
+                shape: Json = make(warnings=False)
+            except TypeError:
+                shape = make()
             return shape
     return dict(vars(value))
 
