@@ -379,11 +379,19 @@ def test_answer_given_up_early_closes_the_connection(server: OpenAIServer) -> No
         (b"data: {nonsense\n\n", ModelError, "sent what is not JSON: {nonsense"),
         (b"<html>Welcome</html>", ModelError, "web page. Is the address right"),
         (b"data: " + b"[" * 100_000 + b"\n\n", ModelError, "not JSON"),
-        (b'data: {"error": {"message": "broke", "code": 500}}\n\n', Overloaded, "500: broke"),
-        (b'data: {"error": {"message": "m", "code": "server_error"}}\n\n', Overloaded, "500: m"),
-        (b'data: {"error": "plain"}\n\n', ModelError, "400: plain"),
-        (b'data: {"error": {"message": "x", "code": 7}}\n\n', ModelError, "400: x"),
-        (b'event: error\ndata: {"message": "named"}\n\n', ModelError, "400: named"),
+        (
+            b'data: {"error": {"message": "broke", "code": 500}}\n\n',
+            Overloaded,
+            "reported error 500: broke",
+        ),
+        (
+            b'data: {"error": {"message": "m", "code": "server_error"}}\n\n',
+            Overloaded,
+            "an error: m",
+        ),
+        (b'data: {"error": "plain"}\n\n', ModelError, "an error: plain"),
+        (b'data: {"error": {"message": "x", "code": 7}}\n\n', ModelError, "an error: x"),
+        (b'event: error\ndata: {"message": "named"}\n\n', ModelError, "an error: named"),
     ],
 )
 def test_trouble_inside_a_stream_is_told(
