@@ -317,6 +317,8 @@ class _Shared(AtServer):
             key: A key, or the name of a stored one.
             async_: Make an asynchronous client.
         """
+        from urllib.parse import parse_qsl
+
         from .transport.sdk import make_client
 
         settings: Json = {
@@ -325,11 +327,7 @@ class _Shared(AtServer):
         }
         base, query = base_url(self._api_base())
         settings["azure_endpoint" if self._is_azure() else "base_url"] = self.api_base and base
-        added = {}
-        if query:
-            from urllib.parse import parse_qsl
-
-            settings["default_query"] = added = dict(parse_qsl(query, keep_blank_values=True))
+        settings["default_query"] = added = dict(parse_qsl(query, keep_blank_values=True))
         if self._is_azure():
             settings["azure_deployment"] = self.api_engine or None
             version = self.api_version or added.pop("api-version", None)
