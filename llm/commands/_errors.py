@@ -61,8 +61,7 @@ class _Reported(contextlib.ContextDecorator):
         if error is None:
             return
         _let_go_of_output()
-        if (faults := sys.modules.get("llm.plugin_index.faults")) and _may_be_missing(error):
-            faults.tell_held_back()
+        _tell_of_plugins(error)
         if isinstance(error, click.ClickException):
             from ..terminal import for_stderr
 
@@ -95,10 +94,11 @@ def _show(error: click.ClickException, file: IO[str] | None = None) -> None:
         discard(sys.stderr)
 
 
-def _may_be_missing(error: BaseException) -> bool:
-    """Whether something was not found, which a plugin that failed might have brought."""
+def _tell_of_plugins(error: BaseException) -> None:
+    """Tell of plugins that failed where something is missing that they might have brought."""
     kinds = (click.UsageError, UnknownModelError, NotFound, LoadTemplateError)
-    return isinstance(error, kinds)
+    if isinstance(error, kinds) and (faults := sys.modules.get("llm.plugin_index.faults")):
+        faults.tell_held_back()
 
 
 def _is_interrupt(error: BaseException) -> bool:

@@ -444,7 +444,7 @@ def unknown_model(
 ) -> UnknownModelError:
     """The error about a name that none of these models has, with what may help."""
     near = suggestion(name, [known for entry in entries for known in names_of(entry)])
-    hints = " ".join(_hints(name))
+    hints = ". ".join(_hints(name))
     gap = " " if near else ". "
     return UnknownModelError(f"Unknown model: {name}{near}{hints and gap + hints}")
 

@@ -156,22 +156,29 @@ def refusal(
         return _context_error(endpoint, told, found)
     whence = f"{endpoint.host} {said or f'answered {status}'}"
     message = ": ".join(filter(None, (whence, told)))
-    kind: type[ModelError] = ModelError
-    advice = ""
+    kind, advice = _advised(endpoint, status, headers)
+    return kind(_sentences(message, advice))
+
+
+def _advised(
+    endpoint: Endpoint, status: int, headers: Mapping[str, str]
+) -> tuple[type[ModelError], str]:
+    """The kind of error that a status stands for, and what can be done about it."""
     if status in (401, 403):
-        kind, advice = AuthError, _key_advice(endpoint)
-    elif status == 429:
+        return AuthError, _key_advice(endpoint)
+    if status == 429:
         pause = llm.retry_after_s(headers)
-        kind, advice = RateLimited, f"Try again in {pause:.0f} s" if pause else ""
-    elif status >= 500:
-        kind, advice = Overloaded, "The server failed, not the request: try again"
-    elif status == 404:
+        return RateLimited, f"Try again in {pause:.0f} s" if pause else ""
+    if status >= 500:
+        return Overloaded, "The server failed, not the request: try again"
+    advice = ""
+    if status == 404:
         is_listing = endpoint.url.partition("?")[0].endswith("/models")
         model = f" and the model {endpoint.model}" if endpoint.model and not is_listing else ""
         advice = f"Check the address {endpoint.url}{model}"
     elif 300 <= status < 400:
         advice = _redirect_advice(endpoint, headers.get("location", ""))
-    return kind(_sentences(message, advice))
+    return ModelError, advice
 
 
 def redirected(url: str, location: str) -> str:
