@@ -90,5 +90,6 @@ __getattr__, __dir__ = attach(
     __version__="llm._version:VERSION",
     make_http_client="llm.net.network:make_client",
     mask_secrets="llm.text.secrets:masked",
+    masked_headers="llm.text.secrets",
     remember_secret="llm.text.secrets:remember",
 )  # fmt: skip

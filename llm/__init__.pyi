@@ -113,6 +113,7 @@ from llm.terminal import say as say
 from llm.text import JSONObject as JSONObject
 from llm.text import json_pieces as json_pieces
 from llm.text.secrets import masked
+from llm.text.secrets import masked_headers as masked_headers
 from llm.text.secrets import remember
 from llm.text.secrets import remember_request as remember_request
 from llm.tools.calling import CancelToolCall as CancelToolCall

@@ -30,14 +30,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._lazy import attach, for_hints
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 else:
-    for_hints(globals(), {"pathlib": "Path"})
+    for_hints(globals(), {"collections.abc": "Mapping", "pathlib": "Path"})
     __getattr__, __dir__ = attach(__name__, {"llm.tools.calling": ("CancelToolCall", "PauseChain")})
 
 __all__ = [
@@ -64,7 +65,30 @@ class LLMError(Exception):
 
 
 class ModelError(LLMError):
-    """A model reports a failure that the user should read."""
+    """A model reports a failure that the user should read.
+
+    What is known of it beside the text; a service need not tell any of it.
+
+    Attributes:
+        status_code: The HTTP status; that which the service tells where the answer had begun.
+        code: The service's own word for what is wrong, such as `rate_limit_exceeded`.
+        request_id: The service's id of the request.
+        retry_after: The pause that the service asks for, in seconds.
+        body: What it sent: a JSON value, or a text. Keys are masked.
+        headers: The headers of the reply, by lower-case name. Keys are masked.
+        response: The response that failed.
+        partial: The text that had come.
+    """
+
+    status_code: int | None = None
+    code: str | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+    body: object = None
+    headers: Mapping[str, str] = {}
+    # What a response is, the rooms above know.
+    response: Any = None
+    partial: str = ""
 
 
 class NeedsKeyException(ModelError):

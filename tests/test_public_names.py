@@ -22,7 +22,7 @@ PACKAGE_NAMES = """
     get_fragment_loaders get_model_aliases get_models get_models_with_aliases get_plugins
     get_template_loaders get_tools json_pieces key_argument load_keys load_once load_plugins
     locked
-    make_http_client mask_secrets needs_tls notice option_values parse_arguments pm
+    make_http_client mask_secrets masked_headers needs_tls notice option_values parse_arguments pm
     prompt_options proxy_variable read_json_object read_text remember_request remember_secret
     for_hints remove_alias request_sent retry_after_s run_prompt say set_alias
     set_default_embedding_model

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from .._lazy import MODEL_TYPES
-from ..errors import ContextTooLong, SchemaMismatch
+from ..errors import ContextTooLong, ModelError, SchemaMismatch
 from ..net.policy import CallPolicy
 from ..parts import Message, StreamEvent, TextPart, Usage
 from ..text import JSONObject, encode_ulid, new_ulid, new_ulid_int, token_usage_string
@@ -384,6 +384,9 @@ class _BaseResponse:
         """Whether to ask again, with a shorter prompt, after the model has failed."""
         # The generator is gone; whoever asks again starts the model anew.
         self._source = None
+        if isinstance(error, ModelError):
+            error.response, error.partial = self, self.text_so_far
+            error.request_id = error.request_id or self.request_id
         if not isinstance(error, ContextTooLong):
             return False
         from .truncation import shorten

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import httpx2
 
 from ..text import visible
-from ..text.secrets import MASK, WatchedText, is_secret_header, masked, unfinished
+from ..text.secrets import WatchedText, masked, masked_headers, unfinished
 
 _EVENT = "data:"
 _Place = tuple[str | int, ...]
@@ -117,14 +117,8 @@ class _Echo(httpx2.SyncByteStream, httpx2.AsyncByteStream):
 
 
 def _head(first: str, headers: Mapping[str, str]) -> list[str]:
-    lines = [first, "  Headers:"]
-    for name, value in headers.items():
-        if name.lower() in ("cookie", "set-cookie"):
-            value = value.partition("=")[0] + "=..."
-        elif is_secret_header(name):
-            value = MASK
-        lines.append(f"    {name}: {value}")
-    return lines
+    shown = masked_headers(headers)
+    return [first, "  Headers:", *(f"    {name}: {value}" for name, value in shown.items())]
 
 
 class _Line:

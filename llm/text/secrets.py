@@ -180,6 +180,20 @@ def is_secret_header(name: str) -> bool:
     return any(word in name.lower() for word in _SECRET_WORDS)
 
 
+def masked_headers(headers: Mapping[str, str], also: Iterable[str] = ()) -> dict[str, str]:
+    """The headers of a request or a reply as they may be shown: without keys and cookies.
+
+    Args:
+        also: Texts to mask beside the keys in use.
+    """
+    shown: dict[str, str] = {}
+    for name, value in headers.items():
+        if name.lower() in ("cookie", "set-cookie"):
+            value = value.partition("=")[0] + "=..."
+        shown[name] = MASK if is_secret_header(name) else masked(value, also)
+    return shown
+
+
 def remember_request(url: str, headers: Mapping[str, str]) -> None:
     """Let the keys in the headers of a request, and the password in its address, be masked.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -129,9 +130,13 @@ class Endpoint:
         found = _HOST.match(self.url)
         return found.group(1) if found else self.url
 
+    def masked(self, text: str) -> str:
+        """`text` without any secret."""
+        return llm.mask_secrets(text, self.secrets)
+
     def safe(self, text: str) -> str:
         """`text` on one line, cut to a readable length, without any secret."""
-        text = " ".join(llm.mask_secrets(text, self.secrets).split())
+        text = " ".join(self.masked(text).split())
         return text if len(text) <= _TEXT_LIMIT else text[: _TEXT_LIMIT - 1] + "…"
 
 
@@ -151,6 +156,31 @@ def refusal(
     from ..wire.reasons import told_by
 
     found = told_by(body)
+    error = _refusal(endpoint, status, headers, found)
+    error.status_code = status
+    codes = found.field("code", "type")
+    error.code = next((code for code in codes if isinstance(code, str) and code), None)
+    error.retry_after = llm.retry_after_s(headers)
+    error.request_id = headers.get("x-request-id") or headers.get("request-id")
+    error.headers = llm.masked_headers(headers, endpoint.secrets)
+    error.body = _shown_body(endpoint, body)
+    return error
+
+
+def _shown_body(endpoint: Endpoint, body: object) -> object:
+    """What a server sent, as JSON where it is, without any secret."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else json.dumps(body)
+    text = endpoint.masked(text)
+    try:
+        value: object = json.loads(text)
+        return value
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refusal(
+    endpoint: Endpoint, status: int, headers: Mapping[str, str], found: Told
+) -> ModelError:
     told = endpoint.safe(found.text)
     if _is_context(status, found, told):
         return _context_error(endpoint, told, found)
