@@ -59,9 +59,9 @@ def test_error_within_an_answer_carries_the_text_so_far(
 ) -> None:
     """What had come is there, with the status that the service tells in the stream."""
     told = {"error": {"message": "Lost it", "code": 502, "type": "upstream"}}
-    server.replies.append(
-        sse_reply([chunk({"content": "One, "}), told], headers={"x-request-id": "req_2"})
-    )
+    reply = sse_reply([chunk({"content": "One, "}), told])
+    reply.headers["x-request-id"] = "req_2"
+    server.replies.append(reply)
     error = failure(server, is_async)
     assert (error.status_code, error.code, error.partial) == (502, "upstream", "One, ")
     assert error.request_id == "req_2"
@@ -73,7 +73,9 @@ def test_lost_connection_carries_its_cause_and_the_text_so_far(
     server: OpenAIServer, is_async: bool
 ) -> None:
     """The exception of the transport is the cause; there is no status."""
-    server.replies.append(sse_reply([chunk({"content": "One, "})], done=False, truncate=True))
+    reply = sse_reply([chunk({"content": "One, "})], done=False)
+    reply.truncate = True
+    server.replies.append(reply)
     error = failure(server, is_async)
     assert isinstance(error, llm.ConnectionLost)
     assert (error.status_code, error.partial) == (None, "One, ")

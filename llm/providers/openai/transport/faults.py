@@ -156,7 +156,7 @@ def refusal(
     from ..wire.reasons import told_by
 
     found = told_by(body)
-    error = _refusal(endpoint, status, headers, found)
+    error = _refusal(endpoint, status, headers, found, said)
     error.status_code = status
     codes = found.field("code", "type")
     error.code = next((code for code in codes if isinstance(code, str) and code), None)
@@ -179,7 +179,7 @@ def _shown_body(endpoint: Endpoint, body: object) -> object:
 
 
 def _refusal(
-    endpoint: Endpoint, status: int, headers: Mapping[str, str], found: Told
+    endpoint: Endpoint, status: int, headers: Mapping[str, str], found: Told, said: str
 ) -> ModelError:
     told = endpoint.safe(found.text)
     if _is_context(status, found, told):
