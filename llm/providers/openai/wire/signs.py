@@ -7,7 +7,7 @@ from typing import Any
 #: Fields that say why something failed, and are nowhere but in errors.
 TELLING = (
     *("message", "msg", "detail", "error_message", "error_msg", "errorMessage", "errorMsg"),
-    "Message",
+    *("Message", "Error", "err_msg", "errmsg"),
 )
 # An object with one of these may be an answer, whatever else it says.
 _ANSWERS = ("data", "output", "response", "models", "delta", "item", "usage")
@@ -34,10 +34,14 @@ def _is_refusal(value: dict[str, Any]) -> bool:
     base = value.get("base_resp")
     if isinstance(base, dict) and base.get("status_code"):
         return True
-    return bool(value.get("errors") or value.get("fault") or value.get("success") is False)
+    return bool(value.get("errors") or value.get("fault")) or (
+        False in (value.get("success"), value.get("ok"))
+    )
 
 
 def _is_reason_alone(value: dict[str, Any]) -> bool:
-    if any(value.get(name) is not None for name in _ANSWERS):
+    if any(value.get(name) not in (None, {}) for name in _ANSWERS):
         return False
+    if isinstance(value.get("detail"), dict):
+        return bool(value["detail"])
     return any(isinstance(value.get(word), (str, list)) and value[word] for word in TELLING)
