@@ -69,17 +69,21 @@ _COMMANDS = {
 # Those that 0.36 does not have: a word there, or the command of a plugin.
 _NEW_COMMANDS = frozenset({"conversations", "docs", "local"})
 
-# No plugin can have a say in these; they have to answer at once, or rid the user of a plugin that
-# never ends its import.
+# No plugin can have a say in these; they have to answer at once.
 _WITHOUT_PLUGINS = frozenset(
     {
         *(("aliases", "path"), ("keys", "path"), ("logs", "path"), ("templates", "path")),
         ("collections", "path"),
-        *(("--version",), ("install",), ("uninstall",), ("plugins",)),
+        *(("--version",), ("plugins",)),
     }
 )
+# These rid the user of a plugin that never ends its import, or ends the program by it: plugins have
+# a say in them where the index says which, or the user has chosen them.
+_RESCUES = frozenset({"install", "uninstall"})
+_CHOICES = ("LLM_LOAD_PLUGINS", "LLM_NO_PLUGIN_INDEX")
 COLLECT_AFTER_ALLOCATIONS = 100_000
 _QUICK = f"{__name__}.quick"
+_RESCUE = f"{__name__}.rescue"
 # Loaded where functions of the user or of a plugin are called.
 _FOREIGN_CODE = frozenset({"llm_functions", "llm.tools.running"})
 
@@ -125,6 +129,8 @@ class _Root(LazyGroup):
             return False
         from . import plugins
 
+        if ctx is not None and ctx.meta.get(_RESCUE) and not _is_known_what_to_load():
+            return False
         plugins.makes_index = self._is_program
         return plugins.guests_possible()
 
@@ -181,6 +187,7 @@ class _Root(LazyGroup):
         """Parse the root options; anything that is no command is a prompt."""
         self._sends_nothing = bool({*args[:1]} & (_COMMANDS.keys() - {"prompt", "chat"}))
         ctx.meta[_QUICK] = not {tuple(args[:1]), tuple(args[:2])}.isdisjoint(_WITHOUT_PLUGINS)
+        ctx.meta[_RESCUE] = not _RESCUES.isdisjoint(args[:1])
         return super().parse_args(ctx, args)
 
     def _wants_default(self, ctx: click.Context, args: list[str]) -> bool:
@@ -262,6 +269,14 @@ class _Root(LazyGroup):
             if sys.stdout is not None:
                 sys.stdout.flush()
             return done
+
+
+def _is_known_what_to_load() -> bool:
+    """Whether the user has chosen the plugins, or the index says what each does; loads none."""
+    from . import plugins
+
+    is_chosen = any(map(os.environ.get, _CHOICES))
+    return is_chosen or plugins.guests_loaded() or plugins.can_load_some(or_all=False)
 
 
 def _nearest(word: str, names: list[str]) -> str | None:

@@ -275,9 +275,9 @@ def _load_unless_enough(hook_name: str) -> None:
         load_plugins()
 
 
-def can_load_some() -> bool:
-    """Whether there is an index that saves loading all plugins; else all are loaded now."""
-    return _records_or_all() is not None
+def can_load_some(*, or_all: bool = True) -> bool:
+    """Whether there is an index that saves loading all plugins; else, with `or_all`, all are."""
+    return _records_or_all(or_all) is not None
 
 
 def call_order() -> dict[str, int]:
@@ -319,14 +319,14 @@ def _load_some(hook_name: str, names: Iterable[str] | None) -> list[PluginRecord
         return left
 
 
-def _records_or_all() -> list[PluginRecord] | None:
+def _records_or_all(or_all: bool = True) -> list[PluginRecord] | None:
     """What the index says of the installed plugins; None where all are loaded, now or before."""
     if _loaded:
         return None
     with _load_lock:
         is_possible = _index is not None or _entry_points_possible()
         records = _usable_records() if is_possible else None
-        if records is None and not _importing:
+        if records is None and or_all and not _importing:
             _load_all(is_possible)
         return records
 

@@ -170,6 +170,27 @@ def test_command_imports_its_plugin(run: Run, install_plugin: Callable[..., Path
     assert run("tools", "list")[1] == ["llm_one", "llm_three", "llm_two"]
 
 
+def test_install_belongs_to_the_plugin_that_takes_its_place(
+    run: Run, install_plugin: Callable[..., Path]
+) -> None:
+    """Only that one is imported for it, and none where it is not known which."""
+    takes_over = (
+        "\n@llm.hookimpl\ndef register_commands(cli):\n"
+        '    @cli.command()\n    def install():\n        click.echo("mine")\n'
+    )
+    install_plugin("llm-installs", MODEL + takes_over)
+    model_plugin(install_plugin, "one")
+    assert run("install", "--help")[1] == []
+    run("--help")
+    assert run("install") == ("mine\n", ["llm_installs"])
+    assert run("install", LLM_LOAD_PLUGINS="llm-installs") == ("mine\n", ["llm_installs"])
+    assert run("uninstall", "--help")[1] == []
+    install_plugin("llm-ends", "import os\nos._exit(3)\n")
+    printed, imported = run("install", "--help")
+    assert "Install packages" in printed
+    assert imported == []
+
+
 def test_reader_of_commands_is_alone(run: Run, install_plugin: Callable[..., Path]) -> None:
     """A plugin that looks at a command of ours for its own one is imported for that alone."""
     reads = (
