@@ -310,3 +310,15 @@ def test_docs_glossary_is_in_order() -> None:
         *("fragment", "template", "schema", "collection", "embedding"),
     }
     assert field <= {word.lower() for word in words}
+
+
+def test_docs_rules_of_plugins_have_tests() -> None:
+    """Each of the 32 rules names tests, and all of them exist."""
+    page = (DOCS / "contributing" / "plugin-rules.md").read_text(encoding="utf-8")
+    rules = re.findall(r"^\| (\d+) \|.*\| ([^|]+) \|$", page, re.MULTILINE)
+    assert [int(number) for number, _ in rules] == list(range(1, 33))
+    for _, tests in rules:
+        named = re.findall(r"`([\w/.]+)::(\w+)`", tests)
+        assert named
+        for file, test in named:
+            assert f"\ndef {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), test

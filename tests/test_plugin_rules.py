@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import inspect
 import json
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from pydantic import Field, field_validator
 import llm
 import llm.cli
 from llm.cli import cli
-from llm.default_plugins.openai_models import AsyncChat, Chat
+from llm.default_plugins.openai_models import AsyncChat, Chat, Responses
 from llm.logs.read import rehydrate
 from llm.parts import StreamEvent
 
@@ -754,6 +755,80 @@ def test_subclass_that_runs_the_model_by_position(server: OpenAIServer) -> None:
     assert Positional("m", api_base=server.url, key="k").prompt("x").text() == "ok"
 
 
+# What plugins call and override, with its parameters in their order; there may be more.
+OPENAI_MODEL = """
+    model_id key model_name api_base api_type api_version api_engine headers can_stream vision audio
+    reasoning verbosity image_detail_original service_tier supports_schema supports_tools
+    allows_system_prompt
+"""
+SIGNATURES: list[tuple[Callable[..., object], str]] = [
+    (Chat, OPENAI_MODEL),
+    (AsyncChat, OPENAI_MODEL),
+    (Chat.build_kwargs, "self prompt stream"),
+    (Chat.build_messages, "self prompt conversation image_detail"),
+    (Chat.get_client, "self key async_"),
+    (Chat.execute, "self prompt stream response conversation key"),
+    (Responses._build_responses_kwargs, "self prompt stream"),
+    (Responses._build_responses_input, "self prompt image_detail"),
+    (Responses._server_tool_events, "self item message_index"),
+    (Responses._refresh_server_tool_events, "self output done_events"),
+    (Responses._delegate_chat_kwargs, "self"),
+    (llm.Model.execute, "self prompt stream response conversation"),
+    (llm.KeyModel.execute, "self prompt stream response conversation key"),
+    (llm.AsyncModel.execute, "self prompt stream response conversation"),
+    (llm.AsyncKeyModel.execute, "self prompt stream response conversation key"),
+    (llm.Model.get_key, "self explicit_key"),
+    (llm.get_key, "explicit_key key_alias env_var alias env input"),
+    (llm.Response.set_usage, "self input output details"),
+    (llm.Response.add_tool_call, "self tool_call"),
+    (llm.Response.set_resolved_model, "self model_id"),
+    (llm.Response.log_to_db, "self db"),
+    (llm.Response.from_row, "db row"),
+    (llm.parts.Message, "role parts provider_metadata"),
+    (llm.parts.TextPart, "text provider_metadata"),
+    (llm.parts.ReasoningPart, "text redacted provider_metadata"),
+    (llm.parts.AttachmentPart, "attachment provider_metadata"),
+    (llm.parts.ToolCallPart, "name arguments tool_call_id server_executed provider_metadata"),
+    (
+        llm.parts.ToolResultPart,
+        "name output tool_call_id server_executed attachments exception provider_metadata",
+    ),
+    (
+        StreamEvent,
+        "type chunk part_index tool_call_id server_executed tool_name redacted provider_metadata"
+        " message_index",
+    ),
+    (llm.Attachment, "type path url content"),
+    (llm.Fragment, "content source"),
+    (llm.Tool, "name description input_schema implementation plugin"),
+    (llm.ToolCall, "name arguments tool_call_id"),
+    (llm.ToolResult, "name output attachments tool_call_id instance exception"),
+    (llm.Toolbox.add_tool, "self tool_or_function pass_self"),
+    (llm.EmbeddingModel.embed_multi, "self items batch_size"),
+    (llm.Collection, "name db model model_id create"),
+    (llm.Collection.similar, "self value number"),
+    (cli_names.get_default_model, "filename default"),
+    (llm.utils.dicts_to_table_string, "headings dicts"),
+]
+
+
+@pytest.mark.parametrize(
+    ("called", "names"), SIGNATURES, ids=[found.__qualname__ for found, _ in SIGNATURES]
+)
+def test_parameters_keep_their_names_and_order(called: Callable[..., object], names: str) -> None:
+    """Plugins give them by position and by name, and hand them on to `super()`."""
+    expected = names.split()
+    assert list(inspect.signature(called).parameters)[: len(expected)] == expected
+
+
+def test_responses_take_what_chat_takes() -> None:
+    """By the same names, and `reasoning_summary` beside."""
+    values = dict.fromkeys(OPENAI_MODEL.split()) | {"model_id": "m", "model_name": "n"}
+    model = Responses(**values, reasoning_summary=False)
+    assert (model.model_id, model.model_name) == ("m", "n")
+    assert "temperature" in model.Options.model_fields
+
+
 # Robustness
 
 
@@ -768,3 +843,25 @@ def test_plugin_that_writes_where_nothing_is(install_plugin: Callable[..., Path]
     assert row["name"] == "llm-writes"
     assert row["fault"].startswith("FileNotFoundError")
     assert done.stderr.count("\n") == 1
+
+
+def test_toolbox_without_its_argument_is_a_usage_error(plugin: Callable[..., object]) -> None:
+    """`-T Box`, where it needs an argument, is told in a line that says how to give it."""
+
+    class Box(llm.Toolbox):
+        def __init__(self, path: str) -> None:
+            self.path = path
+
+        def size(self) -> int:
+            """A tool."""
+            return len(self.path)
+
+    @llm.hookimpl
+    def register_tools(register: Callable[..., None]) -> None:
+        register(Box)
+
+    plugin("test-box", register_tools=register_tools, register_models=serving(Counter()))
+    result = run("-m", "counter", "-T", "Box", "hi")
+    assert result.exit_code == 1
+    assert "missing 1 required positional argument: 'path'" in result.stderr
+    assert "It is written Box(path: str)" in result.stderr

@@ -34,17 +34,25 @@ class PluginEnvironment:
 
     Args:
         python: Its interpreter.
+        loaded: The distributions of the plugins that take part; without it all do.
     """
 
     python: Path
+    loaded: tuple[str, ...] | None = None
+
+    def only(self, *loaded: str) -> PluginEnvironment:
+        """The same, where just these plugins take part."""
+        return PluginEnvironment(self.python, loaded)
 
     def variables(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment variables for its processes: those of the test, and `more`.
 
-        A user directory, when the test has one, is among them. The plugins are the installed ones.
+        A user directory, when the test has one, is among them.
         """
-        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        return {**inherited, "PYTHONIOENCODING": "utf-8", _SITES: _sites(), **(more or {})}
+        found = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        if self.loaded is not None:
+            found["LLM_LOAD_PLUGINS"] = ",".join(self.loaded)
+        return {**found, "PYTHONIOENCODING": "utf-8", _SITES: _sites(), **(more or {})}
 
     def llm(
         self,
@@ -72,7 +80,7 @@ class PluginEnvironment:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=300,
         )
 
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ..helpers.openai_server import (
+from ...helpers.openai_server import (
     OpenAIServer,
     completion,
     json_reply,
@@ -22,7 +22,7 @@ from ..helpers.openai_server import (
     tool_call_reply,
     tool_call_stream,
 )
-from ..helpers.plugin_environment import PluginEnvironment, plugin_environment
+from ...helpers.plugin_environment import PluginEnvironment
 
 PLUGINS = (
     "llm-tools-simpleeval",
@@ -41,10 +41,10 @@ TOOLBOXES = {
 Call = tuple[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def installed() -> PluginEnvironment:
-    """An environment with the plugins."""
-    return plugin_environment(*PLUGINS)
+@pytest.fixture
+def installed(everything: PluginEnvironment) -> PluginEnvironment:
+    """The environment with these plugins."""
+    return everything.only(*PLUGINS)
 
 
 @pytest.fixture
@@ -125,6 +125,16 @@ def test_sqlite_answers_queries(
     assert "animals (name text)" in results[1]
     assert (continued.stdout, continued.stderr) == ("done again\n", "")
     assert told(server)[-1] == expected
+
+
+def test_toolbox_without_its_argument_is_told(
+    installed: PluginEnvironment, server: OpenAIServer
+) -> None:
+    """The error says how it is written; nothing is sent."""
+    refused = installed.llm("-m", "served", "-T", "SQLite", "go")
+    assert (refused.returncode, refused.stdout, server.requests) == (1, "", [])
+    assert "It is written SQLite(" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_quickjs_runs_javascript(installed: PluginEnvironment, server: OpenAIServer) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ..helpers.openai_server import OpenAIServer, text_stream
-from ..helpers.plugin_environment import PluginEnvironment, plugin_environment
-from ..helpers.recorded_web import RecordedWeb, recorded_web
+from ...helpers.openai_server import OpenAIServer, text_stream
+from ...helpers.plugin_environment import PluginEnvironment
+from ...helpers.recorded_web import RecordedWeb, recorded_web
 
 PLUGINS = (
     "llm-templates-github",
@@ -25,16 +25,14 @@ PLUGINS = (
     "llm-video-frames",
     "llm-fragments-pypi",
 )
-# It brings the program that one of the plugins calls.
-FFMPEG = "imageio-ffmpeg"
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture(scope="module")
-def installed() -> PluginEnvironment:
-    """An environment with the plugins."""
-    return plugin_environment(*PLUGINS, FFMPEG)
+@pytest.fixture
+def installed(everything: PluginEnvironment) -> PluginEnvironment:
+    """The environment with these plugins."""
+    return everything.only(*PLUGINS)
 
 
 @pytest.fixture
@@ -98,7 +96,7 @@ def test_fragment_loaders_are_listed(llm: Run) -> None:
     assert set(prefixes[:-3]) == theirs | {"pypi"}
     assert prefixes[-3:] == ["dir", "cmd", "similar"]
     assert "\nhn:\n  Given a Hacker News article ID returns the full nested conv" in listing
-    assert "\npypi:\n  Undocumented\n" in listing
+    assert "pypi:\n  Undocumented\n" in listing
 
 
 def test_template_loaders_are_listed(llm: Run) -> None:

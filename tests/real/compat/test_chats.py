@@ -23,23 +23,23 @@ from llm.commands import _plugin_chats
 from llm.logs.file import migrations
 from llm.logs.file.db import open_log
 
-from ..helpers.openai_server import OpenAIServer, text_stream, tool_call_stream
-from ..helpers.plugin_environment import PluginEnvironment, plugin_environment
+from ...helpers.openai_server import OpenAIServer, text_stream, tool_call_stream
+from ...helpers.plugin_environment import PluginEnvironment
 
 PLUGINS = (
-    "llm-greenpt==0.0.2",
-    "llm-live-chat==0.0.2",
-    "llm-neuralwatt==0.0.4",
-    "llm-plan==0.3.0",
-    "llm-zai==0.2.1",
+    "llm-greenpt",
+    "llm-live-chat",
+    "llm-neuralwatt",
+    "llm-plan",
+    "llm-zai",
 )
 SHOUT = "def shout(text: str) -> str:\n    'Say it loudly'\n    return text.upper()"
 
 
-@pytest.fixture(scope="module")
-def installed() -> PluginEnvironment:
-    """An environment with the plugins."""
-    return plugin_environment(*PLUGINS)
+@pytest.fixture
+def installed(everything: PluginEnvironment) -> PluginEnvironment:
+    """The environment with these plugins."""
+    return everything.only(*PLUGINS)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_plugins_load(installed: PluginEnvironment) -> None:
     """None of them fails, and those with models have them."""
     listed = installed.llm("plugins")
     plugins = json.loads(listed.stdout)
-    assert {plugin["name"] for plugin in plugins} == {name.split("==")[0] for name in PLUGINS}
+    assert {plugin["name"] for plugin in plugins} == set(PLUGINS)
     assert [plugin for plugin in plugins if "fault" in plugin] == []
     assert listed.stderr == ""
     models = installed.llm("models").stdout
@@ -68,6 +68,7 @@ def test_chat_of_a_plugin_goes_on_with_fragments_and_tools(
     installed: PluginEnvironment, server: OpenAIServer, user_path: Path
 ) -> None:
     """A fragment of the chat is sent, a tool called, shown, asked about; `-c` knows the tools."""
+    installed = installed.only("llm-live-chat")
     (user_path / "note.txt").write_text("the note")
     args = ("live-chat", "-m", "served", "--functions", SHOUT, "-T", "llm_version", "--td")
     server.add(
@@ -98,6 +99,7 @@ def test_chat_of_a_plugin_asks_before_a_call(
     installed: PluginEnvironment, server: OpenAIServer, answer: str, told: str
 ) -> None:
     """The answer is read from where the prompts come from; a refusal is told to the model."""
+    installed = installed.only("llm-live-chat")
     server.add(tool_call_stream(("shout", {"text": "hey"})), text_stream("Done."))
     args = ("live-chat", "-m", "served", "--functions", SHOUT, "--ta")
     chat = installed.llm(*args, stdin=f"hello\n{answer}\nquit\n")
@@ -110,6 +112,7 @@ def test_runner_of_a_plugin_takes_options_and_attachments(
     installed: PluginEnvironment, server: OpenAIServer, user_path: Path
 ) -> None:
     """The default options of the user are sent, an attachment is read, bad options are told."""
+    installed = installed.only("llm-plan")
     stage = {"name": "one", "summary": "s", "model": "served", "prompt": "CLI\nCLI-FILES"}
     plan = user_path / "plan.yaml"
     plan.write_text(json.dumps({"name": "p", "summary": "s", "stages": [stage]}))
