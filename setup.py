@@ -87,6 +87,7 @@ setup(
         "docs": DOCS,
         "embeddings": EMBEDDINGS,
         "lint": LINT,
+        "postgres": ["psycopg[binary]>=3.2", "pgvector>=0.5"],
         "socks": ["socksio>=1"],
         "test": TEST,
         "dev": [*DOCS, *LINT, *TEST, "build>=1.2", "pre-commit>=3.5"],

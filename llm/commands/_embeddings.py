@@ -24,7 +24,7 @@ database_option = option(
     type=click.Path(dir_okay=False),
     envvar="LLM_EMBEDDINGS_DB",
     show_envvar=True,
-    help="Path to the database of embeddings.",
+    help="Path to the database of embeddings, or postgresql://... with llm[postgres].",
 )
 model_option = option(
     "-m",
@@ -46,11 +46,22 @@ input_option = option(
 binary_option = flag("--binary", help="Take the input as bytes, not as text.")
 
 
-def database_path(database: str | None) -> Path:
-    """The database of embeddings to use."""
+def database_path(database: str | None) -> str | Path:
+    """The database of embeddings to use: a path, or the address of a server."""
+    from ..embeddings.store import is_address
     from ..files.config import embeddings_db_path
 
+    if is_address(database):
+        return str(database)
     return Path(database) if database else embeddings_db_path()
+
+
+def sqlite_path(database: str | None) -> Path:
+    """The file that `--sql` reads: the database of embeddings, where that is a file."""
+    from ..files.config import embeddings_db_path
+
+    path = database_path(database)
+    return path if isinstance(path, Path) else embeddings_db_path()
 
 
 def embedding_model(model_id: str | None) -> EmbeddingModel:

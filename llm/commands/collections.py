@@ -9,11 +9,6 @@ from ..terminal import print_json, say
 from ._embeddings import database_option, database_path, existing_collection
 from ._group import group, json_flag
 
-_LIST = """
-    select name, model, (select count(*) from embeddings where collection_id = collections.id)
-    from collections order by name
-"""
-
 
 @group()
 def collections() -> None:
@@ -31,14 +26,13 @@ def collections_path() -> None:
 @json_flag
 def collections_list(database: str | None, json_: bool) -> None:
     """List the collections, with the model of each and how many entries it has."""
-    from ..embeddings.opening import reading
-    from ..logs.file.migrations import has_table
+    from ..embeddings.sqlite import reading_store
 
     path = database_path(database)
-    with reading(path) as conn:
-        if conn is None or not has_table(conn, "collections"):
-            raise NotFound(f"No collections table found in {path}")
-        rows = conn.execute(_LIST).fetchall()
+    with reading_store(path) as store:
+        rows = None if store is None else store.listing()
+    if rows is None:
+        raise NotFound(f"No collections table found in {path}")
     if json_:
         keys = ("name", "model", "num_embeddings")
         print_json([dict(zip(keys, row, strict=True)) for row in rows], indent=4)
@@ -58,3 +52,19 @@ def collections_delete(collection: str, database: str | None) -> None:
     """
     with existing_collection(collection, database) as found:
         found.delete()
+
+
+@collections.command("index")
+@click.argument("collection")
+@database_option
+def collections_index(collection: str, database: str | None) -> None:
+    """Make an index of a collection in PostgreSQL (HNSW), for a search that does not read it all.
+
+    \b
+      llm collections index notes -d postgresql://localhost/vectors
+
+    The search is approximate from then on: what it finds is compared exactly, what it misses is not
+    there. New entries are taken into the index by themselves.
+    """
+    with existing_collection(collection, database) as found:
+        found.index()

@@ -17,6 +17,7 @@ from ._embeddings import (
     database_path,
     embedding_model,
     model_option,
+    sqlite_path,
     store_option,
 )
 from ._group import command
@@ -155,7 +156,7 @@ def _opened(given: Mapping[str, Any], database: str | None) -> Iterator[Source]:
         yield sources.files(given["files"], encodings=encodings, binary=given["binary"])
     elif given["sql"]:
         counts = sys.stdout.isatty()
-        path = database_path(database)
+        path = sqlite_path(database)
         yield sources.query(path, given["sql"], given["attach"], counts=counts)
     else:
         with _input(given["input_path"]) as (stream, name):
@@ -266,14 +267,14 @@ def _dry_run(
     rows: Iterator[Row], name: str, database: str | None, given: Mapping[str, Any]
 ) -> None:
     from ..embeddings.dry_run import look_through
-    from ..embeddings.opening import reading
+    from ..embeddings.sqlite import reading_store
 
     def model() -> EmbeddingModel:
         return embedding_model(given["model_id"])
 
     prefix = given["prefix"] if given["prune"] else None
-    with reading(database_path(database)) as conn:
-        found = look_through(rows, conn, name, model, prefix)
+    with reading_store(database_path(database)) as store:
+        found = look_through(rows, store, name, model, prefix)
     for note in [*found.passed_over, *(f"{f.place}: {f.problem}" for f in found.faults)]:
         say(note, err=True)
     say(found.summary())

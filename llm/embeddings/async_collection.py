@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from .._lazy import for_hints
 from ..text import JSONObject
 from .collection import BATCH_SIZE, BaseCollection, Entry
-from .storing import Batch, Item, check_count
+from .storing import Item, check_count
 
 if TYPE_CHECKING:
     from ..models.embedding import AsyncEmbeddingModel
@@ -81,24 +81,16 @@ class AsyncCollection(BaseCollection["AsyncEmbeddingModel"]):
         size = min(batch_size, self.model().batch_size or batch_size)
         remaining, done = iter(entries), 0
         while entries := list(islice(remaining, size)):
-            batch = await _beside(self._looked_up, [Item(*entry) for entry in entries])
+            batch = await _beside(self.batch, [Item(*entry) for entry in entries])
             vectors = [
                 vector
                 async for vector in self.model().embed_multi(batch.new, len(batch.new), key=key)
             ]
             check_count(self.model_id, vectors, batch.new)
-            await _beside(self._write, batch, vectors, store)
+            await _beside(batch.write, vectors, store=store)
             done += len(entries)
             if progress is not None:
                 progress(done)
-
-    def _looked_up(self, items: list[Item]) -> Batch:
-        with self._connections.turn() as conn:
-            return Batch(conn, self.id, items)
-
-    def _write(self, batch: Batch, vectors: list[list[float]], store: bool) -> None:
-        with self._connections.turn() as conn:
-            batch.write(conn, vectors, store=store)
 
     async def similar(
         self,

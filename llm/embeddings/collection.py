@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import sqlite3
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from .._lazy import for_hints
-from ..errors import NotFound
-from ..logs.file.migrations import connection_of, has_table, immediate
+from ..errors import EmbeddingsError, NotFound
 from ..models.embedding import decode
 from ..text import JSONObject
-from .generations import stop_counting
 from .migrations import content_hash
-from .nearest import Condition, Search, all_of
-from .opening import AnyDatabase, Connections, path_of, reading
-from .sidecar import sidecar_path
+from .nearest import Search
+from .opening import AnyDatabase, Connections
+from .sqlite import SQLiteStore, open_store, reading_store
 from .storing import Batch, Item, embedded
-from .where import where as condition_on_metadata
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -48,13 +41,6 @@ Metadata = JSONObject
 BATCH_SIZE = 100
 # A string of its own: nobody can hand in the same one by accident.
 _EVERYTHING: Final = str(object())
-
-_FIND_COLLECTION = "select id, model from collections where name = ?"
-_ADD_COLLECTION = "insert or ignore into collections (name, model) values (?, ?)"
-_ENTRY = """
-    select embedding, content, content_blob, metadata from embeddings
-    where collection_id = ? and id = ?
-"""
 
 
 @dataclass
@@ -111,9 +97,9 @@ class BaseCollection(Generic[M]):
     ) -> None:
         self.name = name
         self._model: M | None = model
-        self._connections = Connections(db)
+        self._store = open_store(db)
         try:
-            row = self._row()
+            row = self._store.find(name)
             if row is None:
                 if not create:
                     raise self.DoesNotExist(f"Collection '{name}' does not exist")
@@ -131,20 +117,27 @@ class BaseCollection(Generic[M]):
 
     def close(self) -> None:
         """Close the connections that the collection has opened; one that was given stays open."""
-        self._connections.close()
+        self._store.close()
 
     @property
     def db(self) -> Database:
-        """The database; every thread has its own connection to it."""
+        """The database, where it is one of SQLite; every thread has its own connection to it."""
         return self._connections.wrapped()
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The running thread's connection to the database."""
+        """The running thread's connection to the database, where it is one of SQLite.
+
+        Raises:
+            EmbeddingsError: It is another.
+        """
         return self._connections.current()
 
-    def _row(self) -> tuple[int, str] | None:
-        return _found(self._connections.current(), self.name)
+    @property
+    def _connections(self) -> Connections:
+        if not isinstance(self._store, SQLiteStore):
+            raise EmbeddingsError(f"{self.name!r} is not in a database of SQLite")
+        return self._store.connections
 
     def _create(self, model_id: str | None) -> tuple[int, str]:
         if self._model is None:
@@ -153,23 +146,13 @@ class BaseCollection(Generic[M]):
                     "Either model= or model_id= must be provided when creating a new collection"
                 )
             self.model_id = model_id
-        model = self.model()
-        conn = self._connections.current()
-        with immediate(conn):
-            # Another process may have made it meanwhile; then its model counts.
-            conn.execute(_ADD_COLLECTION, [self.name, model.model_id])
-            row = self._row()
-        assert row is not None
-        return row
+        return self._store.make(self.name, self.model().model_id)
 
     @classmethod
     def exists(cls, db: AnyDatabase, name: str) -> bool:
         """Whether the database has a collection of that name; nothing is written."""
-        path = path_of(db)
-        if path is None:
-            return _exists(connection_of(cast("Database", db)), name)
-        with reading(path) as conn:
-            return conn is not None and _exists(conn, name)
+        with reading_store(db) as store:
+            return store is not None and store.find(name) is not None
 
     @abstractmethod
     def model(self) -> M:
@@ -181,23 +164,19 @@ class BaseCollection(Generic[M]):
 
     def count(self) -> int:
         """How many embeddings there are."""
-        sql = "select count(*) from embeddings where collection_id = ?"
-        return int(self._rows(sql, self.id)[0][0])
+        return self._store.count(self.id)
 
     def ids(self, prefix: str = "") -> list[str]:
         """The ids of the entries, sorted; with `prefix` those that start so, in the same case."""
-        sql = """
-            select id from embeddings where collection_id = ? and substr(id, 1, length(?)) = ?
-            order by id
-        """
-        return [row[0] for row in self._rows(sql, self.id, prefix, prefix)]
+        return self._store.ids(self.id, prefix)
 
     def get(self, id: str) -> StoredEntry | None:
         """The entry with that id, or `None`."""
-        for vector, text, binary, metadata in self._rows(_ENTRY, self.id, id):
-            content = binary if text is None else text
-            return StoredEntry(id, decode(vector), content, _metadata(metadata))
-        return None
+        row = self._store.get(self.id, id)
+        if row is None:
+            return None
+        content = row.binary if row.text is None else row.text
+        return StoredEntry(id, decode(row.vector), content, _metadata(row.metadata))
 
     def require(self, id: str) -> StoredEntry:
         """The entry with that id.
@@ -222,15 +201,8 @@ class BaseCollection(Generic[M]):
         """
         if ids is not _EVERYTHING:
             wanted = [ids] if isinstance(ids, str) else list(ids)
-            sql = "delete from embeddings where collection_id = ? and id = ?"
-            return self._change(sql, ((self.id, str(entry_id)) for entry_id in wanted))
-        with self._connections.turn() as conn, immediate(conn):
-            removed = self._change("delete from embeddings where collection_id = ?", [(self.id,)])
-            self._change("delete from collections where id = ?", [(self.id,)])
-            stop_counting(conn, self.id)
-        with suppress(OSError):
-            os.unlink(sidecar_path(self._connections.path, self.id))
-        return removed
+            return self._store.remove(self.id, map(str, wanted))
+        return self._store.drop(self.id)
 
     def update_metadata(self, id: str, metadata: JSONObject | None) -> None:
         """Give an entry other metadata, in place of what it has; nothing is embedded.
@@ -238,21 +210,24 @@ class BaseCollection(Generic[M]):
         Raises:
             Collection.DoesNotExist: The collection has no such id.
         """
-        sql = "update embeddings set metadata = ?, updated = ? where collection_id = ? and id = ?"
         text = json.dumps(metadata) if metadata else None
-        if not self._change(sql, [(text, int(time.time()), self.id, id)]):
+        if not self._store.set_metadata(self.id, id, text):
             raise self._no_id(id)
 
     def _no_id(self, id: str) -> NotFound:
         return self.DoesNotExist(f"ID not found: {id!r} is not in collection '{self.name}'")
 
-    def _rows(self, sql: str, *values: object) -> list[Any]:
-        with self._connections.turn() as conn:
-            return conn.execute(sql, values).fetchall()
+    def batch(self, items: Iterable[Item]) -> Batch:
+        """Items on their way into the collection."""
+        return Batch(self._store, self.id, items)
 
-    def _change(self, sql: str, rows: Iterable[tuple[object, ...]]) -> int:
-        with self._connections.turn() as conn, immediate(conn):
-            return max(conn.executemany(sql, rows).rowcount, 0)
+    def index(self) -> None:
+        """Make an index for the search in a store that has such: HNSW of pgvector.
+
+        Raises:
+            LLMError: The store has none, or there is nothing to index.
+        """
+        self._store.index(self.id)
 
     @staticmethod
     def content_hash(input: str | bytes) -> bytes:
@@ -308,15 +283,8 @@ class BaseCollection(Generic[M]):
             InvalidInput: `where` is not such a condition.
             LLMError: The collection has vectors of another number of dimensions.
         """
-        conditions = []
-        if prefix:
-            pattern = re.sub(r"([\\%_])", r"\\\1", prefix) + "%"
-            conditions.append(Condition(r"id like ? escape '\'", (pattern,)))
-        if where:
-            conditions.append(condition_on_metadata(where))
-        search = Search(self.id, vector, number, all_of(conditions), min_score, skip_id)
-        with self._connections.turn() as conn:
-            found = search.run(conn, self._connections.path)
+        condition = self._store.condition(prefix, where)
+        found = self._store.search(Search(self.id, vector, number, condition, min_score, skip_id))
         return [
             Entry(entry.id, entry.score, entry.content, _metadata(entry.metadata))
             for entry in found
@@ -418,9 +386,8 @@ class Collection(BaseCollection["EmbeddingModel"]):
         size = min(batch_size, self.model().batch_size or batch_size)
         remaining, done = iter(entries), 0
         while entries := list(islice(remaining, size)):
-            with self._connections.turn() as conn:
-                batch = Batch(conn, self.id, (Item(*entry) for entry in entries))
-                batch.write(conn, embedded(self.model(), batch.new, key), store=store)
+            batch = self.batch(Item(*entry) for entry in entries)
+            batch.write(embedded(self.model(), batch.new, key), store=store)
             done += len(entries)
             if progress is not None:
                 progress(done)
@@ -451,12 +418,3 @@ class Collection(BaseCollection["EmbeddingModel"]):
 def _metadata(text: str | None) -> Metadata | None:
     found: Metadata | None = json.loads(text) if text else None
     return found
-
-
-def _found(conn: sqlite3.Connection, name: str) -> tuple[int, str] | None:
-    row: tuple[int, str] | None = conn.execute(_FIND_COLLECTION, [name]).fetchone()
-    return row
-
-
-def _exists(conn: sqlite3.Connection, name: str) -> bool:
-    return has_table(conn, "collections") and _found(conn, name) is not None

@@ -7,19 +7,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ..logs.file.migrations import has_table
 from .filling import Fault
 from .storing import Batch, Item
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from ..models.embedding import EmbeddingModel
     from .sources import Row
+    from .store import VectorStore
 
 _BATCH_SIZE = 500
-_FIND = "select id, model from collections where name = ?"
-_IDS = "select id from embeddings where collection_id = ? and substr(id, 1, length(?)) = ?"
 
 
 @dataclass
@@ -74,7 +70,7 @@ class DryRun:
 
 def look_through(
     rows: Iterable[Row],
-    conn: sqlite3.Connection | None,
+    store: VectorStore | None,
     name: str,
     chosen_model: Callable[[], EmbeddingModel],
     prefix: str | None = None,
@@ -83,7 +79,7 @@ def look_through(
 
     Args:
         rows: The rows of the source.
-        conn: The database of embeddings, where there is one.
+        store: Where collections are kept, where there is one.
         name: The name of the collection.
         chosen_model: Gives the model that a new collection is to have.
         prefix: Count also the ids that start so and are not in the source.
@@ -92,18 +88,17 @@ def look_through(
         LLMError: The source ended early, or there is no such model.
     """
     found, ids, seen = DryRun(), set[str](), set[object]()
-    collection_id, model = _collection(conn, name, chosen_model)
+    collection_id, model = _collection(store, name, chosen_model)
     count: Callable[[str | bytes], int] | None = getattr(model, "count_tokens", None)
     remaining = iter(rows)
     while batch := list(islice(remaining, _BATCH_SIZE)):
         items = found.take(batch)
         ids.update(item.id for item in items)
-        new = _new(conn, collection_id, items)
+        new = _new(store, collection_id, items)
         found.count([value for kind, value in new.items() if kind not in seen], count)
         seen.update(new)
-    if prefix is not None and conn is not None:
-        stored = conn.execute(_IDS, [collection_id, prefix, prefix])
-        found.gone = sum(row[0] not in ids for row in stored)
+    if prefix is not None and store is not None:
+        found.gone = sum(entry_id not in ids for entry_id in store.ids(collection_id, prefix))
     return found
 
 
@@ -112,21 +107,20 @@ def _is_fault(row: Row) -> bool:
 
 
 def _collection(
-    conn: sqlite3.Connection | None, name: str, chosen_model: Callable[[], EmbeddingModel]
+    store: VectorStore | None, name: str, chosen_model: Callable[[], EmbeddingModel]
 ) -> tuple[int, EmbeddingModel]:
     """The number of a collection, -1 for a new one, and its model."""
-    if conn is not None and has_table(conn, "collections"):
+    if store is not None and (found := store.find(name)) is not None:
         import llm
 
-        for collection_id, model_id in conn.execute(_FIND, [name]):
-            return collection_id, llm.get_embedding_model(model_id)
+        return found[0], llm.get_embedding_model(found[1])
     return -1, chosen_model()
 
 
 def _new(
-    conn: sqlite3.Connection | None, collection_id: int, items: Sequence[Item]
+    store: VectorStore | None, collection_id: int, items: Sequence[Item]
 ) -> dict[tuple[bool, bytes], str | bytes]:
     """The contents that the collection does not have."""
-    if conn is None or collection_id < 0:
+    if store is None or collection_id < 0:
         return {item.kind: item.value for item in items}
-    return Batch(conn, collection_id, items).new_by_kind
+    return Batch(store, collection_id, items).new_by_kind

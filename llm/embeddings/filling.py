@@ -16,13 +16,14 @@ from ..errors import (
     Overloaded,
     RateLimited,
 )
-from .storing import Batch, Item, embedded
+from .storing import Item, embedded
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from .collection import Collection
     from .sources import Row
+    from .storing import Batch
 
 # These would befall the next row as well.
 _NOT_OF_THE_ROW = (AuthError, ConnectionLost, NeedsKeyException, Overloaded, RateLimited)
@@ -142,7 +143,7 @@ class Filling:
     def _part(self, rows: Sequence[Row], pool: Executor | None) -> _Part:
         collection = self.collection
         items = [Item(row.id, row.value, None) for row in rows]
-        batch = Batch(collection.connection, collection.id, items)
+        batch = collection.batch(items)
         vectors = None
         if pool and batch.new:
             vectors = pool.submit(embedded, collection.model(), batch.new, self.key)
@@ -163,7 +164,7 @@ class Filling:
                 raise
             self._finish_one_by_one(part, error)
         else:
-            part.batch.write(collection.connection, vectors, store=self.store)
+            part.batch.write(vectors, store=self.store)
         if self.progress is not None:
             self.progress(part.end)
 

@@ -42,6 +42,12 @@ _LOCK_TIMEOUT_S = 60.0
 _ROUNDING = 2.0**-24
 _ROUNDING_64 = 1e-12
 
+
+def rounding(dimensions: int) -> float:
+    """The most that a score of 32-bit numbers may be wrong."""
+    return _ROUNDING * (4 * dimensions + 16)
+
+
 Scorer = Callable[[Sequence[bytes]], Iterable[float]]
 
 
@@ -111,7 +117,7 @@ class Search(NamedTuple):
                 margin = _ROUNDING_64
             else:
                 rowids, scores = self._by_file(conn, vectors, numpy)
-                margin = _ROUNDING * (4 * len(self.vector) + 16)
+                margin = rounding(len(self.vector))
             candidates = self._candidates(rowids, scores, margin, numpy)
             return self._best(conn, candidates, numpy)
 

@@ -94,16 +94,18 @@ class Connections:
 
     Args:
         db: What the collection was given; nothing stands for a new database in memory.
+        migrates: Bring it to the current form first.
     """
 
-    def __init__(self, db: AnyDatabase | None) -> None:
+    def __init__(self, db: AnyDatabase | None, *, migrates: bool = True) -> None:
         self._thread = threading.get_ident()
         self._others = threading.local()
         self._turns = threading.RLock()
         self._opened: list[sqlite3.Connection] = []
         self._wrapper: sqlite_utils.Database | None = None
         self._main = self._first(_MEMORY if db is None else db)
-        migrate(self._main)
+        if migrates:
+            migrate(self._main)
         #: The path of the file, empty for a database in memory.
         self.path: str = str(self._main.execute("pragma database_list").fetchone()[2])
 

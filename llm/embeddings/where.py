@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..errors import InvalidInput
@@ -30,8 +31,41 @@ _WORDS = frozenset({"and", "or", "not", *_CONSTANTS})
 _MOST_COMPARISONS = 200
 _DEEPEST = 50
 _LARGEST = 1 << 63
-_VALUE = "json_extract(metadata, ?)"
+
+
+class Dialect(NamedTuple):
+    """How a database says it: expressions with a mark for each value that is bound.
+
+    Attributes:
+        whole: All of it, at the brace.
+        null, boolean: With the path, and the path and the JSON of a value.
+        text, number: The operator at the brace, with the path twice and a value.
+        path: The path of the steps to a key; a number is the place in a list.
+    """
+
+    whole: str
+    null: str
+    boolean: str
+    text: str
+    number: str
+    path: Callable[[Sequence[str | int]], object]
+
+
+def _json_path(steps: Sequence[str | int]) -> str:
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f'."{step}"' for step in steps)
+
+
 _TYPE = "json_type(metadata, ?)"
+_TYPED = f"coalesce({_TYPE} in {{}} and json_extract(metadata, ?) {{{{}}}} ?, 0)"
+SQLITE = Dialect(
+    # Metadata that some other program wrote may be anything.
+    "case when json_valid(metadata) or metadata is null then {} else 0 end",
+    f"coalesce({_TYPE}, 'null') = 'null'",
+    f"{_TYPE} is ?",
+    _TYPED.format("('text')"),
+    _TYPED.format("('integer', 'real')"),
+    _json_path,
+)
 
 
 class _Token(NamedTuple):
@@ -40,28 +74,28 @@ class _Token(NamedTuple):
     place: int
 
 
-def where(text: str) -> Condition:
+def where(text: str, dialect: Dialect = SQLITE) -> Condition:
     """The condition that a text says.
 
     Args:
         text: Comparisons of a key with a value, joined by `and`, `or`, `not` and parentheses. A
             key is a name, `author.name`, `tags[0]`, or anything in quotes. A value is a number, a
             text in quotes, `true`, `false` or `null`; the last is also what a missing key has.
+        dialect: That of the database.
 
     Raises:
         InvalidInput: The text is nothing of that kind; the place is named.
     """
-    found = _Parser(text).parsed()
-    # Metadata that some other program wrote may be anything.
-    sql = f"case when json_valid(metadata) or metadata is null then {found.sql} else 0 end"
-    return Condition(sql, found.values)
+    found = _Parser(text, dialect).parsed()
+    return Condition(dialect.whole.format(found.sql), found.values)
 
 
 class _Parser:
     """Reads one condition, by recursive descent."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, dialect: Dialect) -> None:
         self._text = text
+        self._dialect = dialect
         self._at = self._depth = self._comparisons = 0
         self._tokens: list[_Token] = []
         self._split(text)
@@ -146,15 +180,24 @@ class _Parser:
         operator = _OPERATORS.get(token.text, token.text)
         value = self._value()
         if operator == "!=":
-            equal = _compared(path, "=", value)
+            equal = self._compared(path, "=", value)
             return Condition(f"not ({equal.sql})", equal.values)
         if operator != "=" and (value is None or isinstance(value, bool)):
             raise self._fail(
                 f"{json.dumps(value)} is neither more nor less than anything", token.place
             )
-        return _compared(path, operator, value)
+        return self._compared(path, operator, value)
 
-    def _path(self) -> str:
+    def _compared(self, path: object, operator: str, value: str | float | bool | None) -> Condition:
+        dialect = self._dialect
+        if value is None:
+            return Condition(dialect.null, (path,))
+        if isinstance(value, bool):
+            return Condition(dialect.boolean, (path, json.dumps(value)))
+        sql = dialect.text if isinstance(value, str) else dialect.number
+        return Condition(sql.format(operator), (path, path, value))
+
+    def _path(self) -> object:
         token = self._peek()
         if token is None or token.kind not in ("word", "string"):
             raise self._fail("a key is expected")
@@ -163,11 +206,13 @@ class _Parser:
         self._at += 1
         if token.kind == "word":
             steps = re.findall(r"[\w-]+|\[\d+\]", token.text.removeprefix("$."))
-            return "$" + "".join(step if step[0] == "[" else f'."{step}"' for step in steps)
+            return self._dialect.path(
+                [int(step[1:-1]) if step[0] == "[" else step for step in steps]
+            )
         key = self._string(token)
         if '"' in key:
             raise self._fail("a key cannot have quotes in it", token.place)
-        return f'$."{key}"'
+        return self._dialect.path([key])
 
     def _string(self, token: _Token) -> str:
         return re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL)
@@ -184,13 +229,3 @@ class _Parser:
             return self._string(token)
         is_whole = re.fullmatch(r"-?\d{1,19}", token.text) and abs(int(token.text)) < _LARGEST
         return int(token.text) if is_whole else float(token.text)
-
-
-def _compared(path: str, operator: str, value: str | float | bool | None) -> Condition:
-    if value is None:
-        return Condition(f"coalesce({_TYPE}, 'null') = 'null'", (path,))
-    if isinstance(value, bool):
-        return Condition(f"{_TYPE} is ?", (path, json.dumps(value)))
-    types = "('text')" if isinstance(value, str) else "('integer', 'real')"
-    sql = f"coalesce({_TYPE} in {types} and {_VALUE} {operator} ?, 0)"
-    return Condition(sql, (path, path, value))
