@@ -11,7 +11,7 @@ import click
 from ..errors import NotFound
 from ..files.disabled_plugins import disabled_plugins, normal_name, set_disabled
 from ..plugin_index.faults import tell_held_back
-from ..terminal import is_terminal, print_json, print_pieces, show_note
+from ..terminal import is_terminal, print_json, print_pieces, say, show_note
 from ..text import suggestion
 from ._group import LazyGroup
 from ._options import flag, several
@@ -69,6 +69,27 @@ def plugins_sync() -> None:
     # An editable one is an option and its value.
     arguments = (part for one in requirements.values() for part in _as_arguments(one))
     run("install", *arguments)
+
+
+@plugins.command("new")
+@click.argument("name")
+def plugins_new(name: str) -> None:
+    """Write a plugin to begin with into the folder llm-NAME.
+
+    \b
+    It has a model behind an HTTP API, and a test that passes:
+        llm plugins new parrot
+        cd llm-parrot
+        llm install -e '.[test]'
+        python -m pytest
+    """
+    from pathlib import Path
+
+    from ..registry.new_plugin import write_plugin
+
+    folder = write_plugin(name, Path.cwd())
+    say(folder)
+    show_note(f"To install it: cd {folder.name}; llm install -e '.[test]'")
 
 
 def _as_arguments(requirement: str) -> list[str]:
