@@ -37,7 +37,7 @@ __getattr__, __dir__ = attach(
         "llm.content": ("Attachment", "Fragment"),
         "llm.errors": (
             "AuthError", "ConfigError", "ConnectionLost", "ContextTooLong",
-            "ConversationNotSupported", "InvalidInput", "LLMError", "ModelError",
+            "ConversationNotSupported", "Interrupted", "InvalidInput", "LLMError", "ModelError",
             "NeedsKeyException", "NotFound", "Overloaded", "RateLimited", "UnknownModelError",
         ),
         "llm.models.base": (

@@ -26,6 +26,7 @@ from llm.errors import ConfigError as ConfigError
 from llm.errors import ConnectionLost as ConnectionLost
 from llm.errors import ContextTooLong as ContextTooLong
 from llm.errors import ConversationNotSupported as ConversationNotSupported
+from llm.errors import Interrupted as Interrupted
 from llm.errors import InvalidInput as InvalidInput
 from llm.errors import LLMError as LLMError
 from llm.errors import ModelError as ModelError

@@ -10,6 +10,7 @@
     │   ├── AuthError                 1   the provider refuses the key
     │   ├── ContextTooLong            1   the prompt does not fit the model's context
     │   └── ConnectionLost            1   the connection failed or broke off
+    ├── Interrupted                   1   an answer was broken off by whoever asked for it
     ├── UnknownModelError             1   also a KeyError
     ├── ChainLimitExceeded            1   also a ValueError
     ├── ConversationNotSupported      1   also a ValueError
@@ -44,9 +45,9 @@ else:
 __all__ = [
     "AliasNotFound", "AttachmentError", "AuthError", "ChainLimitExceeded", "ConfigError",
     "ConnectionLost", "ContextTooLong", "ConversationNotSupported", "EmbeddingsError",
-    "FragmentNotFound", "InvalidInput", "LLMError", "LoadTemplateError", "LogError", "ModelError",
-    "NeedsKeyException", "NotFound", "Overloaded", "QuoteNotFound", "RateLimited", "SchemaMismatch",
-    "UnknownModelError",
+    "FragmentNotFound", "Interrupted", "InvalidInput", "LLMError", "LoadTemplateError",
+    "LogError", "ModelError", "NeedsKeyException", "NotFound", "Overloaded", "QuoteNotFound",
+    "RateLimited", "SchemaMismatch", "UnknownModelError",
 ]  # fmt: skip
 
 
@@ -131,6 +132,19 @@ class ContextTooLong(ModelError):
 
 class ConnectionLost(ModelError):
     """The connection could not be made, timed out, or broke off before the answer was complete."""
+
+
+class Interrupted(LLMError):
+    """An answer was broken off by whoever asked for it, and the rest will not come.
+
+    Args:
+        message: The text for the user.
+        partial: The text that had come.
+    """
+
+    def __init__(self, message: str = "", partial: str = "") -> None:
+        super().__init__(message)
+        self.partial = partial
 
 
 class UnknownModelError(LLMError, KeyError):

@@ -277,6 +277,21 @@ class Usage:
         """How many of the tokens written were reasoning, as far as the details tell."""
         return _count_in(self.details, _REASONING)
 
+    def __add__(self, other: Usage) -> Usage:
+        """The tokens of both; what is not known counts nothing."""
+        return Usage(**cast("JSONObject", _added(vars(self), vars(other))))
+
+
+def _added(one: object, other: object) -> object:
+    """The sum of two numbers, or of the numbers in two objects."""
+    if one is None or other is None:
+        return other if one is None else one
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {name: _added(one.get(name), other.get(name)) for name in {**one, **other}}
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return one + other
+    return other
+
 
 def _count_in(details: JSONObject | None, names: tuple[str, ...]) -> int | None:
     for name, value in (details or {}).items():

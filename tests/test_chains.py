@@ -478,28 +478,123 @@ def test_stream_and_chain_stream_give_pieces_and_responses() -> None:
     assert asyncio.run(program()) == (["hello"], ["a", "b"])
 
 
-def test_chain_that_failed_is_over() -> None:
-    """After an error the chain is at its end: nothing is asked or run a second time."""
-    model = Script(["wait"], "never")
+def pause() -> None:
+    """Pause the chain."""
+    raise llm.PauseChain("later")
 
-    def wait() -> None:
-        raise llm.PauseChain
 
-    chain = model.chain("go", tools=[wait])
-    with pytest.raises(llm.PauseChain):
+def once() -> str:
+    """Fail."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("turns", "given", "error"),
+    [
+        ([["pause"], "never"], {"tools": [pause]}, llm.PauseChain),
+        ([["ping"], "never"], {"tools": [ping], "chain_limit": 1}, llm.errors.ChainLimitExceeded),
+        ([["ping"]], {"tools": [ping]}, IndexError),
+        (["a", "b"], {"next": lambda response: 5}, TypeError),
+    ],
+    ids=["paused", "limit", "model", "next"],
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_chain_that_failed_says_so_again(
+    turns: list[Any], given: dict[str, Any], error: type[Exception], is_async: bool
+) -> None:
+    """Whenever a chain is read that failed, paused or met its limit, it says that again; nothing is
+    asked or run a second time, and what had come can be looked at."""
+    model = AsyncScript(*turns) if is_async else Script(*turns)
+    chain: Any = model.chain("go", **given)
+    for read in (chain.text, chain.messages, chain.usage, chain.text):
+        with pytest.raises(error):
+            asyncio.run(read()) if is_async else read()
+    asked = len(model.prompts)
+    with pytest.raises(error):
+        asyncio.run(chain.parsed()) if is_async else chain.parsed()
+    assert len(model.prompts) == asked
+    assert chain.text_or_partial == ("a" if "a" in turns else "")
+
+
+def test_chain_that_was_interrupted_asks_nothing_again() -> None:
+    """After Ctrl-C in a tool, and after a task was cancelled, the chain is over; whoever reads it
+    then is told that, with what had come."""
+    model = Script(["once"], "never")
+    chain = model.chain("go", tools=[once])
+    with pytest.raises(KeyboardInterrupt):
         chain.text()
-    assert len(list(chain.responses())) == 1
+    with pytest.raises(llm.Interrupted):
+        chain.text()
     assert len(model.prompts) == 1
 
-    async_model = AsyncScript(["wait"], "never")
+    class Slow(AsyncScript):
+        async def execute(
+            self,
+            prompt: llm.Prompt,
+            stream: bool,
+            response: llm.AsyncResponse,
+            conversation: llm.AsyncConversation | None,
+        ) -> AsyncGenerator[str, None]:
+            self.prompts.append(prompt)
+            yield "One, "
+            await asyncio.sleep(60)
 
-    async def program() -> int:
-        chain = async_model.chain("go", tools=[wait])
-        with pytest.raises(llm.PauseChain):
+    slow = Slow()
+
+    async def program() -> str:
+        chain = slow.chain("go")
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(chain.text(), 0.01)
+        with pytest.raises(llm.Interrupted) as caught:
             await chain.text()
-        return len([r async for r in chain.responses()])
+        return caught.value.partial
 
-    assert asyncio.run(program()) == 1
+    assert asyncio.run(program()) == "One, "
+    assert len(slow.prompts) == 1
+
+
+def counted(kind: type[Any]) -> type[Any]:
+    """A script that tells tokens."""
+
+    class Counted(kind):
+        def execute(self, prompt: Any, stream: Any, response: Any, conversation: Any) -> Any:
+            response.set_usage(input=2, output=1, details={"cached": 1, "in": {"n": 1}})
+            response.response_json = {"turn": len(self.prompts)}
+            return super().execute(prompt, stream, response, conversation)
+
+    return Counted
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_chain_says_what_responses_say(is_async: bool) -> None:
+    """Tokens together and by response, the value, the messages, the last JSON; and when it is
+    done."""
+    turns = (["ping"], '{"value": 7}')
+    model = counted(AsyncScript if is_async else Script)(*turns)
+    chain = model.chain("go", tools=[ping], schema=int)
+    done: list[object] = []
+
+    async def program() -> list[Any]:
+        await chain.on_done(done.append)
+        names = ("parsed", "usage", "usages", "messages", "json")
+        found = [await getattr(chain, name)() for name in names]
+        await chain.on_done(done.append)
+        return found
+
+    if is_async:
+        found = asyncio.run(program())
+    else:
+        chain.on_done(done.append)
+        found = [chain.parsed(), chain.usage(), chain.usages(), chain.messages(), chain.json()]
+        chain.on_done(done.append)
+    value, usage, usages, messages, last = found
+    assert value == 7
+    assert usage == llm.Usage(4, 2, {"cached": 2, "in": {"n": 2}})
+    assert usages == [llm.Usage(2, 1, {"cached": 1, "in": {"n": 1}})] * 2
+    assert [message.role for message in messages] == ["assistant", "tool", "assistant"]
+    assert last == {"turn": 1}
+    assert done == [chain, chain]
+    assert chain.text_or_partial == '{"value": 7}'
 
 
 def test_prompts_of_a_chain_keep_their_own_messages() -> None:

@@ -14,7 +14,7 @@ from .helpers import stubs
 
 PACKAGE_NAMES = """
     AuthError CallPolicy ConfigError ConnectionLost ContextTooLong DEFAULT_MODEL Database
-    EmbeddingModel EmbeddingModelWithAliases HTTPLog InvalidInput LLMError LazyOptions
+    EmbeddingModel EmbeddingModelWithAliases HTTPLog Interrupted InvalidInput LLMError LazyOptions
     ModelWithAliases NotFound Overloaded RateLimited ToolContext UnknownModelError __version__
     cosine_similarity decode encode get_async_model_aliases get_async_models
     get_default_embedding_model get_default_model get_embedding_model

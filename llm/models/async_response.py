@@ -90,7 +90,7 @@ class AsyncResponse(_BaseResponse, Generic[T]):
                 await self._source.aclose()
             self._finish()
             for callback in self.done_callbacks:
-                await _called(callback, self)
+                await called(callback, self)
             return False
         except BaseException as error:
             if not self._may_retry(error):
@@ -133,8 +133,9 @@ class AsyncResponse(_BaseResponse, Generic[T]):
                     index += 1
                 elif not await self._advance():
                     return
-        except GeneratorExit:
-            source, self._source = self._source, None
+        except GeneratorExit as left:
+            source = self._source
+            self._may_retry(left)
             if hasattr(source, "aclose"):
                 await source.aclose()
             raise
@@ -221,7 +222,7 @@ class AsyncResponse(_BaseResponse, Generic[T]):
     async def on_done(self, callback: Callable[[AsyncResponse[T]], object]) -> None:
         """Call or await `callback` with this response once it is complete, or at once if it is."""
         if self._done:
-            await _called(callback, self)
+            await called(callback, self)
         else:
             self.done_callbacks.append(callback)
 
@@ -308,7 +309,8 @@ class AsyncResponse(_BaseResponse, Generic[T]):
             self.conversation.stored_name = twin.conversation.stored_name
 
 
-async def _called(callback: ResponseLog, response: AsyncResponse) -> None:
+async def called(callback: ResponseLog, response: object) -> None:
+    """Call a function that is told about what is complete, and await what it gives if need be."""
     result = callback(response)
     # A coroutine function was given only if asyncio-style awaitables come back.
     if isinstance(result, Awaitable):

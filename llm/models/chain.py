@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .._lazy import MODEL_TYPES
-from ..parts import StreamEvent
-from ..text import needs_space
+from ..parts import Message, StreamEvent, Usage
+from ..text import JSONObject, needs_space
 from ..tools.calling import ToolResult
 from ..tools.running import run_calls, run_calls_async
 from ..tools.signatures import signature_of
 from .asking import R
-from .async_response import AsyncResponse
+from .async_response import AsyncResponse, called
+from .following import said_again
 from .plan import AskNext, CallTools, NextPrompt, chain_plan, unanswered_results
 from .prompt import Prompt
 from .response import Response
@@ -108,6 +109,8 @@ class _BaseChainResponse(Generic[R]):
         self._log = log or (conversation.log if conversation is not None else None)
         self._responses: list[R] = []
         self._ended = False
+        self._failure: BaseException | None = None
+        self.done_callbacks: list[ResponseLog] = []
         next_limit = 0 if next is None else 1 if once else repeat
         self._plan = chain_plan(prompt, self._follow, chain_limit, next_limit)
 
@@ -154,7 +157,37 @@ class _BaseChainResponse(Generic[R]):
             self._log,
         )
         response.tool_timeout_s = self.tool_timeout_s
+        response.asks_once = True
         self._responses.append(response)
+
+    def _end(self, error: BaseException) -> None:
+        """Take down how the chain came to its end; an error passes, now and later."""
+        self._ended = True
+        if not isinstance(error, StopIteration):
+            self._failure = error
+            raise error
+
+    def _said_again(self) -> None:
+        """Raise what the chain ended with, where that was an error, or the tool that paused it."""
+        if self._failure is not None:
+            raise said_again(self._failure, self.text_or_partial)
+
+    @property
+    def text_or_partial(self) -> str:
+        """The text that has come, whether the chain came to its end or not; nothing is asked."""
+        shown = ""
+        for response in self._responses:
+            text = response.text_so_far
+            shown += f" {text}" if needs_space(shown, text) else text
+        return shown
+
+    def _messages(self) -> list[Message]:
+        found: list[Message] = []
+        for response in self._responses:
+            chain = response.prompt.chain
+            found += chain.messages[chain.history_count :] if found else []
+            found += response.output_messages()
+        return found
 
     def log_to_db(self, db: Database) -> None:
         """Record every finished response in a log database, as turns of one conversation."""
@@ -220,13 +253,14 @@ class ChainResponse(_BaseChainResponse[Response[T]]):
 
     def to_dict(self) -> ConversationDict:
         """The chain as plain JSON values, with the whole conversation that it belongs to."""
-        for response in self.responses():
-            response.text()
+        if not self._ended:
+            self.text()
         return self._to_dict()
 
     def _step(self) -> bool:
         """Go on to the next response; `False` when the chain is complete."""
         if self._ended:
+            self._said_again()
             return False
         value = self._responses[-1] if self._responses else None
         if value is not None and not value.has_ended:
@@ -237,9 +271,9 @@ class ChainResponse(_BaseChainResponse[Response[T]]):
                 action = self._plan.send(self._perform(action))
             self._respond(action)
         except BaseException as error:
-            self._ended = True
-            if not isinstance(error, StopIteration):
-                raise
+            self._end(error)
+            for callback in self.done_callbacks:
+                callback(self)
         return not self._ended
 
     def _perform(self, action: CallTools | AskNext) -> list[ToolResult] | str | Prompt | None:
@@ -285,6 +319,38 @@ class ChainResponse(_BaseChainResponse[Response[T]]):
         """The whole text of all responses."""
         return "".join(self)
 
+    def _all(self) -> list[Response[T]]:
+        self.text()
+        return self._responses
+
+    def messages(self) -> list[Message]:
+        """What came of the prompt: the answers, the results of tools, and further prompts."""
+        self.text()
+        return self._messages()
+
+    def json(self) -> JSONObject | None:
+        """The provider's own form of the last answer, where the model keeps it."""
+        return self._all()[-1].json()
+
+    def parsed(self) -> T:
+        """The value that the last answer describes; see `Response.parsed`."""
+        return self._all()[-1].parsed()
+
+    def usage(self) -> Usage:
+        """The tokens that all answers cost together."""
+        return sum(self.usages(), Usage())
+
+    def usages(self) -> list[Usage]:
+        """The tokens that each answer cost, in the order of `responses()`."""
+        return [response.usage() for response in self._all()]
+
+    def on_done(self, callback: Callable[[ChainResponse[T]], object]) -> None:
+        """Call `callback` with this chain once it is complete, or at once if it is."""
+        if self._ended and self._failure is None:
+            callback(self)
+        else:
+            self.done_callbacks.append(callback)
+
 
 class AsyncChainResponse(_BaseChainResponse[AsyncResponse[T]]):
     """A chain with an asynchronous model. Nothing is sent before somebody reads from it."""
@@ -306,6 +372,7 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse[T]]):
     async def _step(self) -> bool:
         """Go on to the next response; `False` when the chain is complete."""
         if self._ended:
+            self._said_again()
             return False
         value = self._responses[-1] if self._responses else None
         if value is not None and not value.has_ended:
@@ -316,9 +383,9 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse[T]]):
                 action = self._plan.send(await self._perform(action))
             self._respond(action)
         except BaseException as error:
-            self._ended = True
-            if not isinstance(error, StopIteration):
-                raise
+            self._end(error)
+            for callback in self.done_callbacks:
+                await called(callback, self)
         return not self._ended
 
     async def _perform(self, action: CallTools | AskNext) -> list[ToolResult] | str | Prompt | None:
@@ -365,6 +432,38 @@ class AsyncChainResponse(_BaseChainResponse[AsyncResponse[T]]):
     async def text(self) -> str:
         """The whole text of all responses."""
         return "".join([chunk async for chunk in self])
+
+    async def _all(self) -> list[AsyncResponse[T]]:
+        await self.text()
+        return self._responses
+
+    async def messages(self) -> list[Message]:
+        """What came of the prompt: the answers, the results of tools, and further prompts."""
+        await self.text()
+        return self._messages()
+
+    async def json(self) -> JSONObject | None:
+        """The provider's own form of the last answer, where the model keeps it."""
+        return await (await self._all())[-1].json()
+
+    async def parsed(self) -> T:
+        """The value that the last answer describes; see `Response.parsed`."""
+        return await (await self._all())[-1].parsed()
+
+    async def usage(self) -> Usage:
+        """The tokens that all answers cost together."""
+        return sum(await self.usages(), Usage())
+
+    async def usages(self) -> list[Usage]:
+        """The tokens that each answer cost, in the order of `responses()`."""
+        return [await response.usage() for response in await self._all()]
+
+    async def on_done(self, callback: Callable[[AsyncChainResponse[T]], object]) -> None:
+        """Call or await `callback` with this chain once it is complete, or at once if it is."""
+        if self._ended and self._failure is None:
+            await called(callback, self)
+        else:
+            self.done_callbacks.append(callback)
 
 
 def _ask(next: NextPrompt | None, action: AskNext) -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import InvalidInput
+from ..errors import Interrupted, InvalidInput
 from ..schemas.validation import repair_prompt
 from .options import all_options
 
@@ -101,3 +101,10 @@ def growing_answer(prompt: Prompt) -> GrowingValue:
     from ..schemas.growing import GrowingValue
 
     return GrowingValue()
+
+
+def said_again(failure: BaseException, partial: str) -> Exception:
+    """What is raised for an answer that failed before; whoever reads it now was not cancelled."""
+    if isinstance(failure, Exception):
+        return failure
+    return Interrupted("The answer was broken off before it was complete", partial)

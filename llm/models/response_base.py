@@ -104,6 +104,9 @@ class _BaseResponse:
     _room: int = LONGEST_ANSWER
     #: It ended before it was complete.
     broke_off: bool = False
+    #: Where it fails it is not asked for again, by whoever reads it: it says so again.
+    asks_once: bool = False
+    _failure: BaseException | None = None
     #: How often `parsed()` asks again for an answer that does not fit.
     repair: int = 0
     #: The responses that were asked for because the one before did not fit the schema.
@@ -318,6 +321,10 @@ class _BaseResponse:
 
     def _begin(self) -> Any:
         """What `execute` gives, after clearing whatever an earlier, failed attempt left."""
+        if self._failure is not None:
+            from .following import said_again
+
+            raise said_again(self._failure, self.text_so_far)
         if self._start is not None:
             self._clear()
         self._start = time.monotonic()
@@ -387,11 +394,14 @@ class _BaseResponse:
         if isinstance(error, ModelError):
             error.response, error.partial = self, self.text_so_far
             error.request_id = error.request_id or self.request_id
-        if not isinstance(error, ContextTooLong):
-            return False
-        from .truncation import shorten
+        if isinstance(error, ContextTooLong):
+            from .truncation import shorten
 
-        return shorten(self, error)
+            if shorten(self, error):
+                return True
+        if self.asks_once:
+            self._failure = error
+        return False
 
     def break_off(self) -> None:
         """Close an answer that will not be complete; the conversation takes up what it says."""
