@@ -397,8 +397,19 @@ def plain(value: object) -> Json:
                 shape: Json = make(warnings=False)
             except TypeError:
                 shape = make()
+            except UnicodeEncodeError:
+                shape = _unpacked(value)
             return shape
     return dict(vars(value))
+
+
+def _unpacked(value: Any) -> Any:
+    """As `plain`, without pydantic's own way, which half a character ends."""
+    if isinstance(value, list):
+        return [_unpacked(item) for item in value]
+    if not hasattr(value, "model_fields_set"):
+        return value
+    return {name: _unpacked(item) for name, item in value if name in value.model_fields_set}
 
 
 def arguments_text(value: object) -> str:
