@@ -38,12 +38,14 @@ _HELP = {
     "embed-multi": "Embed many texts or files, and store the vectors in a collection.",
     "fragments": "Manage stored fragments of prompts.",
     "conversations": "Manage logged conversations.",
-    "docs": "Manage documents that answers go by, and check what answers quote of them.",
+    "docs": "Manage documents that answers go by.",
     "install": "Install packages, such as plugins, beside llm.",
     "keys": "Manage stored API keys.",
     "logs": "Explore logged prompts and responses.",
     "models": "Manage available models.",
-    "plugins": "List the installed plugins, with the hooks that each implements.",
+    "plugins": (
+        "List the installed plugins: on a terminal what each adds, in a pipe JSON with its hooks."
+    ),
     "prompt": "Send a prompt to a model and print its answer.",
     "similar": "Find the entries of a collection that are nearest to a text.",
     "schemas": "Manage stored schemas of answers.",
