@@ -149,9 +149,11 @@ for_hints(
         EmbeddingModel NextPrompt Options Prompt Response ToolCall ToolDef ToolResult
         _AsyncModel _BaseChainResponse _BaseConversation _BaseModel _BaseResponse _Model
     """,
+        "llm.models.message_chain": "GivenMessage",
         "llm.models.prompt": "AnyTool Schema",
         "llm.models.response_base": "ResponseLog",
         "llm.net.policy": "CallPolicy",
+        "llm.tools.guarding": "Approve",
         "llm.parts": "Message",
         "llm.schemas.typed": "AnswerType",
         "llm.serialization": "ConversationDict ResponseDict UsageDict",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, cast
 
 from ._lazy import for_hints
 from .content import Attachment
-from .text import JSONObject
+from .text import JSONObject, suggestion
 
 if TYPE_CHECKING:
     from .serialization import MessageDict, PartDict
@@ -159,11 +159,20 @@ class Message:
         role: `system`, `user`, `assistant` or `tool`.
         parts: What it contains, in order.
         provider_metadata: Opaque values that a provider wants back, by provider name.
+
+    Raises:
+        ValueError: The role is none of these.
     """
 
-    role: str
+    role: Role
     parts: list[Part] = field(default_factory=list)
     provider_metadata: Metadata | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse who has no say in a conversation."""
+        if self.role not in ROLES:
+            near = suggestion(str(self.role), ROLES)
+            raise ValueError(f"{self.role!r} is no role: use one of {', '.join(ROLES)}{near}")
 
     def to_dict(self) -> MessageDict:
         """The message as plain JSON values."""

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from llm.errors import InvalidInput
 from llm.logs.exchange.as_markdown import from_markdown, to_markdown
-from llm.logs.exchange.as_openai import from_openai, to_openai
+from llm.logs.exchange.as_openai import to_openai
 from llm.logs.exchange.formats import format_of, read, written
+from llm.models.openai_messages import from_openai
 from llm.models.serialize import from_messages
 from llm.parts import Message
 from llm.serialization import MessageDict

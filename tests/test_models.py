@@ -168,7 +168,7 @@ def test_model_without_conversation_refuses_history(role: str) -> None:
     class Single(Bare):
         supports_conversation = False
 
-    history = [llm.user("a"), llm.Message(role, [])]
+    history = [llm.user("a"), llm.Message(role, [])]  # type: ignore[arg-type]
     with pytest.raises(llm.ConversationNotSupported) as caught:
         Single().prompt("x", messages=history)
     assert str(caught.value) == "Single: bare does not support conversations"

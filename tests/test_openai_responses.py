@@ -32,6 +32,7 @@ from llm.providers.openai.wire.responses_answers import Item, ResponsesAccumulat
 from llm.providers.openai.wire.shapes import DONE
 from llm.text import JSONObject
 
+from .helpers.models import of_role
 from .helpers.openai_server import OpenAIServer, json_reply, sse_reply, text_stream
 
 WIRE = Path(__file__).parent / "data/wire"
@@ -785,7 +786,7 @@ def test_messages_and_roles_that_cannot_be_sent_are_left_out() -> None:
         llm.system(""),
         llm.user(""),
         llm.user("a", "b"),
-        llm.Message("critic", []),
+        of_role("critic"),
         llm.assistant(reasoning, foreign),
     ]
     prompt = llm.Prompt(None, model, messages=messages)

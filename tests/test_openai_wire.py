@@ -36,6 +36,7 @@ from llm.providers.openai.wire.chat_requests import chat_messages
 from llm.providers.openai.wire.shapes import DONE, TextMender, malformed
 from llm.text import JSONObject
 
+from .helpers.models import of_role
 from .helpers.openai_server import OpenAIServer, chunk, completion, json_reply, sse_reply
 
 WIRE = Path(__file__).parent / "data/wire"
@@ -579,7 +580,7 @@ def test_empty_messages_are_not_sent() -> None:
 
 def test_message_of_an_unknown_role_is_not_sent() -> None:
     """A role that the API does not know stays at home."""
-    prompt = llm.Prompt(None, Chat("m"), messages=[Message("critic", []), llm.user("a")])
+    prompt = llm.Prompt(None, Chat("m"), messages=[of_role("critic"), llm.user("a")])
     assert len(Chat("m").build_messages(prompt, None)) == 1
 
 

@@ -157,7 +157,7 @@ def test_message_shortcut_normalizes_items(make: Callable[..., Message], role: s
     """The four shortcuts take text, attachments, parts and lists of these, in any nesting."""
     message = make("a", PICTURE, [TextPart("b"), ("c",)], provider_metadata=METADATA)
     parts = [TextPart("a"), AttachmentPart(PICTURE), TextPart("b"), TextPart("c")]
-    assert message == Message(role, parts, METADATA)
+    assert message == Message(role, parts, METADATA)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("item", [None, 3, {"a": 1}])

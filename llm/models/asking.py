@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
 
     from ..content import Attachment
-    from ..parts import Message
+    from ..net.policy import CallPolicy
     from ..text import JSONObject
     from ..tools.calling import ToolResult
+    from ..tools.guarding import Approve
     from ..tools.running import AfterCallAsync, BeforeCallAsync
     from .async_response import AsyncResponse
     from .chain import AsyncChainResponse, ChainResponse, _BaseChainResponse
     from .conversation import _BaseConversation
+    from .message_chain import GivenMessage
     from .plan import NextPrompt
     from .prompt import Prompt, PromptValues, Schema, ToolDef
     from .response import Response
@@ -71,7 +73,7 @@ class Asking(Generic[R, C]):
         attachments: Iterable[Attachment] | None = None,
         system: str | None = None,
         system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
+        messages: Sequence[GivenMessage] | None = None,
         stream: bool = True,
         schema: JSONObject | str | None = None,
         tools: Iterable[ToolDef] | None = None,
@@ -81,6 +83,7 @@ class Asking(Generic[R, C]):
         key: str | None = None,
         log: ResponseLog | None = None,
         repair: int = 0,
+        policy: CallPolicy | None = None,
         **kwargs: object,
     ) -> R: ...
     @overload
@@ -92,7 +95,7 @@ class Asking(Generic[R, C]):
         attachments: Iterable[Attachment] | None = None,
         system: str | None = None,
         system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
+        messages: Sequence[GivenMessage] | None = None,
         stream: bool = True,
         schema: TypeForm[S],
         tools: Iterable[ToolDef] | None = None,
@@ -102,6 +105,7 @@ class Asking(Generic[R, C]):
         key: str | None = None,
         log: ResponseLog | None = None,
         repair: int = 0,
+        policy: CallPolicy | None = None,
         **kwargs: object,
     ) -> Response[S]: ...
     @overload
@@ -113,7 +117,7 @@ class Asking(Generic[R, C]):
         attachments: Iterable[Attachment] | None = None,
         system: str | None = None,
         system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
+        messages: Sequence[GivenMessage] | None = None,
         stream: bool = True,
         schema: TypeForm[S],
         tools: Iterable[ToolDef] | None = None,
@@ -123,6 +127,7 @@ class Asking(Generic[R, C]):
         key: str | None = None,
         log: ResponseLog | None = None,
         repair: int = 0,
+        policy: CallPolicy | None = None,
         **kwargs: object,
     ) -> AsyncResponse[S]: ...
     def prompt(
@@ -133,7 +138,7 @@ class Asking(Generic[R, C]):
         attachments: Iterable[Attachment] | None = None,
         system: str | None = None,
         system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
+        messages: Sequence[GivenMessage] | None = None,
         stream: bool = True,
         schema: Schema | None = None,
         tools: Iterable[ToolDef] | None = None,
@@ -143,13 +148,15 @@ class Asking(Generic[R, C]):
         key: str | None = None,
         log: ResponseLog | None = None,
         repair: int = 0,
+        policy: CallPolicy | None = None,
         **kwargs: object,
     ) -> Any:
         """The response to a prompt; nothing is sent before somebody reads from it.
 
         Args:
             prompt: The text; see `llm.Prompt` for what the other arguments of that name mean.
-            messages: What was said before; replaces the history of a conversation.
+            messages: What was said before; replaces the history of a conversation. Dictionaries of
+                OpenAI's chat API will do, too.
             stream: Ask the provider for the answer piece by piece.
             tools: What the model may call; replaces the tools of a conversation.
             options: Model options by name.
@@ -157,6 +164,8 @@ class Asking(Generic[R, C]):
             log: An `llm.Database`, or any function; it is given the finished response, in place
                 of the log of the conversation.
             repair: How often `parsed()` asks again for an answer that does not fit the schema.
+            policy: How often the request is sent again and how long the server may be silent, in
+                place of what the conversation says.
             kwargs: Model options.
 
         Raises:
@@ -178,6 +187,7 @@ class Asking(Generic[R, C]):
             hide_reasoning=hide_reasoning,
         )
         response = self._new_response(request, stream, key, log)
+        response.own_policy = policy
         if repair:
             from .following import checked_repair
 
@@ -193,7 +203,7 @@ class Asking(Generic[R, C]):
         attachments: Iterable[Attachment] | None = None,
         system: str | None = None,
         system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
+        messages: Sequence[GivenMessage] | None = None,
         stream: bool = True,
         schema: JSONObject | str | None = None,
         tools: Iterable[ToolDef] | None = None,
@@ -209,6 +219,10 @@ class Asking(Generic[R, C]):
         repeat: int | None = None,
         log: ResponseLog | None = None,
         repair: int = 0,
+        tool_timeout: float | None = None,
+        tool_output_limit: int | None = None,
+        allow: Iterable[str] | None = None,
+        approve: Approve | None = None,
     ) -> C: ...
     @overload
     def chain(
@@ -219,7 +233,7 @@ class Asking(Generic[R, C]):
         attachments: Iterable[Attachment] | None = None,
         system: str | None = None,
         system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
+        messages: Sequence[GivenMessage] | None = None,
         stream: bool = True,
         schema: TypeForm[S],
         tools: Iterable[ToolDef] | None = None,
@@ -235,6 +249,10 @@ class Asking(Generic[R, C]):
         repeat: int | None = None,
         log: ResponseLog | None = None,
         repair: int = 0,
+        tool_timeout: float | None = None,
+        tool_output_limit: int | None = None,
+        allow: Iterable[str] | None = None,
+        approve: Approve | None = None,
     ) -> ChainResponse[S]: ...
     @overload
     def chain(
@@ -245,7 +263,7 @@ class Asking(Generic[R, C]):
         attachments: Iterable[Attachment] | None = None,
         system: str | None = None,
         system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
+        messages: Sequence[GivenMessage] | None = None,
         stream: bool = True,
         schema: TypeForm[S],
         tools: Iterable[ToolDef] | None = None,
@@ -261,6 +279,10 @@ class Asking(Generic[R, C]):
         repeat: int | None = None,
         log: ResponseLog | None = None,
         repair: int = 0,
+        tool_timeout: float | None = None,
+        tool_output_limit: int | None = None,
+        allow: Iterable[str] | None = None,
+        approve: Approve | None = None,
     ) -> AsyncChainResponse[S]: ...
     def chain(
         self,
@@ -270,7 +292,7 @@ class Asking(Generic[R, C]):
         attachments: Iterable[Attachment] | None = None,
         system: str | None = None,
         system_fragments: Sequence[str] | None = None,
-        messages: Sequence[Message] | None = None,
+        messages: Sequence[GivenMessage] | None = None,
         stream: bool = True,
         schema: Schema | None = None,
         tools: Iterable[ToolDef] | None = None,
@@ -286,6 +308,10 @@ class Asking(Generic[R, C]):
         repeat: int | None = None,
         log: ResponseLog | None = None,
         repair: int = 0,
+        tool_timeout: float | None = None,
+        tool_output_limit: int | None = None,
+        allow: Iterable[str] | None = None,
+        approve: Approve | None = None,
     ) -> Any:
         """The chain of a prompt: tool calls are run and their results sent until none is asked for.
 
@@ -296,7 +322,14 @@ class Asking(Generic[R, C]):
             next: Called with each answer that asks for no tools (and its prompt, if it takes two
                 arguments), `once` or at most `repeat` times; gives `None` to end the chain, a
                 text in which `$input` stands for the answer, or a `Prompt`.
+            log: Is given each finished response, in place of the log of the conversation.
             repair: How often to ask again for an answer that does not fit; not beside `next`.
+            tool_timeout: The longest time that a tool call may take, in seconds.
+            tool_output_limit: The most characters of a result that the model is told.
+            allow: Rules for calls that run without a question, as `--allow` takes them; any other
+                call is refused where there is no `approve`.
+            approve: Asked with the tool and the call about every call that no rule allows; says
+                whether it may run.
         """
         owner = self._own_conversation()
         request = owner.next_prompt(
@@ -319,9 +352,17 @@ class Asking(Generic[R, C]):
             follow, repeat = next_of_repair(next, repair, request), repair
         limit = owner.chain_limit if chain_limit is None else chain_limit
         hooks = (before_call or owner.before_call, after_call or owner.after_call)
+        if (tool_timeout, tool_output_limit, allow, approve) != (None,) * 4:
+            from ..tools.guarding import check_seconds, guarded, limited
+
+            check_seconds(tool_timeout)
+            before, after = hooks
+            hooks = (guarded(before, allow, approve), limited(after, tool_output_limit))
         chain_class = models.AsyncChainResponse if self.is_async else models.ChainResponse
         make = partial(cast("type[C]", chain_class), request, owner.model, stream, owner, key)
-        return make(limit, *hooks, next=follow, once=once, repeat=repeat, log=log)
+        chain = make(limit, *hooks, next=follow, once=once, repeat=repeat, log=log)
+        chain.tool_timeout_s = tool_timeout
+        return chain
 
 
 def installed_model(model_id: str | None, is_async: bool) -> Any:

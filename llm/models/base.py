@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
@@ -14,7 +14,7 @@ from ..parts import StreamEvent
 from ..text.secrets import remember
 from ..tools.tool import ServerSideTool
 from .asking import Asking, C, R
-from .options import NO_OPTIONS, OptionsT
+from .options import NO_OPTIONS, OptionsT, validated
 from .prompt import Prompt
 
 if TYPE_CHECKING:
@@ -144,6 +144,8 @@ class _Answering(_BaseModel, Asking[R, C], Generic[R, C, T]):
         policy: CallPolicy | None = None,
         truncate: str | None = None,
         log: ResponseLog | None = None,
+        system: str | None = None,
+        options: Mapping[str, object] | None = None,
     ) -> T:
         """A new conversation with this model.
 
@@ -156,7 +158,13 @@ class _Answering(_BaseModel, Asking[R, C], Generic[R, C, T]):
             truncate: Which turns to leave out where the history is too long for the model:
                 `oldest`, `middle` (the first turn is kept), or `none`.
             log: An `llm.Database`, or any function; it is given each finished response.
+            system: The system prompt of every prompt that has none of its own.
+            options: Model options of every prompt, by name; those of a prompt count before them.
+
+        Raises:
+            pydantic.ValidationError: An option is unknown or its value is not allowed.
         """
+        validated(self, options or {})
         found = models.AsyncConversation if self.is_async else models.Conversation
         return cast("type[T]", found)(
             model=self,
@@ -167,6 +175,8 @@ class _Answering(_BaseModel, Asking[R, C], Generic[R, C, T]):
             policy=policy,
             truncate=truncate,
             log=log,
+            system=system,
+            options=options,
         )
 
 

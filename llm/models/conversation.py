@@ -74,6 +74,8 @@ class _BaseConversation(Asking[R, C]):
         policy: CallPolicy | None = None,
         truncate: str | None = None,
         log: ResponseLog | None = None,
+        system: str | None = None,
+        options: Mapping[str, object] | None = None,
     ) -> None:
         self.model = model
         self.id: str = id or new_ulid()
@@ -93,6 +95,8 @@ class _BaseConversation(Asking[R, C]):
 
             check_choice(truncate)
         self.log = log
+        self.system = system
+        self.options = options
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> _BaseConversation[R, C]:
@@ -167,6 +171,10 @@ class _BaseConversation(Asking[R, C]):
     def next_prompt(self, prompt: str | None, **values: Unpack[PromptValues]) -> Prompt:
         """The prompt of the next turn, with the history in front; nothing is sent."""
         values["tools"] = values.get("tools") or self.tools
+        if self.system and not (values.get("system") or values.get("system_fragments")):
+            values["system"] = self.system
+        if self.options:
+            values["options"] = {**self.options, **(values.get("options") or {})}
         request = Prompt.of_call(prompt, self.model, **values)
         if not request.is_complete:
             if self.owes_answer() and not self.pending_calls():
@@ -250,8 +258,8 @@ class AsyncConversation(_BaseConversation["AsyncResponse", "AsyncChainResponse"]
 
     def to_sync_conversation(self) -> Conversation:
         """A synchronous conversation of the same id, name, model and tools, without responses."""
-        kept = ("model", "id", "name", "tools", "chain_limit", "policy", "truncate")
-        twin = Conversation(**{name: getattr(self, name) for name in kept})
+        kept = ("model", "id", "name", "tools", "chain_limit", "policy", "truncate", "system")
+        twin = Conversation(**{name: getattr(self, name) for name in (*kept, "options")})
         for name in (
             *("stored_tip", "stored_name", "untrusted_tools", "stored_untrusted"),
             *("foreign_messages", "has_foreign_tools"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Union, cast
 
 from ..parts import Message
+
+#: A message as people pass it: itself, or a dictionary of ours or of OpenAI's chat API.
+GivenMessage = Union[Message, Mapping[str, object]]
 
 
 class MessageChain:
@@ -66,3 +70,17 @@ class MessageChain:
 def last_system_text(messages: Sequence[Message]) -> str:
     """The text of the last system message; empty without one."""
     return next((m.text() for m in reversed(messages) if m.role == "system"), "")
+
+
+def as_messages(given: Iterable[GivenMessage]) -> list[Message]:
+    """Messages from what people pass.
+
+    Raises:
+        InvalidInput: Something is no message.
+    """
+    messages = list(given)
+    if all(isinstance(message, Message) for message in messages):
+        return cast("list[Message]", messages)
+    from .openai_messages import messages_from
+
+    return messages_from(messages)

@@ -16,7 +16,7 @@ from .._lazy import for_hints
 from ..text import JSONObject
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
     from typing_extensions import TypeVar as TypeVarWithDefault
 
     from .base import _BaseModel
@@ -82,7 +82,40 @@ def validated(model: _BaseModel, options: Options | Mapping[str, object]) -> Opt
     """
     if not isinstance(options, Mapping):
         return options
-    return model.Options(**options) if options else None
+    if not options:
+        return None
+    from pydantic import ValidationError
+
+    try:
+        found: Options = model.Options(**options)
+    except ValidationError as error:
+        raise _with_suggestions(error, model) from None
+    return found
+
+
+# What stands in a call beside the options of the model.
+ARGUMENTS = (
+    *("prompt", "fragments", "attachments", "system", "system_fragments", "messages", "stream"),
+    *("schema", "tools", "tool_results", "options", "hide_reasoning", "key", "log", "policy", "repair"),
+)
+
+
+def _with_suggestions(error: ValidationError, model: _BaseModel) -> ValidationError:
+    """The same error, which says what unknown options may have been meant to be."""
+    from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+
+    from ..text import suggestion
+
+    known = [*model.Options.model_fields, *ARGUMENTS]
+    lines: list[InitErrorDetails] = []
+    for problem in error.errors():
+        kind, said = problem["type"], problem["msg"]
+        if kind == "extra_forbidden":
+            said = f"There is no option of that name{suggestion(str(problem['loc'][0]), known)}"
+        # Braces would stand for values of a context.
+        custom = PydanticCustomError(kind, "{said}", {"said": said})  # type: ignore[arg-type]
+        lines.append({"type": custom, "loc": problem["loc"], "input": problem["input"]})
+    return ValidationError.from_exception_data(error.title, lines)
 
 
 def all_options(options: Mapping[str, object] | None, keywords: JSONObject) -> JSONObject:

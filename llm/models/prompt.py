@@ -15,7 +15,7 @@ from ..tools.calling import ToolCall, ToolResult
 from ..tools.tool import ServerSideTool, Tool
 from ..tools.toolbox import Toolbox
 from .asking import installed_model
-from .message_chain import MessageChain, last_system_text
+from .message_chain import GivenMessage, MessageChain, as_messages, last_system_text
 from .options import OptionsT_co, validated
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         attachments: Iterable[Attachment] | None
         system: str | None
         system_fragments: Sequence[str] | None
-        messages: Sequence[Message] | None
+        messages: Sequence[GivenMessage] | None
         schema: Schema | None
         tools: Iterable[ToolDef] | None
         tool_results: Iterable[ToolResult] | None
@@ -71,7 +71,8 @@ class Prompt(Generic[OptionsT_co]):
         schema: What the answer has to fit: JSON schema, the short notation, or a type.
         tools: What the model may call: functions, `Tool`s, toolboxes, server-side tools.
         tool_results: Results of the tool calls of the response before.
-        messages: Exactly what is sent, complete; made from the other arguments where missing.
+        messages: Exactly what is sent, complete; made from the other arguments where missing. Each
+            may also be a dictionary, as `Message.to_dict()` or OpenAI's chat API have it.
         hide_reasoning: Do not ask the provider for visible reasoning.
     """
 
@@ -106,7 +107,7 @@ class Prompt(Generic[OptionsT_co]):
         schema: Schema | None = None,
         tools: Iterable[ToolDef] | None = None,
         tool_results: Iterable[ToolResult] | None = None,
-        messages: Sequence[Message] | None = None,
+        messages: Sequence[GivenMessage] | None = None,
         hide_reasoning: bool = False,
     ) -> None:
         self._prompt = prompt
@@ -120,9 +121,10 @@ class Prompt(Generic[OptionsT_co]):
         self.tool_sources: list[ToolDef] = list(tools) if tools else []
         self.tools: list[AnyTool] = wrap_tools(self.tool_sources) if tools else []
         self.tool_results: list[ToolResult] = list(tool_results) if tool_results else []
-        self._options = None if options is None else validated(model, options)
+        #: The validated options; `None` where none were given.
+        self.given_options = None if options is None else validated(model, options)
         self.hide_reasoning = hide_reasoning
-        self._given = list(messages) if messages is not None else None
+        self._given = None if messages is None else as_messages(messages)
 
     def _take_schema(self, schema: object) -> JSONObject | None:
         if schema is None or isinstance(schema, dict):
@@ -190,18 +192,14 @@ class Prompt(Generic[OptionsT_co]):
     @property
     def options(self) -> OptionsT_co:
         """The validated options; the model's defaults where none were given."""
-        if self._options is None and self._defaults is None:
+        given = self.given_options
+        if given is None and self._defaults is None:
             self._defaults = self.model.Options()
-        return cast("OptionsT_co", self._defaults if self._options is None else self._options)
+        return cast("OptionsT_co", self._defaults if given is None else given)
 
     @options.setter
     def options(self, options: Options) -> None:
-        self._options = options
-
-    @property
-    def given_options(self) -> OptionsT_co | None:
-        """The validated options; `None` where none were given."""
-        return cast("OptionsT_co | None", self._options)
+        self.given_options = options
 
     @property
     def messages(self) -> list[Message]:
@@ -289,7 +287,7 @@ class Prompt(Generic[OptionsT_co]):
             self.model,
             system=self.own_system,
             system_fragments=self.system_fragments,
-            options=self._options,
+            options=self.given_options,
             schema=self.schema,
             tool_results=tool_results,
             hide_reasoning=self.hide_reasoning,
@@ -345,8 +343,8 @@ class Prompt(Generic[OptionsT_co]):
     def _results(self) -> list[Message]:
         results: list[Part] = [result_part(result) for result in self.tool_results]
         files: list[Part] = [*map(AttachmentPart, self._files_of_tools)]
-        given = (("tool", results), ("user", files))
-        return [Message(role, parts) for role, parts in given if parts]
+        asked = [Message("tool", results)] if results else []
+        return [*asked, Message("user", files)] if files else asked
 
     def _typed(self) -> list[Message]:
         """Text and attachments of the user."""

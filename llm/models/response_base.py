@@ -75,7 +75,6 @@ class _BaseResponse:
         TypeError: `log` cannot be called, such as a path.
     """
 
-    #: Its model answers asynchronously: it has to be awaited.
     is_async: ClassVar[bool] = False
     response_json: JSONObject | None = None
     input_tokens: int | None = None
@@ -87,6 +86,7 @@ class _BaseResponse:
     request_id: str | None = None
     #: The longest time that a tool call may take, in seconds; no limit for `None`.
     tool_timeout_s: float | None = None
+    own_policy: CallPolicy | None = None
     # The model, or whoever reads for it, has looked at the history.
     _looked: bool = True
     _prompt_json: Any = None
@@ -260,8 +260,8 @@ class _BaseResponse:
 
     @property
     def policy(self) -> CallPolicy:
-        """How often a request may be sent again and how long to wait: that of the conversation."""
-        return getattr(self.conversation, "policy", None) or CallPolicy()
+        """How often a request may be sent again and how long to wait."""
+        return self.own_policy or getattr(self.conversation, "policy", None) or CallPolicy()
 
     def thread_id(self) -> str | None:
         """The id of the conversation, if there is one."""

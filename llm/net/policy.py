@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from ..errors import InvalidInput
+
 __all__ = ["Attempts", "CallPolicy", "retry_after_s"]
 
 
@@ -48,6 +50,14 @@ class CallPolicy:
     retries: int = RETRIES
     timeout_s: float = TIMEOUT_S
     tell: Callable[[str], object] | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number of retries or seconds: an `InvalidInput`."""
+        retries, timeout_s = self.retries, self.timeout_s
+        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+            raise InvalidInput(f"retries: {retries!r} is no whole number from 0 on")
+        if not isinstance(timeout_s, (int, float)) or not timeout_s > 0:
+            raise InvalidInput(f"timeout_s: {timeout_s!r} is no number of seconds above 0")
 
     def retries_after(self, status: int | None) -> int:
         """How often a request is sent again that failed with this HTTP status, or with none."""

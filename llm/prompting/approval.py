@@ -250,9 +250,10 @@ class ToolWatch:
             before_call=self.before_call,
             after_call=self.after_call,
             tool_results=results or None,
+            tool_timeout=self._settings.time_limit_s,
+            tool_output_limit=self._settings.output_limit,
             **values,
         )
-        chain.tool_timeout_s = self._settings.time_limit_s
         chain.prompt.calls_before = pending
         self._gate.doubted = _whence(conversation)
         if turn.text.strip():
@@ -273,7 +274,6 @@ class ToolWatch:
 
     def after_call(self, tool: Tool, call: ToolCall, result: ToolResult) -> None:
         """Keep what a call gave, and show it if that was asked for; a failure is always told."""
-        result.output = cut(result.output, self._settings.output_limit)
         conversation = self._conversation
         conversation.finished_calls = {**conversation.finished_calls, call.tool_call_id: result}
         self._progress.recorder.keep_result(result)
@@ -314,13 +314,6 @@ def show_call(call: ToolCall, result: ToolResult) -> None:
     if result.exception is not None:
         lines.append(coloured(f"  Exception: {said_by(result.exception)}", RED))
     write_err("\n".join([*lines, "", ""]))
-
-
-def cut(output: str, limit: int) -> str:
-    """The text of a result, cut to a number of characters; the cut is marked. 0 means no limit."""
-    if not limit or len(output) <= limit:
-        return output
-    return f"{output[:limit]}\n[cut here: {len(output) - limit:,} more characters]"
 
 
 def _pretty(output: str) -> str:

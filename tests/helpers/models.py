@@ -30,6 +30,13 @@ def transcript(prompt: llm.Prompt) -> str:
     return " | ".join(f"{message.role}: {message.text()}" for message in prompt.messages)
 
 
+def of_role(role: str) -> llm.Message:
+    """A message of a role that only other programs know."""
+    message = llm.user()
+    message.role = role  # type: ignore[assignment]
+    return message
+
+
 class EchoOptions(Options):
     """Options of the echo model."""
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInput
+from ...models.openai_messages import from_openai
 from ...models.serialize import CHAIN_FORMAT, FORMAT, check_conversation, from_messages
 from .as_markdown import from_markdown, to_markdown
-from .as_openai import from_openai, to_openai
+from .as_openai import to_openai
 
 if TYPE_CHECKING:
     from ...serialization import ConversationDict

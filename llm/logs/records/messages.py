@@ -17,7 +17,7 @@ from ..file.lookups import batches, decoded_object, rows_by_ids
 if TYPE_CHECKING:
     import sqlite3
 
-    from ...parts import Message, Part
+    from ...parts import Message, Part, Role
     from ...serialization import PartDict
     from ..file.lookups import SQLRow
 
@@ -96,6 +96,15 @@ class StoredMessage(NamedTuple):
     hash: str
     parent_hash: str | None
     message: Message
+
+
+def _message(role: str, parts: list[Part], metadata: JSONObject | None) -> Message:
+    """A message of whatever role another program, or a later release, has written."""
+    from ...parts import Message
+
+    message = Message("user", parts, metadata)
+    message.role = cast("Role", role)
+    return message
 
 
 class References(NamedTuple):
@@ -276,7 +285,7 @@ def load_each(conn: sqlite3.Connection) -> Iterator[StoredMessage]:
 
 def _stored_messages(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> list[StoredMessage]:
     # Here: a listing needs rows only, and starts sooner without them.
-    from ...parts import Message, TextPart
+    from ...parts import TextPart
 
     references = load_references(conn, parts_of(rows))
     for number in references.missing:
@@ -289,7 +298,7 @@ def _stored_messages(conn: sqlite3.Connection, rows: Sequence[MessageRow]) -> li
         StoredMessage(
             row.hash,
             row.parent_hash,
-            Message(
+            _message(
                 row.role,
                 [
                     # Most parts are no more than their text.
