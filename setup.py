@@ -21,6 +21,7 @@ TEST = [
     "ruff>=0.6",
     "socksio>=1",
     "trustme>=1.2",
+    "ty>=0.0.100",
 ]
 LINT = ["mypy>=1.11", "radon>=6", "ruff>=0.6", "types-PyYAML>=6"]
 DOCS = ["furo>=2024.8", "myst-parser>=3", "sphinx>=7.4"]

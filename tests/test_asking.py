@@ -13,7 +13,7 @@ import pytest
 import llm
 from llm.errors import InvalidInput
 
-from .helpers.models import AsyncEcho, Echo
+from .helpers.models import Echo, EchoOptions, transcript
 from .helpers.quick import Caller
 
 RED = "data:image/png;base64,iVBORw0KGgo="
@@ -59,6 +59,22 @@ class AsyncAsker(llm.AsyncModel):
             yield prompt.tool_results[0].output
         else:
             response.add_tool_call(llm.ToolCall("shout", {"text": "hi"}))
+
+
+class AsyncEcho(llm.AsyncModel):
+    """Answers with the messages it was sent."""
+
+    model_id = "async-echo"
+    Options = EchoOptions
+
+    async def execute(
+        self,
+        prompt: llm.Prompt,
+        stream: bool,
+        response: llm.AsyncResponse,
+        conversation: llm.AsyncConversation | None,
+    ) -> AsyncGenerator[str, None]:
+        yield transcript(prompt)
 
 
 def shout(text: str) -> str:
@@ -181,9 +197,10 @@ def test_async_conversation_has_them_too() -> None:
     conversation = AsyncEcho().conversation(system="Be brief", options={"shout": True})
 
     async def main() -> str:
-        return await conversation.prompt("a").text()
+        response: llm.AsyncResponse = conversation.prompt("a")
+        return await response.text()
 
-    assert asyncio.run(main()) == "async system: Be brief | user: a"
+    assert asyncio.run(main()) == "system: Be brief | user: a"
     twin = conversation.to_sync_conversation()
     assert (twin.system, twin.options) == ("Be brief", {"shout": True})
 

@@ -171,10 +171,8 @@ class _BaseConversation(Asking[R, C]):
     def next_prompt(self, prompt: str | None, **values: Unpack[PromptValues]) -> Prompt:
         """The prompt of the next turn, with the history in front; nothing is sent."""
         values["tools"] = values.get("tools") or self.tools
-        if self.system and not (values.get("system") or values.get("system_fragments")):
-            values["system"] = self.system
-        if self.options:
-            values["options"] = {**self.options, **(values.get("options") or {})}
+        if self.system or self.options:
+            self._fill_in(values)
         request = Prompt.of_call(prompt, self.model, **values)
         if not request.is_complete:
             if self.owes_answer() and not self.pending_calls():
@@ -185,6 +183,12 @@ class _BaseConversation(Asking[R, C]):
         return request
 
     _new_prompt = next_prompt
+
+    def _fill_in(self, values: PromptValues) -> None:
+        """Add to the arguments of a prompt what the conversation has for all of them."""
+        if self.system and not (values.get("system") or values.get("system_fragments")):
+            values["system"] = self.system
+        values["options"] = {**(self.options or {}), **(values.get("options") or {})}
 
     def _new_response(
         self, request: Prompt, stream: bool, key: str | None, log: ResponseLog | None

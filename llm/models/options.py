@@ -96,7 +96,17 @@ def validated(model: _BaseModel, options: Options | Mapping[str, object]) -> Opt
 # What stands in a call beside the options of the model.
 ARGUMENTS = (
     *("prompt", "fragments", "attachments", "system", "system_fragments", "messages", "stream"),
-    *("schema", "tools", "tool_results", "options", "hide_reasoning", "key", "log", "policy", "repair"),
+    *(
+        "schema",
+        "tools",
+        "tool_results",
+        "options",
+        "hide_reasoning",
+        "key",
+        "log",
+        "policy",
+        "repair",
+    ),
 )
 
 
@@ -113,7 +123,7 @@ def _with_suggestions(error: ValidationError, model: _BaseModel) -> ValidationEr
         if kind == "extra_forbidden":
             said = f"There is no option of that name{suggestion(str(problem['loc'][0]), known)}"
         # Braces would stand for values of a context.
-        custom = PydanticCustomError(kind, "{said}", {"said": said})  # type: ignore[arg-type]
+        custom = PydanticCustomError(kind, "{said}", {"said": said})
         lines.append({"type": custom, "loc": problem["loc"], "input": problem["input"]})
     return ValidationError.from_exception_data(error.title, lines)
 

@@ -30,7 +30,7 @@ class Shouting(llm.Model):
     supports_tools = True
     attachment_types = {"image/png"}
 
-    class Options(llm.Options):
+    class Options(llm.Options):  # ty: ignore[incompatible-attribute-override]
         """How loud."""
 
         marks: int | None = Field(default=None, description="How many marks", ge=0)
