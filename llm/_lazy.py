@@ -144,8 +144,8 @@ for_hints(
     {
         "asyncio": "Future",
         "llm.models": """
-        AfterCallAsync AfterCallSync AsyncChainResponse AsyncConversation AsyncResponse
-        Attachment BeforeCallAsync BeforeCallSync ChainResponse Conversation
+        AfterCallAsync AfterCallSync AsyncChainResponse AsyncConversation AsyncEmbeddingModel
+        AsyncResponse Attachment BeforeCallAsync BeforeCallSync ChainResponse Conversation
         EmbeddingModel NextPrompt Options Prompt Response ToolCall ToolDef ToolResult
         _AsyncModel _BaseChainResponse _BaseConversation _BaseModel _BaseResponse _Model
     """,

@@ -556,5 +556,5 @@ def test_loaders_registered(plugin: Callable[..., ModuleType]) -> None:
     )
     assert dict[str, object](llm.get_template_loaders()) == {"t": str}
     loaders = llm.get_fragment_loaders()
-    assert list(loaders) == ["f", "f_1", "f_2", "dir", "cmd"]
+    assert list(loaders) == ["f", "f_1", "f_2", "dir", "cmd", "similar"]
     assert list(loaders.values())[:3] == [str, int, len]
