@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import LLMError, NotFound
-from ..terminal import print_json, say, show_note
+from ..terminal import is_terminal, print_json, say, show_note
 from . import _options as shared
 from ._embeddings import (
     collection_to_fill,
@@ -61,7 +62,10 @@ def docs_add(
     """
     from ..documents.store import Documents
     from ..embeddings.collection import Collection
+    from ..embeddings.store import is_address
 
+    if is_address(database):
+        raise LLMError("Documents are kept in a file of SQLite, not on a server: name one with -d")
     if not paths and not Collection.exists(database_path(database), name):
         raise NotFound(f"There are no documents {name!r} yet: name a folder or file to take in")
     with collection_to_fill(name, database, model_id) as collection:
@@ -74,7 +78,9 @@ def docs_add(
 
 
 def _taking_in(path: str) -> None:
-    show_note(path)
+    """On a terminal each file is told, as a model may take its time."""
+    if is_terminal(sys.stderr):
+        show_note(path)
 
 
 def _amounts(changes: Changes) -> str:

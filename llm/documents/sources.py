@@ -63,9 +63,8 @@ class Source(NamedTuple):
     def state(self) -> str:
         """`unchanged` where the bytes stand in the file as they did, `moved` where they stand
         elsewhere in it, else `changed`, or `gone`."""
-        try:
-            data = Path(self.path).read_bytes()
-        except OSError:
+        data = readable(self.path)
+        if data is None:
             return "gone"
         if sha256(data[self.start : self.end]).hexdigest() == self.digest:
             return "unchanged"

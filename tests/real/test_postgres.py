@@ -202,8 +202,10 @@ def test_variable_names_the_server(address: str) -> None:
     run("embed", "notes", "one", "-c", "text one", "--store")
     result = run("-m", "fake", "-f", "similar:notes", "text one")
     assert "similar:notes: one (8 characters)" in result.stderr
-    message = run("docs", "add", "notes", str(Path(__file__)), code=1).stderr
-    assert "is not in a database of SQLite" in message
+    message = run("docs", "add", "new", str(Path(__file__)), code=1).stderr
+    assert "Documents are kept in a file of SQLite" in message
+    assert "is not in a database of SQLite" in run("docs", "show", "notes", code=1).stderr
+    assert "new" not in run("collections", "list").stdout
 
 
 def test_threads_write_at_once(address: str) -> None:
