@@ -135,3 +135,12 @@ def test_collection_in_what_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(LLMError, match=r"Cannot open the embeddings database .*notes\.txt"):
         llm.Collection("words", path, model=Fake())
     assert path.read_text().startswith("not a database")
+
+
+def test_similar_among_some_ids(words: llm.Collection) -> None:
+    """Only these are looked at, however they are given; with none nothing is found."""
+    vector = Fake().embed("one")
+    first, _ = words.similar_by_vector(vector, ids=iter(["a/2", "a/1"]))
+    assert first.id == "a/1"
+    assert [e.id for e in words.similar_by_vector(vector, ids={"b/1", "gone"})] == ["b/1"]
+    assert words.similar_by_vector(vector, ids=[]) == []

@@ -451,8 +451,8 @@ def test_parameters_names() -> None:
     from llm.cli import logs_list
 
     names = (
-        "count path database model query latest fragments schema_input schema_multi tools any_tools"
-        " data data_array data_key data_ids"
+        "count path database model query latest like embedding_model fragments schema_input"
+        " schema_multi tools any_tools data data_array data_key data_ids"
         " truncate short usage response extract extract_last current_conversation"
         " conversation_id id_gt id_gte since until utc failed json_output expand raw"
     )

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from llm.cli import cli
 from llm.commands import logs_upkeep
+from llm.commands._logs import counting
 from llm.logs.file.db import open_log
 from tests.helpers.databases import RELEASES
 from tests.helpers.logged import use_log
@@ -132,7 +133,7 @@ def test_verify_shows_progress_of_a_large_log(
 ) -> None:
     """On a terminal the number of messages looked at is shown, and wiped away at the end."""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    show = logs_upkeep._progress(10_000)
+    show = counting(10_000, "messages")
     show(0)
     show(9_500)
     shown = capsys.readouterr().err

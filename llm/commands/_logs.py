@@ -82,3 +82,15 @@ def time_writer(*, utc: bool) -> Callable[[str | None], str]:
     from ..text.times import shown_time, stored_time
 
     return shown_time(utc=utc) if is_terminal(sys.stdout) else stored_time
+
+
+def counting(total: int, noun: str) -> Callable[[int], None]:
+    """What shows on a terminal how many of many things are done."""
+
+    def show(count: int) -> None:
+        if total >= 10_000 and sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{count:,} of {total:,} {noun}")
+            sys.stderr.write("\r\x1b[K" if count + 500 >= total else "")
+            sys.stderr.flush()
+
+    return show

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
@@ -10,6 +11,7 @@ import click
 from ..terminal import print_json, print_pieces, say, show_note
 from . import _options as shared
 from ._group import group
+from ._like import embedding_model_option, like_option
 from ._logs import (
     database_option,
     json_option,
@@ -23,12 +25,16 @@ from ._options import flag, number, option
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ..logs.records.threads import ConversationInfo
     from ..serialization import ConversationDict
+    from ..text import JSONObject
+    from ._like import Nearest
 
 DEFAULT_COUNT = 20
+# How many of the nearest turns are looked at for each conversation, at first.
+_TURNS_PER_CONVERSATION = 8
 FORMATS = ("json", "openai", "markdown")
 
 conversation_argument = click.argument("conversation")
@@ -53,23 +59,75 @@ def conversations() -> None:
     help="Number of conversations to show, 0 for all.",
 )
 @option("-q", "--query", help="Only those with this text in their title or in a turn.")
+@like_option
+@embedding_model_option
 @database_option
 @utc_option
 @json_option
 def conversations_list(
-    count: int, query: str | None, database: str | None, utc: bool, json_output: bool
+    count: int,
+    query: str | None,
+    like: str | None,
+    embedding_model: str | None,
+    database: str | None,
+    utc: bool,
+    json_output: bool,
 ) -> None:
     """List the conversations, the one used last first."""
     from ..logs.records.threads import list_conversations
 
+    scores: dict[str, float] = {}
+    infos: Iterable[ConversationInfo]
     with reading(database) as conn:
-        infos = list_conversations(conn, limit=count or None, query=query)
+        if like:
+            from ..logs.records.threads import conversation_info
+            from ._like import nearest_turns
+
+            nearest = nearest_turns(conn, database, like, embedding_model)
+            scores = _nearest(conn, nearest, count, query)
+            infos = map(partial(conversation_info, conn), scores)
+        else:
+            infos = list_conversations(conn, limit=count or None, query=query)
         if json_output:
             from ..logs.render.as_json import json_array
 
-            print_pieces(json_array(info._asdict() for info in infos))
+            print_pieces(json_array(_as_json(info, scores) for info in infos))
         else:
             print_pieces(_table(list(infos), utc=utc))
+
+
+def _as_json(info: ConversationInfo, scores: Mapping[str, float]) -> JSONObject:
+    return {**info._asdict(), **({"score": scores[info.id]} if scores else {})}
+
+
+def _nearest(
+    conn: sqlite3.Connection, nearest: Nearest, count: int, query: str | None
+) -> dict[str, float]:
+    """The conversations with the nearest turns, with the score of the nearest of each."""
+    from ..logs.records.threads import list_conversations
+
+    among = None
+    if query:
+        among = {info.id for info in list_conversations(conn, query=query)}
+    number = count * _TURNS_PER_CONVERSATION or -1
+    while True:
+        turns = nearest(number, None)
+        found = _by_conversation(conn, turns, among)
+        if number < 0 or len(found) >= count or len(turns) < number:
+            return dict(islice(found.items(), count or None))
+        number *= _TURNS_PER_CONVERSATION
+
+
+def _by_conversation(
+    conn: sqlite3.Connection, turns: Mapping[str, float], among: set[str] | None
+) -> dict[str, float]:
+    from ..logs.records.threads import conversations_of
+
+    found: dict[str, float] = {}
+    for turn_id, conversation_id in conversations_of(conn, turns):
+        if among is None or conversation_id in among:
+            found.setdefault(conversation_id, turns[turn_id])
+    return found
 
 
 def _table(infos: list[ConversationInfo], *, utc: bool) -> Iterable[str]:

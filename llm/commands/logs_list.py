@@ -8,12 +8,13 @@ import click
 
 from ..terminal import print_pieces
 from ._group import command
+from ._like import embedding_model_option, like_option
 from ._logs import database_option, json_option, path_option, period, reading, time_writer
 from ._options import flag, option, raw_option, several
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from typing_extensions import Unpack
 
@@ -39,6 +40,8 @@ DEFAULT_COUNT = 3
     help="Search prompts and responses (words, or SQLite FTS5 syntax), best match first.",
 )
 @flag("-l", "--latest", help="With --query: the newest first.")
+@like_option
+@embedding_model_option
 @several(
     "-f",
     "--fragment",
@@ -100,8 +103,12 @@ def logs_list(**given: Unpack[_Options]) -> None:
 
     with reading(given["path"] or given["database"]) as conn:
         filters = _filters(conn, given)
-        ids = matching_ids(conn, filters)
-        print_pieces(_pieces(conn, ids, given, filters), raw=given["raw"])
+        if given["like"]:
+            scores = _nearest(conn, filters, given)
+            ids = list(scores)
+        else:
+            ids, scores = matching_ids(conn, filters), {}
+        print_pieces(_pieces(conn, ids, given, filters, scores), raw=given["raw"])
 
 
 class _Options(TypedDict):
@@ -113,6 +120,8 @@ class _Options(TypedDict):
     model: str | None
     query: str | None
     latest: bool
+    like: str | None
+    embedding_model: str | None
     fragments: tuple[str, ...]
     schema_input: str | None
     schema_multi: str | None
@@ -202,28 +211,52 @@ def _with_content(filters: LogFilters, given: _Options) -> LogFilters:
     )
 
 
+def _nearest(conn: sqlite3.Connection, filters: LogFilters, given: _Options) -> dict[str, float]:
+    """The ids of the turns nearest to a text among those that pass the filters, with scores."""
+    from ..logs.read.query import LogFilters, matching_ids
+    from ._like import nearest_turns
+
+    nearest = nearest_turns(
+        conn, given["path"] or given["database"], given["like"] or "", given["embedding_model"]
+    )
+    limit, filters = filters.limit, filters._replace(limit=None)
+    among = None if filters == LogFilters() else matching_ids(conn, filters)
+    return nearest(-1 if limit is None else limit, among)
+
+
 def _pieces(
-    conn: sqlite3.Connection, ids: list[str], given: _Options, filters: LogFilters
+    conn: sqlite3.Connection,
+    ids: list[str],
+    given: _Options,
+    filters: LogFilters,
+    scores: Mapping[str, float],
 ) -> Iterable[str]:
     """What the options say is to be printed of the entries."""
     is_key = given["data_key"] is not None
     if any((is_key, given["data"], given["data_array"], given["data_ids"])):
-        # A bare --data has always begun with the newest.
-        newest_first = given["data"] and not filters.query
-        return _data(conn, ids[::-1] if newest_first else ids, given)
+        return _data(conn, ids, given)
     if not given["json_output"]:
         if given["extract"] or given["extract_last"]:
             if block := _code_block(conn, ids, last=given["extract_last"]):
                 return block
         elif given["response"]:
-            return (f"{row['response']}\n" for row in _rows(conn, ids[-1:], given))
-    return _listing(_rows(conn, ids, given), given, filters.conversation_id is not None)
+            best = ids[0 if given["like"] else -1 :][:1]
+            return (f"{row['response']}\n" for row in _rows(conn, best, given))
+    rows = _with_scores(_rows(conn, ids, given), scores)
+    return _listing(rows, given, filters.conversation_id is not None)
+
+
+def _with_scores(rows: Iterable[Row], scores: Mapping[str, float]) -> Iterable[Row]:
+    return (row | {"score": scores[row["id"]]} for row in rows) if scores else rows
 
 
 def _data(conn: sqlite3.Connection, ids: Sequence[str], given: _Options) -> Iterator[str]:
     from ..logs.read.query import iter_rows
     from ..logs.render.as_json import data_array, data_items, data_lines
 
+    # A bare --data has always begun with the newest.
+    if given["data"] and not (given["query"] or given["like"]):
+        ids = ids[::-1]
     rows = iter_rows(conn, ids, payloads=False)
     items = data_items(rows, key=given["data_key"], ids=given["data_ids"])
     return data_array(items) if given["data_array"] else data_lines(items)

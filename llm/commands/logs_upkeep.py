@@ -4,8 +4,7 @@ log for good, keeping it small, finding out whether it is whole, and saying whos
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import click
 from ..errors import LogError, NotFound
 from ..terminal import say, show_note
 from ._group import command
-from ._logs import database_option, database_path, period, writing, yes_option
+from ._logs import counting, database_option, database_path, period, writing, yes_option
 from ._options import flag, option
 
 if TYPE_CHECKING:
@@ -234,7 +233,8 @@ def vacuum(database: str | None) -> None:
 
 
 def compact_file(conn: sqlite3.Connection, database: str | None) -> None:
-    """Rebuild the file and say what that has gained."""
+    """Rebuild the file and say what that has gained; what was embedded of it goes with the rest."""
+    from ..files.config import embeddings_db_path
     from ..logs.rewrite.upkeep import compact, size_bytes
     from .logs import readable_size
 
@@ -245,6 +245,10 @@ def compact_file(conn: sqlite3.Connection, database: str | None) -> None:
     sizes = compact(conn, path)
     before, after = readable_size(sizes.before), readable_size(sizes.after)
     say(f"Rebuilt {path}: {before} before, {after} now")
+    if (vectors := embeddings_db_path()).exists():
+        from ..embeddings.log_turns import forget_changed
+
+        forget_changed(conn, path, str(vectors))
 
 
 @command()
@@ -260,7 +264,7 @@ def verify(database: str | None) -> None:
     path = database_path(database)
     with writing(database) as db, log_errors(path, "read"):
         count, damage = message_count(db.conn), 0
-        for line in find_damage(db.conn, _progress(count)):
+        for line in find_damage(db.conn, counting(count, "messages")):
             damage += 1
             say(line)
     if damage:
@@ -287,13 +291,3 @@ def adopt(database: str | None) -> None:
     with writing(database) as db, log_errors(path, "write to"):
         claim(db.conn, path)
     say(f"Adopted {path}")
-
-
-def _progress(total: int) -> Callable[[int], None]:
-    def show(count: int) -> None:
-        if total >= 10_000 and sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[K{count:,} of {total:,} messages")
-            sys.stderr.write("\r\x1b[K" if count + 500 >= total else "")
-            sys.stderr.flush()
-
-    return show

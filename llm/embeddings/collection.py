@@ -266,6 +266,7 @@ class BaseCollection(Generic[M]):
         *,
         where: str | None = None,
         min_score: float | None = None,
+        ids: Iterable[str] | None = None,
     ) -> list[Entry]:
         """The entries nearest to a vector, best first.
 
@@ -278,12 +279,13 @@ class BaseCollection(Generic[M]):
                 of keys (`author.name`, `tags[0]`) with numbers, texts in quotes, `true`, `false`
                 and `null`, joined by `and`, `or`, `not` and parentheses.
             min_score: Only entries with this score at least.
+            ids: Only entries with one of these ids.
 
         Raises:
             InvalidInput: `where` is not such a condition.
             LLMError: The collection has vectors of another number of dimensions.
         """
-        condition = self._store.condition(prefix, where)
+        condition = self._store.condition(prefix, where, None if ids is None else list(ids))
         found = self._store.search(Search(self.id, vector, number, condition, min_score, skip_id))
         return [
             Entry(entry.id, entry.score, entry.content, _metadata(entry.metadata))

@@ -241,12 +241,16 @@ class PostgresStore:
 
     # Finding
 
-    def condition(self, prefix: str | None, where: str | None) -> Condition | None:
+    def condition(
+        self, prefix: str | None, where: str | None, ids: list[str] | None
+    ) -> Condition | None:
         conditions = []
         if prefix:
             conditions.append(Condition("id ilike %s", (like(prefix),)))
         if where:
             conditions.append(condition_on_metadata(where, POSTGRES))
+        if ids is not None:
+            conditions.append(Condition("id = any(%s)", (ids,)))
         return all_of(conditions)
 
     def search(self, search: Search) -> list[Found]:

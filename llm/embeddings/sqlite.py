@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -197,12 +198,17 @@ class SQLiteStore:
             os.unlink(sidecar_path(self.connections.path, collection_id))
         return removed
 
-    def condition(self, prefix: str | None, where: str | None) -> Condition | None:
+    def condition(
+        self, prefix: str | None, where: str | None, ids: list[str] | None
+    ) -> Condition | None:
         conditions = []
         if prefix:
             conditions.append(Condition(r"id like ? escape '\'", (like(prefix),)))
         if where:
             conditions.append(condition_on_metadata(where))
+        if ids is not None:
+            sql = "id in (select value from json_each(?))"
+            conditions.append(Condition(sql, (json.dumps(ids),)))
         return all_of(conditions)
 
     def search(self, search: Search) -> list[Found]:

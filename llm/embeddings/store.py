@@ -86,8 +86,10 @@ class VectorStore(Protocol):
     def drop(self, collection_id: int) -> int:
         """Remove a collection; gives how many entries it had."""
 
-    def condition(self, prefix: str | None, where: str | None) -> Condition | None:
-        """What limits a search to ids with a prefix, and to metadata that fits."""
+    def condition(
+        self, prefix: str | None, where: str | None, ids: list[str] | None
+    ) -> Condition | None:
+        """What limits a search to ids with a prefix, to metadata that fits, and to some ids."""
 
     def search(self, search: Search) -> list[Found]:
         """The nearest entries, best first; see `Search`."""

@@ -24,6 +24,8 @@ class _AnyEmbeddingModel(_get_key_mixin):
     policy: CallPolicy = CallPolicy()
     #: The model runs on this computer: it can stand in where none is chosen and no key is found.
     answers_without_key: bool = False
+    #: What a million tokens cost in US dollars, where that is known.
+    usd_per_million_tokens: float | None = None
 
     if TYPE_CHECKING:
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ...errors import NotFound
 from ...text.secrets import storable
+from ..file.lookups import rows_by_ids
 from ..file.migrations import has_table, immediate
 from .outcome import IS_PROMPTED, UNPROMPTED
 
@@ -88,6 +89,10 @@ _MATCHING_TURNS = (
 _MATCHING_RESPONSES = (
     "select r.conversation_id from {index} responses r {indexed} {on}"
     " where r.conversation_id <> '' and {where} order by r.rowid desc"
+)
+_CONVERSATIONS_OF = (
+    "select id, conversation_id from responses where id in",
+    "select id, thread_id from turns where id in",
 )
 _TURN = "select model, datetime_utc from turns where id = ?"
 _RESPONSE = "select model, datetime_utc from responses where id = ?"
@@ -274,6 +279,15 @@ def list_conversations(
     pairs = matching_conversations(conn, query, limit) if query else newest_conversations(conn)
     for conversation_id, last_id in islice(pairs, limit):
         yield conversation_info(conn, conversation_id, last_id)
+
+
+def conversations_of(conn: sqlite3.Connection, ids: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The id of each turn that belongs to a conversation, and that of the conversation."""
+    wanted = list(ids)
+    found: dict[str, str] = {}
+    for sql in _CONVERSATIONS_OF:
+        found.update(rows_by_ids(conn, sql, wanted))
+    return ((turn_id, found[turn_id]) for turn_id in wanted if found.get(turn_id))
 
 
 def find_conversation_id(conn: sqlite3.Connection, name: str) -> str | None:

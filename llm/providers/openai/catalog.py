@@ -124,14 +124,18 @@ def embedding_models() -> list[EmbeddingEntry]:
     """The embedding models with their aliases and twins, in the order of listings."""
     from .embedding import AsyncOpenAIEmbeddingModel, OpenAIEmbeddingModel
 
-    return [
-        (OpenAIEmbeddingModel(*model), aliases, AsyncOpenAIEmbeddingModel(*model))
-        for model, aliases in _EMBEDDINGS
-    ]
+    found: list[EmbeddingEntry] = []
+    for names, aliases in _EMBEDDINGS:
+        model, twin = OpenAIEmbeddingModel(*names), AsyncOpenAIEmbeddingModel(*names)
+        model.usd_per_million_tokens = twin.usd_per_million_tokens = _USD[names[1]]
+        found.append((model, aliases, twin))
+    return found
 
 
-# ((id, name at the server, dimensions or None for the model's own length of vectors), aliases)
 _ADA, _SMALL, _LARGE = "text-embedding-ada-002", "text-embedding-3-small", "text-embedding-3-large"
+# What a million tokens cost (https://platform.openai.com/docs/pricing).
+_USD = {_ADA: 0.10, _SMALL: 0.02, _LARGE: 0.13}
+# ((id, name at the server, dimensions or None for the model's own length of vectors), aliases)
 _EMBEDDINGS = (
     ((_ADA, _ADA, None), ("ada", "ada-002")),
     ((_SMALL, _SMALL, None), ("3-small",)),
