@@ -1,4 +1,4 @@
-"""Runs bench/_worker.py inside an environment."""
+"""Runs a worker of this folder inside an environment."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from _measure import LIMIT_S, child_environment
 from _setup import BENCH, Environment
 
 
-def inside(environment: Environment, user: Path, task: str, *values: object) -> Any:
+def inside(
+    environment: Environment, user: Path, task: str, *values: object, worker: str = "_worker.py"
+) -> Any:
     """Return what the worker measured for a task in this environment."""
-    command = [environment.python, str(BENCH / "_worker.py"), task, *map(str, values)]
+    command = [environment.python, str(BENCH / worker), task, *map(str, values)]
     done = subprocess.run(
         command,
         env=child_environment(user),

@@ -247,9 +247,9 @@ class Prompt(Generic[OptionsT_co]):
         """Whether the messages were given, so that they are sent as they are."""
         return self._given is not None
 
-    def continue_from(self, history: list[Message], before: str | None = None) -> None:
-        """Make the chain: `history`, whose last system message is `before`, then this input."""
-        before = last_system_text(history) if before is None else before
+    def continue_from(self, history: list[Message]) -> None:
+        """Make the chain: `history`, then this turn's input."""
+        before = last_system_text(history)
         messages = history + self._input(before)
         self._chain = MessageChain(messages, len(history), self.system or before)
 
@@ -262,7 +262,11 @@ class Prompt(Generic[OptionsT_co]):
         """
         self.continues, self._chain, self._in_place = last, None, in_place
         if not in_place:
-            self.continue_from(last.all_messages(), last.prompt.chain.system)
+            # A list of our own, and long: it is not copied once more.
+            messages, before = last.all_messages(), last.prompt.chain.system
+            count = len(messages)
+            messages += self._input(before)
+            self._chain = MessageChain(messages, count, self.system or before)
 
     def _go_on(self) -> None:
         # Nobody may have looked at a thousand prompts before this one.
