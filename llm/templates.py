@@ -8,7 +8,7 @@ import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
@@ -36,7 +36,7 @@ Origin = Literal["code", "file", "loader", "url"]
 class AttachmentType(BaseModel):
     """An attachment of a template whose MIME type is given."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     type: str
     value: str
@@ -45,7 +45,7 @@ class AttachmentType(BaseModel):
 class Template(BaseModel):
     """A prompt to be filled in, with the model, options, tools and schema that go with it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     name: str
     prompt: str | None = None

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Union, cast
+from typing import TYPE_CHECKING, TypeAlias, Union, cast
 from urllib.parse import quote
 
 from .._lazy import for_hints
@@ -26,7 +26,9 @@ else:
     for_hints(globals(), {"sqlite_utils": "", "llm.database": "Database"})
 
 #: What a collection takes for its database: a path, a connection, or an object that has one.
-AnyDatabase = Union["str", os.PathLike[str], sqlite3.Connection, sqlite_utils.Database, Database]
+AnyDatabase: TypeAlias = Union[
+    "str", os.PathLike[str], sqlite3.Connection, sqlite_utils.Database, Database
+]
 _MEMORY = ":memory:"
 
 BUSY_TIMEOUT_S = 30.0

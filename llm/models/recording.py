@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, overload
 
 from ..parts import (
     AttachmentPart,
@@ -66,7 +66,7 @@ class _Readable(Sequence[T]):
     """What the sequences here share: they read like lists, and compare with lists."""
 
     __slots__ = ()
-    __hash__ = None  # type: ignore[assignment]  # they grow
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # they grow
 
     @abstractmethod
     def _at(self, index: int) -> T:

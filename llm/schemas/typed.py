@@ -51,10 +51,10 @@ class AnswerType:
         is_class = isinstance(kind, type) and not hasattr(kind, "__origin__")
         self.kind = kind
         self.name: str = kind.__name__ if is_class else shown_as(kind)
-        self.is_wrapped = False
+        self.is_wrapped: bool = False
         try:
             self._adapter = adapter_of(kind)
-            self.schema = self._schema()
+            self.schema: JSONObject = self._schema()
         except (PydanticUserError, NameError, TypeError) as error:
             why = re.split(r"\. |\n", str(error))[0]
             raise InvalidInput(

@@ -253,7 +253,7 @@ class _Shared(AtServer):
     ) -> None:
         self.model_id = model_id
         if key is not None:
-            self.key = key
+            self.key: str | None = key
         self.supports_schema = supports_schema
         self.supports_tools = supports_tools
         self.model_name = model_name
