@@ -139,11 +139,13 @@ class PostgresStore:
     # Collections
 
     def find(self, name: str) -> tuple[int, str] | None:
+        """See `VectorStore.find`."""
         for found in self._rows("select id, model from llm.collections where name = %s", name):
             return found[0], found[1]
         return None
 
     def make(self, name: str, model_id: str) -> tuple[int, str]:
+        """See `VectorStore.make`."""
         with self._errors("write to"):
             if not self._knows_vectors:
                 with self._conn.transaction():
@@ -157,9 +159,11 @@ class PostgresStore:
         return found
 
     def listing(self) -> list[tuple[str, str, int]] | None:
+        """See `VectorStore.listing`."""
         return self._rows(_LIST) if self._knows_vectors else None
 
     def drop(self, collection_id: int) -> int:
+        """See `VectorStore.drop`."""
         count = self.count(collection_id)
         with self._errors("write to"), self._conn.transaction():
             self._conn.execute(f"drop index if exists llm.{_index_name(collection_id)}")
@@ -169,10 +173,12 @@ class PostgresStore:
     # Entries
 
     def count(self, collection_id: int) -> int:
+        """See `VectorStore.count`."""
         sql = "select count(*) from llm.embeddings where collection_id = %s"
         return int(self._rows(sql, collection_id)[0][0])
 
     def ids(self, collection_id: int, prefix: str) -> list[str]:
+        """See `VectorStore.ids`."""
         sql = """
             select id from llm.embeddings where collection_id = %s and starts_with(id, %s)
             order by id
@@ -180,6 +186,7 @@ class PostgresStore:
         return [row[0] for row in self._rows(sql, collection_id, prefix)]
 
     def get(self, collection_id: int, id: str) -> EntryRow | None:
+        """See `VectorStore.get`."""
         sql = """
             select embedding, content, content_blob, metadata::text from llm.embeddings
             where collection_id = %s and id = %s
@@ -189,12 +196,14 @@ class PostgresStore:
         return None
 
     def same_ids(self, collection_id: int, ids: Sequence[str]) -> Iterator[KnownRow]:
+        """See `VectorStore.same_ids`."""
         for row in self._rows(_SAME_IDS, collection_id, list(ids)):
             yield KnownRow(row[0], row[1], _bytes_of(row[2]), *row[3:])
 
     def same_content(
         self, collection_id: int, kinds: Sequence[Kind]
     ) -> Iterator[tuple[Kind, bytes]]:
+        """See `VectorStore.same_content`."""
         for is_text, other in ((True, "content_blob"), (False, "content")):
             digests = [digest for kind, digest in kinds if kind is is_text]
             if digests:
@@ -208,6 +217,7 @@ class PostgresStore:
         puts: Sequence[tuple[str, EntryRow, bytes]],
         refreshes: Sequence[tuple[str, EntryRow, bytes]],
     ) -> None:
+        """See `VectorStore.write`."""
         now = int(time.time())
         put = [
             (
@@ -229,6 +239,7 @@ class PostgresStore:
             cursor.executemany(_REFRESH, refresh)
 
     def set_metadata(self, collection_id: int, id: str, metadata: str | None) -> bool:
+        """See `VectorStore.set_metadata`."""
         sql = """
             update llm.embeddings set metadata = %s::jsonb, updated = %s
             where collection_id = %s and id = %s
@@ -236,6 +247,7 @@ class PostgresStore:
         return bool(self._change(sql, metadata, int(time.time()), collection_id, id))
 
     def remove(self, collection_id: int, ids: Iterable[str]) -> int:
+        """See `VectorStore.remove`."""
         sql = "delete from llm.embeddings where collection_id = %s and id = any(%s)"
         return self._change(sql, collection_id, list(ids))
 
@@ -244,6 +256,7 @@ class PostgresStore:
     def condition(
         self, prefix: str | None, where: str | None, ids: list[str] | None
     ) -> Condition | None:
+        """See `VectorStore.condition`."""
         conditions = []
         if prefix:
             conditions.append(Condition("id ilike %s", (like(prefix),)))
@@ -254,6 +267,7 @@ class PostgresStore:
         return all_of(conditions)
 
     def search(self, search: Search) -> list[Found]:
+        """See `VectorStore.search`."""
         score = exact_scorer(search.vector)
         least = -2 if search.min_score is None else search.min_score
         found = []
@@ -301,6 +315,7 @@ class PostgresStore:
         return found
 
     def index(self, collection_id: int) -> None:
+        """See `VectorStore.index`."""
         sql = "select vector_dims(embedding) from llm.embeddings where collection_id = %s limit 1"
         rows = self._rows(sql, collection_id)
         if not rows:
@@ -321,6 +336,7 @@ class PostgresStore:
             self._conn.execute(f"comment on index llm.{name} is '{indexed}'")
 
     def close(self) -> None:
+        """See `VectorStore.close`."""
         self._conn.close()
 
     def __del__(self) -> None:

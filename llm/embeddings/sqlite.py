@@ -115,11 +115,13 @@ class SQLiteStore:
         self.connections = connections
 
     def find(self, name: str) -> tuple[int, str] | None:
+        """See `VectorStore.find`."""
         for found in self._rows(_FIND, name):
             return found[0], found[1]
         return None
 
     def make(self, name: str, model_id: str) -> tuple[int, str]:
+        """See `VectorStore.make`."""
         with self.connections.turn() as conn, immediate(conn):
             # Another process may have made it meanwhile.
             conn.execute(_ADD, [name, model_id])
@@ -128,21 +130,26 @@ class SQLiteStore:
         return found
 
     def listing(self) -> list[tuple[str, str, int]] | None:
+        """See `VectorStore.listing`."""
         return self._rows(_LIST)
 
     def count(self, collection_id: int) -> int:
+        """See `VectorStore.count`."""
         sql = "select count(*) from embeddings where collection_id = ?"
         return int(self._rows(sql, collection_id)[0][0])
 
     def ids(self, collection_id: int, prefix: str) -> list[str]:
+        """See `VectorStore.ids`."""
         return [row[0] for row in self._rows(_IDS, collection_id, prefix, prefix)]
 
     def get(self, collection_id: int, id: str) -> EntryRow | None:
+        """See `VectorStore.get`."""
         for row in self._rows(_ENTRY, collection_id, id):
             return EntryRow(*row)
         return None
 
     def same_ids(self, collection_id: int, ids: Sequence[str]) -> Iterator[KnownRow]:
+        """See `VectorStore.same_ids`."""
         for start in range(0, len(ids), _MOST_BOUND):
             part = ids[start : start + _MOST_BOUND]
             sql = _SAME_IDS % ",".join("?" * len(part))
@@ -151,6 +158,7 @@ class SQLiteStore:
     def same_content(
         self, collection_id: int, kinds: Sequence[Kind]
     ) -> Iterator[tuple[Kind, bytes]]:
+        """See `VectorStore.same_content`."""
         for start in range(0, len(kinds), _MOST_BOUND // 2):
             part = kinds[start : start + _MOST_BOUND // 2]
             sql = _SAME_CONTENT % ",".join(["(?, ?)"] * len(part))
@@ -163,6 +171,7 @@ class SQLiteStore:
         puts: Sequence[tuple[str, EntryRow, bytes]],
         refreshes: Sequence[tuple[str, EntryRow, bytes]],
     ) -> None:
+        """See `VectorStore.write`."""
         now = int(time.time())
         with self.connections.turn() as conn, immediate(conn):
             conn.executemany(
@@ -181,14 +190,17 @@ class SQLiteStore:
             )
 
     def set_metadata(self, collection_id: int, id: str, metadata: str | None) -> bool:
+        """See `VectorStore.set_metadata`."""
         sql = "update embeddings set metadata = ?, updated = ? where collection_id = ? and id = ?"
         return bool(self._change(sql, [(metadata, int(time.time()), collection_id, id)]))
 
     def remove(self, collection_id: int, ids: Iterable[str]) -> int:
+        """See `VectorStore.remove`."""
         sql = "delete from embeddings where collection_id = ? and id = ?"
         return self._change(sql, ((collection_id, entry_id) for entry_id in ids))
 
     def drop(self, collection_id: int) -> int:
+        """See `VectorStore.drop`."""
         with self.connections.turn() as conn, immediate(conn):
             values = [(collection_id,)]
             removed = self._change("delete from embeddings where collection_id = ?", values)
@@ -201,6 +213,7 @@ class SQLiteStore:
     def condition(
         self, prefix: str | None, where: str | None, ids: list[str] | None
     ) -> Condition | None:
+        """See `VectorStore.condition`."""
         conditions = []
         if prefix:
             conditions.append(Condition(r"id like ? escape '\'", (like(prefix),)))
@@ -212,16 +225,19 @@ class SQLiteStore:
         return all_of(conditions)
 
     def search(self, search: Search) -> list[Found]:
+        """See `VectorStore.search`."""
         with self.connections.turn() as conn:
             return search.run(conn, self.connections.path)
 
     def index(self, collection_id: int) -> None:
+        """See `VectorStore.index`."""
         raise LLMError(
             "A database of SQLite needs no index: its file of vectors is written with the first "
             "search. An index is for PostgreSQL, with -d postgresql://..."
         )
 
     def close(self) -> None:
+        """See `VectorStore.close`."""
         self.connections.close()
 
     def _rows(self, sql: str, *values: object) -> list[Any]:
