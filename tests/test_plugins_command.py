@@ -95,14 +95,14 @@ def test_plugins_gone_and_brought_back(
     """A plugin that an upgrade took away is told of once, and brought back as it was installed."""
     folder = install_plugin("llm-one", "import llm")
     editable = install_plugin("llm-two", "import llm") / "llm_two-1.5.dist-info"
-    listed = {"url": "file:///work/llm%20two", "dir_info": {"editable": True}}
+    listed = {"url": "file:///srv/llm%20two", "dir_info": {"editable": True}}
     (editable / "direct_url.json").write_text(json.dumps(listed))
     note_installed(["socksio>=1", "llm", "git+https://example.com/x.git", "./llm-three"])
     note_installed(["llm-one==1.5"])
     path = user_path / "installed_plugins.json"
     assert json.loads(path.read_text())["environments"][sys.prefix] == {
         "llm-one": "llm-one==1.5",
-        "llm-two": "-e /work/llm two",
+        "llm-two": "-e /srv/llm two",
         "socksio": "socksio>=1",
     }
     assert "Nothing is missing" in invoke("plugins", "sync").stderr
@@ -117,7 +117,7 @@ def test_plugins_gone_and_brought_back(
         called: list[tuple[str, ...]] = []
         patched.setattr(installing, "run_installer", lambda *words: called.append(words))
         assert invoke("plugins", "sync").exit_code == 0
-    assert called == [("install", "llm-one==1.5", "-e", "/work/llm two")]
+    assert called == [("install", "llm-one==1.5", "-e", "/srv/llm two")]
     note_removed(["llm_one", "llm-two", "nobody", "socksio"])
     assert in_subprocess("plugins").stderr == ""
     assert list(json.loads(path.read_text())["environments"][sys.prefix]) == ["socksio"]

@@ -161,11 +161,9 @@ class Asking(Generic[R, C]):
             tools: What the model may call; replaces the tools of a conversation.
             options: Model options by name.
             key: A key, or the name of a stored one.
-            log: An `llm.Database`, or any function; it is given the finished response, in place
-                of the log of the conversation.
+            log: Given the finished response, in place of the log of the conversation; a function.
             repair: How often `parsed()` asks again for an answer that does not fit the schema.
-            policy: How often the request is sent again and how long the server may be silent, in
-                place of what the conversation says.
+            policy: How often the request is sent again, and how long the server may be silent.
             kwargs: Model options.
 
         Raises:

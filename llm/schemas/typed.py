@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from types import UnionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import InvalidInput
 from ..text import JSONObject, truncate_string
@@ -129,11 +129,11 @@ def answer_type(schema: object) -> tuple[JSONObject, AnswerType | None]:
     return found.schema, found
 
 
-def adapter_of(kind: Any) -> TypeAdapter[Any]:
+def adapter_of(kind: object) -> TypeAdapter[Any]:
+    """What pydantic makes of a type: its schema, and what reads values of it."""
     from pydantic import TypeAdapter
 
-    kind = _known(kind)
-    return TypeAdapter(kind)
+    return TypeAdapter(cast("Any", _known(kind)))
 
 
 def _known(kind: Any) -> object:
