@@ -372,6 +372,7 @@ def test_async_chain_comes_back() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.filterwarnings("ignore:The attachment .* is gone")
 @pytest.mark.parametrize("release", ["0.26", "0.26-continued-by-0.36", "0.36"])
 def test_logged_conversations_come_back(release: str, tmp_path: Path) -> None:
     """Every conversation that older releases logged goes through JSON unchanged."""

@@ -94,6 +94,7 @@ def test_export_and_import_lose_nothing(release: str, tmp_path: Path) -> None:
             assert through_json(export_conversation(target.conn, thread_id)) == shape
 
 
+@pytest.mark.filterwarnings("ignore:The attachment .* is gone")
 @pytest.mark.parametrize("release", ["0.13", "0.19", "0.26", "0.26-continued-by-0.36"])
 def test_legacy_conversations_become_threads(release: str, tmp_path: Path) -> None:
     """What older releases logged arrives with the same history and the same turns."""

@@ -154,7 +154,7 @@ def test_load_conversation_responses_are_made_when_looked_at(
     assert first.duration_ms() == response.duration_ms()
     assert first.conversation is after
     assert texts(second.prompt.messages) == ["S", "frag\na", "first", "b"]
-    assert second.prompt._options is None
+    assert second.prompt.given_options is None
     assert model.sent == [[*m] for m in model.sent]
     assert repr(after) == f"<Conversation: {before.id} - 2 responses>"
 
@@ -667,6 +667,8 @@ def test_legacy_results_with_exception_and_attachment_are_restored(old: Path) ->
     number = db.execute("select max(id) from tool_results").fetchone()[0]
     db.execute("update tool_results set exception = 'ValueError: boom x' where id = ?", [number])
     attachment = db.execute("select id from attachments limit 1").fetchone()[0]
+    # Its file is gone, so it would be a note.
+    db.execute("update attachments set content = ?", [PNG])
     db.execute("insert into tool_results_attachments values (?, ?, 0)", [number, attachment])
     conversation = loaded(db, BOOM)
     part = conversation.loaded_messages[2].parts[0]

@@ -301,7 +301,11 @@ def check(asker: Asker, world: World) -> None:
         **world.variables,
     }
     world.age_index()
+    # What is told once is told of both.
+    told = world.user / "told.json"
+    told.unlink(missing_ok=True)
     plain = asker.ask(world.site, {**variables, "LLM_NO_PLUGIN_INDEX": "1"}, questions)
+    told.unlink(missing_ok=True)
     indexed = asker.ask(world.site, variables, questions)
     for question, without, with_index in zip(questions, plain, indexed, strict=True):
         assert with_index == without, question

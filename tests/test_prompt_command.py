@@ -478,7 +478,7 @@ def test_error_of_the_model_is_one_line() -> None:
         "partial answer",
         "Error: boom\n",
     )
-    assert run("-m", "fails", "hi", "--no-stream").exit_code == 1
+    assert run("-m", "fails", "hi", "--no-stream").exit_code == 3
     assert run("-m", "fails", "now").exit_code == 1
 
 
