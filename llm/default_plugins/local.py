@@ -36,8 +36,12 @@ def register_embedding_models(register: RegisterEmbeddingModel) -> None:
         from llm.providers.local.store import installed_models
 
         for model in installed_models(embeds=True):
-            twin = AsyncLocalEmbeddingModel(model)
-            register(LocalEmbeddingModel(model), model.aliases, twin)
+            found = LocalEmbeddingModel(model)
+            try:
+                register(found, model.aliases, AsyncLocalEmbeddingModel(model))
+            except TypeError:
+                # A plugin passes a function of its own, which takes what 0.36 gives it.
+                register(found, model.aliases)
 
 
 @llm.hookimpl

@@ -66,8 +66,12 @@ def register_embedding_models(register: RegisterEmbeddingModel) -> None:
     """Register the embedding models of the catalog, then those of the user's file."""
     from llm.providers.openai.extra_models import embedding_models
 
-    for entry in [*catalog.embedding_models(), *embedding_models()]:
-        register(*entry)
+    for model, aliases, twin in [*catalog.embedding_models(), *embedding_models()]:
+        try:
+            register(model, aliases, twin)
+        except TypeError:
+            # A plugin passes a function of its own, which takes what 0.36 gives it.
+            register(model, aliases)
 
 
 @llm.hookimpl

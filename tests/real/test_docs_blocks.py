@@ -47,13 +47,18 @@ FILES = {
 ADDRESSES = re.compile(r"https?://(?:127\.0\.0\.1:8080|gateway\.example\.com|example\.com)")
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0" + b"\0" * 24
-TEXTS = ("article.txt", "style-guide.md", "rules.md", "monday.txt", "src/main.py", "docs/one.md")
+TEXTS = (
+    *("article.txt", "style-guide.md", "rules.md", "monday.txt"),
+    *("src/main.py", "docs/one.md", "notes/one.md", "manual/guide.md"),
+)
 
 # Creating an environment and installing the checkout are what was done before the page is read.
 COMMANDS = {
     "llm": """
 case "$*" in
   "keys set"*) [ -p /dev/stdin ] || exec < <(echo sk-docs-key) ;;
+  # The small service quotes nothing.
+  *" --strict "*) "$DOCS_PYTHON" -m llm "$@" || [ $? -eq 5 ]; exit ;;
   *" delete "*|*" redact "*|"local remove "*|"uninstall "*) exec < <(echo y) ;;
 esac
 exec "$DOCS_PYTHON" -m llm "$@"
@@ -213,7 +218,8 @@ def furnish(work: Path) -> None:
     (work / "article.txt").write_text("This has changed\n")
     downloads = work / "Downloads"
     downloads.mkdir()
-    (downloads / "Qwen3-4B-Q4_K_M.gguf").symlink_to(gguf_path())
+    for name in ("Qwen3-4B-Q4_K_M.gguf", "nomic-embed-text-v1.5.Q8_0.gguf"):
+        (downloads / name).symlink_to(gguf_path())
 
 
 @pytest.fixture
