@@ -159,12 +159,11 @@ class Asking(Generic[R, C]):
                 OpenAI's chat API will do, too.
             stream: Ask the provider for the answer piece by piece.
             tools: What the model may call; replaces the tools of a conversation.
-            options: Model options by name.
+            options: Model options by name; further keywords are options, too.
             key: A key, or the name of a stored one.
             log: Given the finished response, in place of the log of the conversation; a function.
             repair: How often `parsed()` asks again for an answer that does not fit the schema.
             policy: How often the request is sent again, and how long the server may be silent.
-            kwargs: Model options.
 
         Raises:
             TypeError: An option is given twice.
